@@ -1,0 +1,207 @@
+/**
+ * The port between nnU-Net and what computes it. cpu/ and gpu/ implement it; core/ only sees this file.
+ * Tensors are opaque handles. Every call only enqueues, in order; `download` and `flush` alone are awaited.
+ * Results must not depend on threads, batch position, or on what else was enqueued.
+ */
+import type { Vec3 } from "../base/shape.ts";
+import type { Graph } from "../graph/graph.ts";
+
+/** Element types of tensors and what a download gives. */
+export interface ElementArrays {
+  readonly f32: Float32Array;
+  readonly u8: Uint8Array;
+  readonly u16: Uint16Array;
+  readonly i16: Int16Array;
+  readonly i32: Int32Array;
+}
+export type ElementType = keyof ElementArrays;
+
+/** A flat array on the engine; disposing it twice is allowed, using it afterwards throws. */
+export interface TensorHandle<T extends ElementType = ElementType> extends Disposable {
+  readonly type: T;
+  /** Number of elements. */
+  readonly length: number;
+  /** What it is, for memory reports and errors: "logit ring". */
+  readonly label: string;
+}
+
+/** Where a network's weights come from: torch's names, torch's layouts, f32. */
+export interface WeightSource {
+  /** @throws UserError if the name is absent or the shape is not the expected one. */
+  get(name: string, shape: readonly number[]): Float32Array;
+}
+
+export type Precision = "f32" | "f16";
+
+export interface CompileOptions {
+  /** Grid of the network input. */
+  readonly patch: Vec3;
+  /** Samples computed by one run. */
+  readonly batch: number;
+  readonly precision: Precision;
+}
+
+/** Bytes a program needs, known before anything is allocated. */
+export interface ProgramMemory {
+  /** Weights in the form the kernels want them, once per weight set. */
+  readonly weights: number;
+  readonly activations: number;
+  readonly scratch: number;
+}
+
+/** What one step of a program costs; for forecasts, reports and the bench. */
+export interface StepCost {
+  /** "conv encoder.stages.0.0.convs.0.conv 32->32 128x128x128". */
+  readonly name: string;
+  /** "winograd 4x4x4", "direct", ... */
+  readonly algorithm: string;
+  /** Multiplications and additions of the direct form. */
+  readonly flops: number;
+  /** Forecast by the engine's cost model. */
+  readonly seconds: number;
+}
+
+/** A graph made ready for one patch size and batch. */
+export interface Program extends Disposable {
+  readonly graph: Graph;
+  readonly batch: number;
+  readonly patch: Vec3;
+  readonly outputChannels: number;
+  readonly memory: ProgramMemory;
+  readonly steps: readonly StepCost[];
+}
+
+/** A checkpoint's weights in the layout a program's kernels want; several folds can be resident beside each other. */
+export interface WeightSet extends Disposable {
+  readonly bytes: number;
+}
+
+/** A grid of voxels inside a flat tensor: element of voxel (a, b, c) = offset + a*strides[0] + b*strides[1] + c*strides[2]. */
+export interface GridView {
+  readonly offset: number;
+  readonly strides: Vec3;
+}
+
+/** One sample of a patch gather: where its corner lies in the volume (may be outside: zeros there) and what is flipped. */
+export interface PatchPlacement {
+  readonly origin: Vec3;
+  readonly mirror: readonly [boolean, boolean, boolean];
+}
+
+export interface GatherPatches {
+  /** Image (channels, z, y, x), f32, contiguous. */
+  readonly volume: TensorHandle<"f32">;
+  readonly channels: number;
+  readonly grid: Vec3;
+  /** The cascade's previous stage on the same grid; one 0/1 channel per label follows the image channels. */
+  readonly labelMap?: { readonly labels: TensorHandle<"i16">; readonly oneHot: readonly number[] };
+  /** One entry a sample, at most the program's batch; samples of the batch beyond them are left as they are. */
+  readonly patches: readonly PatchPlacement[];
+  readonly program: Program;
+}
+
+/**
+ * Logits being summed, streamed along one axis of the volume. Channels last: element of plane s, row u, column v, channel c =
+ * (((s mod planes) * rows + u) * columns + v) * padToFour(channels) + c. `weightSums` has one element a voxel, the same order.
+ */
+export interface LogitRing {
+  readonly logits: TensorHandle<"f32">;
+  readonly weightSums: TensorHandle<"f32">;
+  readonly channels: number;
+  /** Planes kept at a time. */
+  readonly planes: number;
+  readonly rows: number;
+  readonly columns: number;
+  /** Volume axes (of z, y, x) that planes, rows and columns run along: a permutation of 0, 1, 2. */
+  readonly axes: Vec3;
+  /** Planes of the whole volume along axes[0]. */
+  readonly depth: number;
+}
+
+export interface AccumulatePatch {
+  readonly program: Program;
+  /** Which sample of the program's output. */
+  readonly sample: number;
+  /** Where the patch lies in the volume, and how its input was flipped; parts outside the volume are dropped. */
+  readonly placement: PatchPlacement;
+  /** Importance map of the patch (z, y, x). */
+  readonly importance: TensorHandle<"f32">;
+  /** Factor on the logits, 1 / number of mirrorings. */
+  readonly scale: number;
+  /** True where the importance is added to `weightSums` too (once per tile: not for each mirroring or fold). */
+  readonly addWeight: boolean;
+  readonly ring: LogitRing;
+}
+
+/** A 1-D linear resampling as a table: out[j] = in[first[j]] * (1 - fraction[j]) + in[second[j]] * fraction[j]. */
+export interface AxisTable {
+  readonly first: Int32Array;
+  readonly second: Int32Array;
+  readonly fraction: Float32Array;
+}
+
+/** How logits become labels. */
+export type LabelRule =
+  /** values[index of the largest logit], the first of equals. */
+  | { readonly kind: "argmax"; readonly values: readonly number[] }
+  /** For i in order: where logit[i] > 0 the label becomes values[i]; 0 where none is. */
+  | { readonly kind: "regions"; readonly values: readonly number[] };
+
+export interface ResamplePlanes {
+  readonly ring: LogitRing;
+  /** Tables along the ring's axes (planes, rows, columns). */
+  readonly tables: readonly [AxisTable, AxisTable, AxisTable];
+  /** Output planes [from, to) along axes[0]; their source planes lie in the ring, final and divided by their weights. */
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface ResampleToLabels extends ResamplePlanes {
+  readonly rule: LabelRule;
+  readonly target: TensorHandle<"u8"> | TensorHandle<"u16">;
+  /** Where output (plane, row, column) goes. */
+  readonly view: GridView;
+}
+
+export interface ResampleToProbabilities extends ResamplePlanes {
+  readonly nonlinearity: "softmax" | "sigmoid";
+  /** (to - from) planes of (channels, rows, columns), contiguous. */
+  readonly target: TensorHandle<"f32">;
+}
+
+/** Something that computes. Dispose it to end its workers or give back its device. */
+export interface Engine extends AsyncDisposable {
+  readonly kind: "cpu" | "gpu";
+  /** One line for the user: "CPU, 2 threads, WebAssembly SIMD". */
+  readonly description: string;
+  /** Bytes a program and its weight sets will need; pure, allocates nothing. */
+  forecast(
+    graph: Graph,
+    options: CompileOptions,
+  ): { readonly memory: ProgramMemory; readonly steps: readonly StepCost[] };
+  compile(graph: Graph, options: CompileOptions): Promise<Program>;
+  /** Packs a checkpoint's weights for a program; valid for all programs of the same graph and patch. */
+  loadWeights(program: Program, weights: WeightSource): Promise<WeightSet>;
+
+  alloc<T extends ElementType>(type: T, length: number, label: string): TensorHandle<T>;
+  /** Copies `data` into `target` from element `offset` on. `data` may be reused as soon as the call returns. */
+  upload<T extends ElementType>(target: TensorHandle<T>, data: ElementArrays[T], offset?: number): void;
+  /** Sets `length` elements from `offset` on to 0. */
+  clear(target: TensorHandle, offset?: number, length?: number): void;
+  download<T extends ElementType>(source: TensorHandle<T>, offset?: number, length?: number): Promise<ElementArrays[T]>;
+  /** Waits until all that was enqueued is done. */
+  flush(): Promise<void>;
+
+  /** Fills the program's input from a volume. */
+  gatherPatches(call: GatherPatches): void;
+  /** Runs the network on the program's input; the result stays in the program's output. */
+  run(program: Program, weights: WeightSet): void;
+  /** ring += flip(output) * importance * scale. */
+  accumulate(call: AccumulatePatch): void;
+  /** Divides planes [from, to) of the ring by weightSums * folds, in place. */
+  finishPlanes(ring: LogitRing, from: number, to: number, folds: number): void;
+  resampleToLabels(call: ResampleToLabels): void;
+  resampleToProbabilities(call: ResampleToProbabilities): void;
+  /** The program's output of one sample as (channels, z, y, x); for tests and tools. */
+  downloadOutput(program: Program, sample: number): Promise<Float32Array>;
+}
