@@ -4,6 +4,9 @@
  */
 import type { Vec3 } from "../base/shape.ts";
 import type { ReaderName } from "../formats/image.ts";
+import type { NetworkArchitecture } from "../network/architecture.ts";
+
+export type { NetworkArchitecture } from "../network/architecture.ts";
 
 export type NormalizationScheme =
   | "CTNormalization"
@@ -40,24 +43,6 @@ export type Resampling =
     readonly separateZThreshold: number;
   }
   | { readonly kind: "none" }; // no_resampling_hack
-
-/** The U-Net of a configuration, as data. All arrays have one entry a stage, highest resolution first. */
-export interface NetworkArchitecture {
-  readonly family: "PlainConvUNet" | "ResidualEncoderUNet";
-  readonly dimensions: 2 | 3;
-  readonly featuresPerStage: readonly number[];
-  readonly kernelSizes: readonly Vec3[];
-  readonly strides: readonly Vec3[];
-  /** Convolutions (plain) or residual blocks (residual encoder) per encoder stage. */
-  readonly blocksPerStage: readonly number[];
-  /** From the lowest resolution up: n_stages - 1 entries. */
-  readonly convsPerStageDecoder: readonly number[];
-  readonly convBias: boolean;
-  readonly norm: { readonly kind: "instance" | "batch" | "none"; readonly eps: number; readonly affine: boolean };
-  readonly negativeSlope: number;
-  /** LeakyReLU before the norm. */
-  readonly nonlinFirst: boolean;
-}
 
 /** One configuration of a plans file, inheritance resolved. */
 export interface Configuration {

@@ -1,0 +1,20 @@
+/** The U-Nets of nnU-Net as data: what plans.json says of a configuration's network, checked. */
+import type { Vec3 } from "../base/shape.ts";
+
+/** The U-Net of a configuration, as data. All arrays have one entry a stage, highest resolution first. */
+export interface NetworkArchitecture {
+  readonly family: "PlainConvUNet" | "ResidualEncoderUNet";
+  readonly dimensions: 2 | 3;
+  readonly featuresPerStage: readonly number[];
+  readonly kernelSizes: readonly Vec3[];
+  readonly strides: readonly Vec3[];
+  /** Convolutions (plain) or residual blocks (residual encoder) per encoder stage. */
+  readonly blocksPerStage: readonly number[];
+  /** From the lowest resolution up: n_stages - 1 entries. */
+  readonly convsPerStageDecoder: readonly number[];
+  readonly convBias: boolean;
+  readonly norm: { readonly kind: "instance" | "batch" | "none"; readonly eps: number; readonly affine: boolean };
+  readonly negativeSlope: number;
+  /** LeakyReLU before the norm. */
+  readonly nonlinFirst: boolean;
+}
