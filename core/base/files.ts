@@ -1,12 +1,123 @@
+/**
+ * Writing files so that nothing half-written is ever left under its final name: the content goes to a hidden file beside, which
+ * is then renamed. Whatever fails, the hidden file is removed.
+ */
+import { Interrupted, UserError } from "./errors.ts";
+import { basename, dirname, join } from "./path.ts";
+
 export interface WriteOptions {
+  /** What is being done, for errors: "writing the segmentation". */
   readonly doing?: string;
+  /** True: the bytes are on the disk before the rename (fsync). */
   readonly sync?: boolean;
+  /** When it aborts, the hidden file is removed at once (synchronously) and the write throws {@link Interrupted}. */
   readonly signal?: AbortSignal;
 }
+
+/** Bytes, text (UTF-8), or a function that writes to the opened (and seekable) file. */
 export type FileContent = Uint8Array | string | ((file: Deno.FsFile) => Promise<void>);
-export function writeAtomically(_path: string, _data: FileContent, _options: WriteOptions = {}): Promise<void> {
-  throw new Error("being written");
+
+/**
+ * Writes `path` whole or not at all.
+ * @throws UserError naming the file: folder missing, no permission, disk full, a folder of that name.
+ * @throws Interrupted if `options.signal` aborts.
+ */
+export async function writeAtomically(path: string, data: FileContent, options: WriteOptions = {}): Promise<void> {
+  const { doing = "writing a file", signal } = options;
+  if (signal?.aborted) throw interrupted(path);
+  const hidden = join(dirname(path), `.${basename(path)}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`);
+  let file: Deno.FsFile | undefined;
+  const discard = () => {
+    closeQuietly(file);
+    file = undefined;
+    removeQuietly(hidden);
+  };
+  signal?.addEventListener("abort", discard, { once: true });
+  try {
+    file = await Deno.open(hidden, { write: true, read: true, createNew: true });
+    // The signal may have aborted while the file was being opened: its listener found nothing to remove yet.
+    if (signal?.aborted) throw interrupted(path);
+    if (typeof data === "function") await data(file);
+    else await writeAll(file, typeof data === "string" ? new TextEncoder().encode(data) : data);
+    if (options.sync) await file?.sync();
+    closeQuietly(file);
+    file = undefined;
+    if (signal?.aborted) throw interrupted(path);
+    await Deno.rename(hidden, path);
+  } catch (error) {
+    discard();
+    throw signal?.aborted ? interrupted(path) : writeError(error, path, doing);
+  } finally {
+    signal?.removeEventListener("abort", discard);
+  }
 }
-export function ensureFolder(_path: string, _doing: string): Promise<void> {
-  throw new Error("being written");
+
+/** Writes all of `data` at the file's position. */
+export async function writeAll(file: Deno.FsFile, data: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < data.length) done += await file.write(done ? data.subarray(done) : data);
+}
+
+/**
+ * Makes a folder and those above it, if they are not there.
+ * @throws UserError if that fails, or a file has the name.
+ */
+export async function ensureFolder(path: string, doing: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true });
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists || error instanceof Deno.errors.NotADirectory) {
+      const remedy = "give another folder, or move that file away";
+      throw new UserError({ doing, file: path, problem: "a file has that name, a folder is needed", remedy });
+    }
+    throw writeError(error, path, doing);
+  }
+}
+
+/** The {@link UserError} for a failed write, or `error` itself where it is none of the user's. */
+export function writeError(error: unknown, path: string, doing: string): unknown {
+  const user = (problem: string, remedy: string) =>
+    new UserError({ doing, file: path, problem, remedy }, { cause: error });
+  const code = (error as { code?: string } | null)?.code;
+  const text = error instanceof Error ? error.message : "";
+  if (code === "ENOSPC" || code === "EDQUOT" || /os error (28|122|112)\b|No space left|quota exceeded/i.test(text)) {
+    return user("the disk is full; nothing was left behind", "free some space or give another output folder");
+  }
+  if (code === "EROFS" || /os error 30\b/.test(text)) {
+    return user("the disk is read-only", "give an output folder that may be written");
+  }
+  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
+    return user("no permission to write there", "give an output folder that may be written");
+  }
+  if (error instanceof Deno.errors.NotFound) {
+    return user(`its folder ${dirname(path)} is not there`, "make the folder, or check the path");
+  }
+  if (error instanceof Deno.errors.IsADirectory) {
+    return user("a folder has that name, a file is to be written", "move the folder away or give another name");
+  }
+  if (error instanceof Deno.errors.NotADirectory) {
+    return user("a part of its path is a file, not a folder", "check the path");
+  }
+  if (code === "ENAMETOOLONG") return user("its name is too long for this disk", "give a shorter name");
+  return error;
+}
+
+function interrupted(path: string): Interrupted {
+  return new Interrupted(`stopped while writing ${path}; nothing half-written is left`);
+}
+
+function closeQuietly(file: Deno.FsFile | undefined): void {
+  try {
+    file?.close();
+  } catch {
+    // Already closed: by the abort listener, or by the function that wrote it.
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // Never made, or already renamed.
+  }
 }
