@@ -1,0 +1,211 @@
+/**
+ * The engine port in plain TypeScript on one thread: what engines are compared with, and what the predictor is tested with.
+ * It completes late: each call waits for a timer before it runs, so that nothing can depend on work being done when a call returns.
+ */
+import {
+  checkAccumulate,
+  checkAlive,
+  checkAlloc,
+  checkFinish,
+  checkGather,
+  checkRange,
+  checkResampleToLabels,
+  checkResampleToProbabilities,
+} from "../../core/engine/checks.ts";
+import type {
+  CompileOptions,
+  ElementArrays,
+  ElementType,
+  Engine,
+  Program,
+  StepCost,
+  TensorHandle,
+  WeightSet,
+} from "../../core/engine/engine.ts";
+import { type Graph, inferShapes, inputsOf } from "../../core/graph/graph.ts";
+import { voxelCount } from "../../core/base/shape.ts";
+import { evaluateGraph, readWeights, type Weights, weightShapes } from "./reference_network.ts";
+import { accumulate, finish, gather, toLabels, toProbabilities } from "./reference_volume.ts";
+
+const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i16: Int16Array, i32: Int32Array } as const;
+
+interface ProgramState {
+  readonly inputs: readonly Float32Array[];
+  readonly outputs: Float32Array[];
+}
+
+/** The reference engine; `delay` is the least time in milliseconds that each call is held back. */
+export function createReferenceEngine(delay = 0): Promise<Engine> {
+  const tensors = new WeakMap<TensorHandle, ElementArrays[ElementType]>();
+  const programs = new WeakMap<Program, ProgramState>();
+  const weightSets = new WeakMap<WeightSet, Weights>();
+  let disposed = false;
+  let queue: Promise<void> = Promise.resolve();
+  let failure: unknown;
+
+  function enqueue(work: () => void): void {
+    checkAlive(!disposed, "the engine", "Enqueuing");
+    queue = queue.then(async () => {
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      if (failure !== undefined) return;
+      try {
+        work();
+      } catch (error) {
+        failure = error;
+      }
+    });
+  }
+
+  async function flush(): Promise<void> {
+    await queue;
+    if (failure !== undefined) throw failure;
+  }
+
+  function dataOf<T extends ElementType>(tensor: TensorHandle<T>, doing: string): ElementArrays[T] {
+    const data = tensors.get(tensor);
+    checkAlive(data !== undefined, tensor.label, doing);
+    return data as ElementArrays[T];
+  }
+
+  function stateOf(program: Program, doing: string): ProgramState {
+    const state = programs.get(program);
+    checkAlive(state !== undefined, "the program", doing);
+    return state as ProgramState;
+  }
+
+  const forecast: Engine["forecast"] = (graph, options) => {
+    const shapes = inferShapes(graph, options.patch);
+    let weights = 0;
+    for (const shape of weightShapes(graph).values()) weights += 4 * shape.reduce((a, b) => a * b, 1);
+    const activations = shapes.reduce((sum, s) => sum + 4 * s.channels * voxelCount(s.grid), 0) * options.batch;
+    return { memory: { weights, activations, scratch: 0 }, steps: stepsOf(graph, options) };
+  };
+
+  const engine: Engine = {
+    kind: "cpu",
+    description: "reference engine, plain TypeScript",
+    forecast,
+    compile(graph, options) {
+      const shapes = inferShapes(graph, options.patch);
+      const sizeOf = (id: number) => shapes[id].channels * voxelCount(shapes[id].grid);
+      const empty = (id: number) => Array.from({ length: options.batch }, () => new Float32Array(sizeOf(id)));
+      const program: Program = {
+        graph,
+        batch: options.batch,
+        patch: options.patch,
+        outputChannels: shapes[graph.outputs[0]].channels,
+        ...forecast(graph, options),
+        [Symbol.dispose]: () => void programs.delete(program),
+      };
+      programs.set(program, { inputs: empty(0), outputs: empty(graph.outputs[0]) });
+      return Promise.resolve(program);
+    },
+    loadWeights(program, source) {
+      const weights = readWeights(program.graph, source);
+      let bytes = 0;
+      for (const array of weights.values()) bytes += array.byteLength;
+      const set: WeightSet = { bytes, [Symbol.dispose]: () => void weightSets.delete(set) };
+      weightSets.set(set, weights);
+      return Promise.resolve(set);
+    },
+    alloc<T extends ElementType>(type: T, length: number, label: string): TensorHandle<T> {
+      checkAlloc(length, label);
+      const handle: TensorHandle<T> = { type, length, label, [Symbol.dispose]: () => void tensors.delete(handle) };
+      tensors.set(handle, new ARRAYS[type](length).fill(0));
+      return handle;
+    },
+    upload(target, data, offset = 0) {
+      checkRange(target, offset, data.length, "Uploading");
+      const into = dataOf(target, "Uploading");
+      const copy = data.slice();
+      enqueue(() => into.set(copy, offset));
+    },
+    clear(target, offset = 0, length = target.length - offset) {
+      checkRange(target, offset, length, "Clearing");
+      const into = dataOf(target, "Clearing");
+      enqueue(() => into.fill(0, offset, offset + length));
+    },
+    async download<T extends ElementType>(source: TensorHandle<T>, offset = 0, length = source.length - offset) {
+      checkRange(source, offset, length, "Downloading");
+      const data = dataOf(source, "Downloading");
+      let copy: ElementArrays[ElementType] | undefined;
+      enqueue(() => copy = data.slice(offset, offset + length));
+      await flush();
+      return copy as ElementArrays[T];
+    },
+    flush,
+    gatherPatches(call) {
+      checkGather(call);
+      const { inputs } = stateOf(call.program, "Gathering patches");
+      const volume = dataOf(call.volume, "Gathering patches");
+      const labels = call.labelMap && dataOf(call.labelMap.labels, "Gathering patches");
+      enqueue(() => gather(call, volume, labels, inputs));
+    },
+    run(program, set) {
+      const state = stateOf(program, "Running the network");
+      const weights = weightSets.get(set);
+      checkAlive(weights !== undefined, "the weight set", "Running the network");
+      enqueue(() => {
+        state.inputs.forEach((input, sample) => {
+          const [logits] = evaluateGraph(program.graph, program.patch, weights as Weights, input);
+          state.outputs[sample] = logits;
+        });
+      });
+    },
+    accumulate(call) {
+      checkAccumulate(call);
+      const { outputs } = stateOf(call.program, "Accumulating");
+      const importance = dataOf(call.importance, "Accumulating");
+      const logits = dataOf(call.ring.logits, "Accumulating");
+      const sums = dataOf(call.ring.weightSums, "Accumulating");
+      enqueue(() => accumulate(call, outputs[call.sample], importance, logits, sums));
+    },
+    finishPlanes(ring, from, to, folds) {
+      checkFinish(ring, from, to, folds);
+      const [logits, sums] = [dataOf(ring.logits, "Finishing planes"), dataOf(ring.weightSums, "Finishing planes")];
+      enqueue(() => finish(ring, from, to, folds, logits, sums));
+    },
+    resampleToLabels(call) {
+      checkResampleToLabels(call);
+      const logits = dataOf(call.ring.logits, "Resampling");
+      const target = dataOf<"u8" | "u16">(call.target, "Resampling");
+      enqueue(() => toLabels(call, logits, target));
+    },
+    resampleToProbabilities(call) {
+      checkResampleToProbabilities(call);
+      const [logits, target] = [dataOf(call.ring.logits, "Resampling"), dataOf(call.target, "Resampling")];
+      enqueue(() => toProbabilities(call, logits, target));
+    },
+    async downloadOutput(program, sample) {
+      const state = stateOf(program, "Downloading the output");
+      checkAlive(sample >= 0 && sample < program.batch, `sample ${sample}`, "Downloading the output");
+      let copy = new Float32Array();
+      enqueue(() => copy = state.outputs[sample].slice());
+      await flush();
+      return copy;
+    },
+    async [Symbol.asyncDispose]() {
+      disposed = true;
+      await queue;
+    },
+  };
+  return Promise.resolve(engine);
+}
+
+function stepsOf(graph: Graph, { patch, batch }: CompileOptions): StepCost[] {
+  const shapes = inferShapes(graph, patch);
+  return graph.nodes.map((node, id) => {
+    const from = inputsOf(node).map((input) => shapes[input].channels).join("+");
+    const { channels, grid } = shapes[id];
+    let flops = channels * voxelCount(grid) * batch;
+    if (node.kind === "conv") flops *= 2 * voxelCount(node.kernel) * shapes[node.input].channels;
+    if (node.kind === "transposedConv") flops *= 2 * shapes[node.input].channels;
+    const weight = "weight" in node && node.weight ? ` ${node.weight}` : "";
+    return {
+      name: `${node.kind}${weight} ${from}->${channels} ${grid.join("x")}`,
+      algorithm: "definition",
+      flops,
+      seconds: flops / 1e8,
+    };
+  });
+}
