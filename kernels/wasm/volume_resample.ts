@@ -1,0 +1,189 @@
+/**
+ * From logits on the network's grid to labels or probabilities on the image's, without an array of classes x image: every axis is a
+ * table of two source positions and a fraction, planes are mixed first, then rows, then columns, and what a voxel needs is used
+ * at once. Mixing is a * (1 - fraction) + b * fraction in f32; a fraction of 0 passes the value on untouched.
+ */
+import { padToFour, type Vec3 } from "../../core/base/shape.ts";
+import { encodeFields, type FieldType } from "./elementwise_params.ts";
+import type { Operator } from "./kernel.ts";
+import type { RingGeometry } from "./volume_accumulate.ts";
+
+/** A 1-D linear resampling: out[j] = in[first[j]] * (1 - fraction[j]) + in[second[j]] * fraction[j]. */
+export interface MixTable {
+  readonly first: Int32Array;
+  readonly second: Int32Array;
+  readonly fraction: Float32Array;
+}
+
+/** How logits become labels: the first largest, or the last in order that is above 0 (0 where none is). */
+export interface LabelChoice {
+  readonly kind: "argmax" | "regions";
+  readonly values: readonly number[];
+}
+
+interface ResampleRange {
+  readonly ring: RingGeometry;
+  /** Lengths of the tables along planes, rows and columns. */
+  readonly outputs: Vec3;
+  readonly logitsSlot: string;
+  /** Holds {@link packResampleTables}. */
+  readonly tablesSlot: string;
+  /** Output planes [from, to). */
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface ResampleLabels extends ResampleRange {
+  readonly kind: LabelChoice["kind"];
+  readonly targetSlot: string;
+  readonly targetType: "u8" | "u16";
+  /** Output (plane, row, column) goes to element offset + plane*strides[0] + row*strides[1] + column*strides[2]. */
+  readonly view: { readonly offset: number; readonly strides: Vec3 };
+}
+
+export interface ResampleProbabilities extends ResampleRange {
+  readonly nonlinearity: "softmax" | "sigmoid";
+  /** f32 (to - from) planes of (channels, rows, columns). */
+  readonly targetSlot: string;
+}
+
+/** Bytes before the tables: what is added to the last four channels (-Infinity in padding lanes, so that they never win). */
+export const TAIL_BYTES = 16;
+/** Bytes of a table entry: first, second (i32), 1 - fraction, fraction (f32). Columns: byte offsets in a row of logits. */
+export const ENTRY_BYTES = 16;
+
+export const RESAMPLE_FIELDS = {
+  logits: "address",
+  tables: "address",
+  target: "address",
+  padded: "i32",
+  channels: "i32",
+  ringPlanes: "i32",
+  ringRows: "i32",
+  ringColumns: "i32",
+  outPlanes: "i32",
+  outRows: "i32",
+  outColumns: "i32",
+  from: "i32",
+  to: "i32",
+  planesPerItem: "i32",
+  planeItems: "i32",
+  rowsPerItem: "i32",
+  /** In elements of the target. */
+  planeStride: "i32",
+  rowStride: "i32",
+  columnStride: "i32",
+} as const satisfies Record<string, FieldType>;
+
+/** Bytes of source logits the rows of one item span, about: they stay in a core's cache while the item walks along the planes. */
+const ITEM_ROWS_BYTES = 256 * 1024;
+/** Output planes of an item. */
+const ITEM_PLANES = 16;
+
+/** The constants of a resampling as one block, the same for every range of planes: tail, plane, row and column entries, label values. */
+export function packResampleTables(
+  ring: RingGeometry,
+  tables: readonly [MixTable, MixTable, MixTable],
+  values: readonly number[] = [],
+): Uint8Array {
+  const entries = tables.reduce((sum, table) => sum + table.first.length, 0);
+  const bytes = new Uint8Array(TAIL_BYTES + entries * ENTRY_BYTES + values.length * 4);
+  const view = new DataView(bytes.buffer);
+  for (let lane = 0; lane < 4; lane++) {
+    const channel = padToFour(ring.channels) - 4 + lane;
+    view.setFloat32(lane * 4, channel < ring.channels ? 0 : -Infinity, true);
+  }
+  let at = TAIL_BYTES;
+  const limits = [ring.depth, ring.rows, ring.columns];
+  tables.forEach(({ first, second, fraction }, axis) => {
+    const unit = axis === 2 ? padToFour(ring.channels) * 4 : 1;
+    for (let j = 0; j < first.length; j++, at += ENTRY_BYTES) {
+      const [a, b] = [first[j], second[j]];
+      if (!(a >= 0 && a < limits[axis] && b >= 0 && b < limits[axis])) {
+        throw new RangeError(`Packing a resampling: entry ${j} of axis ${axis} reads ${a} and ${b} of ${limits[axis]}`);
+      }
+      // Equal sources need no arithmetic, whatever the fraction.
+      const mix = a === b ? 0 : fraction[j];
+      view.setInt32(at, a * unit, true);
+      view.setInt32(at + 4, b * unit, true);
+      view.setFloat32(at + 8, 1 - mix, true);
+      view.setFloat32(at + 12, mix, true);
+    }
+  });
+  for (const value of values) {
+    view.setInt32(at, value, true);
+    at += 4;
+  }
+  return bytes;
+}
+
+/** Interpolates logits and writes one label a voxel. One item: a block of output rows over a block of output planes. */
+export function planResampleToLabels(spec: ResampleLabels): Operator {
+  const kernel = `resample_${spec.kind}_${spec.targetType}`;
+  const size = spec.targetType === "u8" ? 1 : 2;
+  return resample(kernel, spec, spec.view.offset * size, spec.view.strides, "labels");
+}
+
+/** Interpolates logits and writes softmax (over the channels) or sigmoid of them. Items as for the labels. */
+export function planResampleToProbabilities(spec: ResampleProbabilities): Operator {
+  const kernel = `resample_${spec.nonlinearity}`;
+  const plane = spec.outputs[1] * spec.outputs[2];
+  const strides: Vec3 = [plane * spec.ring.channels, spec.outputs[2], plane];
+  // The target starts at plane `from`.
+  return resample(kernel, spec, -spec.from * strides[0] * 4, strides, "probabilities");
+}
+
+function resample(
+  kernel: string,
+  spec: ResampleRange & { targetSlot: string },
+  offset: number,
+  strides: Vec3,
+  what: string,
+): Operator {
+  const { ring } = spec;
+  const padded = padToFour(ring.channels);
+  const rowBytes = ring.columns * padded * 4;
+  const [outPlanes, outRows, outColumns] = spec.outputs;
+  const sourceRows = Math.max(1, ITEM_ROWS_BYTES / rowBytes);
+  const rowsPerItem = Math.min(outRows, Math.max(4, Math.min(16, Math.round(sourceRows * outRows / ring.rows))));
+  const planeItems = Math.ceil((spec.to - spec.from) / ITEM_PLANES);
+  const items = Math.ceil(outRows / rowsPerItem) * planeItems;
+  const voxels = (spec.to - spec.from) * outRows * outColumns;
+  const sources = Math.min(spec.to - spec.from + 1, Math.ceil((spec.to - spec.from) * ring.depth / outPlanes) + 1);
+  const bytes = sources * ring.rows * rowBytes + voxels * (what === "labels" ? 1 : ring.channels * 4);
+  const params = encodeFields(kernel, RESAMPLE_FIELDS, {
+    logits: { slot: spec.logitsSlot },
+    tables: { slot: spec.tablesSlot },
+    target: { slot: spec.targetSlot, offset },
+    padded,
+    channels: ring.channels,
+    ringPlanes: ring.planes,
+    ringRows: ring.rows,
+    ringColumns: ring.columns,
+    outPlanes,
+    outRows,
+    outColumns,
+    from: spec.from,
+    to: spec.to,
+    planesPerItem: ITEM_PLANES,
+    planeItems,
+    rowsPerItem,
+    planeStride: strides[0],
+    rowStride: strides[1],
+    columnStride: strides[2],
+  });
+  return {
+    algorithm: `resample to ${what}`,
+    calls: items === 0 ? [] : [{ kernel, params, items, scratchBytes: resampleScratchBytes(spec) }],
+    temporaries: {},
+    flops: voxels * padded * 3,
+    bytes,
+    coreSeconds: Math.max(bytes / 12e9, voxels * padded * 0.6e-9),
+  };
+}
+
+/** Two rows mixed along planes, one mixed along rows, and the voxels at work (a whole output row for probabilities). */
+function resampleScratchBytes(spec: ResampleRange): number {
+  const padded = padToFour(spec.ring.channels);
+  return (3 * spec.ring.columns + spec.outputs[2] + 8) * padded * 4;
+}
