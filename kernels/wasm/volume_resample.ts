@@ -66,6 +66,8 @@ export const RESAMPLE_FIELDS = {
   outColumns: "i32",
   from: "i32",
   to: "i32",
+  /** The output plane that the target starts with. */
+  targetPlane: "i32",
   planesPerItem: "i32",
   planeItems: "i32",
   rowsPerItem: "i32",
@@ -121,7 +123,8 @@ export function packResampleTables(
 export function planResampleToLabels(spec: ResampleLabels): Operator {
   const kernel = `resample_${spec.kind}_${spec.targetType}`;
   const size = spec.targetType === "u8" ? 1 : 2;
-  return resample(kernel, spec, spec.view.offset * size, spec.view.strides, "labels");
+  const { offset, strides } = spec.view;
+  return resample(kernel, spec, { plane: 0, offset: offset * size, strides }, "labels");
 }
 
 /** Interpolates logits and writes softmax (over the channels) or sigmoid of them. Items as for the labels. */
@@ -129,16 +132,14 @@ export function planResampleToProbabilities(spec: ResampleProbabilities): Operat
   const kernel = `resample_${spec.nonlinearity}`;
   const plane = spec.outputs[1] * spec.outputs[2];
   const strides: Vec3 = [plane * spec.ring.channels, spec.outputs[2], plane];
-  // The target starts at plane `from`.
-  return resample(kernel, spec, -spec.from * strides[0] * 4, strides, "probabilities");
+  return resample(kernel, spec, { plane: spec.from, offset: 0, strides }, "probabilities");
 }
 
 function resample(
   kernel: string,
-  spec: ResampleRange & { targetSlot: string },
-  offset: number,
-  strides: Vec3,
-  what: string,
+  spec: ResampleRange & { readonly targetSlot: string },
+  place: { readonly plane: number; readonly offset: number; readonly strides: Vec3 },
+  what: "labels" | "probabilities",
 ): Operator {
   const { ring } = spec;
   const padded = padToFour(ring.channels);
@@ -154,7 +155,7 @@ function resample(
   const params = encodeFields(kernel, RESAMPLE_FIELDS, {
     logits: { slot: spec.logitsSlot },
     tables: { slot: spec.tablesSlot },
-    target: { slot: spec.targetSlot, offset },
+    target: { slot: spec.targetSlot, offset: place.offset },
     padded,
     channels: ring.channels,
     ringPlanes: ring.planes,
@@ -165,12 +166,13 @@ function resample(
     outColumns,
     from: spec.from,
     to: spec.to,
+    targetPlane: place.plane,
     planesPerItem: ITEM_PLANES,
     planeItems,
     rowsPerItem,
-    planeStride: strides[0],
-    rowStride: strides[1],
-    columnStride: strides[2],
+    planeStride: place.strides[0],
+    rowStride: place.strides[1],
+    columnStride: place.strides[2],
   });
   return {
     algorithm: `resample to ${what}`,
