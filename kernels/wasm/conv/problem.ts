@@ -1,0 +1,34 @@
+/** What a convolution is to the planner: shapes and slots, nothing about how it is computed. */
+import type { Vec3 } from "../../../core/base/shape.ts";
+import type { Operand, OutputStatistics, Target, WeightedOperator } from "../kernel.ts";
+
+/** Cross-correlation with zero padding (kernel-1)/2 per axis. Weight (out, in, kz, ky, kx), bias (out). */
+export interface ConvProblem {
+  /** For reports: "encoder.stages.0.0.convs.0.conv". */
+  readonly name: string;
+  readonly batch: number;
+  readonly inputGrid: Vec3;
+  readonly kernel: Vec3;
+  readonly stride: Vec3;
+  readonly input: Operand;
+  readonly output: Target;
+  readonly outputChannels: number;
+  /** Slot of the packed weights. */
+  readonly weightSlot: string;
+  /** True if the output's statistics go to `output.statisticsSlot`. */
+  readonly statistics: boolean;
+}
+
+/** Transposed convolution with kernel = stride and no padding. Weight (in, out, sz, sy, sx), bias (out). */
+export type TransposedConvProblem = Omit<ConvProblem, "kernel">;
+
+/** A convolution as kernel calls; `statistics` is there if the problem asked for them. */
+export interface ConvOperator extends WeightedOperator {
+  readonly statistics?: OutputStatistics;
+}
+
+/** Grid of a convolution's output. */
+export function convOutputGrid(inputGrid: Vec3, kernel: Vec3, stride: Vec3): Vec3 {
+  const axis = (i: number) => Math.floor((inputGrid[i] + 2 * ((kernel[i] - 1) >> 1) - kernel[i]) / stride[i]) + 1;
+  return [axis(0), axis(1), axis(2)];
+}
