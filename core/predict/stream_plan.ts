@@ -1,8 +1,24 @@
+/**
+ * How one case is streamed through the network, decided before anything is allocated: the axis tiles advance along, which planes
+ * of logits are open when, how many samples a run takes, what stays in memory, and what all of it will take in bytes and seconds.
+ * None of these choices changes a label: each voxel's sum is made in the same order (row, fold, tile, mirroring).
+ */
+import { UserError } from "../base/errors.ts";
+import { padToFour, type Vec3 } from "../base/shape.ts";
+import type { AxisTable, ProgramMemory, StepCost } from "../engine/engine.ts";
+import { type Candidate, candidateBatches, cheapestThatFits } from "./stream_choice.ts";
+import type { TileGrid } from "./tiles.ts";
+
+/** Half-open range [from, to). */
+export type Range = readonly [number, number];
+
 /** Memory a case needs, part by part, in bytes. */
 export interface MemoryForecast {
-  /** The preprocessed image (and previous stage) on the engine and on the host; the prefetched next case included. */
+  /** The program itself: its code, heaps and threads. */
+  readonly runtime: number;
+  /** The preprocessed image (and previous stage) on the engine, and the next case beside it. */
   readonly image: number;
-  /** The label volume, on the engine and on the host. */
+  /** The label volume, on the engine and on the host; with probabilities the planes on their way to the file. */
   readonly labels: number;
   /** Open planes of logits and weight sums. */
   readonly ring: number;
@@ -11,4 +27,200 @@ export interface MemoryForecast {
   readonly weights: number;
   readonly scratch: number;
   readonly total: number;
+}
+
+/** Tiles that are done before any plane becomes final. */
+export interface TileRow {
+  /** Patch origins along the stream axis. */
+  readonly positions: readonly number[];
+  /** Planes that this row is the first to touch. */
+  readonly opens: Range;
+  /** Planes that no later row touches. */
+  readonly closes: Range;
+  /** Output planes whose source planes are final after this row. */
+  readonly emits: Range;
+}
+
+/** A part of the cross-section that is in memory at a time, with the patch origins (row, column) whose patches lie in it. */
+export interface TileWindow {
+  readonly rows: Range;
+  readonly columns: Range;
+  readonly origins: readonly (readonly [number, number])[];
+}
+
+/** Where open planes are: all in memory, or on disk with a strip or a single patch of the cross-section in memory. */
+export type RingPlacement = "memory" | "strips" | "patches";
+
+export interface StreamPlan {
+  /** Volume axes that planes, rows and columns run along. */
+  readonly axes: Vec3;
+  /** Size of the volume along them. */
+  readonly size: Vec3;
+  readonly rows: readonly TileRow[];
+  readonly windows: readonly TileWindow[];
+  /** Planes open at a time. */
+  readonly planes: number;
+  readonly placement: RingPlacement;
+  readonly batch: number;
+  /** All folds' weights stay packed in memory; otherwise they are loaded again for every row. */
+  readonly foldsResident: boolean;
+  readonly tiles: number;
+  /** Samples through the network: tiles x mirrorings x folds. */
+  readonly samples: number;
+  /** Program runs of `batch` samples. */
+  readonly runs: number;
+  readonly memory: MemoryForecast;
+  /** Forecast of the network part. */
+  readonly seconds: number;
+}
+
+/** What {@link planStream} goes by. */
+export interface StreamInputs {
+  readonly caseId: string;
+  /** The network's grid (z, y, x). */
+  readonly grid: Vec3;
+  readonly patch: Vec3;
+  readonly tiles: TileGrid;
+  readonly outputChannels: number;
+  readonly mirrorings: number;
+  readonly folds: number;
+  /** Resampling tables along (z, y, x); undefined where the whole volume of logits is needed at once. */
+  readonly tables?: readonly [AxisTable, AxisTable, AxisTable];
+  /** An axis that is not streamed along. */
+  readonly avoidAxis?: number;
+  readonly forecast: (batch: number) => { readonly memory: ProgramMemory; readonly steps: readonly StepCost[] };
+  /** Bytes that do not depend on the plan. */
+  readonly fixed: { readonly runtime: number; readonly image: number; readonly labels: number };
+  /** Bytes that may be used. */
+  readonly limit?: number;
+}
+
+/** Planes of final logits in memory while they are resampled from a spilled ring. */
+export const SPILLED_PLANES = 2;
+
+/**
+ * The plan that is forecast to be fastest among those that fit.
+ * @throws UserError if none fits the limit, naming every part and the limit that would do.
+ */
+export function planStream(inputs: StreamInputs): StreamPlan {
+  const axes = streamAxes(inputs);
+  const size: Vec3 = [inputs.grid[axes[0]], inputs.grid[axes[1]], inputs.grid[axes[2]]];
+  const candidates: Candidate[] = [];
+  for (const placement of placements(inputs)) {
+    const windows = tileWindows(inputs, axes, placement);
+    for (const grouping of groupings(inputs, axes)) {
+      const { rows, planes } = tileRows(inputs, axes, grouping);
+      for (const batch of candidateBatches(rows, windows, inputs.mirrorings)) {
+        for (const foldsResident of inputs.folds > 1 ? [true, false] : [true]) {
+          candidates.push({ axes, size, rows, windows, planes, placement, batch, foldsResident });
+        }
+      }
+    }
+  }
+  const best = cheapestThatFits(inputs, candidates);
+  if (inputs.limit !== undefined && best.memory.total > inputs.limit) throw doesNotFit(inputs, best, inputs.limit);
+  return best;
+}
+
+/** Bytes of logits and weight sums of a ring. */
+export function ringBytes(planes: number, rows: number, columns: number, channels: number): number {
+  return 4 * planes * rows * columns * (padToFour(channels) + 1);
+}
+
+/** The stream axis first: the one with the largest image / patch ratio, which keeps the smallest share of the volume open. */
+function streamAxes({ grid, patch, avoidAxis }: StreamInputs): Vec3 {
+  let stream = -1;
+  for (let axis = 0; axis < 3; axis++) {
+    if (axis === avoidAxis) continue;
+    if (stream < 0 || grid[axis] / patch[axis] > grid[stream] / patch[stream]) stream = axis;
+  }
+  const [row, column] = [0, 1, 2].filter((axis) => axis !== stream);
+  return [stream, row, column];
+}
+
+function placements({ tables, limit }: StreamInputs): readonly RingPlacement[] {
+  return tables && limit !== undefined ? ["memory", "strips", "patches"] : ["memory"];
+}
+
+/** How many stream positions make a row: several where patches are single planes, so that a run's batch can be filled. */
+function groupings({ patch, tiles }: StreamInputs, axes: Vec3): readonly number[] {
+  if (patch[axes[0]] > 1) return [1];
+  return [1, 2, 4, 8, 16].filter((n) => n === 1 || n <= tiles[axes[0]].length);
+}
+
+/** The rows of tiles, and how many planes have to be kept: those open and those that later output planes still read. */
+function tileRows(
+  { grid, patch, tiles, tables }: StreamInputs,
+  axes: Vec3,
+  grouping: number,
+): { readonly rows: readonly TileRow[]; readonly planes: number } {
+  const depth = grid[axes[0]];
+  const positions = tiles[axes[0]];
+  const table = tables?.[axes[0]];
+  const rows: TileRow[] = [];
+  let [opened, closed, emitted, kept, planes] = [0, 0, 0, 0, 1];
+  for (let at = 0; at < positions.length; at += grouping) {
+    const group = positions.slice(at, at + grouping);
+    const next = positions[at + grouping];
+    const openTo = Math.min(depth, group[group.length - 1] + patch[axes[0]]);
+    const closeTo = next === undefined ? depth : Math.max(0, next);
+    planes = Math.max(planes, openTo - kept);
+    let emitTo = emitted;
+    if (table) { while (emitTo < table.first.length && lastSource(table, emitTo) < closeTo) emitTo++; }
+    rows.push({ positions: group, opens: [opened, openTo], closes: [closed, closeTo], emits: [emitted, emitTo] });
+    [opened, closed, emitted] = [openTo, closeTo, emitTo];
+    kept = closeTo;
+    if (table && emitTo < table.first.length) kept = Math.min(kept, firstSource(table, emitTo));
+  }
+  return { rows, planes: table ? planes : depth };
+}
+
+function firstSource(table: AxisTable, j: number): number {
+  return Math.min(table.first[j], table.second[j]);
+}
+
+function lastSource(table: AxisTable, j: number): number {
+  return Math.max(table.first[j], table.second[j]);
+}
+
+function tileWindows({ grid, patch, tiles }: StreamInputs, axes: Vec3, placement: RingPlacement): TileWindow[] {
+  const [, rowAxis, columnAxis] = axes;
+  const within = (axis: number, origin: number): Range => [
+    Math.max(0, origin),
+    Math.min(grid[axis], origin + patch[axis]),
+  ];
+  const allRows: Range = [0, grid[rowAxis]];
+  const allColumns: Range = [0, grid[columnAxis]];
+  const windows: TileWindow[] = [];
+  const all: [number, number][] = [];
+  for (const u of tiles[rowAxis]) {
+    const strip = tiles[columnAxis].map((v): [number, number] => [u, v]);
+    all.push(...strip);
+    if (placement === "strips") windows.push({ rows: within(rowAxis, u), columns: allColumns, origins: strip });
+    if (placement !== "patches") continue;
+    for (const origin of strip) {
+      windows.push({ rows: within(rowAxis, u), columns: within(columnAxis, origin[1]), origins: [origin] });
+    }
+  }
+  return placement === "memory" ? [{ rows: allRows, columns: allColumns, origins: all }] : windows;
+}
+
+function doesNotFit(inputs: StreamInputs, best: StreamPlan, limit: number): UserError {
+  const { total, ...parts } = best.memory;
+  const list = Object.entries(parts).filter(([, bytes]) => bytes > 0)
+    .map(([part, bytes]) => `${part} ${describeBytes(bytes)}`).join(", ");
+  const whole = inputs.tables ? "" : ", because the plans' resampling of probabilities needs all logits at once";
+  return new UserError({
+    doing: "planning the memory of the prediction",
+    caseId: inputs.caseId,
+    problem: `the least it can do with is ${describeBytes(total)} (${list}), ` +
+      `but ${describeBytes(limit)} may be used${whole}`,
+    remedy: `give it --max-memory ${Math.ceil(total / 2 ** 20)}M or more on a machine that has it` +
+      (inputs.fixed.image + inputs.fixed.labels > total / 2 ? ", or cut the image into smaller ones" : ""),
+  });
+}
+
+/** "1.25 GiB", "64 MiB". */
+export function describeBytes(bytes: number): string {
+  return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${Math.ceil(bytes / 2 ** 20)} MiB`;
 }

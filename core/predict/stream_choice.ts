@@ -1,0 +1,112 @@
+/** The choice among ways to stream a case: bytes and seconds of each, and which one is taken. */
+import { padToFour, type Vec3 } from "../base/shape.ts";
+import {
+  type MemoryForecast,
+  ringBytes,
+  type RingPlacement,
+  SPILLED_PLANES,
+  type StreamInputs,
+  type StreamPlan,
+  type TileRow,
+  type TileWindow,
+} from "./stream_plan.ts";
+
+/** A way to stream a case, not yet weighed. */
+export interface Candidate {
+  readonly axes: Vec3;
+  readonly size: Vec3;
+  readonly rows: readonly TileRow[];
+  readonly windows: readonly TileWindow[];
+  readonly planes: number;
+  readonly placement: RingPlacement;
+  readonly batch: number;
+  readonly foldsResident: boolean;
+}
+
+const BATCHES = [1, 2, 3, 4, 6, 8, 12, 16];
+/** Without need no batch takes more than this in activations: larger ones gain little and cost memory. */
+const COMFORTABLE_ACTIVATIONS = 128 * 2 ** 20;
+/** Forecasts closer than this are equal; the larger batch is taken then. */
+const SAME_TIME = 1.01;
+/** Bytes a second of a scratch file, and of packing weights. */
+const DISK_RATE = 8e8;
+const PACKING_RATE = 3e8;
+
+/** Batches worth weighing: none larger than what a row of a window offers. */
+export function candidateBatches(
+  rows: readonly TileRow[],
+  windows: readonly TileWindow[],
+  mirrorings: number,
+): readonly number[] {
+  const most = Math.max(...rows.map((row) => row.positions.length)) *
+    Math.max(...windows.map((window) => window.origins.length)) * mirrorings;
+  return BATCHES.filter((batch) => batch <= most);
+}
+
+/** The fastest candidate that fits the limit, or the one that needs least where none does. */
+export function cheapestThatFits(inputs: StreamInputs, candidates: readonly Candidate[]): StreamPlan {
+  const plans = candidates.map((candidate) => weigh(inputs, candidate));
+  const { limit } = inputs;
+  const fitting = limit === undefined ? plans : plans.filter((plan) => plan.memory.total <= limit);
+  if (fitting.length === 0) return plans.reduce((a, b) => (b.memory.total < a.memory.total ? b : a));
+  const comfortable = fitting.filter((plan) =>
+    plan.batch === 1 || plan.memory.activations + plan.memory.scratch <= COMFORTABLE_ACTIVATIONS
+  );
+  const pool = comfortable.length > 0 ? comfortable : fitting;
+  const fastest = Math.min(...pool.map((plan) => plan.seconds));
+  const asFast = pool.filter((plan) => plan.seconds <= fastest * SAME_TIME);
+  return asFast.reduce((a, b) => (isBetter(b, a) ? b : a));
+}
+
+/** Among equally fast plans: the larger batch, then the smaller memory. */
+function isBetter(a: StreamPlan, b: StreamPlan): boolean {
+  return a.batch !== b.batch ? a.batch > b.batch : a.memory.total < b.memory.total;
+}
+
+function weigh(inputs: StreamInputs, candidate: Candidate): StreamPlan {
+  const { folds, mirrorings, outputChannels } = inputs;
+  const { memory, steps } = inputs.forecast(candidate.batch);
+  const { rows, windows, placement, foldsResident } = candidate;
+  let [tiles, runs] = [0, 0];
+  for (const row of rows) {
+    for (const window of windows) {
+      const here = row.positions.length * window.origins.length;
+      tiles += here;
+      runs += Math.ceil((here * mirrorings) / candidate.batch) * folds;
+    }
+  }
+  let seconds = runs * steps.reduce((sum, step) => sum + step.seconds, 0);
+  if (!foldsResident) seconds += (rows.length * folds * memory.weights) / PACKING_RATE;
+  if (placement !== "memory") seconds += spilledBytes(candidate, outputChannels, folds) / DISK_RATE;
+  const parts = {
+    runtime: inputs.fixed.runtime,
+    image: inputs.fixed.image,
+    labels: inputs.fixed.labels,
+    ring: ringMemory(candidate, outputChannels),
+    activations: memory.activations,
+    weights: memory.weights * (foldsResident ? folds : 1),
+    scratch: memory.scratch,
+  };
+  const total = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
+  const forecast: MemoryForecast = { ...parts, total };
+  return { ...candidate, tiles, samples: tiles * mirrorings * folds, runs, memory: forecast, seconds };
+}
+
+function ringMemory({ placement, planes, size, windows }: Candidate, channels: number): number {
+  if (placement === "memory") return ringBytes(planes, size[1], size[2], channels);
+  const window = Math.max(...windows.map(({ rows, columns }) => windowArea(rows, columns)));
+  // The window, the planes being resampled, and one plane of each on its way through the host.
+  return ringBytes(planes, 1, window, channels) + ringBytes(SPILLED_PLANES, size[1], size[2], channels) +
+    2 * ringBytes(1, size[1], size[2], channels);
+}
+
+/** Bytes that go to and from the scratch file: each window once in and once out per row and fold, each plane twice more. */
+function spilledBytes({ rows, windows, planes, size }: Candidate, channels: number, folds: number): number {
+  const windowsArea = windows.reduce((sum, { rows, columns }) => sum + windowArea(rows, columns), 0);
+  const perVoxel = 4 * (padToFour(channels) + 1);
+  return perVoxel * (2 * rows.length * folds * planes * windowsArea + 2 * size[0] * size[1] * size[2]);
+}
+
+function windowArea(rows: readonly [number, number], columns: readonly [number, number]): number {
+  return (rows[1] - rows[0]) * (columns[1] - columns[0]);
+}
