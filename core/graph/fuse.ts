@@ -1,0 +1,239 @@
+/**
+ * A graph with norms and activations fused into the operators that read them, and concatenations turned into shared tensors.
+ * What remains are the steps that write a tensor. A reader sees stored tensors through a {@link View}: per part a norm and a
+ * slope that it applies as it loads. No engine involved; every engine that fuses norms starts from this.
+ */
+import {
+  type BatchNormNode,
+  type Graph,
+  inferShapes,
+  inputsOf,
+  type InstanceNormNode,
+  type ValueId,
+  type ValueShape,
+} from "./graph.ts";
+import { padToFour, type Vec3 } from "../base/shape.ts";
+
+/** Index of a stored tensor. */
+export type TensorId = number;
+
+/** A tensor that is written to memory, alone or as a channel range of a wider one. */
+export interface StoredTensor {
+  readonly channels: number;
+  readonly grid: Vec3;
+  /** The group of tensors that share one allocation, channel range beside channel range. */
+  readonly group: number;
+  /** First channel of its range, every member padded to four. */
+  readonly channelOffset: number;
+  /** True if an instance norm reads it, so that the writer leaves statistics. */
+  readonly statistics: boolean;
+}
+
+/** Tensors that share an allocation: one, or those of a concatenation. */
+export interface TensorGroup {
+  readonly members: readonly TensorId[];
+  /** Distance of two voxels: the members' channels, each padded to four. */
+  readonly channelStride: number;
+  readonly grid: Vec3;
+}
+
+/** A stored tensor as a reader sees it: y = norm(x), then max(y, y * slope). */
+export interface ViewPart {
+  readonly tensor: TensorId;
+  readonly norm?: InstanceNormNode | BatchNormNode;
+  readonly slope: number;
+}
+
+/** The channels of each part in turn; all parts lie in one group. */
+export type View = readonly ViewPart[];
+
+/** A step of the fused network; it writes the tensor `output`. */
+export type FusedStep =
+  | {
+    readonly kind: "conv";
+    readonly input: View;
+    readonly output: TensorId;
+    readonly kernel: Vec3;
+    readonly stride: Vec3;
+    /** Undefined: the identity, a copy that applies the view. */
+    readonly weight?: string;
+    readonly bias?: string;
+  }
+  | {
+    readonly kind: "transposedConv";
+    readonly input: View;
+    readonly output: TensorId;
+    readonly stride: Vec3;
+    readonly weight: string;
+    readonly bias?: string;
+  }
+  /** max(s, s * slope) of the sum s of both views. */
+  | { readonly kind: "add"; readonly inputs: readonly [View, View]; readonly slope: number; readonly output: TensorId }
+  | { readonly kind: "averagePool"; readonly input: View; readonly stride: Vec3; readonly output: TensorId };
+
+/** A fused network. Tensor 0 is the input; `output` is raw and alone in its group. */
+export interface FusedNetwork {
+  readonly tensors: readonly StoredTensor[];
+  readonly groups: readonly TensorGroup[];
+  readonly steps: readonly FusedStep[];
+  readonly output: TensorId;
+}
+
+/** The views that a step reads. */
+export function viewsOf(step: FusedStep): readonly View[] {
+  return step.kind === "add" ? step.inputs : [step.input];
+}
+
+interface DraftTensor {
+  readonly channels: number;
+  readonly grid: Vec3;
+  readonly writer: FusedStep["kind"] | "input";
+  concat?: { readonly members: readonly TensorId[] };
+  statistics: boolean;
+}
+
+/**
+ * Fuses a graph for a patch; its first output becomes the network's output, values that do not lead to it are dropped.
+ * What a view cannot express (a norm of an activation, a value in two concatenations) becomes an identity convolution first.
+ * @throws RangeError where shapes do not fit.
+ */
+export function fuseGraph(graph: Graph, patch: Vec3): FusedNetwork {
+  const shapes = inferShapes(graph, patch);
+  const readers = countReaders(graph);
+  const tensors: DraftTensor[] = [];
+  const steps: FusedStep[] = [];
+  const views: View[] = [];
+
+  function store(shape: ValueShape, writer: DraftTensor["writer"]): TensorId {
+    return tensors.push({ ...shape, writer, statistics: false }) - 1;
+  }
+
+  function copy(view: View, shape: ValueShape): View {
+    const output = store(shape, "conv");
+    steps.push({ kind: "conv", input: view, output, kernel: [1, 1, 1], stride: [1, 1, 1] });
+    return [{ tensor: output, slope: 1 }];
+  }
+
+  /** The same value as one tensor, which its reader may still have to norm. */
+  function single(id: ValueId): View {
+    return views[id].length === 1 ? views[id] : copy(views[id], shapes[id]);
+  }
+
+  function normalised(id: ValueId, norm: InstanceNormNode | BatchNormNode): View {
+    let view = single(id);
+    const [{ tensor, norm: former, slope }] = view;
+    const lacksStatistics = norm.kind === "instanceNorm" && tensors[tensor].writer !== "conv";
+    if (former || slope !== 1 || lacksStatistics) view = copy(view, shapes[id]);
+    if (norm.kind === "instanceNorm") tensors[view[0].tensor].statistics = true;
+    return [{ tensor: view[0].tensor, norm, slope: 1 }];
+  }
+
+  function activated(id: ValueId, slope: number): View {
+    const [{ tensor, norm, slope: former }, second] = views[id];
+    const writer = steps.findIndex((step) => step.output === tensor);
+    const step = steps[writer];
+    // A sum that only its activation reads is stored activated.
+    if (!second && !norm && former === 1 && step?.kind === "add" && readers[id] === 1) {
+      steps[writer] = { ...step, slope: step.slope * slope };
+      return views[id];
+    }
+    return views[id].map((part) => ({ ...part, slope: part.slope * slope }));
+  }
+
+  function joined(ids: readonly ValueId[]): View {
+    const taken = new Set<TensorId>();
+    const parts = ids.flatMap((id) => {
+      const usable = views[id].every(({ tensor }) => tensor !== 0 && !tensors[tensor].concat && !taken.has(tensor));
+      const view = usable ? views[id] : copy(views[id], shapes[id]);
+      view.forEach(({ tensor }) => taken.add(tensor));
+      return view;
+    });
+    const concat = { members: parts.map((part) => part.tensor) };
+    for (const { tensor } of parts) tensors[tensor].concat = concat;
+    return parts;
+  }
+
+  graph.nodes.forEach((node, id) => {
+    if (readers[id] === 0) {
+      views.push([]);
+      return;
+    }
+    const shape = shapes[id];
+    switch (node.kind) {
+      case "input":
+        views.push([{ tensor: store(shape, "input"), slope: 1 }]);
+        break;
+      case "conv":
+      case "transposedConv": {
+        const output = store(shape, node.kind);
+        const { stride, weight, bias } = node;
+        const input = views[node.input];
+        if (node.kind === "conv") {
+          steps.push({ kind: "conv", input, output, kernel: node.kernel, stride, weight, bias });
+        } else steps.push({ kind: "transposedConv", input, output, stride, weight, bias });
+        views.push([{ tensor: output, slope: 1 }]);
+        break;
+      }
+      case "instanceNorm":
+      case "batchNorm":
+        views.push(normalised(node.input, node));
+        break;
+      case "leakyRelu":
+        views.push(activated(node.input, node.negativeSlope));
+        break;
+      case "add": {
+        const inputs: [View, View] = [single(node.inputs[0]), single(node.inputs[1])];
+        const output = store(shape, "add");
+        steps.push({ kind: "add", inputs, slope: 1, output });
+        views.push([{ tensor: output, slope: 1 }]);
+        break;
+      }
+      case "averagePool": {
+        const input = single(node.input);
+        const output = store(shape, "averagePool");
+        steps.push({ kind: "averagePool", input, stride: node.stride, output });
+        views.push([{ tensor: output, slope: 1 }]);
+        break;
+      }
+      case "concat":
+        views.push(joined(node.inputs));
+        break;
+    }
+  });
+
+  const result = graph.outputs[0];
+  const [part, ...others] = views[result];
+  const plain = others.length === 0 && !part.norm && part.slope === 1 && part.tensor !== 0 &&
+    !tensors[part.tensor].concat;
+  const [{ tensor: output }] = plain ? views[result] : copy(views[result], shapes[result]);
+  return { ...groupTensors(tensors), steps, output };
+}
+
+/** How often every value is read by values that lead to the first output (which itself counts once). */
+function countReaders(graph: Graph): number[] {
+  const readers = graph.nodes.map(() => 0);
+  readers[graph.outputs[0]] = 1;
+  for (let id = graph.nodes.length - 1; id >= 0; id--) {
+    if (readers[id] > 0) { for (const input of inputsOf(graph.nodes[id])) readers[input]++; }
+  }
+  readers[0] = Math.max(readers[0], 1);
+  return readers;
+}
+
+function groupTensors(drafts: readonly DraftTensor[]): { tensors: StoredTensor[]; groups: TensorGroup[] } {
+  const groups: TensorGroup[] = [];
+  const groupOf = new Map<DraftTensor["concat"], number>();
+  const tensors = drafts.map(({ channels, grid, concat, statistics }, id): StoredTensor => {
+    const members = concat?.members ?? [id];
+    let group = concat && groupOf.get(concat);
+    if (group === undefined) {
+      const channelStride = members.reduce((sum, member) => sum + padToFour(drafts[member].channels), 0);
+      group = groups.push({ members, channelStride, grid }) - 1;
+      groupOf.set(concat, group);
+    }
+    const before = members.slice(0, members.indexOf(id));
+    const channelOffset = before.reduce((sum, member) => sum + padToFour(drafts[member].channels), 0);
+    return { channels, grid, group, channelOffset, statistics };
+  });
+  return { tensors, groups };
+}
