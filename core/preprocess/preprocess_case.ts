@@ -1,0 +1,158 @@
+/**
+ * From an image as read to the array the network sees: transpose, replace what is not finite, crop to the nonzero region,
+ * normalise, resample. Source: run_case_npy in nnunetv2/preprocessing/preprocessors/default_preprocessor.py.
+ */
+import { UserError } from "../base/errors.ts";
+import { contiguousStrides, equalVec3, permute, type Vec3, voxelCount } from "../base/shape.ts";
+import type { CaseImage, ImageGeometry, LabelVolume } from "../formats/image.ts";
+import type { Configuration, Plans } from "../plan/plans.ts";
+import type { CaseProperties, PreprocessedCase } from "./case.ts";
+import { type BoundingBox, copyCrop, type CropView, fillHoles, markNonzero, nonzeroBoundingBox } from "./crop.ts";
+import { type NonFinitePolicy, replaceNonFinite } from "./non_finite.ts";
+import { normalise } from "./normalise.ts";
+import { checkPreviousStageGrid, cropPreviousStage } from "./previous_stage.ts";
+import { resampleChannel, resampleLabels, type ResamplePlan } from "./resample.ts";
+import { resampledShape } from "./separate_z.ts";
+
+export interface PreprocessOptions {
+  /** Cascade: the previous stage's segmentation of this case, in the image's own geometry. */
+  readonly previousStage?: { readonly labels: LabelVolume; readonly geometry: ImageGeometry };
+  /** What to do about NaN and infinite voxels; "refuse" if absent. */
+  readonly nan?: NonFinitePolicy;
+}
+
+/**
+ * Preprocesses one case. The image is left as it is; one channel is worked on at a time, so that beside it and the result there is
+ * one cropped channel.
+ * @throws UserError for voxels that are not finite, values or channel counts that don't fit the plans, a grid that would have no
+ * voxels, or a previous stage on another grid.
+ */
+export function preprocessCase(
+  id: string,
+  image: CaseImage,
+  plans: Plans,
+  configuration: Configuration,
+  options: PreprocessOptions,
+): PreprocessedCase {
+  try {
+    return preprocess(id, image, plans, configuration, options);
+  } catch (error) {
+    if (error instanceof UserError && error.parts.caseId === undefined) throw error.withCase(id);
+    throw error;
+  }
+}
+
+function preprocess(
+  id: string,
+  image: CaseImage,
+  plans: Plans,
+  configuration: Configuration,
+  options: PreprocessOptions,
+): PreprocessedCase {
+  const { geometry, channels } = image;
+  checkChannels(channels, configuration);
+  const warnings = [...image.warnings];
+  const previous = options.previousStage;
+  if (previous !== undefined) warnings.push(...checkPreviousStageGrid(geometry, previous.labels, previous.geometry));
+  const finite = replaceNonFinite(image, configuration, options.nan ?? "refuse", id);
+  warnings.push(...finite.warnings);
+
+  const forward = plans.transposeForward;
+  const fileBox = nonzeroBoundingBox(finite.data, channels, geometry.shape);
+  const view = cropView(geometry.shape, fileBox, forward);
+  const properties: CaseProperties = {
+    geometry,
+    originalSpacing: permute(geometry.spacing, forward),
+    shapeBeforeCropping: permute(geometry.shape, forward),
+    boundingBox: [fileBox[forward[0]], fileBox[forward[1]], fileBox[forward[2]]],
+    shapeAfterCropping: view.shape,
+  };
+  const { grid, spacing } = targetGrid(properties, configuration);
+  const plan = (resampling: ResamplePlan["resampling"]): ResamplePlan => ({
+    resampling,
+    currentSpacing: properties.originalSpacing,
+    newSpacing: spacing,
+  });
+
+  const fileVoxels = voxelCount(geometry.shape);
+  const channelOf = (c: number) => finite.data.subarray(c * fileVoxels, (c + 1) * fileVoxels);
+  const masked = (c: number) =>
+    configuration.useMaskForNorm[c] && configuration.normalizationSchemes[c] === "ZScoreNormalization";
+  const needsMask = previous !== undefined || configuration.normalizationSchemes.some((_, c) => masked(c));
+  let mask: Uint8Array | undefined;
+  let cropped: Int16Array | undefined;
+  if (needsMask) {
+    mask = new Uint8Array(voxelCount(view.shape));
+    for (let c = 0; c < channels; c++) markNonzero(channelOf(c), view, mask);
+    fillHoles(mask, view.shape);
+    // Where the previous stage found something counts as inside for the normalisation too.
+    if (previous !== undefined) cropped = cropPreviousStage(previous.labels, view, mask);
+  }
+
+  const data = new Float32Array(channels * voxelCount(grid));
+  const resamples = !equalVec3(view.shape, grid);
+  const work = resamples ? new Float32Array(voxelCount(view.shape)) : undefined;
+  for (let c = 0; c < channels; c++) {
+    const target = data.subarray(c * voxelCount(grid), (c + 1) * voxelCount(grid));
+    const channel = work ?? target;
+    copyCrop(channelOf(c), view, channel);
+    normalise(channel, {
+      scheme: configuration.normalizationSchemes[c],
+      intensities: plans.intensityProperties[c],
+      mask: masked(c) ? mask : undefined,
+      channel: c,
+    });
+    if (resamples) resampleChannel(channel, view.shape, target, grid, plan(configuration.resamplingData));
+  }
+  const previousStage = cropped && resampleLabels(cropped, view.shape, grid, plan(configuration.resamplingSeg));
+  return {
+    id,
+    data,
+    channels,
+    grid,
+    ...(previousStage && { previousStage }),
+    properties,
+    warnings,
+    replacedVoxels: finite.replacedVoxels,
+  };
+}
+
+function checkChannels(channels: number, configuration: Configuration): void {
+  const expected = configuration.normalizationSchemes.length;
+  if (channels === expected) return;
+  throw new UserError({
+    doing: "preprocessing the image",
+    problem: `it has ${channels} channel${channels === 1 ? "" : "s"}; the model was trained on ${expected}`,
+    remedy: "give one file for each of the model's channels (channel_names in dataset.json)",
+  });
+}
+
+/** The box of the file's volume, its axes in the order of transpose_forward. */
+function cropView(shape: Vec3, box: BoundingBox, forward: Vec3): CropView {
+  const strides = contiguousStrides(shape);
+  return {
+    offset: box.reduce((sum, [low], axis) => sum + low * strides[axis], 0),
+    strides: permute(strides, forward),
+    shape: permute([box[0][1] - box[0][0], box[1][1] - box[1][0], box[2][1] - box[2][0]], forward),
+  };
+}
+
+/** Grid and spacing of the network's input. 2-D configurations keep the case's own distance between slices. */
+function targetGrid(properties: CaseProperties, configuration: Configuration): { grid: Vec3; spacing: Vec3 } {
+  const from = properties.shapeAfterCropping;
+  const target = configuration.spacing;
+  const spacing: Vec3 = target.length === 2
+    ? [properties.originalSpacing[0], target[0], target[1]]
+    : [target[0], target[1], target[2]];
+  if (configuration.resamplingData.kind === "none") return { grid: from, spacing };
+  const grid = resampledShape(from, properties.originalSpacing, spacing);
+  if (grid.some((size) => !(size >= 1))) {
+    throw new UserError({
+      doing: "resampling the image",
+      problem: `its ${from.join(" x ")} voxels of ${properties.originalSpacing.join(" x ")} mm become ` +
+        `${grid.join(" x ")} at the model's ${spacing.join(" x ")} mm`,
+      remedy: "check the spacing in the image's header",
+    });
+  }
+  return { grid, spacing };
+}
