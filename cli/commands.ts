@@ -1,0 +1,81 @@
+/**
+ * All commands by name, and what runs them. Only names and summaries are here: flags and code are loaded when a command is
+ * called, so that `nnunet --help` starts nothing else.
+ */
+import type { FlagTable } from "./flag.ts";
+
+/** A command's flags and what it does with the arguments behind its name; `run` gives the exit code. */
+export interface Command {
+  readonly flags: FlagTable;
+  /** Paragraphs under the summary in the help. */
+  readonly details?: readonly string[];
+  /** `shownName` is how the user called it, for messages and the help. */
+  run(args: readonly string[], shownName: string): Promise<number>;
+}
+
+export interface CommandEntry {
+  /** After `nnunet`. */
+  readonly name: string;
+  /** Python nnU-Net's script of the same purpose. */
+  readonly upstream?: string;
+  readonly summary: string;
+  /** Absent: this version does not have it. */
+  readonly load?: () => Promise<Command>;
+}
+
+/** In the order of the help. Upstream's scripts: pyproject.toml of 2.5.1, [project.scripts]. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "predict",
+    upstream: "nnUNetv2_predict",
+    summary: "Segment images with a trained model",
+    load: async () => (await import("./predict_command.ts")).predict,
+  },
+  {
+    name: "predict_from_modelfolder",
+    upstream: "nnUNetv2_predict_from_modelfolder",
+    summary: "Segment images with the model in a given folder",
+    load: async () => (await import("./predict_command.ts")).predictFromModelfolder,
+  },
+  {
+    name: "doctor",
+    summary: "Say what this machine offers, which engine would be used and what is missing",
+    load: async () => (await import("./doctor.ts")).doctor,
+  },
+  {
+    name: "link",
+    summary: "Make commands under Python nnU-Net's names (nnUNetv2_predict, ...) in a folder",
+    load: async () => (await import("./link.ts")).link,
+  },
+  {
+    name: "version",
+    summary: "Print the version",
+    load: async () => (await import("./version.ts")).version,
+  },
+  ...([
+    ["plan_and_preprocess", "Fingerprint, plan and preprocess datasets"],
+    ["extract_fingerprint", "Collect a dataset's statistics"],
+    ["plan_experiment", "Choose networks and patch sizes for a dataset"],
+    ["preprocess", "Crop, normalise and resample a dataset"],
+    ["train", "Train a model"],
+    ["find_best_configuration", "Choose the best model or ensemble by cross-validation"],
+    ["determine_postprocessing", "Find out which postprocessing helps"],
+    ["apply_postprocessing", "Apply a postprocessing that was found"],
+    ["ensemble", "Average the probabilities of several models"],
+    ["accumulate_crossval_results", "Collect the validation results of all folds"],
+    ["evaluate_folder", "Compare segmentations with the truth"],
+    ["evaluate_simple", "Compare segmentations with the truth, without dataset.json"],
+    ["export_model_to_zip", "Pack a trained model"],
+    ["install_pretrained_model_from_zip", "Unpack a trained model"],
+    ["download_pretrained_model_by_url", "Download and unpack a trained model"],
+    ["move_plans_between_datasets", "Use one dataset's plans for another"],
+    ["convert_MSD_dataset", "Convert a dataset of the Medical Segmentation Decathlon"],
+    ["convert_old_nnUNet_dataset", "Convert a dataset of nnU-Net v1"],
+    ["plot_overlay_pngs", "Draw segmentations over images"],
+  ] as const).map(([name, summary]) => ({ name, upstream: `nnUNetv2_${name}`, summary })),
+];
+
+/** The command of this name, `nnunet`'s or Python nnU-Net's. */
+export function findCommand(name: string): CommandEntry | undefined {
+  return COMMANDS.find((entry) => entry.name === name || entry.upstream === name);
+}

@@ -1,0 +1,97 @@
+/** Help texts, from the tables of commands and flags. */
+import { type CommandEntry, COMMANDS } from "./commands.ts";
+import { type Flag, type FlagTable, isPositional } from "./flag.ts";
+import { HELP } from "./parse_flags.ts";
+
+const WIDTH = 100;
+const INDENT = 30;
+
+/** The program's own help: all commands. */
+export function programHelp(): string {
+  const ready = COMMANDS.filter(({ load }) => load);
+  const later = COMMANDS.filter(({ load }) => !load);
+  const column = Math.max(...ready.map(({ name }) => name.length)) + 4;
+  return [
+    "nnunet: nnU-Net v2 as one program. Takes the files, commands and flags of Python's nnU-Net 2.5.1.",
+    "",
+    "Usage: nnunet COMMAND [FLAGS]        nnunet COMMAND --help shows a command's flags",
+    "",
+    "Commands:",
+    ...ready.map(({ name, summary }) => `  ${name.padEnd(column)}${summary}`),
+    "",
+    "Known, and not in this version:",
+    ...wrap(later.map(({ name }) => name).join(", "), WIDTH - 2).map((line) => `  ${line}`),
+    "",
+    "Python nnU-Net's names (nnUNetv2_predict, ...) are taken as commands too; `nnunet link DIR` makes them commands of their own.",
+    "",
+  ].join("\n");
+}
+
+/** One command's help, flags under their groups. */
+export function commandHelp(
+  entry: CommandEntry,
+  flags: FlagTable,
+  shownName: string,
+  details: readonly string[] = [],
+): string {
+  const all = [...Object.values(flags), HELP];
+  const groups = [...new Set(all.map(({ group }) => group))];
+  const lines = [`${entry.summary}.`, "", ...wrap(usageLine(flags, shownName), WIDTH, "    "), ""];
+  for (const paragraph of details) lines.push(...wrap(paragraph, WIDTH), "");
+  for (const group of groups) {
+    lines.push(`${group}:`);
+    for (const flag of all.filter((one) => one.group === group)) lines.push(...flagLines(flag));
+    lines.push("");
+  }
+  return lines.join("\n");
+}
+
+/** "usage: nnunet predict -i PATH -o PATH -d DATASET -c CONFIG [FLAGS]", for help and usage errors. */
+export function usageLine(flags: FlagTable, shownName: string): string {
+  const all = Object.values(flags);
+  const required = all.filter((flag) => flag.kind !== "switch" && flag.required)
+    .map((flag) => (isPositional(flag) ? flag.names[0] : `${flag.names[0]} ${valueName(flag)}`));
+  return ["usage:", shownName, ...required, "[FLAGS]"].join(" ");
+}
+
+function flagLines(flag: Flag): string[] {
+  const value = isPositional(flag) ? "" : valueName(flag);
+  const left = `  ${flag.names.join(", ")}${value ? ` ${value}` : ""}`;
+  const text = wrap(`${flag.help}${rest(flag)}`, WIDTH - INDENT);
+  const fits = left.length + 2 <= INDENT;
+  const lines = fits ? [] : [left];
+  text.forEach((line, i) => lines.push((fits && i === 0 ? left : "").padEnd(INDENT) + line));
+  return lines;
+}
+
+function valueName(flag: Flag): string {
+  if (flag.kind === "switch") return "";
+  return flag.kind === "list" ? `${flag.value}...` : flag.value;
+}
+
+function rest(flag: Flag): string {
+  if (flag.kind === "switch") return "";
+  const parts: string[] = [];
+  if (flag.kind === "choice") parts.push(`One of ${flag.choices.join(", ")}.`);
+  if (flag.required) parts.push("Required.");
+  else if (flag.default !== undefined) {
+    parts.push(`Default: ${Array.isArray(flag.default) ? flag.default.join(" ") : flag.default}.`);
+  }
+  return parts.length ? ` ${parts.join(" ")}` : "";
+}
+
+/** Breaks text at spaces; lines after the first begin with `hanging`. */
+export function wrap(text: string, width: number, hanging = ""): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = hanging + word;
+    } else {
+      line = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  lines.push(line);
+  return lines;
+}

@@ -1,0 +1,265 @@
+/**
+ * The flags of `predict` and `predict_from_modelfolder`: upstream's with upstream's defaults (nnunetv2/inference/
+ * predict_from_raw_data.py), then those that Python's nnU-Net does not have.
+ */
+import type { FlagTable, Values } from "./flag.ts";
+
+const MODEL = "Model";
+const FILES = "Images";
+const HOW = "Prediction";
+const MACHINE = "Machine";
+const OUTPUT = "Output";
+
+/** Flags of both commands; the images first in the help, then the model. */
+const IMAGES = {
+  input: {
+    kind: "text",
+    names: ["-i"],
+    value: "PATH",
+    required: true,
+    group: FILES,
+    help:
+      "Folder with images named CASE_0000.ENDING (0001 the second channel, ...). Also taken: one image, or the images of " +
+      "one case in channel order, a.nii.gz,b.nii.gz.",
+  },
+  output: {
+    kind: "text",
+    names: ["-o"],
+    value: "PATH",
+    required: true,
+    group: FILES,
+    help:
+      "Folder for the segmentations, CASE.ENDING; made if it is not there. Also taken: one file, x.nii.gz, when the " +
+      "input is one case.",
+  },
+} as const satisfies FlagTable;
+
+const COMMON = {
+  folds: {
+    kind: "list",
+    names: ["-f"],
+    value: "FOLD",
+    default: ["0", "1", "2", "3", "4"],
+    group: MODEL,
+    help: "Folds whose networks are averaged: numbers, or `all` for the network trained on everything.",
+  },
+  checkpoint: {
+    kind: "text",
+    names: ["-chk"],
+    value: "FILE",
+    default: "checkpoint_final.pth",
+    group: MODEL,
+    help: "Name of the checkpoint in each fold's folder.",
+  },
+  assumePlansNetwork: {
+    kind: "switch",
+    names: ["--assume_plans_network"],
+    beyond: true,
+    group: MODEL,
+    help:
+      "Take the network of plans.json for a trainer whose name is not known. Such a trainer may have changed more than " +
+      "the checkpoint's shapes can show.",
+  },
+  stepSize: {
+    kind: "number",
+    names: ["-step_size"],
+    value: "SHARE",
+    default: 0.5,
+    group: HOW,
+    help: "Step from tile to tile as a share of the patch, above 0 and at most 1. Larger is faster and less accurate.",
+  },
+  disableTta: {
+    kind: "switch",
+    names: ["--disable_tta"],
+    group: HOW,
+    help: "No averaging over mirrored images: up to 8 times faster in 3D, less accurate.",
+  },
+  previousStage: {
+    kind: "text",
+    names: ["-prev_stage_predictions"],
+    value: "FOLDER",
+    group: HOW,
+    help: "Segmentations of the previous stage, CASE.ENDING; a cascade's second stage needs them.",
+  },
+  nonFinite: {
+    kind: "choice",
+    names: ["--nan"],
+    value: "BY",
+    choices: ["zero", "min"],
+    beyond: true,
+    group: HOW,
+    help:
+      "Replace NaN and infinite voxels by 0 or by the channel's smallest finite value. Without it such images are " +
+      "refused.",
+  },
+  parts: {
+    kind: "integer",
+    names: ["-num_parts"],
+    value: "N",
+    default: 1,
+    group: HOW,
+    help: "Number of runs that share the cases.",
+  },
+  part: {
+    kind: "integer",
+    names: ["-part_id"],
+    value: "K",
+    default: 0,
+    group: HOW,
+    help: "Which share this run takes, 0 to N-1: cases K, K+N, K+2N, ...",
+  },
+  device: {
+    kind: "choice",
+    names: ["-device"],
+    value: "DEVICE",
+    choices: ["auto", "gpu", "cpu", "cuda", "mps"],
+    default: "auto",
+    group: MACHINE,
+    help: "auto: the GPU if there is a usable one, else the CPU. cuda and mps mean gpu.",
+  },
+  allowCpu: {
+    kind: "switch",
+    names: ["--allow_cpu"],
+    beyond: true,
+    group: MACHINE,
+    help: "Use the CPU where the GPU that -device asks for cannot be used.",
+  },
+  threads: {
+    kind: "integer",
+    names: ["--threads"],
+    value: "N",
+    beyond: true,
+    group: MACHINE,
+    help: "Threads of the CPU engine. Default: all cores. Results do not depend on it.",
+  },
+  maxMemory: {
+    kind: "bytes",
+    names: ["--max-memory", "--max_memory"],
+    value: "SIZE",
+    beyond: true,
+    group: MACHINE,
+    help:
+      "Most memory to use, like 4G or 512M. What does not fit is kept in a scratch file. Results do not depend on it.",
+  },
+  deterministic: {
+    kind: "switch",
+    names: ["--deterministic"],
+    beyond: true,
+    group: MACHINE,
+    help: "Bit-equal results from run to run. The CPU engine always gives them.",
+  },
+  npp: {
+    kind: "integer",
+    names: ["-npp"],
+    value: "N",
+    group: MACHINE,
+    help:
+      "Python's preprocessing processes. Here one case is prepared while the network works on the one before; 0 turns " +
+      "that off, other numbers change nothing. Default: the variable nnUNet_npp, or 3.",
+  },
+  nps: {
+    kind: "integer",
+    names: ["-nps"],
+    value: "N",
+    group: MACHINE,
+    help: "Python's export processes. Accepted, changes nothing. Default: the variable nnUNet_nps, or 3.",
+  },
+  saveProbabilities: {
+    kind: "switch",
+    names: ["--save_probabilities"],
+    group: OUTPUT,
+    help: "Also write CASE.npz (class probabilities) and CASE.pkl, as ensembling needs them.",
+  },
+  continuePrediction: {
+    kind: "switch",
+    names: ["--continue_prediction"],
+    group: OUTPUT,
+    help: "Leave out cases whose segmentation is there already.",
+  },
+  report: {
+    kind: "text",
+    names: ["--report"],
+    value: "FILE",
+    beyond: true,
+    group: OUTPUT,
+    help:
+      "Write a JSON report: checksums of program, model, inputs and outputs, engine, timings, volumes per class, and " +
+      "the cases that failed and why.",
+  },
+  quiet: {
+    kind: "switch",
+    names: ["--quiet"],
+    beyond: true,
+    group: OUTPUT,
+    help: "Print warnings and errors only.",
+  },
+  verbose: {
+    kind: "switch",
+    names: ["--verbose"],
+    group: OUTPUT,
+    help: "Print more: memory forecasts, timings, unused environment variables, stacks of errors.",
+  },
+  disableProgressBar: {
+    kind: "switch",
+    names: ["--disable_progress_bar"],
+    group: OUTPUT,
+    help: "No redrawn bar; one line a case.",
+  },
+} as const satisfies FlagTable;
+
+/** `predict`: the model by dataset, trainer, plans and configuration. */
+export const PREDICT = {
+  ...IMAGES,
+  dataset: {
+    kind: "text",
+    names: ["-d"],
+    value: "DATASET",
+    required: true,
+    group: MODEL,
+    help: "Dataset the model was trained on, by name (Dataset004_Hippocampus) or id (4).",
+  },
+  configuration: {
+    kind: "text",
+    names: ["-c"],
+    value: "CONFIG",
+    required: true,
+    group: MODEL,
+    help: "Configuration: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, or another one of the plans.",
+  },
+  plans: {
+    kind: "text",
+    names: ["-p"],
+    value: "PLANS",
+    default: "nnUNetPlans",
+    group: MODEL,
+    help: "Plans the model was trained with.",
+  },
+  trainer: {
+    kind: "text",
+    names: ["-tr"],
+    value: "TRAINER",
+    default: "nnUNetTrainer",
+    group: MODEL,
+    help: "Trainer the model was trained with.",
+  },
+  ...COMMON,
+} as const satisfies FlagTable;
+
+/** `predict_from_modelfolder`: the model by its folder. */
+export const PREDICT_FROM_MODELFOLDER = {
+  ...IMAGES,
+  modelFolder: {
+    kind: "text",
+    names: ["-m"],
+    value: "FOLDER",
+    required: true,
+    group: MODEL,
+    help: "The model's folder, with plans.json, dataset.json and fold_X.",
+  },
+  ...COMMON,
+  /** Upstream declares the short form for this command only. */
+  continuePrediction: { ...COMMON.continuePrediction, names: ["--continue_prediction", "--c"] },
+} as const satisfies FlagTable;
+
+/** What both commands have, parsed. */
+export type PredictValues = Values<typeof IMAGES & typeof COMMON>;

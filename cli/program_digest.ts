@@ -1,0 +1,53 @@
+/** SHA-256 of files and of the program itself, for reports. */
+import { createHash } from "node:crypto";
+import { dirname, fromFileUrl, join, relative } from "../core/base/path.ts";
+
+/** SHA-256 of a file in hex, read in pieces. */
+export async function fileDigest(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  using file = await Deno.open(path);
+  const buffer = new Uint8Array(1 << 20);
+  for (let count = await file.read(buffer); count !== null; count = await file.read(buffer)) {
+    hash.update(buffer.subarray(0, count));
+  }
+  return hash.digest("hex");
+}
+
+export interface ProgramDigest {
+  readonly sha256: string;
+  /** What it is the digest of. */
+  readonly of: string;
+}
+
+/** The parts of a source checkout that make up the program. */
+const SOURCES = ["main.ts", "deno.json", "deno.lock", "cli", "core", "cpu", "gpu", "kernels"];
+
+/**
+ * Of a compiled program: its executable. Of a bundle: all scripts of its folder. Of a source checkout: all its sources. For
+ * several files it is the digest of the list "digest  path\n", sorted by path, as `sha256sum` prints it.
+ */
+export async function programDigest(): Promise<ProgramDigest> {
+  if (Deno.build.standalone) return { sha256: await fileDigest(Deno.execPath()), of: "executable" };
+  const main = fromFileUrl(Deno.mainModule);
+  const folder = dirname(main);
+  const isCheckout = (await filesBelow(join(folder, "cli"))).length > 0;
+  const files = isCheckout
+    ? (await Promise.all(SOURCES.map((name) => filesBelow(join(folder, name))))).flat()
+    : (await filesBelow(folder)).filter((file) => /\.[jt]s$/.test(file) && dirname(file) === folder);
+  const names = files.map((file) => relative(folder, file).replaceAll("\\", "/")).sort();
+  const list = createHash("sha256");
+  for (const name of names) list.update(`${await fileDigest(join(folder, name))}  ${name}\n`);
+  return { sha256: list.digest("hex"), of: `${isCheckout ? "sources" : "bundle"}, ${names.length} files` };
+}
+
+/** The file itself, or all files below a folder; nothing if it is not there. */
+async function filesBelow(path: string): Promise<string[]> {
+  try {
+    if ((await Deno.stat(path)).isFile) return [path];
+  } catch {
+    return [];
+  }
+  const files: string[] = [];
+  for await (const entry of Deno.readDir(path)) files.push(...await filesBelow(join(path, entry.name)));
+  return files;
+}

@@ -1,0 +1,102 @@
+/** The JSON report of a prediction (`--report`): what ran, on what, with what result, and what failed; for people and for scripts. */
+import { UserError, type UserErrorParts } from "../core/base/errors.ts";
+import { writeAtomically } from "../core/base/files.ts";
+import { stringifyJson } from "../core/base/json.ts";
+import { join } from "../core/base/path.ts";
+import type { Engine, StepCost } from "../core/engine/engine.ts";
+import type { Model } from "../core/predict/model_folder.ts";
+import type { CaseRecord, FailedCase } from "../core/predict/request.ts";
+import { fileDigest, programDigest } from "./program_digest.ts";
+import { UPSTREAM_VERSION, VERSION } from "./version.ts";
+
+/** Raised when a field changes its meaning. */
+const REPORT_FORMAT = 1;
+
+/** A refusal that a flag of the user's turned off. */
+export interface Override {
+  readonly flag: string;
+  readonly what: string;
+}
+
+/** What the run has come to know so far. */
+export interface ReportState {
+  readonly commandLine: readonly string[];
+  readonly started: Date;
+  model?: Model;
+  engine?: Engine;
+  precision: "f32" | "f16";
+  engineReason: string;
+  readonly overrides: Override[];
+  readonly warnings: string[];
+  readonly done: CaseRecord[];
+  readonly skipped: string[];
+  readonly failed: FailedCase[];
+  steps: readonly StepCost[];
+}
+
+export type ReportOutcome = "running" | "done" | "some cases failed" | "interrupted" | "failed";
+
+/** Writes the report whole or not at all. @throws UserError if it cannot be written */
+export async function writeReport(
+  path: string,
+  state: ReportState,
+  outcome: ReportOutcome,
+  error?: UserErrorParts & { readonly message: string },
+): Promise<void> {
+  const finished = new Date();
+  const report = {
+    format: { name: "nnunet prediction report", version: REPORT_FORMAT },
+    outcome,
+    error,
+    program: {
+      name: "nnunet",
+      version: VERSION,
+      follows: `nnU-Net ${UPSTREAM_VERSION}`,
+      ...(outcome === "running" ? {} : await programDigest()),
+      runtime: `deno ${Deno.version.deno}`,
+      system: `${Deno.build.os} ${Deno.build.arch}`,
+    },
+    commandLine: state.commandLine,
+    started: state.started.toISOString(),
+    finished: outcome === "running" ? undefined : finished.toISOString(),
+    seconds: (finished.getTime() - state.started.getTime()) / 1000,
+    model: state.model && outcome !== "running" ? await describeModel(state.model) : undefined,
+    engine: state.engine && {
+      kind: state.engine.kind,
+      description: state.engine.description,
+      precision: state.precision,
+      reason: state.engineReason || undefined,
+    },
+    overrides: state.overrides,
+    warnings: state.warnings,
+    cases: state.done,
+    skipped: state.skipped,
+    failed: state.failed,
+    networkSteps: state.steps,
+  };
+  await writeAtomically(path, stringifyJson(report), { doing: "writing the report" });
+}
+
+async function describeModel(model: Model) {
+  const folds: unknown[] = [];
+  for (const { name, file } of model.folds) folds.push({ name, file, sha256: await fileDigest(file) });
+  const json = async (name: string) => {
+    const file = join(model.folder, name);
+    return { file, sha256: await fileDigest(file) };
+  };
+  return {
+    folder: model.folder,
+    dataset: model.plans.datasetName,
+    plans: { name: model.plans.plansName, ...await json("plans.json") },
+    datasetJson: await json("dataset.json"),
+    configuration: model.configuration.name,
+    trainer: model.trainerName,
+    mirrorAxes: model.mirrorAxes,
+    folds,
+  };
+}
+
+/** A case that failed before the predictor saw it. */
+export function failedCase(error: UserError): FailedCase {
+  return { id: error.parts.caseId ?? "", error: error.parts, message: error.message };
+}
