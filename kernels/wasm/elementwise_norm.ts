@@ -3,8 +3,11 @@
  * slopes. Instance norm merges the statistics that a convolution's epilogue left (voxel count, means and M2s of each part).
  */
 import { padToFour } from "../../core/base/shape.ts";
-import { encodeFields, type FieldType } from "./elementwise_params.ts";
+import { distance } from "./elementwise_simd.ts";
+import { type Expr, f32, f64, f64x2, i32, i64, type V128, v128 } from "./emit/expression.ts";
+import type { FunctionBuilder, Kernel } from "./emit/module_builder.ts";
 import type { Operator } from "./kernel.ts";
+import { listParams, type ParamTypes } from "./params.ts";
 
 /** Where a norm table goes: a channel range of a (possibly wider) table. */
 export interface NormTableRange {
@@ -54,7 +57,7 @@ export const NORM_FINALIZE_FIELDS = {
   offset: "i32",
   eps: "f32",
   slope: "f32",
-} as const satisfies Record<string, FieldType>;
+} as const satisfies ParamTypes;
 
 export const NORM_CONSTANT_FIELDS = {
   norm: "address",
@@ -67,7 +70,7 @@ export const NORM_CONSTANT_FIELDS = {
   total: "i32",
   offset: "i32",
   slope: "f32",
-} as const satisfies Record<string, FieldType>;
+} as const satisfies ParamTypes;
 
 /**
  * Merges the statistics of a sample's parts in a fixed order in f64 and writes scale = weight / sqrt(variance + eps),
@@ -81,7 +84,7 @@ export function planNormFinalize(spec: NormFinalize): Operator {
     algorithm: "norm table from statistics",
     calls: [{
       kernel: "norm_finalize",
-      params: encodeFields("norm_finalize", NORM_FINALIZE_FIELDS, {
+      params: listParams(NORM_FINALIZE_FIELDS, {
         statistics: { slot: spec.statisticsSlot },
         norm: { slot: spec.normSlot },
         weight: { slot: spec.weightSlot ?? spec.normSlot },
@@ -114,7 +117,7 @@ export function planNormConstant(spec: NormConstant): Operator {
     algorithm: "constant norm table",
     calls: [{
       kernel: "norm_constant",
-      params: encodeFields("norm_constant", NORM_CONSTANT_FIELDS, {
+      params: listParams(NORM_CONSTANT_FIELDS, {
         norm: { slot: spec.normSlot },
         scale: { slot: spec.scaleSlot ?? spec.normSlot },
         shift: { slot: spec.shiftSlot ?? spec.normSlot },
@@ -145,3 +148,113 @@ function checkRange(spec: NormTableRange): void {
     );
   }
 }
+
+const normFinalizeKernel: Kernel = {
+  name: "norm_finalize",
+  emit: (m) =>
+    m.kernel("norm_finalize", (f, params, item) => {
+      const p = f.readParams(params, NORM_FINALIZE_FIELDS);
+      const groups = f.local("i32", i32.shrU(p.padded, 2));
+      const sample = f.local("i32", i32.divU(item, groups));
+      const channel = f.local("i32", i32.shl(i32.remU(item, groups), 2));
+      const partBytes = f.local("i64", i64.add(i64.shl(i64.extendS(p.padded), 3), 4));
+      const first = f.local("i64", i64.add(p.statistics, distance(i32.mul(sample, p.parts), partBytes)));
+      const means = f.local("i64", i64.add(i64.add(first, 4), distance(channel, 4)));
+      const part = f.local("i64");
+      const block = f.local("i64");
+      const squares = f.local("i64");
+      const count = f.local("f64");
+      const total = f.local("f64", 0);
+      const values = f.local("v128");
+      const half = f.local("v128");
+      const upper = (x: V128) => v128.shuffle32(x, x, [2, 3, 2, 3]);
+      const eachPart = (body: () => void) => {
+        f.set(part, first);
+        f.set(block, means);
+        f.countdown(p.parts, () => {
+          f.set(count, f64.promote(f32.load(part)));
+          f.set(values, v128.load(block));
+          body();
+          f.add(part, partBytes);
+          f.add(block, partBytes);
+        });
+      };
+      // Two passes: the mean of all, then squares about it. In f64 this is Chan's merge without its chain of divisions.
+      const mean = [f.local("v128", f64x2.splat(0)), f.local("v128", f64x2.splat(0))];
+      eachPart(() => {
+        f.set(total, f64.add(total, count));
+        [values, upper(values)].forEach((v, i) =>
+          f.set(mean[i], f64x2.add(mean[i], f64x2.mul(f64x2.promoteLow(v), f64x2.splat(count))))
+        );
+      });
+      for (const sum of mean) f.set(sum, f64x2.div(sum, f64x2.splat(total)));
+      const m2 = [f.local("v128", f64x2.splat(0)), f.local("v128", f64x2.splat(0))];
+      eachPart(() => {
+        f.set(squares, i64.add(block, distance(p.padded, 4)));
+        [values, upper(values)].forEach((v, i) => {
+          f.set(half, f64x2.sub(f64x2.promoteLow(v), mean[i]));
+          f.set(half, f64x2.mul(f64x2.mul(half, half), f64x2.splat(count)));
+          const within = v128.load64Zero(squares, i * 8);
+          f.set(m2[i], f64x2.add(m2[i], f64x2.add(f64x2.promoteLow(within), half)));
+        });
+      });
+      const scale = f.local("f32");
+      const bias = f.local("f32");
+      const write = tableWriter(f, p, sample);
+      for (let lane = 0; lane < 4; lane++) {
+        const c = f.local("i32", i32.add(channel, lane));
+        f.if(i32.ltS(c, p.channels), () => {
+          f.set(scale, 1);
+          f.if(p.hasWeight, () => f.set(scale, f32.load(i64.add(p.weight, distance(c, 4)))));
+          f.set(bias, 0);
+          f.if(p.hasBias, () => f.set(bias, f32.load(i64.add(p.bias, distance(c, 4)))));
+          const [mu, sum] = [mean, m2].map((halves) => f64x2.extract(halves[lane >> 1], lane & 1));
+          const variance = f64.add(f64.div(sum, total), f64.promote(p.eps));
+          f.set(scale, f32.demote(f64.div(f64.promote(scale), f64.sqrt(variance))));
+          // With the rounded scale, so that the mean itself maps to the bias.
+          const shift = f64.sub(f64.promote(bias), f64.mul(mu, f64.promote(scale)));
+          write(c, scale, f32.demote(shift), p.slope);
+        }, () => write(c, f32.const(0), f32.const(0), f32.const(1)));
+      }
+    }),
+};
+
+const normConstantKernel: Kernel = {
+  name: "norm_constant",
+  emit: (m) =>
+    m.kernel("norm_constant", (f, params, item) => {
+      const p = f.readParams(params, NORM_CONSTANT_FIELDS);
+      const write = tableWriter(f, p, item);
+      const scale = f.local("f32");
+      const shift = f.local("f32");
+      f.for(0, p.padded, 1, (c) => {
+        f.if(i32.ltS(c, p.channels), () => {
+          f.set(scale, 1);
+          f.if(p.hasScale, () => f.set(scale, f32.load(i64.add(p.scale, distance(c, 4)))));
+          f.set(shift, 0);
+          f.if(p.hasShift, () => f.set(shift, f32.load(i64.add(p.shift, distance(c, 4)))));
+          write(c, scale, shift, p.slope);
+        }, () => write(c, f32.const(0), f32.const(0), f32.const(1)));
+      });
+    }),
+};
+
+/** Writes scale, shift and slope of a channel of a sample into the table. */
+function tableWriter(
+  f: FunctionBuilder,
+  p: { readonly norm: Expr<"i64">; readonly total: Expr<"i32">; readonly offset: Expr<"i32"> },
+  sample: Expr<"i32">,
+) {
+  const rowBytes = f.local("i64", distance(p.total, 4));
+  const first = i64.add(p.norm, distance(i32.mul(sample, 3), rowBytes));
+  const base = f.local("i64", i64.add(first, distance(p.offset, 4)));
+  const at = f.local("i64");
+  return (channel: Expr<"i32">, scale: Expr<"f32">, shift: Expr<"f32">, slope: Expr<"f32">) => {
+    f.set(at, i64.add(base, distance(channel, 4)));
+    f.storeF32(at, scale);
+    f.storeF32(i64.add(at, rowBytes), shift);
+    f.storeF32(i64.add(at, i64.shl(rowBytes, 1)), slope);
+  };
+}
+
+export const NORM_KERNELS: readonly Kernel[] = [normFinalizeKernel, normConstantKernel];

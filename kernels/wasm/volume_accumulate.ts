@@ -3,8 +3,11 @@
  * weights once no further patch touches a plane.
  */
 import { padToFour, permute, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import { encodeFields, type FieldType } from "./elementwise_params.ts";
+import { distance, walk } from "./elementwise_simd.ts";
+import { type Expr, f32, f32x4, i32, i64, v128 } from "./emit/expression.ts";
+import type { Kernel } from "./emit/module_builder.ts";
 import type { Operator } from "./kernel.ts";
+import { listParams, type ParamTypes } from "./params.ts";
 import type { Placement } from "./volume_gather.ts";
 
 /**
@@ -73,7 +76,7 @@ export const ACCUMULATE_FIELDS = {
   itemsPerPlane: "i32",
   addWeight: "i32",
   scale: "f32",
-} as const satisfies Record<string, FieldType>;
+} as const satisfies ParamTypes;
 
 export const FINISH_FIELDS = {
   logits: "address",
@@ -86,7 +89,7 @@ export const FINISH_FIELDS = {
   rowsPerItem: "i32",
   itemsPerPlane: "i32",
   folds: "f32",
-} as const satisfies Record<string, FieldType>;
+} as const satisfies ParamTypes;
 
 const ITEM_BYTES = 64 * 1024;
 
@@ -112,7 +115,7 @@ export function planAccumulate(spec: Accumulate): Operator {
   const items = count[0] * count[1] * count[2] === 0 ? 0 : count[0] * itemsPerPlane;
   const voxels = count[0] * count[1] * count[2];
   const bytes = voxels * (padded * 12 + (spec.addWeight ? 12 : 4));
-  const params = encodeFields("accumulate_patch", ACCUMULATE_FIELDS, {
+  const params = listParams(ACCUMULATE_FIELDS, {
     logits: { slot: spec.logitsSlot },
     weightSums: { slot: spec.weightSumsSlot },
     output: { slot: spec.outputSlot, offset: (spec.sample * voxelCount(patch) + outputStart) * padded * 4 },
@@ -155,7 +158,7 @@ export function planFinishPlanes(spec: FinishPlanes): Operator {
   const itemsPerPlane = Math.ceil(ring.rows / rowsPerItem);
   const voxels = (spec.to - spec.from) * ring.rows * ring.columns;
   const bytes = voxels * (padded * 8 + 4);
-  const params = encodeFields("finish_planes", FINISH_FIELDS, {
+  const params = listParams(FINISH_FIELDS, {
     logits: { slot: spec.logitsSlot },
     weightSums: { slot: spec.weightSumsSlot },
     padded,
@@ -181,3 +184,75 @@ export function planFinishPlanes(spec: FinishPlanes): Operator {
 function rowsOfItem(rows: number, columns: number, padded: number): number {
   return Math.min(Math.max(1, rows), Math.max(1, Math.ceil(ITEM_BYTES / Math.max(1, columns * padded * 4))));
 }
+
+const accumulateKernel: Kernel = {
+  name: "accumulate_patch",
+  emit: (m) =>
+    m.kernel("accumulate_patch", (f, params, item) => {
+      const p = f.readParams(params, ACCUMULATE_FIELDS);
+      const voxelBytes = f.local("i64", distance(p.padded, 4));
+      const plane = f.local("i32", i32.divU(item, p.itemsPerPlane));
+      const first = f.local("i32", i32.mul(i32.remU(item, p.itemsPerPlane), p.rowsPerItem));
+      const end = f.local("i32", i32.min(f.local("i32", i32.add(first, p.rowsPerItem)), p.rows));
+      const ringPlane = i32.remU(i32.add(p.firstPlane, plane), p.ringPlanes);
+      const planeRow = f.local("i32", i32.add(i32.mul(ringPlane, p.ringRows), p.firstRow));
+      // The source pointer stands behind a voxel after its channels: the rest of the way to the next one.
+      const sourceStep = f.local("i64", distance(i32.sub(p.outputColumnStep, 1), voxelBytes));
+      const importanceStep = f.local("i64", distance(p.importanceColumnStep, 4));
+      const to = f.local("i64");
+      const voxelEnd = f.local("i64");
+      const from = f.local("i64");
+      const sums = f.local("i64");
+      const importance = f.local("i64");
+      const weight = f.local("v128");
+      f.for(first, end, 1, (row) => {
+        const rowStart = distance(i32.add(planeRow, row), i64.extendS(p.ringColumns));
+        const voxel = f.local("i64", i64.add(rowStart, i64.extendS(p.firstColumn)));
+        f.set(to, i64.add(p.logits, i64.mul(voxel, voxelBytes)));
+        f.set(sums, i64.add(p.weightSums, i64.shl(voxel, 2)));
+        const steps = (planeStep: Expr<"i32">, rowStep: Expr<"i32">) =>
+          i64.add(distance(plane, i64.extendS(planeStep)), distance(row, i64.extendS(rowStep)));
+        f.set(from, i64.add(p.output, i64.mul(steps(p.outputPlaneStep, p.outputRowStep), voxelBytes)));
+        f.set(importance, i64.add(p.importance, i64.shl(steps(p.importancePlaneStep, p.importanceRowStep), 2)));
+        f.countdown(p.columns, () => {
+          f.if(p.addWeight, () => f.storeF32(sums, f32.add(f32.load(sums), f32.load(importance))));
+          f.set(weight, f32x4.splat(f32.mul(f32.load(importance), p.scale)));
+          f.set(voxelEnd, i64.add(to, voxelBytes));
+          walk(f, to, voxelEnd, 16, () => {
+            f.storeV128(to, f32x4.add(v128.load(to), f32x4.mul(v128.load(from), weight)));
+            f.add(from, 16);
+          });
+          f.add(from, sourceStep);
+          f.add(importance, importanceStep);
+          f.add(sums, 4);
+        });
+      });
+    }),
+};
+
+const finishKernel: Kernel = {
+  name: "finish_planes",
+  emit: (m) =>
+    m.kernel("finish_planes", (f, params, item) => {
+      const p = f.readParams(params, FINISH_FIELDS);
+      const voxelBytes = f.local("i64", distance(p.padded, 4));
+      const plane = i32.add(p.from, i32.divU(item, p.itemsPerPlane));
+      const first = f.local("i32", i32.mul(i32.remU(item, p.itemsPerPlane), p.rowsPerItem));
+      const left = f.local("i32", i32.sub(p.rows, first));
+      const count = f.local("i32", i32.mul(i32.min(left, p.rowsPerItem), p.columns));
+      const row = i32.add(i32.mul(i32.remU(plane, p.ringPlanes), p.rows), first);
+      const voxel = f.local("i64", distance(row, i64.extendS(p.columns)));
+      const to = f.local("i64", i64.add(p.logits, i64.mul(voxel, voxelBytes)));
+      const sums = f.local("i64", i64.add(p.weightSums, i64.shl(voxel, 2)));
+      const voxelEnd = f.local("i64");
+      const factor = f.local("v128");
+      f.countdown(count, () => {
+        f.set(factor, f32x4.splat(f32.div(1, f32.mul(f32.load(sums), p.folds))));
+        f.set(voxelEnd, i64.add(to, voxelBytes));
+        walk(f, to, voxelEnd, 16, () => f.storeV128(to, f32x4.mul(v128.load(to), factor)));
+        f.add(sums, 4);
+      });
+    }),
+};
+
+export const ACCUMULATE_KERNELS: readonly Kernel[] = [accumulateKernel, finishKernel];

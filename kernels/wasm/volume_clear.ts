@@ -1,6 +1,9 @@
 /** Setting memory to zero, shared among the threads. */
-import { encodeFields, type FieldType } from "./elementwise_params.ts";
+import { distance } from "./elementwise_simd.ts";
+import { i32, i64 } from "./emit/expression.ts";
+import type { Kernel } from "./emit/module_builder.ts";
 import type { Operator } from "./kernel.ts";
+import { listParams, type ParamTypes } from "./params.ts";
 
 export interface Clear {
   readonly slot: string;
@@ -18,13 +21,13 @@ export const CLEAR_FIELDS = {
   itemBytes: "i32",
   wholeItems: "i32",
   rest: "i32",
-} as const satisfies Record<string, FieldType>;
+} as const satisfies ParamTypes;
 
 /** Fills a byte range of a slot with zeros. */
 export function planClear(spec: Clear): Operator {
   const wholeItems = Math.floor(spec.bytes / ITEM_BYTES);
   const rest = spec.bytes - wholeItems * ITEM_BYTES;
-  const params = encodeFields("clear_bytes", CLEAR_FIELDS, {
+  const params = listParams(CLEAR_FIELDS, {
     target: { slot: spec.slot, offset: spec.offset },
     itemBytes: ITEM_BYTES,
     wholeItems,
@@ -40,3 +43,15 @@ export function planClear(spec: Clear): Operator {
     coreSeconds: spec.bytes / 12e9,
   };
 }
+
+const clearKernel: Kernel = {
+  name: "clear_bytes",
+  emit: (m) =>
+    m.kernel("clear_bytes", (f, params, item) => {
+      const p = f.readParams(params, CLEAR_FIELDS);
+      const from = i64.add(p.target, distance(item, i64.extendS(p.itemBytes)));
+      f.zeroBytes(from, i64.extendS(i32.select(p.itemBytes, p.rest, i32.ltS(item, p.wholeItems))));
+    }),
+};
+
+export const CLEAR_KERNELS: readonly Kernel[] = [clearKernel];

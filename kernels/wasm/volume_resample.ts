@@ -4,8 +4,8 @@
  * at once. Mixing is a * (1 - fraction) + b * fraction in f32; a fraction of 0 passes the value on untouched.
  */
 import { padToFour, type Vec3 } from "../../core/base/shape.ts";
-import { encodeFields, type FieldType } from "./elementwise_params.ts";
 import type { Operator } from "./kernel.ts";
+import { listParams, type ParamTypes } from "./params.ts";
 import type { RingGeometry } from "./volume_accumulate.ts";
 
 /** A 1-D linear resampling: out[j] = in[first[j]] * (1 - fraction[j]) + in[second[j]] * fraction[j]. */
@@ -75,7 +75,7 @@ export const RESAMPLE_FIELDS = {
   planeStride: "i32",
   rowStride: "i32",
   columnStride: "i32",
-} as const satisfies Record<string, FieldType>;
+} as const satisfies ParamTypes;
 
 /** Bytes of source logits the rows of one item span, about: they stay in a core's cache while the item walks along the planes. */
 const ITEM_ROWS_BYTES = 256 * 1024;
@@ -152,7 +152,7 @@ function resample(
   const voxels = (spec.to - spec.from) * outRows * outColumns;
   const sources = Math.min(spec.to - spec.from + 1, Math.ceil((spec.to - spec.from) * ring.depth / outPlanes) + 1);
   const bytes = sources * ring.rows * rowBytes + voxels * (what === "labels" ? 1 : ring.channels * 4);
-  const params = encodeFields(kernel, RESAMPLE_FIELDS, {
+  const params = listParams(RESAMPLE_FIELDS, {
     logits: { slot: spec.logitsSlot },
     tables: { slot: spec.tablesSlot },
     target: { slot: spec.targetSlot, offset: place.offset },

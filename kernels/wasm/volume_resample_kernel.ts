@@ -1,0 +1,362 @@
+/**
+ * The kernels behind {@link ./volume_resample.ts}. An item walks a block of output rows through its planes. Two source rows mixed along
+ * the planes and one mixed along the rows lie in scratch; where a fraction is 0 the pointer goes to the source itself, so equal grids
+ * are read straight from the ring.
+ */
+import { f32, f32x4, i32, i64, type V128, v128 } from "./emit/expression.ts";
+import type {
+  FunctionBuilder,
+  FunctionReference,
+  Kernel,
+  Local,
+  ModuleBuilder,
+  ParamLocals,
+} from "./emit/module_builder.ts";
+import { distance, laneBits, leadingZeros, trailingZeros, walk } from "./elementwise_simd.ts";
+import { setExpOfNegative } from "./volume_exp.ts";
+import { ENTRY_BYTES, RESAMPLE_FIELDS, TAIL_BYTES } from "./volume_resample.ts";
+
+/** What an item knows once its parameters are read. */
+interface Job {
+  readonly p: ParamLocals<typeof RESAMPLE_FIELDS>;
+  /** Bytes of a voxel's channels, and of its blocks of four but the last. */
+  readonly voxelBytes: Local<"i64">;
+  readonly lastBlock: Local<"i64">;
+  /** Added to the last block: -Infinity in padding lanes. */
+  readonly tail: Local<"v128">;
+  readonly rowBytes: Local<"i64">;
+  readonly planeEntries: Local<"i64">;
+  readonly rowEntries: Local<"i64">;
+  readonly columnEntries: Local<"i64">;
+  readonly values: Local<"i64">;
+  /** Two rows, one row, then what the columns need. */
+  readonly scratch: Local<"i64">;
+  readonly rowMix: Local<"i64">;
+  readonly columnScratch: Local<"i64">;
+}
+
+/** Finishes an output row from its logits, mixed along planes and rows; `target` is its first output. */
+type FinishRow = (f: FunctionBuilder, job: Job, row: Local<"i64">, target: Local<"i64">) => void;
+
+function resampleKernel(name: string, targetBytes: number, finishRow: FinishRow): Kernel {
+  return {
+    name,
+    emit: (m) => {
+      const mixRows = m.once("volume: mix rows", () => emitMixRows(m));
+      m.kernel(name, (f, params, item, scratch) => {
+        const job = readJob(f, params, scratch);
+        const { p } = job;
+        const firstRow = f.local("i32", i32.mul(i32.divU(item, p.planeItems), p.rowsPerItem));
+        const endRow = f.local("i32", i32.min(f.local("i32", i32.add(firstRow, p.rowsPerItem)), p.outRows));
+        const inPlanes = i32.mul(i32.remU(item, p.planeItems), p.planesPerItem);
+        const firstPlane = f.local("i32", i32.add(p.from, inPlanes));
+        const endPlane = f.local("i32", i32.min(f.local("i32", i32.add(firstPlane, p.planesPerItem)), p.to));
+        const row = f.local("i64");
+        const target = f.local("i64");
+        f.for(firstPlane, endPlane, 1, (plane) => {
+          const findRow = rowFinder(f, job, mixRows, plane);
+          f.for(firstRow, endRow, 1, (outRow) => {
+            findRow(outRow, row);
+            const planeAt = distance(i32.sub(plane, p.targetPlane), i64.extendS(p.planeStride));
+            const rowAt = distance(outRow, i64.extendS(p.rowStride));
+            f.set(target, i64.add(p.target, i64.mul(i64.add(planeAt, rowAt), targetBytes)));
+            finishRow(f, job, row, target);
+          });
+        });
+      });
+    },
+  };
+}
+
+function readJob(f: FunctionBuilder, params: Local<"i64">, scratch: Local<"i64">): Job {
+  const p = f.readParams(params, RESAMPLE_FIELDS);
+  const voxelBytes = f.local("i64", distance(p.padded, 4));
+  const rowBytes = f.local("i64", distance(p.ringColumns, voxelBytes));
+  const planeEntries = f.local("i64", i64.add(p.tables, TAIL_BYTES));
+  const rowEntries = f.local("i64", i64.add(planeEntries, distance(p.outPlanes, ENTRY_BYTES)));
+  const columnEntries = f.local("i64", i64.add(rowEntries, distance(p.outRows, ENTRY_BYTES)));
+  return {
+    p,
+    voxelBytes,
+    lastBlock: f.local("i64", i64.sub(voxelBytes, 16)),
+    tail: f.local("v128", v128.load(p.tables)),
+    rowBytes,
+    planeEntries,
+    rowEntries,
+    columnEntries,
+    values: f.local("i64", i64.add(columnEntries, distance(p.outColumns, ENTRY_BYTES))),
+    scratch,
+    rowMix: f.local("i64", i64.add(scratch, i64.shl(rowBytes, 1))),
+    columnScratch: f.local("i64", i64.add(scratch, i64.mul(rowBytes, 3))),
+  };
+}
+
+/** Sets a pointer to an output row's logits, mixed along planes and rows; a source row is mixed along planes once an item and plane. */
+function rowFinder(f: FunctionBuilder, job: Job, mixRows: FunctionReference, plane: Local<"i32">) {
+  const { p, rowBytes } = job;
+  const planeEntry = f.local("i64", i64.add(job.planeEntries, distance(plane, ENTRY_BYTES)));
+  const planeBytes = f.local("i64", distance(p.ringRows, rowBytes));
+  const sourcePlane = (offset: number) =>
+    f.local("i64", i64.add(p.logits, distance(i32.remU(i32.load(planeEntry, offset), p.ringPlanes), planeBytes)));
+  const [near, far] = [sourcePlane(0), sourcePlane(4)];
+  const planeFraction = f.local("f32", f32.load(planeEntry, 12));
+  // Rows of the source that the two buffers hold.
+  const held = [f.local("i32", -1), f.local("i32", -1)];
+  const buffers = [f.local("i64", job.scratch), f.local("i64", i64.add(job.scratch, rowBytes))];
+  const other = f.local("i64");
+  const swapped = f.local("i64");
+  const swappedRow = f.local("i32");
+  const fill = (which: number, row: Local<"i32">) =>
+    f.if(i32.ne(held[which], row), () => {
+      const at = f.local("i64", distance(row, rowBytes));
+      const weight = f32.load(planeEntry, 8);
+      f.call(mixRows, buffers[which], i64.add(near, at), i64.add(far, at), weight, planeFraction, rowBytes);
+      f.set(held[which], row);
+    });
+  const mixed = f32.ne(planeFraction, 0);
+  return (outRow: Local<"i32">, row: Local<"i64">) => {
+    const entry = f.local("i64", i64.add(job.rowEntries, distance(outRow, ENTRY_BYTES)));
+    const first = f.local("i32", i32.load(entry));
+    const second = f.local("i32", i32.load(entry, 4));
+    f.if(mixed, () => {
+      // The former second row is often the next first one.
+      f.if(i32.ne(held[0], first), () => {
+        f.set(swapped, buffers[0]);
+        f.set(buffers[0], buffers[1]);
+        f.set(buffers[1], swapped);
+        f.set(swappedRow, held[0]);
+        f.set(held[0], held[1]);
+        f.set(held[1], swappedRow);
+      });
+      fill(0, first);
+      f.set(row, buffers[0]);
+    }, () => f.set(row, i64.add(near, distance(first, rowBytes))));
+    const fraction = f.local("f32", f32.load(entry, 12));
+    f.if(f32.ne(fraction, 0), () => {
+      f.if(mixed, () => {
+        fill(1, second);
+        f.set(other, buffers[1]);
+      }, () => f.set(other, i64.add(near, distance(second, rowBytes))));
+      f.call(mixRows, job.rowMix, row, other, f32.load(entry, 8), fraction, rowBytes);
+      f.set(row, job.rowMix);
+    });
+  };
+}
+
+/** (to, a, b, weightA, weightB, bytes): to = a * weightA + b * weightB. */
+function emitMixRows(m: ModuleBuilder): FunctionReference {
+  return m.func(["i64", "i64", "i64", "f32", "f32", "i64"] as const, (f, to, a, b, weightA, weightB, bytes) => {
+    const wa = f.local("v128", f32x4.splat(weightA));
+    const wb = f.local("v128", f32x4.splat(weightB));
+    const blocks = (count: number) => {
+      for (let i = 0; i < count; i++) f.storeV128(to, mix(v128.load(a, i * 16), v128.load(b, i * 16), wa, wb), i * 16);
+      f.add(a, count * 16);
+      f.add(b, count * 16);
+    };
+    const end = f.local("i64", i64.add(to, bytes));
+    walk(f, to, f.local("i64", i64.sub(end, 63)), 64, () => blocks(4));
+    walk(f, to, end, 16, () => blocks(1));
+  });
+}
+
+/** Two products and a sum, each rounded: the same on every processor. */
+function mix(a: V128, b: V128, weightA: V128, weightB: V128): V128 {
+  return f32x4.add(f32x4.mul(a, weightA), f32x4.mul(b, weightB));
+}
+
+/** A voxel between two columns of a row (or at one): what its logits are. */
+interface Voxel {
+  /** Whether it lies between two columns. */
+  readonly mixed: Local<"i32">;
+  /** Logits of the block `at` bytes into the voxel, mixed (or not). */
+  readonly mix: (at: Local<"i64">) => V128;
+  readonly plain: (at: Local<"i64">) => V128;
+  /** The voxel's logits where it lies at one column. */
+  readonly source: Local<"i64">;
+}
+
+/** Runs `body` for every output column. */
+function eachColumn(f: FunctionBuilder, job: Job, row: Local<"i64">, body: (voxel: Voxel) => void): void {
+  const entry = f.local("i64", job.columnEntries);
+  const a = f.local("i64");
+  const b = f.local("i64");
+  const mixed = f.local("i32");
+  const weightA = f.local("v128");
+  const weightB = f.local("v128");
+  f.countdown(job.p.outColumns, () => {
+    f.set(a, i64.add(row, i64.extendS(i32.load(entry))));
+    f.set(b, i64.add(row, i64.extendS(i32.load(entry, 4))));
+    f.set(weightA, v128.load32Splat(entry, 8));
+    f.set(weightB, v128.load32Splat(entry, 12));
+    f.set(mixed, f32.ne(f32.load(entry, 12), 0));
+    body({
+      mixed,
+      mix: (at) => mix(v128.load(i64.add(a, at)), v128.load(i64.add(b, at)), weightA, weightB),
+      plain: (at) => v128.load(i64.add(a, at)),
+      source: a,
+    });
+    f.add(entry, ENTRY_BYTES);
+  });
+}
+
+/** All lanes become the largest. */
+function spreadLargest(f: FunctionBuilder, x: Local<"v128">): void {
+  f.set(x, f32x4.pmax(x, v128.shuffle32(x, x, [2, 3, 0, 1])));
+  f.set(x, f32x4.pmax(x, v128.shuffle32(x, x, [1, 0, 3, 2])));
+}
+
+/**
+ * The largest logit first, then the first channel that equals it: the second pass mostly ends in its first block, so that it costs less
+ * than carrying indices along.
+ */
+const argmax: LabelOf = (f, job, voxel, channel) => {
+  const largest = f.local("v128");
+  const value = f.local("v128");
+  const at = f.local("i64");
+  const from = f.local("i64");
+  const bits = f.local("i32");
+  const buffer = job.columnScratch;
+  f.if(voxel.mixed, () => {
+    f.set(largest, f32x4.add(voxel.mix(job.lastBlock), job.tail));
+    f.storeV128(i64.add(buffer, job.lastBlock), largest);
+    f.set(at, 0);
+    walk(f, at, job.lastBlock, 16, () => {
+      f.set(value, voxel.mix(at));
+      f.storeV128(i64.add(buffer, at), value);
+      f.set(largest, f32x4.pmax(largest, value));
+    });
+    f.set(from, buffer);
+  }, () => {
+    f.set(largest, f32x4.add(voxel.plain(job.lastBlock), job.tail));
+    f.set(at, 0);
+    walk(f, at, job.lastBlock, 16, () => f.set(largest, f32x4.pmax(largest, voxel.plain(at))));
+    f.set(from, voxel.source);
+  });
+  spreadLargest(f, largest);
+  // Padding comes after the last real channel, so an equal zero there never is the first.
+  f.set(channel, 0);
+  f.set(at, 0);
+  f.block((found) => {
+    walk(f, at, job.voxelBytes, 16, () => {
+      f.set(bits, laneBits(f32x4.eq(v128.load(i64.add(from, at)), largest)));
+      f.if(bits, () => {
+        f.set(channel, i32.add(i32.shrU(i32.wrap(at), 2), trailingZeros(bits)));
+        f.br(found);
+      });
+    });
+  });
+};
+
+/** The last channel above 0, or -1. */
+const regions: LabelOf = (f, job, voxel, channel) => {
+  const at = f.local("i64");
+  const bits = f.local("i32");
+  const look = (value: V128) => {
+    f.set(bits, laneBits(f32x4.gt(value, v128.const(0, 0, 0, 0))));
+    f.if(bits, () => f.set(channel, i32.sub(i32.add(i32.shrU(i32.wrap(at), 2), 31), leadingZeros(bits))));
+  };
+  f.set(channel, -1);
+  f.set(at, 0);
+  const blocks = (value: (at: Local<"i64">) => V128) => {
+    walk(f, at, job.lastBlock, 16, () => look(value(at)));
+    look(f32x4.add(value(at), job.tail));
+  };
+  f.if(voxel.mixed, () => blocks(voxel.mix), () => blocks(voxel.plain));
+};
+
+/** Sets the channel that decides a voxel's label. */
+type LabelOf = (f: FunctionBuilder, job: Job, voxel: Voxel, channel: Local<"i32">) => void;
+
+function labelRow(labelOf: LabelOf, targetBytes: 1 | 2): FinishRow {
+  return (f, job, row, target) => {
+    const step = f.local("i64", distance(job.p.columnStride, targetBytes));
+    const channel = f.local("i32");
+    const label = f.local("i32");
+    eachColumn(f, job, row, (voxel) => {
+      labelOf(f, job, voxel, channel);
+      f.set(label, 0);
+      f.if(i32.ltU(channel, job.p.channels), () => {
+        f.set(label, i32.load(i64.add(job.values, distance(channel, 4))));
+      });
+      if (targetBytes === 1) f.storeI32Low8(target, label);
+      else f.storeI32Low16(target, label);
+      f.add(target, step);
+    });
+  };
+}
+
+/** Probabilities of a row in scratch, voxel by voxel, then written channel by channel. */
+function probabilityRow(emitVoxel: (f: FunctionBuilder, job: Job, to: Local<"i64">) => void): FinishRow {
+  return (f, job, row, target) => {
+    const { p, voxelBytes } = job;
+    const to = f.local("i64", job.columnScratch);
+    const at = f.local("i64");
+    eachColumn(f, job, row, (voxel) => {
+      const copy = (value: (at: Local<"i64">) => V128) => {
+        f.set(at, 0);
+        walk(f, at, voxelBytes, 16, () => f.storeV128(i64.add(to, at), value(at)));
+      };
+      f.if(voxel.mixed, () => copy(voxel.mix), () => copy(voxel.plain));
+      emitVoxel(f, job, to);
+      f.add(to, voxelBytes);
+    });
+    const channelBytes = f.local("i64", distance(p.columnStride, 4));
+    f.for(0, p.channels, 1, (channel) => {
+      const from = f.local("i64", i64.add(job.columnScratch, distance(channel, 4)));
+      const out = f.local("i64", i64.add(target, distance(channel, channelBytes)));
+      f.countdown(p.outColumns, () => {
+        f.storeF32(out, f32.load(from));
+        f.add(from, voxelBytes);
+        f.add(out, 4);
+      });
+    });
+  };
+}
+
+/** exp(x - largest) / sum, the sum in a fixed order: lanes over the blocks, then the four lanes. */
+const softmaxRow = probabilityRow((f, job, to) => {
+  const at = f.local("i64", i64.add(to, job.lastBlock));
+  const end = f.local("i64", i64.add(to, job.voxelBytes));
+  const largest = f.local("v128", f32x4.add(v128.load(at), job.tail));
+  const value = f.local("v128");
+  f.storeV128(at, largest);
+  f.set(at, to);
+  walk(f, at, end, 16, () => f.set(largest, f32x4.pmax(largest, v128.load(at))));
+  spreadLargest(f, largest);
+  const sum = f.local("v128", v128.const(0, 0, 0, 0));
+  f.set(at, to);
+  walk(f, at, end, 16, () => {
+    setExpOfNegative(f, value, f32x4.sub(v128.load(at), largest));
+    f.storeV128(at, value);
+    f.set(sum, f32x4.add(sum, value));
+  });
+  f.set(sum, f32x4.add(sum, v128.shuffle32(sum, sum, [2, 3, 0, 1])));
+  f.set(sum, f32x4.add(sum, v128.shuffle32(sum, sum, [1, 0, 3, 2])));
+  f.set(sum, f32x4.div(v128.const(1, 1, 1, 1), sum));
+  f.set(at, to);
+  walk(f, at, end, 16, () => f.storeV128(at, f32x4.mul(v128.load(at), sum)));
+});
+
+/** 1 / (1 + exp(-x)); for negative x exp(x) / (1 + exp(x)), so that only exponentials of negative numbers are needed. */
+const sigmoidRow = probabilityRow((f, job, to) => {
+  const at = f.local("i64", to);
+  const end = f.local("i64", i64.add(to, job.voxelBytes));
+  const x = f.local("v128");
+  const e = f.local("v128");
+  const one = v128.const(1, 1, 1, 1);
+  walk(f, at, end, 16, () => {
+    f.set(x, v128.load(at));
+    setExpOfNegative(f, e, f32x4.neg(f32x4.abs(x)));
+    const numerator = v128.bitselect(e, one, f32x4.lt(x, v128.const(0, 0, 0, 0)));
+    f.storeV128(at, f32x4.div(numerator, f32x4.add(one, e)));
+  });
+});
+
+export const RESAMPLE_KERNELS: readonly Kernel[] = [
+  resampleKernel("resample_argmax_u8", 1, labelRow(argmax, 1)),
+  resampleKernel("resample_argmax_u16", 2, labelRow(argmax, 2)),
+  resampleKernel("resample_regions_u8", 1, labelRow(regions, 1)),
+  resampleKernel("resample_regions_u16", 2, labelRow(regions, 2)),
+  resampleKernel("resample_softmax", 4, softmaxRow),
+  resampleKernel("resample_sigmoid", 4, sigmoidRow),
+];
