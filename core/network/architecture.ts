@@ -14,7 +14,10 @@ export interface NetworkArchitecture {
   readonly convsPerStageDecoder: readonly number[];
   readonly convBias: boolean;
   readonly norm: { readonly kind: "instance" | "batch" | "none"; readonly eps: number; readonly affine: boolean };
+  /** Of the LeakyReLU; 0 is a ReLU, 1 no nonlinearity at all. */
   readonly negativeSlope: number;
   /** LeakyReLU before the norm. */
   readonly nonlinFirst: boolean;
+  /** Residual encoder: channels of the stem, where they are not those of the first stage. */
+  readonly stemChannels?: number;
 }

@@ -67,6 +67,8 @@ export interface Configuration {
 
 /** A plans file. */
 export interface Plans {
+  /** Where it was read from, for errors. */
+  readonly file?: string;
   readonly datasetName: string;
   readonly plansName: string;
   readonly reader: ReaderName;

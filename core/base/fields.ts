@@ -1,0 +1,64 @@
+/** Checking what a JSON file holds, field by field, with errors that name file and field. */
+import { z } from "zod";
+import { UserError } from "./errors.ts";
+
+/** Where a value comes from, for errors. */
+export interface FieldContext {
+  readonly doing: string;
+  readonly file: string;
+  /** Path of the value inside the file: ["configurations", "2d"]. */
+  readonly path: readonly PropertyKey[];
+}
+
+/** The {@link UserError} about one field: "configurations.2d.patch_size: ...". */
+export function fieldError(
+  context: FieldContext,
+  path: readonly PropertyKey[],
+  problem: string,
+  remedy?: string,
+): UserError {
+  const field = describePath([...context.path, ...path]);
+  return new UserError({
+    doing: context.doing,
+    file: context.file,
+    problem: field ? `${field}: ${problem}` : problem,
+    remedy,
+  });
+}
+
+/**
+ * `value` as the schema describes it.
+ * @throws UserError naming the file, the first field that does not fit, what is there and what is required.
+ */
+export function checkFields<T>(schema: z.ZodType<T>, value: unknown, context: FieldContext): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = deepest(result.error.issues[0]);
+  const there = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value);
+  const message = issue.message.replace(/^Invalid input: /, "").replace(/, received .*$/, "");
+  throw fieldError(
+    context,
+    issue.path,
+    there === undefined ? `is missing (${message})` : `${message}, found ${show(there)}`,
+  );
+}
+
+/** A value as short text for an error. */
+export function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** Of a union's alternatives the one that got furthest into the value. */
+function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== "invalid_union" || !issue.errors.some((errors) => errors.length)) return issue;
+  const nested = issue.errors.flat().map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
+  const furthest = nested.reduce((a, b) => (b.path.length > a.path.length ? b : a));
+  return furthest.path.length > issue.path.length ? deepest(furthest) : issue;
+}
+
+function describePath(path: readonly PropertyKey[]): string {
+  return path.map((key, index) => {
+    return typeof key === "number" ? `[${key}]` : `${index ? "." : ""}${String(key)}`;
+  }).join("");
+}
