@@ -80,7 +80,7 @@ export function torchLinearTable(from: number, to: number): AxisTable {
   const table = emptyTable(to);
   const scale = Math.fround(from / to);
   for (let j = 0; j < to; j++) {
-    const x = Math.max(0, Math.fround(Math.fround(scale * Math.fround(j + 0.5)) - 0.5));
+    const x = Math.max(0, Math.fround(scale * (j + 0.5) - 0.5)); // one rounding: torch's kernels use fused multiply-add
     const first = Math.min(Math.floor(x), from - 1);
     setEntry(table, j, first, Math.min(Math.max(Math.fround(x - first), 0), 1), from);
   }

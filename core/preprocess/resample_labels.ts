@@ -206,12 +206,13 @@ function torchScore(
   wx: Float64Array,
   one: number,
 ): number {
+  // a * w0 + round(b * w1) with one rounding, as torch's kernels do by fused multiply-add: thresholds of 0.5 depend on it.
   const along = (i: number) =>
     Math.fround(
-      Math.fround(wx[0] * (labels[i] === label ? one : 0)) + Math.fround(wx[1] * (labels[i + 1] === label ? one : 0)),
+      wx[0] * (labels[i] === label ? one : 0) + Math.fround(wx[1] * (labels[i + 1] === label ? one : 0)),
     );
-  const plane = (i: number) => Math.fround(Math.fround(wy[0] * along(i)) + Math.fround(wy[1] * along(i + 2)));
-  return Math.fround(Math.fround(wz[0] * plane(0)) + Math.fround(wz[1] * plane(4)));
+  const plane = (i: number) => Math.fround(wy[0] * along(i) + Math.fround(wy[1] * along(i + 2)));
+  return Math.fround(wz[0] * plane(0) + Math.fround(wz[1] * plane(4)));
 }
 
 /** Scores of up to 1000 in f16; the largest wins, the lowest label of equal ones. */
