@@ -2,8 +2,9 @@
 import type { UserErrorParts } from "../base/errors.ts";
 import type { Vec3 } from "../base/shape.ts";
 import type { Engine, StepCost } from "../engine/engine.ts";
+import type { NonFinitePolicy } from "../preprocess/non_finite.ts";
 import type { Model } from "./model_folder.ts";
-import type { MemoryForecast } from "./stream_plan.ts";
+import type { MemoryForecast, RingPlacement } from "./stream_plan.ts";
 
 /** One case to be predicted. */
 export interface CaseToPredict {
@@ -15,9 +16,6 @@ export interface CaseToPredict {
   /** The segmentation to write, file ending included; <case>.npz and <case>.pkl go beside it. */
   readonly output: string;
 }
-
-/** What becomes of NaN and infinite voxels: refused, or replaced before cropping by 0 or by the channel's smallest finite value. */
-export type NonFinitePolicy = "refuse" | "zero" | "min";
 
 /** How a prediction is made; defaults are upstream's. */
 export interface PredictionOptions {
@@ -104,8 +102,8 @@ export interface LabelCount {
   readonly label: number;
   readonly name?: string;
   readonly voxels: number;
-  /** Millilitres by the image's spacing. */
-  readonly ml: number;
+  /** Millilitres by the image's spacing; 2-D images have none. */
+  readonly ml?: number;
 }
 
 /** What was done to one case. */
@@ -121,7 +119,8 @@ export interface CaseRecord {
   readonly tiles: number;
   readonly networkRuns: number;
   readonly batch: number;
-  readonly spilled: boolean;
+  /** Where the open planes of logits were. */
+  readonly placement: RingPlacement;
   readonly memory: MemoryForecast;
   readonly forecastSeconds: number;
   readonly timings: CaseTimings;

@@ -1,15 +1,14 @@
 /** The choice among ways to stream a case: bytes and seconds of each, and which one is taken. */
 import { padToFour, type Vec3 } from "../base/shape.ts";
-import {
-  type MemoryForecast,
-  ringBytes,
-  type RingPlacement,
-  SPILLED_PLANES,
-  type StreamInputs,
-  type StreamPlan,
-  type TileRow,
-  type TileWindow,
-} from "./stream_plan.ts";
+import type { MemoryForecast, RingPlacement, StreamInputs, StreamPlan, TileRow, TileWindow } from "./stream_plan.ts";
+
+/** Planes of final logits in memory while they are resampled from a spilled ring. */
+export const SPILLED_PLANES = 2;
+
+/** Bytes of logits and weight sums of a ring. */
+export function ringBytes(planes: number, rows: number, columns: number, channels: number): number {
+  return 4 * planes * rows * columns * (padToFour(channels) + 1);
+}
 
 /** A way to stream a case, not yet weighed. */
 export interface Candidate {

@@ -4,7 +4,7 @@
  * None of these choices changes a label: each voxel's sum is made in the same order (row, fold, tile, mirroring).
  */
 import { UserError } from "../base/errors.ts";
-import { padToFour, type Vec3 } from "../base/shape.ts";
+import type { Vec3 } from "../base/shape.ts";
 import type { AxisTable, ProgramMemory, StepCost } from "../engine/engine.ts";
 import { type Candidate, candidateBatches, cheapestThatFits } from "./stream_choice.ts";
 import type { TileGrid } from "./tiles.ts";
@@ -95,9 +95,6 @@ export interface StreamInputs {
   readonly limit?: number;
 }
 
-/** Planes of final logits in memory while they are resampled from a spilled ring. */
-export const SPILLED_PLANES = 2;
-
 /**
  * The plan that is forecast to be fastest among those that fit.
  * @throws UserError if none fits the limit, naming every part and the limit that would do.
@@ -120,11 +117,6 @@ export function planStream(inputs: StreamInputs): StreamPlan {
   const best = cheapestThatFits(inputs, candidates);
   if (inputs.limit !== undefined && best.memory.total > inputs.limit) throw doesNotFit(inputs, best, inputs.limit);
   return best;
-}
-
-/** Bytes of logits and weight sums of a ring. */
-export function ringBytes(planes: number, rows: number, columns: number, channels: number): number {
-  return 4 * planes * rows * columns * (padToFour(channels) + 1);
 }
 
 /** The stream axis first: the one with the largest image / patch ratio, which keeps the smallest share of the volume open. */

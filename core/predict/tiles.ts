@@ -3,6 +3,7 @@
  * (compute_steps_for_sliding_window) and acvl_utils' pad_nd_image. Nothing is padded in memory: an image smaller than the patch
  * gets origins below zero, patch gathers read zeros there and accumulation drops what lies outside.
  */
+import { roundHalfEven } from "../base/numeric.ts";
 import type { Vec3 } from "../base/shape.ts";
 
 /** Patch origins along each axis (z, y, x), ascending, in voxels of the unpadded image. */
@@ -20,7 +21,7 @@ export function tilePositions(image: number, patch: number, stepSize: number): n
   const below = Math.floor((padded - image) / 2);
   const count = Math.ceil((padded - patch) / (patch * stepSize)) + 1;
   const step = count > 1 ? (padded - patch) / (count - 1) : 0;
-  return Array.from({ length: count }, (_, i) => roundHalfToEven(step * i) - below);
+  return Array.from({ length: count }, (_, i) => roundHalfEven(step * i) - below);
 }
 
 /**
@@ -38,12 +39,4 @@ export function tileGrid(grid: Vec3, patch: Vec3, stepSize: number, dimensions: 
 /** Number of tiles of a grid. */
 export function tileCount(tiles: TileGrid): number {
   return tiles[0].length * tiles[1].length * tiles[2].length;
-}
-
-/** numpy's round: halves go to the even neighbour. */
-function roundHalfToEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }

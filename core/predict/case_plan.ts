@@ -1,0 +1,147 @@
+/** All that is decided about one preprocessed case before the network runs: its stream, its way back to the file, its memory. */
+import type { Vec3 } from "../base/shape.ts";
+import { voxelCount } from "../base/shape.ts";
+import type { AxisTable, Engine, LabelRule, TensorHandle } from "../engine/engine.ts";
+import { probabilityTables } from "../preprocess/axis_tables.ts";
+import type { CaseProperties, PreprocessedCase } from "../preprocess/case.ts";
+import { type ExportGeometry, exportGeometry } from "../preprocess/undo.ts";
+import type { Labels } from "../dataset/dataset_json.ts";
+import type { Model } from "./model_folder.ts";
+import { type Mirroring, mirrorings } from "./mirrors.ts";
+import type { LoadedNetwork } from "./network.ts";
+import { planStream, type StreamPlan } from "./stream_plan.ts";
+import { tileGrid } from "./tiles.ts";
+
+/** Code, heaps and threads of the program before any case is loaded, as measured. */
+const RUNTIME_BYTES = 110 * 2 ** 20;
+/** Planes of probabilities on their way to the file take at most this. */
+export const PROBABILITY_CHUNK_BYTES = 32 * 2 ** 20;
+
+/** A preprocessed case whose arrays are on the engine. */
+export interface UploadedCase extends Disposable {
+  readonly id: string;
+  readonly volume: TensorHandle<"f32">;
+  readonly channels: number;
+  readonly grid: Vec3;
+  readonly previousStage?: TensorHandle<"i16">;
+  readonly properties: CaseProperties;
+}
+
+export interface CasePlan {
+  readonly stream: StreamPlan;
+  readonly mirrorings: readonly Mirroring[];
+  readonly rule: LabelRule;
+  readonly elementType: "u8" | "u16";
+  readonly nonlinearity: "softmax" | "sigmoid";
+  readonly geometry: ExportGeometry;
+  /** Cropped grid at the original resolution, transposed axes. */
+  readonly outputGrid: Vec3;
+  /** Tables from the network's grid to `outputGrid` along (z, y, x); undefined: logits are resampled class by class, whole. */
+  readonly tables?: readonly [AxisTable, AxisTable, AxisTable];
+  readonly currentSpacing: Vec3;
+}
+
+export interface CasePlanOptions {
+  readonly stepSize: number;
+  readonly mirroring: boolean;
+  readonly saveProbabilities: boolean;
+  readonly maxMemory?: number;
+  /** Bytes on the host while the network runs that do not belong to this case: the next one, read ahead. */
+  readonly besideBytes: number;
+}
+
+/** Copies a case to the engine; its own arrays are not needed afterwards. */
+export function uploadCase(engine: Engine, input: PreprocessedCase): UploadedCase {
+  const volume = engine.alloc("f32", input.data.length, "image");
+  engine.upload(volume, input.data as Float32Array<ArrayBuffer>);
+  let previousStage: TensorHandle<"i16"> | undefined;
+  if (input.previousStage) {
+    previousStage = engine.alloc("i16", input.previousStage.length, "previous stage");
+    engine.upload(previousStage, input.previousStage as Int16Array<ArrayBuffer>);
+  }
+  const { id, channels, grid, properties } = input;
+  return {
+    id,
+    volume,
+    channels,
+    grid,
+    previousStage,
+    properties,
+    [Symbol.dispose]() {
+      volume[Symbol.dispose]();
+      previousStage?.[Symbol.dispose]();
+    },
+  };
+}
+
+/**
+ * Plans a case.
+ * @throws UserError if it does not fit the memory that may be used.
+ */
+export function planCase(
+  model: Model,
+  network: LoadedNetwork,
+  input: Pick<PreprocessedCase, "id" | "grid" | "channels" | "previousStage" | "properties">,
+  options: CasePlanOptions,
+): CasePlan {
+  const { configuration, plans, dataset: { labels } } = model;
+  const { properties, grid } = input;
+  const outputGrid = properties.shapeAfterCropping;
+  const currentSpacing = spacingOf(configuration.spacing, properties);
+  const found = probabilityTables(
+    configuration.resamplingProbabilities,
+    grid,
+    outputGrid,
+    currentSpacing,
+    properties.originalSpacing,
+  );
+  const tables = found.kind === "tables" ? found.tables : undefined;
+  const geometry = exportGeometry(properties, plans);
+  const rule = labelRule(labels);
+  const elementType = Math.max(...rule.values) > 255 ? "u16" : "u8";
+  const flips = mirrorings(options.mirroring ? model.mirrorAxes : null, configuration.dimensions);
+  const imageBytes = voxelCount(grid) * (4 * input.channels + (input.previousStage ? 2 : 0));
+  const outputVoxels = voxelCount(geometry.fileShape);
+  let labelBytes = 2 * outputVoxels * (elementType === "u8" ? 1 : 2);
+  if (options.saveProbabilities) labelBytes += 2 * PROBABILITY_CHUNK_BYTES;
+  if (!tables) labelBytes += 4 * (2 * voxelCount(outputGrid) + voxelCount(grid)) + outputVoxels;
+  const stream = planStream({
+    caseId: input.id,
+    grid,
+    patch: configuration.patchSize,
+    tiles: tileGrid(grid, configuration.patchSize, options.stepSize, configuration.dimensions),
+    outputChannels: model.outputChannels,
+    mirrorings: flips.length,
+    folds: model.folds.length,
+    tables,
+    // Planes across the innermost axis of the file would be written one number at a time.
+    avoidAxis: options.saveProbabilities ? plans.transposeBackward[2] : undefined,
+    forecast: (batch) => network.forecast(batch),
+    fixed: { runtime: RUNTIME_BYTES, image: 2 * imageBytes + options.besideBytes, labels: labelBytes },
+    limit: options.maxMemory,
+  });
+  return {
+    stream,
+    mirrorings: flips,
+    rule,
+    elementType,
+    nonlinearity: labels.hasRegions ? "sigmoid" : "softmax",
+    geometry,
+    outputGrid,
+    tables,
+    currentSpacing,
+  };
+}
+
+/** How outputs become labels: nnunetv2/utilities/label_handling/label_handling.py. The ignore label is never predicted. */
+export function labelRule(labels: Labels): LabelRule {
+  return labels.hasRegions
+    ? { kind: "regions", values: labels.regionsClassOrder }
+    : { kind: "argmax", values: labels.allLabels };
+}
+
+/** The configuration's spacing; 2-D configurations take the slice distance of the case. */
+function spacingOf(spacing: readonly number[], properties: CaseProperties): Vec3 {
+  const [a, b, c] = spacing.length === 3 ? spacing : [properties.originalSpacing[0], ...spacing];
+  return [a, b, c];
+}
