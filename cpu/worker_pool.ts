@@ -43,6 +43,9 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
   function stop(): void {
     ending = true;
     Atomics.store(control, CONTROL.stop, 1);
+    // A worker may be about to sleep on one of these: only another value keeps it awake.
+    Atomics.store(control, CONTROL.published, -1);
+    Atomics.add(control, CONTROL.generation, 1);
     for (const cell of [CONTROL.published, CONTROL.generation, CONTROL.completed]) Atomics.notify(control, cell);
   }
 

@@ -1,0 +1,47 @@
+/** Writes a checkpoint's weights in the form a program's kernels want. */
+import { padToFour } from "../core/base/shape.ts";
+import type { WeightSource } from "../core/engine/engine.ts";
+import type { BatchNormNode } from "../core/graph/graph.ts";
+import type { WeightBlock } from "./program_plan.ts";
+
+/** Fills one block of a weight set; `out` covers the block. */
+export function writeWeightBlock(block: WeightBlock, source: WeightSource, out: Float32Array): void {
+  switch (block.kind) {
+    case "packed": {
+      const weight = block.weight === undefined
+        ? identity(block.weightShape[0])
+        : source.get(block.weight, block.weightShape);
+      const bias = block.bias === undefined ? undefined : source.get(block.bias, block.biasShape);
+      block.operator.pack(weight, bias, out);
+      return;
+    }
+    case "vector":
+      out.fill(0);
+      out.set(source.get(block.name, [block.channels]));
+      return;
+    case "batchNorm":
+      foldBatchNorm(block.norm, block.channels, source, out);
+      return;
+  }
+}
+
+/** Weight (out, in, 1, 1, 1) that copies `channels` channels. */
+function identity(channels: number): Float32Array {
+  const weight = new Float32Array(channels * channels);
+  for (let c = 0; c < channels; c++) weight[c * channels + c] = 1;
+  return weight;
+}
+
+/** Scales, then shifts, of torch's BatchNorm in evaluation mode, computed in f64. */
+function foldBatchNorm(norm: BatchNormNode, channels: number, source: WeightSource, out: Float32Array): void {
+  const get = (name: string | undefined) => (name === undefined ? undefined : source.get(name, [channels]));
+  const [weight, bias] = [get(norm.weight), get(norm.bias)];
+  const mean = source.get(norm.runningMean, [channels]);
+  const variance = source.get(norm.runningVar, [channels]);
+  out.fill(0);
+  for (let c = 0; c < channels; c++) {
+    const scale = (weight?.[c] ?? 1) / Math.sqrt(variance[c] + norm.eps);
+    out[c] = scale;
+    out[padToFour(channels) + c] = (bias?.[c] ?? 0) - mean[c] * scale;
+  }
+}
