@@ -1,0 +1,161 @@
+/**
+ * Writing Python pickles of plain data and numpy arrays, protocol 4 (Python's default from 3.8 to 3.13). numpy's names are those of
+ * numpy 1, which numpy 2 reads as well. Opcodes: CPython Lib/pickletools.py.
+ */
+
+/** int and float differ in Python, so numbers are marked: {@link int}, {@link float}. A dict is a Map, a list an array. */
+export type PickleValue =
+  | null
+  | boolean
+  | string
+  | readonly PickleValue[]
+  | ReadonlyMap<PickleValue, PickleValue>
+  | { readonly python: "int" | "float" | "float64"; readonly value: number }
+  | { readonly python: "tuple"; readonly items: readonly PickleValue[] }
+  | { readonly python: "ndarray"; readonly shape: readonly number[]; readonly data: Float64Array };
+
+/** Python's int. */
+export function int(value: number): PickleValue {
+  if (!Number.isSafeInteger(value)) throw new RangeError(`Writing a pickle: ${value} is no integer`);
+  return { python: "int", value };
+}
+
+/** Python's float. */
+export function float(value: number): PickleValue {
+  return { python: "float", value };
+}
+
+/** numpy.float64, as numpy's functions give it. */
+export function float64(value: number): PickleValue {
+  return { python: "float64", value };
+}
+
+export function tuple(items: readonly PickleValue[]): PickleValue {
+  return { python: "tuple", items };
+}
+
+/** numpy.ndarray of float64 in C order. */
+export function ndarray(shape: readonly number[], values: readonly number[]): PickleValue {
+  const data = Float64Array.from(values);
+  if (shape.reduce((product, n) => product * n, 1) !== data.length) {
+    throw new RangeError("Writing a pickle: array shape");
+  }
+  return { python: "ndarray", shape, data };
+}
+
+/** A dict with text keys, in the order given. */
+export function dict(entries: Readonly<Record<string, PickleValue>>): PickleValue {
+  return new Map<PickleValue, PickleValue>(Object.entries(entries));
+}
+
+/** The bytes of a pickle file. */
+export function pickle(value: PickleValue): Uint8Array<ArrayBuffer> {
+  const bytes: number[] = [0x80, 4];
+  write(value, bytes);
+  bytes.push(code("."));
+  return Uint8Array.from(bytes);
+}
+
+function write(value: PickleValue, out: number[]): void {
+  if (value === null) out.push(code("N"));
+  else if (typeof value === "boolean") out.push(value ? 0x88 : 0x89);
+  else if (typeof value === "string") writeText(value, out);
+  else if (Array.isArray(value)) {
+    out.push(code("]"));
+    writeMarked(value, code("e"), out);
+  } else if (value instanceof Map) {
+    out.push(code("}"));
+    writeMarked(Array.from(value as ReadonlyMap<PickleValue, PickleValue>).flat(), code("u"), out);
+  } else if ("python" in value) writeMarkedKind(value, out);
+}
+
+function writeMarkedKind(value: Extract<PickleValue, { readonly python: string }>, out: number[]): void {
+  switch (value.python) {
+    case "int":
+      writeInt(value.value, out);
+      break;
+    case "float":
+      out.push(code("G"), ...numberBytes((view) => view.setFloat64(0, value.value, false), 8));
+      break;
+    case "tuple":
+      if (value.items.length === 0) out.push(code(")"));
+      else writeMarked(value.items, code("t"), out);
+      break;
+    case "float64":
+      // numpy.core.multiarray.scalar(dtype, bytes)
+      writeGlobal("numpy.core.multiarray", "scalar", out);
+      out.push(code("("));
+      writeFloat64Type(out);
+      writeBytes(numberBytes((view) => view.setFloat64(0, value.value, true), 8), out);
+      out.push(code("t"), code("R"));
+      break;
+    case "ndarray":
+      // numpy.core.multiarray._reconstruct(ndarray, (0,), b"b"), then its state (version, shape, dtype, is Fortran order, bytes)
+      writeGlobal("numpy.core.multiarray", "_reconstruct", out);
+      out.push(code("("));
+      writeGlobal("numpy", "ndarray", out);
+      write(tuple([int(0)]), out);
+      writeBytes([code("b")], out);
+      out.push(code("t"), code("R"), code("("));
+      write(int(1), out);
+      write(tuple(value.shape.map(int)), out);
+      writeFloat64Type(out);
+      out.push(0x89);
+      writeBytes(new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength), out);
+      out.push(code("t"), code("b"));
+      break;
+  }
+}
+
+/** numpy.dtype("f8", False, True) with its state. */
+function writeFloat64Type(out: number[]): void {
+  writeGlobal("numpy", "dtype", out);
+  write(tuple(["f8", false, true]), out);
+  out.push(code("R"));
+  write(tuple([int(3), "<", null, null, null, int(-1), int(-1), int(0)]), out);
+  out.push(code("b"));
+}
+
+function writeMarked(items: readonly PickleValue[], end: number, out: number[]): void {
+  if (!items.length) return;
+  out.push(code("("));
+  for (const item of items) write(item, out);
+  out.push(end);
+}
+
+function writeInt(value: number, out: number[]): void {
+  if (value >= 0 && value < 256) out.push(code("K"), value);
+  else if (value >= 0 && value < 65536) out.push(code("M"), value & 255, value >> 8);
+  else if (value >= -(2 ** 31) && value < 2 ** 31) {
+    out.push(code("J"), ...numberBytes((view) => view.setInt32(0, value, true), 4));
+  } else out.push(0x8a, 8, ...numberBytes((view) => view.setBigInt64(0, BigInt(value), true), 8));
+}
+
+function writeText(text: string, out: number[]): void {
+  const bytes = new TextEncoder().encode(text);
+  if (bytes.length < 256) out.push(0x8c, bytes.length);
+  else out.push(code("X"), ...numberBytes((view) => view.setUint32(0, bytes.length, true), 4));
+  for (const byte of bytes) out.push(byte);
+}
+
+function writeBytes(bytes: ArrayLike<number>, out: number[]): void {
+  if (bytes.length < 256) out.push(code("C"), bytes.length);
+  else out.push(code("B"), ...numberBytes((view) => view.setUint32(0, bytes.length, true), 4));
+  for (let i = 0; i < bytes.length; i++) out.push(bytes[i]);
+}
+
+function writeGlobal(module: string, name: string, out: number[]): void {
+  writeText(module, out);
+  writeText(name, out);
+  out.push(0x93);
+}
+
+function numberBytes(fill: (view: DataView) => void, length: number): number[] {
+  const bytes = new Uint8Array(length);
+  fill(new DataView(bytes.buffer));
+  return Array.from(bytes);
+}
+
+function code(opcode: string): number {
+  return opcode.charCodeAt(0);
+}
