@@ -1,7 +1,9 @@
 /** The `doctor` command: what this machine offers, which engine would be used and why, and what to install. */
+import { cpus } from "node:os";
 import { foldersIn, isFolder, roots } from "../core/dataset/dataset_names.ts";
 import { readEnvironment } from "../core/dataset/environment.ts";
 import { join } from "../core/base/path.ts";
+import { type CpuDescription, describeCpu } from "../cpu/describe.ts";
 import type { Command } from "./commands.ts";
 import { describeGpu, probeGpu } from "./gpu_probe.ts";
 import { wrap } from "./help.ts";
@@ -15,10 +17,11 @@ export const doctor: Command = {
   details: ["Changes nothing and needs no network. Exit code 0."],
   async run(args, shownName) {
     if (!parseCommandLine("doctor", doctor, args, shownName)) return 0;
+    const cpu = describeCpu();
     const sections: [string, string[]][] = [
       ["Program", describeProgram()],
-      ["Processor", await describeProcessor()],
-      ["Memory", describeMemory()],
+      ["Processor", describeProcessor(cpu)],
+      ["Memory", describeMemory(cpu)],
       ["GPU", describeGpu(await probeGpu())],
       ["Engine", describeEngine()],
       ["Folders", await describeFolders()],
@@ -38,65 +41,80 @@ function describeProgram(): string[] {
   ];
 }
 
-async function describeProcessor(): Promise<string[]> {
-  const lines = [`${navigator.hardwareConcurrency} threads`];
-  const model = await processorModel();
-  if (model) lines.unshift(model.name);
-  if (model?.features.length) lines.push(`vector instructions: ${model.features.join(", ")}`);
-  const wasm: [string, readonly number[]][] = [["128-bit SIMD", SIMD], ["relaxed SIMD", RELAXED_SIMD], [
-    "64-bit memory",
-    MEMORY64,
-  ], [
-    "threads",
-    SHARED,
-  ]];
-  const absent = wasm.filter(([, bytes]) => !WebAssembly.validate(new Uint8Array(bytes))).map(([name]) => name);
+function describeProcessor(cpu: CpuDescription): string[] {
+  const lines = [`${cpus()[0]?.model ?? "unknown processor"}, ${cpu.threads} threads`];
+  const features: [string, boolean][] = [
+    ["128-bit SIMD", cpu.simd],
+    ["relaxed SIMD", cpu.relaxedSimd],
+    ["64-bit memory", cpu.memory64],
+  ];
+  const absent = features.filter(([, there]) => !there).map(([name]) => name);
+  if (absent.length > 0) {
+    return [...lines, `WebAssembly lacks ${absent.join(", ")}: the CPU engine needs them; use Deno 2.9 or newer`];
+  }
+  lines.push(`WebAssembly: ${features.map(([name]) => name).join(", ")}`);
   lines.push(
-    absent.length === 0
-      ? `WebAssembly: ${wasm.map(([name]) => name).join(", ")}: all there`
-      : `WebAssembly lacks ${absent.join(", ")}: the CPU engine needs them; use Deno 2.9 or newer`,
+    fusesMultiplyAdd()
+      ? "fused multiply-add: yes"
+      : "fused multiply-add: no; the CPU engine works, at about half the speed (processors before 2013 lack it)",
   );
   return lines;
 }
 
-/** Smallest modules that use a feature: header, then type, memory, function and code sections. */
-const HEADER = [0, 97, 115, 109, 1, 0, 0, 0];
-/** (func (result v128) i32.const 0 i8x16.splat) */
-const SIMD = [...HEADER, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11];
-/** (func (result v128) three splats, f32x4.relaxed_madd) */
-const RELAXED_SIMD = [
-  ...[...HEADER, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 19, 1, 17, 0],
-  ...[65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15, 253, 133, 2, 11],
-];
-/** (memory i64 0) */
-const MEMORY64 = [...HEADER, 5, 3, 1, 4, 0];
-/** (memory 0 1 shared) */
-const SHARED = [...HEADER, 5, 4, 1, 3, 0, 1];
-
-async function processorModel(): Promise<{ readonly name: string; readonly features: string[] } | null> {
-  if (Deno.build.os !== "linux") return null;
-  let text: string;
-  try {
-    text = await Deno.readTextFile("/proc/cpuinfo");
-  } catch {
-    return null;
-  }
-  const field = (name: RegExp) => name.exec(text)?.[1].trim();
-  const flags = new Set((field(/^(?:flags|Features)\s*:(.*)$/m) ?? "").split(" "));
-  const wanted = ["sse4_1", "avx", "f16c", "fma", "avx2", "avx512f", "asimd", "sve"];
-  return {
-    name: field(/^model name\s*:(.*)$/m) ?? "unknown processor",
-    features: wanted.filter((flag) => flags.has(flag)),
-  };
+/** True if relaxed multiply-add rounds once: with a = 1 + 2^-12, a * a - (1 + 2^-11) is 2^-24, and 0 if the product is rounded. */
+function fusesMultiplyAdd(): boolean {
+  const { fused } = new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(FUSED))).exports;
+  const a = 1 + 2 ** -12;
+  return typeof fused === "function" && fused(a, a, -(1 + 2 ** -11)) !== 0;
 }
 
-function describeMemory(): string[] {
-  const { total, available, swapTotal } = Deno.systemMemoryInfo();
-  const lines = [
-    `${formatBytes(total)}, ${formatBytes(available)} of it free; swap ${swapTotal ? formatBytes(swapTotal) : "none"}`,
+/** (func (export "fused") (param f32 f32 f32) (result f32) f32x4.relaxed_madd of the splats, lane 0) */
+const FUSED = [
+  ...[
+    0,
+    97,
+    115,
+    109,
+    1,
+    0,
+    0,
+    0,
+    1,
+    8,
+    1,
+    96,
+    3,
+    125,
+    125,
+    125,
+    1,
+    125,
+    3,
+    2,
+    1,
+    0,
+    7,
+    9,
+    1,
+    5,
+    102,
+    117,
+    115,
+    101,
+    100,
+    0,
+    0,
+  ],
+  ...[10, 22, 1, 20, 0, 32, 0, 253, 19, 32, 1, 253, 19, 32, 2, 253, 19, 253, 133, 2, 253, 31, 0, 11],
+];
+function describeMemory(cpu: CpuDescription): string[] {
+  const swap = Deno.systemMemoryInfo().swapTotal;
+  return [
+    `${formatBytes(cpu.totalMemory)}, ${formatBytes(cpu.availableMemory)} of it free; swap ${
+      swap > 0 ? formatBytes(swap) : "none"
+    }`,
+    "A run says beforehand what it will take (--verbose); --max-memory keeps it below a limit.",
   ];
-  lines.push("A run says beforehand what it will take; --max-memory keeps it below a limit.");
-  return lines;
 }
 
 function describeEngine(): string[] {

@@ -14,13 +14,17 @@ export interface GpuFacts {
     readonly limits: Readonly<Record<string, number>>;
     readonly features: readonly string[];
   };
-  /** Device files of GPUs that are there: /dev/nvidia0, /dev/dri/renderD128. */
-  readonly deviceFiles: readonly string[];
+  /** Device files of GPUs: /dev/nvidia0, /dev/dri/renderD128. Null where the program may not look (Deno guards /dev). */
+  readonly deviceFiles: readonly string[] | null;
   /** Path of libvulkan.so.1, if it was found. */
   readonly vulkanLoader?: string;
   /** Driver manifests the loader reads. */
   readonly vulkanDrivers: readonly string[];
-  /** NVIDIA_DRIVER_CAPABILITIES, where set. */
+  /** The NVIDIA driver's libraries: for CUDA, and for Vulkan. */
+  readonly nvidiaCompute?: string;
+  readonly nvidiaGraphics?: string;
+  /** NVIDIA_VISIBLE_DEVICES and NVIDIA_DRIVER_CAPABILITIES, which containers set. */
+  readonly nvidiaDevices?: string;
   readonly nvidiaCapabilities?: string;
 }
 
@@ -40,9 +44,12 @@ export async function probeGpu(): Promise<GpuFacts> {
     os: Deno.build.os,
     webgpu: gpu !== undefined,
     adapter: gpu ? await describeAdapter(gpu) : undefined,
-    deviceFiles: linux ? await gpuDeviceFiles() : [],
-    vulkanLoader: linux ? await firstExisting(vulkanLoaderPaths()) : undefined,
+    deviceFiles: linux ? await gpuDeviceFiles() : null,
+    vulkanLoader: linux ? await findLibrary("libvulkan.so.1") : undefined,
     vulkanDrivers: linux ? await vulkanManifests() : [],
+    nvidiaCompute: linux ? await findLibrary("libcuda.so.1") : undefined,
+    nvidiaGraphics: linux ? await findLibrary("libGLX_nvidia.so.0") : undefined,
+    nvidiaDevices: Deno.env.get("NVIDIA_VISIBLE_DEVICES"),
     nvidiaCapabilities: Deno.env.get("NVIDIA_DRIVER_CAPABILITIES"),
   };
 }
@@ -62,7 +69,7 @@ async function describeAdapter(gpu: GPU): Promise<GpuFacts["adapter"]> {
 
 /** The verdict in lines for the user. */
 export function describeGpu(facts: GpuFacts): string[] {
-  const { adapter, deviceFiles } = facts;
+  const { adapter } = facts;
   if (adapter) {
     const limits = Object.entries(adapter.limits).map(([name, value]) => `${name} ${value}`).join(", ");
     const lines = [adapter.description, `limits: ${limits}`, `features: ${adapter.features.join(", ") || "none"}`];
@@ -73,57 +80,69 @@ export function describeGpu(facts: GpuFacts): string[] {
   }
   if (!facts.webgpu) return ["This runtime has no WebGPU: the program was started without it."];
   if (facts.os !== "linux") return ["No adapter: WebGPU finds no GPU here. Install the graphics driver of its maker."];
-  if (deviceFiles.length === 0) {
-    return [
-      "No GPU: there is neither /dev/nvidia* nor /dev/dri. In a container: start it with the GPU (docker run --gpus all).",
-    ];
-  }
-  const lines = [
-    `${deviceFiles.join(", ")} ${deviceFiles.length > 1 ? "are" : "is"} there, but WebGPU finds no adapter.`,
-  ];
+  const signs = signsOfGpu(facts);
+  const lines = signs.length > 0
+    ? [`WebGPU finds no adapter, although there are signs of a GPU: ${signs.join(", ")}.`]
+    : ["WebGPU finds no adapter. If there is a GPU, this is what it needs:"];
   if (!facts.vulkanLoader) {
     lines.push(
       "The Vulkan loader (libvulkan.so.1) is missing: apt-get install libvulkan1, or dnf install vulkan-loader.",
     );
   }
-  const nvidia = deviceFiles.some((file) => file.startsWith("/dev/nvidia"));
-  const capabilities = facts.nvidiaCapabilities;
-  if (nvidia && capabilities !== undefined && !/\b(all|graphics)\b/.test(capabilities)) {
+  lines.push(...missingDriver(facts));
+  if (signs.length === 0) {
+    lines.push("In a container: start it with the GPU (docker run --gpus all -e NVIDIA_DRIVER_CAPABILITIES=all ...).");
+  } else if (lines.length === 1) {
     lines.push(
-      `NVIDIA_DRIVER_CAPABILITIES=${capabilities} leaves out the driver's Vulkan part: start the container with ` +
-        "-e NVIDIA_DRIVER_CAPABILITIES=all (or compute,utility,graphics).",
-    );
-  } else if (facts.vulkanDrivers.length === 0) {
-    lines.push(
-      nvidia
-        ? "No Vulkan driver is registered (no *.json in /usr/share/vulkan/icd.d or /etc/vulkan/icd.d): install the driver's " +
-          "graphics part (libnvidia-gl-*), or in a container set NVIDIA_DRIVER_CAPABILITIES=all."
-        : "No Vulkan driver is registered (no *.json in /usr/share/vulkan/icd.d): apt-get install mesa-vulkan-drivers.",
-    );
-  } else if (facts.vulkanLoader) {
-    lines.push(
-      `Loader (${facts.vulkanLoader}) and drivers (${
+      `Vulkan loader (${facts.vulkanLoader}) and drivers (${
         facts.vulkanDrivers.join(", ")
-      }) are there: is the user allowed to open ` +
-        "the device files (groups video, render), and does the driver's version fit the kernel's?",
+      }) are there. May this user open ` +
+        "/dev/dri/* and /dev/nvidia* (groups video, render)? Is the driver of the same version as the kernel module's " +
+        "(nvidia-smi tells)?",
     );
   }
   return lines;
 }
 
-async function gpuDeviceFiles(): Promise<string[]> {
-  const nvidia = (await namesIn("/dev")).filter((name) => /^nvidia\d+$/.test(name)).map((name) => `/dev/${name}`);
-  const dri = (await namesIn("/dev/dri")).filter((name) => name.startsWith("renderD")).map((name) =>
-    `/dev/dri/${name}`
-  );
-  return [...nvidia, ...dri].sort();
+function signsOfGpu({ deviceFiles, nvidiaCompute, nvidiaDevices }: GpuFacts): string[] {
+  const signs = [...deviceFiles ?? []];
+  if (nvidiaCompute) signs.push(nvidiaCompute);
+  if (nvidiaDevices && !/^(void|none)$/.test(nvidiaDevices)) signs.push(`NVIDIA_VISIBLE_DEVICES=${nvidiaDevices}`);
+  return signs;
 }
 
-function vulkanLoaderPaths(): string[] {
+/** What of the driver is not there. */
+function missingDriver(facts: GpuFacts): string[] {
+  const nvidia = signsOfGpu(facts).some((sign) => /nvidia|libcuda/i.test(sign));
+  const { nvidiaCapabilities: capabilities } = facts;
+  if (nvidia && !facts.nvidiaGraphics) {
+    const now = capabilities === undefined ? "" : ` (now NVIDIA_DRIVER_CAPABILITIES=${capabilities})`;
+    return [
+      "The NVIDIA driver is there without its graphics part (libGLX_nvidia.so.0), which Vulkan needs. In a container: start " +
+      `it with -e NVIDIA_DRIVER_CAPABILITIES=all${now}. Otherwise: install libnvidia-gl of the driver's version.`,
+    ];
+  }
+  if (facts.vulkanDrivers.length > 0) return [];
+  return [
+    "No Vulkan driver is registered (a *.json in /usr/share/vulkan/icd.d or /etc/vulkan/icd.d): for AMD and Intel apt-get " +
+    "install mesa-vulkan-drivers, for NVIDIA the driver's graphics part (libnvidia-gl-*).",
+  ];
+}
+
+/** The devices' files, or null where /dev may not be read. */
+async function gpuDeviceFiles(): Promise<string[] | null> {
+  const dev = await namesIn("/dev");
+  if (dev === null) return null;
+  const nvidia = dev.filter((name) => /^nvidia\d+$/.test(name)).map((name) => `/dev/${name}`);
+  const dri = (await namesIn("/dev/dri") ?? []).filter((name) => name.startsWith("renderD"));
+  return [...nvidia, ...dri.map((name) => `/dev/dri/${name}`)].sort();
+}
+
+async function findLibrary(name: string): Promise<string | undefined> {
   const machine = Deno.build.arch === "aarch64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
   const extra = (Deno.env.get("LD_LIBRARY_PATH") ?? "").split(":").filter(Boolean);
-  return [...extra, `/usr/lib/${machine}`, `/lib/${machine}`, "/usr/lib64", "/usr/lib", "/usr/local/lib"]
-    .map((folder) => `${folder}/libvulkan.so.1`);
+  const folders = [...extra, `/usr/lib/${machine}`, `/lib/${machine}`, "/usr/lib64", "/usr/lib", "/usr/local/lib"];
+  return await firstExisting(folders.map((folder) => `${folder}/${name}`));
 }
 
 async function vulkanManifests(): Promise<string[]> {
@@ -131,17 +150,18 @@ async function vulkanManifests(): Promise<string[]> {
   if (named) return named.split(":").filter(Boolean);
   const found: string[] = [];
   for (const folder of ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"]) {
-    for (const name of await namesIn(folder)) if (name.endsWith(".json")) found.push(name);
+    for (const name of await namesIn(folder) ?? []) if (name.endsWith(".json")) found.push(name);
   }
   return [...new Set(found)].sort();
 }
 
-async function namesIn(folder: string): Promise<string[]> {
+/** Names in a folder; none if it is not there, null if it may not be read. */
+async function namesIn(folder: string): Promise<string[] | null> {
   const names: string[] = [];
   try {
     for await (const { name } of Deno.readDir(folder)) names.push(name);
-  } catch {
-    return [];
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound ? [] : null;
   }
   return names;
 }

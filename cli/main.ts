@@ -1,10 +1,10 @@
 /** Takes the command line: finds the command, runs it, and turns what goes wrong into a message and an exit code (0, 1 or 2). */
 import { Interrupted, UsageError, UserError } from "../core/base/errors.ts";
+import { nearestName } from "../core/base/nearest.ts";
 import { basename } from "../core/base/path.ts";
 import { COMMANDS, findCommand } from "./commands.ts";
 import { programHelp } from "./help.ts";
 import { print, printError } from "./terminal.ts";
-import { nearest } from "./typos.ts";
 
 /** Exit codes: success, something in the user's files or machine (or a defect), a command line that cannot be taken. */
 export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
@@ -35,7 +35,7 @@ async function dispatch(args: readonly string[], programNames: readonly string[]
   const entry = findCommand(name);
   if (!entry) {
     const names = COMMANDS.flatMap((one) => (one.upstream ? [one.name, one.upstream] : [one.name]));
-    const near = nearest(name, names);
+    const near = nearestName(name, names);
     throw new UsageError(
       `nnunet: error: there is no command "${name}"${near ? `; did you mean ${near}?` : ""}\n` +
         "nnunet --help lists the commands.",

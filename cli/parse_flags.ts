@@ -5,8 +5,8 @@
  * one-letter flags, so this is its own; tests/golden/cli_flags compares it with argparse.
  */
 import { UsageError } from "../core/base/errors.ts";
+import { nearestName } from "../core/base/nearest.ts";
 import { type Flag, type FlagTable, isPositional, type Switch, type Values } from "./flag.ts";
-import { nearest } from "./typos.ts";
 
 /** The flag every command has. */
 export const HELP: Switch = {
@@ -56,8 +56,8 @@ export function parseFlags<T extends FlagTable>(table: T, args: readonly string[
       loose.push(arg);
     } else if (match === "unknown") {
       unknown.push(arg);
-      // What follows an unknown flag is most likely its value: it is not taken for a positional, to keep the message short.
-      while (i + 1 < args.length && isValue(args[i + 1], names)) i++;
+      // What follows an unknown flag is most likely its value, not a positional.
+      while (i + 1 < args.length && isValue(args[i + 1], names)) unknown.push(args[++i]);
     } else if (match.key === HELP_KEY) {
       return { help: true };
     } else {
@@ -199,7 +199,9 @@ function abbreviations(
     return matches;
   }
   // `-disable_tta` would be `-d isable_tta` to argparse; nobody means that.
-  if (names.has(`-${arg}`)) throw new UsageError(`unrecognized arguments: ${arg}\n  ${arg}: did you mean -${arg}?`);
+  if (arg.length > 2 && names.has(`-${arg}`)) {
+    throw new UsageError(`unrecognized arguments: ${arg}\n  ${arg}: did you mean -${arg}?`);
+  }
   for (const [name, known] of names) {
     if (name.length === 2 && name === arg.slice(0, 2)) matches.push({ ...known, name, explicit: arg.slice(2) });
     else if (name.startsWith(arg)) matches.push({ ...known, name });
@@ -235,7 +237,7 @@ function takePositionals(
 function unknownMessage(unknown: readonly string[], names: ReadonlyMap<string, unknown>): string {
   const lines = [`unrecognized arguments: ${unknown.join(" ")}`];
   for (const word of unknown) {
-    const near = word.startsWith("-") ? nearest(word.split("=")[0], names.keys()) : null;
+    const near = word.startsWith("-") ? nearestName(word.split("=")[0], names.keys()) : undefined;
     if (near) lines.push(`  ${word.split("=")[0]}: did you mean ${near}?`);
   }
   return lines.join("\n");

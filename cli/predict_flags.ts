@@ -259,6 +259,9 @@ export const PREDICT_FROM_MODELFOLDER = {
   ...COMMON,
   /** Upstream declares the short form for this command only. */
   continuePrediction: { ...COMMON.continuePrediction, names: ["--continue_prediction", "--c"] },
+  /** Upstream's has no parts. */
+  parts: { ...COMMON.parts, beyond: true },
+  part: { ...COMMON.part, beyond: true },
 } as const satisfies FlagTable;
 
 /** What both commands have, parsed. */
