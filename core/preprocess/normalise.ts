@@ -84,12 +84,12 @@ function ct(image: Float32Array, { intensities, channel }: Normalisation): void 
 }
 
 function rescaleTo01(image: Float32Array): void {
-  const [low, high] = range(image);
+  const [low, high] = smallestAndLargest(image);
   shiftAndDivide(image, low, Math.fround(high - low));
 }
 
 function rgbTo01(image: Float32Array, channel: number): void {
-  const [low, high] = range(image);
+  const [low, high] = smallestAndLargest(image);
   if (low < 0 || high > 255) {
     throw new UserError({
       doing: "normalising the image",
@@ -107,13 +107,12 @@ function shiftAndDivide(image: Float32Array, shift: number, divisor: number): vo
   for (let i = 0; i < image.length; i++) image[i] = Math.fround(image[i] - f32Shift) / f32Divisor;
 }
 
-function range(image: Float32Array): [number, number] {
+function smallestAndLargest(image: Float32Array): [number, number] {
   let low = Infinity;
   let high = -Infinity;
   for (let i = 0; i < image.length; i++) {
-    const value = image[i];
-    if (value < low) low = value;
-    if (value > high) high = value;
+    low = Math.min(low, image[i]);
+    high = Math.max(high, image[i]);
   }
   return [low, high];
 }

@@ -2,7 +2,7 @@
 import { UserError } from "../base/errors.ts";
 import { equalVec3, type Vec3, voxelCount } from "../base/shape.ts";
 import type { ImageGeometry, LabelVolume } from "../formats/image.ts";
-import { compareGrids } from "../formats/read_image.ts";
+import { compareGrids } from "../formats/image_grid.ts";
 import { copyCrop, type CropView } from "./crop.ts";
 
 /** Corner distances, in voxels, above which another grid is worth a warning and above which it is an error. */

@@ -76,7 +76,7 @@ export function resampleChannel(
   // Only orders above 1 can leave the range of their input.
   const clip = resampling.kind === "spline" && resampling.order > 1;
   if (axis === null) {
-    const [low, high] = clip ? range(source, 0, source.length) : [-Infinity, Infinity];
+    const [low, high] = clip ? smallestAndLargest(source) : [-Infinity, Infinity];
     resampleSeparable(source, from, target, to, operators, low, high);
   } else if (resampling.kind === "spline" && resampling.orderZ > 0) {
     const between = withAxis(to, axis, from[axis]);
@@ -214,7 +214,7 @@ function resampleSlices(
     if (index[j] !== computed) {
       computed = index[j];
       copySlice(source, from, axis, computed, input, "gather");
-      const [low, high] = clip ? range(input, 0, input.length) : [-Infinity, Infinity];
+      const [low, high] = clip ? smallestAndLargest(input) : [-Infinity, Infinity];
       slices(input, 0, output, 0, low, high);
     }
     copySlice(target, to, axis, j, output, "scatter");
@@ -246,14 +246,12 @@ function copySlice(
   }
 }
 
-/** Smallest and largest of elements [start, end). */
-function range(data: Float32Array, start: number, end: number): [number, number] {
+function smallestAndLargest(data: Float32Array): [number, number] {
   let low = Infinity;
   let high = -Infinity;
-  for (let i = start; i < end; i++) {
-    const value = data[i];
-    if (value < low) low = value;
-    if (value > high) high = value;
+  for (let i = 0; i < data.length; i++) {
+    low = Math.min(low, data[i]);
+    high = Math.max(high, data[i]);
   }
   return [low, high];
 }
