@@ -11,6 +11,8 @@ export interface ByteSource extends AsyncDisposable {
   /** Bytes of the file as stored. */
   readonly storedBytes: number;
   readonly compressed: boolean;
+  /** True if gzip was asked for and the file is not gzip, but plain. */
+  readonly misnamed: boolean;
   /** Fills `into` from its start; returns how many bytes it got, fewer than asked for only at the end. */
   read(into: Uint8Array): Promise<number>;
   /** Reads and checks the rest; returns how many bytes there were, and what is odd about the file's end. */
@@ -22,10 +24,14 @@ export const PIECE_BYTES = 1 << 20;
 
 const DOING = "reading the image";
 
-/** Opens `file`; throws a {@link UserError} if it is not there or is a folder. */
+/**
+ * Opens `file`, decompressing where `compressed` asks for it; a plain file is then given as it is, and marked.
+ * Throws a {@link UserError} if it is not there or is a folder.
+ */
 export async function openBytes(file: string, compressed: boolean, doing = DOING): Promise<ByteSource> {
   let handle: Deno.FsFile;
   let size: number;
+  let plain = !compressed;
   try {
     handle = await Deno.open(file);
     const info = await handle.stat();
@@ -34,10 +40,16 @@ export async function openBytes(file: string, compressed: boolean, doing = DOING
       handle.close();
       throw new UserError({ doing, file, problem: "it is a folder, not a file", remedy: "name an image file" });
     }
+    if (compressed && size > 0) {
+      const start = new Uint8Array(2);
+      await fill(start, (rest) => handle.read(rest));
+      await handle.seek(0, Deno.SeekMode.Start);
+      plain = start[0] !== 0x1f || start[1] !== 0x8b;
+    }
   } catch (error) {
     throw openError(error, file, doing);
   }
-  return compressed ? gzipSource(handle, size, file, doing) : plainSource(handle, size);
+  return plain ? plainSource(handle, size, compressed) : gzipSource(handle, size, file, doing);
 }
 
 function openError(error: unknown, file: string, doing: string): unknown {
@@ -55,11 +67,12 @@ function openError(error: unknown, file: string, doing: string): unknown {
   return error;
 }
 
-function plainSource(handle: Deno.FsFile, storedBytes: number): ByteSource {
+function plainSource(handle: Deno.FsFile, storedBytes: number, misnamed: boolean): ByteSource {
   const read = (into: Uint8Array) => fill(into, (rest) => handle.read(rest));
   return {
     storedBytes,
     compressed: false,
+    misnamed,
     read,
     finish: async () => {
       const position = await handle.seek(0, Deno.SeekMode.Current);
@@ -112,6 +125,7 @@ function gzipSource(handle: Deno.FsFile, storedBytes: number, file: string, doin
   return {
     storedBytes,
     compressed: true,
+    misnamed: false,
     read: (into) => fill(into, readSome),
     finish: async () => {
       let rest = piece.length - at;
@@ -247,12 +261,6 @@ function gzipError(error: unknown, file: string, doing: string, stored: number, 
       `the gzip data are cut short: the file's ${count(stored)} bytes end before the compressed data do, after ` +
       `${count(output)} decompressed bytes`;
     return new UserError({ doing, file, problem, remedy }, { cause: error });
-  }
-  if (code === "Z_DATA_ERROR" && detail.includes("header check")) {
-    const problem = "it is not gzip-compressed, though its name ends in .gz";
-    return new UserError({ doing, file, problem, remedy: "rename it to .nii, or compress it with gzip" }, {
-      cause: error,
-    });
   }
   if (code === "Z_DATA_ERROR") {
     const what = detail.includes("data check")

@@ -68,7 +68,7 @@ export function sitkHeader(size: readonly number[], geometry: SitkGeometry, byte
 function normalisedColumns(cosine: (row: number, column: number) => number): Matrix3 {
   const columns = [0, 1, 2].map((column) => {
     const v = [cosine(0, column), cosine(1, column), cosine(2, column)];
-    const squares = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
+    const squares = f(f(f(v[0] * v[0]) + f(v[1] * v[1])) + f(v[2] * v[2]));
     if (squares > 0) return v.map((value) => f(value * f(1 / Math.sqrt(squares))));
     return [0, 1, 2].map((row) => row === column ? 1 : 0);
   });

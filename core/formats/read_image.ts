@@ -183,7 +183,7 @@ function itkImage(nifti: OpenedNifti, options: ReadOptions): PendingImage {
       shape: [size[2], size[1], size[0]],
       sitk,
     },
-    warnings: [...itk.warnings, ...complexWarning(nifti)],
+    warnings: [...itk.warnings, ...complexWarning(nifti), ...misnamedWarning(nifti)],
     put: (data, offset) => {
       const strides: Vec3 = [1, size[0], size[0] * size[1]];
       const volumeStride = size[0] * size[1] * size[2];
@@ -198,6 +198,10 @@ async function nibabelImage(
   reader: "NibabelIO" | "NibabelIOWithReorient",
 ): Promise<PendingImage> {
   const { file, header } = opened;
+  if (opened.source.misnamed) {
+    const problem = "it is not gzip-compressed, though its name ends in .gz";
+    throw new UserError({ doing: READING, file, problem, remedy: "rename it to .nii, or compress it with gzip" });
+  }
   if (header.version === 0 && opened.file === opened.imageFile) {
     const problem = "it has no NIfTI magic, and nibabel takes it for no image";
     throw new UserError({ doing: READING, file, problem, remedy: "save it as NIfTI" });
@@ -260,6 +264,10 @@ function storedPrecision(zooms: readonly [number, number, number], version: numb
 function complexWarning({ file, header }: OpenedNifti): string[] {
   const complex = header.datatype === 32 || header.datatype === 1792;
   return complex ? [`${file}: its voxels are complex numbers; the imaginary parts are ignored, as upstream does.`] : [];
+}
+
+function misnamedWarning({ imageFile, source }: OpenedNifti): string[] {
+  return source.misnamed ? [`${imageFile}: it is not gzip-compressed, though its name ends in .gz.`] : [];
 }
 
 /** True if both volumes have the same shape; for callers that compare before they compute. */
