@@ -2,12 +2,8 @@
 import { UserError } from "../base/errors.ts";
 import { equalVec3, type Vec3, voxelCount } from "../base/shape.ts";
 import type { ImageGeometry, LabelVolume } from "../formats/image.ts";
-import { compareGrids } from "../formats/image_grid.ts";
+import { compareGrids, GRID_TOLERANCE } from "../formats/image_grid.ts";
 import { copyCrop, type CropView } from "./crop.ts";
-
-/** Corner distances, in voxels, above which another grid is worth a warning and above which it is an error. */
-const WARN_VOXELS = 0.1;
-const REFUSE_VOXELS = 1;
 
 /** Warnings about a segmentation that does not lie where the image does. @throws UserError if shape or place don't match. */
 export function checkPreviousStageGrid(
@@ -27,16 +23,16 @@ export function checkPreviousStageGrid(
     });
   }
   const distance = compareGrids(image, segmentation);
-  if (distance > REFUSE_VOXELS) {
+  if (!(distance <= GRID_TOLERANCE.error)) {
     throw new UserError({
       doing,
       problem: `its corners lie up to ${
         distance.toFixed(2)
-      } voxels from the image's; at most ${REFUSE_VOXELS} is allowed`,
+      } voxels from the image's; at most ${GRID_TOLERANCE.error} is allowed`,
       remedy,
     });
   }
-  if (distance <= WARN_VOXELS) return [];
+  if (distance <= GRID_TOLERANCE.warning) return [];
   return [`the corners of the previous stage's segmentation lie up to ${distance.toFixed(2)} voxels from the image's`];
 }
 
