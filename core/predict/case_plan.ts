@@ -9,7 +9,7 @@ import type { Labels } from "../dataset/dataset_json.ts";
 import type { Model } from "./model_folder.ts";
 import { type Mirroring, mirrorings } from "./mirrors.ts";
 import type { LoadedNetwork } from "./network.ts";
-import { planStream, type StreamPlan } from "./stream_plan.ts";
+import { planStream, type StreamChoice, type StreamPlan } from "./stream_plan.ts";
 import { tileGrid } from "./tiles.ts";
 
 /** Code, heaps and threads of the program before any case is loaded, as measured. */
@@ -48,6 +48,7 @@ export interface CasePlanOptions {
   readonly maxMemory?: number;
   /** Bytes on the host while the network runs that do not belong to this case: the next one, read ahead. */
   readonly besideBytes: number;
+  readonly only?: StreamChoice;
 }
 
 /** Copies a case to the engine; its own arrays are not needed afterwards. */
@@ -119,6 +120,7 @@ export function planCase(
     forecast: (batch) => network.forecast(batch),
     fixed: { runtime: RUNTIME_BYTES, image: 2 * imageBytes + options.besideBytes, labels: labelBytes },
     limit: options.maxMemory,
+    only: options.only,
   });
   return {
     stream,

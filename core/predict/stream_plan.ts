@@ -93,6 +93,15 @@ export interface StreamInputs {
   readonly fixed: { readonly runtime: number; readonly image: number; readonly labels: number };
   /** Bytes that may be used. */
   readonly limit?: number;
+  /** Leaves only these choices; for measuring and tests. */
+  readonly only?: StreamChoice;
+}
+
+/** Choices that {@link planStream} makes by itself. */
+export interface StreamChoice {
+  readonly placement?: RingPlacement;
+  readonly batch?: number;
+  readonly foldsResident?: boolean;
 }
 
 /**
@@ -102,13 +111,15 @@ export interface StreamInputs {
 export function planStream(inputs: StreamInputs): StreamPlan {
   const axes = streamAxes(inputs);
   const size: Vec3 = [inputs.grid[axes[0]], inputs.grid[axes[1]], inputs.grid[axes[2]]];
+  const { only } = inputs;
   const candidates: Candidate[] = [];
   for (const placement of placements(inputs)) {
     const windows = tileWindows(inputs, axes, placement);
     for (const grouping of groupings(inputs, axes)) {
       const { rows, planes } = tileRows(inputs, axes, grouping);
-      for (const batch of candidateBatches(rows, windows, inputs.mirrorings)) {
-        for (const foldsResident of inputs.folds > 1 ? [true, false] : [true]) {
+      const batches = only?.batch === undefined ? candidateBatches(rows, windows, inputs.mirrorings) : [only.batch];
+      for (const batch of batches) {
+        for (const foldsResident of residencies(inputs)) {
           candidates.push({ axes, size, rows, windows, planes, placement, batch, foldsResident });
         }
       }
@@ -130,7 +141,13 @@ function streamAxes({ grid, patch, avoidAxis }: StreamInputs): Vec3 {
   return [stream, row, column];
 }
 
-function placements({ tables, limit }: StreamInputs): readonly RingPlacement[] {
+function residencies({ folds, only }: StreamInputs): readonly boolean[] {
+  if (only?.foldsResident !== undefined) return [only.foldsResident];
+  return folds > 1 ? [true, false] : [true];
+}
+
+function placements({ tables, limit, only }: StreamInputs): readonly RingPlacement[] {
+  if (only?.placement !== undefined) return [only.placement];
   return tables && limit !== undefined ? ["memory", "strips", "patches"] : ["memory"];
 }
 
