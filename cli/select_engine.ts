@@ -34,7 +34,7 @@ const NO_GPU_ENGINE = "this version computes on the CPU only";
 export function decideEngine({ device, allowCpu }: Pick<EngineWish, "device" | "allowCpu">): EngineDecision {
   if (device === "cpu") return { kind: "cpu", reason: "", overridden: false };
   if (device === "auto") {
-    return { kind: "cpu", reason: `${NO_GPU_ENGINE}, so that is what -device auto means`, overridden: false };
+    return { kind: "cpu", reason: `-device auto: ${NO_GPU_ENGINE}`, overridden: false };
   }
   if (allowCpu) {
     return { kind: "cpu", reason: `-device ${device}: ${NO_GPU_ENGINE} (--allow_cpu)`, overridden: true };

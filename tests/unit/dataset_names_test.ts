@@ -63,7 +63,7 @@ Deno.test("a model that is not there is answered with the flags of those that ar
     await assertFails(
       () => resolveModelFolder(model, roots),
       UserError,
-      "-c 2d;",
+      "-c 2d",
       "-c 3d_lowres -tr T -p nnUNetResEncUNetMPlans",
     );
     await assertFails(

@@ -1,0 +1,35 @@
+/**
+ * Packs the program into a folder that runs without this checkout and without a cache of packages: `deno task bundle [FOLDER]`.
+ * main.js is the program. Beside it lie the threads' scripts, under the names by which the program starts them
+ * (`new URL("./case_worker.ts", import.meta.url)`); they hold plain JavaScript, which is TypeScript too.
+ * Run it with `deno run --no-config --allow-read --allow-write --allow-env --allow-sys FOLDER/main.js`.
+ */
+import { UserError } from "../core/base/errors.ts";
+import { ensureFolder } from "../core/base/files.ts";
+import { fromFileUrl, join } from "../core/base/path.ts";
+import { print } from "./terminal.ts";
+
+/** Each script of the bundle and the module it is made from. */
+const SCRIPTS: readonly (readonly [script: string, source: string])[] = [
+  ["main.js", "main.ts"],
+  ["case_worker.ts", "core/predict/case_worker.ts"],
+  ["engine_worker.ts", "cpu/engine_worker.ts"],
+];
+
+/** Writes the bundle into `folder`; gives the path of main.js. @throws UserError if bundling fails */
+export async function bundle(folder: string): Promise<string> {
+  const root = fromFileUrl(new URL("../", import.meta.url));
+  await ensureFolder(folder, "making the bundle's folder");
+  for (const [script, source] of SCRIPTS) {
+    const output = join(folder, script);
+    const { success, stderr } = await new Deno.Command("deno", {
+      args: ["bundle", "--quiet", "--frozen", "--platform", "deno", "--output", output, join(root, source)],
+      cwd: root,
+    }).output();
+    if (success) continue;
+    throw new UserError({ doing: "bundling", file: source, problem: new TextDecoder().decode(stderr).trim() });
+  }
+  return join(folder, SCRIPTS[0][0]);
+}
+
+if (import.meta.main) print(`bundled: ${await bundle(Deno.args[0] ?? "dist")}`);
