@@ -1,0 +1,84 @@
+/**
+ * Whole predictions, this program against the Python nnU-Net on the same machine, in turn: wall time and peak memory.
+ *
+ *   deno task bench predict MODEL_FOLDER IMAGES_FOLDER [--runs N] [-- flags of predict_from_modelfolder]
+ *
+ * NNUNET_BENCH_PYTHON names a Python that has nnunetv2 2.5.1; without it only this program is measured.
+ */
+import { join } from "../../core/base/path.ts";
+import { type Measurement, measureProcess } from "./measure_process.ts";
+
+const MAIN = new URL("../../main.ts", import.meta.url).pathname;
+
+/** Flags of ours that upstream does not know, and how many values follow. */
+const OWN_FLAGS = new Map([["--assume_plans_network", 0], ["--threads", 1], ["--max-memory", 1], ["--report", 1]]);
+
+function upstreamFlags(flags: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < flags.length; i++) {
+    const values = OWN_FLAGS.get(flags[i]);
+    if (values === undefined) kept.push(flags[i]);
+    else i += values;
+  }
+  return kept;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}
+
+function line(name: string, runs: readonly Measurement[]): string {
+  const seconds = runs.map((run) => run.seconds);
+  const memory = runs.map((run) => run.peakMB);
+  return `${name.padEnd(10)} ${median(seconds).toFixed(1).padStart(8)} s (${Math.min(...seconds).toFixed(1)}-${
+    Math.max(...seconds).toFixed(1)
+  })  peak ${median(memory).toFixed(0).padStart(6)} MB`;
+}
+
+export async function predictBench(args: readonly string[]): Promise<number> {
+  const cut = args.indexOf("--");
+  const own = cut < 0 ? args : args.slice(0, cut);
+  const flags = cut < 0 ? [] : args.slice(cut + 1);
+  const runs = own.includes("--runs") ? Number(own[own.indexOf("--runs") + 1]) : 3;
+  const [model, images] = own;
+  if (!model || !images) {
+    console.error("usage: bench predict MODEL_FOLDER IMAGES_FOLDER [--runs N] [-- flags of predict_from_modelfolder]");
+    return 2;
+  }
+  const python = Deno.env.get("NNUNET_BENCH_PYTHON");
+  const out = Deno.makeTempDirSync();
+  const ours: Measurement[] = [];
+  const theirs: Measurement[] = [];
+  for (let run = 0; run < runs; run++) {
+    const arguments_ = ["-m", model, "-i", images, "-device", "cpu"];
+    const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
+    const program = [Deno.execPath(), "run", ...permissions, MAIN, "predict_from_modelfolder"];
+    ours.push(await measureProcess([...program, ...arguments_, "-o", join(out, `ours_${run}`), ...flags]));
+    if (!python) continue;
+    const script = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as f; f()";
+    theirs.push(
+      await measureProcess(
+        [python, "-c", script, ...arguments_, "-o", join(out, `theirs_${run}`), "-npp", "1", "-nps", "1"].concat(
+          upstreamFlags(flags),
+        ),
+        { TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD: "1" },
+      ),
+    );
+  }
+  for (const run of [...ours, ...theirs]) {
+    if (run.code !== 0) console.error(`a run ended with exit code ${run.code}:\n${run.stderr.slice(-2000)}`);
+  }
+  console.log(line("nnunet", ours));
+  if (theirs.length) {
+    console.log(line("nnUNetv2", theirs));
+    const ratios = (pick: (run: Measurement) => number) => ours.map((run, i) => pick(run) / pick(theirs[i]));
+    console.log(
+      `ratio      wall ${median(ratios((r) => r.seconds)).toFixed(3)}   memory ${
+        median(ratios((r) => r.peakMB)).toFixed(3)
+      }`,
+    );
+  }
+  Deno.removeSync(out, { recursive: true });
+  return [...ours, ...theirs].every((run) => run.code === 0) ? 0 : 1;
+}
