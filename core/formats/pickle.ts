@@ -7,7 +7,7 @@
  * dict and OrderedDict Map; set Set; the rest as pickle_globals.ts says.
  */
 import { UserError } from "../base/errors.ts";
-import { type AllowedGlobal, findGlobal } from "./pickle_globals.ts";
+import { type AllowedGlobal, findGlobal, pythonName } from "./pickle_globals.ts";
 
 export interface UnpickleOptions {
   /** Named in errors. */
@@ -76,13 +76,13 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
     const start = take(length);
     return new TextDecoder().decode(bytes.subarray(start, start + length));
   }
-  /** A line, as protocol 0 has them. */
+  /** A line of latin-1, as protocol 0 has them. */
   function line(): string {
     const end = bytes.indexOf(10, at);
     if (end < 0) damaged("a line does not end");
-    const result = text(end - at);
+    const result = latin1(end - at);
     at++;
-    return result.endsWith("\r") ? result.slice(0, -1) : result;
+    return result;
   }
   function integer(length: number): number | bigint {
     const start = take(length);
@@ -126,7 +126,7 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
     for (let i = 0; i < items.length; i += 2) target.set(items[i], items[i + 1]);
   }
   function global(module: string, name: string): AllowedGlobal {
-    return findGlobal(module, name) ?? refuse(`${module}.${name}`);
+    return findGlobal(module, name) ?? refuse(pythonName(module, name));
   }
   function call(target: unknown, args: unknown): unknown {
     if (!isGlobal(target)) damaged("a call of something that can't be called");

@@ -66,6 +66,11 @@ export function findGlobal(module: string, name: string): AllowedGlobal | undefi
   return undefined;
 }
 
+/** The name a Python user knows it by: "os.system" for posix.system. */
+export function pythonName(module: string, name: string): string {
+  return `${module === "posix" || module === "nt" ? "os" : canonicalModule(module)}.${name}`;
+}
+
 /** Python 2 and numpy 1 and 2 have the same things under different module names. */
 function canonicalModule(module: string): string {
   if (module === "__builtin__") return "builtins";

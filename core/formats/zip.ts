@@ -3,7 +3,7 @@
  * Of its own because a checkpoint's tensors are read synchronously, a slice of a stored entry at a time, while @zip.js/zip.js
  * hands out whole entries asynchronously. Format: PKWARE APPNOTE 6.3.10.
  */
-import { inflateRawSync } from "node:zlib";
+import { crc32, inflateRawSync } from "node:zlib";
 import { UserError } from "../base/errors.ts";
 
 export interface ZipEntry {
@@ -24,7 +24,10 @@ export interface ZipFile extends Disposable {
   readonly fileSize: number;
   /** By name, in the central directory's order. */
   readonly entries: ReadonlyMap<string, ZipEntry>;
-  /** `length` unpacked bytes of an entry from `offset` on. @throws UserError if the file ends before, or is damaged. */
+  /**
+   * `length` unpacked bytes of an entry from `offset` on; where that is all of it, its checksum is verified.
+   * @throws UserError if the file ends before, or is damaged.
+   */
   read(entry: ZipEntry, offset?: number, length?: number): Uint8Array<ArrayBuffer>;
 }
 
@@ -133,6 +136,14 @@ function readDirectory(file: Deno.FsFile, path: string, doing: string, kind: str
     return fail(`${entry.name} in it is damaged: it can't be unpacked to ${count(entry.size)} bytes`);
   };
 
+  // torch writes 0 where it was told to compute no checksums (torch.serialization.set_crc32_options).
+  const checked = (entry: ZipEntry, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => {
+    if (entry.crc32 !== 0 && crc32(bytes) !== entry.crc32) {
+      fail(`the ${kind} is damaged: the checksum of ${entry.name} in it is wrong`);
+    }
+    return bytes;
+  };
+
   return {
     path,
     fileSize,
@@ -141,9 +152,16 @@ function readDirectory(file: Deno.FsFile, path: string, doing: string, kind: str
       if (!(offset >= 0 && length >= 0 && offset + length <= entry.size)) {
         fail(`${entry.name} in it has ${count(entry.size)} bytes, ${count(offset + length)} are needed`);
       }
-      if (entry.method === 0) return readAt(dataOffset(entry) + offset, length);
-      if (entry.method !== 8) fail(`${entry.name} in it is packed by method ${entry.method}; only stored and deflated`);
-      return unpack(entry).slice(offset, offset + length);
+      if (entry.method !== 0 && entry.method !== 8) {
+        fail(`${entry.name} in it is packed by method ${entry.method}; only stored and deflated entries can be read`);
+      }
+      const whole = offset === 0 && length === entry.size;
+      if (entry.method === 0) {
+        const bytes = readAt(dataOffset(entry) + offset, length);
+        return whole ? checked(entry, bytes) : bytes;
+      }
+      const unpacked = checked(entry, unpack(entry));
+      return whole ? unpacked : unpacked.slice(offset, offset + length);
     },
     [Symbol.dispose]() {
       try {
