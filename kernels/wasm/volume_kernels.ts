@@ -5,7 +5,8 @@ import { RESIDUAL_KERNELS } from "./elementwise_residual.ts";
 import { ACCUMULATE_KERNELS } from "./volume_accumulate.ts";
 import { CLEAR_KERNELS } from "./volume_clear.ts";
 import { GATHER_KERNELS } from "./volume_gather.ts";
-import { RESAMPLE_KERNELS } from "./volume_resample_kernel.ts";
+import { LABEL_KERNELS } from "./volume_label_kernel.ts";
+import { PROBABILITY_KERNELS } from "./volume_probability_kernel.ts";
 
 export const ELEMENTWISE_AND_VOLUME_KERNELS: readonly Kernel[] = [
   ...NORM_KERNELS,
@@ -13,5 +14,6 @@ export const ELEMENTWISE_AND_VOLUME_KERNELS: readonly Kernel[] = [
   ...GATHER_KERNELS,
   ...ACCUMULATE_KERNELS,
   ...CLEAR_KERNELS,
-  ...RESAMPLE_KERNELS,
+  ...LABEL_KERNELS,
+  ...PROBABILITY_KERNELS,
 ];

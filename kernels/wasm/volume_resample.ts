@@ -49,7 +49,7 @@ export interface ResampleProbabilities extends ResampleRange {
 
 /** Bytes before the tables: what is added to the last four channels (-Infinity in padding lanes, so that they never win). */
 export const TAIL_BYTES = 16;
-/** Bytes of a table entry: first, second (i32), 1 - fraction, fraction (f32). Columns: byte offsets in a row of logits. */
+/** Bytes of a table entry: first, second (i32), 1 - fraction, fraction (f32). */
 export const ENTRY_BYTES = 16;
 
 export const RESAMPLE_FIELDS = {
@@ -71,16 +71,17 @@ export const RESAMPLE_FIELDS = {
   planesPerItem: "i32",
   planeItems: "i32",
   rowsPerItem: "i32",
-  /** In elements of the target. */
+  /** A power of two. */
+  cacheRows: "i32",
+  /** In elements of the target; for probabilities the last one is that of two channels. */
   planeStride: "i32",
   rowStride: "i32",
   columnStride: "i32",
 } as const satisfies ParamTypes;
 
-/** Bytes of source logits the rows of one item span, about: they stay in a core's cache while the item walks along the planes. */
-const ITEM_ROWS_BYTES = 256 * 1024;
-/** Output planes of an item. */
-const ITEM_PLANES = 16;
+/** Source rows and output planes of an item, about: what two neighbouring items share is classified twice. */
+const ITEM_ROWS = 16;
+const ITEM_PLANES = 32;
 
 /** The constants of a resampling as one block, the same for every range of planes: tail, plane, row and column entries, label values. */
 export function packResampleTables(
@@ -89,7 +90,7 @@ export function packResampleTables(
   values: readonly number[] = [],
 ): Uint8Array {
   const entries = tables.reduce((sum, table) => sum + table.first.length, 0);
-  const bytes = new Uint8Array(TAIL_BYTES + entries * ENTRY_BYTES + values.length * 4);
+  const bytes = new Uint8Array(TAIL_BYTES + entries * ENTRY_BYTES + (values.length + 1) * 4);
   const view = new DataView(bytes.buffer);
   for (let lane = 0; lane < 4; lane++) {
     const channel = padToFour(ring.channels) - 4 + lane;
@@ -98,20 +99,20 @@ export function packResampleTables(
   let at = TAIL_BYTES;
   const limits = [ring.depth, ring.rows, ring.columns];
   tables.forEach(({ first, second, fraction }, axis) => {
-    const unit = axis === 2 ? padToFour(ring.channels) * 4 : 1;
     for (let j = 0; j < first.length; j++, at += ENTRY_BYTES) {
       const [a, b] = [first[j], second[j]];
       if (!(a >= 0 && a < limits[axis] && b >= 0 && b < limits[axis])) {
         throw new RangeError(`Packing a resampling: entry ${j} of axis ${axis} reads ${a} and ${b} of ${limits[axis]}`);
       }
-      // Equal sources need no arithmetic, whatever the fraction.
+      // Equal sources need no arithmetic, whatever the fraction; without a fraction the second one is never looked at.
       const mix = a === b ? 0 : fraction[j];
-      view.setInt32(at, a * unit, true);
-      view.setInt32(at + 4, b * unit, true);
+      view.setInt32(at, a, true);
+      view.setInt32(at + 4, mix === 0 ? a : b, true);
       view.setFloat32(at + 8, 1 - mix, true);
       view.setFloat32(at + 12, mix, true);
     }
   });
+  // One more, 0: where no region is.
   for (const value of values) {
     view.setInt32(at, value, true);
     at += 4;
@@ -145,8 +146,9 @@ function resample(
   const padded = padToFour(ring.channels);
   const rowBytes = ring.columns * padded * 4;
   const [outPlanes, outRows, outColumns] = spec.outputs;
-  const sourceRows = Math.max(1, ITEM_ROWS_BYTES / rowBytes);
-  const rowsPerItem = Math.min(outRows, Math.max(4, Math.min(16, Math.round(sourceRows * outRows / ring.rows))));
+  const rowsPerItem = Math.min(outRows, Math.max(4, Math.min(64, Math.round(ITEM_ROWS * outRows / ring.rows))));
+  const sourceRows = Math.min(ring.rows, Math.ceil(rowsPerItem * ring.rows / outRows) + 2);
+  const cacheRows = 2 ** Math.ceil(Math.log2(Math.min(128, sourceRows)));
   const planeItems = Math.ceil((spec.to - spec.from) / ITEM_PLANES);
   const items = Math.ceil(outRows / rowsPerItem) * planeItems;
   const voxels = (spec.to - spec.from) * outRows * outColumns;
@@ -170,22 +172,29 @@ function resample(
     planesPerItem: ITEM_PLANES,
     planeItems,
     rowsPerItem,
+    cacheRows,
     planeStride: place.strides[0],
     rowStride: place.strides[1],
     columnStride: place.strides[2],
   });
   return {
     algorithm: `resample to ${what}`,
-    calls: items === 0 ? [] : [{ kernel, params, items, scratchBytes: resampleScratchBytes(spec) }],
+    calls: items === 0 ? [] : [{ kernel, params, items, scratchBytes: scratchBytes(spec, what, cacheRows) }],
     temporaries: {},
     flops: voxels * padded * 3,
     bytes,
-    coreSeconds: Math.max(bytes / 12e9, voxels * padded * 0.6e-9),
+    coreSeconds: what === "labels"
+      ? sources * ring.rows * ring.columns * (8e-9 + padded * 0.17e-9) + voxels * 4e-9
+      : voxels * padded * 5e-9,
   };
 }
 
-/** Two rows mixed along planes, one mixed along rows, and the voxels at work (a whole output row for probabilities). */
-function resampleScratchBytes(spec: ResampleRange): number {
-  const padded = padToFour(spec.ring.channels);
-  return (3 * spec.ring.columns + spec.outputs[2] + 8) * padded * 4;
+/**
+ * Labels: a voxel, tags, the row of agreed channels and the cached rows. Probabilities: two rows mixed along planes, one mixed along
+ * rows, an output row.
+ */
+function scratchBytes({ ring, outputs }: ResampleRange, what: "labels" | "probabilities", cacheRows: number): number {
+  const voxel = padToFour(ring.channels) * 4;
+  if (what === "probabilities") return (3 * ring.columns + outputs[2]) * voxel;
+  return voxel + cacheRows * 8 + (2 * cacheRows + 1) * Math.ceil(ring.columns / 8) * 16;
 }

@@ -9,10 +9,11 @@ import {
   planResampleToLabels,
   planResampleToProbabilities,
 } from "../../kernels/wasm/volume_resample.ts";
-import { RESAMPLE_KERNELS } from "../../kernels/wasm/volume_resample_kernel.ts";
+import { LABEL_KERNELS } from "../../kernels/wasm/volume_label_kernel.ts";
+import { PROBABILITY_KERNELS } from "../../kernels/wasm/volume_probability_kernel.ts";
 import { noise, operatorRunner, paddedNoise } from "./run_operator.ts";
 
-const run = operatorRunner(RESAMPLE_KERNELS);
+const run = operatorRunner([...LABEL_KERNELS, ...PROBABILITY_KERNELS]);
 const CHANNELS = [1, 2, 3, 5, 25, 61];
 
 /** The table of skimage's order-1 resize: pixel centres, clamped at the ends; every third entry of order 0. */
@@ -194,6 +195,23 @@ Deno.test("Many rows and planes in several items give the labels of one", () => 
   const tables = [linear(40, 67), linear(40, 55), linear(6, 9)] as const;
   const test = { name: "many items", ring, tables, from: 3, to: 60 };
   checkLabels(test, { kind: "argmax", values: [0, 1] }, "u8", [55 * 9, 9, 1], 0);
+});
+
+Deno.test("Tables whose two sources share a place of the cache give the labels of one by one", () => {
+  const ring: RingGeometry = { channels: 5, planes: 12, rows: 140, columns: 6, axes: [0, 1, 2], depth: 12 };
+  // Rows 32 to 128 apart share a place for every size of the cache; planes two apart do.
+  const apart = (length: number, distance: number, limit: number): MixTable => {
+    const first = Int32Array.from({ length }, (_, i) => (i * 5) % (limit - distance));
+    return { first, second: first.map((u) => u + distance), fraction: noise(length, 3).map(Math.abs) };
+  };
+  for (const distance of [32, 64, 128]) {
+    for (const planes of [linear(12, 12), apart(9, 2, 12)]) {
+      const tables = [planes, apart(40, distance, 140), linear(6, 9)] as const;
+      const test = { name: `rows ${distance} apart`, ring, tables, from: 1, to: 9 };
+      checkLabels(test, { kind: "argmax", values: [0, 1, 2, 3, 4] }, "u8", [360, 9, 1], 0);
+      checkLabels(test, { kind: "regions", values: [1, 2, 3, 4, 5] }, "u16", [360, 9, 1], 0);
+    }
+  }
 });
 
 Deno.test("A table that reads outside the ring's volume is refused", async () => {

@@ -1,5 +1,5 @@
 /**
- * The kernels behind {@link ./volume_resample.ts}. An item walks a block of output rows through its planes. Two source rows mixed along
+ * Probabilities of resampled logits: the separable form. An item walks a block of output rows through its planes. Two source rows mixed along
  * the planes and one mixed along the rows lie in scratch; where a fraction is 0 the pointer goes to the source itself, so equal grids
  * are read straight from the ring.
  */
@@ -12,7 +12,8 @@ import type {
   ModuleBuilder,
   ParamLocals,
 } from "./emit/module_builder.ts";
-import { distance, laneBits, leadingZeros, trailingZeros, walk } from "./elementwise_simd.ts";
+import { distance, walk } from "./elementwise_simd.ts";
+import { mix, spreadLargest } from "./volume_label_kernel.ts";
 import { setExpOfNegative } from "./volume_exp.ts";
 import { ENTRY_BYTES, RESAMPLE_FIELDS, TAIL_BYTES } from "./volume_resample.ts";
 
@@ -28,7 +29,6 @@ interface Job {
   readonly planeEntries: Local<"i64">;
   readonly rowEntries: Local<"i64">;
   readonly columnEntries: Local<"i64">;
-  readonly values: Local<"i64">;
   /** Two rows, one row, then what the columns need. */
   readonly scratch: Local<"i64">;
   readonly rowMix: Local<"i64">;
@@ -38,7 +38,7 @@ interface Job {
 /** Finishes an output row from its logits, mixed along planes and rows; `target` is its first output. */
 type FinishRow = (f: FunctionBuilder, job: Job, row: Local<"i64">, target: Local<"i64">) => void;
 
-function resampleKernel(name: string, targetBytes: number, finishRow: FinishRow): Kernel {
+function resampleKernel(name: string, finishRow: FinishRow): Kernel {
   return {
     name,
     emit: (m) => {
@@ -59,7 +59,7 @@ function resampleKernel(name: string, targetBytes: number, finishRow: FinishRow)
             findRow(outRow, row);
             const planeAt = distance(i32.sub(plane, p.targetPlane), i64.extendS(p.planeStride));
             const rowAt = distance(outRow, i64.extendS(p.rowStride));
-            f.set(target, i64.add(p.target, i64.mul(i64.add(planeAt, rowAt), targetBytes)));
+            f.set(target, i64.add(p.target, i64.mul(i64.add(planeAt, rowAt), 4)));
             finishRow(f, job, row, target);
           });
         });
@@ -84,7 +84,6 @@ function readJob(f: FunctionBuilder, params: Local<"i64">, scratch: Local<"i64">
     planeEntries,
     rowEntries,
     columnEntries,
-    values: f.local("i64", i64.add(columnEntries, distance(p.outColumns, ENTRY_BYTES))),
     scratch,
     rowMix: f.local("i64", i64.add(scratch, i64.shl(rowBytes, 1))),
     columnScratch: f.local("i64", i64.add(scratch, i64.mul(rowBytes, 3))),
@@ -159,11 +158,6 @@ function emitMixRows(m: ModuleBuilder): FunctionReference {
   });
 }
 
-/** Two products and a sum, each rounded: the same on every processor. */
-function mix(a: V128, b: V128, weightA: V128, weightB: V128): V128 {
-  return f32x4.add(f32x4.mul(a, weightA), f32x4.mul(b, weightB));
-}
-
 /** A voxel between two columns of a row (or at one): what its logits are. */
 interface Voxel {
   /** Whether it lies between two columns. */
@@ -171,8 +165,6 @@ interface Voxel {
   /** Logits of the block `at` bytes into the voxel, mixed (or not). */
   readonly mix: (at: Local<"i64">) => V128;
   readonly plain: (at: Local<"i64">) => V128;
-  /** The voxel's logits where it lies at one column. */
-  readonly source: Local<"i64">;
 }
 
 /** Runs `body` for every output column. */
@@ -184,8 +176,8 @@ function eachColumn(f: FunctionBuilder, job: Job, row: Local<"i64">, body: (voxe
   const weightA = f.local("v128");
   const weightB = f.local("v128");
   f.countdown(job.p.outColumns, () => {
-    f.set(a, i64.add(row, i64.extendS(i32.load(entry))));
-    f.set(b, i64.add(row, i64.extendS(i32.load(entry, 4))));
+    f.set(a, i64.add(row, distance(i32.load(entry), job.voxelBytes)));
+    f.set(b, i64.add(row, distance(i32.load(entry, 4), job.voxelBytes)));
     f.set(weightA, v128.load32Splat(entry, 8));
     f.set(weightB, v128.load32Splat(entry, 12));
     f.set(mixed, f32.ne(f32.load(entry, 12), 0));
@@ -193,96 +185,9 @@ function eachColumn(f: FunctionBuilder, job: Job, row: Local<"i64">, body: (voxe
       mixed,
       mix: (at) => mix(v128.load(i64.add(a, at)), v128.load(i64.add(b, at)), weightA, weightB),
       plain: (at) => v128.load(i64.add(a, at)),
-      source: a,
     });
     f.add(entry, ENTRY_BYTES);
   });
-}
-
-/** All lanes become the largest. */
-function spreadLargest(f: FunctionBuilder, x: Local<"v128">): void {
-  f.set(x, f32x4.pmax(x, v128.shuffle32(x, x, [2, 3, 0, 1])));
-  f.set(x, f32x4.pmax(x, v128.shuffle32(x, x, [1, 0, 3, 2])));
-}
-
-/**
- * The largest logit first, then the first channel that equals it: the second pass mostly ends in its first block, so that it costs less
- * than carrying indices along.
- */
-const argmax: LabelOf = (f, job, voxel, channel) => {
-  const largest = f.local("v128");
-  const value = f.local("v128");
-  const at = f.local("i64");
-  const from = f.local("i64");
-  const bits = f.local("i32");
-  const buffer = job.columnScratch;
-  f.if(voxel.mixed, () => {
-    f.set(largest, f32x4.add(voxel.mix(job.lastBlock), job.tail));
-    f.storeV128(i64.add(buffer, job.lastBlock), largest);
-    f.set(at, 0);
-    walk(f, at, job.lastBlock, 16, () => {
-      f.set(value, voxel.mix(at));
-      f.storeV128(i64.add(buffer, at), value);
-      f.set(largest, f32x4.pmax(largest, value));
-    });
-    f.set(from, buffer);
-  }, () => {
-    f.set(largest, f32x4.add(voxel.plain(job.lastBlock), job.tail));
-    f.set(at, 0);
-    walk(f, at, job.lastBlock, 16, () => f.set(largest, f32x4.pmax(largest, voxel.plain(at))));
-    f.set(from, voxel.source);
-  });
-  spreadLargest(f, largest);
-  // Padding comes after the last real channel, so an equal zero there never is the first.
-  f.set(channel, 0);
-  f.set(at, 0);
-  f.block((found) => {
-    walk(f, at, job.voxelBytes, 16, () => {
-      f.set(bits, laneBits(f32x4.eq(v128.load(i64.add(from, at)), largest)));
-      f.if(bits, () => {
-        f.set(channel, i32.add(i32.shrU(i32.wrap(at), 2), trailingZeros(bits)));
-        f.br(found);
-      });
-    });
-  });
-};
-
-/** The last channel above 0, or -1. */
-const regions: LabelOf = (f, job, voxel, channel) => {
-  const at = f.local("i64");
-  const bits = f.local("i32");
-  const look = (value: V128) => {
-    f.set(bits, laneBits(f32x4.gt(value, v128.const(0, 0, 0, 0))));
-    f.if(bits, () => f.set(channel, i32.sub(i32.add(i32.shrU(i32.wrap(at), 2), 31), leadingZeros(bits))));
-  };
-  f.set(channel, -1);
-  f.set(at, 0);
-  const blocks = (value: (at: Local<"i64">) => V128) => {
-    walk(f, at, job.lastBlock, 16, () => look(value(at)));
-    look(f32x4.add(value(at), job.tail));
-  };
-  f.if(voxel.mixed, () => blocks(voxel.mix), () => blocks(voxel.plain));
-};
-
-/** Sets the channel that decides a voxel's label. */
-type LabelOf = (f: FunctionBuilder, job: Job, voxel: Voxel, channel: Local<"i32">) => void;
-
-function labelRow(labelOf: LabelOf, targetBytes: 1 | 2): FinishRow {
-  return (f, job, row, target) => {
-    const step = f.local("i64", distance(job.p.columnStride, targetBytes));
-    const channel = f.local("i32");
-    const label = f.local("i32");
-    eachColumn(f, job, row, (voxel) => {
-      labelOf(f, job, voxel, channel);
-      f.set(label, 0);
-      f.if(i32.ltU(channel, job.p.channels), () => {
-        f.set(label, i32.load(i64.add(job.values, distance(channel, 4))));
-      });
-      if (targetBytes === 1) f.storeI32Low8(target, label);
-      else f.storeI32Low16(target, label);
-      f.add(target, step);
-    });
-  };
 }
 
 /** Probabilities of a row in scratch, voxel by voxel, then written channel by channel. */
@@ -352,11 +257,7 @@ const sigmoidRow = probabilityRow((f, job, to) => {
   });
 });
 
-export const RESAMPLE_KERNELS: readonly Kernel[] = [
-  resampleKernel("resample_argmax_u8", 1, labelRow(argmax, 1)),
-  resampleKernel("resample_argmax_u16", 2, labelRow(argmax, 2)),
-  resampleKernel("resample_regions_u8", 1, labelRow(regions, 1)),
-  resampleKernel("resample_regions_u16", 2, labelRow(regions, 2)),
-  resampleKernel("resample_softmax", 4, softmaxRow),
-  resampleKernel("resample_sigmoid", 4, sigmoidRow),
+export const PROBABILITY_KERNELS: readonly Kernel[] = [
+  resampleKernel("resample_softmax", softmaxRow),
+  resampleKernel("resample_sigmoid", sigmoidRow),
 ];
