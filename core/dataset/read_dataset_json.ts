@@ -39,7 +39,9 @@ export function parseDatasetJson(json: unknown, file: string, doing = "reading d
       'nnU-Net v2 needs {name: number}, as {"background": 0}; nnUNetv2_convert_old_nnUNet_dataset writes it',
     );
   }
-  const fields = checkFields(SCHEMA, json, context);
+  checkFields(SCHEMA, json, context);
+  // The value itself and not zod's copy, which loses the file's order of keys.
+  const fields = json as Fields;
   return {
     channelNames: channelNames(fields, context),
     labels: labelsOf(fields, context),

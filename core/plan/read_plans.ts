@@ -76,7 +76,8 @@ export function parsePlans(json: unknown, file: string): Plans {
   if (fields.label_manager !== undefined && fields.label_manager !== "LabelManager") {
     throw notImplemented(context, "label_manager", fields.label_manager, ["LabelManager"]);
   }
-  const configurationNames = keysOf(fields.configurations);
+  // Of the value itself and not of zod's copy, which loses the file's order of keys.
+  const configurationNames = keysOf((json as { configurations: object }).configurations);
   if (!configurationNames.length) throw fieldError(context, ["configurations"], "there is none");
   const [transposeForward, transposeBackward] = transposes(fields, context);
   const intensities = fields.foreground_intensity_properties_per_channel ??
