@@ -5,7 +5,7 @@
 import type { Vec3 } from "../base/shape.ts";
 import type { AxisTable } from "../engine/engine.ts";
 import type { Resampling } from "../plan/plans.ts";
-import { separateZAxis } from "./separate_z.ts";
+import { refuseGridChange, separateZAxis } from "./separate_z.ts";
 
 /** Tables along (z, y, x), or why there are none; then `resampleImage` has to be used for each class. */
 export type ProbabilityTables =
@@ -24,8 +24,7 @@ export function probabilityTables(
   newSpacing: Vec3,
 ): ProbabilityTables {
   if (resampling.kind === "none") {
-    const differs = from.some((size, axis) => size !== to[axis]);
-    if (differs) throw new Error(`no_resampling_hack can't take a grid of ${from.join("x")} to ${to.join("x")}`);
+    refuseGridChange(from, to);
     return { kind: "tables", tables: [identityTable(from[0]), identityTable(from[1]), identityTable(from[2])] };
   }
   const separate = separateZAxis(resampling, currentSpacing, newSpacing);

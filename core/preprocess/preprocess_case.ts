@@ -19,11 +19,13 @@ export interface PreprocessOptions {
   readonly previousStage?: { readonly labels: LabelVolume; readonly geometry: ImageGeometry };
   /** What to do about NaN and infinite voxels; "refuse" if absent. */
   readonly nan?: NonFinitePolicy;
+  /** True if the image's array may be used as working memory (it then holds nothing of use): one channel less is alive. */
+  readonly overwriteImage?: boolean;
 }
 
 /**
- * Preprocesses one case. The image is left as it is; one channel is worked on at a time, so that beside it and the result there is
- * one cropped channel.
+ * Preprocesses one case. One channel is worked on at a time, so that beside the image and the result there is one cropped channel;
+ * with `overwriteImage` and axes that are not transposed, none.
  * @throws UserError for voxels that are not finite, values or channel counts that don't fit the plans, a grid that would have no
  * voxels, or a previous stage on another grid.
  */
@@ -89,13 +91,19 @@ function preprocess(
     if (previous !== undefined) cropped = cropPreviousStage(previous.labels, view, mask);
   }
 
-  const data = new Float32Array(channels * voxelCount(grid));
+  const voxels = voxelCount(view.shape);
   const resamples = !equalVec3(view.shape, grid);
-  const work = resamples ? new Float32Array(voxelCount(view.shape)) : undefined;
+  const inPlace = options.overwriteImage === true && equalVec3(forward, [0, 1, 2]);
+  const data = inPlace && !resamples && voxels === fileVoxels
+    ? finite.data
+    : new Float32Array(channels * voxelCount(grid));
+  const work = resamples && !inPlace ? new Float32Array(voxels) : undefined;
   for (let c = 0; c < channels; c++) {
+    const source = channelOf(c);
     const target = data.subarray(c * voxelCount(grid), (c + 1) * voxelCount(grid));
-    const channel = work ?? target;
-    copyCrop(channelOf(c), view, channel);
+    // Cropping within the channel itself moves every row towards its start, never over one still to be read.
+    const channel = !resamples ? target : work ?? source.subarray(0, voxels);
+    copyCrop(source, view, channel);
     normalise(channel, {
       scheme: configuration.normalizationSchemes[c],
       intensities: plans.intensityProperties[c],

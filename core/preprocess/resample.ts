@@ -6,7 +6,7 @@
 import { equalVec3, type Vec3, voxelCount } from "../base/shape.ts";
 import type { Resampling } from "../plan/plans.ts";
 import { nearestExactTable, nearestTable, torchLinearTable } from "./axis_tables.ts";
-import { separateZAxis } from "./separate_z.ts";
+import { refuseGridChange, separateZAxis } from "./separate_z.ts";
 import {
   type AxisOperator,
   combineRows,
@@ -64,9 +64,7 @@ export function resampleChannel(
 ): void {
   const { resampling } = plan;
   if (equalVec3(from, to)) return target.set(source);
-  if (resampling.kind === "none") {
-    throw new Error(`no_resampling_hack can't take a grid of ${from.join("x")} to ${to.join("x")}`);
-  }
+  if (resampling.kind === "none") return refuseGridChange(from, to);
   const axis = separateZAxis(resampling, plan.currentSpacing, plan.newSpacing);
   const operator = (i: 0 | 1 | 2) =>
     resampling.kind === "torch"

@@ -9,7 +9,7 @@ import { equalVec3, type Vec3, voxelCount } from "../base/shape.ts";
 import type { Resampling } from "../plan/plans.ts";
 import { linearTable, nearestExactTable, nearestTable, torchLinearTable } from "./axis_tables.ts";
 import type { ResamplePlan } from "./resample.ts";
-import { separateZAxis } from "./separate_z.ts";
+import { refuseGridChange, separateZAxis } from "./separate_z.ts";
 
 /** A linear interpolation along one axis, with the nearest sample for ties. Weights are float64: ties are decided exactly. */
 interface LabelAxis {
@@ -31,7 +31,8 @@ export function resampleLabels(labels: Int16Array, from: Vec3, to: Vec3, plan: R
   if (equalVec3(from, to)) return labels;
   const { resampling } = plan;
   if (resampling.kind === "none") {
-    throw new Error(`no_resampling_hack can't take a grid of ${from.join("x")} to ${to.join("x")}`);
+    refuseGridChange(from, to);
+    return labels;
   }
   const separate = separateZAxis(resampling, plan.currentSpacing, plan.newSpacing);
   if (resampling.kind === "torch") return resampleWithTorchRule(labels, from, to, separate, resampling);
@@ -99,7 +100,7 @@ function resampleWithTorchRule(
     const weight1 = Float64Array.from(fraction);
     return { first, second, weight0: weight1.map((w) => Math.fround(1 - w)), weight1, nearest: first };
   };
-  const rule = resampling.memoryEfficientSeg ? torchOverHalfVote : torchVote();
+  const rule = resampling.memoryEfficientSeg ? torchOverHalfVote : torchVote;
   return vote(labels, from, to, [axis(0), axis(1), axis(2)], rule);
 }
 
@@ -197,7 +198,10 @@ const overHalfVote: Vote = (labels, wz, wy, wx) => {
   return 0;
 };
 
-/** A label's indicator times `one`, trilinear in f32, z outermost. */
+/**
+ * A label's indicator times `one`, trilinear in f32: along x, then y, then z. Each step is a * w0 + round(b * w1) with one rounding,
+ * as torch's kernels do by fused multiply-add: thresholds of 0.5 depend on it.
+ */
 function torchScore(
   label: number,
   labels: Int16Array,
@@ -206,31 +210,32 @@ function torchScore(
   wx: Float64Array,
   one: number,
 ): number {
-  // a * w0 + round(b * w1) with one rounding, as torch's kernels do by fused multiply-add: thresholds of 0.5 depend on it.
-  const along = (i: number) =>
-    Math.fround(
-      wx[0] * (labels[i] === label ? one : 0) + Math.fround(wx[1] * (labels[i + 1] === label ? one : 0)),
-    );
-  const plane = (i: number) => Math.fround(wy[0] * along(i) + Math.fround(wy[1] * along(i + 2)));
-  return Math.fround(wz[0] * plane(0) + Math.fround(wz[1] * plane(4)));
+  const near = wx[0] * one;
+  const far = Math.fround(wx[1] * one);
+  const line0 = Math.fround((labels[0] === label ? near : 0) + (labels[1] === label ? far : 0));
+  const line1 = Math.fround((labels[2] === label ? near : 0) + (labels[3] === label ? far : 0));
+  const line2 = Math.fround((labels[4] === label ? near : 0) + (labels[5] === label ? far : 0));
+  const line3 = Math.fround((labels[6] === label ? near : 0) + (labels[7] === label ? far : 0));
+  const plane0 = Math.fround(wy[0] * line0 + Math.fround(wy[1] * line1));
+  const plane1 = Math.fround(wy[0] * line2 + Math.fround(wy[1] * line3));
+  return Math.fround(wz[0] * plane0 + Math.fround(wz[1] * plane1));
 }
 
 /** Scores of up to 1000 in f16; the largest wins, the lowest label of equal ones. */
-function torchVote(): Vote {
-  return (labels, wz, wy, wx) => {
-    let best = -1;
-    let winner = 0;
-    for (let i = 0; i < 8; i++) {
-      const label = labels[i];
-      const value = Math.f16round(torchScore(label, labels, wz, wy, wx, 1000));
-      if (value > best || (value === best && label < winner)) {
-        best = value;
-        winner = label;
-      }
+const torchVote: Vote = (labels, wz, wy, wx) => {
+  let best = -1;
+  let winner = 0;
+  for (let i = 0; i < 8; i++) {
+    const label = labels[i];
+    if (label === winner && best >= 0) continue;
+    const value = Math.f16round(torchScore(label, labels, wz, wy, wx, 1000));
+    if (value > best || (value === best && label < winner)) {
+      best = value;
+      winner = label;
     }
-    return winner;
-  };
-}
+  }
+  return winner;
+};
 
 /** {@link overHalfVote} in torch's f32. */
 const torchOverHalfVote: Vote = (labels, wz, wy, wx) => {

@@ -1,7 +1,8 @@
 /**
  * Whether one axis is resampled by itself, and the arithmetic of shapes, as nnunetv2/preprocessing/resampling/default_resampling.py.
  */
-import type { Vec3 } from "../base/shape.ts";
+import { UserError } from "../base/errors.ts";
+import { equalVec3, type Vec3 } from "../base/shape.ts";
 import type { Resampling } from "../plan/plans.ts";
 
 /** Upstream's ANISO_THRESHOLD: a spacing ratio above it makes a case anisotropic. */
@@ -42,4 +43,14 @@ export function roundHalfToEven(value: number): number {
   const rest = value - below;
   if (rest !== 0.5) return rest < 0.5 ? below : below + 1;
   return below % 2 === 0 ? below : below + 1;
+}
+
+/** For no_resampling_hack, which can only keep a grid. @throws UserError if the grids differ. */
+export function refuseGridChange(from: Vec3, to: Vec3): void {
+  if (equalVec3(from, to)) return;
+  throw new UserError({
+    doing: "resampling",
+    problem: `the plans name no_resampling_hack for a grid of ${from.join(" x ")} that has to become ${to.join(" x ")}`,
+    remedy: "use one kind of resampling for data, seg and probabilities in plans.json",
+  });
 }

@@ -202,6 +202,24 @@ Deno.test("no_resampling_hack keeps the cropped grid whatever the spacing", () =
   assertEquals([...result.data], [1, 2, 3, 4]);
 });
 
+Deno.test("working within the image's own array gives the same result", () => {
+  for (const spacing of [[1, 1, 1], [1.4, 0.7, 0.8]]) {
+    for (const border of [0, 1]) {
+      const shape: Vec3 = [6, 7, 8];
+      const values = Array.from({ length: 2 * voxelCount(shape) }, (_, i) => {
+        const x = i % 8;
+        return x < border || x >= 8 - border ? 0 : (i * 7919) % 101 - 50.5;
+      });
+      const configuration = configurationOf(["ZScoreNormalization", "CTNormalization"], { spacing });
+      const image = imageOf(shape, values, 2);
+      const expected = preprocessCase("a", image, PLANS, configuration, {});
+      assertEquals([...image.data], values, "without the permission the image is left as it is");
+      const actual = preprocessCase("a", image, PLANS, configuration, { overwriteImage: true });
+      assertEquals(actual.data, expected.data);
+    }
+  }
+});
+
 Deno.test("the bounding box is the tightest around nonzero voxels of any channel", () => {
   let state = 7;
   const random = () => (state = (Math.imul(1664525, state) + 1013904223) >>> 0) / 2 ** 32;

@@ -136,6 +136,14 @@ Deno.test("probabilities resampled with order 3 have no tables and say why", () 
   assert(tables.kind === "wholeVolume" && tables.reason.includes("order 3"));
 });
 
+Deno.test("no_resampling_hack keeps a grid and refuses to change one", async () => {
+  const kept = probabilityTables({ kind: "none" }, [4, 5, 6], [4, 5, 6], [1, 1, 1], [2, 2, 2]);
+  assert(kept.kind === "tables");
+  assertEquals([...kept.tables[2].second], [0, 1, 2, 3, 4, 5]);
+  const change = () => probabilityTables({ kind: "none" }, [4, 5, 6], [4, 5, 7], [1, 1, 1], [2, 2, 2]);
+  await assertFails(change, UserError, "no_resampling_hack", "4 x 5 x 7");
+});
+
 Deno.test("equal grids have identity tables, whatever the order", () => {
   const result = probabilityTables(spline(3), [4, 5, 6], [4, 5, 6], [1, 1, 1], [1, 1, 1]);
   assert(result.kind === "tables");
