@@ -1,12 +1,21 @@
 /** Chooses how a convolution is computed, by a cost model over its algorithms; never by batch, threads or memory. */
+import { directChoice, planDirect, planTransposed } from "./plan_direct.ts";
+import { planWinograd, winogradChoices } from "./plan_winograd.ts";
 import type { ConvOperator, ConvProblem, TransposedConvProblem } from "./problem.ts";
 
 export type { ConvOperator, ConvProblem, TransposedConvProblem } from "./problem.ts";
 
+/**
+ * The cheapest way to compute `problem`: direct, or Winograd with the best tile per axis.
+ * @throws RangeError if the output would be empty, naming the problem.
+ */
 export function planConv(problem: ConvProblem): ConvOperator {
-  throw new RangeError(`Planning ${problem.name}: no algorithm`);
+  const direct = directChoice(problem);
+  const [best] = winogradChoices(problem).sort((a, b) => a.cycles - b.cycles);
+  return best && best.cycles < direct.cycles ? planWinograd(problem, best) : planDirect(problem, direct);
 }
 
+/** A transposed convolution with kernel = stride: one product per tap, scattered as it is written. */
 export function planTransposedConv(problem: TransposedConvProblem): ConvOperator {
-  throw new RangeError(`Planning ${problem.name}: no algorithm`);
+  return planTransposed(problem);
 }

@@ -181,6 +181,11 @@ function assemble(
   return Uint8Array.from(out);
 }
 
+/** A builder whose statements go nowhere, to learn what an emitting function would ask for. */
+export function discardingBuilder(): FunctionBuilder {
+  return createFunctionBuilder([]).builder;
+}
+
 /** A builder for one function, its parameters as locals, and what ends it. */
 function createFunctionBuilder<P extends readonly ValueType[]>(params: P) {
   const bytes: number[] = [];

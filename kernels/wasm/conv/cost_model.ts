@@ -1,0 +1,44 @@
+/**
+ * Forecasts in cycles of one core, for choosing among algorithms and block sizes. Constants were measured with tests/bench/conv_bench.ts
+ * on a Zen 4 server core; other machines differ by a common factor mostly, which does not change the choices.
+ */
+
+/** Cycles a second of the core the constants were measured on: 43 GFLOP/s of 128-bit FMA. */
+export const CORE_HERTZ = 2.69e9;
+
+export const CYCLES = {
+  /** A vector stream entry of a transform pass: load, arithmetic, store. */
+  passPoint: 2,
+  /** The same where norm and activation are applied. */
+  loadPoint: 2.6,
+  /** A vector of output: bias, store, statistics. */
+  storeVector: 4,
+  /** A group of rows of the product: calling, clearing and storing sums. */
+  group: 30,
+  /** A call of a pass or product. */
+  call: 40,
+  /** A byte of weights streamed from beyond L2, and of points through main memory. */
+  weightByte: 1 / 10,
+  memoryByte: 1 / 5,
+} as const;
+
+/** Bytes of scratch up to which an item's working set stays in a core's L2. */
+export const L2_BYTES = 1 << 20;
+
+/** Threads assumed when items are counted against idle threads; a constant, so that choices do not depend on the machine. */
+const NOMINAL_THREADS = 4;
+
+/** Factor by which a call with few items takes longer than its share. */
+export function imbalance(items: number): number {
+  return Math.ceil(items / NOMINAL_THREADS) * NOMINAL_THREADS / items;
+}
+
+/** Cycles of rows x panels x k products by the six-row micro-kernels; fewer than four rows wait for the adders. */
+export function productCycles(rows: number, panels: number, k: number, runs = 1): number {
+  const groups = Math.ceil(rows / 6);
+  const small = Math.floor(rows / groups);
+  const larger = rows % groups;
+  const perStep = (size: number) => Math.max(size, 4);
+  const steps = larger * perStep(small + 1) + (groups - larger) * perStep(small);
+  return panels * (steps * k * runs * 1.05 + groups * (CYCLES.group + (runs - 1) * 12));
+}

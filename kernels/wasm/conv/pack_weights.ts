@@ -1,0 +1,109 @@
+/** From torch's weights to the kernels': transformed, in panels of eight output channels, input channels as they lie in memory. */
+import type { Vec3 } from "../../../core/base/shape.ts";
+import { PANEL } from "./gemm_kernels.ts";
+import { type ChannelLayout, padToPanel, productOf } from "./layout.ts";
+import type { AxisScheme, Matrix } from "./scheme.ts";
+
+/** target[a][i][b] = sum over k of matrix[i][k] source[a][k][b]. */
+function transformAxis(
+  matrix: Matrix,
+  source: Float64Array,
+  target: Float64Array,
+  outer: number,
+  inner: number,
+): void {
+  const taps = matrix[0].length;
+  for (let a = 0; a < outer; a++) {
+    matrix.forEach((row, i) => {
+      for (let b = 0; b < inner; b++) {
+        let total = 0;
+        for (let k = 0; k < taps; k++) total += row[k] * source[(a * taps + k) * inner + b];
+        target[(a * matrix.length + i) * inner + b] = total;
+      }
+    });
+  }
+}
+
+/**
+ * U [z][y][x][panel][input channel][8] and the bias, padded to whole panels, behind it. Weight is torch's (out, in, z, y, x).
+ */
+export function packWinograd(
+  schemes: readonly [AxisScheme, AxisScheme, AxisScheme],
+  layout: ChannelLayout,
+  outputChannels: number,
+  weight: Float32Array,
+  bias: Float32Array | undefined,
+  out: Float32Array,
+): void {
+  const [gz, gy, gx] = schemes.map((s) => s.weight);
+  const [tz, ty, tx] = schemes.map((s) => s.taps);
+  const taps = tz * ty * tx;
+  const inputs = layout.positions.length;
+  const panelChannels = padToPanel(outputChannels);
+  const matrix = layout.padded * panelChannels;
+  const count = gz.length * gy.length * gx.length;
+  const [a, b, c] = [new Float64Array(taps), new Float64Array(count), new Float64Array(count)];
+  out.fill(0);
+  for (let o = 0; o < outputChannels; o++) {
+    const panel = Math.floor(o / PANEL) * layout.padded * PANEL + o % PANEL;
+    for (let i = 0; i < inputs; i++) {
+      const start = (o * inputs + i) * taps;
+      for (let t = 0; t < taps; t++) a[t] = weight[start + t];
+      transformAxis(gz, a, b, 1, ty * tx);
+      transformAxis(gy, b, c, gz.length, tx);
+      transformAxis(gx, c, b, gz.length * gy.length, 1);
+      const position = panel + layout.positions[i] * PANEL;
+      for (let u = 0; u < count; u++) out[u * matrix + position] = b[u];
+    }
+  }
+  if (bias) out.set(bias, count * matrix);
+}
+
+/**
+ * [panel][z tap][y tap][x tap][staged channel][8] and the bias behind it. `staged` is how many channels a voxel has in the kernels' box.
+ */
+export function packDirect(
+  kernel: Vec3,
+  layout: ChannelLayout,
+  staged: number,
+  outputChannels: number,
+  weight: Float32Array,
+  bias: Float32Array | undefined,
+  out: Float32Array,
+): void {
+  const taps = productOf(kernel);
+  const inputs = layout.positions.length;
+  const panel = taps * staged * PANEL;
+  out.fill(0);
+  for (let o = 0; o < outputChannels; o++) {
+    const start = Math.floor(o / PANEL) * panel + o % PANEL;
+    for (let i = 0; i < inputs; i++) {
+      const from = (o * inputs + i) * taps;
+      const to = start + layout.positions[i] * PANEL;
+      for (let t = 0; t < taps; t++) out[to + t * staged * PANEL] = weight[from + t];
+    }
+  }
+  if (bias) out.set(bias, padToPanel(outputChannels) * taps * staged);
+}
+
+/** [tap][panel][channel][8] and the bias behind it, from torch's (in, out, z, y, x). */
+export function packTransposed(
+  taps: number,
+  layout: ChannelLayout,
+  outputChannels: number,
+  weight: Float32Array,
+  bias: Float32Array | undefined,
+  out: Float32Array,
+): void {
+  const panelChannels = padToPanel(outputChannels);
+  const matrix = layout.padded * panelChannels;
+  out.fill(0);
+  layout.positions.forEach((position, i) => {
+    for (let o = 0; o < outputChannels; o++) {
+      const to = Math.floor(o / PANEL) * layout.padded * PANEL + position * PANEL + o % PANEL;
+      const from = (i * outputChannels + o) * taps;
+      for (let t = 0; t < taps; t++) out[t * matrix + to] = weight[from + t];
+    }
+  });
+  if (bias) out.set(bias, taps * matrix);
+}

@@ -1,0 +1,178 @@
+/** Plans direct and transposed convolutions: the block of voxels and the weight panels of an item. */
+import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
+import { at, listParams } from "../params.ts";
+import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles } from "./cost_model.ts";
+import { DIRECT_PARAMS, directScratch } from "./direct_kernels.ts";
+import { PANEL } from "./gemm_kernels.ts";
+import { ceilDiv, channelLayout, convFlops, padToPanel, productOf } from "./layout.ts";
+import { packDirect, packTransposed } from "./pack_weights.ts";
+import { statisticsOf } from "./plan_winograd.ts";
+import { type ConvOperator, convOutputGrid, type ConvProblem } from "./problem.ts";
+
+export interface DirectChoice {
+  readonly block: Vec3;
+  readonly blocks: Vec3;
+  readonly panelsPerItem: number;
+  /** Of one sample, on one core. */
+  readonly cycles: number;
+}
+
+/** Voxels an item computes at most. */
+const MOST_VOXELS = 192;
+
+function stagedChannels(problem: ConvProblem): number {
+  const { parts } = problem.input;
+  return parts.length === 1 && parts[0] < 4 ? parts[0] : channelLayout(problem.input).padded;
+}
+
+/** Divisions of an axis worth trying: about halves. */
+function blockSizes(size: number): number[] {
+  const sizes = new Set<number>();
+  for (let parts = 1; parts < size; parts = Math.max(parts + 1, Math.floor(parts * 1.5))) {
+    sizes.add(ceilDiv(size, parts));
+  }
+  return [...sizes, 1];
+}
+
+/** The cheapest blocks for products on `grid` (the output's, or a transposed convolution's input's) scattered over `taps`. */
+function chooseBlock(problem: ConvProblem, grid: Vec3, taps: number): DirectChoice {
+  const staged = stagedChannels(problem);
+  const { padded } = channelLayout(problem.input);
+  const tapPanels = padToPanel(problem.outputChannels) / PANEL;
+  const allPanels = taps * tapPanels;
+  const runs = problem.kernel[0] * problem.kernel[1];
+  const k = problem.kernel[2] * staged;
+  const panelBytes = runs * k * PANEL * 4;
+  const panelChoices = taps > 1
+    ? [allPanels, tapPanels]
+    : [1, 2, 4, 8, 16].map((parts) => ceilDiv(allPanels, Math.min(parts, allPanels)));
+  let best: DirectChoice | undefined;
+  for (const z of blockSizes(grid[0])) {
+    for (const y of blockSizes(grid[1])) {
+      for (const x of blockSizes(grid[2])) {
+        const block: Vec3 = [z, y, x];
+        const voxels = productOf(block);
+        if (voxels > MOST_VOXELS) continue;
+        const blocks: Vec3 = [ceilDiv(grid[0], z), ceilDiv(grid[1], y), ceilDiv(grid[2], x)];
+        const box = productOf(block.map((n, i) => (n - 1) * problem.stride[i] + problem.kernel[i]));
+        for (const panelsPerItem of new Set(panelChoices)) {
+          const groups = ceilDiv(allPanels, panelsPerItem);
+          const items = productOf(blocks) * groups;
+          const far = 1 + 0.3 * Math.max(0, Math.min(1, (box * staged * 4 + panelBytes) / L2_BYTES - 0.5));
+          const stage = groups * box * (padded / 4) * CYCLES.loadPoint * (staged < padded ? 3 : 1);
+          const products = productCycles(voxels, allPanels, k, runs) * far;
+          const store = voxels * allPanels * 2 * CYCLES.storeVector;
+          const weights = panelBytes * allPanels * CYCLES.weightByte;
+          const share = productOf(grid) / voxels;
+          const cycles = (share * (stage + products + store) + productOf(blocks) * weights + items * 500) *
+            imbalance(items);
+          if (!best || cycles < best.cycles) best = { block, blocks, panelsPerItem, cycles };
+        }
+      }
+    }
+  }
+  if (!best) throw new RangeError(`Planning ${problem.name}: the output grid ${grid.join("x")} is empty`);
+  return best;
+}
+
+export function directChoice(problem: ConvProblem): DirectChoice {
+  return chooseBlock(problem, convOutputGrid(problem.inputGrid, problem.kernel, problem.stride), 1);
+}
+
+/** An operator of the direct kernel; `scatter` is a transposed convolution's stride, undefined for a convolution. */
+function directOperator(
+  problem: ConvProblem,
+  grid: Vec3,
+  transposed: Vec3 | undefined,
+  choice: DirectChoice,
+): ConvOperator {
+  const scatter: Vec3 = transposed ?? [1, 1, 1];
+  const layout = channelLayout(problem.input);
+  const staged = stagedChannels(problem);
+  const taps = productOf(scatter);
+  const outputChannels = padToFour(problem.outputChannels);
+  const panelChannels = padToPanel(problem.outputChannels);
+  const biasOffset = productOf(problem.kernel) * staged * panelChannels * taps * 4;
+  const { block, blocks, panelsPerItem } = choice;
+  const groups = ceilDiv(taps * panelChannels / PANEL, panelsPerItem);
+  const parts = productOf(blocks) * (taps > 1 ? groups : 1);
+  const unused = at(problem.weightSlot);
+  const params = listParams(DIRECT_PARAMS, {
+    source: at(problem.input.slot, problem.input.channelOffset * 4),
+    norm: problem.input.normSlot === undefined ? unused : at(problem.input.normSlot),
+    weights: at(problem.weightSlot),
+    bias: at(problem.weightSlot, biasOffset),
+    target: at(problem.output.slot, problem.output.channelOffset * 4),
+    statistics: problem.output.statisticsSlot === undefined ? unused : at(problem.output.statisticsSlot),
+    hasNorm: problem.input.normSlot === undefined ? 0 : 1,
+    hasStatistics: problem.statistics ? 1 : 0,
+    sourceVoxel: problem.input.channelStride * 4,
+    targetVoxel: problem.output.channelStride * 4,
+    inputChannels: layout.padded,
+    stagedChannels: staged,
+    outputChannels,
+    inZ: problem.inputGrid[0],
+    inY: problem.inputGrid[1],
+    inX: problem.inputGrid[2],
+    outZ: grid[0],
+    outY: grid[1],
+    outX: grid[2],
+    kernelZ: problem.kernel[0],
+    kernelY: problem.kernel[1],
+    kernelX: problem.kernel[2],
+    strideZ: problem.stride[0],
+    strideY: problem.stride[1],
+    strideX: problem.stride[2],
+    scatterZ: scatter[0],
+    scatterY: scatter[1],
+    scatterX: scatter[2],
+    blockZ: block[0],
+    blockY: block[1],
+    blockX: block[2],
+    blocksZ: blocks[0],
+    blocksY: blocks[1],
+    blocksX: blocks[2],
+    tapPanels: panelChannels / PANEL,
+    panelsPerItem,
+  });
+  const weightBytes = biasOffset + panelChannels * 4;
+  return {
+    algorithm: transposed ? "transposed" : "direct",
+    calls: [{
+      kernel: "conv_direct",
+      params,
+      items: problem.batch * productOf(blocks) * groups,
+      scratchBytes: directScratch({
+        kernel: problem.kernel,
+        stride: problem.stride,
+        block,
+        inputChannels: layout.padded,
+        stagedChannels: staged,
+        panelsPerItem,
+      }),
+    }],
+    temporaries: {},
+    flops: convFlops(problem) * taps,
+    bytes: weightBytes +
+      problem.batch * 4 * (productOf(problem.inputGrid) * layout.padded + productOf(grid) * taps * outputChannels),
+    coreSeconds: problem.batch * choice.cycles / CORE_HERTZ,
+    weightBytes,
+    pack: (weight, bias, out) =>
+      transposed
+        ? packTransposed(taps, layout, problem.outputChannels, weight, bias, out)
+        : packDirect(problem.kernel, layout, staged, problem.outputChannels, weight, bias, out),
+    ...(problem.statistics ? { statistics: statisticsOf(problem.batch, parts, outputChannels) } : {}),
+  };
+}
+
+export function planDirect(problem: ConvProblem, choice: DirectChoice = directChoice(problem)): ConvOperator {
+  const grid = convOutputGrid(problem.inputGrid, problem.kernel, problem.stride);
+  return directOperator(problem, grid, undefined, choice);
+}
+
+/** Kernel = stride = `scatter`; the products are those of a 1x1x1 convolution with one set of weights per tap. */
+export function planTransposed(problem: Omit<ConvProblem, "kernel">): ConvOperator {
+  const plain: ConvProblem = { ...problem, kernel: [1, 1, 1], stride: [1, 1, 1] };
+  const choice = chooseBlock(plain, problem.inputGrid, productOf(problem.stride));
+  return directOperator(plain, problem.inputGrid, problem.stride, choice);
+}

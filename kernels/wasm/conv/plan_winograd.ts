@@ -1,0 +1,242 @@
+/** Plans a convolution in the transform domain: schemes per axis, block of tiles, one call or three. */
+import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
+import type { KernelCall } from "../kernel.ts";
+import { at, listParams } from "../params.ts";
+import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles } from "./cost_model.ts";
+import { PANEL } from "./gemm_kernels.ts";
+import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sum } from "./layout.ts";
+import { packWinograd } from "./pack_weights.ts";
+import { type ConvOperator, convOutputGrid, type ConvProblem } from "./problem.ts";
+import { type AxisScheme, schemesFor } from "./scheme.ts";
+import { align64, type BlockGeometry, blockScratch, WINOGRAD_PARAMS } from "./winograd_kernels.ts";
+
+export type SchemeTriple = readonly [AxisScheme, AxisScheme, AxisScheme];
+
+/** All the numbers of one way to do it. */
+export interface WinogradChoice {
+  readonly schemes: SchemeTriple;
+  readonly tiles: Vec3;
+  readonly block: Vec3;
+  readonly blocks: Vec3;
+  readonly split: boolean;
+  readonly panelsPerItem: number;
+  /** Of one sample, on one core. */
+  readonly cycles: number;
+}
+
+const vec = (f: (axis: 0 | 1 | 2) => number): Vec3 => [f(0), f(1), f(2)];
+
+function geometry(problem: ConvProblem, schemes: SchemeTriple, tiles: Vec3): BlockGeometry {
+  return {
+    points: vec((i) => schemes[i].points),
+    steps: vec((i) => schemes[i].outputs * schemes[i].stride),
+    tiles,
+    outputs: vec((i) => schemes[i].outputs),
+    inputChannels: channelLayout(problem.input).padded,
+    panelChannels: padToPanel(problem.outputChannels),
+  };
+}
+
+function weightMatrices(schemes: SchemeTriple): number {
+  return productOf(schemes.map((s) => s.weight.length));
+}
+
+/** Cycles of an item's input passes along z and y, along x, its output passes, and its products. */
+function blockCycles(g: BlockGeometry, normalised: boolean) {
+  const scratch = blockScratch(g);
+  const vectors = (bytes: number) => bytes / 16;
+  const count = productOf(g.tiles);
+  const [pz, py, px] = g.points;
+  // A working set beyond L2 makes every pass slower.
+  const working = scratch.loaded + scratch.planes + scratch.outputPlanes;
+  const far = 1 + 0.5 * Math.max(0, Math.min(1, working / L2_BYTES - 0.75));
+  const rows = g.tiles[0] * g.tiles[1];
+  const calls = CYCLES.call * (pz * py * (rows + 1 + px) + g.tiles[0] * (py * g.tiles[1] + pz * g.tiles[1]));
+  const load = vectors(scratch.loaded) * g.tiles[0] * (normalised ? CYCLES.loadPoint : CYCLES.passPoint);
+  const planes = vectors(scratch.planes) * CYCLES.passPoint;
+  const points = pz * py * vectors(scratch.inputPoints) * CYCLES.passPoint;
+  const outX = pz * py * vectors(scratch.outputPoints) * CYCLES.passPoint;
+  const outY = vectors(scratch.outputPlanes) * CYCLES.passPoint;
+  const outZ = outY * g.outputs[1] / py;
+  const stored = count * productOf(g.outputs) * g.panelChannels / 4 * CYCLES.storeVector;
+  const products = pz * py * px * productCycles(count, g.panelChannels / PANEL, g.inputChannels);
+  return {
+    input: (load + planes + points) * far + calls / 2,
+    output: (outX + outY + outZ) * far + stored + calls / 2,
+    products,
+  };
+}
+
+/** Block edges worth trying along an axis: those that divide its tiles evenly enough. */
+function blockSizes(tiles: number, most: number): number[] {
+  const sizes = new Set<number>();
+  for (let parts = ceilDiv(tiles, most); parts <= tiles; parts++) sizes.add(ceilDiv(tiles, parts));
+  return [...sizes];
+}
+
+/** Tiles a block holds at most, and bytes of its scratch. */
+const MOST_TILES = 48;
+const MOST_SCRATCH = 3 << 20;
+
+function chooseBlocks(problem: ConvProblem, schemes: SchemeTriple): WinogradChoice[] {
+  const out = convOutputGrid(problem.inputGrid, problem.kernel, problem.stride);
+  const tiles = vec((i) => ceilDiv(out[i], schemes[i].outputs));
+  const matrices = weightMatrices(schemes);
+  const normalised = problem.input.normSlot !== undefined;
+  let fused: WinogradChoice | undefined;
+  let split: WinogradChoice | undefined;
+  for (const z of blockSizes(tiles[0], 4)) {
+    for (const y of blockSizes(tiles[1], 8)) {
+      for (const x of blockSizes(tiles[2], MOST_TILES)) {
+        const block: Vec3 = [z, y, x];
+        const count = productOf(block);
+        if (count > MOST_TILES) continue;
+        const g = geometry(problem, schemes, block);
+        const scratch = sum(Object.values(blockScratch(g)));
+        if (scratch > MOST_SCRATCH && count > 1) continue;
+        const blocks = vec((i) => ceilDiv(tiles[i], block[i]));
+        const items = productOf(blocks);
+        // Blocks at the far edges are smaller: scale a full block's cost by the tiles there are.
+        const share = productOf(tiles) / count;
+        const cost = blockCycles(g, normalised);
+        const matrixBytes = g.inputChannels * g.panelChannels * 4;
+        const weightTraffic = matrices * matrixBytes * CYCLES.weightByte;
+        const fusedCycles = (share * (cost.input + cost.output + cost.products) + items * weightTraffic) *
+          imbalance(items);
+        const candidate = { schemes, tiles, block, blocks, panelsPerItem: 0 };
+        if (!fused || fusedCycles < fused.cycles) fused = { ...candidate, split: false, cycles: fusedCycles };
+
+        const allTiles = productOf(tiles);
+        const points = productOf(g.points);
+        const pointBytes = points * allTiles * (g.inputChannels + g.panelChannels) * 4;
+        if (pointBytes > 128 << 20) continue;
+        const panels = g.panelChannels / PANEL;
+        const pairs = g.points[0] * g.points[1];
+        const panelsPerItem = ceilDiv(panels, Math.min(panels, ceilDiv(64, pairs)));
+        const splitCycles = share * (cost.input + cost.output) * imbalance(items) +
+          points * productCycles(allTiles, panels, g.inputChannels) *
+            imbalance(pairs * ceilDiv(panels, panelsPerItem)) +
+          weightTraffic * 2 + 2 * pointBytes * CYCLES.memoryByte;
+        if (!split || splitCycles < split.cycles) {
+          split = { ...candidate, panelsPerItem, split: true, cycles: splitCycles };
+        }
+      }
+    }
+  }
+  return [fused, split].filter((choice) => choice !== undefined);
+}
+
+/** Every combination of schemes, each with its best blocks; empty where the kernel or stride has none. */
+export function winogradChoices(problem: ConvProblem): WinogradChoice[] {
+  const [zs, ys, xs] = [0, 1, 2].map((i) => schemesFor(problem.kernel[i], problem.stride[i]));
+  const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): SchemeTriple => [z, y, x])));
+  return triples.flatMap((schemes) => chooseBlocks(problem, schemes));
+}
+
+export function planWinograd(problem: ConvProblem, choice: WinogradChoice): ConvOperator {
+  const { schemes, tiles, block, blocks } = choice;
+  const out = convOutputGrid(problem.inputGrid, problem.kernel, problem.stride);
+  const layout = channelLayout(problem.input);
+  const outputChannels = padToFour(problem.outputChannels);
+  const g = geometry(problem, schemes, block);
+  const matrices = weightMatrices(schemes);
+  const biasOffset = matrices * layout.padded * g.panelChannels * 4;
+  const rows = problem.batch * productOf(tiles);
+  const points = productOf(g.points);
+  const temporaries: Record<string, number> = choice.split
+    ? {
+      [`${problem.name}.inputPoints`]: points * rows * layout.padded * 4,
+      [`${problem.name}.outputPoints`]: points * rows * g.panelChannels * 4,
+    }
+    : {};
+  const unused = at(problem.weightSlot);
+  const params = listParams(WINOGRAD_PARAMS, {
+    source: at(problem.input.slot, problem.input.channelOffset * 4),
+    norm: problem.input.normSlot === undefined ? unused : at(problem.input.normSlot),
+    weights: at(problem.weightSlot),
+    bias: at(problem.weightSlot, biasOffset),
+    target: at(problem.output.slot, problem.output.channelOffset * 4),
+    statistics: problem.output.statisticsSlot === undefined ? unused : at(problem.output.statisticsSlot),
+    inputPoints: choice.split ? at(`${problem.name}.inputPoints`) : unused,
+    outputPoints: choice.split ? at(`${problem.name}.outputPoints`) : unused,
+    hasNorm: problem.input.normSlot === undefined ? 0 : 1,
+    hasStatistics: problem.statistics ? 1 : 0,
+    sourceVoxel: problem.input.channelStride * 4,
+    targetVoxel: problem.output.channelStride * 4,
+    inputChannels: layout.padded,
+    outputChannels,
+    panelChannels: g.panelChannels,
+    batch: problem.batch,
+    inZ: problem.inputGrid[0],
+    inY: problem.inputGrid[1],
+    inX: problem.inputGrid[2],
+    outZ: out[0],
+    outY: out[1],
+    outX: out[2],
+    schemeZ: schemes[0].id,
+    schemeY: schemes[1].id,
+    schemeX: schemes[2].id,
+    pointsZ: g.points[0],
+    pointsY: g.points[1],
+    pointsX: g.points[2],
+    tileZ: g.outputs[0],
+    tileY: g.outputs[1],
+    tileX: g.outputs[2],
+    stepZ: g.steps[0],
+    stepY: g.steps[1],
+    stepX: g.steps[2],
+    padZ: (problem.kernel[0] - 1) >> 1,
+    padY: (problem.kernel[1] - 1) >> 1,
+    padX: (problem.kernel[2] - 1) >> 1,
+    lastWeightZ: schemes[0].weight.length - 1,
+    lastWeightY: schemes[1].weight.length - 1,
+    lastWeightX: schemes[2].weight.length - 1,
+    tilesZ: tiles[0],
+    tilesY: tiles[1],
+    tilesX: tiles[2],
+    blockZ: block[0],
+    blockY: block[1],
+    blockX: block[2],
+    blocksZ: blocks[0],
+    blocksY: blocks[1],
+    blocksX: blocks[2],
+    panelsPerItem: choice.panelsPerItem,
+  });
+  const parts = productOf(blocks);
+  const s = blockScratch(g);
+  const alignment = 64 * 8;
+  const call = (kernel: string, items: number, scratch: number): KernelCall => ({
+    kernel,
+    params,
+    items,
+    scratchBytes: scratch === 0 ? 0 : align64(scratch) + alignment,
+  });
+  const all = sum(Object.values(s));
+  const items = problem.batch * parts;
+  const panelItems = choice.split ? ceilDiv(g.panelChannels / PANEL, choice.panelsPerItem) : 0;
+  const calls = choice.split
+    ? [
+      call("conv_winograd_input", items, all),
+      call("conv_winograd_product", g.points[0] * g.points[1] * panelItems, 0),
+      call("conv_winograd_output", items, all),
+    ]
+    : [call("conv_winograd", items, all)];
+  const weightBytes = biasOffset + g.panelChannels * 4;
+  return {
+    algorithm: `winograd ${schemes.map((a) => a.name).join("x")}${choice.split ? " in three calls" : ""}`,
+    calls,
+    temporaries,
+    flops: convFlops(problem),
+    bytes: weightBytes + problem.batch * 4 *
+        (productOf(problem.inputGrid) * layout.padded + productOf(out) * outputChannels),
+    coreSeconds: problem.batch * choice.cycles / CORE_HERTZ,
+    weightBytes,
+    pack: (weight, bias, packed) => packWinograd(schemes, layout, problem.outputChannels, weight, bias, packed),
+    ...(problem.statistics ? { statistics: statisticsOf(problem.batch, parts, outputChannels) } : {}),
+  };
+}
+
+/** Size of statistics of `parts` parts a sample. */
+export function statisticsOf(batch: number, parts: number, paddedChannels: number) {
+  return { parts, bytes: batch * parts * (1 + 2 * paddedChannels) * 4 };
+}

@@ -1,0 +1,498 @@
+/**
+ * Separable transform-domain convolution. An item is a block of tiles of one sample. Passes run along z (with norm, activation and
+ * padding applied on load), y and x; then for every pair of z and y points the x points of all tiles are multiplied with their
+ * weights; then the output passes along x, y and z. All passes stream contiguous rows, and neighbouring tiles of a block share them.
+ *
+ * `fused` does all this per item in scratch; the `input`, `product` and `output` kernels do it in three calls with the points in main
+ * memory, for layers with few tiles and many weights.
+ */
+import { type Expr, type I32, i32, type I64, i64 } from "../emit/expression.ts";
+import type { FunctionBuilder, Kernel, Local, ModuleBuilder, ParamLocals } from "../emit/module_builder.ts";
+import { emitStatisticsPart, epilogueFunctions, STATISTICS_BYTES_PER_CHANNEL } from "./epilogue_kernels.ts";
+import { gemmFunctions, PANEL } from "./gemm_kernels.ts";
+import { addProduct, MASK_TABLE, transformFunctions } from "./transform_kernels.ts";
+
+/** Parameters of all four kernels. Strides are bytes; per axis z, y, x. */
+export const WINOGRAD_PARAMS = {
+  source: "address",
+  norm: "address",
+  weights: "address",
+  bias: "address",
+  target: "address",
+  statistics: "address",
+  /** Points of the split form: [z][y][x][tile of all samples][channel]. */
+  inputPoints: "address",
+  outputPoints: "address",
+  hasNorm: "i32",
+  hasStatistics: "i32",
+  sourceVoxel: "i32",
+  targetVoxel: "i32",
+  inputChannels: "i32",
+  outputChannels: "i32",
+  /** Output channels rounded up to whole panels. */
+  panelChannels: "i32",
+  batch: "i32",
+  inZ: "i32",
+  inY: "i32",
+  inX: "i32",
+  outZ: "i32",
+  outY: "i32",
+  outX: "i32",
+  schemeZ: "i32",
+  schemeY: "i32",
+  schemeX: "i32",
+  pointsZ: "i32",
+  pointsY: "i32",
+  pointsX: "i32",
+  tileZ: "i32",
+  tileY: "i32",
+  tileX: "i32",
+  stepZ: "i32",
+  stepY: "i32",
+  stepX: "i32",
+  padZ: "i32",
+  padY: "i32",
+  padX: "i32",
+  /** Largest index of a transformed weight; points beyond share it. */
+  lastWeightZ: "i32",
+  lastWeightY: "i32",
+  lastWeightX: "i32",
+  tilesZ: "i32",
+  tilesY: "i32",
+  tilesX: "i32",
+  blockZ: "i32",
+  blockY: "i32",
+  blockX: "i32",
+  blocksZ: "i32",
+  blocksY: "i32",
+  blocksX: "i32",
+  /** Split product: panels an item multiplies. */
+  panelsPerItem: "i32",
+} as const;
+type P = ParamLocals<typeof WINOGRAD_PARAMS>;
+
+/** Numbers that fix a block's scratch, in tiles and points; used by the kernels and by the planner alike. */
+export interface BlockGeometry {
+  readonly points: readonly [number, number, number];
+  readonly steps: readonly [number, number, number];
+  readonly tiles: readonly [number, number, number];
+  readonly outputs: readonly [number, number, number];
+  readonly inputChannels: number;
+  readonly panelChannels: number;
+}
+
+/** Bytes of scratch of a block, by stage. The regions follow each other in this order. */
+export function blockScratch(g: BlockGeometry) {
+  const [tz, ty, tx] = g.tiles;
+  const columns = (tx - 1) * g.steps[2] + g.points[2];
+  const rows = (ty - 1) * g.steps[1] + g.points[1];
+  const count = tz * ty * tx;
+  return {
+    fixed: MASK_TABLE.bytes + align64(g.panelChannels * STATISTICS_BYTES_PER_CHANNEL),
+    loaded: g.points[0] * rows * columns * g.inputChannels * 4,
+    planes: g.points[0] * g.points[1] * tz * ty * columns * g.inputChannels * 4,
+    inputPoints: g.points[2] * count * g.inputChannels * 4,
+    outputPoints: g.points[2] * count * g.panelChannels * 4,
+    outputPlanes: g.points[0] * g.points[1] * count * g.outputs[2] * g.panelChannels * 4,
+  };
+}
+
+export const align64 = (bytes: number) => (bytes + 63) & ~63;
+
+const wide = (value: I32) => i64.extendS(value);
+const product = (...factors: I32[]): Expr<"i32"> => factors.reduce<Expr<"i32">>((a, b) => i32.mul(a, b), i32.const(1));
+const bytesOf = (...factors: I32[]): Expr<"i64"> =>
+  i64.shl(factors.reduce<Expr<"i64">>((a, b) => i64.mul(a, wide(b)), i64.const(1)), 2);
+
+/** Where an item's block of tiles lies, as variables. */
+interface Block {
+  readonly sample: Local<"i32">;
+  /** First tile along each axis. */
+  readonly first: readonly [Local<"i32">, Local<"i32">, Local<"i32">];
+  readonly tiles: readonly [Local<"i32">, Local<"i32">, Local<"i32">];
+  readonly count: Local<"i32">;
+  /** Row pairs (z tile, y tile). */
+  readonly rows: Local<"i32">;
+  readonly columns: Local<"i32">;
+  readonly loadedRows: Local<"i32">;
+  readonly index: Local<"i32">;
+  /** Index of the block's first tile among all samples' tiles, blocks in order. */
+  readonly firstTile: Local<"i32">;
+}
+
+function locateBlock(f: FunctionBuilder, p: P, item: Local<"i32">): Block {
+  const index = f.local("i32", item);
+  const axis = (blocks: Local<"i32">, size: Local<"i32">, tiles: Local<"i32">) => {
+    const first = f.local("i32", i32.mul(i32.remU(item, blocks), size));
+    f.set(item, i32.divU(item, blocks));
+    return [first, f.local("i32", i32.min(size, i32.sub(tiles, first)))] as const;
+  };
+  const [firstX, countX] = axis(p.blocksX, p.blockX, p.tilesX);
+  const [firstY, countY] = axis(p.blocksY, p.blockY, p.tilesY);
+  const [firstZ, countZ] = axis(p.blocksZ, p.blockZ, p.tilesZ);
+  const rows = f.local("i32", i32.mul(countZ, countY));
+  const before = i32.add(
+    product(firstZ, p.tilesY, p.tilesX),
+    i32.add(product(countZ, firstY, p.tilesX), product(rows, firstX)),
+  );
+  return {
+    index,
+    sample: item,
+    first: [firstZ, firstY, firstX],
+    tiles: [countZ, countY, countX],
+    rows,
+    count: f.local("i32", i32.mul(rows, countX)),
+    columns: f.local("i32", i32.add(i32.mul(i32.sub(countX, 1), p.stepX), p.pointsX)),
+    loadedRows: f.local("i32", i32.add(i32.mul(i32.sub(countY, 1), p.stepY), p.pointsY)),
+    firstTile: f.local("i32", i32.add(product(item, p.tilesZ, p.tilesY, p.tilesX), before)),
+  };
+}
+
+/** Scratch regions of a block, as in {@link blockScratch}. */
+function regions(f: FunctionBuilder, p: P, scratch: Local<"i64">) {
+  const full = {
+    rows: i32.mul(p.blockZ, p.blockY),
+    columns: f.local("i32", i32.add(i32.mul(i32.sub(p.blockX, 1), p.stepX), p.pointsX)),
+    loadedRows: i32.add(i32.mul(i32.sub(p.blockY, 1), p.stepY), p.pointsY),
+  };
+  const next = (start: Expr<"i64">, bytes: I64) => f.local("i64", i64.and(i64.add(i64.add(start, bytes), 63), -64));
+  const sums = f.local("i64", i64.add(scratch, MASK_TABLE.bytes));
+  const loaded = next(sums, i64.mul(wide(p.panelChannels), STATISTICS_BYTES_PER_CHANNEL));
+  const planes = next(loaded, bytesOf(p.pointsZ, full.loadedRows, full.columns, p.inputChannels));
+  const inputPoints = next(planes, bytesOf(p.pointsZ, p.pointsY, full.rows, full.columns, p.inputChannels));
+  const count = i32.mul(full.rows, p.blockX);
+  const outputPoints = next(inputPoints, bytesOf(p.pointsX, count, p.inputChannels));
+  const outputPlanes = next(outputPoints, bytesOf(p.pointsX, count, p.panelChannels));
+  return { table: scratch, sums, loaded, planes, inputPoints, outputPoints, outputPlanes };
+}
+type Regions = ReturnType<typeof regions>;
+
+/** Loads, normalises, pads and transforms along z, then y: fills `planes` [z][y point][row][column][channel]. */
+function emitPlanes(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r: Regions): void {
+  const transforms = transformFunctions(m);
+  const [tilesZ, tilesY] = block.tiles;
+  const vectors = f.local("i32", i32.shrU(p.inputChannels, 2));
+  const pixel = f.local("i64", bytesOf(p.inputChannels));
+  const pitch = f.local("i64", bytesOf(block.columns, p.inputChannels));
+  const loadedPlane = f.local("i64", i64.mul(pitch, wide(block.loadedRows)));
+  const pointPlane = f.local("i64", i64.mul(pitch, wide(block.rows)));
+  const norm = f.local("i64", i64.add(p.norm, bytesOf(block.sample, i32.mul(p.inputChannels, 3))));
+  const zStride = f.local("i64", i64.mul(i64.mul(wide(p.inY), wide(p.inX)), wide(p.sourceVoxel)));
+  const yStride = f.local("i64", i64.mul(wide(p.inX), wide(p.sourceVoxel)));
+  const sample = f.local("i64", addProduct(p.source, block.sample, p.inZ));
+  f.set(sample, i64.add(p.source, i64.mul(i64.mul(wide(block.sample), wide(p.inZ)), zStride)));
+  const startX = f.local("i32", i32.sub(i32.mul(block.first[2], p.stepX), p.padX));
+  const startY = f.local("i32", i32.sub(i32.mul(block.first[1], p.stepY), p.padY));
+  const left = f.local("i32", i32.max(i32.sub(0, startX), 0));
+  const right = f.local("i32", i32.max(i32.sub(i32.min(block.columns, i32.sub(p.inX, startX)), left), 0));
+  f.for(0, tilesZ, 1, (tz) => {
+    const z0 = f.local("i32", i32.sub(i32.mul(i32.add(block.first[0], tz), p.stepZ), p.padZ));
+    const masked = f.local("i32", i32.or(i32.ltS(z0, 0), i32.gtS(i32.add(z0, p.pointsZ), p.inZ)));
+    f.if(masked, () => {
+      f.for(0, p.pointsZ, 1, (k) => {
+        const z = f.local("i32", i32.add(z0, k));
+        const inside = i32.and(i32.geS(z, 0), i32.ltS(z, p.inZ));
+        const mask = f.local("i64", i64.sub(0, wide(inside)));
+        const at = f.local("i64", i64.add(r.table, i64.shl(wide(k), 4)));
+        f.storeI64(at, mask);
+        f.storeI64(at, mask, 8);
+        const clamped = i32.max(f.local("i32", i32.min(z, i32.sub(p.inZ, 1))), 0);
+        const offset = i64.mul(wide(clamped), zStride);
+        f.storeI64(i64.add(i64.add(r.table, MASK_TABLE.offsets), i64.shl(wide(k), 3)), offset);
+      });
+    });
+    const selector = f.local(
+      "i32",
+      i32.add(i32.shl(p.schemeZ, 2), i32.add(i32.shl(masked, 1), p.hasNorm)),
+    );
+    f.for(0, block.loadedRows, 1, (j) => {
+      const y = f.local("i32", i32.add(startY, j));
+      const to = f.local("i64", i64.add(r.loaded, i64.mul(pitch, wide(j))));
+      const inside = i32.and(i32.and(i32.geS(y, 0), i32.ltS(y, p.inY)), i32.gtS(right, 0));
+      f.if(inside, () => {
+        const start = f.local("i64", i64.add(sample, i64.mul(wide(y), yStride)));
+        f.set(start, addProduct(start, i32.add(startX, left), p.sourceVoxel));
+        f.if(i32.eqz(masked), () => f.set(start, i64.add(start, i64.mul(wide(z0), zStride))));
+        const margin = f.local("i64", i64.mul(pixel, wide(left)));
+        const rest = f.local("i64", i64.mul(pixel, wide(i32.sub(i32.sub(block.columns, left), right))));
+        const behind = f.local("i64", i64.sub(pitch, rest));
+        const out = f.local("i64", to);
+        f.countdown(p.pointsZ, () => {
+          f.if(left, () => f.zeroBytes(out, margin));
+          f.if(i64.ne(rest, 0), () => f.zeroBytes(i64.add(out, behind), rest));
+          f.set(out, i64.add(out, loadedPlane));
+        });
+        f.call(
+          transforms.load,
+          selector,
+          start,
+          zStride,
+          wide(p.sourceVoxel),
+          right,
+          vectors,
+          i64.add(to, margin),
+          loadedPlane,
+          norm,
+          pixel,
+          r.table,
+        );
+      }, () => {
+        const out = f.local("i64", to);
+        f.countdown(p.pointsZ, () => {
+          f.zeroBytes(out, pitch);
+          f.set(out, i64.add(out, loadedPlane));
+        });
+      });
+    });
+    const count = f.local("i32", i32.mul(block.columns, vectors));
+    f.for(0, p.pointsZ, 1, (zp) => {
+      const from = i64.add(r.loaded, i64.mul(loadedPlane, wide(zp)));
+      const to = i64.add(
+        i64.add(r.planes, i64.mul(pointPlane, wide(i32.mul(zp, p.pointsY)))),
+        i64.mul(pitch, wide(i32.mul(tz, tilesY))),
+      );
+      const rowStep = i64.mul(pitch, wide(p.stepY));
+      f.call(transforms.input, p.schemeY, from, pitch, to, pointPlane, count, tilesY, rowStep, pitch);
+    });
+  });
+}
+
+/** For one pair of z and y points: transforms along x into `to` ([x point][tile][channel], `pointStride` bytes apart). */
+function emitInputPoints(
+  m: ModuleBuilder,
+  f: FunctionBuilder,
+  p: P,
+  block: Block,
+  r: Regions,
+  pair: Local<"i32">,
+  to: Local<"i64">,
+  pointStride: Local<"i64">,
+): void {
+  const pixel = bytesOf(p.inputChannels);
+  const pitch = f.local("i64", i64.mul(pixel, wide(block.columns)));
+  const from = f.local("i64", i64.add(r.planes, i64.mul(pitch, wide(i32.mul(pair, block.rows)))));
+  const out = f.local("i64", to);
+  const tileBytes = f.local("i64", i64.mul(pixel, wide(block.tiles[2])));
+  const step = f.local("i64", i64.mul(pixel, wide(p.stepX)));
+  f.countdown(block.rows, () => {
+    const vectors = i32.shrU(p.inputChannels, 2);
+    const { input } = transformFunctions(m);
+    f.call(input, p.schemeX, from, pixel, out, pointStride, vectors, block.tiles[2], step, pixel);
+    f.add(from, pitch);
+    f.add(out, tileBytes);
+  });
+}
+
+/** Output pass along x of one pair of z and y points, from `from` ([x point][tile][channel]) into `outputPlanes`. */
+function emitOutputRows(
+  m: ModuleBuilder,
+  f: FunctionBuilder,
+  p: P,
+  block: Block,
+  r: Regions,
+  pair: Local<"i32">,
+  from: Local<"i64">,
+  pointStride: Local<"i64">,
+): void {
+  const pixel = f.local("i64", bytesOf(p.panelChannels));
+  const row = f.local("i64", i64.mul(pixel, wide(p.tileX)));
+  const to = i64.add(r.outputPlanes, i64.mul(row, wide(i32.mul(pair, block.count))));
+  const vectors = i32.shrU(p.panelChannels, 2);
+  f.call(transformFunctions(m).output, p.schemeX, from, pointStride, to, pixel, vectors, block.count, pixel, row);
+}
+
+/** Output passes along y and z, in place, then rows with bias to the target, and the block's statistics. */
+function emitOutputs(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r: Regions): void {
+  const { output } = transformFunctions(m);
+  const epilogue = epilogueFunctions(m);
+  const pixel = f.local("i64", bytesOf(p.panelChannels));
+  const rowVoxels = f.local("i32", i32.mul(block.tiles[2], p.tileX));
+  const row = f.local("i64", i64.mul(pixel, wide(rowVoxels)));
+  const plane = f.local("i64", i64.mul(row, wide(block.rows)));
+  const zPlane = f.local("i64", i64.mul(plane, wide(p.pointsY)));
+  const count = f.local("i32", product(block.rows, rowVoxels, i32.shrU(p.panelChannels, 2)));
+  const at = f.local("i64", r.outputPlanes);
+  f.countdown(p.pointsZ, () => {
+    f.call(output, p.schemeY, at, plane, at, plane, count, 1, 0, 0);
+    f.set(at, i64.add(at, zPlane));
+  });
+  const kept = i32.mul(count, p.tileY);
+  f.call(output, p.schemeZ, r.outputPlanes, zPlane, r.outputPlanes, zPlane, kept, 1, 0, 0);
+
+  const vectors = f.local("i32", i32.shrU(p.outputChannels, 2));
+  const voxel = f.local("i64", wide(p.targetVoxel));
+  const x0 = f.local("i32", i32.mul(block.first[2], p.tileX));
+  const width = f.local("i32", i32.min(rowVoxels, i32.sub(p.outX, x0)));
+  const written = f.local("i32", 0);
+  const inSample = f.local("i64", i64.mul(wide(block.sample), i64.mul(wide(p.outZ), wide(p.outY))));
+  f.for(0, block.tiles[0], 1, (tz) => {
+    f.for(0, p.tileZ, 1, (kz) => {
+      const z = f.local("i32", i32.add(i32.mul(i32.add(block.first[0], tz), p.tileZ), kz));
+      f.if(i32.ltS(z, p.outZ), () => {
+        f.for(0, block.tiles[1], 1, (ty) => {
+          f.for(0, p.tileY, 1, (ky) => {
+            const y = f.local("i32", i32.add(i32.mul(i32.add(block.first[1], ty), p.tileY), ky));
+            f.if(i32.ltS(y, p.outY), () => {
+              const line = i64.add(inSample, wide(i32.add(i32.mul(z, p.outY), y)));
+              const target = f.local(
+                "i64",
+                i64.add(p.target, i64.mul(i64.add(i64.mul(line, wide(p.outX)), wide(x0)), voxel)),
+              );
+              const from = i64.add(
+                i64.add(r.outputPlanes, i64.mul(zPlane, wide(kz))),
+                i64.add(
+                  i64.mul(plane, wide(ky)),
+                  i64.mul(row, wide(i32.add(i32.mul(tz, block.tiles[1]), ty))),
+                ),
+              );
+              f.call(epilogue.storeRow, from, pixel, target, voxel, width, vectors, p.bias);
+              f.if(p.hasStatistics, () => {
+                f.call(epilogue.addStatistics, target, voxel, width, vectors, r.sums, i32.eqz(written));
+              });
+              f.add(written, width);
+            });
+          });
+        });
+      });
+    });
+  });
+  emitStatisticsPart(f, epilogue, p, block.index, 0, vectors, r.sums, written);
+}
+
+/** Index of a pair's or point's weight matrix. */
+function weightIndex(p: P, zp: Local<"i32">, yp: Local<"i32">, xp: Local<"i32">): Expr<"i32"> {
+  const axis = (point: Local<"i32">, last: Local<"i32">) => i32.min(point, last);
+  const zy = i32.add(i32.mul(axis(zp, p.lastWeightZ), i32.add(p.lastWeightY, 1)), axis(yp, p.lastWeightY));
+  return i32.add(i32.mul(zy, i32.add(p.lastWeightX, 1)), axis(xp, p.lastWeightX));
+}
+
+/** Products of one (z, y) pair for all its x points. */
+function emitProducts(
+  m: ModuleBuilder,
+  f: FunctionBuilder,
+  p: P,
+  [zp, yp]: readonly [Local<"i32">, Local<"i32">],
+  at: {
+    from: Local<"i64">;
+    fromStride: Local<"i64">;
+    to: Local<"i64">;
+    toStride: Local<"i64">;
+    rows: I32;
+    firstPanel: I32;
+    panels: I32;
+  },
+): void {
+  const { plain } = gemmFunctions(m);
+  const panelBytes = f.local("i64", i64.shl(wide(p.inputChannels), 5));
+  const from = f.local("i64", at.from);
+  const to = f.local("i64", i64.add(at.to, i64.shl(wide(at.firstPanel), 5)));
+  f.for(0, p.pointsX, 1, (xp) => {
+    const panel = i32.add(i32.mul(weightIndex(p, zp, yp, xp), i32.divU(p.panelChannels, PANEL)), at.firstPanel);
+    const weights = i64.add(p.weights, i64.mul(wide(panel), panelBytes));
+    const [left, right] = [bytesOf(p.inputChannels), bytesOf(p.panelChannels)];
+    f.call(plain, from, left, p.inputChannels, weights, panelBytes, at.panels, to, right, at.rows);
+    f.set(from, i64.add(from, at.fromStride));
+    f.set(to, i64.add(to, at.toStride));
+  });
+}
+
+function emitPairs(f: FunctionBuilder, p: P, body: (zp: Local<"i32">, yp: Local<"i32">, pair: Local<"i32">) => void) {
+  const pair = f.local("i32", 0);
+  f.for(0, p.pointsZ, 1, (zp) => {
+    f.for(0, p.pointsY, 1, (yp) => {
+      body(zp, yp, pair);
+      f.add(pair, 1);
+    });
+  });
+}
+
+export const winogradFused: Kernel = {
+  name: "conv_winograd",
+  emit: (m) => {
+    m.kernel("conv_winograd", (f, params, item, scratch) => {
+      const p = f.readParams(params, WINOGRAD_PARAMS);
+      const block = locateBlock(f, p, item);
+      const r = regions(f, p, scratch);
+      emitPlanes(m, f, p, block, r);
+      const fromStride = f.local("i64", bytesOf(block.count, p.inputChannels));
+      const toStride = f.local("i64", bytesOf(block.count, p.panelChannels));
+      const panels = f.local("i32", i32.divU(p.panelChannels, PANEL));
+      emitPairs(f, p, (zp, yp, pair) => {
+        emitInputPoints(m, f, p, block, r, pair, r.inputPoints, fromStride);
+        const at = { from: r.inputPoints, fromStride, to: r.outputPoints, toStride, rows: block.count };
+        emitProducts(m, f, p, [zp, yp], { ...at, firstPanel: 0, panels });
+        emitOutputRows(m, f, p, block, r, pair, r.outputPoints, toStride);
+      });
+      emitOutputs(m, f, p, block, r);
+    });
+  },
+};
+
+/** Address of a block's tiles in the split form's points. */
+function splitAddress(
+  f: FunctionBuilder,
+  p: P,
+  base: Local<"i64">,
+  channels: Local<"i32">,
+  pair: I32,
+  firstTile: I32,
+): { start: Local<"i64">; stride: Local<"i64"> } {
+  const tiles = product(p.batch, p.tilesZ, p.tilesY, p.tilesX);
+  const stride = f.local("i64", bytesOf(tiles, channels));
+  const points = i64.mul(stride, wide(i32.mul(pair, p.pointsX)));
+  return { start: f.local("i64", i64.add(i64.add(base, points), bytesOf(firstTile, channels))), stride };
+}
+
+export const winogradInput: Kernel = {
+  name: "conv_winograd_input",
+  emit: (m) => {
+    m.kernel("conv_winograd_input", (f, params, item, scratch) => {
+      const p = f.readParams(params, WINOGRAD_PARAMS);
+      const block = locateBlock(f, p, item);
+      const r = regions(f, p, scratch);
+      emitPlanes(m, f, p, block, r);
+      emitPairs(f, p, (_zp, _yp, pair) => {
+        const { start, stride } = splitAddress(f, p, p.inputPoints, p.inputChannels, pair, block.firstTile);
+        emitInputPoints(m, f, p, block, r, pair, start, stride);
+      });
+    });
+  },
+};
+
+/** Items: (z, y) pairs times groups of panels. */
+export const winogradProduct: Kernel = {
+  name: "conv_winograd_product",
+  emit: (m) => {
+    m.kernel("conv_winograd_product", (f, params, item) => {
+      const p = f.readParams(params, WINOGRAD_PARAMS);
+      const allPanels = f.local("i32", i32.divU(p.panelChannels, PANEL));
+      const groups = f.local("i32", i32.divU(i32.add(allPanels, i32.sub(p.panelsPerItem, 1)), p.panelsPerItem));
+      const firstPanel = f.local("i32", i32.mul(i32.remU(item, groups), p.panelsPerItem));
+      const panels = f.local("i32", i32.min(p.panelsPerItem, i32.sub(allPanels, firstPanel)));
+      const pair = f.local("i32", i32.divU(item, groups));
+      const zp = f.local("i32", i32.divU(pair, p.pointsY));
+      const yp = f.local("i32", i32.remU(pair, p.pointsY));
+      const input = splitAddress(f, p, p.inputPoints, p.inputChannels, pair, 0);
+      const output = splitAddress(f, p, p.outputPoints, p.panelChannels, pair, 0);
+      const rows = product(p.batch, p.tilesZ, p.tilesY, p.tilesX);
+      const at = { from: input.start, fromStride: input.stride, to: output.start, toStride: output.stride };
+      emitProducts(m, f, p, [zp, yp], { ...at, rows, firstPanel, panels });
+    });
+  },
+};
+
+export const winogradOutput: Kernel = {
+  name: "conv_winograd_output",
+  emit: (m) => {
+    m.kernel("conv_winograd_output", (f, params, item, scratch) => {
+      const p = f.readParams(params, WINOGRAD_PARAMS);
+      const block = locateBlock(f, p, item);
+      const r = regions(f, p, scratch);
+      emitPairs(f, p, (_zp, _yp, pair) => {
+        const { start, stride } = splitAddress(f, p, p.outputPoints, p.panelChannels, pair, block.firstTile);
+        emitOutputRows(m, f, p, block, r, pair, start, stride);
+      });
+      emitOutputs(m, f, p, block, r);
+    });
+  },
+};
