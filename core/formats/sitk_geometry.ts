@@ -175,14 +175,12 @@ function readQform(header: NiftiHeader, pixdim: readonly number[]): Form {
   return { matrix, offset: header.qoffset.map(finite) };
 }
 
+/** nifti_clib does not load the sform where its code is 0. */
 function preferSform(header: NiftiHeader, s: Form, q: Form): boolean {
-  const similar = nearlyEqualElements(s, q);
-  if (similar && header.sformCode <= 0) return true;
-  if (!isAffine(s) || !isOrthonormal(s.matrix)) return similar;
-  if (header.qformCode <= 0 && header.sformCode > 0) return true;
-  if (header.sformCode === 1) return true;
-  if (header.qformCode > 0 && header.sformCode > 0) return verySimilar(s, q);
-  return similar;
+  if (header.sformCode <= 0) return false;
+  if (!isAffine(s) || !isOrthonormal(s.matrix)) return nearlyEqualElements(s, q);
+  if (header.qformCode <= 0 || header.sformCode === 1) return true;
+  return verySimilar(s, q);
 }
 
 function nearlyEqualElements(s: Form, q: Form): boolean {

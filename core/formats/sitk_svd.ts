@@ -94,7 +94,7 @@ function generateLeft(s: number[], u: number[][]): void {
 /** Implicit QR on the bidiagonal matrix until its super-diagonal is negligible, then the order is made descending. */
 function diagonalise(s: number[], e: number[], u: number[][]): void {
   let m = 3;
-  for (let iterations = 0; m > 0 && iterations < 30;) {
+  for (let iterations = 0; m > 0 && iterations < 1000;) {
     // Indices are LINPACK's, from 1, with the array accesses shifted.
     let l = m - 1;
     for (; l > 0; l--) {
@@ -212,7 +212,8 @@ function givens(a: number, b: number): { r: number; cos: number; sin: number } {
   const scale = f(Math.abs(a) + Math.abs(b));
   if (scale === 0) return { r: 0, cos: 1, sin: 0 };
   const [p, q] = [f(a / scale), f(b / scale)];
-  const length = f(scale * f(Math.sqrt(f(f(p * p) + f(q * q)))));
+  // The root is taken in float64, as by C's sqrt.
+  const length = f(scale * Math.sqrt(f(f(p * p) + f(q * q))));
   const r = withSign(length, Math.abs(a) > Math.abs(b) ? a : b);
   return { r, cos: f(a / r), sin: f(b / r) };
 }
@@ -233,7 +234,7 @@ function norm(values: readonly number[]): number {
       squares = f(squares + f(ratio * ratio));
     }
   }
-  return f(scale * f(Math.sqrt(squares)));
+  return f(scale * Math.sqrt(squares));
 }
 
 function withSign(size: number, sign: number): number {
