@@ -104,7 +104,7 @@ export function planCase(
   const imageBytes = voxelCount(grid) * (4 * input.channels + (input.previousStage ? 2 : 0));
   const outputVoxels = voxelCount(geometry.fileShape);
   let labelBytes = 2 * outputVoxels * (elementType === "u8" ? 1 : 2);
-  if (options.saveProbabilities) labelBytes += 2 * PROBABILITY_CHUNK_BYTES;
+  if (options.saveProbabilities) labelBytes += 2 * probabilityChunk(model.outputChannels, outputGrid);
   if (!tables) labelBytes += 4 * (2 * voxelCount(outputGrid) + voxelCount(grid)) + outputVoxels;
   const stream = planStream({
     caseId: input.id,
@@ -133,6 +133,12 @@ export function planCase(
     tables,
     currentSpacing,
   };
+}
+
+/** Most bytes of probabilities that are on their way at a time: a chunk of planes, at least one plane. */
+function probabilityChunk(channels: number, grid: Vec3): number {
+  const all = 4 * channels * voxelCount(grid);
+  return Math.max(Math.min(PROBABILITY_CHUNK_BYTES, all), all / Math.min(...grid));
 }
 
 /** How outputs become labels: nnunetv2/utilities/label_handling/label_handling.py. The ignore label is never predicted. */
