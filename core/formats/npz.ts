@@ -119,15 +119,15 @@ async function writeEntry(
       await writeAll(file, chunk as Uint8Array);
     }
   };
-  // Whichever fails ends the other.
+  // Whichever fails first ends the other, whose error then only says that it was ended.
+  let failure: { readonly reason: unknown } | undefined;
   const guard = (work: Promise<void>) =>
-    work.catch((error) => {
-      deflate.destroy(error);
-      throw error;
+    work.catch((reason) => {
+      failure ??= { reason };
+      deflate.destroy(reason);
     });
-  const [fed, drained] = await Promise.allSettled([guard(pump()), guard(drain())]);
-  const failed = [fed, drained].find((result) => result.status === "rejected");
-  if (failed) throw failed.reason;
+  await Promise.all([guard(pump()), guard(drain())]);
+  if (failure) throw failure.reason;
 
   const entry = { name, checksum, size, packed };
   await writeAll(file, directory(entry, local.length + packed));
