@@ -35,12 +35,30 @@ export function checkFields<T>(schema: z.ZodType<T>, value: unknown, context: Fi
   if (result.success) return result.data;
   const issue = deepest(result.error.issues[0]);
   const there = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value);
-  const message = issue.message.replace(/^Invalid input: /, "").replace(/, received .*$/, "");
+  const message = requirement(issue);
   throw fieldError(
     context,
     issue.path,
     there === undefined ? `is missing (${message})` : `${message}, found ${show(there)}`,
   );
+}
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  record: "an object {...}",
+  object: "an object {...}",
+  array: "a list [...]",
+  number: "a number",
+  int: "an integer",
+  string: "a text",
+  boolean: "true or false",
+};
+
+/** What a field has to be, in plain words. */
+function requirement(issue: z.core.$ZodIssue): string {
+  const name = issue.code === "invalid_type" ? TYPE_NAMES[issue.expected] : undefined;
+  const standard = issue.message.startsWith("Invalid input");
+  if (name && standard) return `expected ${name}`;
+  return issue.message.replace(/^Invalid input: /, "").replace(/, received .*$/, "").replace(/^Too (small|big): /, "");
 }
 
 /** A value as short text for an error. */
