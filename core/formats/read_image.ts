@@ -1,10 +1,10 @@
 /**
  * Reads a case's images, and label volumes, as nnU-Net's reader classes do: the arrays and geometry are those of SimpleITK 2.5.7,
  * nibabel 5.4 and skimage 0.26 behind nnU-Net 2.5.1. Damaged files, and headers that upstream reads as something else than they say,
- * are refused; see tests/unit/nifti_headers_test.ts for the list.
+ * are refused; tests/golden/headers/cases.ts lists them with the reasons.
  */
 import { UserError } from "../base/errors.ts";
-import { equalVec3, type Vec3 } from "../base/shape.ts";
+import type { Vec3 } from "../base/shape.ts";
 import type { CaseImage, ImageGeometry, LabelVolume, ReaderName } from "./image.ts";
 import { checkSameGrid } from "./image_grid.ts";
 import { openPicture, type Picture, putPicture } from "./natural_image.ts";
@@ -68,6 +68,15 @@ export async function readCase(
     warnings.push(...image.warnings);
     const first = images[0];
     if (image === first) continue;
+    if (image.channels !== first.channels) {
+      throw new UserError({
+        doing: READING,
+        file,
+        problem:
+          `it has ${image.channels} channels, and ${first.file} has ${first.channels}; they have to have the same number`,
+        remedy: "save one channel per file",
+      });
+    }
     const warning = checkSameGrid(first, image, READING);
     if (warning) warnings.push(warning);
   }
@@ -268,9 +277,4 @@ function complexWarning({ file, header }: OpenedNifti): string[] {
 
 function misnamedWarning({ imageFile, source }: OpenedNifti): string[] {
   return source.misnamed ? [`${imageFile}: it is not gzip-compressed, though its name ends in .gz.`] : [];
-}
-
-/** True if both volumes have the same shape; for callers that compare before they compute. */
-export function sameShape(a: ImageGeometry, b: ImageGeometry): boolean {
-  return equalVec3(a.shape, b.shape);
 }

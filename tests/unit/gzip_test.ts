@@ -1,0 +1,127 @@
+import { Buffer } from "node:buffer";
+import zlib from "node:zlib";
+import { UserError } from "../../core/base/errors.ts";
+import { openBytes, PIECE_BYTES } from "../../core/formats/gzip.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
+
+/** Bytes that pack to about half. */
+function someBytes(length: number): Uint8Array {
+  let state = 1;
+  return Uint8Array.from({ length }, () => {
+    state = (state * 1103515245 + 12345) & 0x7fffffff;
+    return (state >> 16) & 15;
+  });
+}
+
+async function withFile(bytes: Uint8Array, use: (file: string) => Promise<void>): Promise<void> {
+  const file = await Deno.makeTempFile({ suffix: ".gz" });
+  try {
+    await Deno.writeFile(file, bytes);
+    await use(file);
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+function concatenated(...parts: Uint8Array[]): Uint8Array {
+  return new Uint8Array(parts.flatMap((part) => [...part]));
+}
+
+async function readAll(file: string): Promise<{ bytes: Uint8Array; warnings: readonly string[] }> {
+  await using source = await openBytes(file, true);
+  const into = new Uint8Array(10 * PIECE_BYTES);
+  const got = await source.read(into);
+  const { rest, warnings } = await source.finish();
+  assertEquals(rest, 0);
+  return { bytes: into.slice(0, got), warnings };
+}
+
+const content = someBytes(3 * PIECE_BYTES + 17);
+const packed = new Uint8Array(zlib.gzipSync(content));
+
+Deno.test("a gzip file is decompressed whole, in one member or several, with zeros behind it", async () => {
+  const members = [
+    content.subarray(0, 5),
+    content.subarray(5, 2_000_000),
+    content.subarray(2_000_000),
+    new Uint8Array(0),
+  ];
+  for (
+    const bytes of [
+      packed,
+      concatenated(...members.map((part) => new Uint8Array(zlib.gzipSync(part)))),
+      concatenated(packed, new Uint8Array(1000)),
+    ]
+  ) {
+    await withFile(bytes, async (file) => {
+      const { bytes: got, warnings } = await readAll(file);
+      assert(Buffer.from(got).equals(content), "the content differs");
+      assertEquals(warnings, []);
+    });
+  }
+});
+
+Deno.test("something else behind the gzip data is ignored with a warning that says how much", async () => {
+  const garbage = new TextEncoder().encode("garbage behind the end");
+  for (const start of [packed, concatenated(packed, new Uint8Array(zlib.gzipSync(new Uint8Array(0))))]) {
+    await withFile(concatenated(start, garbage), async (file) => {
+      const { bytes, warnings } = await readAll(file);
+      assert(Buffer.from(bytes).equals(content), "the content differs");
+      assertEquals(warnings.length, 1);
+      assert(warnings[0].includes(file) && warnings[0].includes("22 bytes"), warnings[0]);
+    });
+  }
+});
+
+Deno.test("a gzip file cut anywhere is refused", async () => {
+  const small = new Uint8Array(zlib.gzipSync(content.subarray(0, 100)));
+  for (let length = 2; length < small.length; length++) {
+    await withFile(
+      small.subarray(0, length),
+      (file) => assertFails(() => readAll(file), UserError, file, "cut short", "copy"),
+    );
+  }
+});
+
+Deno.test("no flipped bit of a gzip file changes what is read: it is refused, or it carries no data", async () => {
+  const small = new Uint8Array(zlib.gzipSync(content.subarray(0, 100)));
+  let refused = 0;
+  for (let bit = 0; bit < 8 * small.length; bit++) {
+    const damaged = small.slice();
+    damaged[bit >> 3] ^= 1 << (bit & 7);
+    if (damaged[0] !== 0x1f || damaged[1] !== 0x8b) continue;
+    await withFile(damaged, async (file) => {
+      try {
+        const { bytes } = await readAll(file);
+        assertEquals(bytes, content.slice(0, 100), `bit ${bit}`);
+      } catch (error) {
+        assert(error instanceof UserError && error.message.includes(file), `bit ${bit}: ${error}`);
+        refused++;
+      }
+    });
+  }
+  // Read unchanged: bits of the header that carry no data, and up to 7 padding bits.
+  assert(refused >= 8 * (small.length - 10) - 7, `only ${refused} were refused`);
+});
+
+Deno.test("a damaged second member is refused though the first is whole", async () => {
+  const damaged = packed.slice();
+  damaged[packed.length - 6] ^= 1;
+  await withFile(concatenated(packed, damaged), (file) => assertFails(() => readAll(file), UserError, file, "CRC-32"));
+  const cut = packed.subarray(0, packed.length >> 1);
+  await withFile(concatenated(packed, cut), (file) => assertFails(() => readAll(file), UserError, file, "cut short"));
+});
+
+Deno.test("a source can be closed before it is read to its end", async () => {
+  await withFile(packed, async (file) => {
+    await using source = await openBytes(file, true);
+    assertEquals(await source.read(new Uint8Array(10)), 10);
+  });
+});
+
+Deno.test("a missing file, a folder and an empty file are named", async () => {
+  await assertFails(() => openBytes("/no/such/file.nii.gz", true), UserError, "/no/such/file.nii.gz", "no such file");
+  const folder = await Deno.makeTempDir();
+  await assertFails(() => openBytes(folder, true), UserError, folder, "folder");
+  await Deno.remove(folder);
+});
