@@ -51,27 +51,25 @@ export interface FinishPlanes {
 }
 
 export const ACCUMULATE_FIELDS = {
+  /** The first voxel of the planes in the ring, and the output voxel and importance that go there. */
   logits: "address",
   weightSums: "address",
-  /** The output voxel and the importance that go to (firstPlane, firstRow, firstColumn). */
   output: "address",
   importance: "address",
   padded: "i32",
-  ringPlanes: "i32",
-  ringRows: "i32",
-  ringColumns: "i32",
-  firstPlane: "i32",
-  firstRow: "i32",
-  firstColumn: "i32",
+  planes: "i32",
   rows: "i32",
   columns: "i32",
   /** In voxels, along the ring's axes; negative where the output is flipped. */
+  ringPlaneStep: "i32",
+  ringRowStep: "i32",
   outputPlaneStep: "i32",
   outputRowStep: "i32",
   outputColumnStep: "i32",
   importancePlaneStep: "i32",
   importanceRowStep: "i32",
   importanceColumnStep: "i32",
+  planesPerItem: "i32",
   rowsPerItem: "i32",
   itemsPerPlane: "i32",
   addWeight: "i32",
@@ -93,9 +91,12 @@ export const FINISH_FIELDS = {
 
 const ITEM_BYTES = 64 * 1024;
 
+/** Planes walked together where they are neighbours in the output, so that its cache lines and pages are used whole. */
+const NEIGHBOUR_PLANES = 8;
+
 /**
  * ring += flip(output) * (importance * scale) where the patch lies inside the volume, and weightSums += importance if asked.
- * One item: some rows of one plane.
+ * One call for each run of planes up to the ring's end; one item: some rows of one plane or of a few.
  */
 export function planAccumulate(spec: Accumulate): Operator {
   const { ring, patch, placement } = spec;
@@ -104,50 +105,67 @@ export function planAccumulate(spec: Accumulate): Operator {
   const size = permute<number>(patch, ring.axes);
   const mirror = permute<boolean>(placement.mirror, ring.axes);
   const step = permute<number>([patch[1] * patch[2], patch[2], 1], ring.axes);
+  const outputStep = step.map((s, i) => mirror[i] ? -s : s);
   const limits = [ring.depth, ring.rows, ring.columns];
   const first = origin.map((o) => Math.max(0, o));
   const count = origin.map((o, i) => Math.max(0, Math.min(limits[i], o + size[i]) - first[i]));
   const inPatch = first.map((f, i) => f - origin[i]);
   const dot = (positions: number[]) => positions.reduce((sum, p, i) => sum + p * step[i], 0);
-  const outputStart = dot(inPatch.map((p, i) => mirror[i] ? size[i] - 1 - p : p));
+  const outputStart = spec.sample * voxelCount(patch) + dot(inPatch.map((p, i) => mirror[i] ? size[i] - 1 - p : p));
+  const planesPerItem = ring.axes[0] === 2 ? NEIGHBOUR_PLANES : 1;
   const rowsPerItem = rowsOfItem(count[1], count[2], padded);
   const itemsPerPlane = Math.ceil(count[1] / rowsPerItem);
-  const items = count[0] * count[1] * count[2] === 0 ? 0 : count[0] * itemsPerPlane;
   const voxels = count[0] * count[1] * count[2];
   const bytes = voxels * (padded * 12 + (spec.addWeight ? 12 : 4));
-  const params = listParams(ACCUMULATE_FIELDS, {
-    logits: { slot: spec.logitsSlot },
-    weightSums: { slot: spec.weightSumsSlot },
-    output: { slot: spec.outputSlot, offset: (spec.sample * voxelCount(patch) + outputStart) * padded * 4 },
-    importance: { slot: spec.importanceSlot, offset: dot(inPatch) * 4 },
-    padded,
-    ringPlanes: ring.planes,
-    ringRows: ring.rows,
-    ringColumns: ring.columns,
-    firstPlane: first[0],
-    firstRow: first[1],
-    firstColumn: first[2],
-    rows: count[1],
-    columns: count[2],
-    outputPlaneStep: mirror[0] ? -step[0] : step[0],
-    outputRowStep: mirror[1] ? -step[1] : step[1],
-    outputColumnStep: mirror[2] ? -step[2] : step[2],
-    importancePlaneStep: step[0],
-    importanceRowStep: step[1],
-    importanceColumnStep: step[2],
-    rowsPerItem,
-    itemsPerPlane,
-    addWeight: spec.addWeight ? 1 : 0,
-    scale: spec.scale,
+  const runs = voxels === 0 ? [] : planeRuns(first[0], count[0], ring.planes);
+  const calls = runs.map(({ plane, planes }) => {
+    const skipped = plane - first[0];
+    const to = ((plane % ring.planes) * ring.rows + first[1]) * ring.columns + first[2];
+    const params = listParams(ACCUMULATE_FIELDS, {
+      logits: { slot: spec.logitsSlot, offset: to * padded * 4 },
+      weightSums: { slot: spec.weightSumsSlot, offset: to * 4 },
+      output: { slot: spec.outputSlot, offset: (outputStart + skipped * outputStep[0]) * padded * 4 },
+      importance: { slot: spec.importanceSlot, offset: (dot(inPatch) + skipped * step[0]) * 4 },
+      padded,
+      planes,
+      rows: count[1],
+      columns: count[2],
+      ringPlaneStep: ring.rows * ring.columns,
+      ringRowStep: ring.columns,
+      outputPlaneStep: outputStep[0],
+      outputRowStep: outputStep[1],
+      outputColumnStep: outputStep[2],
+      importancePlaneStep: step[0],
+      importanceRowStep: step[1],
+      importanceColumnStep: step[2],
+      planesPerItem,
+      rowsPerItem,
+      itemsPerPlane,
+      addWeight: spec.addWeight ? 1 : 0,
+      scale: spec.scale,
+    });
+    const items = Math.ceil(planes / planesPerItem) * itemsPerPlane;
+    return { kernel: "accumulate_patch", params, items, scratchBytes: 0 };
   });
   return {
     algorithm: "accumulate",
-    calls: items === 0 ? [] : [{ kernel: "accumulate_patch", params, items, scratchBytes: 0 }],
+    calls,
     temporaries: {},
     flops: voxels * padded * 2,
     bytes,
     coreSeconds: bytes / 12e9,
   };
+}
+
+/** Planes [first, first + count) as runs that lie one behind the other in a ring. */
+function planeRuns(first: number, count: number, ringPlanes: number): { plane: number; planes: number }[] {
+  const runs: { plane: number; planes: number }[] = [];
+  for (let plane = first; plane < first + count;) {
+    const planes = Math.min(first + count - plane, ringPlanes - plane % ringPlanes);
+    runs.push({ plane, planes });
+    plane += planes;
+  }
+  return runs;
 }
 
 /** logits *= 1 / (weightSums * folds) for planes [from, to), in place. One item: some rows of one plane. */
@@ -191,40 +209,51 @@ const accumulateKernel: Kernel = {
     m.kernel("accumulate_patch", (f, params, item) => {
       const p = f.readParams(params, ACCUMULATE_FIELDS);
       const voxelBytes = f.local("i64", distance(p.padded, 4));
-      const plane = f.local("i32", i32.divU(item, p.itemsPerPlane));
+      const plane = f.local("i32", i32.mul(i32.divU(item, p.itemsPerPlane), p.planesPerItem));
+      const planesLeft = f.local("i32", i32.sub(p.planes, plane));
+      const planes = f.local("i32", i32.min(planesLeft, p.planesPerItem));
       const first = f.local("i32", i32.mul(i32.remU(item, p.itemsPerPlane), p.rowsPerItem));
       const end = f.local("i32", i32.min(f.local("i32", i32.add(first, p.rowsPerItem)), p.rows));
-      const ringPlane = i32.remU(i32.add(p.firstPlane, plane), p.ringPlanes);
-      const planeRow = f.local("i32", i32.add(i32.mul(ringPlane, p.ringRows), p.firstRow));
-      // The source pointer stands behind a voxel after its channels: the rest of the way to the next one.
-      const sourceStep = f.local("i64", distance(i32.sub(p.outputColumnStep, 1), voxelBytes));
-      const importanceStep = f.local("i64", distance(p.importanceColumnStep, 4));
-      const to = f.local("i64");
       const voxelEnd = f.local("i64");
-      const from = f.local("i64");
-      const sums = f.local("i64");
-      const importance = f.local("i64");
       const weight = f.local("v128");
+      const one = f.local("i32", 1);
+      /** A pointer into a grid of `unit` bytes a voxel that starts at `base`, and how far it goes along each axis. */
+      const walker = (base: Expr<"i64">, unit: Expr<"i64">, steps: readonly Expr<"i32">[]) => {
+        const [planeStep, rowStep, columnStep] = steps.map((step) => f.local("i64", distance(step, unit)));
+        const column = f.local("i64");
+        return { base, planeStep, rowStep, columnStep, column, at: f.local("i64") };
+      };
+      const four = f.local("i64", 4);
+      const importanceSteps = [p.importancePlaneStep, p.importanceRowStep, p.importanceColumnStep];
+      const to = walker(p.logits, voxelBytes, [p.ringPlaneStep, p.ringRowStep, one]);
+      const sums = walker(p.weightSums, four, [p.ringPlaneStep, p.ringRowStep, one]);
+      const from = walker(p.output, voxelBytes, [p.outputPlaneStep, p.outputRowStep, p.outputColumnStep]);
+      const importance = walker(p.importance, four, importanceSteps);
+      const walkers = [to, sums, from, importance];
+      const addVoxel = () => {
+        f.if(p.addWeight, () => f.storeF32(sums.at, f32.add(f32.load(sums.at), f32.load(importance.at))));
+        f.set(weight, f32x4.splat(f32.mul(f32.load(importance.at), p.scale)));
+        f.set(voxelEnd, i64.add(to.at, voxelBytes));
+        walk(f, to.at, voxelEnd, 16, () => {
+          f.storeV128(to.at, f32x4.add(v128.load(to.at), f32x4.mul(v128.load(from.at), weight)));
+          f.add(from.at, 16);
+        });
+      };
       f.for(first, end, 1, (row) => {
-        const rowStart = distance(i32.add(planeRow, row), i64.extendS(p.ringColumns));
-        const voxel = f.local("i64", i64.add(rowStart, i64.extendS(p.firstColumn)));
-        f.set(to, i64.add(p.logits, i64.mul(voxel, voxelBytes)));
-        f.set(sums, i64.add(p.weightSums, i64.shl(voxel, 2)));
-        const steps = (planeStep: Expr<"i32">, rowStep: Expr<"i32">) =>
-          i64.add(distance(plane, i64.extendS(planeStep)), distance(row, i64.extendS(rowStep)));
-        f.set(from, i64.add(p.output, i64.mul(steps(p.outputPlaneStep, p.outputRowStep), voxelBytes)));
-        f.set(importance, i64.add(p.importance, i64.shl(steps(p.importancePlaneStep, p.importanceRowStep), 2)));
+        for (const w of walkers) {
+          f.set(w.column, i64.add(i64.add(w.base, distance(plane, w.planeStep)), distance(row, w.rowStep)));
+        }
         f.countdown(p.columns, () => {
-          f.if(p.addWeight, () => f.storeF32(sums, f32.add(f32.load(sums), f32.load(importance))));
-          f.set(weight, f32x4.splat(f32.mul(f32.load(importance), p.scale)));
-          f.set(voxelEnd, i64.add(to, voxelBytes));
-          walk(f, to, voxelEnd, 16, () => {
-            f.storeV128(to, f32x4.add(v128.load(to), f32x4.mul(v128.load(from), weight)));
-            f.add(from, 16);
+          for (const w of walkers) f.set(w.at, w.column);
+          f.countdown(planes, () => {
+            addVoxel();
+            // The pointers to channels stand behind the voxel.
+            f.add(to.at, i64.sub(to.planeStep, voxelBytes));
+            f.add(from.at, i64.sub(from.planeStep, voxelBytes));
+            f.add(sums.at, sums.planeStep);
+            f.add(importance.at, importance.planeStep);
           });
-          f.add(from, sourceStep);
-          f.add(importance, importanceStep);
-          f.add(sums, 4);
+          for (const w of walkers) f.add(w.column, w.columnStep);
         });
       });
     }),

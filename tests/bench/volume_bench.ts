@@ -161,17 +161,16 @@ function accumulate(channels: number, patch: Vec3, mirror: readonly [boolean, bo
     axes.join("")
   }`;
   report(name, voxels, seconds(operator, slots), operator.bytes);
-  const finish = planFinishPlanes({
-    ring,
-    logitsSlot: "logits",
-    weightSumsSlot: "sums",
-    from: 0,
-    to: ring.planes,
-    folds: 1,
-  });
-  const all = ring.planes * ring.rows * ring.columns;
-  new Float32Array(memory.buffer, slots.sums, all).fill(1);
-  report(`finish ${channels}`, all, seconds(finish, slots), finish.bytes);
+}
+
+function finish(channels: number): void {
+  const ring = { channels, planes: 96, rows: 96, columns: 96, axes: [0, 1, 2] as Vec3, depth: 1000 };
+  const voxels = 96 ** 3;
+  const slots = place({ logits: voxels * padToFour(channels) * 4, sums: voxels * 4 });
+  new Float32Array(memory.buffer, slots.sums, voxels).fill(1);
+  const range = { ring, from: 0, to: ring.planes, folds: 1 };
+  const operator = planFinishPlanes({ ...range, logitsSlot: "logits", weightSumsSlot: "sums" });
+  report(`finish ${channels} channels`, voxels, seconds(operator, slots), operator.bytes);
 }
 
 function resample(channels: number, source: Vec3, outputs: Vec3, what: "argmax" | "regions" | "softmax"): void {
@@ -227,7 +226,7 @@ function gather(channels: number): void {
 }
 
 function residual(channels: number): void {
-  const grid: Vec3 = [96, 96, 96];
+  const grid: Vec3 = [3072 / channels, 96, 96];
   const size = voxelCount(grid) * channels * 4;
   const slots = place({ a: size, b: size, o: size, n: channels * 12 });
   const operand = (slot: string) => ({
@@ -243,14 +242,16 @@ function residual(channels: number): void {
 }
 
 stream();
-residual(32);
+for (const channels of [32, 128]) residual(channels);
 gather(1);
 gather(4);
 accumulate(25, [96, 96, 96], [false, false, false], [0, 1, 2]);
 accumulate(25, [96, 96, 96], [true, true, true], [0, 1, 2]);
-accumulate(25, [96, 96, 96], [false, false, false], [2, 1, 0]);
+accumulate(25, [96, 96, 96], [false, false, false], [1, 0, 2]);
+accumulate(25, [96, 96, 96], [false, false, false], [2, 0, 1]);
 accumulate(61, [96, 96, 96], [false, false, false], [0, 1, 2]);
 accumulate(3, [96, 96, 96], [false, false, false], [0, 1, 2]);
+for (const channels of [3, 25, 61]) finish(channels);
 resample(61, [16, 300, 300], [16, 300, 300], "argmax");
 resample(61, [16, 200, 200], [24, 300, 300], "argmax");
 resample(61, [24, 300, 300], [16, 200, 200], "argmax");

@@ -98,6 +98,27 @@ for (const channels of CHANNELS) {
   }
 }
 
+Deno.test("A patch of many planes along x adds up in groups of neighbours, across the end of the ring", () => {
+  const patch: Vec3 = [3, 4, 21];
+  const ring: RingGeometry = { channels: 5, planes: 23, rows: 6, columns: 5, axes: [2, 0, 1], depth: 60 };
+  const output = paddedNoise(voxelCount(patch), 5, 2);
+  const importance = noise(voxelCount(patch), 3);
+  const logits = paddedNoise(ring.planes * ring.rows * ring.columns, 5, 4);
+  const weightSums = noise(ring.planes * ring.rows * ring.columns, 5);
+  const [expected, expectedWeights] = [logits.slice(), weightSums.slice()];
+  for (const mirror of MIRRORS) {
+    const placement: Placement = { origin: [2, -1, 13], mirror };
+    const call = { ring, patch, placement, sample: 0, scale: 0.125, addWeight: true };
+    accumulateReference({ ...call, logits: expected, weightSums: expectedWeights, output, importance });
+    const slots = { logitsSlot: "l", weightSumsSlot: "w", outputSlot: "o", importanceSlot: "i" };
+    const operator = planAccumulate({ ...call, ...slots });
+    assertEquals(operator.calls.length, 2);
+    run(operator, { l: logits, w: weightSums, o: output, i: importance }, { reversed: true });
+  }
+  assertEquals(logits, expected);
+  assertEquals(weightSums, expectedWeights);
+});
+
 Deno.test("A patch with many items to a plane adds up like a small one", () => {
   const ring: RingGeometry = { channels: 61, planes: 2, rows: 20, columns: 40, axes: [0, 1, 2], depth: 2 };
   const patch: Vec3 = [2, 20, 40];
