@@ -62,12 +62,13 @@ export async function openModel(folder: string, options: OpenModelOptions): Prom
   const plans = await readPlans(join(folder, "plans.json"));
   const dataset = await readDatasetJson(join(folder, "dataset.json"));
   const names = await chooseFolds(folder, entries, options);
+  for (const name of names) requireFold(folder, name, entries);
 
   const folds: ModelFold[] = [];
   const dispose = () => folds.forEach(({ checkpoint }) => checkpoint[Symbol.dispose]());
   try {
     for (const name of names) {
-      const file = await checkpointFile(folder, name, entries, options.checkpointName);
+      const file = await checkpointFile(folder, name, options.checkpointName);
       folds.push({ name, file, checkpoint: await openCheckpoint(file) });
     }
     const { trainerName, mirrorAxes, configurationName } = folds[0].checkpoint;
@@ -212,12 +213,7 @@ function foldNames(entries: FolderEntries): string[] {
   return names.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
 }
 
-async function checkpointFile(
-  folder: string,
-  fold: string,
-  entries: FolderEntries,
-  checkpointName: string,
-): Promise<string> {
+function requireFold(folder: string, fold: string, entries: FolderEntries): void {
   if (!entries.folders.has(`fold_${fold}`)) {
     const there = foldNames(entries);
     throw new UserError({
@@ -229,6 +225,9 @@ async function checkpointFile(
       remedy: there.length ? `choose among them: -f ${there.join(" ")}` : "copy the fold_* folders beside plans.json",
     });
   }
+}
+
+async function checkpointFile(folder: string, fold: string, checkpointName: string): Promise<string> {
   const file = join(folder, `fold_${fold}`, checkpointName);
   const { files } = await listFolder(join(folder, `fold_${fold}`));
   if (files.has(checkpointName)) return file;
