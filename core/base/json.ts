@@ -101,12 +101,11 @@ function write(value: unknown, newline: string, sortKeys: boolean, parts: string
       write(item, inner, sortKeys, parts);
     });
   } else if (typeof value === "object") {
-    const entries = Object.entries(value).length;
-    const keys = entries ? keysOf(value).filter((key) => (value as Record<string, unknown>)[key] !== undefined) : [];
-    const ordered = sortKeys ? keys.toSorted(compareCodePoints) : keys;
-    writeItems("{", "}", ordered, newline, parts, (key, inner) => {
+    const record = value as Readonly<Record<string, unknown>>;
+    const keys = keysOf(record).filter((key) => record[key] !== undefined);
+    writeItems("{", "}", sortKeys ? keys.sort(compareCodePoints) : keys, newline, parts, (key, inner) => {
       parts.push(quote(key), ": ");
-      write((value as Record<string, unknown>)[key], inner, sortKeys, parts);
+      write(record[key], inner, sortKeys, parts);
     });
   } else throw new TypeError(`Writing JSON: a ${typeof value} has no JSON form`);
 }

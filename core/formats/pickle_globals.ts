@@ -129,10 +129,10 @@ const CALLS: ReadonlyMap<string, Call> = new Map<string, Call>([
   ["builtins.bytearray", ([value, encoding], damaged) => encodeBytes(value ?? "", encoding, damaged)],
   ["builtins.bytes", ([value, encoding], damaged) => encodeBytes(value ?? "", encoding, damaged)],
   ["_codecs.encode", ([value, encoding], damaged) => encodeBytes(value, encoding, damaged)],
-  ["pathlib.PosixPath", (args) => args.map(String).join("/")],
-  ["pathlib.PurePosixPath", (args) => args.map(String).join("/")],
-  ["pathlib.WindowsPath", (args) => args.map(String).join("\\")],
-  ["pathlib.PureWindowsPath", (args) => args.map(String).join("\\")],
+  ["pathlib.PosixPath", (args) => texts(args).join("/")],
+  ["pathlib.PurePosixPath", (args) => texts(args).join("/")],
+  ["pathlib.WindowsPath", (args) => texts(args).join("\\")],
+  ["pathlib.PureWindowsPath", (args) => texts(args).join("\\")],
 
   ["torch._utils._rebuild_tensor", tensorCall],
   ["torch._utils._rebuild_tensor_v2", tensorCall],
@@ -142,13 +142,13 @@ const CALLS: ReadonlyMap<string, Call> = new Map<string, Call>([
   ["torch.nn.parameter.Parameter", ([data]) => data],
   ["torch._tensor._rebuild_from_type_v2", ([rebuild, , args], damaged) => {
     const target = rebuild as AllowedGlobal | null;
-    return target?.kind === "global" && target.call && Array.isArray(args)
+    return target?.kind === "global" && target.name.startsWith("torch._utils.") && target.call && Array.isArray(args)
       ? target.call(args, damaged)
       : damaged("a tensor without a way to build it");
   }],
-  ["torch.device", (args) => args.map(String).join(":")],
+  ["torch.device", (args) => texts(args).join(":")],
   ["torch.Size", (args, damaged) => [...iterable(args, damaged)]],
-  ["torch.serialization._get_layout", ([name]) => String(name)],
+  ["torch.serialization._get_layout", (args) => texts(args).join("")],
 
   ["numpy.dtype", ([code], damaged) => numpyType(code, damaged)],
   ["numpy.core.multiarray._reconstruct", () => emptyNumpyArray()],
@@ -164,6 +164,11 @@ function iterable(args: readonly unknown[], damaged: Damaged): Iterable<unknown>
   const items = args[0] ?? [];
   if (Array.isArray(items) || items instanceof Set) return items;
   return items instanceof Map ? items.keys() : damaged("a list made of something that is none");
+}
+
+/** Text and number arguments as text; anything else could be a list that grows without end when it is spelled out. */
+function texts(args: readonly unknown[]): string[] {
+  return args.filter((arg) => typeof arg === "string" || typeof arg === "number").map(String);
 }
 
 function sizes(values: unknown, damaged: Damaged): number[] {

@@ -77,7 +77,8 @@ function readCheckpoint(zip: ZipFile): Checkpoint {
   const { value: root } = unpickle(zip.read(pickle), { file: zip.path, doing: DOING, persistentLoad });
 
   if (!(root instanceof Map) || !root.has("network_weights")) {
-    const keys = root instanceof Map ? Array.from(root.keys()).slice(0, 8).map(String).join(", ") : "no dictionary";
+    const names = root instanceof Map ? Array.from(root.keys()).filter((key) => typeof key === "string") : [];
+    const keys = names.slice(0, 8).join(", ");
     return fail(
       `it is a torch file but no nnU-Net checkpoint: the key network_weights is missing (there: ${keys || "nothing"})`,
       "give a checkpoint_*.pth that nnU-Net v2 wrote",

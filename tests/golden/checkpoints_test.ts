@@ -2,7 +2,7 @@
 import { UserError } from "../../core/base/errors.ts";
 import { readNpz } from "../../core/formats/npz.ts";
 import { isNumpyArray } from "../../core/formats/pickle_globals.ts";
-import { unpickle } from "../../core/formats/pickle.ts";
+import { toPlain, unpickle } from "../../core/formats/pickle.ts";
 import { openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
 import { buildGraph, weightShapes } from "../../core/network/build_graph.ts";
 import { checkpointWeights } from "../../core/network/weights.ts";
@@ -189,6 +189,16 @@ Deno.test("plain values in every protocol read as Python has them", () => {
       file,
     );
   }
+});
+
+Deno.test("lists that share lists are read, and not spelled out without end", () => {
+  // l = []; 60 times: l = [l, l]. Protocol 2: EMPTY_LIST, then MARK x x APPENDS by way of the memo.
+  const bytes = [0x80, 2, 0x5d, 0x71, 0];
+  for (let i = 0; i < 60; i++) bytes.push(0x5d, 0x71, i + 1, 0x28, 0x68, i, 0x68, i, 0x65);
+  bytes.push(0x2e);
+  const { value } = unpickle(Uint8Array.from(bytes), { file: "laughs.pkl", doing: "testing" });
+  assert(Array.isArray(value) && value.length === 2);
+  assert(Array.isArray(toPlain(value)));
 });
 
 Deno.test("a pickle cut anywhere is refused, never half-read", async () => {
