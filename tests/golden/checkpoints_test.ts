@@ -1,4 +1,5 @@
 /** Checkpoints, pickles and arrays that torch and numpy wrote; fixtures and the script that made them: tests/golden/checkpoints. */
+import { createHash } from "node:crypto";
 import { UserError } from "../../core/base/errors.ts";
 import { readNpz } from "../../core/formats/npz.ts";
 import { isNumpyArray } from "../../core/formats/pickle_globals.ts";
@@ -265,6 +266,35 @@ Deno.test("numpy's compressed arrays read with their types and shapes", async ()
     ["zero", "<f8", [], [3.5]],
   ]);
 });
+
+const SHARED_MODELS = new URL("../../../shared/reference/models/", import.meta.url);
+const sharedModels = JSON.parse(Deno.readTextFileSync(fixture("shared_models.json"))) as Readonly<
+  Record<string, { readonly count: number; readonly sha256: string }>
+>;
+for (const [file, { count, sha256 }] of Object.entries(sharedModels)) {
+  const path = new URL(file, SHARED_MODELS).pathname;
+  Deno.test({
+    name: `every weight of the reference model ${file} is torch's, bit by bit`,
+    ignore: !exists(path),
+    fn: async () => {
+      using checkpoint = await openCheckpoint(path);
+      assertEquals(checkpoint.weights.size, count);
+      const hash = createHash("sha256");
+      for (const [name, tensor] of [...checkpoint.weights].sort(([a], [b]) => (a < b ? -1 : 1))) {
+        hash.update(`${name} `).update(new Uint8Array(tensor.read().buffer));
+      }
+      assertEquals(hash.digest("hex"), sha256);
+    },
+  });
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
 
 function find(bytes: Uint8Array, pattern: Uint8Array): number {
   for (let at = 0; at + pattern.length <= bytes.length; at++) {
