@@ -15,6 +15,8 @@ export const CYCLES = {
   storeVector: 4,
   /** A group of rows of the product: calling, clearing and storing sums. */
   group: 30,
+  /** A line of a direct convolution's box or output. */
+  line: 120,
   /** A call of a pass or product. */
   call: 40,
   /** A byte of weights streamed from beyond L2, and of points through main memory. */

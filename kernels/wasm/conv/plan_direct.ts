@@ -59,7 +59,10 @@ function chooseBlock(problem: ConvProblem, grid: Vec3, taps: number): DirectChoi
           const groups = ceilDiv(allPanels, panelsPerItem);
           const items = productOf(blocks) * groups;
           const far = 1 + 0.3 * Math.max(0, Math.min(1, (box * staged * 4 + panelBytes) / L2_BYTES - 0.5));
-          const stage = groups * box * (padded / 4) * CYCLES.loadPoint * (staged < padded ? 3 : 1);
+          const lines = groups * ceilDiv(box, (x - 1) * problem.stride[2] + problem.kernel[2]) +
+            ceilDiv(voxels, x) * taps;
+          const stage = groups * box * (padded / 4) * CYCLES.loadPoint * (staged < padded ? 3 : 1) +
+            lines * CYCLES.line;
           const products = productCycles(voxels, allPanels, k, runs) * far;
           const store = voxels * allPanels * 2 * CYCLES.storeVector;
           const weights = panelBytes * allPanels * CYCLES.weightByte;

@@ -10,34 +10,26 @@ export function addProduct(base: I64, a: I32, b: I32): Expr<"i64"> {
   return i64.add(base, i64.mul(i64.extendS(a), i64.extendS(b)));
 }
 
-/** Loads `count` vectors that lie `stride` apart from `address` on into new or given variables. */
-function loadStreams(
-  f: FunctionBuilder,
-  address: Local<"i64">,
-  stride: Expr<"i64">,
-  pointer: Local<"i64">,
-  values: readonly Local<"v128">[],
-  change: (value: V128, k: number) => V128 = (value) => value,
-): void {
-  f.set(pointer, address);
-  values.forEach((value, k) => {
-    if (k > 0) f.add(pointer, stride);
-    f.set(value, change(v128.load(pointer), k));
-  });
-}
+/** Vectors a turn of an inner loop does: V8 checks a 64-bit address once for all constant offsets from it. */
+const UNROLL = 4;
 
-/** A store to stream `row`: streams are written in order where they can be, so that addresses are sums. */
-function streamStore(f: FunctionBuilder, address: Local<"i64">, stride: Expr<"i64">, pointer: Local<"i64">) {
-  let last = -1;
-  return (row: number, value: V128) => {
-    if (last >= 0 && row === last + 1) f.add(pointer, stride);
-    else f.set(pointer, row === 0 ? address : i64.add(address, i64.mul(stride, row)));
-    f.storeV128(pointer, value);
-    last = row;
+/** Variables for the addresses of streams, and how they are set to `stride` apart. */
+function streamPointers(f: FunctionBuilder, count: number) {
+  const pointers = Array.from({ length: count }, () => f.local("i64"));
+  return {
+    pointers,
+    set: (start: Local<"i64">, stride: Expr<"i64">) =>
+      pointers.forEach((pointer, k) => f.set(pointer, k === 0 ? start : i64.add(pointers[k - 1], stride))),
   };
 }
 
 const vectors = (f: FunctionBuilder, count: number) => Array.from({ length: count }, () => f.local("v128"));
+
+/** Emits `body(n)` for `count` vectors, UNROLL at a time and then one by one: `body` does n vectors and moves on. */
+function unrolled(f: FunctionBuilder, count: Local<"i32">, body: (n: number) => void): void {
+  f.countdown(i32.shrU(count, 2), () => body(UNROLL));
+  f.countdown(i32.and(count, UNROLL - 1), () => body(1));
+}
 
 /**
  * (source, sourceStride, target, targetStride, vectors, repeats, sourceStep, targetStep): for each repeat, for each of `vectors`
@@ -51,21 +43,25 @@ function emitPass(m: ModuleBuilder, scheme: AxisScheme, direction: "input" | "ou
     (f, source, sourceStride, target, targetStride, count, repeats, sourceStep, targetStep) => {
       const values = vectors(f, scheme.points);
       const temporaries = [f.local("v128"), f.local("v128")] as const;
-      const [from, to, read, write] = [f.local("i64"), f.local("i64"), f.local("i64"), f.local("i64")];
-      const body = (f: FunctionBuilder, constant: Constants) => {
-        loadStreams(f, from, sourceStride, read, values);
-        const store = streamStore(f, to, targetStride, write);
+      const [from, to] = [f.local("i64"), f.local("i64")];
+      const reads = streamPointers(f, scheme.points);
+      const writes = streamPointers(f, direction === "input" ? scheme.points : scheme.outputs);
+      const transform = (f: FunctionBuilder, constant: Constants, offset: number) => {
+        values.forEach((value, k) => f.set(value, v128.load(reads.pointers[k], offset)));
+        const store = (row: number, value: V128) => f.storeV128(writes.pointers[row], value, offset);
         if (direction === "input") emitRows(f, scheme.input, values, temporaries, constant, store);
         else emitPairedColumns(f, scheme.output, values, temporaries[0], constant, store);
       };
-      const constant = hoistConstants(f, body);
+      const constant = hoistConstants(f, (f, constant) => transform(f, constant, 0));
       f.countdown(repeats, () => {
         f.set(from, source);
         f.set(to, target);
-        f.countdown(count, () => {
-          body(f, constant);
-          f.add(from, 16);
-          f.add(to, 16);
+        unrolled(f, count, (n) => {
+          reads.set(from, sourceStride);
+          writes.set(to, targetStride);
+          for (let i = 0; i < n; i++) transform(f, constant, 16 * i);
+          f.add(from, 16 * n);
+          f.add(to, 16 * n);
         });
         f.add(source, sourceStep);
         f.add(target, targetStep);
@@ -91,39 +87,45 @@ function emitLoad(m: ModuleBuilder, scheme: AxisScheme, normalised: boolean, mas
       const values = vectors(f, scheme.points);
       const temporaries = [f.local("v128"), f.local("v128")] as const;
       const [scale, shift, slope] = vectors(f, 3);
-      const [from, read, write, channel, pointer] = Array.from({ length: 5 }, () => f.local("i64"));
-      const body = (f: FunctionBuilder, constant: Constants) => {
+      const [from, channel, shifts, slopes] = Array.from({ length: 4 }, () => f.local("i64"));
+      const reads = streamPointers(f, scheme.points);
+      const writes = streamPointers(f, scheme.points);
+      const transform = (f: FunctionBuilder, constant: Constants, offset: number) => {
         if (normalised) {
-          f.set(scale, v128.load(channel));
-          f.set(pointer, i64.add(channel, normStride));
-          f.set(shift, v128.load(pointer));
-          f.add(pointer, normStride);
-          f.set(slope, v128.load(pointer));
-          f.add(channel, 16);
+          f.set(scale, v128.load(channel, offset));
+          f.set(shift, v128.load(shifts, offset));
+          f.set(slope, v128.load(slopes, offset));
         }
-        const change = (value: Local<"v128">, k: number) => {
+        values.forEach((value, k) => {
+          f.set(value, v128.load(reads.pointers[k], offset));
           if (normalised) {
             f.set(value, f32x4.madd(value, scale, shift));
             f.set(value, f32x4.pmax(value, f32x4.mul(value, slope)));
           }
           if (masked) f.set(value, v128.and(value, v128.load(table, 16 * k)));
-        };
-        if (masked) {
-          values.forEach((value, k) => {
-            f.set(value, v128.load(i64.add(from, i64.load(table, MASK_TABLE.offsets + 8 * k))));
-          });
-        } else loadStreams(f, from, streamStride, read, values);
-        values.forEach(change);
-        emitRows(f, scheme.input, values, temporaries, constant, streamStore(f, target, targetStride, write));
+        });
+        const store = (row: number, value: V128) => f.storeV128(writes.pointers[row], value, offset);
+        emitRows(f, scheme.input, values, temporaries, constant, store);
       };
-      const constant = hoistConstants(f, body);
+      const constant = hoistConstants(f, (f, constant) => transform(f, constant, 0));
       f.countdown(voxels, () => {
         f.set(from, source);
         f.set(channel, norm);
-        f.countdown(count, () => {
-          body(f, constant);
-          f.add(from, 16);
-          f.add(target, 16);
+        unrolled(f, count, (n) => {
+          if (masked) {
+            reads.pointers.forEach((pointer, k) => {
+              f.set(pointer, i64.add(from, i64.load(table, MASK_TABLE.offsets + 8 * k)));
+            });
+          } else reads.set(from, streamStride);
+          writes.set(target, targetStride);
+          if (normalised) {
+            f.set(shifts, i64.add(channel, normStride));
+            f.set(slopes, i64.add(shifts, normStride));
+          }
+          for (let i = 0; i < n; i++) transform(f, constant, 16 * i);
+          f.add(from, 16 * n);
+          f.add(target, 16 * n);
+          f.add(channel, 16 * n);
         });
         f.add(source, voxelStride);
       });

@@ -89,20 +89,26 @@ export function blockScratch(g: BlockGeometry) {
   const count = tz * ty * tx;
   return {
     fixed: MASK_TABLE.bytes + align64(g.panelChannels * STATISTICS_BYTES_PER_CHANNEL),
-    loaded: g.points[0] * rows * columns * g.inputChannels * 4,
-    planes: g.points[0] * g.points[1] * tz * ty * columns * g.inputChannels * 4,
-    inputPoints: g.points[2] * count * g.inputChannels * 4,
-    outputPoints: g.points[2] * count * g.panelChannels * 4,
-    outputPlanes: g.points[0] * g.points[1] * count * g.outputs[2] * g.panelChannels * 4,
+    loaded: g.points[0] * oddLines(rows * columns * g.inputChannels * 4),
+    planes: g.points[0] * g.points[1] * oddLines(tz * ty * columns * g.inputChannels * 4),
+    inputPoints: g.points[2] * oddLines(count * g.inputChannels * 4),
+    outputPoints: g.points[2] * oddLines(count * g.panelChannels * 4),
+    outputPlanes: g.points[0] * g.points[1] * oddLines(count * g.outputs[2] * g.panelChannels * 4),
   };
 }
 
 export const align64 = (bytes: number) => (bytes + 63) & ~63;
 
+/** Bytes rounded up to an odd number of cache lines: streams that far apart never compete for one set of the cache. */
+const oddLines = (bytes: number) => align64(bytes) | 64;
+
 const wide = (value: I32) => i64.extendS(value);
 const product = (...factors: I32[]): Expr<"i32"> => factors.reduce<Expr<"i32">>((a, b) => i32.mul(a, b), i32.const(1));
 const bytesOf = (...factors: I32[]): Expr<"i64"> =>
   i64.shl(factors.reduce<Expr<"i64">>((a, b) => i64.mul(a, wide(b)), i64.const(1)), 2);
+
+/** {@link oddLines} as code. */
+const oddLinesOf = (bytes: Expr<"i64">): Expr<"i64"> => i64.or(i64.and(i64.add(bytes, 63), -64), 64);
 
 /** Where an item's block of tiles lies, as variables. */
 interface Block {
@@ -158,11 +164,14 @@ function regions(f: FunctionBuilder, p: P, scratch: Local<"i64">) {
   const next = (start: Expr<"i64">, bytes: I64) => f.local("i64", i64.and(i64.add(i64.add(start, bytes), 63), -64));
   const sums = f.local("i64", i64.add(scratch, MASK_TABLE.bytes));
   const loaded = next(sums, i64.mul(wide(p.panelChannels), STATISTICS_BYTES_PER_CHANNEL));
-  const planes = next(loaded, bytesOf(p.pointsZ, full.loadedRows, full.columns, p.inputChannels));
-  const inputPoints = next(planes, bytesOf(p.pointsZ, p.pointsY, full.rows, full.columns, p.inputChannels));
+  const streams = (start: Expr<"i64">, count: Expr<"i32">, bytes: Expr<"i64">) =>
+    next(start, i64.mul(wide(count), oddLinesOf(bytes)));
+  const planes = streams(loaded, p.pointsZ, bytesOf(full.loadedRows, full.columns, p.inputChannels));
+  const pairs = i32.mul(p.pointsZ, p.pointsY);
+  const inputPoints = streams(planes, pairs, bytesOf(full.rows, full.columns, p.inputChannels));
   const count = i32.mul(full.rows, p.blockX);
-  const outputPoints = next(inputPoints, bytesOf(p.pointsX, count, p.inputChannels));
-  const outputPlanes = next(outputPoints, bytesOf(p.pointsX, count, p.panelChannels));
+  const outputPoints = streams(inputPoints, p.pointsX, bytesOf(count, p.inputChannels));
+  const outputPlanes = streams(outputPoints, p.pointsX, bytesOf(count, p.panelChannels));
   return { table: scratch, sums, loaded, planes, inputPoints, outputPoints, outputPlanes };
 }
 type Regions = ReturnType<typeof regions>;
@@ -174,8 +183,8 @@ function emitPlanes(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r:
   const vectors = f.local("i32", i32.shrU(p.inputChannels, 2));
   const pixel = f.local("i64", bytesOf(p.inputChannels));
   const pitch = f.local("i64", bytesOf(block.columns, p.inputChannels));
-  const loadedPlane = f.local("i64", i64.mul(pitch, wide(block.loadedRows)));
-  const pointPlane = f.local("i64", i64.mul(pitch, wide(block.rows)));
+  const loadedPlane = f.local("i64", oddLinesOf(i64.mul(pitch, wide(block.loadedRows))));
+  const pointPlane = f.local("i64", oddLinesOf(i64.mul(pitch, wide(block.rows))));
   const norm = f.local("i64", i64.add(p.norm, bytesOf(block.sample, i32.mul(p.inputChannels, 3))));
   const zStride = f.local("i64", i64.mul(i64.mul(wide(p.inY), wide(p.inX)), wide(p.sourceVoxel)));
   const yStride = f.local("i64", i64.mul(wide(p.inX), wide(p.sourceVoxel)));
@@ -270,7 +279,8 @@ function emitInputPoints(
 ): void {
   const pixel = bytesOf(p.inputChannels);
   const pitch = f.local("i64", i64.mul(pixel, wide(block.columns)));
-  const from = f.local("i64", i64.add(r.planes, i64.mul(pitch, wide(i32.mul(pair, block.rows)))));
+  const plane = oddLinesOf(i64.mul(pitch, wide(block.rows)));
+  const from = f.local("i64", i64.add(r.planes, i64.mul(plane, wide(pair))));
   const out = f.local("i64", to);
   const tileBytes = f.local("i64", i64.mul(pixel, wide(block.tiles[2])));
   const step = f.local("i64", i64.mul(pixel, wide(p.stepX)));
@@ -296,7 +306,8 @@ function emitOutputRows(
 ): void {
   const pixel = f.local("i64", bytesOf(p.panelChannels));
   const row = f.local("i64", i64.mul(pixel, wide(p.tileX)));
-  const to = i64.add(r.outputPlanes, i64.mul(row, wide(i32.mul(pair, block.count))));
+  const plane = oddLinesOf(i64.mul(row, wide(block.count)));
+  const to = i64.add(r.outputPlanes, i64.mul(plane, wide(pair)));
   const vectors = i32.shrU(p.panelChannels, 2);
   f.call(transformFunctions(m).output, p.schemeX, from, pointStride, to, pixel, vectors, block.count, pixel, row);
 }
@@ -308,7 +319,7 @@ function emitOutputs(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r
   const pixel = f.local("i64", bytesOf(p.panelChannels));
   const rowVoxels = f.local("i32", i32.mul(block.tiles[2], p.tileX));
   const row = f.local("i64", i64.mul(pixel, wide(rowVoxels)));
-  const plane = f.local("i64", i64.mul(row, wide(block.rows)));
+  const plane = f.local("i64", oddLinesOf(i64.mul(row, wide(block.rows))));
   const zPlane = f.local("i64", i64.mul(plane, wide(p.pointsY)));
   const count = f.local("i32", product(block.rows, rowVoxels, i32.shrU(p.panelChannels, 2)));
   const at = f.local("i64", r.outputPlanes);
@@ -316,8 +327,7 @@ function emitOutputs(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r
     f.call(output, p.schemeY, at, plane, at, plane, count, 1, 0, 0);
     f.set(at, i64.add(at, zPlane));
   });
-  const kept = i32.mul(count, p.tileY);
-  f.call(output, p.schemeZ, r.outputPlanes, zPlane, r.outputPlanes, zPlane, kept, 1, 0, 0);
+  f.call(output, p.schemeZ, r.outputPlanes, zPlane, r.outputPlanes, zPlane, count, p.tileY, plane, plane);
 
   const vectors = f.local("i32", i32.shrU(p.outputChannels, 2));
   const voxel = f.local("i64", wide(p.targetVoxel));
@@ -363,7 +373,7 @@ function emitOutputs(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r
 function weightIndex(p: P, zp: Local<"i32">, yp: Local<"i32">, xp: Local<"i32">): Expr<"i32"> {
   const axis = (point: Local<"i32">, last: Local<"i32">) => i32.min(point, last);
   const zy = i32.add(i32.mul(axis(zp, p.lastWeightZ), i32.add(p.lastWeightY, 1)), axis(yp, p.lastWeightY));
-  return i32.add(i32.mul(zy, i32.add(p.lastWeightX, 1)), axis(xp, p.lastWeightX));
+  return i32.add(i32.mul(zy, i32.add(p.lastWeightX, 1)), xp);
 }
 
 /** Products of one (z, y) pair for all its x points. */
@@ -386,11 +396,14 @@ function emitProducts(
   const panelBytes = f.local("i64", i64.shl(wide(p.inputChannels), 5));
   const from = f.local("i64", at.from);
   const to = f.local("i64", i64.add(at.to, i64.shl(wide(at.firstPanel), 5)));
-  f.for(0, p.pointsX, 1, (xp) => {
+  const rows = f.local("i32", at.rows);
+  f.for(0, i32.add(p.lastWeightX, 1), 1, (xp) => {
     const panel = i32.add(i32.mul(weightIndex(p, zp, yp, xp), i32.divU(p.panelChannels, PANEL)), at.firstPanel);
     const weights = i64.add(p.weights, i64.mul(wide(panel), panelBytes));
     const [left, right] = [bytesOf(p.inputChannels), bytesOf(p.panelChannels)];
-    f.call(plain, from, left, p.inputChannels, weights, panelBytes, at.panels, to, right, at.rows);
+    // All points that share the last weights are rows of one product.
+    f.if(i32.eq(xp, p.lastWeightX), () => f.set(rows, i32.mul(rows, i32.sub(p.pointsX, p.lastWeightX))));
+    f.call(plain, from, left, p.inputChannels, weights, panelBytes, at.panels, to, right, rows);
     f.set(from, i64.add(from, at.fromStride));
     f.set(to, i64.add(to, at.toStride));
   });
@@ -414,8 +427,11 @@ export const winogradFused: Kernel = {
       const block = locateBlock(f, p, item);
       const r = regions(f, p, scratch);
       emitPlanes(m, f, p, block, r);
-      const fromStride = f.local("i64", bytesOf(block.count, p.inputChannels));
-      const toStride = f.local("i64", bytesOf(block.count, p.panelChannels));
+      const [from, to] = [bytesOf(block.count, p.inputChannels), bytesOf(block.count, p.panelChannels)];
+      // Points that share weights are one product and must follow each other without a gap.
+      const shares = i32.ltS(i32.add(p.lastWeightX, 1), p.pointsX);
+      const fromStride = f.local("i64", i64.select(from, oddLinesOf(from), shares));
+      const toStride = f.local("i64", i64.select(to, oddLinesOf(to), shares));
       const panels = f.local("i32", i32.divU(p.panelChannels, PANEL));
       emitPairs(f, p, (zp, yp, pair) => {
         emitInputPoints(m, f, p, block, r, pair, r.inputPoints, fromStride);
