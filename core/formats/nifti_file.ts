@@ -148,8 +148,8 @@ export async function readVoxels(
   const wanted = size[0] * size[1] * size[2] * volumes;
   const behind = image.head.subarray(Math.min(dataStart, image.head.length));
   const skipped = await skip(image.source, dataStart - image.head.length);
-  const place = scatterer(size, target);
-  const perPiece = PIECE_BYTES / 16;
+  const perPiece = PIECE_BYTES / bytes;
+  const place = scatterer(size, target, perPiece);
   const staging = new ArrayBuffer(perPiece * bytes);
   const piece = new Uint8Array(staging);
   let done = 0;
@@ -183,11 +183,11 @@ async function skip(source: ByteSource, bytes: number): Promise<boolean> {
 }
 
 /** Converts a run of voxels that starts at the stored position `first` and puts it into the target. */
-function scatterer(size: Vec3, target: VoxelTarget) {
+function scatterer(size: Vec3, target: VoxelTarget, perPiece: number) {
   const [nx, ny, nz] = size;
   const { data, offset, strides, volumeStride } = target;
   const contiguous = strides[0] === 1 && strides[1] === nx && strides[2] === nx * ny && volumeStride === nx * ny * nz;
-  const values = contiguous ? data : new Float32Array(PIECE_BYTES / 16);
+  const values = contiguous ? data : new Float32Array(perPiece);
   return (staging: ArrayBuffer, count: number, first: number, conversion: VoxelConversion): void => {
     convertVoxels(staging, count, conversion, values, contiguous ? offset + first : 0);
     if (contiguous) return;
