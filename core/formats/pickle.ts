@@ -397,33 +397,6 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
   }
 }
 
-/** More parts than this are no trainer's arguments, but shared lists made to grow without end when they are spelled out. */
-const MAX_PLAIN_PARTS = 1_000_000;
-const MAX_PLAIN_DEPTH = 100;
-
-/**
- * Unpickled data as JSON-like objects: Maps become objects (of their text and number keys), Sets arrays; what has no plain form,
- * lies deeper than 100 levels or comes after a million parts becomes null.
- */
-export function toPlain(value: unknown): unknown {
-  let parts = 0;
-  const convert = (part: unknown, depth: number): unknown => {
-    if (++parts > MAX_PLAIN_PARTS || depth > MAX_PLAIN_DEPTH) return null;
-    if (part === null || ["string", "number", "boolean", "bigint"].includes(typeof part)) return part;
-    if (Array.isArray(part)) return part.map((item) => convert(item, depth + 1));
-    if (part instanceof Set) return Array.from(part, (item) => convert(item, depth + 1));
-    if (!(part instanceof Map)) return null;
-    const result: Record<string, unknown> = {};
-    for (const [key, item] of part) {
-      if (typeof key !== "string" && typeof key !== "number") continue;
-      const converted = convert(item, depth + 1);
-      Object.defineProperty(result, key, { value: converted, enumerable: true, writable: true, configurable: true });
-    }
-    return result;
-  };
-  return convert(value, 0);
-}
-
 function isGlobal(value: unknown): value is AllowedGlobal {
   return typeof value === "object" && value !== null && (value as AllowedGlobal).kind === "global";
 }

@@ -5,7 +5,8 @@
  */
 import { UserError } from "../base/errors.ts";
 import { isTensor } from "./pickle_globals.ts";
-import { toPlain, unpickle } from "./pickle.ts";
+import { toPlain } from "./pickle_plain.ts";
+import { unpickle } from "./pickle.ts";
 import { isStorage, type StoredTensor, storedTensor, type TorchStorage } from "./torch_tensor.ts";
 import { openZip, type ZipEntry, type ZipFile } from "./zip.ts";
 
