@@ -1,6 +1,5 @@
 /** Idioms the elementwise and volume kernels share: a norm applied on load, loops over addresses, and lane masks as bits. */
-import { simd } from "./emit/expression.ts";
-import { type Expr, f32x4, type I32, i32, type I64, i64, type V128, v128 } from "./emit/expression.ts";
+import { type Expr, f32x4, type I32, i32, type I64, i64, simd, type V128, v128 } from "./emit/expression.ts";
 import type { FunctionBuilder, Local } from "./emit/module_builder.ts";
 
 /** The sign bit of every 32-bit lane, lane 0 lowest. */

@@ -4,32 +4,18 @@
  * are read straight from the ring.
  */
 import { f32, f32x4, i32, i64, type V128, v128 } from "./emit/expression.ts";
-import type {
-  FunctionBuilder,
-  FunctionReference,
-  Kernel,
-  Local,
-  ModuleBuilder,
-  ParamLocals,
-} from "./emit/module_builder.ts";
+import type { FunctionBuilder, FunctionReference, Kernel, Local, ModuleBuilder } from "./emit/module_builder.ts";
 import { distance, walk } from "./elementwise_simd.ts";
-import { mix, spreadLargest } from "./volume_label_kernel.ts";
 import { setExpOfNegative } from "./volume_exp.ts";
-import { ENTRY_BYTES, RESAMPLE_FIELDS, TAIL_BYTES } from "./volume_resample.ts";
+import { ENTRY_BYTES } from "./volume_resample.ts";
+import { eachOutputRow, mix, readItem, type ResampleItem, spreadLargest } from "./volume_resample_item.ts";
 
-/** What an item knows once its parameters are read. */
-interface Job {
-  readonly p: ParamLocals<typeof RESAMPLE_FIELDS>;
-  /** Bytes of a voxel's channels, and of its blocks of four but the last. */
-  readonly voxelBytes: Local<"i64">;
+/** An item, and its scratch: two rows, one row, then what the columns need. */
+interface Job extends ResampleItem {
+  /** Byte offset of a voxel's last block of four channels. */
   readonly lastBlock: Local<"i64">;
   /** Added to the last block: -Infinity in padding lanes. */
   readonly tail: Local<"v128">;
-  readonly rowBytes: Local<"i64">;
-  readonly planeEntries: Local<"i64">;
-  readonly rowEntries: Local<"i64">;
-  readonly columnEntries: Local<"i64">;
-  /** Two rows, one row, then what the columns need. */
   readonly scratch: Local<"i64">;
   readonly rowMix: Local<"i64">;
   readonly columnScratch: Local<"i64">;
@@ -45,23 +31,11 @@ function resampleKernel(name: string, finishRow: FinishRow): Kernel {
       const mixRows = m.once("volume: mix rows", () => emitMixRows(m));
       m.kernel(name, (f, params, item, scratch) => {
         const job = readJob(f, params, scratch);
-        const { p } = job;
-        const firstRow = f.local("i32", i32.mul(i32.divU(item, p.planeItems), p.rowsPerItem));
-        const endRow = f.local("i32", i32.min(f.local("i32", i32.add(firstRow, p.rowsPerItem)), p.outRows));
-        const inPlanes = i32.mul(i32.remU(item, p.planeItems), p.planesPerItem);
-        const firstPlane = f.local("i32", i32.add(p.from, inPlanes));
-        const endPlane = f.local("i32", i32.min(f.local("i32", i32.add(firstPlane, p.planesPerItem)), p.to));
         const row = f.local("i64");
-        const target = f.local("i64");
-        f.for(firstPlane, endPlane, 1, (plane) => {
-          const findRow = rowFinder(f, job, mixRows, plane);
-          f.for(firstRow, endRow, 1, (outRow) => {
-            findRow(outRow, row);
-            const planeAt = distance(i32.sub(plane, p.targetPlane), i64.extendS(p.planeStride));
-            const rowAt = distance(outRow, i64.extendS(p.rowStride));
-            f.set(target, i64.add(p.target, i64.mul(i64.add(planeAt, rowAt), 4)));
-            finishRow(f, job, row, target);
-          });
+        const onPlane = (plane: Local<"i32">) => rowFinder(f, job, mixRows, plane);
+        eachOutputRow(f, job, item, 4, onPlane, (outRow, target, findRow) => {
+          findRow(outRow, row);
+          finishRow(f, job, row, target);
         });
       });
     },
@@ -69,24 +43,14 @@ function resampleKernel(name: string, finishRow: FinishRow): Kernel {
 }
 
 function readJob(f: FunctionBuilder, params: Local<"i64">, scratch: Local<"i64">): Job {
-  const p = f.readParams(params, RESAMPLE_FIELDS);
-  const voxelBytes = f.local("i64", distance(p.padded, 4));
-  const rowBytes = f.local("i64", distance(p.ringColumns, voxelBytes));
-  const planeEntries = f.local("i64", i64.add(p.tables, TAIL_BYTES));
-  const rowEntries = f.local("i64", i64.add(planeEntries, distance(p.outPlanes, ENTRY_BYTES)));
-  const columnEntries = f.local("i64", i64.add(rowEntries, distance(p.outRows, ENTRY_BYTES)));
+  const item = readItem(f, params);
   return {
-    p,
-    voxelBytes,
-    lastBlock: f.local("i64", i64.sub(voxelBytes, 16)),
-    tail: f.local("v128", v128.load(p.tables)),
-    rowBytes,
-    planeEntries,
-    rowEntries,
-    columnEntries,
+    ...item,
+    lastBlock: f.local("i64", i64.sub(item.voxelBytes, 16)),
+    tail: f.local("v128", v128.load(item.p.tables)),
     scratch,
-    rowMix: f.local("i64", i64.add(scratch, i64.shl(rowBytes, 1))),
-    columnScratch: f.local("i64", i64.add(scratch, i64.mul(rowBytes, 3))),
+    rowMix: f.local("i64", i64.add(scratch, i64.shl(item.rowBytes, 1))),
+    columnScratch: f.local("i64", i64.add(scratch, i64.mul(item.rowBytes, 3))),
   };
 }
 
@@ -94,9 +58,8 @@ function readJob(f: FunctionBuilder, params: Local<"i64">, scratch: Local<"i64">
 function rowFinder(f: FunctionBuilder, job: Job, mixRows: FunctionReference, plane: Local<"i32">) {
   const { p, rowBytes } = job;
   const planeEntry = f.local("i64", i64.add(job.planeEntries, distance(plane, ENTRY_BYTES)));
-  const planeBytes = f.local("i64", distance(p.ringRows, rowBytes));
   const sourcePlane = (offset: number) =>
-    f.local("i64", i64.add(p.logits, distance(i32.remU(i32.load(planeEntry, offset), p.ringPlanes), planeBytes)));
+    f.local("i64", i64.add(p.logits, distance(i32.remU(i32.load(planeEntry, offset), p.ringPlanes), job.planeBytes)));
   const [near, far] = [sourcePlane(0), sourcePlane(4)];
   const planeFraction = f.local("f32", f32.load(planeEntry, 12));
   // Rows of the source that the two buffers hold.
