@@ -13,8 +13,8 @@ import { encodeGrey16Png, encodeGreyPng } from "./png.ts";
 
 const DOING = "writing the segmentation";
 
-/** Deflate level of .nii.gz. Label maps pack well at any level; 1 takes a third of the time of ITK's and nibabel's. */
-const GZIP_LEVEL = 1;
+/** Deflate level of .nii.gz: on label maps 4 takes about the time of 1 and half its bytes; 6 (ITK's) takes twice the time for 20 % less. */
+const GZIP_LEVEL = 4;
 
 /** Bytes that are packed and written at a time. */
 const PIECE_BYTES = 1 << 20;
