@@ -1,0 +1,93 @@
+/**
+ * Which reader a dataset's images need: the one dataset.json names, else the first that takes the file ending and reads the first
+ * training image. Source: nnunetv2/imageio/reader_writer_registry.py.
+ */
+import { UserError } from "../base/errors.ts";
+import { READER_NAMES, type ReaderName } from "../formats/image.ts";
+import { fileEndings, readCase } from "../formats/read_image.ts";
+
+/** Upstream's order of trying, with the endings it gives each reader. */
+const UPSTREAM_READERS: readonly (readonly [name: string, endings: readonly string[]])[] = [
+  ["NaturalImage2DIO", [".png", ".bmp", ".tif"]],
+  ["SimpleITKIO", [".nii.gz", ".nrrd", ".mha", ".gipl"]],
+  ["Tiff3DIO", [".tif", ".tiff"]],
+  ["NibabelIO", [".nii", ".nii.gz"]],
+  ["NibabelIOWithReorient", [".nii", ".nii.gz"]],
+];
+
+export interface ReaderChoice {
+  readonly reader: ReaderName;
+  /** Sentences on what was unusual. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * @param json dataset.json
+ * @param example The first training image; it is read.
+ * @param anyEnding Upstream's allow_nonmatching_filename: readers are tried whatever the ending.
+ * @throws UserError if no reader takes the images
+ */
+export async function chooseReader(
+  json: Readonly<Record<string, unknown>>,
+  jsonFile: string,
+  example: string,
+  anyEnding = false,
+): Promise<ReaderChoice> {
+  const doing = "choosing the reader of the images";
+  const warnings: string[] = [];
+  const wanted = json.overwrite_image_reader_writer;
+  if (wanted !== undefined && wanted !== null && wanted !== "None") {
+    if (isReader(wanted)) return { reader: wanted, warnings };
+    if (UPSTREAM_READERS.some(([name]) => name === wanted)) {
+      throw new UserError({
+        doing,
+        file: jsonFile,
+        problem: `overwrite_image_reader_writer is ${wanted}, whose formats this version does not read`,
+        remedy: `convert the images to ${supportedEndings().join(", ")}`,
+      });
+    }
+    warnings.push(
+      `overwrite_image_reader_writer in dataset.json is ${JSON.stringify(wanted)}, which is not a known reader ` +
+        `(${READER_NAMES.join(", ")}); the reader is chosen by the file ending, as in Python`,
+    );
+  }
+  const ending = String(json.file_ending).toLowerCase();
+  const reasons: string[] = [];
+  let known = anyEnding;
+  for (const [name, endings] of UPSTREAM_READERS) {
+    const matches = endings.includes(ending);
+    known ||= matches;
+    if (!(matches || anyEnding) || !isReader(name)) continue;
+    if (matches && !fileEndings(name).includes(ending)) continue;
+    try {
+      await readCase(name, [example]);
+      return { reader: name, warnings };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      if (matches) reasons.push(`${name}: ${error.parts.problem}`);
+    }
+  }
+  if (reasons.length > 0) {
+    throw new UserError({
+      doing,
+      file: example,
+      problem: `no reader can read the first training image (${reasons.join("; ")})`,
+      remedy: "repair or convert this image",
+    });
+  }
+  throw new UserError({
+    doing,
+    file: jsonFile,
+    problem: `no reader for the file ending "${json.file_ending}"${known ? " in this version" : ""}`,
+    remedy: `convert the images to one of ${supportedEndings().join(", ")}, and write that ending into dataset.json`,
+  });
+}
+
+/** Endings of images that can be read. */
+export function supportedEndings(): string[] {
+  return [...new Set(READER_NAMES.flatMap((reader) => fileEndings(reader)))];
+}
+
+function isReader(name: unknown): name is ReaderName {
+  return (READER_NAMES as readonly unknown[]).includes(name);
+}

@@ -1,0 +1,245 @@
+/**
+ * The check of a raw dataset: what is found, as one list. Here what can be said without opening an image: dataset.json, names and
+ * files. Source: nnunetv2/experiment_planning/verify_dataset_integrity.py, and the mistakes people make.
+ */
+import { UserError } from "../base/errors.ts";
+import { keysOf } from "../base/json.ts";
+import { basename, join } from "../base/path.ts";
+import { supportedEndings } from "./choose_reader.ts";
+import { parseDatasetJson } from "./read_dataset_json.ts";
+import { compareNames, filesEndingIn, type RawDataset } from "./raw_dataset.ts";
+
+/** One thing that is wrong, or may be. */
+export interface Finding {
+  readonly severity: "error" | "warning";
+  /** What kind it is, for programs: "labels", "geometry", ... */
+  readonly kind: string;
+  readonly caseId?: string;
+  readonly file?: string;
+  /** What is there. */
+  readonly found: string;
+  /** What is needed. */
+  readonly needed: string;
+}
+
+/** A finding as a line. */
+export function describeFinding({ severity, caseId, file, found, needed }: Finding): string {
+  const where = [caseId && `case ${caseId}`, file].filter(Boolean).join(", ");
+  return `${severity}: ${where ? `${where}: ` : ""}${found}; needed: ${needed}`;
+}
+
+/** The finding for an error while reading a case's files. */
+export function findingOfError(error: UserError, caseId: string, file: string): Finding {
+  const { problem, remedy } = error.parts;
+  return {
+    severity: "error",
+    kind: "unreadable",
+    caseId,
+    file: error.parts.file ?? file,
+    found: problem,
+    needed: remedy ?? "a file that can be read",
+  };
+}
+
+/** Everything wrong with dataset.json and the dataset's files; no image is opened. */
+export async function checkDatasetFiles(dataset: RawDataset): Promise<Finding[]> {
+  return [
+    ...checkJson(dataset),
+    ...checkEnding(dataset),
+    ...checkNames(dataset),
+    ...await checkPresence(dataset),
+  ];
+}
+
+function checkJson({ json, jsonFile, jsonText, cases }: RawDataset): Finding[] {
+  const findings: Finding[] = [];
+  const add = (found: string, needed: string, kind = "dataset.json") =>
+    findings.push({ severity: "error", kind, file: jsonFile, found, needed });
+  for (const key of ["channel_names", "labels", "numTraining"]) {
+    if (json[key] !== undefined) continue;
+    if (key === "channel_names" && json.modality !== undefined) {
+      add("there is `modality`, as in nnU-Net v1, and no channel_names", "rename `modality` to `channel_names`");
+    } else if (key === "numTraining") {
+      add(
+        "numTraining is missing",
+        `"numTraining": ${cases.length}, the number of cases that are there`,
+        "numTraining",
+      );
+    } else add(`${key} is missing`, key === "labels" ? '{"background": 0, "NAME": 1, ...}' : '{"0": "NAME", ...}');
+  }
+  const { numTraining } = json;
+  if (numTraining !== undefined && numTraining !== cases.length) {
+    const found = `numTraining is ${JSON.stringify(numTraining)}, and there are ${cases.length} cases`;
+    add(found, `"numTraining": ${cases.length} (or the cases that are missing)`, "numTraining");
+  }
+  findings.push(...checkLabelTable(json.labels, jsonFile));
+  for (const id of duplicateMembers(jsonText, "dataset")) {
+    add(`the key \`dataset\` has the case ${id} more than once`, "one entry for each case", "duplicate");
+  }
+  if (json.labels !== undefined && !findings.some(({ kind }) => kind === "labels")) {
+    try {
+      parseDatasetJson(
+        json.channel_names === undefined && json.modality === undefined
+          ? { ...json, channel_names: { "0": "" } }
+          : json,
+        jsonFile,
+      );
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      add(error.parts.problem, error.parts.remedy ?? "a dataset.json as nnU-Net describes it");
+    }
+  }
+  return findings;
+}
+
+/** Every problem of `labels`, not only the first as when it is read for use. */
+function checkLabelTable(labels: unknown, file: string): Finding[] {
+  if (typeof labels !== "object" || labels === null) return [];
+  const findings: Finding[] = [];
+  const add = (found: string, needed: string) =>
+    findings.push({ severity: "error", kind: "labels", file, found, needed });
+  const table = labels as Readonly<Record<string, unknown>>;
+  const names = keysOf(table);
+  if (names.length > 0 && names.every((name) => /^\d+$/.test(name) && typeof table[name] === "string")) {
+    const right = names.map((number) => `${JSON.stringify(table[number])}: ${Number(number)}`).join(", ");
+    add("labels are written {number: name}, as in nnU-Net v1", `{name: number}: "labels": {${right}}`);
+    return findings;
+  }
+  const listed = (value: unknown) => (Array.isArray(value) ? value : [value]);
+  for (const name of names) {
+    const value = table[name];
+    if (listed(value).length > 0 && listed(value).every((one) => Number.isInteger(one) && Number(one) >= 0)) continue;
+    add(`label ${name} is ${JSON.stringify(value)}`, "an integer from 0 on, or a list of such integers (a region)");
+  }
+  if (table.background === undefined) add("the label background is missing", '"background": 0');
+  else if (table.background !== 0) {
+    add(`the label background is ${JSON.stringify(table.background)}`, '"background": 0');
+  }
+  const numbers = (wanted: (name: string) => boolean) =>
+    [...new Set(names.filter(wanted).flatMap((name) => listed(table[name])).filter((one) => Number.isInteger(one)))]
+      .map(Number).sort((a, b) => a - b);
+  const used = numbers((name) => name !== "ignore");
+  const gap = used.findIndex((label, index) => label !== index);
+  if (gap >= 0) {
+    const found = `the labels ${used.join(", ")} are not consecutive: ${gap} is missing`;
+    add(found, `labels 0 to ${used.length - 1} without gaps (change the segmentations too)`);
+  }
+  const largest = used.length ? used[used.length - 1] : 0;
+  const { ignore } = table;
+  if (ignore !== undefined && ignore !== largest + 1) {
+    const found = `the ignore label is ${JSON.stringify(ignore)}, the largest other label ${largest}`;
+    add(found, `the ignore label is the highest: "ignore": ${largest + 1}`);
+  }
+  return findings;
+}
+
+function checkEnding({ fileEnding, jsonFile }: RawDataset): Finding[] {
+  if (supportedEndings().includes(fileEnding.toLowerCase())) return [];
+  return [{
+    severity: "error",
+    kind: "ending",
+    file: jsonFile,
+    found: `file_ending is "${fileEnding}"`,
+    needed: `one of ${supportedEndings().join(", ")}`,
+  }];
+}
+
+function checkNames({ cases, folder, fileEnding, listed }: RawDataset): Finding[] {
+  const findings: Finding[] = [];
+  const users = new Map<string, string>();
+  const lower = new Map<string, string>();
+  for (const { id, images, label } of cases) {
+    if (!listed && images.length === 0) {
+      findings.push({
+        severity: "error",
+        kind: "names",
+        caseId: id,
+        file: join(folder, "imagesTr"),
+        found: `a file that begins with "${id}" and ends in ${fileEnding} has no channel number`,
+        needed: `CASE_0000${fileEnding} for the first channel, CASE_0001${fileEnding} for the second`,
+      });
+    } else if (!listed) findings.push(...checkChannelNumbers(id, images, fileEnding));
+    for (const file of [...images, label]) {
+      const other = users.get(file);
+      if (other !== undefined) {
+        const found = other === id ? "it is listed twice for this case" : `it is a file of case ${other} too`;
+        findings.push({ severity: "error", kind: "duplicate", caseId: id, file, found, needed: "files of its own" });
+      }
+      users.set(file, id);
+    }
+    const same = lower.get(id.toLowerCase());
+    if (same !== undefined) {
+      const found = `its id differs from that of case ${same} only in capital letters`;
+      const needed = "ids that stay different on disks that do not tell capitals apart";
+      findings.push({ severity: "warning", kind: "duplicate", caseId: id, found, needed });
+    }
+    lower.set(id.toLowerCase(), id);
+  }
+  return findings;
+}
+
+function checkChannelNumbers(id: string, images: readonly string[], ending: string): Finding[] {
+  const numbers = images.map((file) => Number(basename(file).slice(id.length + 1, -ending.length)));
+  if (numbers.every((number, index) => number === index)) return [];
+  const found = `its channels are ${numbers.map((number) => String(number).padStart(4, "0")).join(", ")}`;
+  const needed = "channels 0000, 0001, ... without gaps";
+  return [{ severity: "error", kind: "channels", caseId: id, file: images[0], found, needed }];
+}
+
+async function checkPresence({ cases, folder, fileEnding, listed }: RawDataset): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  if (listed) {
+    for (const { id, images, label } of cases) {
+      for (const file of [...images, label]) {
+        if (!(await isFile(file))) findings.push(missing(id, file, "a file there, or another name in dataset.json"));
+      }
+    }
+    return findings;
+  }
+  const labels = new Set(await filesEndingIn(join(folder, "labelsTr"), fileEnding));
+  for (const { id, label } of cases) {
+    if (!labels.delete(basename(label))) findings.push(missing(id, label, "a segmentation for every training case"));
+  }
+  for (const name of [...labels].sort(compareNames)) {
+    if (name.startsWith(".")) continue;
+    findings.push({
+      severity: "warning",
+      kind: "missing",
+      file: join(folder, "labelsTr", name),
+      found: "there is no image of this name in imagesTr",
+      needed: `imagesTr/${name.slice(0, -fileEnding.length)}_0000${fileEnding}, or no such segmentation`,
+    });
+  }
+  return findings;
+}
+
+function missing(caseId: string, file: string, needed: string): Finding {
+  return { severity: "error", kind: "missing", caseId, file, found: "there is no such file", needed };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
+  } catch {
+    return false;
+  }
+}
+
+/** Keys that the object at top-level key `member` of a JSON text has more than once; parsing keeps only the last. */
+export function duplicateMembers(text: string, member: string): string[] {
+  const path: string[] = [];
+  const seen = new Set<string>();
+  const twice = new Set<string>();
+  let key = "";
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"\s*:?|[{}[\]]/gs)) {
+    if (token === "{" || token === "[") path.push(key);
+    else if (token === "}" || token === "]") path.pop();
+    else if (token.endsWith(":")) {
+      key = JSON.parse(token.slice(0, -1));
+      if (path.length !== 2 || path[1] !== member) continue;
+      if (seen.has(key)) twice.add(key);
+      seen.add(key);
+    }
+  }
+  return [...twice];
+}

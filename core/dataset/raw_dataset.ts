@@ -1,0 +1,143 @@
+/**
+ * A raw dataset on disk: which files make which training case. Cases come from the folders imagesTr and labelsTr, or from
+ * dataset.json's key `dataset`. Source: nnunetv2/utilities/utils.py, get_filenames_of_train_images_and_targets.
+ */
+import { UserError } from "../base/errors.ts";
+import { keysOf, readJsonFile } from "../base/json.ts";
+import { basename, isAbsolute, join, resolve } from "../base/path.ts";
+import { isFolder } from "./dataset_names.ts";
+
+/** One training case: its image files in channel order and its segmentation. */
+export interface RawCase {
+  readonly id: string;
+  readonly images: readonly string[];
+  readonly label: string;
+}
+
+/** dataset.json as it is, read but not judged, and the cases it leads to. */
+export interface RawDataset {
+  readonly name: string;
+  readonly folder: string;
+  /** The file dataset.json. */
+  readonly jsonFile: string;
+  readonly jsonText: string;
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly fileEnding: string;
+  /** In upstream's order: by id, or in the order of the key `dataset`. */
+  readonly cases: readonly RawCase[];
+  /** True if the cases are those of the key `dataset`. */
+  readonly listed: boolean;
+}
+
+const DOING = "reading the raw dataset";
+
+/**
+ * Reads dataset.json and lists the training cases; no image is opened.
+ * @param folder The dataset's folder, nnUNet_raw/DatasetXXX_Name
+ * @throws UserError if there is no dataset.json, no file_ending in it, or no training case
+ */
+export async function readRawDataset(folder: string): Promise<RawDataset> {
+  const jsonFile = join(folder, "dataset.json");
+  if (!(await isFolder(folder))) {
+    throw new UserError({
+      doing: DOING,
+      file: folder,
+      problem: "there is no such folder",
+      remedy: "put the dataset there (dataset.json, imagesTr, labelsTr), or correct nnUNet_raw",
+    });
+  }
+  const { text, value } = await readJsonFile(jsonFile, DOING);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new UserError({ doing: DOING, file: jsonFile, problem: "it holds no object ({...})" });
+  }
+  const json = value as Record<string, unknown>;
+  const fileEnding = json.file_ending;
+  if (typeof fileEnding !== "string" || fileEnding === "") {
+    const problem = fileEnding === undefined
+      ? "file_ending is missing"
+      : `file_ending has to be a text like ".nii.gz", found ${JSON.stringify(fileEnding)}`;
+    const remedy = 'add "file_ending": ".nii.gz" (the ending images and segmentations share)';
+    throw new UserError({ doing: DOING, file: jsonFile, problem, remedy });
+  }
+  const listed = json.dataset !== undefined;
+  const cases = listed ? listedCases(folder, json.dataset, jsonFile) : await scannedCases(folder, fileEnding);
+  if (cases.length === 0) throw await noCases(folder, fileEnding, listed, jsonFile);
+  return { name: basename(folder), folder, jsonFile, jsonText: text, json, fileEnding, cases, listed };
+}
+
+/** Names of the files in `folder` that end in `ending`, sorted by code point; none if there is no such folder. */
+export async function filesEndingIn(folder: string, ending: string): Promise<string[]> {
+  const names: string[] = [];
+  try {
+    for await (const entry of Deno.readDir(folder)) {
+      if (!entry.isDirectory && entry.name.endsWith(ending)) names.push(entry.name);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;
+  }
+  return names.sort(compareNames);
+}
+
+/** Python's order of texts (by code point; JavaScript's differs beyond the basic plane only). */
+export function compareNames(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+async function scannedCases(folder: string, ending: string): Promise<RawCase[]> {
+  const images = join(folder, "imagesTr");
+  const files = await filesEndingIn(images, ending);
+  const channels = new Map<string, string[]>();
+  for (const name of files) {
+    // Upstream cuts five characters, "_0000", whatever they are.
+    const id = name.slice(0, Math.max(0, name.length - ending.length - 5));
+    const ofCase = channels.get(id) ?? [];
+    if (/^_\d{4}$/.test(name.slice(id.length, name.length - ending.length))) ofCase.push(join(images, name));
+    channels.set(id, ofCase);
+  }
+  return [...channels].sort(([a], [b]) => compareNames(a, b)).map(([id, paths]) => ({
+    id,
+    images: paths,
+    label: join(folder, "labelsTr", id + ending),
+  }));
+}
+
+function listedCases(folder: string, dataset: unknown, jsonFile: string): RawCase[] {
+  const wrong = (path: string, problem: string) =>
+    new UserError({
+      doing: DOING,
+      file: jsonFile,
+      problem: `${path}: ${problem}`,
+      remedy:
+        'write "dataset": {"CASE": {"images": ["FILE", ...], "label": "FILE"}, ...}, or use imagesTr and labelsTr',
+    });
+  if (typeof dataset !== "object" || dataset === null || Array.isArray(dataset)) {
+    throw wrong("dataset", "expected an object of cases");
+  }
+  const absolute = (file: string) => isAbsolute(file) ? file : resolve(folder, file);
+  return keysOf(dataset).map((id) => {
+    const entry = (dataset as Record<string, { images?: unknown; label?: unknown } | null>)[id];
+    const { images, label } = entry ?? {};
+    if (!Array.isArray(images) || images.length === 0 || images.some((one) => typeof one !== "string")) {
+      throw wrong(`dataset.${id}.images`, "expected a list of file names");
+    }
+    if (typeof label !== "string") throw wrong(`dataset.${id}.label`, "expected a file name");
+    return { id, images: images.map(absolute), label: absolute(label) };
+  });
+}
+
+async function noCases(folder: string, ending: string, listed: boolean, jsonFile: string): Promise<UserError> {
+  if (listed) return new UserError({ doing: DOING, file: jsonFile, problem: "its key `dataset` lists no case" });
+  const images = join(folder, "imagesTr");
+  const there = await filesEndingIn(images, "");
+  const problem = !(await isFolder(images))
+    ? "there is no such folder"
+    : there.length === 0
+    ? "the folder is empty"
+    : `no file in it ends in ${ending}, the file_ending of dataset.json; there are ${there.slice(0, 3).join(", ")}${
+      there.length > 3 ? ", ..." : ""
+    }`;
+  const remedy = there.length === 0
+    ? `put the training images there, named CASE_0000${ending}, and the segmentations into labelsTr, CASE${ending}`
+    : "correct file_ending, or convert the images";
+  return new UserError({ doing: DOING, file: images, problem, remedy });
+}
