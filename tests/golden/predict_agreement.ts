@@ -8,10 +8,17 @@ import { listInputCases } from "../../core/dataset/input_cases.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { labelOverlaps } from "../../core/evaluate/overlap.ts";
 import { readNpz } from "../../core/formats/npz.ts";
-import { readLabels } from "../../core/formats/read_image.ts";
-import { openModel } from "../../core/predict/model_folder.ts";
+import { readCase, readLabels } from "../../core/formats/read_image.ts";
+import { voxelCount } from "../../core/base/shape.ts";
+import { importanceMap } from "../../core/predict/importance.ts";
+import { type Model, openModel } from "../../core/predict/model_folder.ts";
 import { predictCases } from "../../core/predict/predict_cases.ts";
 import type { PredictionOptions, PredictionSummary } from "../../core/predict/request.ts";
+import { tileGrid } from "../../core/predict/tiles.ts";
+import { linearTable } from "../../core/preprocess/axis_tables.ts";
+import type { PreprocessedCase } from "../../core/preprocess/case.ts";
+import { preprocessCase } from "../../core/preprocess/preprocess_case.ts";
+import { exportGeometry } from "../../core/preprocess/undo.ts";
 
 /** Names of the models under a root, none if it is not there. */
 export function modelNames(root: string): string[] {
@@ -33,6 +40,8 @@ export interface Agreement {
   /** Share of probability values within 3e-3; only where upstream's are stored. */
   readonly closeProbabilities?: number;
   readonly largestProbabilityError?: number;
+  /** Share of the values that could be compared. */
+  readonly comparedProbabilities?: number;
 }
 
 export interface AgreementRun {
@@ -42,6 +51,7 @@ export interface AgreementRun {
 }
 
 const PROBABILITY_TOLERANCE = 3e-3;
+const LEAST_WEIGHT = 1e-5;
 
 /** Predicts all images of a model into `output` and compares. */
 export async function predictAndCompare(
@@ -78,13 +88,16 @@ export async function predictAndCompare(
     options: { saveProbabilities: true, ...options },
   });
   const cases: Agreement[] = [];
-  for (const { id } of listing.cases) {
+  for (const { id, files } of listing.cases) {
     const { reader } = model.plans;
     const ours = await readLabels(reader, join(output, `${id}${ending}`));
     const theirs = await readLabels(reader, join(expected, `${id}${ending}`));
-    const probabilities = options.saveProbabilities === false
-      ? undefined
-      : await compareProbabilities(join(output, `${id}.npz`), join(expected, `${id}.npz`));
+    const probabilities = options.saveProbabilities === false ? undefined : await compareProbabilities(
+      join(output, `${id}.npz`),
+      join(expected, `${id}.npz`),
+      async () =>
+        reliableVoxels(model, preprocessCase(id, await readCase(reader, files), model.plans, model.configuration, {})),
+    );
     cases.push({ id, ...compareLabels(ours.labels.data, theirs.labels.data), ...probabilities });
   }
   return { summary, cases, output };
@@ -104,7 +117,7 @@ function compareLabels(ours: Int16Array, theirs: Int16Array) {
   return { equal: equal / theirs.length, labels };
 }
 
-async function compareProbabilities(ours: string, theirs: string) {
+async function compareProbabilities(ours: string, theirs: string, reliable: () => Promise<Uint8Array>) {
   try {
     await Deno.stat(theirs);
   } catch {
@@ -114,14 +127,64 @@ async function compareProbabilities(ours: string, theirs: string) {
   const b = (await readNpz(theirs)).get("probabilities");
   if (!a || !b) throw new Error(`${ours} or ${theirs} holds no probabilities`);
   if (a.shape.join() !== b.shape.join()) throw new Error(`${basename(ours)}: shape ${a.shape}, expected ${b.shape}`);
-  let close = 0;
-  let worst = 0;
+  const counts = await reliable();
+  let [close, compared, worst] = [0, 0, 0];
   for (let i = 0; i < a.data.length; i++) {
+    if (counts[i % counts.length] === 0) continue;
     const error = Math.abs(Number(a.data[i]) - Number(b.data[i]));
     if (error <= PROBABILITY_TOLERANCE) close++;
     worst = Math.max(worst, error);
+    compared++;
   }
-  return { closeProbabilities: close / a.data.length, largestProbabilityError: worst };
+  return {
+    closeProbabilities: close / compared,
+    largestProbabilityError: worst,
+    comparedProbabilities: compared / a.data.length,
+  };
+}
+
+/**
+ * 1 for voxels of the file whose probabilities rest on summed Gaussian weights of at least 1e-5. Below that upstream's float16 sums
+ * are too coarse to compare with: in float16 6e-8 is the smallest step, and products of logits with such weights lose their digits.
+ */
+function reliableVoxels(model: Model, { grid, properties }: PreprocessedCase): Uint8Array {
+  const { patchSize: patch, dimensions } = model.configuration;
+  const importance = importanceMap(patch);
+  const sums = new Float32Array(voxelCount(grid));
+  const tiles = tileGrid(grid, patch, 0.5, dimensions);
+  for (const z of tiles[0]) {
+    for (const y of tiles[1]) {
+      for (const x of tiles[2]) {
+        for (let i = 0; i < importance.length; i++) {
+          const [a, b, c] = [
+            z + Math.floor(i / (patch[1] * patch[2])),
+            y + Math.floor(i / patch[2]) % patch[1],
+            x + i % patch[2],
+          ];
+          if (a < 0 || b < 0 || c < 0 || a >= grid[0] || b >= grid[1] || c >= grid[2]) continue;
+          sums[(a * grid[1] + b) * grid[2] + c] += importance[i];
+        }
+      }
+    }
+  }
+  const { fileShape, offset, strides } = exportGeometry(properties, model.plans);
+  const reliable = new Uint8Array(voxelCount(fileShape)).fill(1);
+  const to = properties.shapeAfterCropping;
+  const [tz, ty, tx] = to.map((n, axis) => linearTable(grid[axis], n));
+  for (let z = 0; z < to[0]; z++) {
+    for (let y = 0; y < to[1]; y++) {
+      for (let x = 0; x < to[2]; x++) {
+        let least = Infinity;
+        for (const a of [tz.first[z], tz.second[z]]) {
+          for (const b of [ty.first[y], ty.second[y]]) {
+            for (const c of [tx.first[x], tx.second[x]]) least = Math.min(least, sums[(a * grid[1] + b) * grid[2] + c]);
+          }
+        }
+        if (least < LEAST_WEIGHT) reliable[offset + z * strides[0] + y * strides[1] + x * strides[2]] = 0;
+      }
+    }
+  }
+  return reliable;
 }
 
 function readFlags(path: string): { readonly folds?: string[]; readonly previousStage?: string } {

@@ -34,7 +34,7 @@ for (const root of ROOTS) {
   }
 }
 
-function assertAgrees({ id, equal, labels, closeProbabilities }: Agreement): void {
+function assertAgrees({ id, equal, labels, closeProbabilities, comparedProbabilities = 0 }: Agreement): void {
   assert(equal >= LEAST_EQUAL, `${id}: ${(100 * equal).toFixed(4)} % of the voxels have upstream's label`);
   for (const [label, { dice, differing }] of labels) {
     assert(
@@ -43,6 +43,7 @@ function assertAgrees({ id, equal, labels, closeProbabilities }: Agreement): voi
     );
   }
   if (closeProbabilities === undefined) return;
+  assert(comparedProbabilities > 0.5, `${id}: most probabilities are compared`);
   assert(
     closeProbabilities >= LEAST_CLOSE,
     `${id}: ${(100 * closeProbabilities).toFixed(3)} % of the probabilities are within 3e-3 of upstream's`,
