@@ -3,6 +3,9 @@ import { UserError } from "../core/base/errors.ts";
 import { basename, dirname, join } from "../core/base/path.ts";
 import { isFolder } from "../core/dataset/dataset_names.ts";
 import { checkOutputs, listInputCases } from "../core/dataset/input_cases.ts";
+import { openBytes } from "../core/formats/gzip.ts";
+import type { ReaderName } from "../core/formats/image.ts";
+import { NIFTI2_HEADER_BYTES, parseNiftiHeader } from "../core/formats/nifti_header.ts";
 import type { Model } from "../core/predict/model_folder.ts";
 import type { CaseToPredict } from "../core/predict/request.ts";
 import type { PredictValues } from "./predict_flags.ts";
@@ -27,7 +30,7 @@ export async function planCases(flags: CaseFlags, model: Model): Promise<Planned
   const listing = await listInputCases(flags.input, {
     fileEnding: ending,
     channelNames: model.dataset.channelNames,
-    severalChannelsPerFile: () => model.plans.reader === "NaturalImage2DIO" || model.plans.reader === "SimpleITKIO",
+    severalChannelsPerFile: (file) => holdsSeveralChannels(model.plans.reader, file),
   });
   const failed = new Map(listing.failures.map((failure) => [failure.parts.caseId ?? "", failure]));
   const found = new Map(listing.cases.map((one) => [one.id, one]));
@@ -75,6 +78,21 @@ export async function planCases(flags: CaseFlags, model: Model): Promise<Planned
     listed: ids.length,
     outputFolder: file === null ? flags.output : undefined,
   };
+}
+
+/** A PNG may have colours, and SimpleITKIO takes the volumes of a 4-D NIfTI for channels. What cannot be read is left to the reader. */
+async function holdsSeveralChannels(reader: ReaderName, file: string): Promise<boolean> {
+  if (reader === "NaturalImage2DIO") return true;
+  if (reader !== "SimpleITKIO") return false;
+  const bytes = new Uint8Array(NIFTI2_HEADER_BYTES);
+  try {
+    await using source = await openBytes(file, file.toLowerCase().endsWith(".gz"));
+    const header = parseNiftiHeader(bytes.subarray(0, await source.read(bytes)));
+    return header === null || header.dim.slice(4, header.dim[0] + 1).some((size) => size > 1);
+  } catch (error) {
+    if (error instanceof UserError) return true;
+    throw error;
+  }
 }
 
 function checkPreviousStage({ previousStage }: CaseFlags, { configuration }: Model): void {

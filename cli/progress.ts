@@ -44,7 +44,7 @@ export function createProgress(options: ProgressOptions): Progress {
     bar?.clear();
     printError(line);
   };
-  const begin = performance.now();
+  let begin = performance.now();
   let total = 0;
   let finished = 0;
   let running: RunningCase | null = null;
@@ -58,6 +58,7 @@ export function createProgress(options: ProgressOptions): Progress {
     switch (event.kind) {
       case "start":
         total = event.cases;
+        begin = performance.now();
         if (event.skipped > 0) say(`${event.skipped} cases are predicted already and left as they are`);
         return;
       case "case":

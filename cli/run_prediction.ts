@@ -110,7 +110,8 @@ async function predictAll(job: PredictionJob, state: ReportState): Promise<void>
   say(`engine: ${engine.description}${chosen.reason ? ` (${chosen.reason})` : ""}`);
 
   const request = predictionRequest(job, model, planned, engine);
-  const onEvent = (event: PredictionEvent) => record(event, state, progress);
+  const filesOf = new Map(planned.cases.map(({ id, files }) => [id, files]));
+  const onEvent = (event: PredictionEvent) => record(withFiles(event, filesOf), state, progress);
   try {
     const summary = await predictCases(request, { onEvent, signal: interruption.signal });
     state.skipped.push(...summary.skipped);
@@ -126,6 +127,13 @@ async function predictAll(job: PredictionJob, state: ReportState): Promise<void>
     if (error instanceof Interrupted) throwStopped(planned, state);
     throw error;
   }
+}
+
+/** Errors about a case as a whole know no file: then all of the case's are named. */
+function withFiles(event: PredictionEvent, filesOf: ReadonlyMap<string, readonly string[]>): PredictionEvent {
+  if (event.kind !== "failed" || event.error.file !== undefined) return event;
+  const error = new UserError({ ...event.error, file: filesOf.get(event.id)?.join(", ") });
+  return { ...event, error: error.parts, message: error.message };
 }
 
 /** Keeps what happened for the report, then shows it. */

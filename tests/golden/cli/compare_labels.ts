@@ -1,0 +1,26 @@
+/** Compares segmentation files as the project's accuracy goal does: per case and class, and over all voxels. */
+import { dice, labelOverlaps } from "../../../core/evaluate/overlap.ts";
+import type { ReaderName } from "../../../core/formats/image.ts";
+import { readLabels } from "../../../core/formats/read_image.ts";
+import { assert, assertEquals } from "../../assert.ts";
+
+/**
+ * Asserts for each label present in either: Dice >= 0.999 or at most 20 differing voxels; and equal labels at 99.95 % of the voxels
+ * (or at most 20 others, which is more in images this small).
+ */
+export async function assertSameSegmentation(reader: ReaderName, actual: string, expected: string): Promise<void> {
+  const [ours, theirs] = [await readLabels(reader, actual), await readLabels(reader, expected)];
+  assertEquals(ours.geometry, theirs.geometry, `${actual}: geometry`);
+  const [a, b] = [ours.labels.data, theirs.labels.data];
+  const labels = [...new Set([...a, ...b])].sort((x, y) => x - y);
+  assert(labels.length > 1, `${expected} holds more than background`);
+  for (const [label, overlap] of labelOverlaps(a, b, labels)) {
+    const differing = overlap.FP + overlap.FN;
+    assert(
+      dice(overlap) >= 0.999 || differing <= 20,
+      `${actual}: label ${label}: Dice ${dice(overlap)}, ${differing} voxels`,
+    );
+  }
+  const differing = a.reduce((count, label, i) => count + (label === b[i] ? 0 : 1), 0);
+  assert(differing <= Math.max(20, a.length * 0.0005), `${actual}: ${differing} of ${a.length} voxels differ`);
+}

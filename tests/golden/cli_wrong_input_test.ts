@@ -1,0 +1,321 @@
+/**
+ * Wrong input through the command line: a clear error that names case and file, exit code 1, nothing half-written, and the other
+ * cases done. Upstream predicts from many of these files without a word.
+ */
+import { join } from "../../core/base/path.ts";
+import { assert, assertEquals } from "../assert.ts";
+import {
+  asFloatWith,
+  editBytes,
+  editNifti,
+  repeatedAlongZ,
+  withoutLastPlane,
+  withWiderVoxels,
+} from "./cli/edit_nifti.ts";
+import {
+  type CommandResult,
+  copyFolder,
+  GOLDEN,
+  inTempFolder,
+  interruptCommand,
+  namesIn,
+  runCommand,
+} from "./cli/run_command.ts";
+
+/** Two channels, T1 and T2. */
+const TWO = { model: join(GOLDEN, "models/regions_ignore"), images: join(GOLDEN, "images/regions_ignore") };
+/** One channel (CT), folds 0 and 1. */
+const ONE = { model: join(GOLDEN, "models/iso_ct_two_folds"), images: join(GOLDEN, "images/iso_ct_two_folds") };
+const CASCADE = {
+  model: join(GOLDEN, "models/cascade"),
+  images: join(GOLDEN, "images/cascade"),
+  previous: join(GOLDEN, "prev/cascade"),
+};
+const FAST = ["--disable_tta", "-step_size", "1", "-f", "0"];
+
+function predict(model: string, input: string, output: string, ...more: string[]): Promise<CommandResult> {
+  return runCommand(["predict_from_modelfolder", "-m", model, "-i", input, "-o", output, ...FAST, ...more]);
+}
+
+/** Fails with exit code 1 and a message with all of `parts`; no defect of the program. */
+function assertRefused(result: CommandResult, ...parts: string[]): void {
+  assertEquals(result.code, 1, `${result.stdout}\n${result.stderr}`);
+  for (const part of parts) {
+    assert(result.stderr.includes(part), `stderr lacks ${JSON.stringify(part)}:\n${result.stderr}`);
+  }
+  assert(!result.stderr.includes("defect"), result.stderr);
+}
+
+/** What a folder of predictions holds besides the model's JSON files. */
+async function predictions(folder: string): Promise<string[]> {
+  return (await namesIn(folder)).filter((name) => !name.endsWith(".json"));
+}
+
+async function twoChannelCase(folder: string, id: string): Promise<[string, string]> {
+  const files: [string, string] = [join(folder, `${id}_0000.nii.gz`), join(folder, `${id}_0001.nii.gz`)];
+  for (const [channel, file] of files.entries()) {
+    await Deno.copyFile(join(TWO.images, `test_000_000${channel}.nii.gz`), file);
+  }
+  return files;
+}
+
+Deno.test("damaged cases are refused by name, the sound ones are done, and the report lists both", async () => {
+  await inTempFolder(async (folder) => {
+    const input = join(folder, "in");
+    await Deno.mkdir(input);
+    const second = async (id: string) => (await twoChannelCase(input, id))[1];
+    await second("sound");
+    const truncated = await second("truncated");
+    await editBytes(truncated, truncated, (bytes) => bytes.subarray(0, bytes.length >> 1));
+    const flipped = await second("flipped");
+    await editBytes(flipped, flipped, (bytes) => bytes.with(bytes.length - 7, bytes[bytes.length - 7] ^ 1));
+    const short = await second("short");
+    await editNifti(short, short, (bytes) => bytes.subarray(0, bytes.length - 100));
+    const nan = await second("nan");
+    await editNifti(nan, nan, asFloatWith([NaN, 1, NaN]));
+    const infinite = await second("infinite");
+    await editNifti(infinite, infinite, asFloatWith([Infinity]));
+    const shape = await second("shape");
+    await editNifti(shape, shape, withoutLastPlane);
+    const spacing = await second("spacing");
+    await editNifti(spacing, spacing, withWiderVoxels);
+    const text = await second("text");
+    await Deno.writeTextFile(text, "not an image");
+    await Deno.remove(await second("missing"));
+    await Deno.copyFile(await second("surplus"), join(input, "surplus_0003.nii.gz"));
+
+    const output = join(folder, "out");
+    const reportFile = join(folder, "report.json");
+    const result = await predict(TWO.model, input, output, "--report", reportFile);
+    assertRefused(result, "10 of 11 cases could not be predicted");
+    assertEquals(await predictions(output), ["sound.nii.gz"]);
+
+    const report = JSON.parse(await Deno.readTextFile(reportFile));
+    assertEquals(report.outcome, "some cases failed");
+    assertEquals(report.cases.map(({ id }: { id: string }) => id), ["sound"]);
+    const messages = new Map<string, string>(
+      report.failed.map(({ id, message }: { id: string; message: string }) => [id, message]),
+    );
+    assertEquals([...messages.keys()].sort(), [
+      ...["flipped", "infinite", "missing", "nan", "shape", "short", "spacing", "surplus", "text", "truncated"],
+    ]);
+    const words: Record<string, string[]> = {
+      truncated: [truncated],
+      flipped: [flipped, "CRC"],
+      short: [short],
+      nan: [nan, "2", "--nan"],
+      infinite: [infinite, "--nan"],
+      shape: [shape],
+      spacing: [spacing],
+      text: [text],
+      missing: ["missing_0001.nii.gz (T2) is not there"],
+      surplus: ["surplus_0003.nii.gz"],
+    };
+    for (const [id, parts] of Object.entries(words)) {
+      const message = messages.get(id) ?? "";
+      assert(message.includes(`case ${id}`), message);
+      for (const part of parts) assert(message.includes(part), `${id} lacks ${part}: ${message}`);
+      assert(result.stderr.includes(message), `stderr lacks ${message}`);
+    }
+  });
+});
+
+Deno.test("--nan zero predicts images with NaN and counts what it replaced", async () => {
+  await inTempFolder(async (folder) => {
+    const input = join(folder, "in");
+    await Deno.mkdir(input);
+    const [, file] = await twoChannelCase(input, "nan");
+    await editNifti(file, file, asFloatWith([NaN, 1, -Infinity]));
+    const reportFile = join(folder, "report.json");
+    const result = await predict(TWO.model, input, join(folder, "out"), "--nan", "zero", "--report", reportFile);
+    assertEquals(result.code, 0, result.stderr);
+    const report = JSON.parse(await Deno.readTextFile(reportFile));
+    assertEquals(report.cases[0].replacedVoxels, [0, 2]);
+  });
+});
+
+Deno.test("an empty folder, a wrong ending and a missing input are errors that say what is there", async () => {
+  await inTempFolder(async (folder) => {
+    const input = join(folder, "in");
+    const output = join(folder, "out");
+    assertRefused(await predict(ONE.model, input, output), input, "there is no such file or folder");
+    await Deno.mkdir(input);
+    assertRefused(await predict(ONE.model, input, output), input, "the folder is empty");
+    await Deno.writeTextFile(join(input, "a_0000.nii"), "");
+    assertRefused(await predict(ONE.model, input, output), "no file ends with .nii.gz", "1 file .nii");
+    assertEquals(await namesIn(output), []);
+  });
+});
+
+Deno.test("two inputs for one output are refused", async () => {
+  await inTempFolder(async (folder) => {
+    assertRefused(
+      await predict(ONE.model, ONE.images, join(folder, "out.nii.gz")),
+      "two inputs for one output",
+      "2 cases",
+    );
+    const input = join(folder, "in");
+    await copyFolder(ONE.images, input);
+    await Deno.copyFile(join(input, "test_000_0000.nii.gz"), join(input, "test_000.nii.gz"));
+    const result = await predict(ONE.model, input, join(folder, "out"));
+    assertRefused(result, "case test_000", "two inputs for one output");
+    assertEquals(await predictions(join(folder, "out")), ["test_001.nii.gz"]);
+  });
+});
+
+Deno.test("an output that is an input, of another ending, or cannot be made is refused before the work", async () => {
+  await inTempFolder(async (folder) => {
+    const image = join(folder, "scan.nii.gz");
+    await Deno.copyFile(join(ONE.images, "test_000_0000.nii.gz"), image);
+    assertRefused(await predict(ONE.model, image, folder), "overwrite an input image", image);
+    assertRefused(await predict(ONE.model, image, join(folder, "x.nii")), "-o ends with .nii", ".nii.gz");
+    await Deno.writeTextFile(join(folder, "file"), "");
+    assertRefused(await predict(ONE.model, image, join(folder, "file", "out")), join(folder, "file", "out"));
+    const report = join(folder, "none", "report.json");
+    assertRefused(await predict(ONE.model, image, join(folder, "out"), "--report", report), report);
+    assertEquals(await namesIn(folder), ["file", "scan.nii.gz"]);
+  });
+});
+
+Deno.test("broken plans.json and dataset.json are refused with the field", async () => {
+  await inTempFolder(async (folder) => {
+    const model = join(folder, "model");
+    const output = join(folder, "out");
+    await copyFolder(ONE.model, model);
+    const plansFile = join(model, "plans.json");
+    const plans = await Deno.readTextFile(plansFile);
+    const edits: [string, string][] = [
+      [plans.slice(0, 1000), "plans.json"],
+      [plans.replace(/"patch_size": \[[^\]]*\]/g, '"patch_size": "big"'), "patch_size"],
+      [plans.replace("SimpleITKIO", "Tiff4DIO"), "Tiff4DIO"],
+      [plans.replaceAll("CTNormalization", "MagicNormalization"), "MagicNormalization"],
+      [plans.replace('"transpose_forward"', '"transpose_fwd"'), "transpose_forward"],
+    ];
+    for (const [text, part] of edits) {
+      assert(text !== plans, `the edit for ${part} changes something`);
+      await Deno.writeTextFile(plansFile, text);
+      assertRefused(await predict(model, ONE.images, output), plansFile, part);
+    }
+    await Deno.remove(plansFile);
+    assertRefused(await predict(model, ONE.images, output), model, "plans.json is missing");
+    await Deno.writeTextFile(plansFile, plans);
+
+    const datasetFile = join(model, "dataset.json");
+    const dataset = await Deno.readTextFile(datasetFile);
+    for (const [text, part] of [[dataset.replace('"labels"', '"lables"'), "labels"], ["[]", datasetFile]]) {
+      await Deno.writeTextFile(datasetFile, text);
+      assertRefused(await predict(model, ONE.images, output), datasetFile, part);
+    }
+    assertEquals(await namesIn(output), []);
+  });
+});
+
+Deno.test("missing, truncated and foreign checkpoints and absent folds are refused with what is there", async () => {
+  await inTempFolder(async (folder) => {
+    const model = join(folder, "model");
+    const output = join(folder, "out");
+    await copyFolder(ONE.model, model);
+    const file = join(model, "fold_0", "checkpoint_final.pth");
+    const bytes = await Deno.readFile(file);
+    const run = (...more: string[]) => predict(model, ONE.images, output, ...more);
+    assertRefused(await run("-chk", "checkpoint_bset.pth"), "checkpoint_bset.pth", "-chk checkpoint_final.pth");
+    assertRefused(await run("-f", "3"), "no fold 3", "-f 0 1");
+    assertRefused(await run("-f", "some"), "-f some");
+    await Deno.writeFile(file, bytes.subarray(0, bytes.length >> 1));
+    assertRefused(await run(), file);
+    await Deno.writeTextFile(file, "PK, but no zip");
+    assertRefused(await run(), file);
+    await Deno.copyFile(join(TWO.model, "fold_0", "checkpoint_final.pth"), file);
+    assertRefused(await run(), file);
+    assertEquals(await namesIn(output), []);
+  });
+});
+
+Deno.test("a dataset or configuration that is not there is refused with those that are", async () => {
+  await inTempFolder(async (folder) => {
+    await copyFolder(ONE.model, join(folder, "Dataset801_CT", "nnUNetTrainer__nnUNetPlans__3d_fullres"));
+    const run = (...args: string[]) =>
+      runCommand(["predict", "-i", ONE.images, "-o", join(folder, "out"), ...FAST, ...args], {
+        env: { nnUNet_results: folder },
+      });
+    assertRefused(await run("-d", "801", "-c", "3d_fulres"), "-c 3d_fullres");
+    assertRefused(await run("-d", "802", "-c", "3d_fullres"), "Dataset802", "Dataset801_CT");
+    const result = await run("-d", "801", "-c", "3d_fullres");
+    assertEquals(result.code, 0, result.stderr);
+    assertEquals(await predictions(join(folder, "out")), ["test_000.nii.gz", "test_001.nii.gz"]);
+  });
+});
+
+Deno.test("the cascade's second stage is refused without the first, for all cases or for one", async () => {
+  await inTempFolder(async (folder) => {
+    const output = join(folder, "out");
+    assertRefused(await predict(CASCADE.model, CASCADE.images, output), "-prev_stage_predictions");
+    const previous = join(folder, "prev");
+    await copyFolder(CASCADE.previous, previous);
+    await Deno.remove(join(previous, "test_001.nii.gz"));
+    const result = await predict(CASCADE.model, CASCADE.images, output, "-prev_stage_predictions", previous);
+    assertRefused(result, "case test_001", join(previous, "test_001.nii.gz"));
+    assertEquals(await predictions(output), ["test_000.nii.gz"]);
+    assertRefused(
+      await predict(ONE.model, ONE.images, output, "-prev_stage_predictions", previous),
+      "no previous stage",
+    );
+  });
+});
+
+Deno.test("a GPU asked for by name is refused, unless the CPU is allowed", async () => {
+  await inTempFolder(async (folder) => {
+    const image = join(ONE.images, "test_000_0000.nii.gz");
+    const output = join(folder, "x.nii.gz");
+    assertRefused(await predict(ONE.model, image, output, "-device", "cuda"), "-device cuda", "--allow_cpu");
+    const result = await predict(ONE.model, image, output, "-device", "cuda", "--allow_cpu", "--quiet");
+    assertEquals([result.code, result.stdout, result.stderr], [0, "", ""]);
+    assertEquals(await namesIn(folder), ["x.nii.gz"]);
+  });
+});
+
+Deno.test("an empty part and nothing left to continue are a line and exit code 0", async () => {
+  await inTempFolder(async (folder) => {
+    const output = join(folder, "out");
+    const empty = await predict(ONE.model, ONE.images, output, "-num_parts", "5", "-part_id", "4");
+    assertEquals(empty.code, 0, empty.stderr);
+    assert(empty.stdout.includes("nothing to do in this part"), empty.stdout);
+    assertRefused(await predict(ONE.model, ONE.images, output, "-num_parts", "2", "-part_id", "2"), "-part_id 2");
+
+    const part = await predict(ONE.model, ONE.images, output, "-num_parts", "2", "-part_id", "1");
+    assertEquals([part.code, await predictions(output)], [0, ["test_001.nii.gz"]]);
+    const before = (await Deno.stat(join(output, "test_001.nii.gz"))).mtime;
+    assertEquals((await predict(ONE.model, ONE.images, output, "--continue_prediction")).code, 0);
+    assertEquals(await predictions(output), ["test_000.nii.gz", "test_001.nii.gz"]);
+    assertEquals((await Deno.stat(join(output, "test_001.nii.gz"))).mtime, before);
+    const nothing = await predict(ONE.model, ONE.images, output, "--c");
+    assertEquals(nothing.code, 0);
+    assert(nothing.stdout.includes("nothing is left to do"), nothing.stdout);
+  });
+});
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.test({
+    name: `${signal} ends a run with exit code 1 and nothing half-written, and the run can be continued`,
+    ignore: Deno.build.os === "windows",
+    fn: () =>
+      inTempFolder(async (folder) => {
+        const input = join(folder, "in");
+        const output = join(folder, "out");
+        await Deno.mkdir(input);
+        const source = join(ONE.images, "test_000_0000.nii.gz");
+        await Deno.copyFile(source, join(input, "a_0000.nii.gz"));
+        await editNifti(source, join(input, "b_0000.nii.gz"), repeatedAlongZ(60));
+        const args = ["predict_from_modelfolder", "-m", ONE.model, "-i", input, "-o", output, "-f", "0", "1"];
+        const stopped = await interruptCommand([...args, "--save_probabilities", "--verbose"], "b: ", signal);
+        assertRefused(stopped, "stopped: ", "of 2 cases are done", "--continue_prediction");
+        const left = await namesIn(output);
+        assert(!left.includes("b.nii.gz") && !left.some((name) => name.startsWith(".")), left.join(", "));
+        assert(!left.includes("b.npz"), left.join(", "));
+
+        const continued = await runCommand([...args, "--continue_prediction", "--disable_tta", "-step_size", "1"]);
+        assertEquals(continued.code, 0, continued.stderr);
+        assertEquals((await predictions(output)).filter((name) => name.endsWith(".nii.gz")), ["a.nii.gz", "b.nii.gz"]);
+      }),
+  });
+}
