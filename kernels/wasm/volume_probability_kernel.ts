@@ -156,7 +156,7 @@ function eachColumn(f: FunctionBuilder, job: Job, row: Local<"i64">, body: (voxe
 /** Probabilities of a row in scratch, voxel by voxel, then written channel by channel. */
 function probabilityRow(emitVoxel: (f: FunctionBuilder, job: Job, to: Local<"i64">) => void): FinishRow {
   return (f, job, row, target) => {
-    const { p, voxelBytes } = job;
+    const { voxelBytes } = job;
     const to = f.local("i64", job.columnScratch);
     const at = f.local("i64");
     eachColumn(f, job, row, (voxel) => {
@@ -168,17 +168,53 @@ function probabilityRow(emitVoxel: (f: FunctionBuilder, job: Job, to: Local<"i64
       emitVoxel(f, job, to);
       f.add(to, voxelBytes);
     });
-    const channelBytes = f.local("i64", distance(p.columnStride, 4));
-    f.for(0, p.channels, 1, (channel) => {
-      const from = f.local("i64", i64.add(job.columnScratch, distance(channel, 4)));
-      const out = f.local("i64", i64.add(target, distance(channel, channelBytes)));
-      f.countdown(p.outColumns, () => {
-        f.storeF32(out, f32.load(from));
+    writeChannels(f, job, target);
+  };
+}
+
+/** An output row from voxels of channels to rows of voxels: blocks of four by four, then what is left over. */
+function writeChannels(f: FunctionBuilder, { p, voxelBytes, columnScratch }: Job, target: Local<"i64">): void {
+  const channelBytes = f.local("i64", distance(p.columnStride, 4));
+  const whole = f.local("i32", i32.and(p.channels, -4));
+  const from = f.local("i64");
+  const start = (channel: Local<"i32">) => {
+    f.set(from, i64.add(columnScratch, distance(channel, 4)));
+    return f.local("i64", i64.add(target, distance(channel, channelBytes)));
+  };
+  const values = [0, 1, 2, 3].map(() => f.local("v128"));
+  f.for(0, whole, 4, (channel) => {
+    const rows = [start(channel)];
+    for (let i = 1; i < 4; i++) rows.push(f.local("i64", i64.add(rows[i - 1], channelBytes)));
+    f.countdown(i32.shrU(p.outColumns, 2), () => {
+      for (const value of values) {
+        f.set(value, v128.load(from));
         f.add(from, voxelBytes);
-        f.add(out, 4);
+      }
+      const [a, b, c, d] = values;
+      const low = [v128.shuffle32(a, b, [0, 4, 1, 5]), v128.shuffle32(c, d, [0, 4, 1, 5])];
+      const high = [v128.shuffle32(a, b, [2, 6, 3, 7]), v128.shuffle32(c, d, [2, 6, 3, 7])];
+      rows.forEach((row, i) => {
+        const [x, y] = i < 2 ? low : high;
+        f.storeV128(row, v128.shuffle32(x, y, i % 2 === 0 ? [0, 1, 4, 5] : [2, 3, 6, 7]));
+        f.add(row, 16);
       });
     });
-  };
+    f.countdown(i32.and(p.outColumns, 3), () => {
+      rows.forEach((row, i) => {
+        f.storeF32(row, f32.load(from, i * 4));
+        f.add(row, 4);
+      });
+      f.add(from, voxelBytes);
+    });
+  });
+  f.for(whole, p.channels, 1, (channel) => {
+    const row = start(channel);
+    f.countdown(p.outColumns, () => {
+      f.storeF32(row, f32.load(from));
+      f.add(from, voxelBytes);
+      f.add(row, 4);
+    });
+  });
 }
 
 /** exp(x - largest) / sum, the sum in a fixed order: lanes over the blocks, then the four lanes. */

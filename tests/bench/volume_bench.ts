@@ -110,8 +110,8 @@ function linear(from: number, to: number): MixTable {
   return table;
 }
 
-/** Smooth logits: blobs of 24 voxels where one channel is largest, as segmentations are. */
-function fillLogits(from: number, ring: RingGeometry): void {
+/** Logits as of segmentations, blobs of 24 voxels where one channel is largest; or noise, where every voxel is a boundary. */
+function fillLogits(from: number, ring: RingGeometry, blobs: boolean): void {
   const padded = padToFour(ring.channels);
   const view = new Float32Array(memory.buffer, from, ring.planes * ring.rows * ring.columns * padded);
   let index = 0;
@@ -122,7 +122,7 @@ function fillLogits(from: number, ring: RingGeometry): void {
         const winner = blob % 3 === 0 ? blob % ring.channels : 0;
         for (let c = 0; c < padded; c++) {
           const noise = Math.imul(index + 12345, 2654435761) >>> 8;
-          view[index++] = c >= ring.channels ? 0 : (c === winner ? 5 : -5) + noise / 2 ** 24;
+          view[index++] = c >= ring.channels ? 0 : (blobs && c === winner ? 5 : -5) + noise / 2 ** 24;
         }
       }
     }
@@ -173,7 +173,13 @@ function finish(channels: number): void {
   report(`finish ${channels} channels`, voxels, seconds(operator, slots), operator.bytes);
 }
 
-function resample(channels: number, source: Vec3, outputs: Vec3, what: "argmax" | "regions" | "softmax"): void {
+function resample(
+  channels: number,
+  source: Vec3,
+  outputs: Vec3,
+  what: "argmax" | "regions" | "softmax",
+  blobs = true,
+): void {
   const ring = {
     channels,
     planes: source[0],
@@ -193,7 +199,7 @@ function resample(channels: number, source: Vec3, outputs: Vec3, what: "argmax" 
   const targetBytes = what === "softmax" ? voxels * channels * 4 : voxels;
   const slots = place({ logits: logitBytes, tables: packed.length, target: targetBytes });
   bytes.set(packed, slots.tables);
-  fillLogits(slots.logits, ring);
+  fillLogits(slots.logits, ring, blobs);
   const range = {
     ring,
     outputs,
@@ -209,7 +215,7 @@ function resample(channels: number, source: Vec3, outputs: Vec3, what: "argmax" 
       ...{ ...range, kind: what, targetType: "u8" },
       view: { offset: 0, strides: [outputs[1] * outputs[2], outputs[2], 1] },
     });
-  const name = `${what} ${channels} x ${source.join("x")} -> ${outputs.join("x")}`;
+  const name = `${what}${blobs ? "" : " of noise"} ${channels} x ${source.join("x")} -> ${outputs.join("x")}`;
   report(name, voxels, seconds(operator, slots), logitBytes + targetBytes);
 }
 
@@ -254,6 +260,7 @@ accumulate(3, [96, 96, 96], [false, false, false], [0, 1, 2]);
 for (const channels of [3, 25, 61]) finish(channels);
 resample(61, [16, 300, 300], [16, 300, 300], "argmax");
 resample(61, [16, 200, 200], [24, 300, 300], "argmax");
+resample(61, [16, 200, 200], [24, 300, 300], "argmax", false);
 resample(61, [24, 300, 300], [16, 200, 200], "argmax");
 resample(25, [107, 170, 170], [160, 256, 256], "argmax");
 resample(25, [64, 256, 256], [64, 256, 256], "argmax");

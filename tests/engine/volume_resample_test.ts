@@ -190,6 +190,24 @@ Deno.test("An axis with equal sources passes values on whatever its fractions ar
   assertClose(target, expected, 1e-6);
 });
 
+Deno.test("The exponential function has a relative error below 1e-6 from 0 to -80", () => {
+  const columns = 4001;
+  const ring: RingGeometry = { channels: 1, planes: 1, rows: 1, columns, axes: [0, 1, 2], depth: 1 };
+  const logits = new Float32Array(columns * 4);
+  for (let i = 0; i < columns; i++) logits[i * 4] = -i * 0.02;
+  const tables = [linear(1, 1), linear(1, 1), linear(columns, columns)] as const;
+  const target = new Float32Array(columns);
+  const operator = planResampleToProbabilities({
+    ...{ ring, outputs: [1, 1, columns], logitsSlot: "l", tablesSlot: "t", from: 0, to: 1, nonlinearity: "sigmoid" },
+    targetSlot: "o",
+  });
+  run(operator, { l: logits, t: packResampleTables(ring, tables), o: target });
+  for (let i = 0; i < columns; i++) {
+    const expected = Math.exp(logits[i * 4]) / (1 + Math.exp(logits[i * 4]));
+    assert(Math.abs(target[i] / expected - 1) < 1e-6, `at ${logits[i * 4]}: ${target[i]}, expected ${expected}`);
+  }
+});
+
 Deno.test("Many rows and planes in several items give the labels of one", () => {
   const ring: RingGeometry = { channels: 2, planes: 40, rows: 40, columns: 6, axes: [0, 1, 2], depth: 40 };
   const tables = [linear(40, 67), linear(40, 55), linear(6, 9)] as const;
