@@ -45,6 +45,16 @@ export interface WeightedOperator extends Operator {
   readonly weightBytes: number;
   /** Transforms torch's weight and bias into the operator's form; `out` has weightBytes / 4 elements. */
   pack(weight: Float32Array, bias: Float32Array | undefined, out: Float32Array): void;
+  /** The same by kernels, for all threads, where packing is costly: what an engine uses if it is there (last bits differ from `pack`). */
+  readonly packing?: Packing;
+}
+
+/** Packing of weights as kernel calls that read `sourceSlot` and write the operator's weight slot. */
+export interface Packing {
+  /** f32: torch's weight, then as many biases as there are output channels (zeros without bias). */
+  readonly sourceSlot: string;
+  readonly sourceBytes: number;
+  readonly calls: readonly KernelCall[];
 }
 
 /**

@@ -227,7 +227,23 @@ export function prepare(
   machine.floats(machine.reserve("output", outputFloats * 4), outputFloats).fill(-777);
   if (operator.statistics) machine.reserve("statistics", operator.statistics.bytes);
   const address = machine.reserve("weights", operator.weightBytes);
-  operator.pack(data.weight, data.bias, machine.floats(address, operator.weightBytes / 4));
+  machine.floats(address, operator.weightBytes / 4).fill(NaN);
+  if (operator.packing) machine.reserve(operator.packing.sourceSlot, operator.packing.sourceBytes);
+  packWeights(machine, data, operator, problem.weightSlot);
+}
+
+/** Packs weights as an engine does: by kernels where there are some. */
+export function packWeights(machine: Machine, data: ConvData, operator: ConvOperator, weightSlot: string): void {
+  const { packing } = operator;
+  if (!packing) {
+    const packed = machine.floats(machine.addressOf(weightSlot), operator.weightBytes / 4);
+    operator.pack(data.weight, data.bias, packed);
+    return;
+  }
+  const source = machine.floats(machine.addressOf(packing.sourceSlot), packing.sourceBytes / 4);
+  source.set(data.weight);
+  source.set(data.bias, data.weight.length);
+  machine.run({ algorithm: "packing", calls: packing.calls, temporaries: {}, flops: 0, bytes: 0, coreSeconds: 0 });
 }
 
 export function readResult(

@@ -6,10 +6,21 @@ import { planWinograd, type WinogradChoice, winogradChoices } from "../../kernel
 import { type ConvOperator, convOutputGrid, type ConvProblem } from "../../kernels/wasm/conv/problem.ts";
 import { referenceConv, referenceTransposedConv } from "../../kernels/wasm/conv/reference.ts";
 import { assert, assertClose, assertEquals } from "../assert.ts";
-import { type ConvCase, type ConvResult, makeData, normalised, runConv } from "./conv_harness.ts";
+import {
+  type ConvCase,
+  type ConvResult,
+  createMachine,
+  makeData,
+  normalised,
+  prepare,
+  problemOf,
+  runConv,
+} from "./conv_harness.ts";
 
 /** Largest error as a share of the output's standard deviation. */
 const TOLERANCE = 5e-5;
+/** Weights transformed in f32 by the kernels, in f64 by the plain form. */
+const TOLERANCE_F32_WEIGHTS = 5e-6;
 
 const CASES: Record<string, ConvCase> = {
   "3x3x3 on odd sizes": {
@@ -302,3 +313,25 @@ Deno.test("the choice of algorithm does not depend on the batch", () => {
     assertEquals(new Set(names).size, 1, names.join());
   }
 });
+
+for (const name of ["3x3x3 of a concat within wider tensors", "3x3x3 stride (1, 2, 2)", "3x3x3 of many channels"]) {
+  Deno.test(`weights packed by kernels equal those packed plainly: ${name}`, () => {
+    const c = CASES[name];
+    const data = makeData(c);
+    const problem = problemOf(c);
+    for (const choice of winogradChoices(problem)) {
+      const operator = planWinograd(problem, choice);
+      const machine = createMachine(64);
+      prepare(machine, c, data, problem, operator, convOutputGrid(c.grid, c.kernel, c.stride));
+      machine.checkGuards();
+      const plain = new Float32Array(operator.weightBytes / 4);
+      operator.pack(data.weight, data.bias, plain);
+      assertClose(
+        machine.floats(machine.addressOf("weights"), plain.length),
+        plain,
+        TOLERANCE_F32_WEIGHTS,
+        operator.algorithm,
+      );
+    }
+  });
+}

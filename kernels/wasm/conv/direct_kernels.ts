@@ -1,7 +1,7 @@
 /**
  * Direct convolution of any kernel and stride as an implicit matrix product. An item stages the input box its block of output voxels
  * reads (normalised, padded) and multiplies rows of it with weight panels: for each (z, y) tap the x taps and channels are one
- * contiguous run. A transposed convolution (kernel = stride) is the same with a 1x1x1 kernel and one set of panels per tap,
+ * contiguous run. Where those runs are short they are first copied together. A transposed convolution (kernel = stride) is the same with a 1x1x1 kernel and one set of panels per tap,
  * scattered by the epilogue.
  */
 import { type Expr, type I32, i32, i64, v128 } from "../emit/expression.ts";
@@ -27,6 +27,8 @@ export const DIRECT_PARAMS = {
   inputChannels: "i32",
   /** Channels of a staged voxel: as `inputChannels`, or fewer than four. */
   stagedChannels: "i32",
+  /** 1: rows are copied together before the product. */
+  joinRuns: "i32",
   outputChannels: "i32",
   inZ: "i32",
   inY: "i32",
@@ -63,6 +65,7 @@ export interface DirectGeometry {
   readonly block: readonly [number, number, number];
   readonly inputChannels: number;
   readonly stagedChannels: number;
+  readonly joinRuns: boolean;
   readonly panelsPerItem: number;
 }
 
@@ -76,6 +79,7 @@ export function directScratch(g: DirectGeometry): number {
     box[2] * g.inputChannels * 4,
     box[0] * box[1] * box[2] * g.stagedChannels * 4,
     voxels * g.panelsPerItem * PANEL * 4,
+    g.joinRuns ? voxels * g.kernel[0] * g.kernel[1] * g.kernel[2] * g.stagedChannels * 4 + 16 : 0,
   ];
   return regions.reduce((sum, bytes) => sum + align64(bytes) + 64, 0);
 }
@@ -96,7 +100,7 @@ export const directKernel: Kernel = {
   name: "conv_direct",
   emit: (m) => {
     const { load } = transformFunctions(m);
-    const { gathered } = gemmFunctions(m);
+    const { gathered, plain } = gemmFunctions(m);
     const epilogue = epilogueFunctions(m);
     /** (from, to, voxels, channels): keeps the first channels of voxels of four. */
     const narrow = m.func(["i64", "i64", "i32", "i32"] as const, (f, from, to, voxels, channels) => {
@@ -212,25 +216,40 @@ export const directKernel: Kernel = {
         });
       });
 
-      const runs = i32.mul(p.kernelZ, p.kernelY);
+      const runs = f.local("i32", i32.mul(p.kernelZ, p.kernelY));
       const k = f.local("i32", i32.mul(p.kernelX, p.stagedChannels));
       const panelBytes = f.local("i64", i64.mul(i64.shl(wide(k), 5), wide(runs)));
       f.set(at, i64.add(p.weights, i64.mul(panelBytes, wide(firstPanel))));
       const productRow = f.local("i64", i64.shl(wide(panels), 5));
-      f.call(
-        gathered,
-        box,
-        rowTable,
-        runTable,
-        runs,
-        k,
-        at,
-        panelBytes,
-        panels,
-        products,
-        productRow,
-        voxels,
-      );
+      f.if(p.joinRuns, () => {
+        const joined = next(products, i64.mul(productRow, wide(voxels)));
+        const rowBytes = f.local("i64", i64.shl(wide(i32.mul(runs, k)), 2));
+        const [start, run, from, into] = [f.local("i64"), f.local("i64"), f.local("i64"), f.local("i64")];
+        const runBytes = f.local("i64", i64.shl(wide(k), 2));
+        const runVectors = f.local("i32", i32.shrU(i32.add(k, 3), 2));
+        const row = f.local("i64", rowTable);
+        const out = f.local("i64", joined);
+        f.countdown(voxels, () => {
+          f.set(start, i64.add(box, i64.load(row)));
+          f.set(run, runTable);
+          f.countdown(runs, () => {
+            // Whole vectors: what is copied beyond a run is overwritten by the next.
+            f.set(from, i64.add(start, i64.load(run)));
+            f.set(into, out);
+            f.countdown(runVectors, () => {
+              f.storeV128(into, v128.load(from));
+              f.add(from, 16);
+              f.add(into, 16);
+            });
+            f.add(run, 8);
+            f.set(out, i64.add(out, runBytes));
+          });
+          f.add(row, 8);
+        });
+        f.call(plain, joined, rowBytes, i32.mul(runs, k), at, panelBytes, panels, products, productRow, voxels);
+      }, () => {
+        f.call(gathered, box, rowTable, runTable, runs, k, at, panelBytes, panels, products, productRow, voxels);
+      });
 
       // Bias, scatter, statistics: tap by tap, row by row.
       const firstTap = f.local("i32", i32.divU(firstPanel, p.tapPanels));

@@ -1,6 +1,7 @@
 /** The convolutions' kernels, for the module's list. */
 import type { Kernel } from "../emit/module_builder.ts";
 import { directKernel } from "./direct_kernels.ts";
+import { packKernel } from "./pack_kernel.ts";
 import { winogradFused, winogradInput, winogradOutput, winogradProduct } from "./winograd_kernels.ts";
 
 export const CONV_KERNELS: readonly Kernel[] = [
@@ -9,4 +10,5 @@ export const CONV_KERNELS: readonly Kernel[] = [
   winogradProduct,
   winogradOutput,
   directKernel,
+  packKernel,
 ];

@@ -25,6 +25,13 @@ function stagedChannels(problem: ConvProblem): number {
   return parts.length === 1 && parts[0] < 4 ? parts[0] : channelLayout(problem.input).padded;
 }
 
+/** Runs of taps and channels shorter than this are copied together, so that the product's inner loop is long. */
+const SHORT_RUN = 32;
+
+function joinsRuns(problem: ConvProblem): boolean {
+  return problem.kernel[0] * problem.kernel[1] > 1 && problem.kernel[2] * stagedChannels(problem) < SHORT_RUN;
+}
+
 /** Divisions of an axis worth trying: about halves. */
 function blockSizes(size: number): number[] {
   const sizes = new Set<number>();
@@ -63,7 +70,10 @@ function chooseBlock(problem: ConvProblem, grid: Vec3, taps: number): DirectChoi
             ceilDiv(voxels, x) * taps;
           const stage = groups * box * (padded / 4) * CYCLES.loadPoint * (staged < padded ? 3 : 1) +
             lines * CYCLES.line;
-          const products = productCycles(voxels, allPanels, k, runs) * far;
+          const joined = joinsRuns(problem);
+          const copies = joined ? groups * voxels * runs * (3 + ceilDiv(k, 4)) : 0;
+          const products = copies +
+            (joined ? productCycles(voxels, allPanels, k * runs) : productCycles(voxels, allPanels, k, runs)) * far;
           const store = voxels * allPanels * 2 * CYCLES.storeVector;
           const weights = panelBytes * allPanels * CYCLES.weightByte;
           const share = productOf(grid) / voxels;
@@ -113,6 +123,7 @@ function directOperator(
     targetVoxel: problem.output.channelStride * 4,
     inputChannels: layout.padded,
     stagedChannels: staged,
+    joinRuns: joinsRuns(problem) ? 1 : 0,
     outputChannels,
     inZ: problem.inputGrid[0],
     inY: problem.inputGrid[1],
@@ -151,6 +162,7 @@ function directOperator(
         block,
         inputChannels: layout.padded,
         stagedChannels: staged,
+        joinRuns: joinsRuns(problem),
         panelsPerItem,
       }),
     }],

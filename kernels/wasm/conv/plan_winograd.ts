@@ -5,6 +5,7 @@ import { at, listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles } from "./cost_model.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sum } from "./layout.ts";
+import { winogradPacking } from "./pack_kernel.ts";
 import { packWinograd } from "./pack_weights.ts";
 import { type ConvOperator, convOutputGrid, type ConvProblem } from "./problem.ts";
 import { type AxisScheme, schemesFor } from "./scheme.ts";
@@ -232,6 +233,7 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
     coreSeconds: problem.batch * choice.cycles / CORE_HERTZ,
     weightBytes,
     pack: (weight, bias, packed) => packWinograd(schemes, layout, problem.outputChannels, weight, bias, packed),
+    packing: winogradPacking(problem, schemes, biasOffset),
     ...(problem.statistics ? { statistics: statisticsOf(problem.batch, parts, outputChannels) } : {}),
   };
 }

@@ -37,20 +37,25 @@ function unrolled(f: FunctionBuilder, count: Local<"i32">, body: (n: number) => 
  */
 const PASS_PARAMS = ["i64", "i64", "i64", "i64", "i32", "i32", "i64", "i64"] as const;
 
-function emitPass(m: ModuleBuilder, scheme: AxisScheme, direction: "input" | "output"): FunctionReference {
+function emitPass(
+  m: ModuleBuilder,
+  scheme: AxisScheme,
+  direction: "input" | "output" | "weight",
+): FunctionReference {
+  const matrix = scheme[direction];
   return m.func(
     PASS_PARAMS,
     (f, source, sourceStride, target, targetStride, count, repeats, sourceStep, targetStep) => {
-      const values = vectors(f, scheme.points);
+      const values = vectors(f, matrix[0].length);
       const temporaries = [f.local("v128"), f.local("v128")] as const;
       const [from, to] = [f.local("i64"), f.local("i64")];
-      const reads = streamPointers(f, scheme.points);
-      const writes = streamPointers(f, direction === "input" ? scheme.points : scheme.outputs);
+      const reads = streamPointers(f, matrix[0].length);
+      const writes = streamPointers(f, matrix.length);
       const transform = (f: FunctionBuilder, constant: Constants, offset: number) => {
         values.forEach((value, k) => f.set(value, v128.load(reads.pointers[k], offset)));
         const store = (row: number, value: V128) => f.storeV128(writes.pointers[row], value, offset);
-        if (direction === "input") emitRows(f, scheme.input, values, temporaries, constant, store);
-        else emitPairedColumns(f, scheme.output, values, temporaries[0], constant, store);
+        if (direction === "output") emitPairedColumns(f, matrix, values, temporaries[0], constant, store);
+        else emitRows(f, matrix, values, temporaries, constant, store);
       };
       const constant = hoistConstants(f, (f, constant) => transform(f, constant, 0));
       f.countdown(repeats, () => {
@@ -154,6 +159,8 @@ export interface TransformFunctions {
   readonly load: FunctionReference;
   readonly input: FunctionReference;
   readonly output: FunctionReference;
+  /** Of weights: taps in, transformed weights out; not in place. */
+  readonly weight: FunctionReference;
 }
 
 export function transformFunctions(m: ModuleBuilder): TransformFunctions {
@@ -167,5 +174,6 @@ export function transformFunctions(m: ModuleBuilder): TransformFunctions {
     ),
     input: emitSwitch(m, SCHEMES.map((s) => emitPass(m, s, "input")), PASS_PARAMS),
     output: emitSwitch(m, SCHEMES.map((s) => emitPass(m, s, "output")), PASS_PARAMS),
+    weight: emitSwitch(m, SCHEMES.map((s) => emitPass(m, s, "weight")), PASS_PARAMS),
   }));
 }

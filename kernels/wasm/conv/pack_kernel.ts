@@ -1,0 +1,152 @@
+/**
+ * Packs Winograd weights on all threads. An item is one panel of eight output channels and sixteen input channels: torch's weights are
+ * gathered so that the panel's channels lie side by side, then transformed along z, y and x with vectors.
+ */
+import { type I32, i32, i64 } from "../emit/expression.ts";
+import type { Kernel } from "../emit/module_builder.ts";
+import type { Packing } from "../kernel.ts";
+import { at, listParams } from "../params.ts";
+import { padToFour } from "../../../core/base/shape.ts";
+import { PANEL } from "./gemm_kernels.ts";
+import { ceilDiv, padToPanel, productOf, sum } from "./layout.ts";
+import type { ConvProblem } from "./problem.ts";
+import type { AxisScheme } from "./scheme.ts";
+import { transformFunctions } from "./transform_kernels.ts";
+
+/** Input channels an item packs. */
+const CHUNK = 16;
+const CHUNK_BYTES = CHUNK * PANEL * 4;
+
+export const PACK_PARAMS = {
+  source: "address",
+  weights: "address",
+  bias: "address",
+  biasSource: "address",
+  /** All input channels of torch's weight, and the part of them this call packs. */
+  inputs: "i32",
+  firstInput: "i32",
+  partInputs: "i32",
+  /** Where the part starts among the padded channels, and how many there are of those in all. */
+  firstPosition: "i32",
+  paddedInputs: "i32",
+  outputs: "i32",
+  panelChannels: "i32",
+  packsBias: "i32",
+  schemeZ: "i32",
+  schemeY: "i32",
+  schemeX: "i32",
+  tapsZ: "i32",
+  tapsY: "i32",
+  tapsX: "i32",
+  weightsZ: "i32",
+  weightsY: "i32",
+  weightsX: "i32",
+} as const;
+
+const wide = (value: I32) => i64.extendS(value);
+
+export const packKernel: Kernel = {
+  name: "conv_winograd_pack",
+  emit: (m) => {
+    const { weight } = transformFunctions(m);
+    m.kernel("conv_winograd_pack", (f, params, item, scratch) => {
+      const p = f.readParams(params, PACK_PARAMS);
+      f.if(i32.and(p.packsBias, i32.eqz(item)), () => {
+        f.zeroBytes(p.bias, i64.shl(wide(p.panelChannels), 2));
+        f.copyBytes(p.bias, p.biasSource, i64.shl(wide(p.outputs), 2));
+      });
+      const padded = f.local("i32", i32.and(i32.add(p.partInputs, 3), -4));
+      const chunks = f.local("i32", i32.divU(i32.add(padded, CHUNK - 1), CHUNK));
+      const first = f.local("i32", i32.mul(i32.remU(item, chunks), CHUNK));
+      const panel = f.local("i32", i32.divU(item, chunks));
+      const width = f.local("i32", i32.min(f.local("i32", i32.sub(padded, first)), CHUNK));
+      const real = f.local("i32", i32.min(f.local("i32", i32.sub(p.partInputs, first)), CHUNK));
+      const lanes = f.local("i32", i32.min(f.local("i32", i32.sub(p.outputs, i32.mul(panel, PANEL))), PANEL));
+      const taps = f.local("i32", i32.mul(i32.mul(p.tapsZ, p.tapsY), p.tapsX));
+      const gathered = scratch;
+      const tapBytes = f.local("i64", i64.mul(wide(taps), CHUNK_BYTES));
+      const afterZ = f.local("i64", i64.add(gathered, tapBytes));
+      const yx = i32.mul(p.tapsY, p.tapsX);
+      const afterY = f.local("i64", i64.add(afterZ, i64.mul(wide(i32.mul(p.weightsZ, yx)), CHUNK_BYTES)));
+
+      // [tap][input channel][output channel of the panel]
+      f.zeroBytes(gathered, tapBytes);
+      f.for(0, lanes, 1, (lane) => {
+        const output = i32.add(i32.mul(panel, PANEL), lane);
+        const start = i32.add(i32.mul(output, p.inputs), i32.add(p.firstInput, first));
+        const from = f.local("i64", i64.add(p.source, i64.shl(i64.mul(wide(start), wide(taps)), 2)));
+        const to = f.local("i64", i64.add(gathered, i64.shl(wide(lane), 2)));
+        const at = f.local("i64");
+        f.countdown(real, () => {
+          f.set(at, to);
+          f.countdown(taps, () => {
+            f.storeI32(at, i32.load(from));
+            f.add(from, 4);
+            f.add(at, CHUNK_BYTES);
+          });
+          f.add(to, PANEL * 4);
+        });
+      });
+      const chunkVectors = CHUNK_BYTES / 16;
+      const planeStride = f.local("i64", i64.mul(wide(yx), CHUNK_BYTES));
+      f.call(weight, p.schemeZ, gathered, planeStride, afterZ, planeStride, i32.mul(yx, chunkVectors), 1, 0, 0);
+      const rowStride = f.local("i64", i64.mul(wide(p.tapsX), CHUNK_BYTES));
+      const rows = i64.mul(rowStride, wide(p.weightsY));
+      const rowVectors = i32.mul(p.tapsX, chunkVectors);
+      f.call(weight, p.schemeY, afterZ, rowStride, afterY, rowStride, rowVectors, p.weightsZ, planeStride, rows);
+      const matrix = f.local("i64", i64.shl(i64.mul(wide(p.paddedInputs), wide(p.panelChannels)), 2));
+      const position = i32.add(i32.mul(panel, p.paddedInputs), i32.add(p.firstPosition, first));
+      const to = f.local("i64", i64.add(p.weights, i64.shl(wide(position), 5)));
+      const target = i64.mul(matrix, wide(p.weightsX));
+      const pairs = i32.mul(p.weightsZ, p.weightsY);
+      f.call(weight, p.schemeX, afterY, CHUNK_BYTES, to, matrix, i32.shl(width, 1), pairs, rowStride, target);
+    });
+  },
+};
+
+/** A call for each part of the input. */
+export function winogradPacking(
+  problem: ConvProblem,
+  schemes: readonly [AxisScheme, AxisScheme, AxisScheme],
+  biasOffset: number,
+): Packing {
+  const sourceSlot = `${problem.weightSlot}.torch`;
+  const inputs = sum(problem.input.parts);
+  const paddedInputs = sum(problem.input.parts.map(padToFour));
+  const [tapsZ, tapsY, tapsX] = schemes.map((s) => s.taps);
+  const [weightsZ, weightsY, weightsX] = schemes.map((s) => s.weight.length);
+  const weightFloats = problem.outputChannels * inputs * productOf(problem.kernel);
+  const panelChannels = padToPanel(problem.outputChannels);
+  const scratchBytes = CHUNK_BYTES * (tapsZ * tapsY * tapsX + weightsZ * tapsY * tapsX + weightsZ * weightsY * tapsX);
+  let [firstInput, firstPosition] = [0, 0];
+  const calls = problem.input.parts.map((partInputs, part) => {
+    const params = listParams(PACK_PARAMS, {
+      source: at(sourceSlot),
+      weights: at(problem.weightSlot),
+      bias: at(problem.weightSlot, biasOffset),
+      biasSource: at(sourceSlot, weightFloats * 4),
+      inputs,
+      firstInput,
+      partInputs,
+      firstPosition,
+      paddedInputs,
+      outputs: problem.outputChannels,
+      panelChannels,
+      packsBias: part === 0 ? 1 : 0,
+      schemeZ: schemes[0].id,
+      schemeY: schemes[1].id,
+      schemeX: schemes[2].id,
+      tapsZ,
+      tapsY,
+      tapsX,
+      weightsZ,
+      weightsY,
+      weightsX,
+    });
+    firstInput += partInputs;
+    firstPosition += padToFour(partInputs);
+    const items = panelChannels / PANEL * ceilDiv(padToFour(partInputs), CHUNK);
+    return { kernel: packKernel.name, params, items, scratchBytes };
+  });
+  return { sourceSlot, sourceBytes: (weightFloats + problem.outputChannels) * 4, calls };
+}
