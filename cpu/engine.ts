@@ -96,13 +96,13 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
 
   function allocate(bytes: number, what: string): Region {
     const { address, busyUntil } = memory.allocate(bytes, what);
-    return { address, bytes, lastUse: busyUntil, openReads: 0, alive: true };
+    return { address, bytes, lastUse: busyUntil, openReads: new Set(), alive: true };
   }
 
   function release(region: Region): void {
     if (!region.alive) return;
     region.alive = false;
-    if (region.openReads === 0) memory.free(region.address, region.lastUse);
+    if (region.openReads.size === 0) memory.free(region.address, region.lastUse);
     else stream.afterwards(() => memory.free(region.address, region.lastUse));
   }
 

@@ -11,8 +11,8 @@ import { startWorkers, type WorkerPool } from "./worker_pool.ts";
 export interface Resource {
   /** Number of the last command that uses it. */
   lastUse: number;
-  /** Downloads that have not been copied yet; commands that touch it wait for them. */
-  openReads: number;
+  /** Downloads that have not been copied yet; commands that touch it and come after them wait for them. */
+  readonly openReads: Set<object>;
 }
 
 /** Encoded calls in shared memory. */
@@ -81,7 +81,8 @@ export async function createStream({ threads, memoryLimitBytes, module: bytes }:
   let scratch = { address: 0, bytes: 0 };
   let waiters: Waiter[] = [];
   /** Commands that wait for an open read, and all that came after them. */
-  let held: { readonly command: number; readonly resources: readonly Resource[] }[] = [];
+  const held: { readonly command: number; readonly reads: readonly object[] }[] = [];
+  const openReads = new Set<object>();
 
   function failure(): Error | undefined {
     return pool.failure ?? (ended ? new Error("Computing on the CPU: the engine has been disposed") : undefined);
@@ -104,11 +105,10 @@ export async function createStream({ threads, memoryLimitBytes, module: bytes }:
   }
 
   function publishHeld(): void {
-    let free = 0;
-    while (free < held.length && held[free].resources.every(({ openReads }) => openReads === 0)) {
-      pool.publish(held[free++].command);
+    while (held.length > 0 && !held[0].reads.some((read) => openReads.has(read))) {
+      const [{ command }] = held.splice(0, 1);
+      pool.publish(command);
     }
-    held = held.slice(free);
   }
 
   function when(until: number, done: () => void, fail: (error: unknown) => void): void {
@@ -152,16 +152,19 @@ export async function createStream({ threads, memoryLimitBytes, module: bytes }:
       for (const resource of resources) resource.lastUse = issued;
       // Workers find the next command through this one, so it stays until the next one is done.
       when(issued + 1, () => memory.freeSmall(command), () => {});
-      held.push({ command, resources });
+      held.push({ command, reads: resources.flatMap((resource) => [...resource.openReads]) });
       publishHeld();
     },
-    isIdle: ({ lastUse, openReads }) => openReads === 0 && lastUse <= pool.completed,
+    isIdle: (resource) => resource.openReads.size === 0 && resource.lastUse <= pool.completed,
     reserveScratch,
     read<T>(resource: Resource, read: () => T): Promise<T> {
-      resource.openReads++;
+      const token = {};
+      resource.openReads.add(token);
+      openReads.add(token);
       return new Promise<T>((resolve, reject) => {
         const finish = (action: () => void) => () => {
-          resource.openReads--;
+          resource.openReads.delete(token);
+          openReads.delete(token);
           try {
             action();
           } catch (error) {

@@ -90,16 +90,18 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
     return death;
   }
 
-  /** Follows the workers as long as commands are open. */
+  /** Follows the workers as long as commands are open; never calls back while it is being called. */
   async function watch(): Promise<void> {
     if (watching) return;
     watching = true;
+    await Promise.resolve();
     for (;;) {
       const completed = Atomics.load(control, CONTROL.completed);
+      // Before the loop may end: what was completed last must be told, too.
+      onProgress();
       if (completed === published || ending) break;
       const wait = Atomics.waitAsync(control, CONTROL.completed, completed);
       if (wait.async) await wait.value;
-      onProgress();
     }
     watching = false;
   }

@@ -183,6 +183,7 @@ export interface Engine extends AsyncDisposable {
   /** Packs a checkpoint's weights for a program; valid for all programs of the same graph and patch. */
   loadWeights(program: Program, weights: WeightSource): Promise<WeightSet>;
 
+  /** A tensor; its contents are undefined until something is written. @throws UserError if there is not enough memory. */
   alloc<T extends ElementType>(type: T, length: number, label: string): TensorHandle<T>;
   /** Copies `data` into `target` from element `offset` on. `data` may be reused as soon as the call returns. */
   upload<T extends ElementType>(target: TensorHandle<T>, data: ElementArrays[T], offset?: number): void;

@@ -24,7 +24,8 @@ import type {
 } from "../../core/engine/engine.ts";
 import { type Graph, inferShapes, inputsOf } from "../../core/graph/graph.ts";
 import { voxelCount } from "../../core/base/shape.ts";
-import { evaluateGraph, readWeights, type Weights, weightShapes } from "./reference_network.ts";
+import { weightShapes } from "../../core/network/build_graph.ts";
+import { evaluateGraph, readWeights, type Weights } from "./reference_network.ts";
 import { accumulate, finish, gather, toLabels, toProbabilities } from "./reference_volume.ts";
 
 const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i16: Int16Array, i32: Int32Array } as const;
@@ -76,7 +77,7 @@ export function createReferenceEngine(delay = 0): Promise<Engine> {
   const forecast: Engine["forecast"] = (graph, options) => {
     const shapes = inferShapes(graph, options.patch);
     let weights = 0;
-    for (const shape of weightShapes(graph).values()) weights += 4 * shape.reduce((a, b) => a * b, 1);
+    for (const { shape } of weightShapes(graph)) weights += 4 * shape.reduce((a, b) => a * b, 1);
     const activations = shapes.reduce((sum, s) => sum + 4 * s.channels * voxelCount(s.grid), 0) * options.batch;
     return { memory: { weights, activations, scratch: 0 }, steps: stepsOf(graph, options) };
   };
@@ -111,7 +112,8 @@ export function createReferenceEngine(delay = 0): Promise<Engine> {
     alloc<T extends ElementType>(type: T, length: number, label: string): TensorHandle<T> {
       checkAlloc(length, label);
       const handle: TensorHandle<T> = { type, length, label, [Symbol.dispose]: () => void tensors.delete(handle) };
-      tensors.set(handle, new ARRAYS[type](length).fill(0));
+      // What was never written is nothing to rely on.
+      tensors.set(handle, new ARRAYS[type](length).fill(type === "f32" ? NaN : 99));
       return handle;
     },
     upload(target, data, offset = 0) {

@@ -11,49 +11,15 @@ import {
   type TransposedConvNode,
   type ValueShape,
 } from "../../core/graph/graph.ts";
+import { weightShapes } from "../../core/network/build_graph.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 
 /** Every named weight array of a graph. */
 export type Weights = ReadonlyMap<string, Float32Array>;
 
-/** Name and torch shape of every weight that a graph uses. */
-export function weightShapes(graph: Graph): Map<string, readonly number[]> {
-  const shapes = inferShapesOfChannels(graph);
-  const names = new Map<string, readonly number[]>();
-  graph.nodes.forEach((node, id) => {
-    const channels = shapes[id];
-    const put = (name: string | undefined, shape: readonly number[]) => name !== undefined && names.set(name, shape);
-    if (node.kind === "conv") {
-      put(node.weight, [node.channels, shapes[node.input], ...node.kernel]);
-      put(node.bias, [node.channels]);
-    } else if (node.kind === "transposedConv") {
-      put(node.weight, [shapes[node.input], node.channels, ...node.stride]);
-      put(node.bias, [node.channels]);
-    } else if (node.kind === "instanceNorm" || node.kind === "batchNorm") {
-      put(node.weight, [channels]);
-      put(node.bias, [channels]);
-      if (node.kind === "batchNorm") {
-        put(node.runningMean, [channels]);
-        put(node.runningVar, [channels]);
-      }
-    }
-  });
-  return names;
-}
-
-function inferShapesOfChannels(graph: Graph): number[] {
-  const channels: number[] = [];
-  for (const node of graph.nodes) {
-    if ("channels" in node) channels.push(node.channels);
-    else if (node.kind === "concat") channels.push(channels[node.inputs[0]] + channels[node.inputs[1]]);
-    else channels.push(channels["inputs" in node ? node.inputs[0] : node.input]);
-  }
-  return channels;
-}
-
 /** Reads all weights of a graph from their source. */
 export function readWeights(graph: Graph, source: WeightSource): Weights {
-  return new Map([...weightShapes(graph)].map(([name, shape]) => [name, source.get(name, shape).slice()]));
+  return new Map(weightShapes(graph).map(({ name, shape }) => [name, source.get(name, shape).slice()]));
 }
 
 /** Evaluates one sample; `input` is (channels, z, y, x). Returns the values of `graph.outputs`. */
