@@ -1,7 +1,7 @@
 /** The `link` command: small starters under Python nnU-Net's names, so that scripts written for it find the commands they call. */
 import { UserError } from "../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../core/base/files.ts";
-import { fromFileUrl, join, resolve } from "../core/base/path.ts";
+import { dirname, fromFileUrl, join, resolve } from "../core/base/path.ts";
 import { type Command, COMMANDS } from "./commands.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
 import { print } from "./terminal.ts";
@@ -35,7 +35,7 @@ export const link: Command & { readonly flags: typeof FLAGS } = {
     const windows = Deno.build.os === "windows";
     const folder = resolve(values.folder);
     await ensureFolder(folder, "making the folder for the commands");
-    const start = startOfProgram();
+    const start = await startOfProgram();
     const names = ["nnunet", ...COMMANDS.flatMap(({ upstream }) => upstream ?? [])];
     for (const name of names) {
       const path = join(folder, windows ? `${name}.cmd` : name);
@@ -80,11 +80,18 @@ async function refuseForeign(path: string, force: boolean): Promise<void> {
   });
 }
 
-/** The command line that starts this program, as it was started now. */
-function startOfProgram(): string[] {
+/**
+ * The command line that starts this program, as it was started now. The configuration is named, so that a deno.json in the folder
+ * the user happens to be in is not taken.
+ */
+async function startOfProgram(): Promise<string[]> {
   if (Deno.build.standalone) return [Deno.execPath()];
+  const main = fromFileUrl(Deno.mainModule);
+  const file = join(dirname(main), "deno.json");
+  const isCheckout = await Deno.stat(file).then((info) => info.isFile, () => false);
+  const configuration = isCheckout ? ["--frozen", "--config", file] : ["--no-config"];
   const permissions = ["read", "write", "env", "sys"].map((name) => `--allow-${name}`);
-  return [Deno.execPath(), "run", "--quiet", "--frozen", ...permissions, fromFileUrl(Deno.mainModule)];
+  return [Deno.execPath(), "run", "--quiet", "--no-prompt", ...configuration, ...permissions, main];
 }
 
 function shellStarter(command: readonly string[]): string {

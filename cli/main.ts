@@ -87,6 +87,10 @@ function systemError(error: unknown): string | null {
   if (error instanceof Error && "code" in error && error.code === "ENOSPC") {
     return `the disk is full: ${error.message}. Free some space and run again with --continue_prediction.`;
   }
+  if (error instanceof RangeError && /allocation failed|could not allocate|out of memory/i.test(error.message)) {
+    return `not enough memory: ${error.message}. Close other programs, or give a limit with --max-memory (4G, ...) so that ` +
+      "less is kept in memory.";
+  }
   return null;
 }
 

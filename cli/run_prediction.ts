@@ -43,7 +43,12 @@ export async function runPrediction(job: PredictionJob): Promise<number> {
   try {
     await predictAll(job, state);
   } catch (error) {
-    if (values.report !== undefined) await reportFailure(values.report, state, error);
+    try {
+      if (values.report !== undefined) await reportFailure(values.report, state, error);
+    } catch (second) {
+      // What went wrong first matters more.
+      printError(`error: ${second instanceof Error ? second.message : second}`);
+    }
     throw error;
   }
   const failed = state.failed.length;

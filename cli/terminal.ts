@@ -4,11 +4,15 @@ const encoder = new TextEncoder();
 
 function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
   const bytes = encoder.encode(text);
-  try {
-    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
-  } catch (error) {
-    // The reader of a pipe has gone (`nnunet ... | head`): there is nobody to tell.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += stream.writeSync(bytes.subarray(at));
+    } catch (error) {
+      // The reader of a pipe has gone (`nnunet ... | head`): there is nobody to tell.
+      if (error instanceof Deno.errors.BrokenPipe) return;
+      // A pipe that another program made non-blocking is full: it is being emptied.
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+    }
   }
 }
 

@@ -86,6 +86,8 @@ Deno.test("link makes a starter for every name of upstream's, and they start the
     // What the starter starts, word by word (the words hold no quotes here); starting /bin/sh needs a permission tests don't have.
     const [exec, , ...words] = command.split(" ").map((word) => word.replaceAll("'", ""));
     assertEquals([exec, words.at(-1)], ["exec", '"$@"']);
+    // A configuration in the folder the user is in is not this program's.
+    await Deno.writeTextFile(join(folder, "deno.json"), '{ "imports": 5 }');
     const run = new Deno.Command("deno", {
       args: [...words.slice(0, -1), "--nope"],
       stdout: "null",
