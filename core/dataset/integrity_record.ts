@@ -1,0 +1,80 @@
+/**
+ * That a dataset was checked and found right, remembered by path, size and time of its files, so that it is not read again for it.
+ * The record lies in the preprocessed folder; nothing but the check reads it.
+ */
+import { writeAtomically } from "../base/files.ts";
+import { readJsonFile, stringifyJson } from "../base/json.ts";
+import { UserError } from "../base/errors.ts";
+import { join } from "../base/path.ts";
+import type { Finding } from "./integrity.ts";
+import type { RawDataset } from "./raw_dataset.ts";
+
+const NAME = "dataset_integrity.json";
+/** Raised when the check learns to find more. */
+const VERSION = 1;
+
+/** What a check saw: path -> [bytes, milliseconds]. */
+type FileStates = Readonly<Record<string, readonly [number, number]>>;
+
+interface IntegrityRecord {
+  readonly version: number;
+  readonly allow_geometry_mismatch: boolean;
+  readonly files: FileStates;
+  readonly warnings: readonly Finding[];
+}
+
+/**
+ * Size and time of dataset.json and of all files of all cases; a file that is not there is left out. One of two states that are
+ * equal was read from the same files, as far as can be told without reading them.
+ */
+export async function fileStates(dataset: RawDataset): Promise<FileStates> {
+  const states: Record<string, readonly [number, number]> = {};
+  for (const file of [dataset.jsonFile, ...dataset.cases.flatMap(({ images, label }) => [...images, label])]) {
+    try {
+      const { size, mtime } = await Deno.stat(file);
+      states[file] = [size, mtime?.getTime() ?? 0];
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;
+    }
+  }
+  return states;
+}
+
+/** The warnings of the check that was made of exactly these files, or null if there was none. */
+export async function rememberedCheck(
+  preprocessedFolder: string,
+  states: FileStates,
+  allowGeometryMismatch: boolean,
+): Promise<readonly Finding[] | null> {
+  let record: IntegrityRecord;
+  try {
+    record = (await readJsonFile(join(preprocessedFolder, NAME))).value as IntegrityRecord;
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
+  if (record?.version !== VERSION || (record.allow_geometry_mismatch && !allowGeometryMismatch)) return null;
+  const { files, warnings } = record;
+  const paths = Object.keys(states);
+  if (!files || !Array.isArray(warnings) || Object.keys(files).length !== paths.length) return null;
+  const same = paths.every((path) => files[path]?.[0] === states[path][0] && files[path]?.[1] === states[path][1]);
+  return same ? warnings : null;
+}
+
+/** Remembers a check without errors. `states` are those from before the files were read. */
+export async function rememberCheck(
+  preprocessedFolder: string,
+  states: FileStates,
+  allowGeometryMismatch: boolean,
+  warnings: readonly Finding[],
+): Promise<void> {
+  const record: IntegrityRecord = {
+    version: VERSION,
+    allow_geometry_mismatch: allowGeometryMismatch,
+    files: states,
+    warnings,
+  };
+  await writeAtomically(join(preprocessedFolder, NAME), stringifyJson(record), {
+    doing: "remembering the dataset's check",
+  });
+}

@@ -1,0 +1,237 @@
+/**
+ * A dataset's fingerprint, and in the same read the check of its integrity. Writes dataset_fingerprint.json as upstream does.
+ * Source: nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py.
+ */
+import { UserError } from "../base/errors.ts";
+import { ensureFolder, writeAtomically } from "../base/files.ts";
+import { JsonFloat, keysOf, stringifyJson } from "../base/json.ts";
+import { median } from "../base/numeric.ts";
+import { join } from "../base/path.ts";
+import { chooseReader } from "../dataset/choose_reader.ts";
+import { checkDatasetFiles, type Finding } from "../dataset/integrity.ts";
+import type { CaseExpectation } from "../dataset/integrity_case.ts";
+import { fileStates, rememberCheck, rememberedCheck } from "../dataset/integrity_record.ts";
+import { type RawCase, type RawDataset, readRawDataset } from "../dataset/raw_dataset.ts";
+import type { ReaderName } from "../formats/image.ts";
+import type { IntensityProperties } from "../plan/plans.ts";
+import type { AnalysedCase, CaseFingerprint, FingerprintJob } from "./fingerprint_case.ts";
+import { analyseCases } from "./fingerprint_pool.ts";
+import { createIntensityCollector } from "./intensity_statistics.ts";
+
+export const FINGERPRINT_FILE = "dataset_fingerprint.json";
+
+export interface FingerprintOptions {
+  /** True: an existing fingerprint is replaced. */
+  readonly clean: boolean;
+  /** True: the dataset is checked, unless these same files were before. */
+  readonly verify: boolean;
+  readonly allowGeometryMismatch: boolean;
+  readonly threads: number;
+  /** Bytes that cases being read may take together. */
+  readonly memory: number;
+  readonly signal?: AbortSignal;
+  readonly onCase?: (done: number, of: number) => void;
+  readonly onWarning?: (message: string) => void;
+}
+
+export interface FingerprintOutcome {
+  readonly dataset: RawDataset;
+  /** The fingerprint's file; absent if the check found errors: nothing was written then. */
+  readonly file?: string;
+  /** written: new; kept: there was one. */
+  readonly state: "written" | "kept" | "refused";
+  readonly check: "done" | "remembered" | "skipped";
+  /** Of the check. */
+  readonly findings: readonly Finding[];
+  readonly reader?: ReaderName;
+  /** The case whose image and segmentation are farthest apart, if they are more than a voxel. */
+  readonly worstGeometry?: { readonly case: RawCase; readonly voxels: number };
+}
+
+/** Draws of a dataset and channel; upstream's 10e7. */
+const DRAWS = 1e8;
+
+/**
+ * Makes the fingerprint of the dataset in `rawFolder` and writes it into `preprocessedFolder` (made if it is not there).
+ * @throws UserError if the dataset cannot be read at all, or without a check if a case cannot; Interrupted if `signal` aborts
+ */
+export async function extractFingerprint(
+  rawFolder: string,
+  preprocessedFolder: string,
+  options: FingerprintOptions,
+): Promise<FingerprintOutcome> {
+  const dataset = await readRawDataset(rawFolder);
+  const file = join(preprocessedFolder, FINGERPRINT_FILE);
+  const exists = await isThere(file);
+  const states = options.verify ? await fileStates(dataset) : undefined;
+  const remembered = states && await rememberedCheck(preprocessedFolder, states, options.allowGeometryMismatch);
+  const checks = options.verify && !remembered;
+  const state = exists && !options.clean ? "kept" : "written";
+  if (!checks && state === "kept") {
+    return { dataset, file, state, check: remembered ? "remembered" : "skipped", findings: remembered ?? [] };
+  }
+
+  const findings: Finding[] = checks ? await checkDatasetFiles(dataset) : [...remembered ?? []];
+  const reader = await readerOf(dataset, checks, findings, options);
+  if (reader === undefined) return { dataset, state: "refused", check: "done", findings };
+  await ensureFolder(preprocessedFolder, "making the folder of preprocessed data");
+  const read = await readAllCases(dataset, reader, checks, findings, preprocessedFolder, options);
+  findings.push(...read.findings);
+  const common = { dataset, findings, reader, ...(read.worstGeometry && { worstGeometry: read.worstGeometry }) };
+  if (findings.some(({ severity }) => severity === "error")) return { ...common, state: "refused", check: "done" };
+  if (state === "written") {
+    await writeAtomically(file, fingerprintText(read, reader), { doing: "writing the fingerprint" });
+  }
+  if (checks && states) await rememberCheck(preprocessedFolder, states, options.allowGeometryMismatch, findings);
+  return { ...common, file, state, check: checks ? "done" : remembered ? "remembered" : "skipped" };
+}
+
+/** The dataset's reader; undefined if none is found and the check has said so. */
+async function readerOf(
+  dataset: RawDataset,
+  checks: boolean,
+  findings: Finding[],
+  { onWarning }: FingerprintOptions,
+): Promise<ReaderName | undefined> {
+  // A first case that is damaged is a finding like any other; the reader can be told from the next.
+  const examples = dataset.cases.filter(({ images }) => images.length > 0).slice(0, checks ? 20 : 1);
+  let first: UserError | undefined;
+  for (const { images } of examples) {
+    try {
+      const { reader, warnings } = await chooseReader(dataset.json, dataset.jsonFile, images[0]);
+      warnings.forEach((warning) => onWarning?.(warning));
+      return reader;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      first ??= error;
+    }
+  }
+  if (!checks) throw first ?? new UserError({ doing: "choosing the reader", problem: "no case has an image" });
+  if (first && !findings.some(({ kind }) => kind === "ending")) {
+    const { file, problem, remedy } = first.parts;
+    findings.push({
+      severity: "error",
+      kind: "reader",
+      file,
+      found: problem,
+      needed: remedy ?? "images that can be read",
+    });
+  }
+  return undefined;
+}
+
+interface ReadCases {
+  /** In the order of the dataset; shorter where the check found errors. */
+  readonly cases: readonly Omit<CaseFingerprint, "intensities">[];
+  readonly intensities: readonly IntensityProperties[];
+  readonly findings: readonly Finding[];
+  readonly worstGeometry?: FingerprintOutcome["worstGeometry"];
+}
+
+async function readAllCases(
+  dataset: RawDataset,
+  reader: ReaderName,
+  checks: boolean,
+  known: readonly Finding[],
+  scratchFolder: string,
+  options: FingerprintOptions,
+): Promise<ReadCases> {
+  const expectation = checks ? expectationOf(dataset, options.allowGeometryMismatch) : undefined;
+  const unusable = new Set(
+    known.flatMap(({ kind, caseId }) => (kind === "missing" || kind === "names" ? caseId ?? [] : [])),
+  );
+  const jobs: FingerprintJob[] = dataset.cases
+    .map((one, index) => ({
+      index,
+      case: one,
+      reader,
+      draws: Math.floor(DRAWS / dataset.cases.length),
+      ...(expectation && { check: expectation }),
+    }))
+    .filter((job) => !unusable.has(job.case.id));
+
+  const analysed: (Omit<AnalysedCase, "fingerprint"> & { fingerprint?: Omit<CaseFingerprint, "intensities"> })[] = [];
+  await using stack = new AsyncDisposableStack();
+  const collectors: ReturnType<typeof createIntensityCollector>[] = [];
+  await analyseCases(jobs, options, async ({ fingerprint, ...rest }) => {
+    const { intensities, ...kept } = fingerprint ?? { intensities: [] };
+    for (const [c, samples] of intensities.entries()) {
+      collectors[c] ??= stack.use(createIntensityCollector(scratchFolder));
+      await collectors[c].add(samples);
+    }
+    analysed.push({ ...rest, ...(fingerprint && { fingerprint: kept as Omit<CaseFingerprint, "intensities"> }) });
+    options.onCase?.(analysed.length, jobs.length);
+  });
+  analysed.sort((a, b) => a.index - b.index);
+  for (const { warnings } of analysed) warnings.forEach((warning) => options.onWarning?.(warning));
+
+  const findings = analysed.flatMap((one) => one.findings);
+  const broken = [...known, ...findings].some(({ severity }) => severity === "error");
+  const intensities: IntensityProperties[] = [];
+  for (const [c, collector] of broken ? [] : collectors.entries()) {
+    intensities.push(required(await collector.statistics(), c));
+  }
+  return {
+    cases: analysed.flatMap(({ fingerprint }) => fingerprint ?? []),
+    intensities,
+    findings,
+    ...worstGeometry(analysed, dataset.cases),
+  };
+}
+
+function required(statistics: IntensityProperties | null, channel: number): IntensityProperties {
+  if (statistics) return statistics;
+  throw new UserError({
+    doing: "collecting the dataset's statistics",
+    problem: `channel ${channel} has no foreground voxel in any case: all segmentations are 0 where the images are not`,
+    remedy: "check that the segmentations hold the labels, and lie on their images",
+  });
+}
+
+function worstGeometry(
+  analysed: readonly Pick<AnalysedCase, "index" | "gridDistance">[],
+  cases: readonly RawCase[],
+): Pick<ReadCases, "worstGeometry"> {
+  const far = analysed.filter(({ gridDistance }) => gridDistance !== undefined && !(gridDistance <= 1));
+  if (far.length === 0) return {};
+  const worst = far.reduce((a, b) => ((b.gridDistance ?? 0) > (a.gridDistance ?? 0) ? b : a));
+  return { worstGeometry: { case: cases[worst.index], voxels: worst.gridDistance ?? NaN } };
+}
+
+function expectationOf({ json }: RawDataset, allowGeometryMismatch: boolean): CaseExpectation {
+  const channels = json.channel_names ?? json.modality;
+  const isTable = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
+  const labels = isTable(json.labels) ? Object.values(json.labels).flat() : [];
+  const numbers = [...new Set(labels)].filter((label): label is number => Number.isInteger(label)).sort((a, b) =>
+    a - b
+  );
+  return {
+    allowGeometryMismatch,
+    ...(isTable(channels) && { channels: keysOf(channels).length }),
+    // A table that is no table of numbers is a finding of its own, and says nothing about the segmentations.
+    ...(numbers.length > 0 && { labels: numbers }),
+  };
+}
+
+/** dataset_fingerprint.json: keys sorted, Python's integers and floats told apart. */
+function fingerprintText({ cases, intensities }: ReadCases, reader: ReaderName): string {
+  // Upstream's reader of pictures has its spacing as integers.
+  const spacing = (value: number) => (reader === "NaturalImage2DIO" ? value : new JsonFloat(value));
+  const floats = (properties: IntensityProperties) =>
+    Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, new JsonFloat(value)]));
+  return stringifyJson({
+    spacings: cases.map((one) => one.spacing.map(spacing)),
+    shapes_after_crop: cases.map((one) => one.shapeAfterCrop),
+    foreground_intensity_properties_per_channel: Object.fromEntries(intensities.map((one, c) => [c, floats(one)])),
+    median_relative_size_after_cropping: new JsonFloat(median(cases.map((one) => one.relativeSize))),
+  }, { sortKeys: true });
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * Statistics of the intensities sampled from all cases, exact over all draws, in bounded memory: runs of different values are merged as
+ * they come, and go to a scratch file when they become too many. Source: DatasetFingerprintExtractor.run in
+ * nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py.
+ */
+import { writeAll } from "../base/files.ts";
+import type { IntensityProperties } from "../plan/plans.ts";
+import { mergeRuns, type SampledIntensities, type SampleRun, valueOf } from "./intensity_samples.ts";
+
+/** One channel's samples so far. */
+export interface IntensityCollector extends AsyncDisposable {
+  add(samples: SampledIntensities): Promise<void>;
+  /** Upstream's numbers over all draws; null if there was none. */
+  statistics(): Promise<IntensityProperties | null>;
+}
+
+/** Different values (8 bytes each) that are kept in memory. */
+const ENTRIES_IN_MEMORY = 4 << 20;
+
+/**
+ * @param scratchFolder Where a file is made if memory does not suffice; it is removed on disposal.
+ * @param entries Different values that may be in memory.
+ */
+export function createIntensityCollector(scratchFolder: string, entries = ENTRIES_IN_MEMORY): IntensityCollector {
+  // Runs from the largest to the smallest, each at least twice the next: every value is merged a few times only.
+  const runs: SampleRun[] = [];
+  let [draws, mean, squares] = [0, 0, 0];
+  let caseWithout = false;
+  let scratch: ScratchRuns | undefined;
+
+  const joinLast = () => {
+    const [a, b] = runs.splice(-2);
+    runs.push(mergeRuns(a, b));
+  };
+  return {
+    async add(samples) {
+      if (samples.draws === 0) {
+        caseWithout = true;
+        return;
+      }
+      // Chan's formula for joined means and squares.
+      const total = draws + samples.draws;
+      const difference = samples.mean - mean;
+      squares += samples.squares + difference * difference * draws * (samples.draws / total);
+      mean += difference * (samples.draws / total);
+      draws = total;
+      runs.push({ codes: samples.codes, counts: samples.counts });
+      while (runs.length > 1 && runs[runs.length - 2].codes.length < 2 * runs[runs.length - 1].codes.length) joinLast();
+      if (runs.reduce((sum, run) => sum + run.codes.length, 0) <= entries) return;
+      while (runs.length > 1) joinLast();
+      if (runs[0].codes.length <= entries / 2) return; // they were mostly the same values
+      scratch ??= await openScratch(scratchFolder);
+      await scratch.append(runs[0]);
+      runs.length = 0;
+    },
+    async statistics() {
+      if (draws === 0) return null;
+      while (runs.length > 1) joinLast();
+      const ranks = [0, ...PERCENTILES.flatMap((percent) => neighbours(draws, percent)), draws - 1];
+      const values = (await select(() => allRuns(runs, scratch), ranks)).map(valueOf);
+      // numpy subtracts neighbours as float32, unless a case without foreground has made all of them float64.
+      const round = caseWithout ? (value: number) => value : Math.fround;
+      const [low, median, high] = PERCENTILES.map((percent, i) => {
+        const [a, b] = values.slice(1 + 2 * i, 3 + 2 * i);
+        const position = (draws - 1) * (percent / 100);
+        const t = position - Math.floor(position);
+        const step = round(b - a);
+        return t < 0.5 ? a + step * t : b - step * (1 - t);
+      });
+      return {
+        max: values[values.length - 1],
+        mean,
+        median,
+        min: values[0],
+        percentile_00_5: low,
+        percentile_99_5: high,
+        std: Math.sqrt(squares / draws),
+      };
+    },
+    [Symbol.asyncDispose]: async () => await scratch?.[Symbol.asyncDispose](),
+  };
+}
+
+const PERCENTILES = [0.5, 50, 99.5];
+
+/** Ranks of the two values between which a percentile lies. */
+function neighbours(draws: number, percent: number): [number, number] {
+  const below = Math.floor((draws - 1) * (percent / 100));
+  return [below, Math.min(below + 1, draws - 1)];
+}
+
+type Runs = AsyncIterable<SampleRun>;
+
+async function* allRuns(runs: readonly SampleRun[], scratch: ScratchRuns | undefined): Runs {
+  yield* runs;
+  if (scratch) yield* scratch.read();
+}
+
+/** Codes of the draws at `ranks` (from 0) of all draws in ascending order: by the upper 16 bits first, then by the lower. */
+async function select(all: () => Runs, ranks: readonly number[]): Promise<number[]> {
+  const upper = new Float64Array(1 << 16);
+  for await (const { codes, counts } of all()) {
+    for (let i = 0; i < codes.length; i++) upper[codes[i] >>> 16] += counts[i];
+  }
+  const places = ranks.map((rank) => locate(upper, rank));
+  const lower = new Map(places.map(({ bin }) => [bin, new Float64Array(1 << 16)]));
+  for await (const { codes, counts } of all()) {
+    let table: Float64Array | undefined;
+    let bin = -1;
+    for (let i = 0; i < codes.length; i++) {
+      if (codes[i] >>> 16 !== bin) {
+        bin = codes[i] >>> 16;
+        table = lower.get(bin);
+      }
+      if (table) table[codes[i] & 0xffff] += counts[i];
+    }
+  }
+  return places.map(({ bin, rest }) => {
+    const table = lower.get(bin);
+    if (!table) throw new RangeError(`no table of bin ${bin}`);
+    return (bin * 65536) + locate(table, rest).bin;
+  });
+}
+
+/** The bin that holds the draw at `rank`, and its rank within. */
+function locate(histogram: Float64Array, rank: number): { bin: number; rest: number } {
+  let rest = rank;
+  for (let bin = 0; bin < histogram.length; bin++) {
+    if (rest < histogram[bin]) return { bin, rest };
+    rest -= histogram[bin];
+  }
+  throw new RangeError(`there is no draw of rank ${rank}`);
+}
+
+interface ScratchRuns extends AsyncDisposable {
+  append(run: SampleRun): Promise<void>;
+  /** Pieces of the runs; within one, codes ascend. */
+  read(): Runs;
+}
+
+const PIECE_ENTRIES = 1 << 17;
+
+async function openScratch(folder: string): Promise<ScratchRuns> {
+  const path = await Deno.makeTempFile({ dir: folder, prefix: ".intensities-", suffix: ".tmp" });
+  const file = await Deno.open(path, { read: true, write: true });
+  const lengths: number[] = [];
+  const bytes = (array: Uint32Array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  return {
+    async append({ codes, counts }) {
+      await file.seek(0, Deno.SeekMode.End);
+      for (let from = 0; from < codes.length; from += PIECE_ENTRIES) {
+        const to = Math.min(codes.length, from + PIECE_ENTRIES);
+        await writeAll(file, bytes(codes.subarray(from, to)));
+        await writeAll(file, bytes(counts.subarray(from, to)));
+        lengths.push(to - from);
+      }
+    },
+    async *read() {
+      await file.seek(0, Deno.SeekMode.Start);
+      for (const length of lengths) {
+        const both = new Uint32Array(2 * length);
+        const target = bytes(both);
+        for (let got = 0; got < target.length;) {
+          const more = await file.read(target.subarray(got));
+          if (more === null) throw new Error(`${path} ends too early`);
+          got += more;
+        }
+        yield { codes: both.subarray(0, length), counts: both.subarray(length) };
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      file.close();
+      await Deno.remove(path);
+    },
+  };
+}
