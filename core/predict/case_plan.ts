@@ -12,8 +12,8 @@ import type { LoadedNetwork } from "./network.ts";
 import { planStream, type StreamChoice, type StreamPlan } from "./stream_plan.ts";
 import { tileGrid } from "./tiles.ts";
 
-/** Code, heaps and threads of the program before any case is loaded, as measured. */
-const RUNTIME_BYTES = 110 * 2 ** 20;
+/** Code, heaps, threads, and arrays that are not collected yet, as measured. */
+const RUNTIME_BYTES = 150 * 2 ** 20;
 /** Planes of probabilities on their way to the file take at most this. */
 export const PROBABILITY_CHUNK_BYTES = 32 * 2 ** 20;
 
@@ -45,6 +45,7 @@ export interface CasePlanOptions {
   readonly stepSize: number;
   readonly mirroring: boolean;
   readonly saveProbabilities: boolean;
+  /** Bytes; undefined: what the machine has to give. */
   readonly maxMemory?: number;
   /** Bytes on the host while the network runs that do not belong to this case: the next one, read ahead. */
   readonly besideBytes: number;
@@ -111,7 +112,9 @@ export function planCase(
     grid,
     patch: configuration.patchSize,
     tiles: tileGrid(grid, configuration.patchSize, options.stepSize, configuration.dimensions),
+    inputChannels: model.inputChannels,
     outputChannels: model.outputChannels,
+    outputVoxels: voxelCount(outputGrid),
     mirrorings: flips.length,
     folds: model.folds.length,
     tables,
@@ -119,7 +122,7 @@ export function planCase(
     avoidAxis: options.saveProbabilities ? plans.transposeBackward[2] : undefined,
     forecast: (batch) => network.forecast(batch),
     fixed: { runtime: RUNTIME_BYTES, image: 2 * imageBytes + options.besideBytes, labels: labelBytes },
-    limit: options.maxMemory,
+    ...(options.maxMemory === undefined ? machineLimit() : { limit: options.maxMemory }),
     only: options.only,
   });
   return {
@@ -139,6 +142,16 @@ export function planCase(
 function probabilityChunk(channels: number, grid: Vec3): number {
   const all = 4 * channels * voxelCount(grid);
   return Math.max(Math.min(PROBABILITY_CHUNK_BYTES, all), all / Math.min(...grid));
+}
+
+/** What the machine can give without swapping: its available memory and what this program already has of it. */
+function machineLimit(): { readonly limit?: number; readonly limitIsTheMachines?: true } {
+  try {
+    const { available } = Deno.systemMemoryInfo();
+    return available > 0 ? { limit: 0.95 * (available + Deno.memoryUsage().rss), limitIsTheMachines: true } : {};
+  } catch {
+    return {}; // Not permitted, or not known: then nothing is checked.
+  }
 }
 
 /** How outputs become labels: nnunetv2/utilities/label_handling/label_handling.py. The ignore label is never predicted. */

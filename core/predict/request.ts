@@ -29,7 +29,7 @@ export interface PredictionOptions {
   readonly continuePrediction?: boolean;
   /** Default "refuse". */
   readonly nonFinite?: NonFinitePolicy;
-  /** Bytes the run may take on engine and host together; undefined: no limit. */
+  /** Bytes the run may take on engine and host together; undefined: what the machine has to give. */
   readonly maxMemory?: number;
   /** False: reading and export run in this thread, one case after the other (as -npp 0). Default true. */
   readonly overlap?: boolean;

@@ -1,5 +1,5 @@
 /** The choice among ways to stream a case: bytes and seconds of each, and which one is taken. */
-import { padToFour, type Vec3 } from "../base/shape.ts";
+import { padToFour, type Vec3, voxelCount } from "../base/shape.ts";
 import type { MemoryForecast, RingPlacement, StreamInputs, StreamPlan, TileRow, TileWindow } from "./stream_plan.ts";
 
 /** Planes of final logits in memory while they are resampled from a spilled ring. */
@@ -30,6 +30,13 @@ const SAME_TIME = 1.01;
 /** Bytes a second of a scratch file, and of packing weights. */
 const DISK_RATE = 8e8;
 const PACKING_RATE = 3e8;
+/** Arrays on their way between engine and scratch file that are not collected yet. */
+const SPILL_GARBAGE_BYTES = 96 * 2 ** 20;
+/** Seconds a voxel of the operators around the network, and what each (padded) channel adds; two cores, as measured. */
+const GATHER_SECONDS = 0.3e-9;
+const ACCUMULATE_SECONDS = { voxel: 2.5e-9, channel: 0.18e-9 };
+const FINISH_SECONDS = 0.15e-9;
+const RESAMPLE_SECONDS = { voxel: 6e-9, channel: 0.1e-9 };
 
 /** Batches worth weighing: none larger than what a row of a window offers. */
 export function candidateBatches(
@@ -57,9 +64,10 @@ export function cheapestThatFits(inputs: StreamInputs, candidates: readonly Cand
   return asFast.reduce((a, b) => (isBetter(b, a) ? b : a));
 }
 
-/** Among equally fast plans: the larger batch, then the smaller memory. */
+/** Among about equally fast plans: the larger batch, then the faster one, then the smaller memory. */
 function isBetter(a: StreamPlan, b: StreamPlan): boolean {
-  return a.batch !== b.batch ? a.batch > b.batch : a.memory.total < b.memory.total;
+  if (a.batch !== b.batch) return a.batch > b.batch;
+  return a.seconds !== b.seconds ? a.seconds < b.seconds : a.memory.total < b.memory.total;
 }
 
 function weigh(inputs: StreamInputs, candidate: Candidate): StreamPlan {
@@ -75,7 +83,8 @@ function weigh(inputs: StreamInputs, candidate: Candidate): StreamPlan {
     }
   }
   let seconds = runs * steps.reduce((sum, step) => sum + step.seconds, 0);
-  if (!foldsResident) seconds += (rows.length * folds * memory.weights) / PACKING_RATE;
+  seconds += volumeSeconds(inputs, tiles * mirrorings * folds);
+  seconds += ((foldsResident ? 1 : rows.length) * folds * memory.weights) / PACKING_RATE;
   if (placement !== "memory") seconds += spilledBytes(candidate, outputChannels, folds) / DISK_RATE;
   const parts = {
     runtime: inputs.fixed.runtime,
@@ -91,12 +100,22 @@ function weigh(inputs: StreamInputs, candidate: Candidate): StreamPlan {
   return { ...candidate, tiles, samples: tiles * mirrorings * folds, runs, memory: forecast, seconds };
 }
 
+/** Gathering and accumulating every sample, dividing every plane, resampling every output voxel. */
+function volumeSeconds({ grid, patch, inputChannels, outputChannels, outputVoxels }: StreamInputs, samples: number) {
+  const channels = padToFour(outputChannels);
+  const sampleVoxels = samples * voxelCount(patch);
+  return sampleVoxels * inputChannels * GATHER_SECONDS +
+    sampleVoxels * (ACCUMULATE_SECONDS.voxel + channels * ACCUMULATE_SECONDS.channel) +
+    voxelCount(grid) * channels * FINISH_SECONDS +
+    outputVoxels * (RESAMPLE_SECONDS.voxel + channels * RESAMPLE_SECONDS.channel);
+}
+
 function ringMemory({ placement, planes, size, windows }: Candidate, channels: number): number {
   if (placement === "memory") return ringBytes(planes, size[1], size[2], channels);
   const window = Math.max(...windows.map(({ rows, columns }) => windowArea(rows, columns)));
   // The window, the planes being resampled, and one plane of each on its way through the host.
   return ringBytes(planes, 1, window, channels) + ringBytes(SPILLED_PLANES, size[1], size[2], channels) +
-    2 * ringBytes(1, size[1], size[2], channels);
+    2 * ringBytes(1, size[1], size[2], channels) + SPILL_GARBAGE_BYTES;
 }
 
 /** Bytes that go to and from the scratch file: each window once in and once out per row and fold, each plane twice more. */

@@ -81,7 +81,10 @@ export interface StreamInputs {
   readonly grid: Vec3;
   readonly patch: Vec3;
   readonly tiles: TileGrid;
+  readonly inputChannels: number;
   readonly outputChannels: number;
+  /** Voxels that are resampled to. */
+  readonly outputVoxels: number;
   readonly mirrorings: number;
   readonly folds: number;
   /** Resampling tables along (z, y, x); undefined where the whole volume of logits is needed at once. */
@@ -93,6 +96,8 @@ export interface StreamInputs {
   readonly fixed: { readonly runtime: number; readonly image: number; readonly labels: number };
   /** Bytes that may be used. */
   readonly limit?: number;
+  /** True where the limit is what the machine has, not what the user allows. */
+  readonly limitIsTheMachines?: boolean;
   /** Leaves only these choices; for measuring and tests. */
   readonly only?: StreamChoice;
 }
@@ -219,13 +224,15 @@ function doesNotFit(inputs: StreamInputs, best: StreamPlan, limit: number): User
   const list = Object.entries(parts).filter(([, bytes]) => bytes > 0)
     .map(([part, bytes]) => `${part} ${describeBytes(bytes)}`).join(", ");
   const whole = inputs.tables ? "" : ", because the plans' resampling of probabilities needs all logits at once";
+  const cut = inputs.fixed.image + inputs.fixed.labels > total / 2 ? ", or cut the image into smaller ones" : "";
   return new UserError({
     doing: "planning the memory of the prediction",
     caseId: inputs.caseId,
     problem: `the least it can do with is ${describeBytes(total)} (${list}), ` +
-      `but ${describeBytes(limit)} may be used${whole}`,
-    remedy: `give it --max-memory ${Math.ceil(total / 2 ** 20)}M or more on a machine that has it` +
-      (inputs.fixed.image + inputs.fixed.labels > total / 2 ? ", or cut the image into smaller ones" : ""),
+      `but ${describeBytes(limit)} ${inputs.limitIsTheMachines ? "are free on this machine" : "may be used"}${whole}`,
+    remedy: inputs.limitIsTheMachines
+      ? `close other programs, or use a machine with more memory${cut}`
+      : `give it --max-memory ${Math.ceil(total / 2 ** 20)}M or more on a machine that has it${cut}`,
   });
 }
 
