@@ -12,6 +12,7 @@ import {
   withoutLastPlane,
   withWiderVoxels,
 } from "./cli/edit_nifti.ts";
+import { editZip, replaceText } from "./cli/edit_zip.ts";
 import {
   type CommandResult,
   copyFolder,
@@ -228,6 +229,38 @@ Deno.test("missing, truncated and foreign checkpoints and absent folds are refus
     await Deno.copyFile(join(TWO.model, "fold_0", "checkpoint_final.pth"), file);
     assertRefused(await run(), file);
     assertEquals(await namesIn(output), []);
+  });
+});
+
+Deno.test("a checkpoint that wants to run code is refused with what it wants to call, and nothing is run", async () => {
+  await inTempFolder(async (folder) => {
+    const model = join(folder, "model");
+    await copyFolder(ONE.model, model);
+    const file = join(model, "fold_0", "checkpoint_final.pth");
+    const mark = join(folder, "was_run");
+    const pickle = new TextEncoder().encode(`cos\nsystem\n(S'touch ${mark}'\ntR.`);
+    await editZip(file, (name, data) => (name.endsWith("data.pkl") ? pickle : data));
+    assertRefused(await predict(model, ONE.images, join(folder, "out")), file, "os.system");
+    assertEquals(await namesIn(folder), ["model"]);
+  });
+});
+
+Deno.test("a trainer that is not known is refused, unless its network is vouched for; the report says that it was", async () => {
+  await inTempFolder(async (folder) => {
+    const model = join(folder, "model");
+    const output = join(folder, "out");
+    await copyFolder(ONE.model, model);
+    const file = join(model, "fold_0", "checkpoint_final.pth");
+    await editZip(
+      file,
+      (name, data) => (name.endsWith("data.pkl") ? replaceText(data, "nnUNetTrainer", "nnUNetTreiner") : data),
+    );
+    assertRefused(await predict(model, ONE.images, output), file, "nnUNetTreiner", "--assume_plans_network");
+    const report = join(folder, "report.json");
+    const result = await predict(model, ONE.images, output, "--assume_plans_network", "--report", report);
+    assertEquals(result.code, 0, result.stderr);
+    const { overrides, model: { trainer } } = JSON.parse(await Deno.readTextFile(report));
+    assertEquals([trainer, overrides[0].flag], ["nnUNetTreiner", "--assume_plans_network"]);
   });
 });
 
