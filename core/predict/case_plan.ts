@@ -1,6 +1,6 @@
 /** All that is decided about one preprocessed case before the network runs: its stream, its way back to the file, its memory. */
-import type { Vec3 } from "../base/shape.ts";
-import { voxelCount } from "../base/shape.ts";
+import { UserError } from "../base/errors.ts";
+import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { AxisTable, Engine, LabelRule, TensorHandle } from "../engine/engine.ts";
 import { probabilityTables } from "../preprocess/axis_tables.ts";
 import type { CaseProperties, PreprocessedCase } from "../preprocess/case.ts";
@@ -101,7 +101,7 @@ export function planCase(
   const geometry = exportGeometry(properties, plans);
   const rule = labelRule(labels);
   const elementType = Math.max(...rule.values) > 255 ? "u16" : "u8";
-  const flips = mirrorings(options.mirroring ? model.mirrorAxes : null, configuration.dimensions);
+  const flips = mirrorings(options.mirroring ? checkedMirrorAxes(model) : null, configuration.dimensions);
   const imageBytes = voxelCount(grid) * (4 * input.channels + (input.previousStage ? 2 : 0));
   const outputVoxels = voxelCount(geometry.fileShape);
   let labelBytes = 2 * outputVoxels * (elementType === "u8" ? 1 : 2);
@@ -142,6 +142,20 @@ export function planCase(
 function probabilityChunk(channels: number, grid: Vec3): number {
   const all = 4 * channels * voxelCount(grid);
   return Math.max(Math.min(PROBABILITY_CHUNK_BYTES, all), all / Math.min(...grid));
+}
+
+/** @throws UserError if the checkpoint mirrors along an axis that its network does not have. */
+function checkedMirrorAxes({ mirrorAxes, configuration, folds: [{ file }] }: Model): readonly number[] | null {
+  const { dimensions, name } = configuration;
+  const wrong = mirrorAxes?.find((axis) => axis >= dimensions);
+  if (wrong === undefined) return mirrorAxes;
+  throw new UserError({
+    doing: "planning the mirroring",
+    file,
+    problem:
+      `the checkpoint allows mirroring along axis ${wrong}, but the configuration ${name} has ${dimensions} axes`,
+    remedy: "check that checkpoint and plans belong together, or give --disable_tta",
+  });
 }
 
 /** What the machine can give without swapping: its available memory and what this program already has of it. */
