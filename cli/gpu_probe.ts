@@ -20,6 +20,8 @@ export interface GpuFacts {
   readonly vulkanLoader?: string;
   /** Driver manifests the loader reads. */
   readonly vulkanDrivers: readonly string[];
+  /** Manifests in places the loader does not look at by itself, as some container hosts mount them. */
+  readonly unusedDrivers: readonly string[];
   /** The NVIDIA driver's libraries: for CUDA, and for Vulkan. */
   readonly nvidiaCompute?: string;
   readonly nvidiaGraphics?: string;
@@ -47,6 +49,7 @@ export async function probeGpu(): Promise<GpuFacts> {
     deviceFiles: linux ? await gpuDeviceFiles() : null,
     vulkanLoader: linux ? await findLibrary("libvulkan.so.1") : undefined,
     vulkanDrivers: linux ? await vulkanManifests() : [],
+    unusedDrivers: linux ? await manifestsIn(UNUSUAL_DRIVER_FOLDERS) : [],
     nvidiaCompute: linux ? await findLibrary("libcuda.so.1") : undefined,
     nvidiaGraphics: linux ? await findLibrary("libGLX_nvidia.so.0") : undefined,
     nvidiaDevices: Deno.env.get("NVIDIA_VISIBLE_DEVICES"),
@@ -123,6 +126,10 @@ function missingDriver(facts: GpuFacts): string[] {
     ];
   }
   if (facts.vulkanDrivers.length > 0) return [];
+  if (facts.unusedDrivers.length > 0) {
+    const [file] = facts.unusedDrivers;
+    return [`A Vulkan driver lies where the loader does not look: export VK_DRIVER_FILES=${file}`];
+  }
   return [
     "No Vulkan driver is registered (a *.json in /usr/share/vulkan/icd.d or /etc/vulkan/icd.d): for AMD and Intel apt-get " +
     "install mesa-vulkan-drivers, for NVIDIA the driver's graphics part (libnvidia-gl-*).",
@@ -141,18 +148,33 @@ async function gpuDeviceFiles(): Promise<string[] | null> {
 async function findLibrary(name: string): Promise<string | undefined> {
   const machine = Deno.build.arch === "aarch64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
   const extra = (Deno.env.get("LD_LIBRARY_PATH") ?? "").split(":").filter(Boolean);
-  const folders = [...extra, `/usr/lib/${machine}`, `/lib/${machine}`, "/usr/lib64", "/usr/lib", "/usr/local/lib"];
+  const folders = [
+    ...extra,
+    `/usr/lib/${machine}`,
+    `/lib/${machine}`,
+    "/usr/lib64",
+    "/usr/lib",
+    "/usr/local/lib",
+    "/usr/local/nvidia/lib64",
+  ];
   return await firstExisting(folders.map((folder) => `${folder}/${name}`));
 }
 
+const DRIVER_FOLDERS = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
+const UNUSUAL_DRIVER_FOLDERS = ["/usr/local/nvidia/share/vulkan/icd.d", "/usr/local/nvidia/vulkan/icd.d"];
+
 async function vulkanManifests(): Promise<string[]> {
   const named = Deno.env.get("VK_DRIVER_FILES") ?? Deno.env.get("VK_ICD_FILENAMES");
-  if (named) return named.split(":").filter(Boolean);
+  return named ? named.split(":").filter(Boolean) : await manifestsIn(DRIVER_FOLDERS);
+}
+
+/** Paths of the driver manifests in these folders. */
+async function manifestsIn(folders: readonly string[]): Promise<string[]> {
   const found: string[] = [];
-  for (const folder of ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"]) {
-    for (const name of await namesIn(folder) ?? []) if (name.endsWith(".json")) found.push(name);
+  for (const folder of folders) {
+    for (const name of await namesIn(folder) ?? []) if (name.endsWith(".json")) found.push(`${folder}/${name}`);
   }
-  return [...new Set(found)].sort();
+  return found.sort();
 }
 
 /** Names in a folder; none if it is not there, null if it may not be read. */

@@ -1,7 +1,7 @@
 import { describeGpu, type GpuFacts } from "../../cli/gpu_probe.ts";
 import { assert, assertEquals } from "../assert.ts";
 
-const NOTHING: GpuFacts = { os: "linux", webgpu: true, deviceFiles: null, vulkanDrivers: [] };
+const NOTHING: GpuFacts = { os: "linux", webgpu: true, deviceFiles: null, vulkanDrivers: [], unusedDrivers: [] };
 const LOADER = { vulkanLoader: "/usr/lib/libvulkan.so.1" };
 const NVIDIA = { nvidiaCompute: "/usr/lib/libcuda.so.1", nvidiaDevices: "all" };
 
@@ -46,4 +46,16 @@ Deno.test("a software adapter is called one", () => {
 Deno.test("a devices variable that says none is no sign of a GPU", () => {
   const text = describeGpu({ ...NOTHING, ...LOADER, nvidiaDevices: "void" }).join("\n");
   assert(!text.includes("signs of a GPU"));
+});
+
+Deno.test("a driver that lies where the loader does not look is answered with the variable that names it", () => {
+  const unusedDrivers = ["/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json"];
+  const facts = {
+    ...NOTHING,
+    ...LOADER,
+    ...NVIDIA,
+    nvidiaGraphics: "/usr/local/nvidia/lib64/libGLX_nvidia.so.0",
+    unusedDrivers,
+  };
+  assert(describeGpu(facts).join("\n").includes(`export VK_DRIVER_FILES=${unusedDrivers[0]}`));
 });
