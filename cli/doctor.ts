@@ -119,7 +119,7 @@ function describeMemory(cpu: CpuDescription): string[] {
 
 function describeEngine(): string[] {
   const { kind, reason } = decideEngine({ device: "auto", allowCpu: false });
-  return [`-device auto would take the ${kind.toUpperCase()} engine: ${reason}.`];
+  return [`${kind.toUpperCase()} engine (${reason}).`];
 }
 
 async function describeFolders(): Promise<string[]> {
