@@ -61,13 +61,21 @@ export function stringifyJson(value: unknown, options: StringifyOptions = {}): s
   return parts.join("");
 }
 
+/**
+ * As {@link parseJson}, for values that are written again: floats are {@link JsonFloat}, integers beyond 2^53 bigint.
+ */
+export function parseJsonExactly(text: string, file: string, doing = "reading the JSON file"): unknown {
+  return parse(text, file, doing, exactNumber);
+}
+
 /** What Python makes of a JSON file when it loads and saves it again: json.dump(json.load(file), indent=4). */
 export function reformatJson(text: string, file: string, options: StringifyOptions = {}): string {
-  const exact = (token: string) => {
-    if (/[.eE]/.test(token)) return new JsonFloat(Number(token));
-    return Number.isSafeInteger(Number(token)) && token !== "-0" ? Number(token) : BigInt(token);
-  };
-  return stringifyJson(parse(text, file, "copying the JSON file", exact), options);
+  return stringifyJson(parseJsonExactly(text, file, "copying the JSON file"), options);
+}
+
+function exactNumber(token: string): JsonFloat | number | bigint {
+  if (/[.eE]/.test(token)) return new JsonFloat(Number(token));
+  return Number.isSafeInteger(Number(token)) && token !== "-0" ? Number(token) : BigInt(token);
 }
 
 /** Python's repr of a float: shortest digits that read back the same, "1.0", "1e-05", "1e+16", "nan" as JSON's NaN. */

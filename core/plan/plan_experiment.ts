@@ -38,13 +38,13 @@ export type PlannedConfiguration = Record<string, unknown> & {
   readonly spacing: number[];
 };
 
-const ANISOTROPY_THRESHOLD = 3;
+export const ANISOTROPY_THRESHOLD = 3;
 /** A patch that holds less of the median image than this calls for a low-resolution configuration. */
-const LOWRES_THRESHOLD = 0.25;
+export const LOWRES_THRESHOLD = 0.25;
 const LOWRES_SPACING_STEP = 1.03;
 const MIN_BATCH_SIZE = 2;
 /** Batch size the reference networks' sizes belong to. */
-const REFERENCE_BATCH = { d2: 12, d3: 2 };
+export const REFERENCE_BATCH = { d2: 12, d3: 2 };
 
 /** The plans as they are written to plans.json: same keys, same order. */
 export function planExperiment(request: PlanningRequest): Record<string, unknown> {
@@ -98,7 +98,7 @@ export function planExperiment(request: PlanningRequest): Record<string, unknown
  * The spacing 3d_fullres works at: medians, but for datasets with one coarse axis of few slices the 10th percentile of that axis.
  * @returns mm in the reader's axis order
  */
-function fullresSpacing(fingerprint: Fingerprint, given: readonly number[] | undefined): number[] {
+export function fullresSpacing(fingerprint: Fingerprint, given: readonly number[] | undefined): number[] {
   if (given) return [...given];
   const target = perAxis(fingerprint.spacings, (values) => percentile(values, 50));
   const size = perAxis(fingerprint.shapesAfterCrop, (values) => percentile(values, 50));
@@ -178,7 +178,7 @@ function planConfiguration(
 }
 
 /** A patch of the image's aspect ratio in mm and 256^3 (2048^2) voxels, cut to the median image. */
-function initialPatch(spacing: readonly number[], shape: readonly number[]): number[] {
+export function initialPatch(spacing: readonly number[], shape: readonly number[]): number[] {
   const inverse = spacing.map((one) => 1 / one);
   const volume = spacing.length === 3 ? 256 ** 3 : 2048 ** 2;
   const scale = Math.pow(volume / product(inverse), 1 / spacing.length);
@@ -186,7 +186,7 @@ function initialPatch(spacing: readonly number[], shape: readonly number[]): num
 }
 
 /** Takes the smallest step that stays valid off the axis whose patch is largest against the image. */
-function shrinkPatch(
+export function shrinkPatch(
   spacing: readonly number[],
   shape: readonly number[],
   topology: ReturnType<typeof poolAndConvolve>,
@@ -238,7 +238,7 @@ const SCHEMES: Readonly<Record<string, NormalizationScheme>> = {
   rgb_to_0_1: "RGBTo01Normalization",
 };
 /** Below this share of the image the nonzero mask is used for z-scores. */
-const MASK_THRESHOLD = 3 / 4;
+export const MASK_THRESHOLD = 3 / 4;
 
 function normalization({ channelNames, fingerprint }: PlanningRequest): Record<string, unknown> {
   const schemes = channelNames.map((name) => SCHEMES[name.toLowerCase()] ?? "ZScoreNormalization");

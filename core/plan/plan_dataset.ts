@@ -1,0 +1,192 @@
+/**
+ * From a dataset's folders to its plans file: reads dataset.json and fingerprint, plans, and writes what upstream's planner writes.
+ * Source: plan_experiment, save_plans and _maybe_copy_splits_file of
+ * nnunetv2/experiment_planning/experiment_planners/default_experiment_planner.py.
+ */
+import { UserError } from "../base/errors.ts";
+import { ensureFolder, writeAtomically } from "../base/files.ts";
+import { JsonFloat, keysOf, parseJsonExactly, readJsonFile, stringifyJson } from "../base/json.ts";
+import { join } from "../base/path.ts";
+import { chooseReader } from "../dataset/choose_reader.ts";
+import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
+import { readRawDataset } from "../dataset/raw_dataset.ts";
+import { planExperiment, type PlanningRequest } from "./plan_experiment.ts";
+import type { Planner } from "./planners.ts";
+import { readFingerprint } from "./read_fingerprint.ts";
+
+export interface PlanDatasetOptions {
+  readonly planner: Planner;
+  readonly plansName?: string;
+  readonly gpuMemoryTargetGB?: number;
+  /** mm, in the reader's axis order. */
+  readonly targetSpacing?: readonly number[];
+  readonly preprocessor?: string;
+  readonly onWarning?: (message: string) => void;
+}
+
+export interface PlannedDataset {
+  /** The plans file. */
+  readonly file: string;
+  readonly plansName: string;
+  readonly request: PlanningRequest;
+  readonly plans: Readonly<Record<string, unknown>>;
+  /** Configurations of an older file of this name that were kept. */
+  readonly kept: readonly string[];
+}
+
+const DOING = "planning the experiment";
+
+/**
+ * Plans the dataset in `rawFolder` and writes <plans name>.json, dataset.json and, where the raw dataset has one, splits_final.json
+ * into `preprocessedFolder`. Configurations of an existing plans file that are not planned anew are kept.
+ * @throws UserError for a dataset.json or fingerprint that can't be used, and splits that contradict those already there
+ */
+export async function planDataset(
+  rawFolder: string,
+  preprocessedFolder: string,
+  options: PlanDatasetOptions,
+): Promise<PlannedDataset> {
+  const dataset = await readRawDataset(rawFolder);
+  const { channelNames } = parseDatasetJson(dataset.json, dataset.jsonFile, DOING);
+  const { numTraining } = dataset.json;
+  if (typeof numTraining !== "number" || !(numTraining >= 1)) {
+    const problem = numTraining === undefined
+      ? "numTraining is missing"
+      : `numTraining is ${JSON.stringify(numTraining)}`;
+    const remedy = `write "numTraining": ${dataset.cases.length}, the number of cases that are there`;
+    throw new UserError({ doing: DOING, file: dataset.jsonFile, problem, remedy });
+  }
+  const fingerprint = await readFingerprint(join(preprocessedFolder, "dataset_fingerprint.json"));
+  const example = dataset.cases.find(({ images }) => images.length > 0)?.images[0] ?? "";
+  const { reader, warnings } = await chooseReader(dataset.json, dataset.jsonFile, example);
+  warnings.forEach((warning) => options.onWarning?.(warning));
+  const request: PlanningRequest = {
+    ...options,
+    fingerprint,
+    datasetName: dataset.name,
+    channelNames,
+    labelCount: keysOf(dataset.json.labels as object).length,
+    trainingCases: numTraining,
+    reader,
+  };
+  const plansName = options.plansName ?? options.planner.plansName;
+  const plans = planExperiment(request);
+  const file = join(preprocessedFolder, `${plansName}.json`);
+  await ensureFolder(preprocessedFolder, DOING);
+  await placeSplits(join(rawFolder, "splits_final.json"), join(preprocessedFolder, "splits_final.json"));
+  const { merged, kept } = await mergeExisting(file, plans, options.onWarning);
+  await writeAtomically(join(preprocessedFolder, "dataset.json"), dataset.jsonText, { doing: DOING });
+  await writeAtomically(file, stringifyJson(merged), { doing: "writing the plans" });
+  return { file, plansName, request, plans, kept };
+}
+
+type Configurations = Record<string, unknown>;
+
+/** The new plans with the configurations of the file that is there and that are not among the new ones. */
+async function mergeExisting(
+  file: string,
+  plans: Readonly<Record<string, unknown>>,
+  onWarning: PlanDatasetOptions["onWarning"],
+): Promise<{ merged: Record<string, unknown>; kept: string[] }> {
+  const merged = withFloats(plans);
+  const configurations = merged.configurations as Configurations;
+  let text: string;
+  try {
+    text = await Deno.readTextFile(file);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { merged, kept: [] };
+    throw error;
+  }
+  const old = (parseJsonExactly(text, file, "reading the plans that are there") as { configurations?: Configurations })
+    .configurations ?? {};
+  const kept: string[] = [];
+  const changed: string[] = [];
+  for (const name of keysOf(old)) {
+    if (configurations[name] === undefined) {
+      configurations[name] = old[name];
+      kept.push(name);
+    } else if (
+      stringifyJson(old[name], { sortKeys: true }) !== stringifyJson(configurations[name], { sortKeys: true })
+    ) {
+      changed.push(name);
+    }
+  }
+  if (changed.length > 0) {
+    const backup = file.replace(/\.json$/, ".before.json");
+    await writeAtomically(backup, text, { doing: "keeping the plans that were there" });
+    onWarning?.(
+      `${changed.join(", ")} in ${file} ${changed.length === 1 ? "is" : "are"} planned anew and other than before; ` +
+        `the old plans are kept as ${backup}. To keep a change, give the configuration a name of its own.`,
+    );
+  }
+  return { merged, kept };
+}
+
+/** The plans with Python's floats marked, so that they are written as upstream writes them. */
+function withFloats(plans: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const floats = (values: unknown) => (values as number[]).map((value) => new JsonFloat(value));
+  const configurations: Configurations = {};
+  for (const [name, value] of Object.entries(plans.configurations as Record<string, Configurations>)) {
+    configurations[name] = value.spacing === undefined ? value : {
+      ...value,
+      // Upstream rounds the sizes of 3d_lowres to integers, and leaves the others as the floats a median is.
+      ...(name !== "3d_lowres" && { median_image_size_in_voxels: floats(value.median_image_size_in_voxels) }),
+      spacing: floats(value.spacing),
+    };
+  }
+  return {
+    ...plans,
+    original_median_spacing_after_transp: floats(plans.original_median_spacing_after_transp),
+    configurations,
+  };
+}
+
+interface Split {
+  readonly train: readonly string[];
+  readonly val: readonly string[];
+}
+
+/** Copies the raw dataset's splits if there are none yet; else those there have to be the same, fold by fold. */
+async function placeSplits(source: string, target: string): Promise<void> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(source);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  const wanted = parseSplits((await readJsonFile(source)).value, source);
+  let there: readonly Split[];
+  try {
+    there = parseSplits((await readJsonFile(target)).value, target);
+  } catch (error) {
+    if (!(error instanceof UserError) || !(error.cause instanceof Deno.errors.NotFound)) throw error;
+    await writeAtomically(target, text, { doing: "copying the splits" });
+    return;
+  }
+  const same = (a: readonly string[], b: readonly string[] | undefined) =>
+    b !== undefined && new Set(a).size === new Set(b).size && a.every((id) => b.includes(id));
+  wanted.forEach(({ train, val }, fold) => {
+    if (same(train, there[fold]?.train) && same(val, there[fold]?.val)) return;
+    throw new UserError({
+      doing: "comparing the splits",
+      file: target,
+      problem: there[fold] === undefined
+        ? `it has ${there.length} folds, and the raw dataset's splits_final.json has ${wanted.length}`
+        : `fold ${fold} has other cases than in the raw dataset's splits_final.json`,
+      remedy: `models may have been trained with it: remove it to use ${source}, or correct ${source}`,
+    });
+  });
+}
+
+function parseSplits(value: unknown, file: string): readonly Split[] {
+  const isIds = (ids: unknown) => Array.isArray(ids) && ids.every((id) => typeof id === "string");
+  const wellFormed = Array.isArray(value) && value.every((fold) => isIds(fold?.train) && isIds(fold?.val));
+  if (wellFormed) return value;
+  throw new UserError({
+    doing: "reading the splits",
+    file,
+    problem: "it is no list of folds",
+    remedy: 'write [{"train": [CASE, ...], "val": [CASE, ...]}, ...]',
+  });
+}
