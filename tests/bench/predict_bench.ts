@@ -36,7 +36,7 @@ function line(name: string, runs: readonly Measurement[]): string {
   })  peak ${median(memory).toFixed(0).padStart(6)} MB`;
 }
 
-export async function predictBench(args: readonly string[]): Promise<number> {
+export async function bench(args: readonly string[]): Promise<number> {
   const cut = args.indexOf("--");
   const own = cut < 0 ? args : args.slice(0, cut);
   const flags = cut < 0 ? [] : args.slice(cut + 1);

@@ -1,5 +1,5 @@
 /**
- * Speed of the volume kernels on one thread beside what the memory gives: `deno run --allow-read tests/bench/volume_bench.ts`.
+ * Speed of the volume kernels on one thread beside what the memory gives: `deno task bench volume`.
  * GB/s counts every byte of the sources and targets once; the best of several runs is shown.
  */
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
@@ -247,23 +247,27 @@ function residual(channels: number): void {
   report(`residual sum ${channels} channels`, voxelCount(grid), seconds(operator, slots), operator.bytes);
 }
 
-stream();
-for (const channels of [32, 128]) residual(channels);
-gather(1);
-gather(4);
-accumulate(25, [96, 96, 96], [false, false, false], [0, 1, 2]);
-accumulate(25, [96, 96, 96], [true, true, true], [0, 1, 2]);
-accumulate(25, [96, 96, 96], [false, false, false], [1, 0, 2]);
-accumulate(25, [96, 96, 96], [false, false, false], [2, 0, 1]);
-accumulate(61, [96, 96, 96], [false, false, false], [0, 1, 2]);
-accumulate(3, [96, 96, 96], [false, false, false], [0, 1, 2]);
-for (const channels of [3, 25, 61]) finish(channels);
-resample(61, [16, 300, 300], [16, 300, 300], "argmax");
-resample(61, [16, 200, 200], [24, 300, 300], "argmax");
-resample(61, [16, 200, 200], [24, 300, 300], "argmax", false);
-resample(61, [24, 300, 300], [16, 200, 200], "argmax");
-resample(25, [107, 170, 170], [160, 256, 256], "argmax");
-resample(25, [64, 256, 256], [64, 256, 256], "argmax");
-resample(3, [64, 256, 256], [96, 400, 400], "argmax");
-resample(3, [64, 256, 256], [96, 400, 400], "regions");
-resample(25, [32, 200, 200], [32, 300, 300], "softmax");
+/** Measures everything. */
+export function bench(): number {
+  stream();
+  for (const channels of [32, 128]) residual(channels);
+  gather(1);
+  gather(4);
+  accumulate(25, [96, 96, 96], [false, false, false], [0, 1, 2]);
+  accumulate(25, [96, 96, 96], [true, true, true], [0, 1, 2]);
+  accumulate(25, [96, 96, 96], [false, false, false], [1, 0, 2]);
+  accumulate(25, [96, 96, 96], [false, false, false], [2, 0, 1]);
+  accumulate(61, [96, 96, 96], [false, false, false], [0, 1, 2]);
+  accumulate(3, [96, 96, 96], [false, false, false], [0, 1, 2]);
+  for (const channels of [3, 25, 61]) finish(channels);
+  resample(61, [16, 300, 300], [16, 300, 300], "argmax");
+  resample(61, [16, 200, 200], [24, 300, 300], "argmax");
+  resample(61, [16, 200, 200], [24, 300, 300], "argmax", false);
+  resample(61, [24, 300, 300], [16, 200, 200], "argmax");
+  resample(25, [107, 170, 170], [160, 256, 256], "argmax");
+  resample(25, [64, 256, 256], [64, 256, 256], "argmax");
+  resample(3, [64, 256, 256], [96, 400, 400], "argmax");
+  resample(3, [64, 256, 256], [96, 400, 400], "regions");
+  resample(25, [32, 200, 200], [32, 300, 300], "softmax");
+  return 0;
+}

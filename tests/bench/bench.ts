@@ -1,0 +1,27 @@
+/** `deno task bench NAME ...`: runs one of the benchmarks beside this file. No test asserts a time. */
+const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: () => Promise<Bench> }>> = {
+  predict: {
+    help: "whole predictions against the Python nnU-Net: wall time and peak memory",
+    load: () => import("./predict_bench.ts"),
+  },
+  network: {
+    help: "one forward pass against torch, with the roofline and each layer's share",
+    load: () => import("./network_bench.ts"),
+  },
+  conv: { help: "each convolution of the plain nets", load: () => import("./conv_bench.ts") },
+  volume: { help: "gather, accumulate, finish, resample", load: () => import("./volume_bench.ts") },
+};
+
+interface Bench {
+  /** Runs with the arguments behind the name. @returns the exit code */
+  bench(args: readonly string[]): Promise<number> | number;
+}
+
+const [name, ...args] = Deno.args;
+const chosen = BENCHES[name ?? ""];
+if (!chosen) {
+  console.error("usage: deno task bench NAME [...]");
+  for (const [one, { help }] of Object.entries(BENCHES)) console.error(`  ${one.padEnd(9)} ${help}`);
+  Deno.exit(2);
+}
+Deno.exit(await (await chosen.load()).bench(args));
