@@ -8,24 +8,37 @@ export const CORE_HERTZ = 2.69e9;
 
 export const CYCLES = {
   /** A vector stream entry of a transform pass: load, arithmetic, store. */
-  passPoint: 2,
-  /** The same where norm and activation are applied. */
+  passPoint: 1.2,
+  /** The same where values come from a tensor, and where norm and activation are applied besides. */
+  plainLoadPoint: 2,
   loadPoint: 2.6,
-  /** A vector of output: bias, store, statistics. */
-  storeVector: 4,
+  /** A vector of output: bias, store, statistics, and the write to main memory. */
+  storeVector: 9.5,
+  /** A vector of products that goes on to the output of a direct convolution. */
+  productVector: 4,
   /** A group of rows of the product: calling, clearing and storing sums. */
   group: 30,
   /** A line of a direct convolution's box or output. */
   line: 120,
   /** A call of a pass or product. */
-  call: 40,
-  /** A byte of weights streamed from beyond L2, and of points through main memory. */
+  call: 22,
+  /** A byte of weights streamed from a shared cache, and from main memory. */
+  cachedWeightByte: 1 / 50,
   weightByte: 1 / 10,
+  /** A byte of points through main memory. */
   memoryByte: 1 / 5,
 } as const;
 
 /** Bytes of scratch up to which an item's working set stays in a core's L2. */
 export const L2_BYTES = 1 << 20;
+
+/** Weights up to this size are taken to stay in a shared cache between items. */
+const SHARED_CACHE_BYTES = 16 << 20;
+
+/** Cycles to stream a layer's weights once. */
+export function weightCycles(bytes: number): number {
+  return bytes * (bytes > SHARED_CACHE_BYTES ? CYCLES.weightByte : CYCLES.cachedWeightByte);
+}
 
 /** Threads assumed when items are counted against idle threads; a constant, so that choices do not depend on the machine. */
 const NOMINAL_THREADS = 4;
@@ -42,5 +55,5 @@ export function productCycles(rows: number, panels: number, k: number, runs = 1)
   const larger = rows % groups;
   const perStep = (size: number) => Math.max(size, 4);
   const steps = larger * perStep(small + 1) + (groups - larger) * perStep(small);
-  return panels * (steps * k * runs * 1.05 + groups * (CYCLES.group + (runs - 1) * 12));
+  return panels * (steps * k * runs * 1.08 + groups * (CYCLES.group + (runs - 1) * 12));
 }

@@ -1,7 +1,7 @@
 /** Plans direct and transposed convolutions: the block of voxels and the weight panels of an item. */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import { at, listParams } from "../params.ts";
-import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles } from "./cost_model.ts";
+import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles, weightCycles } from "./cost_model.ts";
 import { DIRECT_PARAMS, directScratch } from "./direct_kernels.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, channelLayout, convFlops, padToPanel, productOf } from "./layout.ts";
@@ -74,8 +74,8 @@ function chooseBlock(problem: ConvProblem, grid: Vec3, taps: number): DirectChoi
           const copies = joined ? groups * voxels * runs * (3 + ceilDiv(k, 4)) : 0;
           const products = copies +
             (joined ? productCycles(voxels, allPanels, k * runs) : productCycles(voxels, allPanels, k, runs)) * far;
-          const store = voxels * allPanels * 2 * CYCLES.storeVector;
-          const weights = panelBytes * allPanels * CYCLES.weightByte;
+          const store = voxels * allPanels * 2 * (CYCLES.productVector + (problem.statistics ? 2 : 0));
+          const weights = weightCycles(panelBytes * allPanels);
           const share = productOf(grid) / voxels;
           const cycles = (share * (stage + products + store) + productOf(blocks) * weights + items * 500) *
             imbalance(items);

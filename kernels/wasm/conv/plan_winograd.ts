@@ -2,7 +2,7 @@
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import type { KernelCall } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
-import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles } from "./cost_model.ts";
+import { CORE_HERTZ, CYCLES, imbalance, productCycles, weightCycles } from "./cost_model.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sum } from "./layout.ts";
 import { winogradPacking } from "./pack_kernel.ts";
@@ -42,28 +42,29 @@ function weightMatrices(schemes: SchemeTriple): number {
   return productOf(schemes.map((s) => s.weight.length));
 }
 
-/** Cycles of an item's input passes along z and y, along x, its output passes, and its products. */
-function blockCycles(g: BlockGeometry, normalised: boolean) {
+/** Cycles of an item's input passes, output passes and products; `ownWeights`: transformed weights along x. */
+function blockCycles(g: BlockGeometry, ownWeights: number, normalised: boolean) {
   const scratch = blockScratch(g);
   const vectors = (bytes: number) => bytes / 16;
   const count = productOf(g.tiles);
   const [pz, py, px] = g.points;
-  // A working set beyond L2 makes every pass slower.
-  const working = scratch.loaded + scratch.planes + scratch.outputPlanes;
-  const far = 1 + 0.5 * Math.max(0, Math.min(1, working / L2_BYTES - 0.75));
   const rows = g.tiles[0] * g.tiles[1];
   const calls = CYCLES.call * (pz * py * (rows + 1 + px) + g.tiles[0] * (py * g.tiles[1] + pz * g.tiles[1]));
-  const load = vectors(scratch.loaded) * g.tiles[0] * (normalised ? CYCLES.loadPoint : CYCLES.passPoint);
+  const load = vectors(scratch.loaded) * g.tiles[0] * (normalised ? CYCLES.loadPoint : CYCLES.plainLoadPoint);
   const planes = vectors(scratch.planes) * CYCLES.passPoint;
   const points = pz * py * vectors(scratch.inputPoints) * CYCLES.passPoint;
   const outX = pz * py * vectors(scratch.outputPoints) * CYCLES.passPoint;
   const outY = vectors(scratch.outputPlanes) * CYCLES.passPoint;
   const outZ = outY * g.outputs[1] / py;
   const stored = count * productOf(g.outputs) * g.panelChannels / 4 * CYCLES.storeVector;
-  const products = pz * py * px * productCycles(count, g.panelChannels / PANEL, g.inputChannels);
+  // The last points along x that share their weights are one product.
+  const panels = g.panelChannels / PANEL;
+  const alone = productCycles(count, panels, g.inputChannels);
+  const sharing = productCycles(count * (px - ownWeights + 1), panels, g.inputChannels);
+  const products = pz * py * ((ownWeights - 1) * alone + sharing);
   return {
-    input: (load + planes + points) * far + calls / 2,
-    output: (outX + outY + outZ) * far + stored + calls / 2,
+    input: load + planes + points + calls / 2,
+    output: outX + outY + outZ + stored + calls / 2,
     products,
   };
 }
@@ -76,8 +77,8 @@ function blockSizes(tiles: number, most: number): number[] {
 }
 
 /** Tiles a block holds at most, and bytes of its scratch. */
-const MOST_TILES = 48;
-const MOST_SCRATCH = 3 << 20;
+const MOST_TILES = 36;
+const MOST_SCRATCH = 5 << 19;
 
 function chooseBlocks(problem: ConvProblem, schemes: SchemeTriple): WinogradChoice[] {
   const out = convOutputGrid(problem.inputGrid, problem.kernel, problem.stride);
@@ -99,9 +100,9 @@ function chooseBlocks(problem: ConvProblem, schemes: SchemeTriple): WinogradChoi
         const items = productOf(blocks);
         // Blocks at the far edges are smaller: scale a full block's cost by the tiles there are.
         const share = productOf(tiles) / count;
-        const cost = blockCycles(g, normalised);
+        const cost = blockCycles(g, schemes[2].weight.length, normalised);
         const matrixBytes = g.inputChannels * g.panelChannels * 4;
-        const weightTraffic = matrices * matrixBytes * CYCLES.weightByte;
+        const weightTraffic = weightCycles(matrices * matrixBytes);
         const fusedCycles = (share * (cost.input + cost.output + cost.products) + items * weightTraffic) *
           imbalance(items);
         const candidate = { schemes, tiles, block, blocks, panelsPerItem: 0 };
@@ -117,7 +118,7 @@ function chooseBlocks(problem: ConvProblem, schemes: SchemeTriple): WinogradChoi
         const splitCycles = share * (cost.input + cost.output) * imbalance(items) +
           points * productCycles(allTiles, panels, g.inputChannels) *
             imbalance(pairs * ceilDiv(panels, panelsPerItem)) +
-          weightTraffic * 2 + 2 * pointBytes * CYCLES.memoryByte;
+          weightTraffic + 2 * pointBytes * CYCLES.memoryByte;
         if (!split || splitCycles < split.cycles) {
           split = { ...candidate, panelsPerItem, split: true, cycles: splitCycles };
         }
