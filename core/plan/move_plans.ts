@@ -1,0 +1,66 @@
+/**
+ * One dataset's plans for another, as fine-tuning needs them.
+ * Source: nnunetv2/experiment_planning/plans_for_pretraining/move_plans_between_datasets.py.
+ */
+import { UserError } from "../base/errors.ts";
+import { ensureFolder, writeAtomically } from "../base/files.ts";
+import { keysOf, parseJsonExactly, stringifyJson } from "../base/json.ts";
+import { join } from "../base/path.ts";
+import { chooseReader } from "../dataset/choose_reader.ts";
+import { readRawDataset } from "../dataset/raw_dataset.ts";
+
+export interface MovePlansRequest {
+  /** nnUNet_preprocessed and nnUNet_raw. */
+  readonly preprocessed: string;
+  readonly raw: string;
+  /** Dataset names. */
+  readonly source: string;
+  readonly target: string;
+  /** Plans names; upstream's "identifier". */
+  readonly sourcePlans: string;
+  readonly targetPlans?: string;
+}
+
+/**
+ * Writes nnUNet_preprocessed/TARGET/<targetPlans>.json; gives its path and warnings.
+ * @throws UserError if the source plans or the target dataset are not there
+ */
+export async function movePlans(request: MovePlansRequest): Promise<{ file: string; warnings: readonly string[] }> {
+  const doing = "moving plans between datasets";
+  const targetPlans = request.targetPlans ?? request.sourcePlans;
+  const source = join(request.preprocessed, request.source, `${request.sourcePlans}.json`);
+  let text: string;
+  try {
+    text = await Deno.readTextFile(source);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    const remedy = `plan ${request.source} first (nnunet plan_experiment), or correct -s and -sp`;
+    throw new UserError({ doing, file: source, problem: "there are no such plans", remedy });
+  }
+  const plans = parseJsonExactly(text, source, doing) as Record<string, unknown>;
+  const configurations = plans.configurations;
+  if (typeof configurations !== "object" || configurations === null) {
+    throw new UserError({ doing, file: source, problem: "it has no configurations", remedy: "name a plans file" });
+  }
+  plans.dataset_name = request.target;
+  if (targetPlans !== request.sourcePlans) {
+    for (const name of keysOf(configurations)) {
+      const one = (configurations as Record<string, Record<string, unknown>>)[name];
+      const old = one.data_identifier;
+      if (typeof old !== "string") continue;
+      one.data_identifier = old.startsWith(request.sourcePlans)
+        ? targetPlans + old.slice(request.sourcePlans.length)
+        : `${targetPlans}_${old}`;
+    }
+  }
+  const dataset = await readRawDataset(join(request.raw, request.target));
+  const example = dataset.cases.find(({ images }) => images.length > 0)?.images[0] ?? "";
+  const { reader, warnings } = await chooseReader(dataset.json, dataset.jsonFile, example, true);
+  plans.image_reader_writer = reader;
+  plans.plans_name = targetPlans;
+  const folder = join(request.preprocessed, request.target);
+  await ensureFolder(folder, doing);
+  const file = join(folder, `${targetPlans}.json`);
+  await writeAtomically(file, stringifyJson(plans), { doing });
+  return { file, warnings };
+}
