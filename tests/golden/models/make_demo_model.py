@@ -2,8 +2,8 @@
 """Trains the model that the demo predicts with: the real nnU-Net 2.5.1 on phantoms made by cli/demo/phantom.ts.
 
 usage: make_demo_model.py PHANTOM_FOLDER OUT_MODEL_FOLDER
-PHANTOM_FOLDER: meta.json [{s, shape, spacing}] with i<s>.bin (int16) and l<s>.bin (uint8), (z, y, x). Planner, preprocessing, trainer,
-augmentation and checkpoint are the real ones; plans are edited to few features, and training is 36 epochs of 40 iterations.
+PHANTOM_FOLDER, from dump_phantoms.ts: meta.json [{s, shape, spacing}] with i<s>.bin (int16) and l<s>.bin (uint8), (z, y, x). Planner, preprocessing, network,
+loss and checkpoint are the real ones; plans are edited to few features, and training is the short loop of make_models.py.
 """
 import json, os, sys, tempfile
 WORK = os.environ.get('GOLDEN_WORK') or tempfile.mkdtemp()
@@ -11,8 +11,8 @@ for k in ('raw', 'preprocessed', 'results'):
     os.environ[f'nnUNet_{k}'] = os.path.join(WORK, k); os.makedirs(os.environ[f'nnUNet_{k}'], exist_ok=True)
 os.environ.setdefault('nnUNet_n_proc_DA', '1')
 import numpy as np, SimpleITK as sitk, torch
+from make_models import save_model, train
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprint_dataset, plan_experiment_dataset, preprocess_dataset
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 if __name__ == '__main__':
     torch.set_num_threads(1)
@@ -33,12 +33,5 @@ if __name__ == '__main__':
               strides=[[1, 1, 1], [1, 2, 2], [2, 2, 2], [2, 2, 2]], n_conv_per_stage=[2] * 4, n_conv_per_stage_decoder=[1] * 3)
     json.dump(plans, open(pf, 'w'), indent=4)
     preprocess_dataset(999, configurations=['3d_fullres'], num_processes=[1], verbose=False)
-    t = nnUNetTrainer(plans, '3d_fullres', 'all', dj, device=torch.device('cpu'))
-    t.num_epochs, t.num_iterations_per_epoch, t.num_val_iterations_per_epoch = 36, 40, 2
-    t.perform_actual_validation = lambda *a, **k: None
-    t.initialize(); t.run_training()
-    ck = torch.load(f'{t.output_folder}/checkpoint_final.pth', weights_only=False)
-    keep = {k: ck[k] for k in ('network_weights', 'trainer_name', 'inference_allowed_mirroring_axes', 'current_epoch', 'init_args')}
-    keep['init_args']['plans'] = {'plans_name': plans['plans_name']}
-    os.makedirs(f'{out}/fold_all', exist_ok=True); torch.save(keep, f'{out}/fold_all/checkpoint_final.pth')
-    json.dump(plans, open(f'{out}/plans.json', 'w'), indent=4); json.dump(dj, open(f'{out}/dataset.json', 'w'), indent=4)
+    keep = train(dict(patch=(24, 64, 80)), plans, '3d_fullres', dj, 'demo', 'all', 500)
+    save_model(out, plans, dj, 'all', keep)
