@@ -25,6 +25,7 @@ import type {
   StepCost,
   TensorHandle,
   WeightSet,
+  WeightSource,
 } from "../core/engine/engine.ts";
 import { emitModule } from "../kernels/wasm/module.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
@@ -40,7 +41,7 @@ import { cpuFeatures, describeCpu } from "./describe.ts";
 import { copyCall } from "./encode.ts";
 import { planProgram, type ProgramPlan, scratchOf, temporaryBlock, weightOffsets } from "./program_plan.ts";
 import { createStream, type Encoded, type Resource } from "./stream.ts";
-import { writeWeightBlock } from "./weights.ts";
+import { packingBytes, torchWeights, writeWeightBlock } from "./weights.ts";
 
 export { type CpuDescription, cpuFeatures, describeCpu } from "./describe.ts";
 
@@ -152,6 +153,32 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
     }));
   }
 
+  /** Packs a weight set: on all threads where the operator has kernels for it, the rest here. */
+  async function packWeights(plan: ProgramPlan, source: WeightSource, address: number): Promise<void> {
+    const bytes = packingBytes(plan.weights);
+    const staging = bytes > 0 ? memory.allocateIdle(bytes, "packing the network's weights") : 0;
+    try {
+      for (const block of plan.weights) {
+        const packing = block.kind === "packed" ? block.operator.packing : undefined;
+        const start = address + block.offset;
+        if (block.kind !== "packed" || !packing) {
+          writeWeightBlock(block, source, new Float32Array(memory.memory.buffer, start, block.bytes / 4));
+          continue;
+        }
+        const { weight, bias } = torchWeights(block, source);
+        const raw = new Float32Array(memory.memory.buffer, staging, packing.sourceBytes / 4);
+        raw.set(weight);
+        raw.fill(0, weight.length);
+        if (bias) raw.set(bias, weight.length);
+        const calls = { ...block.operator, calls: packing.calls, temporaries: {} };
+        enqueue(calls, { [packing.sourceSlot]: staging, [block.slot]: start }, []);
+        await stream.settled();
+      }
+    } finally {
+      if (bytes > 0) memory.free(staging, stream.issued);
+    }
+  }
+
   function resampling(call: ResamplePlanes, rule?: LabelRule) {
     const { ring, tables, from, to } = call;
     const bytes = packResampleTables(ring, tables, rule?.values);
@@ -200,12 +227,7 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
       const region = allocate(plan.weightBytes, "the network's weights");
       try {
         await stream.settled(region.lastUse);
-        for (const block of plan.weights) {
-          const out = new Float32Array(memory.memory.buffer, region.address + block.offset, block.bytes / 4);
-          writeWeightBlock(block, source, out);
-          // Signals and timers get their turn between two layers.
-          await new Promise((resolve) => setTimeout(resolve));
-        }
+        await packWeights(plan, source, region.address);
       } catch (error) {
         release(region);
         throw error;
@@ -395,7 +417,7 @@ function costsOf(
     memory: {
       weights: plan.weightBytes,
       activations: plan.arena.bytes,
-      scratch: scratchOf(plan.steps.map(({ operator }) => operator)) * threads,
+      scratch: scratchOf(plan.steps.map(({ operator }) => operator)) * threads + packingBytes(plan.weights),
     },
     steps: plan.steps.map(({ name, operator: { algorithm, flops, coreSeconds } }) => ({
       name,

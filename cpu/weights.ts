@@ -4,14 +4,11 @@ import type { WeightSource } from "../core/engine/engine.ts";
 import type { BatchNormNode } from "../core/graph/graph.ts";
 import type { WeightBlock } from "./program_plan.ts";
 
-/** Fills one block of a weight set; `out` covers the block. */
+/** Fills one block of a weight set on the calling thread; `out` covers the block. */
 export function writeWeightBlock(block: WeightBlock, source: WeightSource, out: Float32Array): void {
   switch (block.kind) {
     case "packed": {
-      const weight = block.weight === undefined
-        ? identity(block.weightShape[0])
-        : source.get(block.weight, block.weightShape);
-      const bias = block.bias === undefined ? undefined : source.get(block.bias, block.biasShape);
+      const { weight, bias } = torchWeights(block, source);
       block.operator.pack(weight, bias, out);
       return;
     }
@@ -23,6 +20,23 @@ export function writeWeightBlock(block: WeightBlock, source: WeightSource, out: 
       foldBatchNorm(block.norm, block.channels, source, out);
       return;
   }
+}
+
+/** Weight and bias of a packed block as torch has them. */
+export function torchWeights(
+  block: Extract<WeightBlock, { kind: "packed" }>,
+  source: WeightSource,
+): { readonly weight: Float32Array; readonly bias: Float32Array | undefined } {
+  return {
+    weight: block.weight === undefined ? identity(block.weightShape[0]) : source.get(block.weight, block.weightShape),
+    bias: block.bias === undefined ? undefined : source.get(block.bias, block.biasShape),
+  };
+}
+
+/** Bytes of torch's weights that the kernels which pack them need at a time. */
+export function packingBytes(blocks: readonly WeightBlock[]): number {
+  const sizes = blocks.map((block) => (block.kind === "packed" ? block.operator.packing?.sourceBytes ?? 0 : 0));
+  return sizes.reduce((a, b) => Math.max(a, b), 0);
 }
 
 /** Weight (out, in, 1, 1, 1) that copies `channels` channels. */

@@ -83,12 +83,12 @@ Deno.test("The forecast is what a program takes, and everything is given back", 
     assertEquals(program.memory, forecast.memory);
     assertEquals(weights.bytes, forecast.memory.weights);
     const { weights: w, activations, scratch } = forecast.memory;
-    const taken = engine.memoryUse().used - before;
+    const taken = engine.memoryUse().highWater - before;
     assert(Math.abs(taken - (w + activations + scratch)) <= 1024, `${taken} taken of ${w + activations + scratch}`);
     engine.run(program, weights);
   }
   await engine.flush();
-  assertEquals(engine.memoryUse().used - before, forecast.memory.scratch);
+  assert(engine.memoryUse().used - before <= forecast.memory.scratch, "only the threads' private memory stays");
 });
 
 Deno.test("A run says which weights do not fit", async () => {
