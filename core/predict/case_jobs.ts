@@ -15,6 +15,7 @@ import type { Configuration, Plans } from "../plan/plans.ts";
 import type { CaseProperties, PreprocessedCase } from "../preprocess/case.ts";
 import type { NonFinitePolicy } from "../preprocess/non_finite.ts";
 import { preprocessCase } from "../preprocess/preprocess_case.ts";
+import { freeArray } from "./free_array.ts";
 import type { LabelCount } from "./request.ts";
 
 /** Read and preprocess one case. */
@@ -110,6 +111,8 @@ async function prepare(job: PrepareJob): Promise<PreparedCase> {
     ...(previousStage && { previousStage }),
     nan: job.nonFinite,
   });
+  if (image.data.buffer !== prepared.data.buffer) freeArray(image.data);
+  freeArray(previousStage?.labels.data);
   return {
     case: prepared,
     readSeconds: (read - started) / 1000,
@@ -134,6 +137,7 @@ async function exportCase(job: ExportJob, signal?: AbortSignal): Promise<Exporte
     written.push(packed.npz, packed.pkl);
   }
   await writeLabels(geometry.reader, job.output, job.labels, geometry, signal);
+  freeArray(job.labels.data);
   const checksums = job.checksums ? await hashFiles(written) : {};
   return { labels, seconds: (performance.now() - started) / 1000, checksums };
 }

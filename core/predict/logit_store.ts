@@ -6,6 +6,7 @@ import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import { padToFour, type Vec3 } from "../base/shape.ts";
 import type { Engine, LogitRing } from "../engine/engine.ts";
+import { freeArray } from "./free_array.ts";
 import { SPILLED_PLANES } from "./stream_choice.ts";
 import type { Range, StreamPlan, TileWindow } from "./stream_plan.ts";
 
@@ -104,9 +105,12 @@ function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitSto
     open([from, to]) {
       const zeros = new Uint8Array(planeBytes);
       for (let plane = from; plane < to; plane++) file.write((plane % plan.planes) * planeBytes, zeros);
+      freeArray(zeros);
       return Promise.resolve();
     },
-    acquire(part, [from, to]) {
+    async acquire(part, [from, to]) {
+      // An idle engine takes uploads in place; a busy one would have to keep a copy of each until its turn.
+      await engine.flush();
       const ring = ringOf(part);
       const voxels = ring.rows * ring.columns;
       const logits = new Float32Array(voxels * padded);
@@ -121,10 +125,12 @@ function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitSto
         engine.upload(ring.logits, logits, slot * voxels * padded);
         engine.upload(ring.weightSums, sums, slot * voxels);
       }
+      freeArray(logits);
+      freeArray(sums);
       const shift: [number, number, number] = [0, 0, 0];
       shift[plan.axes[1]] = -part.rows[0];
       shift[plan.axes[2]] = -part.columns[0];
-      return Promise.resolve({ ring, shift });
+      return { ring, shift };
     },
     async release(part, [from, to]) {
       const ring = ringOf(part);
@@ -138,10 +144,13 @@ function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitSto
           file.write(at + 4 * inPlane * padded, bytesOf(logits, inWindow * padded, count * padded));
           file.write(at + sumsAt + 4 * inPlane, bytesOf(sums, inWindow, count));
         });
+        freeArray(logits);
+        freeArray(sums);
       }
     },
     close: () => {},
-    read([from, to]) {
+    async read([from, to]) {
+      if (to > loaded) await engine.flush();
       const logits = new Float32Array(rows * columns * padded);
       const sums = new Float32Array(rows * columns);
       for (let plane = Math.max(from, loaded); plane < to; plane++) {
@@ -151,10 +160,13 @@ function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitSto
         const slot = plane % finished.planes;
         engine.upload(finished.logits, logits, slot * logits.length);
         engine.upload(finished.weightSums, sums, slot * sums.length);
-        engine.finishPlanes(finished, plane, plane + 1, folds);
       }
+      const fresh = Math.max(from, loaded);
+      if (to > fresh) engine.finishPlanes(finished, fresh, to, folds);
+      freeArray(logits);
+      freeArray(sums);
       loaded = Math.max(loaded, to);
-      return Promise.resolve(finished);
+      return finished;
     },
     [Symbol.asyncDispose]: async () => {
       file[Symbol.dispose]();

@@ -8,6 +8,7 @@ import { permute, type Vec3, voxelCount } from "../base/shape.ts";
 import type { Engine, LogitRing, PatchPlacement, Program, ResamplePlanes, TensorHandle } from "../engine/engine.ts";
 import type { LabelVolume } from "../formats/image.ts";
 import { type CasePlan, PROBABILITY_CHUNK_BYTES, type UploadedCase } from "./case_plan.ts";
+import { freeArray } from "./free_array.ts";
 import { importanceMap } from "./importance.ts";
 import { createLogitStore, type LogitStore } from "./logit_store.ts";
 import type { Model } from "./model_folder.ts";
@@ -173,7 +174,9 @@ async function emit(
     if (probabilities) {
       using target = engine.alloc("f32", (end - at) * planeValues, "probabilities");
       engine.resampleToProbabilities({ ...planes, nonlinearity: plan.nonlinearity, target });
-      probabilities.writePlanes(axes, at, end, await engine.download(target));
+      const planesOfProbabilities = await engine.download(target);
+      probabilities.writePlanes(axes, at, end, planesOfProbabilities);
+      freeArray(planesOfProbabilities);
     }
     at = end;
   }

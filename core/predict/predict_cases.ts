@@ -11,6 +11,7 @@ import type { ExportJob, PreparedCase, PrepareJob } from "./case_jobs.ts";
 import { planCase, uploadCase, type UploadedCase } from "./case_plan.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
 import { type LoadedNetwork, loadNetwork } from "./network.ts";
+import { freeArray } from "./free_array.ts";
 import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
 import { predictCase } from "./predict_case.ts";
 import { createProbabilityFile, type ProbabilityFile } from "./probability_file.ts";
@@ -269,7 +270,10 @@ function planOf({ request: { model }, options, network }: Run, prepared: Prepare
 
 function takeCase(engine: Engine, prepared: Prepared): UploadedCase {
   if (!prepared.case) throw prepared.error;
+  const { data, previousStage } = prepared.case.case;
   const uploaded = uploadCase(engine, prepared.case.case);
+  freeArray(data);
+  freeArray(previousStage);
   prepared.case = undefined;
   return uploaded;
 }

@@ -30,8 +30,8 @@ const SAME_TIME = 1.01;
 /** Bytes a second of a scratch file, and of packing weights. */
 const DISK_RATE = 8e8;
 const PACKING_RATE = 3e8;
-/** Arrays on their way between engine and scratch file that are not collected yet. */
-const SPILL_GARBAGE_BYTES = 96 * 2 ** 20;
+/** Buffers on their way between engine and scratch file beyond those counted. */
+const SPILL_BUFFER_BYTES = 16 * 2 ** 20;
 /** Seconds a voxel of the operators around the network, and what each (padded) channel adds; two cores, as measured. */
 const GATHER_SECONDS = 0.3e-9;
 const ACCUMULATE_SECONDS = { voxel: 2.5e-9, channel: 0.18e-9 };
@@ -115,7 +115,7 @@ function ringMemory({ placement, planes, size, windows }: Candidate, channels: n
   const window = Math.max(...windows.map(({ rows, columns }) => windowArea(rows, columns)));
   // The window, the planes being resampled, and one plane of each on its way through the host.
   return ringBytes(planes, 1, window, channels) + ringBytes(SPILLED_PLANES, size[1], size[2], channels) +
-    2 * ringBytes(1, size[1], size[2], channels) + SPILL_GARBAGE_BYTES;
+    2 * ringBytes(1, size[1], size[2], channels) + SPILL_BUFFER_BYTES;
 }
 
 /** Bytes that go to and from the scratch file: each window once in and once out per row and fold, each plane twice more. */
