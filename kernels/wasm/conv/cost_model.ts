@@ -41,7 +41,7 @@ export function weightCycles(bytes: number): number {
 }
 
 /** Threads assumed when items are counted against idle threads; a constant, so that choices do not depend on the machine. */
-const NOMINAL_THREADS = 4;
+const NOMINAL_THREADS = 8;
 
 /** Factor by which a call with few items takes longer than its share. */
 export function imbalance(items: number): number {
