@@ -38,7 +38,7 @@ import {
   planResampleToProbabilities,
 } from "../kernels/wasm/volume_resample.ts";
 import { cpuFeatures, describeCpu } from "./describe.ts";
-import { copyCall } from "./encode.ts";
+import { copyCall, type PlacedCall } from "./encode.ts";
 import { planProgram, type ProgramPlan, scratchOf, temporaryBlock, weightOffsets } from "./program_plan.ts";
 import { createStream, type Encoded, type Resource } from "./stream.ts";
 import { packingBytes, torchWeights, writeWeightBlock } from "./weights.ts";
@@ -58,6 +58,8 @@ export interface CpuEngine extends Engine {
   readonly threads: number;
   /** Bytes handed out now and at most so far: tensors, weights, activations, scratch, parameters. */
   memoryUse(): { readonly used: number; readonly highWater: number };
+  /** Runs a program step by step and returns the milliseconds of each of `program.steps`; for the bench. */
+  timeSteps(program: Program, weights: WeightSet): Promise<number[]>;
 }
 
 const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i16: Int16Array, i32: Int32Array } as const;
@@ -141,16 +143,27 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
     stream.release(encoded);
   }
 
-  function encodeProgram(state: ProgramState, weights: WeightState): Encoded {
+  /** The calls of every step of a program. */
+  function placeSteps(state: ProgramState, weights: WeightState): PlacedCall[][] {
     const offsets = weightOffsets(state.plan.weights);
-    return stream.encode(state.plan.steps.flatMap(({ operator }, step) => {
+    return state.plan.steps.map(({ operator }, step) => {
       const addressOf = (slot: string) => {
         if (slot in operator.temporaries) return slotOfArena(state, temporaryBlock(step, slot));
         const weight = offsets.get(slot);
         return weight === undefined ? slotOfArena(state, slot) : weights.region.address + weight;
       };
       return operator.calls.map((call) => ({ call, addressOf }));
-    }));
+    });
+  }
+
+  function weightsFor(state: ProgramState, set: WeightSet, doing: string): WeightState {
+    const weights = weightSets.get(set);
+    checkAlive(weights?.region.alive === true, "the weight set", doing);
+    const known = weights as WeightState;
+    if (known.signature !== state.plan.weightSignature) {
+      throw new RangeError(`${doing}: the weight set was packed for another graph or patch`);
+    }
+    return known;
   }
 
   /** Packs a weight set: on all threads where the operator has kernels for it, the rest here. */
@@ -198,6 +211,21 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
       cpuFeatures().relaxedSimd ? "relaxed SIMD" : "SIMD"
     }`,
     memoryUse: () => ({ used: memory.used, highWater: memory.highWater }),
+    async timeSteps(program, set) {
+      const state = programOf(program, "Timing a network");
+      const weights = weightsFor(state, set, "Timing a network");
+      const times: number[] = [];
+      for (const calls of placeSteps(state, weights)) {
+        const encoded = stream.encode(calls);
+        await stream.settled();
+        const start = performance.now();
+        stream.submit(encoded, [state.arena, weights.region]);
+        stream.release(encoded);
+        await stream.settled();
+        times.push(performance.now() - start);
+      }
+      return times;
+    },
     forecast: (graph, compileOptions) => costsOf(planProgram(graph, accept(compileOptions)), threads),
     compile(graph, compileOptions) {
       const plan = planProgram(graph, accept(compileOptions));
@@ -312,15 +340,10 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
     run(program, set) {
       const doing = "Running the network";
       const state = programOf(program, doing);
-      const weights = weightSets.get(set);
-      checkAlive(weights?.region.alive === true, "the weight set", doing);
-      const known = weights as WeightState;
-      if (known.signature !== state.plan.weightSignature) {
-        throw new RangeError(`${doing}: the weight set was packed for another graph or patch`);
-      }
+      const known = weightsFor(state, set, doing);
       let encoded = state.encoded.get(set);
       if (!encoded) {
-        encoded = encodeProgram(state, known);
+        encoded = stream.encode(placeSteps(state, known).flat());
         state.encoded.set(set, encoded);
         known.users.add(state);
       }

@@ -1,0 +1,146 @@
+/**
+ * One forward pass of whole networks on the CPU engine: best and median time, share of the machine's peak, each layer's share and
+ * algorithm; beside torch on the same machine, in turns, where NNUNET_BENCH_PYTHON names a Python that has it.
+ *
+ *   deno task bench network [--threads N] [--runs N] [--layers] [64 96 128 2d]
+ */
+import { createCpuEngine } from "../../cpu/engine.ts";
+import type { Vec3 } from "../../core/base/shape.ts";
+import { voxelCount } from "../../core/base/shape.ts";
+import { buildGraph } from "../../core/network/build_graph.ts";
+import { architecture, randomValues, randomWeights } from "../engine/networks.ts";
+import { measureRoofline } from "./roofline.ts";
+
+interface Net {
+  readonly dimensions: 2 | 3;
+  readonly edge: number;
+  readonly features: readonly number[];
+}
+
+const NETS: Readonly<Record<string, Net>> = {
+  "64": { dimensions: 3, edge: 64, features: [32, 64, 128, 256, 320] },
+  "96": { dimensions: 3, edge: 96, features: [32, 64, 128, 256, 320] },
+  "128": { dimensions: 3, edge: 128, features: [32, 64, 128, 256, 320, 320] },
+  "2d": { dimensions: 2, edge: 256, features: [32, 64, 128, 256, 512, 512, 512] },
+};
+
+/** Runs a network `runs` times and returns the milliseconds of each. */
+type Runner = (net: Net, runs: number) => Promise<number[]>;
+
+export async function networkBench(args: readonly string[]): Promise<number> {
+  const option = (name: string, otherwise: number) => {
+    const at = args.indexOf(name);
+    return at < 0 ? otherwise : Number(args[at + 1]);
+  };
+  const threads = option("--threads", 2);
+  const rounds = option("--runs", 3);
+  const chosen = Object.entries(NETS).filter(([name]) => args.includes(name));
+  const python = Deno.env.get("NNUNET_BENCH_PYTHON");
+  using torch = python ? startTorch(python, threads) : undefined;
+  for (const [, net] of chosen.length > 0 ? chosen : Object.entries(NETS)) {
+    await benchNet(net, threads, rounds, args.includes("--layers"), torch?.run);
+  }
+  return 0;
+}
+
+async function benchNet(net: Net, threads: number, rounds: number, layers: boolean, torch?: Runner): Promise<void> {
+  const roofline = await measureRoofline(threads);
+  await using engine = await createCpuEngine({ threads });
+  const { dimensions, edge, features } = net;
+  const patch: Vec3 = [dimensions === 2 ? 1 : edge, edge, edge];
+  const graph = buildGraph(architecture({ dimensions, featuresPerStage: features }), 1, 3);
+  using program = await engine.compile(graph, { patch, batch: 1, precision: "f32" });
+  const packing = performance.now();
+  using weights = await engine.loadWeights(program, randomWeights());
+  const packed = performance.now() - packing;
+  using volume = engine.alloc("f32", voxelCount(patch), "volume");
+  engine.upload(volume, randomValues(voxelCount(patch), 1));
+  const patches = [{ origin: [0, 0, 0], mirror: [false, false, false] }] as const;
+  engine.gatherPatches({ volume, channels: 1, grid: patch, patches, program });
+
+  const runs = dimensions === 2 || edge <= 64 ? 5 : 2;
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  await engine.flush();
+  for (let round = 0; round < rounds; round++) {
+    for (let run = 0; run < runs; run++) {
+      const start = performance.now();
+      engine.run(program, weights);
+      await engine.flush();
+      ours.push(performance.now() - start);
+    }
+    if (torch) theirs.push(...await torch(net, runs));
+  }
+  const flops = program.steps.reduce((sum, step) => sum + step.flops, 0);
+  const forecast = program.steps.reduce((sum, step) => sum + step.seconds * 1e3, 0);
+  const best = Math.min(...ours);
+  say(
+    `plain ${dimensions}-D net ${features.join(", ")} on ${patch.join("x")}, ${threads} threads: best ${
+      best.toFixed(0)
+    } ms, ` +
+      `median ${median(ours).toFixed(0)} ms, forecast ${forecast.toFixed(0)} ms`,
+  );
+  say(
+    `  ${(flops / best / 1e6).toFixed(0)} GFLOP/s of the direct form; 128-bit FMA peak ${roofline.toFixed(0)} GFLOP/s`,
+  );
+  const { memory } = program;
+  const mega = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
+  say(
+    `  memory: weights ${mega(memory.weights)}, activations ${mega(memory.activations)}, scratch ${
+      mega(memory.scratch)
+    }; weights packed in ${packed.toFixed(0)} ms`,
+  );
+  if (theirs.length > 0) {
+    say(
+      `  torch: best ${Math.min(...theirs).toFixed(0)} ms, median ${median(theirs).toFixed(0)} ms; ratio of the best ${
+        (best / Math.min(...theirs)).toFixed(2)
+      }, of the medians ${(median(ours) / median(theirs)).toFixed(2)}`,
+    );
+  }
+  if (!layers) return;
+  const first = await engine.timeSteps(program, weights);
+  const second = await engine.timeSteps(program, weights);
+  const times = first.map((ms, i) => Math.min(ms, second[i]));
+  const total = times.reduce((a, b) => a + b, 0);
+  program.steps.forEach(({ name, algorithm, flops: work, seconds }, i) => {
+    if (times[i] < total / 500) return;
+    say(
+      `  ${(times[i] / total * 100).toFixed(1).padStart(5)} % ${times[i].toFixed(1).padStart(8)} ms, forecast ${
+        (seconds * 1e3).toFixed(1).padStart(7)
+      } ms, ${(work / times[i] / 1e6).toFixed(0).padStart(4)} GFLOP/s  ${algorithm.padEnd(28)} ${name}`,
+    );
+  });
+}
+
+function say(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+/** torch in a process of its own, answering request by request. */
+function startTorch(python: string, threads: number): Disposable & { readonly run: Runner } {
+  const script = new URL("./torch_network.py", import.meta.url).pathname;
+  const child = new Deno.Command(python, { args: [script, String(threads)], stdin: "piped", stdout: "piped" }).spawn();
+  const writer = child.stdin.getWriter();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  return {
+    async run(net, runs) {
+      await writer.write(new TextEncoder().encode(`${JSON.stringify({ ...net, runs })}\n`));
+      while (!text.includes("\n")) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error("torch has ended");
+        text += value;
+      }
+      const answer = JSON.parse(text.slice(0, text.indexOf("\n")));
+      text = text.slice(text.indexOf("\n") + 1);
+      if (answer.error) throw new Error(`torch: ${answer.error}`);
+      return answer.milliseconds;
+    },
+    [Symbol.dispose]: () => child.kill(),
+  };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}
