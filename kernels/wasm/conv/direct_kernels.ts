@@ -9,7 +9,7 @@ import type { FunctionBuilder, Kernel, Local, ParamLocals } from "../emit/module
 import { emitStatisticsPart, epilogueFunctions, STATISTICS_BYTES_PER_CHANNEL } from "./epilogue_kernels.ts";
 import { gemmFunctions, PANEL } from "./gemm_kernels.ts";
 import { addProduct, transformFunctions } from "./transform_kernels.ts";
-import { align64 } from "./winograd_kernels.ts";
+import { align64 } from "./winograd_block.ts";
 
 /** Strides are bytes; per axis z, y, x. */
 export const DIRECT_PARAMS = {

@@ -9,7 +9,7 @@ import { winogradPacking } from "./pack_kernel.ts";
 import { packWinograd } from "./pack_weights.ts";
 import { type ConvOperator, convOutputGrid, type ConvProblem } from "./problem.ts";
 import { type AxisScheme, schemesFor } from "./scheme.ts";
-import { align64, type BlockGeometry, blockScratch, WINOGRAD_PARAMS } from "./winograd_kernels.ts";
+import { align64, type BlockGeometry, blockScratch, WINOGRAD_PARAMS } from "./winograd_block.ts";
 
 export type SchemeTriple = readonly [AxisScheme, AxisScheme, AxisScheme];
 
