@@ -38,6 +38,36 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./predict_command.ts")).predictFromModelfolder,
   },
   {
+    name: "extract_fingerprint",
+    upstream: "nnUNetv2_extract_fingerprint",
+    summary: "Collect a dataset's statistics, and check its files",
+    load: async () => (await import("./extract_fingerprint_command.ts")).extractFingerprintCommand,
+  },
+  {
+    name: "plan_experiment",
+    upstream: "nnUNetv2_plan_experiment",
+    summary: "Choose networks and patch sizes for a dataset",
+    load: async () => (await import("./plan_experiment_command.ts")).planExperimentCommand,
+  },
+  {
+    name: "move_plans_between_datasets",
+    upstream: "nnUNetv2_move_plans_between_datasets",
+    summary: "Use one dataset's plans for another",
+    load: async () => (await import("./move_plans_command.ts")).movePlansCommand,
+  },
+  {
+    name: "convert_MSD_dataset",
+    upstream: "nnUNetv2_convert_MSD_dataset",
+    summary: "Convert a dataset of the Medical Segmentation Decathlon",
+    load: async () => (await import("./convert_msd_command.ts")).convertMsdCommand,
+  },
+  {
+    name: "convert_old_nnUNet_dataset",
+    upstream: "nnUNetv2_convert_old_nnUNet_dataset",
+    summary: "Convert a dataset of nnU-Net v1",
+    load: async () => (await import("./convert_v1_command.ts")).convertV1Command,
+  },
+  {
     name: "doctor",
     summary: "Say what this machine offers, which engine would be used and what is missing",
     load: async () => (await import("./doctor.ts")).doctor,
@@ -54,8 +84,6 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   ...([
     ["plan_and_preprocess", "Fingerprint, plan and preprocess datasets"],
-    ["extract_fingerprint", "Collect a dataset's statistics"],
-    ["plan_experiment", "Choose networks and patch sizes for a dataset"],
     ["preprocess", "Crop, normalise and resample a dataset"],
     ["train", "Train a model"],
     ["find_best_configuration", "Choose the best model or ensemble by cross-validation"],
@@ -68,9 +96,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     ["export_model_to_zip", "Pack a trained model"],
     ["install_pretrained_model_from_zip", "Unpack a trained model"],
     ["download_pretrained_model_by_url", "Download and unpack a trained model"],
-    ["move_plans_between_datasets", "Use one dataset's plans for another"],
-    ["convert_MSD_dataset", "Convert a dataset of the Medical Segmentation Decathlon"],
-    ["convert_old_nnUNet_dataset", "Convert a dataset of nnU-Net v1"],
     ["plot_overlay_pngs", "Draw segmentations over images"],
   ] as const).map(([name, summary]) => ({ name, upstream: `nnUNetv2_${name}`, summary })),
 ];
