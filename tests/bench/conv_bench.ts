@@ -149,6 +149,9 @@ function time(layer: Layer, plan: (problem: ConvProblem) => ConvOperator, rounds
 }
 
 const [edge = "64", dimension = "3d", filter = "", all = ""] = Deno.args;
+/** The best of so many counts: neighbours on the machine disturb caches even where CPU time is measured. */
+const ROUNDS = 8;
+
 const roofline = rooflineGflops();
 const lines: string[] = [`roofline of one core: ${roofline.toFixed(1)} GFLOP/s`];
 lines.push("layer           algorithm                     times     ms  forecast  GFLOP/s  of roofline");
@@ -166,7 +169,7 @@ for (const layer of plainNetLayers(Number(edge), dimension === "2d")) {
     }
   }
   plans.forEach((plan, i) => {
-    const t = time(layer, plan, 3);
+    const t = time(layer, plan, ROUNDS);
     const gflops = t.flops / t.milliseconds / 1e6;
     lines.push(
       `${layer.name.padEnd(15)} ${t.algorithm.padEnd(30)} ${layer.times} ${t.milliseconds.toFixed(1).padStart(8)} ` +
