@@ -187,6 +187,6 @@ for (const layer of plainNetLayers(Number(edge), dimension === "2d")) {
 lines.push(
   `all ${total.toFixed(0)} ms, forecast ${totalForecast.toFixed(0)} ms, ${
     (totalFlops / total / 1e6).toFixed(0)
-  } GFLOP/s`,
+  } GFLOP/s; packing ${totalPack.toFixed(0)} ms`,
 );
 await Deno.stdout.write(new TextEncoder().encode(lines.join("\n") + "\n"));
