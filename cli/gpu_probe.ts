@@ -58,6 +58,8 @@ export async function probeGpu(): Promise<GpuFacts> {
 }
 
 async function describeAdapter(gpu: GPU): Promise<GpuFacts["adapter"]> {
+  // Mesa complains on stderr, in nobody's name, where a session has none; nothing is put there.
+  if (Deno.build.os === "linux" && !Deno.env.has("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return undefined;
   const { vendor, architecture, device, description } = adapter.info;

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console
 /** `deno task bench NAME ...`: runs one of the benchmarks beside this file. No test asserts a time. */
 const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: () => Promise<Bench> }>> = {
   predict: {

@@ -1,7 +1,7 @@
 /**
  * Times every convolution of a plain U-Net on one thread, beside what 128-bit FMA could do at most on this machine right now.
  * Times are CPU time, so that other programs on the machine disturb little.
- * Run: deno run --allow-read tests/bench/conv_bench.ts [patch edge] [2d|3d] [name filter]
+ * Run: deno task bench conv [patch edge] [2d|3d] [name filter]
  */
 import process from "node:process";
 import type { Vec3 } from "../../core/base/shape.ts";
@@ -148,45 +148,50 @@ function time(layer: Layer, plan: (problem: ConvProblem) => ConvOperator, rounds
   };
 }
 
-const [edge = "64", dimension = "3d", filter = "", all = ""] = Deno.args;
 /** The best of so many counts: neighbours on the machine disturb caches even where CPU time is measured. */
 const ROUNDS = 8;
 
-const roofline = rooflineGflops();
-const lines: string[] = [`roofline of one core: ${roofline.toFixed(1)} GFLOP/s`];
-lines.push("layer           algorithm                     times     ms  forecast  GFLOP/s  of roofline");
-let [total, totalForecast, totalFlops, totalPack] = [0, 0, 0, 0];
-for (const layer of plainNetLayers(Number(edge), dimension === "2d")) {
-  if (!layer.name.includes(filter)) continue;
-  const plans: ((problem: ConvProblem) => ConvOperator)[] = [];
-  if (layer.transposed) plans.push(({ kernel: _, ...problem }) => planTransposedConv(problem));
-  else {
-    plans.push(planConv);
-    if (all) {
-      plans.push((problem) => planDirect(problem, directChoice(problem)));
-      const count = winogradChoices(problemOf(layer.c)).length;
-      for (let i = 0; i < count; i++) plans.push((problem) => planWinograd(problem, winogradChoices(problem)[i]));
+/** Arguments: edge of the patch, 2d or 3d, part of a layer's name, anything to time all algorithms. */
+export async function bench(
+  [edge = "64", dimension = "3d", filter = "", all = ""]: readonly string[],
+): Promise<number> {
+  const roofline = rooflineGflops();
+  const lines: string[] = [`roofline of one core: ${roofline.toFixed(1)} GFLOP/s`];
+  lines.push("layer           algorithm                     times     ms  forecast  GFLOP/s  of roofline");
+  let [total, totalForecast, totalFlops, totalPack] = [0, 0, 0, 0];
+  for (const layer of plainNetLayers(Number(edge), dimension === "2d")) {
+    if (!layer.name.includes(filter)) continue;
+    const plans: ((problem: ConvProblem) => ConvOperator)[] = [];
+    if (layer.transposed) plans.push(({ kernel: _, ...problem }) => planTransposedConv(problem));
+    else {
+      plans.push(planConv);
+      if (all) {
+        plans.push((problem) => planDirect(problem, directChoice(problem)));
+        const count = winogradChoices(problemOf(layer.c)).length;
+        for (let i = 0; i < count; i++) plans.push((problem) => planWinograd(problem, winogradChoices(problem)[i]));
+      }
     }
+    plans.forEach((plan, i) => {
+      const t = time(layer, plan, ROUNDS);
+      const gflops = t.flops / t.milliseconds / 1e6;
+      lines.push(
+        `${layer.name.padEnd(15)} ${t.algorithm.padEnd(30)} ${layer.times} ${t.milliseconds.toFixed(1).padStart(8)} ` +
+          `${t.forecast.toFixed(1).padStart(8)} ${gflops.toFixed(0).padStart(8)} ${
+            (gflops / roofline).toFixed(2).padStart(8)
+          }`,
+      );
+      if (i > 0) return;
+      total += layer.times * t.milliseconds;
+      totalForecast += layer.times * t.forecast;
+      totalPack += layer.times * t.packMilliseconds;
+      totalFlops += layer.times * t.flops;
+    });
   }
-  plans.forEach((plan, i) => {
-    const t = time(layer, plan, ROUNDS);
-    const gflops = t.flops / t.milliseconds / 1e6;
-    lines.push(
-      `${layer.name.padEnd(15)} ${t.algorithm.padEnd(30)} ${layer.times} ${t.milliseconds.toFixed(1).padStart(8)} ` +
-        `${t.forecast.toFixed(1).padStart(8)} ${gflops.toFixed(0).padStart(8)} ${
-          (gflops / roofline).toFixed(2).padStart(8)
-        }`,
-    );
-    if (i > 0) return;
-    total += layer.times * t.milliseconds;
-    totalForecast += layer.times * t.forecast;
-    totalPack += layer.times * t.packMilliseconds;
-    totalFlops += layer.times * t.flops;
-  });
+  lines.push(
+    `all ${total.toFixed(0)} ms, forecast ${totalForecast.toFixed(0)} ms, ${
+      (totalFlops / total / 1e6).toFixed(0)
+    } GFLOP/s; packing ${totalPack.toFixed(0)} ms`,
+  );
+  await Deno.stdout.write(new TextEncoder().encode(lines.join("\n") + "\n"));
+  return 0;
 }
-lines.push(
-  `all ${total.toFixed(0)} ms, forecast ${totalForecast.toFixed(0)} ms, ${
-    (totalFlops / total / 1e6).toFixed(0)
-  } GFLOP/s; packing ${totalPack.toFixed(0)} ms`,
-);
-await Deno.stdout.write(new TextEncoder().encode(lines.join("\n") + "\n"));

@@ -27,7 +27,7 @@ const NETS: Readonly<Record<string, Net>> = {
 /** Runs a network `runs` times and returns the milliseconds of each. */
 type Runner = (net: Net, runs: number) => Promise<number[]>;
 
-export async function networkBench(args: readonly string[]): Promise<number> {
+export async function bench(args: readonly string[]): Promise<number> {
   const option = (name: string, otherwise: number) => {
     const at = args.indexOf(name);
     return at < 0 ? otherwise : Number(args[at + 1]);

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console
 /**
  * Whole predictions, this program against the Python nnU-Net on the same machine, in turn: wall time and peak memory.
  *
