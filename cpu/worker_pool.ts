@@ -34,6 +34,7 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
   let watching = false;
   let death: Error | undefined;
   let ending = false;
+  let running = false;
 
   const workers = Array.from({ length: threads }, () => {
     return new Worker(new URL("./engine_worker.ts", import.meta.url), { type: "module" });
@@ -57,7 +58,7 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
       ready.reject(death);
       gone.resolve();
       stop();
-      onProgress();
+      if (running) onProgress();
     };
     worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => {
       if (data.kind === "ready") ready.resolve();
@@ -112,6 +113,7 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
     stop();
     throw failed.reason;
   }
+  running = true;
 
   return {
     publish(command) {

@@ -27,6 +27,15 @@ for (const threads of [1, 2, 3]) {
   });
 }
 
+Deno.test("Workers that cannot start are an error, not a wait without end", async () => {
+  // Imports a function env.f that nobody provides.
+  const module = Uint8Array.from([
+    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0],
+    ...[2, 9, 1, 3, 0x65, 0x6e, 0x76, 1, 0x66, 0, 0],
+  ]);
+  await assertFails(() => createStream({ threads: 2, module }), Error, "Worker", "of the CPU engine", "env");
+});
+
 Deno.test("An unknown kernel is refused before anything runs", async () => {
   await using stream = await createStream({ threads: 1, module: emitModule() });
   const call = { kernel: "no_such_kernel", params: [], items: 1, scratchBytes: 0 };
