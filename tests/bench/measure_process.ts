@@ -2,11 +2,14 @@
 
 export interface Measurement {
   readonly seconds: number;
-  /** Largest sum, over the process tree, of proportional set sizes, in MB (10^6 bytes); polled every 50 ms. */
+  /** Largest sum, over the process tree, of proportional set sizes, in MB (10^6 bytes); polled. */
   readonly peakMB: number;
   readonly code: number;
   readonly stderr: string;
 }
+
+/** Often enough for peaks of a network's run, seldom enough not to disturb it. */
+const POLL_MILLISECONDS = 250;
 
 /** Starts `command`, follows its process tree, and waits for it. Output on stdout is read and dropped. */
 export async function measureProcess(
@@ -22,9 +25,15 @@ export async function measureProcess(
     stderr: "piped",
   }).spawn();
   let peak = 0;
-  const timer = setInterval(() => peak = Math.max(peak, treeKilobytes(child.pid)), 50);
+  let running = true;
+  const polling = (async () => {
+    for (; running; await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS))) {
+      peak = Math.max(peak, await treeKilobytes(child.pid));
+    }
+  })();
   const output = await child.output();
-  clearInterval(timer);
+  running = false;
+  await polling;
   return {
     seconds: (performance.now() - start) / 1000,
     peakMB: peak * 1024 / 1e6,
@@ -33,27 +42,17 @@ export async function measureProcess(
   };
 }
 
-function treeKilobytes(root: number): number {
-  const children = new Map<number, number[]>();
-  for (const entry of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(entry.name)) continue;
-    const stat = readText(`/proc/${entry.name}/stat`);
-    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-    children.set(parent, [...(children.get(parent) ?? []), Number(entry.name)]);
-  }
-  let sum = 0;
-  const open = [root];
-  for (let pid = open.pop(); pid !== undefined; pid = open.pop()) {
-    sum += Number(/^Pss:\s+(\d+)/m.exec(readText(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0);
-    open.push(...(children.get(pid) ?? []));
-  }
-  return sum;
+/** Deno guards /proc, so `ps` is asked: first for the tree, then for its members' memory, which costs more. */
+async function treeKilobytes(root: number): Promise<number> {
+  const tree = new Set([root]);
+  const processes = await ps("-eo", "pid=,ppid=");
+  // A child has a larger number than its parent unless numbers wrapped round: the second pass finds it then, too.
+  for (const [pid, parent] of [...processes, ...processes]) if (tree.has(parent)) tree.add(pid);
+  const memory = await ps("-o", "pss=", "-p", [...tree].join(","));
+  return memory.reduce((sum, [kilobytes]) => sum + (kilobytes || 0), 0);
 }
 
-function readText(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return ""; // the process has ended meanwhile
-  }
+async function ps(...args: string[]): Promise<number[][]> {
+  const { stdout } = await new Deno.Command("ps", { args, stderr: "null" }).output();
+  return new TextDecoder().decode(stdout).trim().split("\n").map((line) => line.trim().split(/\s+/).map(Number));
 }
