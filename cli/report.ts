@@ -1,8 +1,8 @@
 /** The JSON report of a prediction (`--report`): what ran, on what, with what result, and what failed; for people and for scripts. */
 import { UserError, type UserErrorParts } from "../core/base/errors.ts";
-import { writeAtomically } from "../core/base/files.ts";
+import { ensureFolder, writeAtomically } from "../core/base/files.ts";
 import { stringifyJson } from "../core/base/json.ts";
-import { join } from "../core/base/path.ts";
+import { dirname, join } from "../core/base/path.ts";
 import type { Engine, StepCost } from "../core/engine/engine.ts";
 import type { Model } from "../core/predict/model_folder.ts";
 import type { CaseRecord, FailedCase } from "../core/predict/request.ts";
@@ -74,6 +74,7 @@ export async function writeReport(
     failed: state.failed,
     networkSteps: state.steps,
   };
+  await ensureFolder(dirname(path), "making the report's folder");
   await writeAtomically(path, stringifyJson(report), { doing: "writing the report" });
 }
 
