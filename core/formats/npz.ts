@@ -1,5 +1,5 @@
 /**
- * numpy's .npz: a zip of .npy files. Written as numpy.savez_compressed does, one array that is streamed (zip64, deflate); read
+ * numpy's .npz: a zip of .npy files. Written as numpy.savez_compressed does, arrays that are streamed (zip64, deflate); read
  * whole, for the cascade's previous stage and tests.
  * Formats: numpy/lib/format.py (NPY 1.0 to 3.0), PKWARE APPNOTE 6.3.10.
  */
@@ -49,10 +49,33 @@ export function writeNpz(
   source: AsyncIterable<Uint8Array>,
   options: WriteOptions = {},
 ): Promise<void> {
-  return writeAtomically(path, (file) => writeEntry(file, `${name}.npy`, header, source), {
-    doing: "writing the array",
-    ...options,
-  });
+  return writeNpzArrays(path, [{ name, header, source }], options);
+}
+
+/** An array on its way into an .npz. */
+export interface NpzSource {
+  readonly name: string;
+  readonly header: NpyHeader;
+  readonly source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+/** As {@link writeNpz}, several arrays one after the other. */
+export function writeNpzArrays(
+  path: string,
+  arrays: readonly NpzSource[],
+  options: WriteOptions = {},
+): Promise<void> {
+  const write = async (file: Deno.FsFile) => {
+    const entries: WrittenEntry[] = [];
+    let offset = 0;
+    for (const { name, header, source } of arrays) {
+      const entry = await writeEntry(file, `${name}.npy`, offset, header, source);
+      entries.push(entry);
+      offset = entry.end;
+    }
+    await writeAll(file, directory(entries, offset));
+  };
+  return writeAtomically(path, write, { doing: "writing the array", ...options });
 }
 
 /**
@@ -84,12 +107,14 @@ export function npyPreamble(header: NpyHeader): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** Writes an entry at `offset`, the file's end; the file's position is behind it afterwards. */
 async function writeEntry(
   file: Deno.FsFile,
   name: string,
+  offset: number,
   header: NpyHeader,
-  source: AsyncIterable<Uint8Array>,
-): Promise<void> {
+  source: NpzSource["source"],
+): Promise<WrittenEntry> {
   const local = localHeader(name);
   await writeAll(file, local);
 
@@ -129,14 +154,15 @@ async function writeEntry(
   await Promise.all([guard(pump()), guard(drain())]);
   if (failure) throw failure.reason;
 
-  const entry = { name, checksum, size, packed };
-  await writeAll(file, directory(entry, local.length + packed));
+  const end = offset + local.length + packed;
   const view = new DataView(local.buffer);
   view.setUint32(14, checksum, true);
   view.setBigUint64(local.length - 16, BigInt(size), true);
   view.setBigUint64(local.length - 8, BigInt(packed), true);
-  await file.seek(0, Deno.SeekMode.Start);
+  await file.seek(offset, Deno.SeekMode.Start);
   await writeAll(file, local);
+  await file.seek(end, Deno.SeekMode.Start);
+  return { name, checksum, size, packed, offset, end };
 }
 
 /** A local header whose sizes are in a zip64 field at its end; they and the checksum are filled in afterwards. */
@@ -163,58 +189,77 @@ interface WrittenEntry {
   readonly checksum: number;
   readonly size: number;
   readonly packed: number;
+  /** Of its local header. */
+  readonly offset: number;
+  /** First byte behind it. */
+  readonly end: number;
 }
 
-/** Central directory of one entry at offset 0, and the end records; 64-bit ones where 32 bits are not enough. */
-function directory(entry: WrittenEntry, offset: number): Uint8Array {
-  const nameBytes = new TextEncoder().encode(entry.name);
-  const wide = [entry.size, entry.packed].some((n) => n >= 0xffffffff);
-  const extra = wide ? 20 : 0;
-  const central = 46 + nameBytes.length + extra;
-  const wideEnd = wide || offset >= 0xffffffff;
-  const bytes = new Uint8Array(central + (wideEnd ? 76 : 0) + 22);
-  const view = new DataView(bytes.buffer);
-  const clip = (n: number) => Math.min(n, 0xffffffff);
+/** The central directory, which starts at `start`, and the end records; 64-bit fields where 32 bits are not enough. */
+function directory(entries: readonly WrittenEntry[], start: number): Uint8Array<ArrayBuffer> {
+  const central = entries.map(centralRecord);
+  const bytes = central.reduce((sum, record) => sum + record.length, 0);
+  const wide = start >= 0xffffffff || entries.some(isWide);
+  const result = new Uint8Array(bytes + (wide ? 76 : 0) + 22);
+  const view = new DataView(result.buffer);
+  let at = 0;
+  for (const record of central) {
+    result.set(record, at);
+    at += record.length;
+  }
+  if (wide) {
+    view.setUint32(at, 0x06064b50, true);
+    view.setBigUint64(at + 4, 44n, true);
+    view.setUint16(at + 12, 45, true);
+    view.setUint16(at + 14, 45, true);
+    view.setBigUint64(at + 24, BigInt(entries.length), true);
+    view.setBigUint64(at + 32, BigInt(entries.length), true);
+    view.setBigUint64(at + 40, BigInt(bytes), true);
+    view.setBigUint64(at + 48, BigInt(start), true);
+    view.setUint32(at + 56, 0x07064b50, true);
+    view.setBigUint64(at + 64, BigInt(start + bytes), true);
+    view.setUint32(at + 72, 1, true);
+    at += 76;
+  }
+  view.setUint32(at, 0x06054b50, true);
+  view.setUint16(at + 8, entries.length, true);
+  view.setUint16(at + 10, entries.length, true);
+  view.setUint32(at + 12, bytes, true);
+  view.setUint32(at + 16, wide ? 0xffffffff : start, true);
+  return result;
+}
 
+function isWide({ size, packed, offset }: WrittenEntry): boolean {
+  return [size, packed, offset].some((n) => n >= 0xffffffff);
+}
+
+function centralRecord(entry: WrittenEntry): Uint8Array<ArrayBuffer> {
+  const { name, checksum, size, packed, offset } = entry;
+  const nameBytes = new TextEncoder().encode(name);
+  const wide = isWide(entry);
+  const bytes = new Uint8Array(46 + nameBytes.length + (wide ? 28 : 0));
+  const view = new DataView(bytes.buffer);
   view.setUint32(0, 0x02014b50, true);
   view.setUint16(4, 0x0300 | 45, true); // made on Unix
   view.setUint16(6, 45, true);
   view.setUint16(10, 8, true);
   view.setUint16(14, 0x0021, true);
-  view.setUint32(16, entry.checksum, true);
-  view.setUint32(20, wide ? 0xffffffff : entry.packed, true);
-  view.setUint32(24, wide ? 0xffffffff : entry.size, true);
+  view.setUint32(16, checksum, true);
+  view.setUint32(20, wide ? 0xffffffff : packed, true);
+  view.setUint32(24, wide ? 0xffffffff : size, true);
   view.setUint16(28, nameBytes.length, true);
-  view.setUint16(30, extra, true);
+  view.setUint16(30, wide ? 28 : 0, true);
   view.setUint32(38, 0o600 << 16, true);
+  view.setUint32(42, wide ? 0xffffffff : offset, true);
   bytes.set(nameBytes, 46);
-  let at = 46 + nameBytes.length;
   if (wide) {
+    const at = 46 + nameBytes.length;
     view.setUint16(at, 1, true);
-    view.setUint16(at + 2, 16, true);
-    view.setBigUint64(at + 4, BigInt(entry.size), true);
-    view.setBigUint64(at + 12, BigInt(entry.packed), true);
-    at += extra;
+    view.setUint16(at + 2, 24, true);
+    view.setBigUint64(at + 4, BigInt(size), true);
+    view.setBigUint64(at + 12, BigInt(packed), true);
+    view.setBigUint64(at + 20, BigInt(offset), true);
   }
-  if (wideEnd) {
-    view.setUint32(at, 0x06064b50, true);
-    view.setBigUint64(at + 4, 44n, true);
-    view.setUint16(at + 12, 45, true);
-    view.setUint16(at + 14, 45, true);
-    view.setBigUint64(at + 24, 1n, true);
-    view.setBigUint64(at + 32, 1n, true);
-    view.setBigUint64(at + 40, BigInt(central), true);
-    view.setBigUint64(at + 48, BigInt(offset), true);
-    view.setUint32(at + 56, 0x07064b50, true);
-    view.setBigUint64(at + 64, BigInt(offset + central), true);
-    view.setUint32(at + 72, 1, true);
-    at += 76;
-  }
-  view.setUint32(at, 0x06054b50, true);
-  view.setUint16(at + 8, 1, true);
-  view.setUint16(at + 10, 1, true);
-  view.setUint32(at + 12, central, true);
-  view.setUint32(at + 16, wideEnd ? 0xffffffff : clip(offset), true);
   return bytes;
 }
 

@@ -16,14 +16,21 @@ export interface PickledProperties {
   readonly shapeAfterCropping: Vec3;
 }
 
-/** The bytes of <case>.pkl. */
-export function pickleProperties(properties: PickledProperties): Uint8Array<ArrayBuffer> {
+/**
+ * The bytes of <case>.pkl.
+ * @param more Members that come last: class_locations of a training case.
+ */
+export function pickleProperties(
+  properties: PickledProperties,
+  more: Readonly<Record<string, PickleValue>> = {},
+): Uint8Array<ArrayBuffer> {
   const { geometry, shapeBeforeCropping, boundingBox, shapeAfterCropping } = properties;
   return pickle(dict({
     ...readerProperties(geometry),
     shape_before_cropping: tuple(shapeBeforeCropping.map(int)),
     bbox_used_for_cropping: boundingBox.map((range) => range.map(int)),
     shape_after_cropping_and_before_resampling: tuple(shapeAfterCropping.map(int)),
+    ...more,
   }));
 }
 

@@ -10,9 +10,9 @@ export type PickleValue =
   | string
   | readonly PickleValue[]
   | ReadonlyMap<PickleValue, PickleValue>
-  | { readonly python: "int" | "float" | "float64"; readonly value: number }
+  | { readonly python: "int" | "float" | "float64" | "int64"; readonly value: number }
   | { readonly python: "tuple"; readonly items: readonly PickleValue[] }
-  | { readonly python: "ndarray"; readonly shape: readonly number[]; readonly data: Float64Array };
+  | { readonly python: "ndarray"; readonly shape: readonly number[]; readonly data: Float64Array | BigInt64Array };
 
 /** Python's int. */
 export function int(value: number): PickleValue {
@@ -30,6 +30,11 @@ export function float64(value: number): PickleValue {
   return { python: "float64", value };
 }
 
+/** numpy.int64, as elements of integer arrays are. */
+export function int64(value: number): PickleValue {
+  return { python: "int64", value };
+}
+
 export function tuple(items: readonly PickleValue[]): PickleValue {
   return { python: "tuple", items };
 }
@@ -43,6 +48,14 @@ export function ndarray(shape: readonly number[], values: readonly number[]): Pi
   return { python: "ndarray", shape, data };
 }
 
+/** numpy.ndarray of int64 in C order. */
+export function int64Array(shape: readonly number[], data: BigInt64Array): PickleValue {
+  if (shape.reduce((product, n) => product * n, 1) !== data.length) {
+    throw new RangeError("Writing a pickle: array shape");
+  }
+  return { python: "ndarray", shape, data };
+}
+
 /** A dict with text keys, in the order given. */
 export function dict(entries: Readonly<Record<string, PickleValue>>): PickleValue {
   return new Map<PickleValue, PickleValue>(Object.entries(entries));
@@ -50,13 +63,44 @@ export function dict(entries: Readonly<Record<string, PickleValue>>): PickleValu
 
 /** The bytes of a pickle file. */
 export function pickle(value: PickleValue): Uint8Array<ArrayBuffer> {
-  const bytes: number[] = [0x80, 4];
-  write(value, bytes);
-  bytes.push(code("."));
-  return Uint8Array.from(bytes);
+  const out = createSink();
+  out.push(0x80, 4);
+  write(value, out);
+  out.push(code("."));
+  return out.bytes();
 }
 
-function write(value: PickleValue, out: number[]): void {
+/** Bytes in the making. */
+interface Sink {
+  push(...bytes: readonly number[]): void;
+  append(bytes: Uint8Array): void;
+  bytes(): Uint8Array<ArrayBuffer>;
+}
+
+function createSink(): Sink {
+  let buffer = new Uint8Array(1024);
+  let length = 0;
+  const grow = (more: number) => {
+    if (length + more <= buffer.length) return;
+    const larger = new Uint8Array(Math.max(2 * buffer.length, length + more));
+    larger.set(buffer.subarray(0, length));
+    buffer = larger;
+  };
+  return {
+    push(...bytes) {
+      grow(bytes.length);
+      for (const byte of bytes) buffer[length++] = byte;
+    },
+    append(bytes) {
+      grow(bytes.length);
+      buffer.set(bytes, length);
+      length += bytes.length;
+    },
+    bytes: () => buffer.slice(0, length),
+  };
+}
+
+function write(value: PickleValue, out: Sink): void {
   if (value === null) out.push(code("N"));
   else if (typeof value === "boolean") out.push(value ? 0x88 : 0x89);
   else if (typeof value === "string") writeText(value, out);
@@ -69,7 +113,7 @@ function write(value: PickleValue, out: number[]): void {
   } else if ("python" in value) writeMarkedKind(value, out);
 }
 
-function writeMarkedKind(value: Extract<PickleValue, { readonly python: string }>, out: number[]): void {
+function writeMarkedKind(value: Extract<PickleValue, { readonly python: string }>, out: Sink): void {
   switch (value.python) {
     case "int":
       writeInt(value.value, out);
@@ -85,8 +129,15 @@ function writeMarkedKind(value: Extract<PickleValue, { readonly python: string }
       // numpy.core.multiarray.scalar(dtype, bytes)
       writeGlobal("numpy.core.multiarray", "scalar", out);
       out.push(code("("));
-      writeFloat64Type(out);
+      writeNumpyType("f8", out);
       writeBytes(numberBytes((view) => view.setFloat64(0, value.value, true), 8), out);
+      out.push(code("t"), code("R"));
+      break;
+    case "int64":
+      writeGlobal("numpy.core.multiarray", "scalar", out);
+      out.push(code("("));
+      writeNumpyType("i8", out);
+      writeBytes(numberBytes((view) => view.setBigInt64(0, BigInt(value.value), true), 8), out);
       out.push(code("t"), code("R"));
       break;
     case "ndarray":
@@ -99,7 +150,7 @@ function writeMarkedKind(value: Extract<PickleValue, { readonly python: string }
       out.push(code("t"), code("R"), code("("));
       write(int(1), out);
       write(tuple(value.shape.map(int)), out);
-      writeFloat64Type(out);
+      writeNumpyType(value.data instanceof Float64Array ? "f8" : "i8", out);
       out.push(0x89);
       writeBytes(new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength), out);
       out.push(code("t"), code("b"));
@@ -108,22 +159,22 @@ function writeMarkedKind(value: Extract<PickleValue, { readonly python: string }
 }
 
 /** numpy.dtype("f8", False, True) with its state. */
-function writeFloat64Type(out: number[]): void {
+function writeNumpyType(type: "f8" | "i8", out: Sink): void {
   writeGlobal("numpy", "dtype", out);
-  write(tuple(["f8", false, true]), out);
+  write(tuple([type, false, true]), out);
   out.push(code("R"));
   write(tuple([int(3), "<", null, null, null, int(-1), int(-1), int(0)]), out);
   out.push(code("b"));
 }
 
-function writeMarked(items: readonly PickleValue[], end: number, out: number[]): void {
+function writeMarked(items: readonly PickleValue[], end: number, out: Sink): void {
   if (!items.length) return;
   out.push(code("("));
   for (const item of items) write(item, out);
   out.push(end);
 }
 
-function writeInt(value: number, out: number[]): void {
+function writeInt(value: number, out: Sink): void {
   if (value >= 0 && value < 256) out.push(code("K"), value);
   else if (value >= 0 && value < 65536) out.push(code("M"), value & 255, value >> 8);
   else if (value >= -(2 ** 31) && value < 2 ** 31) {
@@ -131,20 +182,20 @@ function writeInt(value: number, out: number[]): void {
   } else out.push(0x8a, 8, ...numberBytes((view) => view.setBigInt64(0, BigInt(value), true), 8));
 }
 
-function writeText(text: string, out: number[]): void {
+function writeText(text: string, out: Sink): void {
   const bytes = new TextEncoder().encode(text);
   if (bytes.length < 256) out.push(0x8c, bytes.length);
   else out.push(code("X"), ...numberBytes((view) => view.setUint32(0, bytes.length, true), 4));
-  for (const byte of bytes) out.push(byte);
+  out.append(bytes);
 }
 
-function writeBytes(bytes: ArrayLike<number>, out: number[]): void {
+function writeBytes(bytes: ArrayLike<number>, out: Sink): void {
   if (bytes.length < 256) out.push(code("C"), bytes.length);
   else out.push(code("B"), ...numberBytes((view) => view.setUint32(0, bytes.length, true), 4));
-  for (let i = 0; i < bytes.length; i++) out.push(bytes[i]);
+  out.append(bytes instanceof Uint8Array ? bytes : Uint8Array.from(bytes));
 }
 
-function writeGlobal(module: string, name: string, out: number[]): void {
+function writeGlobal(module: string, name: string, out: Sink): void {
   writeText(module, out);
   writeText(name, out);
   out.push(0x93);
