@@ -29,6 +29,8 @@ export interface FingerprintOptions {
   readonly threads: number;
   /** Bytes that cases being read may take together. */
   readonly memory: number;
+  /** Intensities that are drawn per channel of the dataset; upstream's 10^8 if absent. */
+  readonly draws?: number;
   readonly signal?: AbortSignal;
   readonly onCase?: (done: number, of: number) => void;
   readonly onWarning?: (message: string) => void;
@@ -48,7 +50,7 @@ export interface FingerprintOutcome {
   readonly worstGeometry?: { readonly case: RawCase; readonly voxels: number };
 }
 
-/** Draws of a dataset and channel; upstream's 10e7. */
+/** Upstream's num_foreground_voxels_for_intensitystats. */
 const DRAWS = 1e8;
 
 /**
@@ -107,8 +109,9 @@ async function readerOf(
     }
   }
   if (!checks) throw first ?? new UserError({ doing: "choosing the reader", problem: "no case has an image" });
-  if (first && !findings.some(({ kind }) => kind === "ending")) {
-    const { file, problem, remedy } = first.parts;
+  const { file, problem, remedy } = first?.parts ?? {};
+  const isSaid = findings.some((one) => one.kind === "ending" || (one.file !== undefined && one.file === file));
+  if (problem !== undefined && !isSaid) {
     findings.push({
       severity: "error",
       kind: "reader",
@@ -140,12 +143,14 @@ async function readAllCases(
   const unusable = new Set(
     known.flatMap(({ kind, caseId }) => (kind === "missing" || kind === "names" ? caseId ?? [] : [])),
   );
+  // No fingerprint will come of it: only the check is left.
+  const refused = known.some(({ severity }) => severity === "error");
   const jobs: FingerprintJob[] = dataset.cases
     .map((one, index) => ({
       index,
       case: one,
       reader,
-      draws: Math.floor(DRAWS / dataset.cases.length),
+      draws: refused ? 0 : Math.floor((options.draws ?? DRAWS) / dataset.cases.length),
       ...(expectation && { check: expectation }),
     }))
     .filter((job) => !unusable.has(job.case.id));
