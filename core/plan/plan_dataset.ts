@@ -5,7 +5,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
-import { JsonFloat, keysOf, parseJsonExactly, readJsonFile, stringifyJson } from "../base/json.ts";
+import { JsonFloat, keysOf, parseJson, parseJsonExactly, readJsonFile, stringifyJson } from "../base/json.ts";
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
@@ -99,15 +99,15 @@ async function mergeExisting(
   }
   const old = (parseJsonExactly(text, file, "reading the plans that are there") as { configurations?: Configurations })
     .configurations ?? {};
+  // As values: 1 and 1.0 are the same here.
+  const plain = (value: unknown) => JSON.stringify(parseJson(stringifyJson(value, { sortKeys: true }), file));
   const kept: string[] = [];
   const changed: string[] = [];
   for (const name of keysOf(old)) {
     if (configurations[name] === undefined) {
       configurations[name] = old[name];
       kept.push(name);
-    } else if (
-      stringifyJson(old[name], { sortKeys: true }) !== stringifyJson(configurations[name], { sortKeys: true })
-    ) {
+    } else if (plain(old[name]) !== plain(configurations[name])) {
       changed.push(name);
     }
   }
