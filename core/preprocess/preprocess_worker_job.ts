@@ -1,0 +1,120 @@
+/** One training case from its files to the folders of all configurations, in a thread of its own or the caller's. */
+import { UserError, type UserErrorParts } from "../base/errors.ts";
+import { join } from "../base/path.ts";
+import type { RawCase } from "../dataset/raw_dataset.ts";
+import { BRICKS_ENDING, writeBricks } from "../formats/bricks.ts";
+import type { ReaderName } from "../formats/image.ts";
+import { writeNpyCase, writeNpzCase } from "../formats/npy_case.ts";
+import { readCase, readLabels } from "../formats/read_image.ts";
+import type { ClassKey, TrainingData } from "../formats/training_data.ts";
+import type { Configuration, Plans } from "../plan/plans.ts";
+import type { NonFinitePolicy } from "./non_finite.ts";
+import { checkSegmentationGrid, preprocessTrainingCase } from "./training_case.ts";
+
+export const DATA_FORMATS = ["bricks", "npz", "npy"] as const;
+export type DataFormat = (typeof DATA_FORMATS)[number];
+
+/** What all cases have in common; sent to a thread once. */
+export interface PreprocessSetting {
+  readonly reader: ReaderName;
+  readonly plans: Plans;
+  readonly configurations: readonly Configuration[];
+  /** Where each configuration's cases go. */
+  readonly folders: readonly string[];
+  readonly keys: readonly ClassKey[];
+  readonly format: DataFormat;
+  readonly nan: NonFinitePolicy;
+  readonly allowGeometryMismatch: boolean;
+}
+
+export interface PreprocessJob {
+  readonly case: RawCase;
+  /** Indices of the configurations to make. */
+  readonly configurations: readonly number[];
+}
+
+/** What was made of a case for one configuration. */
+export interface MadeCase {
+  readonly configuration: number;
+  /** Names and bytes. */
+  readonly files: readonly (readonly [name: string, bytes: number])[];
+}
+
+export type PreprocessReply =
+  | { readonly kind: "made"; readonly made: readonly MadeCase[]; readonly warnings: readonly string[] }
+  /** `made` before it failed. */
+  | { readonly kind: "failed"; readonly made: readonly MadeCase[]; readonly parts: UserErrorParts }
+  | { readonly kind: "defect"; readonly message: string; readonly stack?: string };
+
+/** Reads a case once and makes it for each configuration. Never throws: what goes wrong is in the reply. */
+export async function runPreprocessJob(setting: PreprocessSetting, job: PreprocessJob): Promise<PreprocessReply> {
+  const made: MadeCase[] = [];
+  try {
+    const warnings = new Set<string>();
+    const { id, images, label } = job.case;
+    const image = await readCase(setting.reader, images);
+    const { labels, geometry } = await readLabels(setting.reader, label);
+    for (
+      const warning of checkSegmentationGrid(image.geometry, geometry, label, setting.allowGeometryMismatch)
+    ) warnings.add(warning);
+    for (const [i, index] of job.configurations.entries()) {
+      const configuration = setting.configurations[index];
+      const data = preprocessTrainingCase(id, image, labels, setting.plans, configuration, setting.keys, {
+        nan: setting.nan,
+        overwriteImage: i === job.configurations.length - 1,
+      });
+      data.warnings.forEach((warning) => warnings.add(warning));
+      const stem = join(setting.folders[index], id);
+      made.push({ configuration: index, files: await writeCase(stem, id, data, configuration, setting.format) });
+      // Of large cases the collector would otherwise keep several for a while.
+      for (const array of [data.image, data.segmentation]) (array.buffer as ArrayBuffer).transfer(0);
+    }
+    return { kind: "made", made, warnings: [...warnings].map((text) => `case ${id}: ${text}`) };
+  } catch (error) {
+    if (error instanceof UserError) return { kind: "failed", made, parts: error.withCase(job.case.id).parts };
+    if (error instanceof RangeError && /allocat|array length/i.test(error.message)) {
+      return { kind: "failed", made, parts: outOfMemory(job.case.id, error.message) };
+    }
+    const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    return { kind: "defect", message, ...(error instanceof Error && error.stack && { stack: error.stack }) };
+  }
+}
+
+/** The error about a case that does not fit into memory. */
+export function outOfMemory(caseId: string, detail: string): UserErrorParts {
+  return {
+    doing: "preprocessing the case",
+    caseId,
+    problem: `it does not fit into memory (${detail})`,
+    remedy: "give fewer threads (-np 1), or use a machine with more memory",
+  };
+}
+
+/** The names of a case's files. */
+export function caseFileNames(id: string, format: DataFormat): readonly string[] {
+  switch (format) {
+    case "bricks":
+      return [`${id}${BRICKS_ENDING}`];
+    case "npz":
+      return [`${id}.npz`, `${id}.pkl`];
+    case "npy":
+      return [`${id}.npy`, `${id}_seg.npy`, `${id}.pkl`];
+  }
+}
+
+async function writeCase(
+  stem: string,
+  id: string,
+  data: TrainingData,
+  configuration: Configuration,
+  format: DataFormat,
+): Promise<MadeCase["files"]> {
+  if (format === "bricks") {
+    const bytes = writeBricks(`${stem}${BRICKS_ENDING}`, data, configuration.dimensions);
+    return [[`${id}${BRICKS_ENDING}`, bytes]];
+  }
+  await (format === "npz" ? writeNpzCase(stem, data) : writeNpyCase(stem, data));
+  const names = caseFileNames(id, format);
+  const sizes = await Promise.all(names.map((name) => Deno.stat(stem.slice(0, -id.length) + name)));
+  return names.map((name, i) => [name, sizes[i].size]);
+}

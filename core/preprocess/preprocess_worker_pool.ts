@@ -1,0 +1,151 @@
+/** Preprocesses cases on several threads, as many at a time as memory allows; a case that fails does not stop the others. */
+import { Interrupted } from "../base/errors.ts";
+import type { PreprocessRequest } from "./preprocess_worker.ts";
+import {
+  outOfMemory,
+  type PreprocessJob,
+  type PreprocessReply,
+  type PreprocessSetting,
+  runPreprocessJob,
+} from "./preprocess_worker_job.ts";
+
+export interface PreprocessPoolOptions {
+  /** 1: in the calling thread. */
+  readonly threads: number;
+  /** Bytes that cases being worked on may take together; a case larger than that is worked on alone. */
+  readonly memory: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A job and the most memory it takes, in bytes. */
+export interface SizedJob {
+  readonly job: PreprocessJob;
+  readonly bytes: number;
+}
+
+type Reply = Exclude<PreprocessReply, { readonly kind: "defect" }>;
+
+/**
+ * Runs all jobs, the first ones first, and gives each reply to `onReply` as it comes.
+ * @throws Interrupted if `signal` aborts; errors that are defects of the program
+ */
+export async function preprocessCases(
+  setting: PreprocessSetting,
+  jobs: readonly SizedJob[],
+  options: PreprocessPoolOptions,
+  onReply: (job: PreprocessJob, reply: Reply) => Promise<void>,
+): Promise<void> {
+  const { signal } = options;
+  const threads = Math.max(1, Math.min(options.threads, jobs.length));
+  const budget = createBudget(options.memory);
+  let next = 0;
+  let stopped = false;
+  let told: Promise<void> = Promise.resolve();
+
+  const lane = async (run: (job: PreprocessJob) => Promise<PreprocessReply>): Promise<void> => {
+    while (next < jobs.length && !stopped) {
+      const { job, bytes } = jobs[next++];
+      const taken = threads === 1 ? 0 : bytes;
+      await budget.take(taken);
+      try {
+        if (signal?.aborted) throw interrupted();
+        const reply = await run(job);
+        if (reply.kind === "defect") throw defect(reply);
+        told = told.then(() => onReply(job, reply));
+        await told;
+      } catch (error) {
+        stopped = true;
+        throw error;
+      } finally {
+        budget.give(taken);
+      }
+    }
+  };
+  if (threads === 1) {
+    return await lane(async (job) => {
+      const reply = await runPreprocessJob(setting, job);
+      // Signals come in only between cases here.
+      await new Promise((resolve) => setTimeout(resolve));
+      return reply;
+    });
+  }
+  using stack = new DisposableStack();
+  await Promise.all(Array.from({ length: threads }, () => {
+    const thread = startThread(setting, signal);
+    stack.use(thread);
+    return lane(thread.run);
+  }));
+}
+
+interface Thread extends Disposable {
+  readonly run: (job: PreprocessJob) => Promise<PreprocessReply>;
+}
+
+function startThread(setting: PreprocessSetting, signal?: AbortSignal): Thread {
+  let pending: PromiseWithResolvers<PreprocessReply> | undefined;
+  let running: PreprocessJob | undefined;
+  const start = (): Worker => {
+    const worker = new Worker(new URL("./preprocess_worker.ts", import.meta.url), { type: "module" });
+    worker.onmessage = ({ data }: MessageEvent<PreprocessReply>) => pending?.resolve(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      // A thread ends like this when its heap is full. The next case gets a new one.
+      pending?.resolve({ kind: "failed", made: [], parts: outOfMemory(running?.case.id ?? "", event.message) });
+      thread = undefined;
+    };
+    worker.postMessage({ kind: "setting", setting } satisfies PreprocessRequest);
+    return worker;
+  };
+  let thread: Worker | undefined = start();
+  const stop = () => pending?.reject(interrupted());
+  signal?.addEventListener("abort", stop);
+  return {
+    run: (job) => {
+      pending = Promise.withResolvers<PreprocessReply>();
+      running = job;
+      thread ??= start();
+      thread.postMessage({ kind: "job", job } satisfies PreprocessRequest);
+      return pending.promise;
+    },
+    [Symbol.dispose]: () => {
+      signal?.removeEventListener("abort", stop);
+      thread?.terminate();
+    },
+  };
+}
+
+function interrupted(): Interrupted {
+  return new Interrupted("stopped while preprocessing; run the same command again to continue with the cases left");
+}
+
+function defect({ message, stack }: Extract<PreprocessReply, { readonly kind: "defect" }>): Error {
+  const error = new Error(message);
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}
+
+interface Budget {
+  /** Waits until `bytes` are free, or nothing else is taken. */
+  take(bytes: number): Promise<void>;
+  give(bytes: number): void;
+}
+
+function createBudget(total: number): Budget {
+  let taken = 0;
+  const waiting: { readonly bytes: number; readonly go: () => void }[] = [];
+  return {
+    async take(bytes) {
+      if (waiting.length > 0 || (taken > 0 && taken + bytes > total)) {
+        await new Promise<void>((go) => waiting.push({ bytes, go }));
+      } else taken += bytes;
+    },
+    give(bytes) {
+      taken -= bytes;
+      while (waiting.length > 0 && (taken === 0 || taken + waiting[0].bytes <= total)) {
+        const first = waiting.shift();
+        taken += first?.bytes ?? 0;
+        first?.go();
+      }
+    },
+  };
+}
