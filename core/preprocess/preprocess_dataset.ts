@@ -1,0 +1,252 @@
+/**
+ * A raw dataset made into training data by its plans: all configurations in one pass over the cases, the ground truth's copy, and
+ * folders that are replaced only when what replaces them is complete.
+ * Source: preprocess_dataset of nnunetv2/experiment_planning/plan_and_preprocess_api.py, DefaultPreprocessor.run.
+ */
+import { UserError } from "../base/errors.ts";
+import { ensureFolder } from "../base/files.ts";
+import { readJsonFile } from "../base/json.ts";
+import { join } from "../base/path.ts";
+import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
+import { type RawCase, type RawDataset, readRawDataset } from "../dataset/raw_dataset.ts";
+import type { Configuration, Plans } from "../plan/plans.ts";
+import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
+import { classKeys } from "./class_locations.ts";
+import { copyGroundTruth } from "./preprocess_dataset_truth.ts";
+import type { NonFinitePolicy } from "./non_finite.ts";
+import { checkFreeDisk, forecastCase } from "./preprocess_dataset_forecast.ts";
+import { type DataFolder, type InputStates, inputStates, openDataFolder } from "./preprocess_dataset_folder.ts";
+import type { DataFormat, PreprocessSetting } from "./preprocess_worker_job.ts";
+import { preprocessCases, type SizedJob } from "./preprocess_worker_pool.ts";
+
+/** Raised when the same settings give other data than before. */
+const DATA_VERSION = 1;
+
+export interface PreprocessDatasetOptions {
+  readonly plansName: string;
+  readonly configurations: readonly string[];
+  readonly format: DataFormat;
+  readonly threads: number;
+  /** Bytes that the cases being worked on may take together. */
+  readonly memory: number;
+  readonly nan: NonFinitePolicy;
+  readonly allowGeometryMismatch: boolean;
+  /** True: cases that are done are made again. */
+  readonly redo: boolean;
+  readonly signal?: AbortSignal;
+  /** `of` counts the cases that are not done yet. */
+  readonly onCase?: (done: number, of: number) => void;
+  readonly onInfo?: (message: string) => void;
+  readonly onWarning?: (message: string) => void;
+}
+
+export interface PreprocessedConfiguration {
+  readonly configuration: string;
+  readonly folder: string;
+  /** kept: it was complete. incomplete: cases failed, and what was there before stays. */
+  readonly state: "written" | "kept" | "incomplete";
+  readonly cases: number;
+  /** Cases that an earlier run had done. */
+  readonly reused: number;
+}
+
+export interface PreprocessOutcome {
+  readonly dataset: RawDataset;
+  readonly plansName: string;
+  readonly configurations: readonly PreprocessedConfiguration[];
+  /** Of `-c`, those that the plans don't have. */
+  readonly skipped: readonly string[];
+  readonly failures: readonly UserError[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Preprocesses the dataset in `rawFolder` into `preprocessedFolder`, where its plans are.
+ * @throws UserError for what concerns all cases: plans, disk; Interrupted if `signal` aborts. What concerns one case is in the result.
+ */
+export async function preprocessDataset(
+  rawFolder: string,
+  preprocessedFolder: string,
+  options: PreprocessDatasetOptions,
+): Promise<PreprocessOutcome> {
+  const dataset = await readRawDataset(rawFolder);
+  const { plans, configurations, skipped } = await readConfigurations(preprocessedFolder, options);
+  const keys = await keysOfDataset(preprocessedFolder);
+  const failures: UserError[] = [];
+  const warnings: string[] = [];
+  const warn = (message: string) => {
+    warnings.push(message);
+    options.onWarning?.(message);
+  };
+  const { cases, inputs } = await usableCases(dataset, failures);
+  using stack = new DisposableStack();
+  const folders: DataFolder[] = [];
+  for (const configuration of configurations) {
+    const setting = settingText(plans, configuration, keys, options);
+    const folder = await openDataFolder(preprocessedFolder, configuration.dataIdentifier, {
+      setting,
+      inputs,
+      redo: options.redo,
+    });
+    folders.push(stack.use(folder));
+  }
+  const jobs = await listJobs(cases, plans, configurations, folders, options, preprocessedFolder, warn);
+  const setting: PreprocessSetting = {
+    reader: plans.reader,
+    plans,
+    configurations,
+    folders: folders.map(({ work }) => work),
+    keys,
+    format: options.format,
+    nan: options.nan,
+    allowGeometryMismatch: options.allowGeometryMismatch,
+  };
+  let done = 0;
+  // deno-lint-ignore require-await -- callers of the pool may wait
+  await preprocessCases(setting, jobs, options, async ({ case: { id } }, reply) => {
+    for (const { configuration, files } of reply.made) folders[configuration].record(id, files);
+    if (reply.kind === "failed") failures.push(new UserError(reply.parts));
+    else reply.warnings.forEach(warn);
+    options.onCase?.(++done, jobs.length);
+  });
+  const results = configurations.map((configuration, i): PreprocessedConfiguration => {
+    const folder = folders[i];
+    const complete = failures.length === 0;
+    if (complete) folder.finish();
+    return {
+      configuration: configuration.name,
+      folder: folder.path,
+      state: !complete ? "incomplete" : folder.complete ? "kept" : "written",
+      cases: cases.length,
+      reused: folder.done.size,
+    };
+  });
+  await copyGroundTruth(cases, dataset.fileEnding, join(preprocessedFolder, "gt_segmentations"));
+  return { dataset, plansName: options.plansName, configurations: results, skipped, failures, warnings };
+}
+
+interface Configurations {
+  readonly plans: Plans;
+  readonly configurations: readonly Configuration[];
+  readonly skipped: readonly string[];
+}
+
+async function readConfigurations(
+  folder: string,
+  { plansName, configurations: names, onInfo }: PreprocessDatasetOptions,
+): Promise<Configurations> {
+  const file = join(folder, `${plansName}.json`);
+  let plans: Plans;
+  try {
+    plans = await readPlans(file);
+  } catch (error) {
+    if (!(error instanceof UserError) || !(error.cause instanceof Deno.errors.NotFound)) throw error;
+    throw new UserError({
+      doing: "reading the plans",
+      file,
+      problem: "there is no such file",
+      remedy: "run plan_experiment first, or name other plans with -plans_name",
+    });
+  }
+  const byIdentifier = new Map<string, Configuration>();
+  const skipped: string[] = [];
+  for (const name of names) {
+    if (!plans.configurationNames.includes(name)) {
+      skipped.push(name);
+      onInfo?.(`INFO: Configuration ${name} not found in plans file ${plansName}.json. Skipping.`);
+      continue;
+    }
+    const configuration = resolveConfiguration(plans, name);
+    const other = byIdentifier.get(configuration.dataIdentifier);
+    byIdentifier.set(configuration.dataIdentifier, other ?? configuration);
+    if (other === undefined) continue;
+    if (dependencies(plans, other) === dependencies(plans, configuration)) {
+      onInfo?.(`${name} uses the data of ${other.name}.`);
+      continue;
+    }
+    throw new UserError({
+      doing: "reading the plans",
+      file,
+      problem: `${other.name} and ${name} have the data_identifier ${other.dataIdentifier}, and need different data`,
+      remedy: "give one of them another data_identifier",
+    });
+  }
+  return { plans, configurations: [...byIdentifier.values()], skipped };
+}
+
+async function keysOfDataset(folder: string): Promise<ReturnType<typeof classKeys>> {
+  const file = join(folder, "dataset.json");
+  const { value } = await readJsonFile(file, "reading dataset.json (plan_experiment copies it)");
+  return classKeys(parseDatasetJson(value, file).labels, value);
+}
+
+async function usableCases(
+  dataset: RawDataset,
+  failures: UserError[],
+): Promise<{ readonly cases: readonly RawCase[]; readonly inputs: ReadonlyMap<string, InputStates> }> {
+  const cases: RawCase[] = [];
+  const inputs = new Map<string, InputStates>();
+  for (const one of dataset.cases) {
+    try {
+      if (one.images.length === 0) {
+        throw new UserError({
+          doing: "looking for the case's files",
+          caseId: one.id,
+          file: join(dataset.folder, "imagesTr"),
+          problem: "it has no image named CASE_0000 with a four-digit channel",
+          remedy: `name its channels ${one.id}_0000${dataset.fileEnding}, ${one.id}_0001${dataset.fileEnding}, ...`,
+        });
+      }
+      inputs.set(one.id, await inputStates(one));
+      cases.push(one);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      failures.push(error);
+    }
+  }
+  return { cases, inputs };
+}
+
+async function listJobs(
+  cases: readonly RawCase[],
+  plans: Plans,
+  configurations: readonly Configuration[],
+  folders: readonly DataFolder[],
+  options: PreprocessDatasetOptions,
+  target: string,
+  warn: (message: string) => void,
+): Promise<SizedJob[]> {
+  const jobs: SizedJob[] = [];
+  let disk = 0;
+  for (const one of cases) {
+    const open = folders.flatMap((folder, i) => (folder.done.has(one.id) ? [] : [i]));
+    if (open.length === 0) continue;
+    const forecast = await forecastCase(one, plans, open.map((i) => configurations[i]));
+    disk += forecast.disk.reduce((sum, bytes) => sum + bytes, 0);
+    jobs.push({ job: { case: one, configurations: open }, bytes: forecast.memory });
+  }
+  await ensureFolder(target, "making the folder of preprocessed data");
+  const doubt = await checkFreeDisk(target, disk, options.format === "npz");
+  if (doubt !== null) warn(doubt);
+  return jobs;
+}
+
+/** What a case's data depend on beside its files. */
+function settingText(
+  plans: Plans,
+  configuration: Configuration,
+  keys: PreprocessSetting["keys"],
+  { format, nan }: PreprocessDatasetOptions,
+): string {
+  return JSON.stringify({ version: DATA_VERSION, format, nan, keys, depends: dependencies(plans, configuration) });
+}
+
+function dependencies(plans: Plans, configuration: Configuration): string {
+  const { dimensions, spacing, normalizationSchemes, useMaskForNorm, resamplingData, resamplingSeg } = configuration;
+  const intensities = normalizationSchemes.map((scheme, c) =>
+    scheme === "CTNormalization" ? plans.intensityProperties[c] : null
+  );
+  const { reader, transposeForward } = plans;
+  const parts = { reader, transposeForward, dimensions, spacing, normalizationSchemes, useMaskForNorm, intensities };
+  return JSON.stringify({ ...parts, resamplingData, resamplingSeg });
+}

@@ -1,0 +1,186 @@
+/**
+ * A folder of preprocessed cases in the making: a hidden folder beside the final one, with a record of the cases that are done, so
+ * that a stopped run continues. It takes the final name once it is complete; until then what was there before stays.
+ */
+import { UserError } from "../base/errors.ts";
+import { ensureFolder, writeError } from "../base/files.ts";
+import { join } from "../base/path.ts";
+import type { RawCase } from "../dataset/raw_dataset.ts";
+
+/** One line a case, after a line with what the data depend on. */
+const RECORD = "preprocessed.jsonl";
+const DOING = "replacing the preprocessed data";
+
+/** Path, bytes and time of change (ms) of a case's files. */
+export type InputStates = readonly (readonly [path: string, bytes: number, changed: number])[];
+
+type CaseFiles = readonly (readonly [name: string, bytes: number])[];
+
+interface CaseRecord {
+  readonly id: string;
+  readonly inputs: InputStates;
+  readonly files: CaseFiles;
+}
+
+export interface DataFolder extends Disposable {
+  /** The final folder. */
+  readonly path: string;
+  /** Where cases are written. */
+  readonly work: string;
+  /** Cases that are there already, made of the same files in the same way. */
+  readonly done: ReadonlySet<string>;
+  /** True if the final folder is complete as it is. */
+  readonly complete: boolean;
+  /** Notes a case as done. */
+  record(id: string, files: CaseFiles): void;
+  /** Gives the folder its final name. */
+  finish(): void;
+}
+
+export interface DataFolderOptions {
+  /** What the data depend on beside the case's files, as text. */
+  readonly setting: string;
+  readonly inputs: ReadonlyMap<string, InputStates>;
+  /** True: nothing that is there is used again. */
+  readonly redo: boolean;
+}
+
+/** States of a case's files. @throws UserError if one is not there */
+export async function inputStates({ id, images, label }: RawCase): Promise<InputStates> {
+  return await Promise.all([...images, label].map(async (file) => {
+    try {
+      const { size, mtime } = await Deno.stat(file);
+      return [file, size, mtime?.getTime() ?? 0] as const;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      throw new UserError({
+        doing: "looking for the case's files",
+        caseId: id,
+        file,
+        problem: "there is no such file",
+        remedy: "put the file there, or remove the case's other files",
+      });
+    }
+  }));
+}
+
+/** Opens the folder `name` in `parent`, taking over what an earlier run has done. */
+export async function openDataFolder(parent: string, name: string, options: DataFolderOptions): Promise<DataFolder> {
+  const { setting, inputs, redo } = options;
+  const path = join(parent, name);
+  const work = join(parent, `.${name}.partial`);
+  const first = JSON.stringify({ setting });
+  const there = redo ? [] : readRecord(path, first).filter((one) => isCurrent(path, one, inputs));
+  const complete = there.length === inputs.size && inputs.size > 0;
+  if (complete) {
+    return {
+      path,
+      work: path,
+      done: new Set(inputs.keys()),
+      complete,
+      record: () => {},
+      finish: () => {},
+      [Symbol.dispose]: () => {},
+    };
+  }
+  const left = redo ? [] : readRecord(work, first).filter((one) => isCurrent(work, one, inputs));
+  if (left.length === 0) removeFolder(work);
+  await ensureFolder(work, "making the folder of preprocessed data");
+  const kept = new Map(left.map((one) => [one.id, one]));
+  for (const one of there) if (!kept.has(one.id) && takeOver(path, work, one)) kept.set(one.id, one);
+
+  const lines = [first, ...Array.from(kept.values(), (one) => JSON.stringify(one))];
+  const log = Deno.openSync(join(work, RECORD), { write: true, create: true, truncate: true });
+  const write = (line: string) => {
+    const bytes = new TextEncoder().encode(`${line}\n`);
+    try {
+      for (let at = 0; at < bytes.length;) at += log.writeSync(bytes.subarray(at));
+    } catch (error) {
+      throw writeError(error, join(work, RECORD), "noting what is done");
+    }
+  };
+  write(lines.join("\n"));
+  return {
+    path,
+    work,
+    done: new Set(kept.keys()),
+    complete,
+    record: (id, files) => write(JSON.stringify({ id, inputs: inputs.get(id) ?? [], files } satisfies CaseRecord)),
+    finish: () => replaceFolder(path, work, join(parent, `.${name}.replaced`)),
+    [Symbol.dispose]: () => log.close(),
+  };
+}
+
+/** The records of a folder made with that setting; the last of each case. */
+function readRecord(folder: string, setting: string): CaseRecord[] {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(join(folder, RECORD));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return [];
+    throw error;
+  }
+  const [first, ...lines] = text.split("\n");
+  if (first !== setting) return [];
+  const records = new Map<string, CaseRecord>();
+  for (const line of lines) {
+    try {
+      const one = JSON.parse(line) as CaseRecord;
+      records.set(one.id, one);
+    } catch {
+      // The empty last line, or one that was being written when the machine stopped.
+    }
+  }
+  return [...records.values()];
+}
+
+function isCurrent(folder: string, { id, inputs, files }: CaseRecord, now: DataFolderOptions["inputs"]): boolean {
+  if (JSON.stringify(now.get(id)) !== JSON.stringify(inputs)) return false;
+  return files.every(([name, bytes]) => {
+    try {
+      return Deno.statSync(join(folder, name)).size === bytes;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Gives a case's files a second name in `work`; false where the disk has no hard links. */
+function takeOver(path: string, work: string, { files }: CaseRecord): boolean {
+  try {
+    for (const [name] of files) Deno.linkSync(join(path, name), join(work, name));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function replaceFolder(path: string, work: string, old: string): void {
+  try {
+    removeFolder(old);
+    let moved = false;
+    try {
+      Deno.renameSync(path, old);
+      moved = true;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    try {
+      Deno.renameSync(work, path);
+    } catch (error) {
+      if (moved) Deno.renameSync(old, path);
+      throw error;
+    }
+    removeFolder(old);
+  } catch (error) {
+    throw writeError(error, path, DOING);
+  }
+}
+
+function removeFolder(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, path, DOING);
+  }
+}

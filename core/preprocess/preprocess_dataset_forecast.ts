@@ -1,0 +1,106 @@
+/** What preprocessing a case will take, from its headers alone: bytes of memory at most, and on disk. */
+import { statfs } from "node:fs/promises";
+import { UserError } from "../base/errors.ts";
+import { permute, type Vec3, voxelCount } from "../base/shape.ts";
+import { voxelsOfFile } from "../dataset/case_size.ts";
+import type { RawCase } from "../dataset/raw_dataset.ts";
+import { openNifti } from "../formats/nifti_file.ts";
+import { trainingBytes } from "../formats/training_data.ts";
+import type { Configuration, Plans } from "../plan/plans.ts";
+import { resampledShape } from "./separate_z.ts";
+
+/** Of a thread beside its arrays: code, buffers, the decoder's pieces. */
+const THREAD_BYTES = 48 * 2 ** 20;
+
+export interface CaseForecast {
+  /** The most memory while it is worked on. */
+  readonly memory: number;
+  /** Bytes of each configuration's data, not compressed. */
+  readonly disk: readonly number[];
+}
+
+/** Both are upper bounds: what cropping takes away is not known. */
+export async function forecastCase(
+  one: RawCase,
+  plans: Plans,
+  configurations: readonly Configuration[],
+): Promise<CaseForecast> {
+  const header = await sizeOf(one.images[0]);
+  const channels = configurations[0]?.normalizationSchemes.length ?? 1;
+  const voxels = voxelCount(header.shape);
+  const grids = configurations.map((configuration) => gridOf(header, plans, configuration));
+  const inPlace = plans.transposeForward.every((axis, i) => axis === i);
+  const read = 4 * channels * voxels + 2 * voxels;
+  const peaks = grids.map((grid, i) => {
+    // The last configuration may work in the image's own array.
+    const ownChannel = inPlace && i === grids.length - 1 ? 0 : 4 * voxels;
+    // Mask and cropped segmentation; then the result, its segmentation twice, and the voxels of a class.
+    return read + 3 * voxels + ownChannel + trainingBytes(grid, channels) + 4 * voxelCount(grid);
+  });
+  return {
+    memory: THREAD_BYTES + Math.max(read + 4 * voxels, ...peaks),
+    disk: grids.map((grid) => trainingBytes(grid, channels)),
+  };
+}
+
+interface CaseSize {
+  readonly shape: Vec3;
+  /** mm, z y x. */
+  readonly spacing: Vec3;
+}
+
+/** Of what can't be read nothing is known; reading it will say what is wrong. */
+async function sizeOf(file: string): Promise<CaseSize> {
+  if (file.toLowerCase().endsWith(".png")) return { shape: [1, 1, await voxelsOfFile(file)], spacing: [999, 1, 1] };
+  try {
+    await using nifti = await openNifti(file);
+    const { dim, pixdim } = nifti.header;
+    const size = (axis: number) => Math.max(1, axis <= dim[0] ? dim[axis] : 1);
+    const mm = (axis: number) => Math.abs(pixdim[axis]) || 1;
+    return { shape: [size(3), size(2), size(1)], spacing: [mm(3), mm(2), mm(1)] };
+  } catch (error) {
+    if (error instanceof UserError) return { shape: [1, 1, 1], spacing: [1, 1, 1] };
+    throw error;
+  }
+}
+
+function gridOf({ shape, spacing }: CaseSize, plans: Plans, { spacing: target, resamplingData }: Configuration): Vec3 {
+  const from = permute(shape, plans.transposeForward);
+  const old = permute(spacing, plans.transposeForward);
+  if (resamplingData.kind === "none") return from;
+  return resampledShape(
+    from,
+    old,
+    target.length === 2 ? [old[0], target[0], target[1]] : [
+      target[0],
+      target[1],
+      target[2],
+    ],
+  );
+}
+
+/** @throws UserError if the disk of `folder` has less than `bytes` free; a sentence if it might be too little */
+export async function checkFreeDisk(folder: string, bytes: number, compressed: boolean): Promise<string | null> {
+  let free: number;
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    free = bavail * bsize;
+  } catch {
+    return null; // A disk that does not tell.
+  }
+  if (bytes <= free) return null;
+  const gigabytes = (n: number) => `${(n / 1e9).toFixed(1)} GB`;
+  const problem = `the preprocessed data take up to ${gigabytes(bytes)}${
+    compressed ? " before compression" : ""
+  }, and ${gigabytes(free)} are free`;
+  if (compressed && bytes * COMPRESSED_SHARE <= free) return `${folder}: ${problem}`;
+  throw new UserError({
+    doing: "preparing the preprocessing",
+    file: folder,
+    problem,
+    remedy: "free some space, preprocess fewer configurations (-c), or set nnUNet_preprocessed to a larger disk",
+  });
+}
+
+/** What is left of images after deflate, about. */
+const COMPRESSED_SHARE = 0.5;
