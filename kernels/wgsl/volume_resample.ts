@@ -175,8 +175,7 @@ fn put(plane: u32, row: u32, column: u32, sources: Sources) {
   let stride = p.rows * p.columns;
   put_probabilities(sources, (plane - p.first_plane) * stride * ${ring.channels}u + row * p.columns + column, stride);
 }`;
-  const uniforms = { first_plane: u32(from) };
-  return resample(spec, spec.nonlinearity, views, uniforms, text, ring.channels * 4);
+  return resample(spec, spec.nonlinearity, views, {}, text, ring.channels * 4);
 }
 
 function resample(
@@ -218,7 +217,7 @@ function resample(
   const dispatches = ranges.map((range) => {
     const { sources, targets } = viewsOf(range);
     const header = kernelHeader([...sources, ...targets], range, {
-      from: u32(from),
+      first_plane: u32(from),
       rows: u32(rows),
       columns: u32(columns),
       // Where the entries of rows and columns begin; those of planes are the first.
@@ -241,7 +240,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let line = thread / p.columns;
   let column = thread % p.columns;
   let row = line % p.rows;
-  let plane = p.from + line / p.rows;
+  let plane = p.first_plane + line / p.rows;
   put(plane, row, column, sources_of(plane, row, column));
 }
 `;

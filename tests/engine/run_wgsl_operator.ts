@@ -109,8 +109,9 @@ function pipelineOf(device: GPUDevice, code: string): Promise<GPUComputePipeline
   if (!pipeline) {
     const module = device.createShaderModule({ code });
     pipeline = device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "main" } })
-      .catch((error) => {
-        throw new Error(`${error.message}\n${code}`);
+      .catch(async (error) => {
+        const { messages } = await module.getCompilationInfo();
+        throw new Error([error.message, ...messages.map((m) => `line ${m.lineNum}: ${m.message}`), code].join("\n"));
       });
     pipelines.set(code, pipeline);
   }
