@@ -38,6 +38,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./predict_command.ts")).predictFromModelfolder,
   },
   {
+    name: "plan_and_preprocess",
+    upstream: "nnUNetv2_plan_and_preprocess",
+    summary: "Fingerprint, plan and preprocess datasets",
+    load: async () => (await import("./plan_and_preprocess_command.ts")).planAndPreprocessCommand,
+  },
+  {
     name: "extract_fingerprint",
     upstream: "nnUNetv2_extract_fingerprint",
     summary: "Collect a dataset's statistics, and check its files",
@@ -48,6 +54,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     upstream: "nnUNetv2_plan_experiment",
     summary: "Choose networks and patch sizes for a dataset",
     load: async () => (await import("./plan_experiment_command.ts")).planExperimentCommand,
+  },
+  {
+    name: "preprocess",
+    upstream: "nnUNetv2_preprocess",
+    summary: "Crop, normalise and resample a dataset",
+    load: async () => (await import("./preprocess_command.ts")).preprocessCommand,
   },
   {
     name: "move_plans_between_datasets",
@@ -83,8 +95,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./version.ts")).version,
   },
   ...([
-    ["plan_and_preprocess", "Fingerprint, plan and preprocess datasets"],
-    ["preprocess", "Crop, normalise and resample a dataset"],
     ["train", "Train a model"],
     ["find_best_configuration", "Choose the best model or ensemble by cross-validation"],
     ["determine_postprocessing", "Find out which postprocessing helps"],

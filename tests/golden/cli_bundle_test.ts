@@ -8,7 +8,13 @@ import { GOLDEN, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts"
 Deno.test("the bundled program and its threads predict from another folder, without configuration or package cache", async () => {
   await inTempFolder(async (folder) => {
     const script = await bundle(join(folder, "program"));
-    assertEquals(await namesIn(join(folder, "program")), ["case_worker.ts", "engine_worker.ts", "fingerprint_worker.ts", "main.js"]);
+    assertEquals(await namesIn(join(folder, "program")), [
+      "case_worker.ts",
+      "engine_worker.ts",
+      "fingerprint_worker.ts",
+      "main.js",
+      "preprocess_worker.ts",
+    ]);
     const name = "iso_ct_two_folds";
     const output = join(folder, "out");
     const line = ["-i", join(GOLDEN, "images", name), "-o", output, "-m", join(GOLDEN, "models", name), "-f", "0", "1"];

@@ -1,0 +1,114 @@
+/**
+ * The flags of preprocessing, as upstream has them (nnunetv2/experiment_planning/plan_and_preprocess_entrypoints.py), then those that
+ * Python's nnU-Net does not have.
+ */
+import type { FlagTable, Values } from "./flag.ts";
+import { DATASETS, FINGERPRINT, PLANNING } from "./planning_flags.ts";
+
+const DATA = "Preprocessing";
+const MACHINE = "Machine";
+const OUTPUT = "Output";
+
+/** What preprocessing takes, whatever the command. */
+export const PREPROCESSING = {
+  configurations: {
+    kind: "list",
+    names: ["-c"],
+    value: "CONFIG",
+    default: ["2d", "3d_fullres", "3d_lowres"],
+    group: DATA,
+    help: "Configurations to preprocess; those that the plans don't have are left out.",
+  },
+  processes: {
+    kind: "list",
+    names: ["-np"],
+    value: "N",
+    group: MACHINE,
+    help:
+      "Threads, one number, or as many as there are configurations: the largest counts, as all configurations are " +
+      "made in one pass. Default: all cores.",
+  },
+  format: {
+    kind: "choice",
+    names: ["--format"],
+    value: "FORMAT",
+    choices: ["bricks", "npz", "npy"],
+    default: "bricks",
+    beyond: true,
+    group: DATA,
+    help: "bricks: training here reads it fastest. npz: what Python's nnU-Net 2.5 trains from (and training here as " +
+      "well). npy: the same unpacked.",
+  },
+  nan: {
+    kind: "choice",
+    names: ["--nan"],
+    value: "WHAT",
+    choices: ["refuse", "zero", "min"],
+    default: "refuse",
+    beyond: true,
+    group: DATA,
+    help: "Voxels that are NaN or infinite: refuse the case, or make them 0 or the channel's smallest value.",
+  },
+  redo: {
+    kind: "switch",
+    names: ["--redo"],
+    beyond: true,
+    group: DATA,
+    help: "Make all cases again, also those that an earlier run made of the same files with the same settings.",
+  },
+} as const satisfies FlagTable;
+
+const MAX_MEMORY = {
+  ...FINGERPRINT.maxMemory,
+  help: "Memory for cases being worked on at the same time, as 4G or 512M. Default: half of what is free.",
+} as const;
+
+export const PREPROCESS = {
+  ...DATASETS,
+  plansName: {
+    kind: "text",
+    names: ["-plans_name"],
+    value: "NAME",
+    default: "nnUNetPlans",
+    group: DATA,
+    help: "Plans to preprocess by: nnUNetPlans, nnUNetResEncUNetMPlans, ...",
+  },
+  ...PREPROCESSING,
+  allowGeometryMismatch: FINGERPRINT.allowGeometryMismatch,
+  maxMemory: MAX_MEMORY,
+  report: {
+    ...FINGERPRINT.report,
+    group: OUTPUT,
+    help: "Write what was made, and the cases that failed and why, as JSON.",
+  },
+  verbose: { kind: "switch", names: ["--verbose"], group: OUTPUT, help: "Say more; no progress line." },
+} as const satisfies FlagTable;
+
+export const PLAN_AND_PREPROCESS = {
+  ...DATASETS,
+  ...FINGERPRINT,
+  fingerprintProcesses: {
+    kind: "integer",
+    names: ["-npfp"],
+    value: "N",
+    group: MACHINE,
+    help: "Threads that read cases for the fingerprint. Default: all cores.",
+  },
+  noPreprocessing: {
+    kind: "switch",
+    names: ["--no_pp"],
+    group: DATA,
+    help: "Stop after planning.",
+  },
+  ...PLANNING,
+  ...PREPROCESSING,
+  maxMemory: MAX_MEMORY,
+  report: {
+    ...FINGERPRINT.report,
+    group: OUTPUT,
+    help: "Write what the check found, what was made, and the cases that failed and why, as JSON.",
+  },
+  verbose: { kind: "switch", names: ["--verbose"], group: OUTPUT, help: "Say more; no progress line." },
+} as const satisfies FlagTable;
+
+export type PreprocessValues = Values<typeof PREPROCESS>;
