@@ -49,13 +49,16 @@ export function createRandomState(seed: number): RandomState {
     randint,
     countDraws(counts, draws) {
       const most = counts.length - 1;
+      if (most > 0x7ffffffe) {
+        throw new RangeError(`Drawing from ${counts.length} elements: at most 2^31 - 1 are counted`);
+      }
       if (most === 0) {
         counts[0] += draws;
         return;
       }
       const mask = maskOf(most);
       // Rejected draws are counted too, behind the accepted ones: a branch here would be guessed wrong every third time.
-      const all = new Uint32Array(mask + 1);
+      const all = new Uint32Array(counts.length + 1);
       let left = draws;
       while (left > 0) {
         if (at === LENGTH) {
@@ -69,7 +72,7 @@ export function createRandomState(seed: number): RandomState {
         } else {
           const value = (words[at++] & mask) >>> 0;
           if (value <= most) left--;
-          all[value]++;
+          all[Math.min(value, most + 1)]++;
         }
       }
       for (let i = 0; i <= most; i++) counts[i] += all[i];
@@ -93,8 +96,9 @@ function countWords(words: Int32Array, from: number, mask: number, most: number,
   let accepted = 0;
   for (let i = from; i < LENGTH; i++) {
     const value = words[i] & mask;
-    counts[value]++;
-    accepted += 1 + ((most - value) >> 31);
+    const rejected = (most - value) >> 31; // all bits, or none
+    counts[value + (rejected & (most + 1 - value))]++;
+    accepted += 1 + rejected;
   }
   return accepted;
 }
