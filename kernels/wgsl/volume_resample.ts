@@ -31,7 +31,7 @@ import {
 } from "./elementwise_segments.ts";
 import type { WgslOperator } from "./kernel.ts";
 import { type Box, boxOf, extent } from "./volume_box.ts";
-import { chooseText, mixedText, probabilitiesText } from "./volume_resample_text.ts";
+import { chooseText, mixedText, probabilitiesText, unrollsBlocks } from "./volume_resample_text.ts";
 
 export type { LabelChoice, MixTable } from "../wasm/volume_resample.ts";
 
@@ -133,8 +133,8 @@ export function planResampleToLabels(spec: ResampleLabels): WgslOperator {
     row_stride: i32(view.strides[1]),
     column_stride: i32(view.strides[2]),
   };
-  const text = ([words]: readonly ArrayView[]) =>
-    `${chooseText(rule.kind, spec.ring.channels)}
+  const text = ([words]: readonly ArrayView[], unroll: boolean) =>
+    `${chooseText(rule.kind, spec.ring.channels, unroll)}
 
 fn put(plane: u32, row: u32, column: u32, sources: Sources) {
   let channel = choose(sources);
@@ -168,8 +168,8 @@ export function planResampleToProbabilities(spec: ResampleProbabilities): WgslOp
       (last + 1 - from) * ring.channels * channelStride - 1,
     ]]),
   }];
-  const text = () =>
-    `${probabilitiesText(spec.nonlinearity, ring.channels)}
+  const text = (_: readonly ArrayView[], unroll: boolean) =>
+    `${probabilitiesText(spec.nonlinearity, ring.channels, unroll)}
 
 fn put(plane: u32, row: u32, column: u32, sources: Sources) {
   let stride = p.rows * p.columns;
@@ -183,7 +183,7 @@ function resample(
   name: string,
   targetViews: (box: Box) => ArrayView[],
   uniforms: Readonly<Record<string, Uniform>>,
-  putText: (targets: readonly ArrayView[]) => string,
+  putText: (targets: readonly ArrayView[], unroll: boolean) => string,
   bytesWritten: number,
 ): WgslOperator {
   const { ring, logits, tables, from, to } = spec;
@@ -231,7 +231,7 @@ function resample(
 
 ${mixedText(mixes, padded / 4)}
 
-${putText(targets)}
+${putText(targets, unrollsBlocks(padded / 4, Math.max(bindingsOf([sources[0]]), bindingsOf(targets))))}
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u) {

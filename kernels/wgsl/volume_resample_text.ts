@@ -49,63 +49,70 @@ fn mixed(sources: Sources, block: u32) -> vec4f {
 }`;
 }
 
+/** Blocks of four channels that are mixed one after the other in the text; more are mixed in a loop, to keep the text short. */
+const UNROLLED_BLOCKS = 8;
+const LANES = ["x", "y", "z", "w"];
+
+/** How often the text of a block is repeated: with branches between segments it is long, and compiled once in a loop. */
+export function unrollsBlocks(blocks: number, segments: number): boolean {
+  return blocks <= UNROLLED_BLOCKS && segments === 1;
+}
+
 /** `choose(sources)`: the channel that decides a voxel; for regions the number of channels where none does. */
-export function chooseText(kind: "argmax" | "regions", channels: number): string {
-  const first = kind === "argmax"
-    ? "  var best = mixed(sources, 0u).x;\n  var channel = 0u;"
-    : `  var channel = ${channels}u;`;
-  const lanes = (block: number) =>
-    ["x", "y", "z", "w"].slice(0, channels - block * 4).map((lane, i) =>
-      kind === "argmax"
-        // The first of equals stays.
-        ? `  if (value.${lane} > best) { best = value.${lane}; channel = ${block * 4 + i}u; }`
-        // The last in order overrides the others.
-        : `  if (value.${lane} > 0.0) { channel = ${block * 4 + i}u; }`
-    );
-  const blocks = Array.from(
-    { length: padToFour(channels) / 4 },
-    (_, block) => [`  value = mixed(sources, ${block}u);`, ...lanes(block)].join("\n"),
-  );
+export function chooseText(kind: "argmax" | "regions", channels: number, unroll: boolean): string {
+  const argmax = kind === "argmax";
+  const whole = Math.floor(channels / 4);
+  /** One look at some lanes of `block`, a number or a variable. */
+  const look = (block: string, lanes: readonly string[]) => [
+    `  value = mixed(sources, ${block});`,
+    // Of the largest, the first of equals stays; of regions, the last in order overrides the others.
+    ...lanes.map((lane, i) =>
+      argmax
+        ? `  if (value.${lane} > best) { best = value.${lane}; channel = ${block} * 4u + ${i}u; }`
+        : `  if (value.${lane} > 0.0) { channel = ${block} * 4u + ${i}u; }`
+    ),
+  ];
+  const blocks = unroll
+    ? Array.from({ length: whole }, (_, block) => look(`${block}u`, LANES)).flat()
+    : [`  for (var block = 0u; block < ${whole}u; block++) {`, ...look("block", LANES), "  }"];
+  const rest = channels % 4 === 0 ? [] : look(`${whole}u`, LANES.slice(0, channels % 4));
   return `fn choose(sources: Sources) -> u32 {
-${first}
   var value: vec4f;
-${blocks.join("\n")}
+${argmax ? "  var best = mixed(sources, 0u).x;\n  var channel = 0u;" : `  var channel = ${channels}u;`}
+${[...(whole === 0 ? [] : blocks), ...rest].join("\n")}
   return channel;
 }`;
 }
 
 /** `put_probabilities(sources, at, stride)`: writes the probability of channel c to element at + c * stride. */
-export function probabilitiesText(nonlinearity: "softmax" | "sigmoid", channels: number): string {
-  const blocks = Array.from({ length: padToFour(channels) / 4 }, (_, block) => block);
-  const lanesOf = (block: number) => ["x", "y", "z", "w"].slice(0, channels - block * 4);
-  const each = (line: (value: string, channel: number, block: number) => string) =>
-    blocks.flatMap((block) => lanesOf(block).map((lane, i) => line(`value_${block}.${lane}`, block * 4 + i, block)));
-  const values = blocks.map((block) => `  var value_${block} = mixed(sources, ${block}u);`);
-  const steps = nonlinearity === "softmax"
-    ? [
-      ...values,
-      // Against the largest, so that no power overflows.
-      "  var largest = value_0.x;",
-      ...each((value) => `  largest = max(largest, ${value});`),
-      "  var sum = 0.0;",
-      ...each((value) => `  ${value} = exp(${value} - largest); sum += ${value};`),
-      ...each((value, channel) => `  store_probabilities(at + ${channel}u * stride, ${value} / sum);`),
-    ]
-    : [
-      ...values,
-      ...each((value, channel) => `  store_probabilities(at + ${channel}u * stride, sigmoid(${value}));`),
-    ];
-  return `${
-    nonlinearity === "sigmoid"
-      ? `/// Of the power that is at most 1, so that none overflows.
+export function probabilitiesText(nonlinearity: "softmax" | "sigmoid", channels: number, unroll: boolean): string {
+  const blocks = padToFour(channels) / 4;
+  const each = (line: (value: string, channel: number) => string) =>
+    Array.from({ length: channels }, (_, c) => line(`values[${c >> 2}].${LANES[c & 3]}`, c)).join("\n");
+  const mixing = unroll
+    ? Array.from({ length: blocks }, (_, block) => `  values[${block}] = mixed(sources, ${block}u);`).join("\n")
+    : `  for (var block = 0u; block < ${blocks}u; block++) { values[block] = mixed(sources, block); }`;
+  if (nonlinearity === "sigmoid") {
+    return `/// Of the power that is at most 1, so that none overflows.
 fn sigmoid(x: f32) -> f32 {
   let power = exp(-abs(x));
   return select(power, 1.0, x >= 0.0) / (1.0 + power);
 }
 
-`
-      : ""
-  }fn put_probabilities(sources: Sources, at: u32, stride: u32) {
-${steps.join("\n")}
+fn put_probabilities(sources: Sources, at: u32, stride: u32) {
+  var values: array<vec4f, ${blocks}>;
+${mixing}
+${each((value, c) => `  store_probabilities(at + ${c}u * stride, sigmoid(${value}));`)}
+}`;
+  }
+  return `fn put_probabilities(sources: Sources, at: u32, stride: u32) {
+  var values: array<vec4f, ${blocks}>;
+${mixing}
+  // Against the largest, so that no power overflows.
+  var largest = values[0].x;
+${each((value) => `  largest = max(largest, ${value});`)}
+  var sum = 0.0;
+${each((value) => `  ${value} = exp(${value} - largest); sum += ${value};`)}
+${each((value, c) => `  store_probabilities(at + ${c}u * stride, ${value} / sum);`)}
 }`;
 }

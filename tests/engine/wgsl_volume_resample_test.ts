@@ -205,3 +205,28 @@ Deno.test("WGSL: a table that reads beyond the volume is refused", async () => {
     ...[RangeError, "axis 1", "3"] as const,
   );
 });
+
+Deno.test("WGSL: a resampling of a large volume is cut into dispatches that bind the segments they read", () => {
+  // 25 classes of 130 planes of 512 x 512: 3.8 GB, bound by 2 GiB; planes 73 and 74 lie on both sides.
+  const ring: RingGeometry = { channels: 25, planes: 130, rows: 512, columns: 512, axes: [0, 1, 2], depth: 400 };
+  const elements = ring.planes * ring.rows * ring.columns * 7;
+  const logits = { slot: "logits", length: elements, segments: 2, segmentLength: 2 ** 27 };
+  const target = { slot: "words", length: 2 ** 27, segments: 1, segmentLength: 2 ** 27 };
+  const tables = [linear(400, 500), linear(512, 512), linear(512, 512)] as const;
+  const rule: LabelChoice = { kind: "argmax", values: Array.from({ length: 25 }, (_, i) => i) };
+  const view = { offset: 0, strides: [512 * 512, 512, 1] as Vec3 };
+  const spec = { ring, logits, tables, tablesSlot: "tables", rule, target, targetType: "u8", view } as const;
+  const { dispatches } = planResampleToLabels({ ...spec, from: 40, to: 140 });
+  let covered = 0;
+  const bound = new Set<string>();
+  for (const { uniforms = [], workgroups, bindings } of dispatches) {
+    const [start, end] = uniforms.map(({ value }) => value);
+    assertEquals(start, covered);
+    assertEquals(workgroups, [Math.ceil((end - start) / 256), 1, 1]);
+    assert(workgroups[0] <= 65535 && uniforms.every(({ value }) => value < 2 ** 32));
+    bound.add(bindings.filter(({ slot }) => slot === "logits").map(({ segment }) => segment).join());
+    covered = end;
+  }
+  assertEquals(covered, 100 * 512 * 512);
+  assertEquals([...bound], ["0", "0,1", "1"]);
+});
