@@ -1,0 +1,128 @@
+/** What a convolution on a GPU is to its planner: shapes, slots and the device's limits, nothing about how it is computed. */
+import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import { convOutputGrid } from "../../wasm/conv/problem.ts";
+import type { WeightedWgslOperator, WgslOperand, WgslTarget } from "../kernel.ts";
+
+export { convOutputGrid } from "../../wasm/conv/problem.ts";
+
+/** What a device allows, as far as it decides how a convolution is computed. */
+export interface ConvLimits {
+  /** maxComputeWorkgroupStorageSize; 16384 everywhere. */
+  readonly workgroupMemoryBytes: number;
+  /** maxComputeInvocationsPerWorkgroup; 256 everywhere. */
+  readonly workgroupThreads: number;
+  /** maxStorageBuffersPerShaderStage; 8 everywhere. */
+  readonly maxBindings: number;
+  /** maxStorageBufferBindingSize. Weights and temporaries keep to it too. */
+  readonly maxBindingBytes: number;
+  /** Bytes that transformed tiles may take, so that they stay in the device's L2; 24 MiB unless given. */
+  readonly cacheBytes?: number;
+}
+
+/** The least that WebGPU promises. */
+export const BASE_LIMITS: ConvLimits = {
+  workgroupMemoryBytes: 16384,
+  workgroupThreads: 256,
+  maxBindings: 8,
+  maxBindingBytes: 128 << 20,
+};
+
+/** Cross-correlation with zero padding (kernel-1)/2 per axis. Weight (out, in, kz, ky, kx), bias (out). */
+export interface WgslConvProblem {
+  /** For reports: "encoder.stages.0.0.convs.0.conv". */
+  readonly name: string;
+  readonly batch: number;
+  readonly inputGrid: Vec3;
+  readonly kernel: Vec3;
+  readonly stride: Vec3;
+  /** Stored as its layout says, f32 or f16; arithmetic is f32. */
+  readonly input: WgslOperand;
+  readonly output: WgslTarget;
+  readonly outputChannels: number;
+  /** Slot of the packed weights and the bias, f32. */
+  readonly weightSlot: string;
+  /** True if the output's statistics go to `output.statisticsSlot`. */
+  readonly statistics: boolean;
+  readonly limits: ConvLimits;
+}
+
+/** Transposed convolution with kernel = stride and no padding. Weight (in, out, sz, sy, sx), bias (out). */
+export type WgslTransposedConvProblem = Omit<WgslConvProblem, "kernel">;
+
+/** A convolution as dispatches. */
+export interface WgslConvOperator extends WeightedWgslOperator {
+  /** Size of the statistics slot, if the problem asked for statistics: f32 [batch][parts][1 + 2 * padded channels]. */
+  readonly statistics?: { readonly parts: number; readonly bytes: number };
+  /** The weight slot is bound in segments of so many bytes, the last one shorter; a multiple of 16. All of it where it fits a binding. */
+  readonly weightSegmentBytes: number;
+  /** Forecast for a nominal large GPU: right in its order, for choosing and for cutting submissions. */
+  readonly seconds: number;
+}
+
+/** One way to compute a convolution; an autotuner measures several. Names are unique within a problem and stable. */
+export interface ConvCandidate {
+  readonly name: string;
+  readonly operator: WgslConvOperator;
+}
+
+/** An operand's channels in memory: every concatenated part padded to four on its own. */
+export interface ChannelLayout {
+  readonly padded: number;
+  /** Where in memory each real channel is. */
+  readonly positions: readonly number[];
+}
+
+export function channelLayout(parts: readonly number[]): ChannelLayout {
+  let padded = 0;
+  const positions = parts.flatMap((channels) => {
+    const start = padded;
+    padded += padToFour(channels);
+    return Array.from({ length: channels }, (_, c) => start + c);
+  });
+  return { padded, positions };
+}
+
+export const productOf = (values: readonly number[]) => values.reduce((a, b) => a * b, 1);
+export const ceilDiv = (a: number, b: number) => Math.ceil(a / b);
+
+/** Multiplications and additions of the direct form. */
+export function convFlops(problem: WgslConvProblem): number {
+  const out = voxelCount(convOutputGrid(problem.inputGrid, problem.kernel, problem.stride));
+  const inputs = problem.input.parts.reduce((a, b) => a + b, 0);
+  return 2 * problem.batch * out * productOf(problem.kernel) * inputs * problem.outputChannels;
+}
+
+/** Bytes of input, output and weights: what a convolution must at least move. */
+export function convBytes(problem: WgslConvProblem, outputGrid: Vec3, weightBytes: number): number {
+  const size = { f32: 4, f16: 2 } as const;
+  const { padded } = channelLayout(problem.input.parts);
+  const read = problem.batch * voxelCount(problem.inputGrid) * padded * size[problem.input.layout.type];
+  const written = problem.batch * voxelCount(outputGrid) * padToFour(problem.outputChannels) *
+    size[problem.output.layout.type];
+  return read + written + weightBytes;
+}
+
+/** @throws RangeError if shapes do not go together, naming the problem. */
+export function checkProblem(problem: WgslConvProblem, outputGrid: Vec3): void {
+  const fail = (what: string) => new RangeError(`Describing the convolution ${problem.name}: ${what}`);
+  if (outputGrid.some((n) => n < 1)) {
+    throw fail(`its output of ${problem.inputGrid.join(" x ")} voxels would be ${outputGrid.join(" x ")}`);
+  }
+  if (problem.outputChannels !== problem.output.channels) {
+    throw fail(`${problem.outputChannels} channels into a target of ${problem.output.channels}`);
+  }
+  if (problem.statistics && problem.output.statisticsSlot === undefined) throw fail("statistics need a slot");
+  const { padded } = channelLayout(problem.input.parts);
+  const ranges = [
+    ["input", problem.input, padded, problem.inputGrid],
+    ["output", problem.output, padToFour(problem.outputChannels), outputGrid],
+  ] as const;
+  for (const [what, tensor, channels, grid] of ranges) {
+    const { channelOffset: offset, channelStride: stride, layout } = tensor;
+    if (offset % 4 !== 0 || stride % 4 !== 0 || offset + channels > stride) {
+      throw fail(`${channels} ${what} channels from ${offset} on do not fit ${stride}`);
+    }
+    const length = problem.batch * voxelCount(grid) * stride / 4;
+    if (layout.length < length) throw fail(`its ${what} has ${layout.length} elements of four, not ${length}`);
+  }
+}
