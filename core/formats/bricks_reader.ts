@@ -50,12 +50,12 @@ export function openBricks(path: string): StoredCase {
     const tableBytes = new Uint8Array(table.buffer);
     readInto(layout.checksumsAt, tableBytes);
     if (crc32(tableBytes.subarray(0, -4)) !== table[table.length - 1]) fail("its table of checksums is damaged");
-    const { geometry, ...properties } = header.properties;
+    const { geometry, shapeBeforeCropping, boundingBox, shapeAfterCropping } = header.properties;
     return {
       file: path,
       channels: header.channels,
       grid: header.grid,
-      properties: { ...properties, spacing: geometry.spacing },
+      properties: { spacing: geometry.spacing, shapeBeforeCropping, boundingBox, shapeAfterCropping },
       classLocations: readLocations(header, layout, table, readInto, fail),
       readBox: boxReader(header, dataAt, layout, table, readInto, fail),
       [Symbol.dispose]: () => file.close(),

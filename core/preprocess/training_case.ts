@@ -53,7 +53,12 @@ export function preprocessTrainingCase(
     grid,
     segmentation,
     classLocations: sampleClassLocations(segmentation, keys),
-    properties,
+    properties: {
+      geometry: properties.geometry,
+      shapeBeforeCropping: properties.shapeBeforeCropping,
+      boundingBox: properties.boundingBox,
+      shapeAfterCropping: properties.shapeAfterCropping,
+    },
     warnings,
   };
 }
