@@ -33,6 +33,15 @@ export type WeightBlock =
       readonly bias?: string;
       readonly biasShape: readonly number[];
     }
+    /** As torch has it, weight then bias; a step of every run packs it into the arena. */
+    | {
+      readonly kind: "torch";
+      readonly operator: WeightedOperator;
+      readonly weight?: string;
+      readonly weightShape: readonly number[];
+      readonly bias?: string;
+      readonly biasShape: readonly number[];
+    }
     /** A vector as it is. */
     | { readonly kind: "vector"; readonly name: string; readonly channels: number }
     /** A batch norm folded: scale = weight / sqrt(variance + eps), shift = bias - mean * scale; one padded vector after the other. */
@@ -72,7 +81,7 @@ interface Usage {
  * Plans a program.
  * @throws RangeError where the graph does not fit the patch.
  */
-export function planProgram(graph: Graph, { patch, batch }: CompileOptions): ProgramPlan {
+export function planProgram(graph: Graph, { patch, batch, weightStorage = "packed" }: CompileOptions): ProgramPlan {
   const network = fuseGraph(graph, patch);
   const steps: PlannedStep[] = [];
   const blocks = new Map<string, Usage>();
@@ -178,13 +187,19 @@ export function planProgram(graph: Graph, { patch, batch }: CompileOptions): Pro
     let operator: ConvOperator;
     if (step.kind === "conv") operator = planConv({ ...problem, kernel: step.kernel });
     else operator = planTransposedConv(problem);
-    weights.packed({
+    const source = {
       operator,
       ...(step.weight !== undefined && { weight: step.weight }),
       ...(step.bias !== undefined && { bias: step.bias }),
       weightShape: step.kind === "conv" ? [channels, inputs, ...step.kernel] : [inputs, channels, ...step.stride],
       biasShape: [channels],
-    });
+    };
+    if (weightStorage === "packedPerRun" && savesByPackingPerRun(operator)) {
+      weights.torch(source);
+      operator = packingInEveryRun(operator, weightSlot);
+    } else {
+      weights.packed(source);
+    }
     if (statistics) {
       if (!operator.statistics) throw new Error(`Planning ${problem.name}: the operator leaves no statistics`);
       statisticsParts.set(step.output, operator.statistics.parts);
@@ -244,6 +259,26 @@ export function planProgram(graph: Graph, { patch, batch }: CompileOptions): Pro
   };
 }
 
+/** Below this the memory is not worth a barrier. */
+const LEAST_SAVED_BYTES = 2 ** 20;
+/** Bytes of packed weights that one core makes in a second. */
+const PACKING_RATE = 3.5e9;
+
+function savesByPackingPerRun({ packing, weightBytes }: WeightedOperator): boolean {
+  return packing !== undefined && weightBytes - packing.sourceBytes > LEAST_SAVED_BYTES;
+}
+
+/** The operator with its packing calls before its own; the packed weights are a temporary of the step. */
+function packingInEveryRun(operator: ConvOperator, weightSlot: string): ConvOperator {
+  return {
+    ...operator,
+    algorithm: `${operator.algorithm}, packing`,
+    calls: [...(operator.packing?.calls ?? []), ...operator.calls],
+    temporaries: { ...operator.temporaries, [weightSlot]: operator.weightBytes },
+    coreSeconds: operator.coreSeconds + operator.weightBytes / PACKING_RATE,
+  };
+}
+
 /** Private memory a thread needs for any call of the operators. */
 export function scratchOf(operators: readonly Operator[]): number {
   return operators.reduce(
@@ -295,6 +330,7 @@ function describeWriter(network: FusedNetwork, tensor: number): string {
 }
 
 type PackedBlock = Extract<WeightBlock, { kind: "packed" }>;
+type ConvWeights = Omit<PackedBlock, "kind" | "slot" | "offset" | "bytes">;
 
 /** Lays out a weight set block after block, in the order of the steps; equal vectors are kept once. */
 function createWeightLayout() {
@@ -312,8 +348,14 @@ function createWeightLayout() {
     bytes: () => end,
     /** Slot of the next packed block. */
     next: () => `weights:${blocks.length}`,
-    packed(block: Omit<PackedBlock, "kind" | "slot" | "offset" | "bytes">): void {
+    packed(block: ConvWeights): void {
       blocks.push({ kind: "packed", ...place(block.operator.weightBytes), ...block });
+    },
+    /** Under the slot that the packing kernels read. */
+    torch(block: ConvWeights): void {
+      const { packing } = block.operator;
+      if (!packing) throw new Error("Laying out weights: the operator has no packing kernels");
+      blocks.push({ kind: "torch", ...place(packing.sourceBytes), ...block, slot: packing.sourceSlot });
     },
     vector(name: string, channels: number): string {
       const known = slots.get(name);
@@ -336,7 +378,8 @@ function createWeightLayout() {
       JSON.stringify(blocks.map((block) => {
         if (block.kind === "vector") return [block.offset, block.name];
         if (block.kind === "batchNorm") return [block.offset, block.norm];
-        return [block.offset, block.bytes, block.weight ?? "identity", block.bias ?? null, block.operator.algorithm];
+        const { kind, weight = "identity", bias = null, operator } = block;
+        return [kind, block.offset, block.bytes, weight, bias, operator.algorithm];
       })),
   };
 }

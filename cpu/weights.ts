@@ -12,6 +12,13 @@ export function writeWeightBlock(block: WeightBlock, source: WeightSource, out: 
       block.operator.pack(weight, bias, out);
       return;
     }
+    case "torch": {
+      const { weight, bias } = torchWeights(block, source);
+      out.set(weight);
+      out.fill(0, weight.length);
+      if (bias) out.set(bias, weight.length);
+      return;
+    }
     case "vector":
       out.fill(0);
       out.set(source.get(block.name, [block.channels]));
@@ -22,9 +29,9 @@ export function writeWeightBlock(block: WeightBlock, source: WeightSource, out: 
   }
 }
 
-/** Weight and bias of a packed block as torch has them. */
+/** Weight and bias of a convolution's block as torch has them. */
 export function torchWeights(
-  block: Extract<WeightBlock, { kind: "packed" }>,
+  block: Extract<WeightBlock, { kind: "packed" | "torch" }>,
   source: WeightSource,
 ): { readonly weight: Float32Array; readonly bias: Float32Array | undefined } {
   return {

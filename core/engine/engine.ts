@@ -39,7 +39,14 @@ export interface CompileOptions {
   /** Samples computed by one run. */
   readonly batch: number;
   readonly precision: Precision;
+  /**
+   * "packed" (default): weights stay in the form the kernels want, which can be eight times the checkpoint's. "packedPerRun": they stay as
+   * the checkpoint has them, and each run packs a layer's just before it needs them. Results are the same to the bit.
+   */
+  readonly weightStorage?: WeightStorage;
 }
+
+export type WeightStorage = "packed" | "packedPerRun";
 
 /** Bytes a program needs, known before anything is allocated. */
 export interface ProgramMemory {

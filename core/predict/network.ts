@@ -1,5 +1,5 @@
 /** A model on an engine: its program for the batch in use, and the packed weights of its folds. */
-import type { Engine, Program, ProgramMemory, StepCost, WeightSet } from "../engine/engine.ts";
+import type { Engine, Program, ProgramMemory, StepCost, WeightSet, WeightStorage } from "../engine/engine.ts";
 import { checkpointWeights } from "../network/weights.ts";
 import type { Model } from "./model_folder.ts";
 
@@ -15,9 +15,17 @@ export interface LoadedNetwork extends AsyncDisposable {
   weights(index: number, keep: boolean): Promise<WeightSet>;
 }
 
-/** Nothing is compiled or loaded before it is asked for. */
-export function loadNetwork(engine: Engine, model: Model): LoadedNetwork {
+/** Packing weights in every run may cost this share of a run's time, if it saves at least that many bytes. */
+const PACKING_TIME = { usual: 0.05, limited: 0.5 };
+const PACKING_SAVES_BYTES = 64 * 2 ** 20;
+
+/**
+ * Nothing is compiled or loaded before it is asked for.
+ * @param limited the user has set a memory limit: memory is worth more time then
+ */
+export function loadNetwork(engine: Engine, model: Model, limited: boolean): LoadedNetwork {
   const patch = model.configuration.patchSize;
+  let chosen: WeightStorage | undefined;
   const forecasts = new Map<number, Forecast>();
   const packed = new Map<number, WeightSet>();
   let current: Program | undefined;
@@ -30,14 +38,30 @@ export function loadNetwork(engine: Engine, model: Model): LoadedNetwork {
       current = undefined;
       previous[Symbol.dispose]();
     }
-    current = await engine.compile(model.graph, { patch, batch, precision: "f32" });
+    current = await engine.compile(model.graph, optionsFor(batch, weightStorage()));
     return current;
+  }
+
+  function optionsFor(batch: number, weightStorage: WeightStorage) {
+    return { patch, batch, precision: "f32", weightStorage } as const;
+  }
+
+  /** One choice for all batches, since they share the weights. */
+  function weightStorage(): WeightStorage {
+    if (chosen) return chosen;
+    const [kept, remade] = (["packed", "packedPerRun"] as const).map((storage) => {
+      const { memory, steps } = engine.forecast(model.graph, optionsFor(1, storage));
+      const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
+      return { seconds, bytes: memory.weights + memory.activations + memory.scratch };
+    });
+    const dear = remade.seconds > kept.seconds * (1 + PACKING_TIME[limited ? "limited" : "usual"]);
+    return chosen = dear || kept.bytes - remade.bytes < PACKING_SAVES_BYTES ? "packed" : "packedPerRun";
   }
 
   return {
     forecast(batch) {
       let known = forecasts.get(batch);
-      if (!known) forecasts.set(batch, known = engine.forecast(model.graph, { patch, batch, precision: "f32" }));
+      if (!known) forecasts.set(batch, known = engine.forecast(model.graph, optionsFor(batch, weightStorage())));
       return known;
     },
     program,

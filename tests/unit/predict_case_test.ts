@@ -75,7 +75,7 @@ interface Limits {
 }
 
 async function predict(engine: Engine, model: Model, input: PreprocessedCase, setting: Setting, limits: Limits = {}) {
-  await using network = loadNetwork(engine, model);
+  await using network = loadNetwork(engine, model, false);
   const plan = planCase(model, network, input, {
     stepSize: setting.stepSize ?? 0.5,
     mirroring: true,
@@ -94,7 +94,7 @@ async function predictWith(
   plan: CasePlan,
   saveProbabilities = false,
 ): Promise<{ readonly labels: LabelVolume; readonly probabilities?: Float32Array; readonly progress: number[] }> {
-  await using network = loadNetwork(engine, model);
+  await using network = loadNetwork(engine, model, false);
   using uploaded = uploadCase(engine, input);
   const folder = await Deno.makeTempDir();
   try {
@@ -193,7 +193,7 @@ Deno.test("an aborted prediction throws Interrupted and leaves the engine usable
   await using engine = await createReferenceEngine();
   const model = makeModel({ patch: [4, 4, 4] });
   const input = makeCase(model, { grid: [12, 8, 8] });
-  await using network = loadNetwork(engine, model);
+  await using network = loadNetwork(engine, model, false);
   const plan = planCase(model, network, input, {
     stepSize: 0.5,
     mirroring: true,

@@ -40,7 +40,7 @@ for (const setting of SETTINGS) {
     try {
       for (const threads of [1, 2, 3]) {
         await using engine = await createCpuEngine({ threads });
-        await using network = loadNetwork(engine, model);
+        await using network = loadNetwork(engine, model, false);
         for (const only of CHOICES) {
           const options = { stepSize: 0.5, mirroring: true, saveProbabilities: false, besideBytes: 0 };
           const plan = planCase(model, network, input, { ...options, only });
