@@ -1,0 +1,290 @@
+/**
+ * The queue as the engine uses it: dispatches are collected and submitted in pieces of an estimated 200 ms, so that no driver takes
+ * the GPU for hung and desktops stay alive. Uniforms of single dispatches travel with their submission; those of programs stay.
+ */
+import { UserError } from "../core/base/errors.ts";
+import type { WgslDispatch, WgslOperator } from "../kernels/wgsl/kernel.ts";
+import { BINDING_ALIGNMENT, type BufferRange, type DeviceBuffer, roundUp, type Segments } from "./buffers.ts";
+import type { GpuDevice } from "./device.ts";
+import type { Pipeline } from "./pipelines.ts";
+
+/** A dispatch with everything made beforehand. */
+export interface PreparedDispatch {
+  readonly name: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  /** Where its uniforms are in the bound buffer, if it has any. */
+  readonly uniformOffset?: number;
+  readonly workgroups: WgslDispatch["workgroups"];
+  /** Forecast for a nominal large GPU. */
+  readonly seconds: number;
+}
+
+export interface Commands {
+  /** Makes a dispatch ready; its uniforms are at an offset of `uniforms`. */
+  prepare(
+    dispatch: WgslDispatch,
+    pipeline: Pipeline,
+    slots: (slot: string) => Segments,
+    uniforms: UniformPlace | undefined,
+    seconds: number,
+  ): PreparedDispatch;
+  dispatch(prepared: PreparedDispatch): void;
+  /** Enqueues an operator whose pipelines are compiled now if they are not yet. */
+  operator(
+    operator: WgslOperator,
+    pipelineOf: (dispatch: WgslDispatch) => Pipeline,
+    slots: (slot: string) => Segments,
+  ): void;
+  /** Writes bytes (whole words) after what was enqueued. */
+  write(target: BufferRange, data: Uint8Array<ArrayBufferLike>): void;
+  copy(source: BufferRange, target: GPUBuffer, targetOffset: number): void;
+  /** Hands what was collected to the GPU. */
+  submit(): void;
+  /** Forgets what was prepared for a buffer that is going to be destroyed. */
+  forget(buffer: DeviceBuffer): void;
+  /** Tells how long work that was forecast to take `forecast` nominal seconds has taken. */
+  learn(forecast: number, seconds: number): void;
+  /** Nominal seconds of all work submitted so far, and the submissions it took. */
+  readonly submittedSeconds: number;
+  readonly submissions: number;
+}
+
+export interface UniformPlace {
+  readonly buffer: DeviceBuffer;
+  readonly offset: number;
+}
+
+/** A submission is estimated to take at most this, unless one dispatch alone takes longer. */
+export const SUBMISSION_SECONDS = 0.2;
+/** Bytes of uniforms a submission can take with it. */
+const UNIFORM_BYTES = 2 ** 18;
+/** Bind groups kept for dispatches outside programs. */
+const KEPT_GROUPS = 4096;
+/** Uploads are handed over in pieces, so that the copies made of them can go. */
+const WRITE_BYTES = 64 * 2 ** 20;
+/** What a dispatch costs, whatever it does. */
+const DISPATCH_SECONDS = 5e-6;
+/** Bytes a second of the nominal GPU, for operators that only forecast bytes; and its arithmetic. */
+const NOMINAL = { bytes: 1e12, flops: 1e13 };
+
+/** Bytes of the uniform block as kernels see it. @throws RangeError if a value does not fit its type. */
+export function uniformBytes(uniforms: NonNullable<WgslDispatch["uniforms"]>): Uint8Array<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(roundUp(uniforms.length * 4, 16)));
+  uniforms.forEach(({ type, value }, i) => {
+    if (type === "f32") return view.setFloat32(i * 4, value, true);
+    const [least, most] = type === "u32" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
+    if (!(Number.isInteger(value) && value >= least && value <= most)) {
+      throw new RangeError(`Writing a kernel's uniforms: value ${i} is ${value}, which is no ${type}`);
+    }
+    view.setUint32(i * 4, value, true);
+  });
+  return new Uint8Array(view.buffer);
+}
+
+/** Forecast for the nominal GPU of an operator that gives none. */
+export function nominalSeconds({ flops, bytes }: WgslOperator): number {
+  return Math.max(flops / NOMINAL.flops, bytes / NOMINAL.bytes);
+}
+
+export function createCommands(gpu: GpuDevice): Commands {
+  const { device } = gpu;
+  const { queue } = device;
+  const uniformBuffer: DeviceBuffer = {
+    id: -1,
+    bytes: UNIFORM_BYTES,
+    buffer: device.createBuffer({
+      label: "uniforms",
+      size: UNIFORM_BYTES,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    }),
+  };
+  const uniforms = new Uint8Array(UNIFORM_BYTES);
+  let uniformsUsed = 0;
+  let encoder: GPUCommandEncoder | undefined;
+  let pass: GPUComputePassEncoder | undefined;
+  let pending = 0;
+  let scheduled = false;
+  let submittedSeconds = 0;
+  let submissions = 0;
+  /** How much slower than the nominal GPU this one is; measured as work gets done. */
+  let slowness = gpu.facts.software ? 2000 : 5;
+  const groups = new Map<string, GPUBindGroup>();
+  const groupsOf = new Map<number, Set<string>>();
+
+  function open(): GPUCommandEncoder {
+    if (encoder) return encoder;
+    encoder = device.createCommandEncoder();
+    // Whatever the caller does next, work that was enqueued begins.
+    if (!scheduled) {
+      scheduled = true;
+      queueMicrotask(() => {
+        scheduled = false;
+        if (!gpu.failure) submit();
+      });
+    }
+    return encoder;
+  }
+
+  function endPass(): void {
+    pass?.end();
+    pass = undefined;
+  }
+
+  function submit(): void {
+    if (!encoder) return;
+    endPass();
+    if (uniformsUsed > 0) queue.writeBuffer(uniformBuffer.buffer, 0, uniforms, 0, uniformsUsed);
+    queue.submit([encoder.finish()]);
+    encoder = undefined;
+    uniformsUsed = 0;
+    submittedSeconds += pending;
+    pending = 0;
+    submissions++;
+  }
+
+  /** What a dispatch binds, in order. */
+  function rangesOf(dispatch: WgslDispatch, slots: (slot: string) => Segments): BufferRange[] {
+    return dispatch.bindings.map(({ slot, segment }) => {
+      const range = slots(slot).ranges[segment];
+      if (!range) throw new RangeError(`Binding ${dispatch.name}: there is no segment ${segment} of ${slot}`);
+      return range;
+    });
+  }
+
+  function makeGroup(
+    dispatch: WgslDispatch,
+    { layout }: Pipeline,
+    ranges: readonly BufferRange[],
+    uniformsIn: DeviceBuffer,
+  ) {
+    checkAliasing(dispatch, ranges);
+    const entries: GPUBindGroupEntry[] = ranges.map(({ buffer, offset, bytes }, binding) => ({
+      binding,
+      resource: { buffer: buffer.buffer, offset, size: bytes },
+    }));
+    if (dispatch.uniforms) {
+      const size = roundUp(dispatch.uniforms.length * 4, 16);
+      entries.push({ binding: entries.length, resource: { buffer: uniformsIn.buffer, offset: 0, size } });
+    }
+    return device.createBindGroup({ label: dispatch.name, layout, entries });
+  }
+
+  /** The bind group of a dispatch outside programs: the same arrays are used again and again. */
+  function sharedGroup(dispatch: WgslDispatch, pipeline: Pipeline, ranges: readonly BufferRange[]): GPUBindGroup {
+    const places = ranges.map(({ buffer, offset, bytes }) => `${buffer.id}:${offset}:${bytes}`).join(" ");
+    const key = `${pipeline.layoutKey} ${dispatch.uniforms?.length ?? 0} ${places}`;
+    const known = groups.get(key);
+    if (known) return known;
+    if (groups.size >= KEPT_GROUPS) {
+      groups.clear();
+      groupsOf.clear();
+    }
+    const group = makeGroup(dispatch, pipeline, ranges, uniformBuffer);
+    groups.set(key, group);
+    for (const { buffer: { id } } of ranges) {
+      const keys = groupsOf.get(id) ?? new Set<string>();
+      groupsOf.set(id, keys.add(key));
+    }
+    return group;
+  }
+
+  function dispatch(prepared: PreparedDispatch): void {
+    const seconds = prepared.seconds + DISPATCH_SECONDS;
+    if (pending > 0 && (pending + seconds) * slowness > SUBMISSION_SECONDS) submit();
+    const offsets = prepared.uniformOffset === undefined ? [] : [prepared.uniformOffset];
+    pass ??= open().beginComputePass();
+    pass.setPipeline(prepared.pipeline);
+    pass.setBindGroup(0, prepared.bindGroup, offsets);
+    pass.dispatchWorkgroups(...prepared.workgroups);
+    pending += seconds;
+  }
+
+  /** Keeps uniforms for the submission that is being collected. */
+  function placeUniforms(dispatch: WgslDispatch): number | undefined {
+    if (!dispatch.uniforms) return undefined;
+    const bytes = uniformBytes(dispatch.uniforms);
+    if (uniformsUsed + bytes.length > UNIFORM_BYTES) submit();
+    const offset = uniformsUsed;
+    uniforms.set(bytes, offset);
+    uniformsUsed = roundUp(offset + bytes.length, BINDING_ALIGNMENT);
+    return offset;
+  }
+
+  return {
+    prepare(dispatch, pipeline, slots, place, seconds) {
+      const { name, workgroups } = dispatch;
+      const bindGroup = makeGroup(dispatch, pipeline, rangesOf(dispatch, slots), place?.buffer ?? uniformBuffer);
+      const prepared = { name, pipeline: pipeline.pipeline, bindGroup, workgroups, seconds };
+      return dispatch.uniforms ? { ...prepared, uniformOffset: place?.offset ?? 0 } : prepared;
+    },
+    dispatch,
+    operator(operator, pipelineOf, slots) {
+      gpu.check();
+      const seconds = nominalSeconds(operator) / Math.max(1, operator.dispatches.length);
+      for (const one of operator.dispatches) {
+        const pipeline = pipelineOf(one);
+        const bindGroup = sharedGroup(one, pipeline, rangesOf(one, slots));
+        // Before its uniforms are placed: they belong to the submission it is in.
+        if (pending > 0 && (pending + seconds) * slowness > SUBMISSION_SECONDS) submit();
+        const uniformOffset = placeUniforms(one);
+        const { name, workgroups } = one;
+        const prepared = { name, pipeline: pipeline.pipeline, bindGroup, workgroups, seconds };
+        dispatch(uniformOffset === undefined ? prepared : { ...prepared, uniformOffset });
+      }
+    },
+    write({ buffer, offset }, data) {
+      submit();
+      for (let start = 0; start < data.length; start += WRITE_BYTES) {
+        const end = Math.min(data.length, start + WRITE_BYTES);
+        queue.writeBuffer(buffer.buffer, offset + start, data as Uint8Array<ArrayBuffer>, start, end - start);
+        if (end < data.length) queue.submit([]);
+      }
+    },
+    copy({ buffer, offset, bytes }, target, targetOffset) {
+      const commands = open();
+      endPass();
+      commands.copyBufferToBuffer(buffer.buffer, offset, target, targetOffset, bytes);
+    },
+    submit,
+    forget({ id }) {
+      submit();
+      for (const key of groupsOf.get(id) ?? []) groups.delete(key);
+      groupsOf.delete(id);
+    },
+    learn(forecast, seconds) {
+      // Short times say more of waiting than of the GPU.
+      if (forecast > 0 && seconds > 0.05) slowness = Math.max(0.1, (slowness + seconds / forecast) / 2);
+    },
+    get submittedSeconds() {
+      return submittedSeconds;
+    },
+    get submissions() {
+      return submissions;
+    },
+  };
+}
+
+/** WebGPU refuses a buffer that is read and written in one dispatch, but takes overlapping writes: neither may come from here. */
+function checkAliasing(dispatch: WgslDispatch, ranges: readonly BufferRange[]): void {
+  ranges.forEach(({ buffer }, i) => {
+    if (dispatch.bindings[i].access === "read") return;
+    const other = ranges.findIndex((range, j) => j !== i && range.buffer === buffer);
+    if (other >= 0) {
+      const [a, b] = [dispatch.bindings[i].slot, dispatch.bindings[other].slot];
+      throw new RangeError(`Binding ${dispatch.name}: ${a} is written in the buffer of ${b}`);
+    }
+  });
+}
+
+/** @throws UserError where a device runs fewer workgroups or binds fewer buffers than a kernel asks for */
+export function checkFits(dispatch: WgslDispatch, { device, facts }: GpuDevice): void {
+  const { maxComputeWorkgroupsPerDimension: groups, maxStorageBuffersPerShaderStage: buffers } = device.limits;
+  if (dispatch.bindings.length <= buffers && dispatch.workgroups.every((n) => n <= groups)) return;
+  throw new UserError({
+    doing: `preparing the kernel ${dispatch.name}`,
+    problem: `it binds ${dispatch.bindings.length} buffers and runs ${dispatch.workgroups.join(" x ")} workgroups; ` +
+      `${facts.name} allows ${buffers} and ${groups}`,
+    remedy: "update the graphics driver, or compute with -device cpu",
+  });
+}
