@@ -5,7 +5,7 @@ import { type ChannelLayout, padToPanel, productOf } from "./layout.ts";
 import type { AxisScheme, Matrix } from "./scheme.ts";
 
 /** target[a][i][b] = sum over k of matrix[i][k] source[a][k][b]. */
-function transformAxis(
+export function transformAxis(
   matrix: Matrix,
   source: Float64Array,
   target: Float64Array,
