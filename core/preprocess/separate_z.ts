@@ -1,6 +1,7 @@
 /**
  * Whether one axis is resampled by itself, and the arithmetic of shapes, as nnunetv2/preprocessing/resampling/default_resampling.py.
  */
+import { roundHalfEven } from "../base/numeric.ts";
 import { UserError } from "../base/errors.ts";
 import { equalVec3, type Vec3 } from "../base/shape.ts";
 import type { Resampling } from "../plan/plans.ts";
@@ -33,16 +34,8 @@ function onlyCoarsestAxis(spacing: Vec3): number | null {
 
 /** Shape after resampling from `oldSpacing` to `newSpacing`: round(old / new * n), halves to even (compute_new_shape). */
 export function resampledShape(shape: Vec3, oldSpacing: Vec3, newSpacing: Vec3): Vec3 {
-  const size = (axis: 0 | 1 | 2) => roundHalfToEven((oldSpacing[axis] / newSpacing[axis]) * shape[axis]);
+  const size = (axis: 0 | 1 | 2) => roundHalfEven((oldSpacing[axis] / newSpacing[axis]) * shape[axis]);
   return [size(0), size(1), size(2)];
-}
-
-/** Python's round(): the nearest integer, halves to the even one. */
-export function roundHalfToEven(value: number): number {
-  const below = Math.floor(value);
-  const rest = value - below;
-  if (rest !== 0.5) return rest < 0.5 ? below : below + 1;
-  return below % 2 === 0 ? below : below + 1;
 }
 
 /** For no_resampling_hack, which can only keep a grid. @throws UserError if the grids differ. */

@@ -4,7 +4,8 @@ import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 import type { Resampling } from "../../core/plan/plans.ts";
 import { probabilityTables } from "../../core/preprocess/axis_tables.ts";
 import { resampleImage, resampleLabels, type ResamplePlan } from "../../core/preprocess/resample.ts";
-import { resampledShape, roundHalfToEven, separateZAxis } from "../../core/preprocess/separate_z.ts";
+import { resampledShape, separateZAxis } from "../../core/preprocess/separate_z.ts";
+import { roundHalfEven } from "../../core/base/numeric.ts";
 import { assert, assertClose, assertEquals, assertFails } from "../assert.ts";
 
 const ISOTROPIC = { currentSpacing: [1, 1, 1], newSpacing: [1, 1, 1] } as const;
@@ -127,7 +128,7 @@ Deno.test("an axis is resampled by itself if it alone is more than three times a
 });
 
 Deno.test("the resampled shape rounds halves to even, as Python does", () => {
-  assertEquals([0.5, 1.5, 2.5, 2.4999, 2.5001].map(roundHalfToEven), [0, 2, 2, 2, 3]);
+  assertEquals([0.5, 1.5, 2.5, 2.4999, 2.5001].map(roundHalfEven), [0, 2, 2, 2, 3]);
   assertEquals(resampledShape([5, 7, 10], [1, 1, 1], [2, 2, 3]), [2, 4, 3]);
 });
 
