@@ -1,0 +1,89 @@
+/** The commands preprocess and plan_and_preprocess as a user runs them, on the datasets of tests/golden/preprocess_dataset. */
+import { fromFileUrl, join } from "../../core/base/path.ts";
+import { openNpzCase } from "../../core/formats/npy_case_reader.ts";
+import { openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { runCommand } from "./cli/run_command.ts";
+
+const GOLDEN = fromFileUrl(new URL("./preprocess_dataset", import.meta.url));
+const EXPECTED = join(GOLDEN, "expected", "Dataset813_Pictures");
+
+async function workplace() {
+  const folder = await Deno.makeTempDir();
+  const preprocessed = join(folder, "Dataset813_Pictures");
+  return {
+    folder,
+    preprocessed,
+    env: { nnUNet_raw: join(GOLDEN, "raw"), nnUNet_preprocessed: folder },
+    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
+  };
+}
+
+Deno.test("plan_and_preprocess makes fingerprint, plans and data under upstream's name and flags, and reports", async () => {
+  await using place = await workplace();
+  const report = join(place.folder, "report.json");
+  const flags =
+    "-d 813 -fpe DatasetFingerprintExtractor -npfp 2 -np 2 --verify_dataset_integrity --clean -c 2d 3d_fullres";
+  const first = await runCommand(["nnUNetv2_plan_and_preprocess", ...flags.split(" "), "--report", report], place);
+  assertEquals(first.code, 0, first.stderr);
+  assert(
+    first.stdout.includes("INFO: Configuration 3d_fullres not found in plans file nnUNetPlans.json"),
+    first.stdout,
+  );
+  const plans = async (file: string) => JSON.parse(await Deno.readTextFile(file));
+  assertEquals(
+    (await plans(join(place.preprocessed, "nnUNetPlans.json"))).configurations,
+    (await plans(join(EXPECTED, "nnUNetPlans.json"))).configurations,
+  );
+  using found = await openPreprocessedCase(join(place.preprocessed, "nnUNetPlans_2d"), "p1");
+  using expected = await openNpzCase(join(EXPECTED, "nnUNetPlans_2d", "p1"));
+  assertEquals(await found.readBox([0, 0, 0], found.grid), await expected.readBox([0, 0, 0], expected.grid));
+  const { check, preprocessing } = JSON.parse(await Deno.readTextFile(report));
+  assertEquals([check[0].errors, preprocessing[0].configurations[0].state], [0, "written"]);
+
+  const again = await runCommand(["preprocess", "-d", "813", "-c", "2d"], place);
+  assertEquals(again.code, 0, again.stderr);
+  assert(again.stdout.includes("2 cases were made before"), again.stdout);
+});
+
+Deno.test("--no_pp stops after planning", async () => {
+  await using place = await workplace();
+  const { code, stderr } = await runCommand(["plan_and_preprocess", "-d", "813", "--no_pp"], place);
+  assertEquals(code, 0, stderr);
+  const names = (await Array.fromAsync(Deno.readDir(place.preprocessed))).map(({ name }) => name);
+  assert(names.includes("nnUNetPlans.json") && !names.includes("nnUNetPlans_2d"), names.join(" "));
+});
+
+Deno.test("what preprocess cannot start with is said with what to do", async () => {
+  await using place = await workplace();
+  const fails = async (args: readonly string[], ...parts: string[]) => {
+    const { code, stderr } = await runCommand(["preprocess", "-d", "813", ...args], place);
+    assertEquals(code, 1, stderr);
+    for (const part of parts) assert(stderr.includes(part), stderr);
+  };
+  await fails([], "nnUNetPlans.json", "Run plan_experiment first");
+  await fails(["-np", "2", "3", "-c", "2d"], "2 numbers for 1 configuration");
+  await fails(["-np", "many"], '"many" is no number of threads');
+});
+
+Deno.test("a case that can't be read is named, the exit code is 1, and the old data stay", async () => {
+  await using place = await workplace();
+  const raw = join(place.folder, "raw");
+  const dataset = join(raw, "Dataset813_Pictures");
+  for (const folder of ["imagesTr", "labelsTr"]) {
+    await Deno.mkdir(join(dataset, folder), { recursive: true });
+    for await (const { name } of Deno.readDir(join(GOLDEN, "raw/Dataset813_Pictures", folder))) {
+      await Deno.copyFile(join(GOLDEN, "raw/Dataset813_Pictures", folder, name), join(dataset, folder, name));
+    }
+  }
+  await Deno.copyFile(join(GOLDEN, "raw/Dataset813_Pictures/dataset.json"), join(dataset, "dataset.json"));
+  const env = { ...place.env, nnUNet_raw: raw };
+  assertEquals((await runCommand(["plan_and_preprocess", "-d", "813"], { env })).code, 0);
+  const broken = join(dataset, "imagesTr", "p0_0000.png");
+  await Deno.truncate(broken, 300);
+  const { code, stderr } = await runCommand(["preprocess", "-d", "813"], { env });
+  assertEquals(code, 1);
+  assert(stderr.includes("case p0") && stderr.includes(broken) && stderr.includes("no folder was replaced"), stderr);
+  using old = await openPreprocessedCase(join(place.preprocessed, "nnUNetPlans_2d"), "p0");
+  assertEquals(old.channels, 3);
+});
