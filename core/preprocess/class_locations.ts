@@ -33,11 +33,19 @@ export function sampleClassLocations(
 ): readonly ClassLocations[] {
   const random = createRandomState(SEED);
   const counts = countLabels(segmentation);
+  const single = voxelsOfLabels(
+    segmentation,
+    counts,
+    keys.flatMap(({ labels }) => (new Set(labels).size === 1 ? labels : [])),
+  );
   return keys.map((key) => {
     const wanted = [...new Set(key.labels)];
-    const total = wanted.reduce((sum, label) => sum + (counts.get(label) ?? 0), 0);
+    const total = wanted.reduce((sum, label) => sum + counts[label + LABEL_OFFSET], 0);
     if (total === 0) return { key, voxels: new Uint32Array(0) };
-    const all = voxelsOf(segmentation, wanted, total);
+    const [label] = wanted;
+    const all = wanted.length === 1 && single.get(label) || voxelsOfUnion(segmentation, wanted, total);
+    // It is shuffled in place; the same label in another key is looked for anew.
+    single.delete(label);
     const samples = Math.max(Math.min(SAMPLES, total), Math.ceil(total * SHARE));
     // choice(total, samples, replace=False) is the start of a shuffle of everything.
     for (let i = total - 1; i > 0; i--) {
@@ -50,27 +58,55 @@ export function sampleClassLocations(
   });
 }
 
-function countLabels(segmentation: Int8Array | Int16Array): Map<number, number> {
-  const counts = new Float64Array(65536);
-  for (let i = 0; i < segmentation.length; i++) counts[segmentation[i] + 32768]++;
-  const result = new Map<number, number>();
-  counts.forEach((count, at) => {
-    if (count > 0) result.set(at - 32768, count);
-  });
+/** Tables by label start at the lowest int16. */
+const LABEL_OFFSET = 32768;
+const LABELS = 65536;
+
+/** Voxels of each label. Runs are counted, not voxels: neighbours are mostly equal, and one counter's additions wait for each other. */
+function countLabels(segmentation: Int8Array | Int16Array): Uint32Array {
+  const counts = new Uint32Array(LABELS);
+  let start = 0;
+  for (let i = 1; i <= segmentation.length; i++) {
+    if (i < segmentation.length && segmentation[i] === segmentation[start]) continue;
+    counts[segmentation[start] + LABEL_OFFSET] += i - start;
+    start = i;
+  }
+  return counts;
+}
+
+/** Indices of the voxels of each label, ascending; one pass for all labels. */
+function voxelsOfLabels(
+  segmentation: Int8Array | Int16Array,
+  counts: Uint32Array,
+  labels: readonly number[],
+): Map<number, Uint32Array> {
+  const result = new Map<number, Uint32Array>();
+  // Where the next voxel of a label goes in one array of all labels; -1 for labels that are not wanted.
+  const next = new Float64Array(LABELS).fill(-1);
+  let total = 0;
+  const starts = new Map<number, number>();
+  for (const label of new Set(labels)) {
+    starts.set(label, total);
+    next[label + LABEL_OFFSET] = total;
+    total += counts[label + LABEL_OFFSET];
+  }
+  const all = new Uint32Array(total);
+  for (let i = 0; i < segmentation.length; i++) {
+    const at = next[segmentation[i] + LABEL_OFFSET];
+    if (at < 0) continue;
+    all[at] = i;
+    next[segmentation[i] + LABEL_OFFSET] = at + 1;
+  }
+  for (const [label, start] of starts) result.set(label, all.subarray(start, start + counts[label + LABEL_OFFSET]));
   return result;
 }
 
 /** Indices of the voxels that have one of the labels, ascending. */
-function voxelsOf(segmentation: Int8Array | Int16Array, labels: readonly number[], count: number): Uint32Array {
+function voxelsOfUnion(segmentation: Int8Array | Int16Array, labels: readonly number[], count: number): Uint32Array {
   const voxels = new Uint32Array(count);
+  const wanted = new Uint8Array(LABELS);
+  for (const label of labels) wanted[label + LABEL_OFFSET] = 1;
   let at = 0;
-  if (labels.length === 1) {
-    const [label] = labels;
-    for (let i = 0; i < segmentation.length; i++) if (segmentation[i] === label) voxels[at++] = i;
-    return voxels;
-  }
-  const wanted = new Uint8Array(65536);
-  for (const label of labels) wanted[label + 32768] = 1;
-  for (let i = 0; i < segmentation.length; i++) if (wanted[segmentation[i] + 32768] === 1) voxels[at++] = i;
+  for (let i = 0; i < segmentation.length; i++) if (wanted[segmentation[i] + LABEL_OFFSET] === 1) voxels[at++] = i;
   return voxels;
 }

@@ -66,9 +66,9 @@ export async function runPreprocessJob(setting: PreprocessSetting, job: Preproce
       data.warnings.forEach((warning) => warnings.add(warning));
       const stem = join(setting.folders[index], id);
       made.push({ configuration: index, files: await writeCase(stem, id, data, configuration, setting.format) });
-      // Of large cases the collector would otherwise keep several for a while.
-      for (const array of [data.image, data.segmentation]) (array.buffer as ArrayBuffer).transfer(0);
+      freeArrays(data.image, data.segmentation);
     }
+    freeArrays(image.data, labels.data);
     return { kind: "made", made, warnings: [...warnings].map((text) => `case ${id}: ${text}`) };
   } catch (error) {
     if (error instanceof UserError) return { kind: "failed", made, parts: error.withCase(job.case.id).parts };
@@ -78,6 +78,11 @@ export async function runPreprocessJob(setting: PreprocessSetting, job: Preproce
     const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     return { kind: "defect", message, ...(error instanceof Error && error.stack && { stack: error.stack }) };
   }
+}
+
+/** Gives the arrays' memory back at once: of large cases the collector would otherwise keep several for a while. */
+function freeArrays(...arrays: readonly ArrayBufferView[]): void {
+  for (const { buffer } of arrays) if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }
 
 /** The error about a case that does not fit into memory. */

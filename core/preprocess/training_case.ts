@@ -63,11 +63,16 @@ export function preprocessTrainingCase(
   };
 }
 
-/** int8 where the labels fit, upstream's rule; the array itself where they don't. */
+/** int8 where the labels fit, upstream's rule, and their array is given back; the array itself where they don't. */
 function narrow(labels: Int16Array): Int8Array | Int16Array {
   let largest = -Infinity;
   for (let i = 0; i < labels.length; i++) if (labels[i] > largest) largest = labels[i];
-  return largest > 127 ? labels : Int8Array.from(labels);
+  if (largest > 127) return labels;
+  const result = new Int8Array(labels.length);
+  for (let i = 0; i < labels.length; i++) result[i] = labels[i];
+  // Left to the collector, large ones stay for a while.
+  if (labels.buffer instanceof ArrayBuffer) labels.buffer.transfer(0);
+  return result;
 }
 
 /**
