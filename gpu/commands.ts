@@ -43,10 +43,11 @@ export interface Commands {
   submit(): void;
   /** Forgets what was prepared for a buffer that is going to be destroyed. */
   forget(buffer: DeviceBuffer): void;
-  /** Tells how long work that was forecast to take `forecast` nominal seconds has taken. */
-  learn(forecast: number, seconds: number): void;
-  /** Nominal seconds of all work submitted so far, and the submissions it took. */
-  readonly submittedSeconds: number;
+  /** Waits until all that was enqueued is done. */
+  wait(): Promise<void>;
+  /** How much slower than the nominal GPU this one is, as far as is known. */
+  readonly slowness: number;
+  /** Submissions so far. */
   readonly submissions: number;
 }
 
@@ -58,7 +59,7 @@ export interface UniformPlace {
 /** A submission is estimated to take at most this, unless one dispatch alone takes longer. */
 export const SUBMISSION_SECONDS = 0.2;
 /** Bytes of uniforms a submission can take with it. */
-const UNIFORM_BYTES = 2 ** 18;
+export const UNIFORM_BYTES = 2 ** 18;
 /** Bind groups kept for dispatches outside programs. */
 const KEPT_GROUPS = 4096;
 /** Uploads are handed over in pieces, so that the copies made of them can go. */
@@ -105,7 +106,11 @@ export function createCommands(gpu: GpuDevice): Commands {
   let pass: GPUComputePassEncoder | undefined;
   let pending = 0;
   let scheduled = false;
+  /** Nominal seconds of all work submitted, and how much of it has been measured. */
   let submittedSeconds = 0;
+  let measuredSeconds = 0;
+  /** When the queue got work after it was last known to be idle. */
+  let busySince: number | undefined;
   let submissions = 0;
   /** How much slower than the nominal GPU this one is; measured as work gets done. */
   let slowness = gpu.facts.software ? 2000 : 5;
@@ -138,6 +143,7 @@ export function createCommands(gpu: GpuDevice): Commands {
     queue.submit([encoder.finish()]);
     encoder = undefined;
     uniformsUsed = 0;
+    busySince ??= performance.now();
     submittedSeconds += pending;
     pending = 0;
     submissions++;
@@ -189,15 +195,19 @@ export function createCommands(gpu: GpuDevice): Commands {
     return group;
   }
 
-  function dispatch(prepared: PreparedDispatch): void {
-    const seconds = prepared.seconds + DISPATCH_SECONDS;
-    if (pending > 0 && (pending + seconds) * slowness > SUBMISSION_SECONDS) submit();
+  /** Submits what there is if a dispatch more would make it too long. */
+  function cutBefore(seconds: number): void {
+    if (pending > 0 && (pending + seconds + DISPATCH_SECONDS) * slowness > SUBMISSION_SECONDS) submit();
+  }
+
+  function record(prepared: PreparedDispatch): void {
     const offsets = prepared.uniformOffset === undefined ? [] : [prepared.uniformOffset];
-    pass ??= open().beginComputePass();
+    const commands = open();
+    pass ??= commands.beginComputePass();
     pass.setPipeline(prepared.pipeline);
     pass.setBindGroup(0, prepared.bindGroup, offsets);
     pass.dispatchWorkgroups(...prepared.workgroups);
-    pending += seconds;
+    pending += prepared.seconds + DISPATCH_SECONDS;
   }
 
   /** Keeps uniforms for the submission that is being collected. */
@@ -218,7 +228,10 @@ export function createCommands(gpu: GpuDevice): Commands {
       const prepared = { name, pipeline: pipeline.pipeline, bindGroup, workgroups, seconds };
       return dispatch.uniforms ? { ...prepared, uniformOffset: place?.offset ?? 0 } : prepared;
     },
-    dispatch,
+    dispatch(prepared) {
+      cutBefore(prepared.seconds);
+      record(prepared);
+    },
     operator(operator, pipelineOf, slots) {
       gpu.check();
       const seconds = nominalSeconds(operator) / Math.max(1, operator.dispatches.length);
@@ -226,11 +239,11 @@ export function createCommands(gpu: GpuDevice): Commands {
         const pipeline = pipelineOf(one);
         const bindGroup = sharedGroup(one, pipeline, rangesOf(one, slots));
         // Before its uniforms are placed: they belong to the submission it is in.
-        if (pending > 0 && (pending + seconds) * slowness > SUBMISSION_SECONDS) submit();
+        cutBefore(seconds);
         const uniformOffset = placeUniforms(one);
         const { name, workgroups } = one;
         const prepared = { name, pipeline: pipeline.pipeline, bindGroup, workgroups, seconds };
-        dispatch(uniformOffset === undefined ? prepared : { ...prepared, uniformOffset });
+        record(uniformOffset === undefined ? prepared : { ...prepared, uniformOffset });
       }
     },
     write({ buffer, offset }, data) {
@@ -252,12 +265,23 @@ export function createCommands(gpu: GpuDevice): Commands {
       for (const key of groupsOf.get(id) ?? []) groups.delete(key);
       groupsOf.delete(id);
     },
-    learn(forecast, seconds) {
-      // Short times say more of waiting than of the GPU.
-      if (forecast > 0 && seconds > 0.05) slowness = Math.max(0.1, (slowness + seconds / forecast) / 2);
+    async wait() {
+      submit();
+      const upTo = submittedSeconds;
+      const started = performance.now();
+      await queue.onSubmittedWorkDone();
+      if (busySince === undefined || submittedSeconds !== upTo) return;
+      const [now, busy] = [performance.now(), busySince];
+      busySince = undefined;
+      // Short times say more of waiting than of the GPU; and it must have been the GPU that was waited for.
+      const seconds = (now - busy) / 1000;
+      if (seconds > 0.05 && now - started > 0.8 * (now - busy)) {
+        slowness = Math.max(0.1, (slowness + seconds / (upTo - measuredSeconds)) / 2);
+      }
+      measuredSeconds = upTo;
     },
-    get submittedSeconds() {
-      return submittedSeconds;
+    get slowness() {
+      return slowness;
     },
     get submissions() {
       return submissions;

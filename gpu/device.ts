@@ -15,6 +15,9 @@ export interface GpuDevice extends Disposable {
   readonly facts: AdapterFacts;
   /** What makes all further results worthless, if anything has happened. */
   readonly failure: Error | undefined;
+  /** How many errors there have been, for work that must know whether one came in between; and the last of them. */
+  readonly errors: number;
+  readonly lastError: Error | undefined;
   /** Throws the failure, if there is one. */
   check(): void;
   /** Waits for the verdicts on what was made so far, then as `check`. */
@@ -28,16 +31,11 @@ export interface GpuDevice extends Disposable {
   fail(error: Error): void;
 }
 
-/** How many errors have been seen, for work that must know whether one came in between. */
-export interface ErrorCount {
-  readonly errors: number;
-}
-
 /**
  * Opens the GPU.
  * @throws UserError if there is no adapter, only a software adapter that was not asked for, or it gives no device.
  */
-export async function openDevice(options: DeviceOptions = {}): Promise<GpuDevice & ErrorCount> {
+export async function openDevice(options: DeviceOptions = {}): Promise<GpuDevice> {
   const doing = "starting the GPU engine";
   const adapter = await requestAdapter();
   if (!adapter) {
@@ -69,15 +67,21 @@ export async function openDevice(options: DeviceOptions = {}): Promise<GpuDevice
 }
 
 /** Follows a device's errors. */
-function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice & ErrorCount {
+function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
   let permanent: Error | undefined;
   let disposed = false;
   let errors = 0;
+  let lastError: Error | undefined;
   const lacking = new Set<UserError>();
   const verdicts = new Set<Promise<unknown>>();
 
-  function fail(error: Error): void {
+  function count(error: Error): void {
     errors++;
+    lastError = error;
+  }
+
+  function fail(error: Error): void {
+    count(error);
     permanent ??= error;
   }
 
@@ -110,6 +114,9 @@ function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice & ErrorCount {
     get errors() {
       return errors;
     },
+    get lastError() {
+      return lastError;
+    },
     check,
     fail,
     async settleErrors() {
@@ -127,7 +134,7 @@ function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice & ErrorCount {
         if (!memory && !validation) return;
         if (!memory) return fail(new Error(`Computing on the GPU: ${validation?.message}`));
         const error = describe();
-        errors++;
+        count(error);
         lacking.add(error);
         onFailure(() => {
           lacking.delete(error);

@@ -1,0 +1,69 @@
+/** Copies from the device to the host. Waiting costs at least 11 ms however little is read, so copies asked for together wait together. */
+import type { BufferRange, Segments } from "./buffers.ts";
+import type { Commands } from "./commands.ts";
+import type { GpuDevice } from "./device.ts";
+
+/** The most bytes of one copy to the host. */
+const STAGING_BYTES = 128 * 2 ** 20;
+
+/** Reads bytes [offset, offset + length) of an array as they are when the work enqueued so far is done. */
+export function readBytes(
+  gpu: GpuDevice,
+  commands: Commands,
+  source: Segments,
+  offset: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  gpu.check();
+  const errorsBefore = gpu.errors;
+  // Copies are of whole words.
+  const start = Math.floor(offset / 4) * 4;
+  const end = Math.ceil((offset + length) / 4) * 4;
+  const pieces = length === 0 ? [] : piecesOf(source, start, end).map(({ range, at }) => {
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const staging = gpu.device.createBuffer({ label: "copy to the host", size: range.bytes, usage });
+    commands.copy(range, staging, 0);
+    return { staging, at };
+  });
+  return finish();
+
+  async function finish(): Promise<Uint8Array<ArrayBuffer>> {
+    // Others may be asked for in the same turn: they go to the GPU together.
+    await Promise.resolve();
+    commands.submit();
+    const out = new Uint8Array(length);
+    try {
+      await Promise.all(pieces.map(({ staging }) => staging.mapAsync(GPUMapMode.READ)));
+      await gpu.settleErrors();
+      // What failed may be gone again by now; what was computed in the meantime is still worthless.
+      if (gpu.errors !== errorsBefore) throw gpu.lastError;
+      for (const { staging, at } of pieces) {
+        const bytes = new Uint8Array(staging.getMappedRange());
+        const skip = Math.max(0, offset - at);
+        out.set(bytes.subarray(skip, Math.min(bytes.length, offset + length - at)), at + skip - offset);
+        staging.unmap();
+      }
+    } catch (error) {
+      // A lost device says so more clearly than the copy that failed with it.
+      await gpu.settleErrors();
+      throw error;
+    } finally {
+      for (const { staging } of pieces) staging.destroy();
+    }
+    return out;
+  }
+}
+
+/** The ranges that bytes [start, end) of an array lie in, in order, none longer than a copy may be. */
+function piecesOf({ ranges, segmentBytes }: Segments, start: number, end: number) {
+  const pieces: { readonly range: BufferRange; readonly at: number }[] = [];
+  for (let at = start; at < end;) {
+    const segment = Math.floor(at / segmentBytes);
+    const inSegment = at - segment * segmentBytes;
+    const bytes = Math.min(end - at, segmentBytes - inSegment, STAGING_BYTES);
+    const { buffer, offset } = ranges[segment];
+    pieces.push({ range: { buffer, offset: offset + inSegment, bytes }, at });
+    at += bytes;
+  }
+  return pieces;
+}

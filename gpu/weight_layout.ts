@@ -1,0 +1,168 @@
+/**
+ * Where a network's weights lie on the device, and how a checkpoint is written there. Blocks follow each other in buffers of moderate
+ * size, in the order of the steps; equal vectors are kept once.
+ */
+import { padToFour } from "../core/base/shape.ts";
+import type { WeightSource } from "../core/engine/engine.ts";
+import type { BatchNormNode } from "../core/graph/graph.ts";
+import type { WgslConvOperator } from "../kernels/wgsl/conv/plan_conv.ts";
+import { BINDING_ALIGNMENT, roundUp } from "./buffers.ts";
+
+/** A part of a weight set that is bound by itself. */
+export interface WeightPlace {
+  readonly buffer: number;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** A block of a weight set; it is written as a whole and bound in its places. */
+export type WeightBlock =
+  & {
+    readonly slot: string;
+    readonly bytes: number;
+    readonly segmentBytes: number;
+    readonly places: readonly WeightPlace[];
+  }
+  & (
+    | {
+      readonly kind: "packed";
+      readonly operator: WgslConvOperator;
+      /** Undefined: the identity between `weightShape[0]` channels. */
+      readonly weight?: string;
+      readonly weightShape: readonly number[];
+      readonly bias?: string;
+      readonly biasShape: readonly number[];
+    }
+    /** A vector as it is, padded to four. */
+    | { readonly kind: "vector"; readonly name: string; readonly channels: number }
+    /** One half of a batch norm: scale = weight / sqrt(variance + eps), or shift = bias - mean * scale. */
+    | {
+      readonly kind: "batchNorm";
+      readonly norm: BatchNormNode;
+      readonly half: "scale" | "shift";
+      readonly channels: number;
+    }
+  );
+
+type PackedBlock = Extract<WeightBlock, { kind: "packed" }>;
+
+export interface WeightLayout {
+  readonly blocks: readonly WeightBlock[];
+  /** Bytes of each buffer. */
+  readonly buffers: readonly number[];
+  readonly bytes: number;
+  /** Programs of equal signature read the same weight sets. */
+  readonly signature: string;
+}
+
+/** Buffers of weights are about this large, so that no allocation is a huge one. */
+const BUFFER_BYTES = 64 * 2 ** 20;
+
+export function createWeightLayout() {
+  const blocks: WeightBlock[] = [];
+  const slots = new Map<string, string>();
+  const ends: number[] = [];
+
+  function place(bytes: number, segmentBytes = bytes) {
+    const places: WeightPlace[] = [];
+    for (let start = 0; start < bytes; start += segmentBytes) {
+      const length = Math.min(segmentBytes, bytes - start);
+      const last = ends.length - 1;
+      const offset = last < 0 ? 0 : roundUp(ends[last], BINDING_ALIGNMENT);
+      if (last < 0 || offset + length > BUFFER_BYTES) {
+        places.push({ buffer: ends.push(length) - 1, offset: 0, bytes: length });
+      } else {
+        ends[last] = offset + length;
+        places.push({ buffer: last, offset, bytes: length });
+      }
+    }
+    return { slot: `weights:${blocks.length}`, bytes, segmentBytes, places };
+  }
+
+  function once(key: string, make: () => WeightBlock): string {
+    let slot = slots.get(key);
+    if (slot === undefined) {
+      const block = make();
+      blocks.push(block);
+      slots.set(key, slot = block.slot);
+    }
+    return slot;
+  }
+
+  return {
+    /** Slot of the next packed block. */
+    next: () => `weights:${blocks.length}`,
+    packed(block: Pick<PackedBlock, "operator" | "weight" | "weightShape" | "bias" | "biasShape">): void {
+      const { weightBytes, weightSegmentBytes } = block.operator;
+      blocks.push({ kind: "packed", ...place(weightBytes, weightSegmentBytes), ...block });
+    },
+    vector(name: string, channels: number): string {
+      return once(name, () => ({ kind: "vector", name, channels, ...place(padToFour(channels) * 4) }));
+    },
+    batchNorm(norm: BatchNormNode, channels: number): { scaleSlot: string; shiftSlot: string } {
+      const half = (half: "scale" | "shift") =>
+        once(
+          `${half} of ${norm.runningMean}`,
+          () => ({ kind: "batchNorm", norm, half, channels, ...place(padToFour(channels) * 4) }),
+        );
+      return { scaleSlot: half("scale"), shiftSlot: half("shift") };
+    },
+    finish: (): WeightLayout => ({
+      blocks,
+      buffers: ends.map((end) => roundUp(end, BINDING_ALIGNMENT)),
+      bytes: ends.reduce((sum, end) => sum + roundUp(end, BINDING_ALIGNMENT), 0),
+      signature: JSON.stringify(blocks.map((block) => {
+        const { places } = block;
+        if (block.kind === "vector") return [places, block.name];
+        if (block.kind === "batchNorm") return [places, block.norm, block.half];
+        return [places, block.weight ?? "identity", block.bias ?? null, block.operator.algorithm];
+      })),
+    }),
+  };
+}
+
+/** A block's bytes from a checkpoint. @throws UserError if the checkpoint lacks a tensor */
+export function packBlock(block: WeightBlock, source: WeightSource): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(block.bytes / 4);
+  switch (block.kind) {
+    case "packed": {
+      const weight = block.weight === undefined
+        ? identity(block.weightShape[0])
+        : source.get(block.weight, block.weightShape);
+      const bias = block.bias === undefined ? undefined : source.get(block.bias, block.biasShape);
+      block.operator.pack(weight, bias, out);
+      return out;
+    }
+    case "vector":
+      out.set(source.get(block.name, [block.channels]));
+      return out;
+    case "batchNorm":
+      foldBatchNorm(block.norm, block.half, block.channels, source, out);
+      return out;
+  }
+}
+
+/** Weight (out, in, 1, 1, 1) that copies `channels` channels. */
+function identity(channels: number): Float32Array {
+  const weight = new Float32Array(channels * channels);
+  for (let c = 0; c < channels; c++) weight[c * channels + c] = 1;
+  return weight;
+}
+
+/** torch's BatchNorm in evaluation mode as scale and shift, computed in f64. */
+function foldBatchNorm(
+  norm: BatchNormNode,
+  half: "scale" | "shift",
+  channels: number,
+  source: WeightSource,
+  out: Float32Array,
+): void {
+  const get = (name: string | undefined) => (name === undefined ? undefined : source.get(name, [channels]));
+  const [weight, bias] = [get(norm.weight), get(norm.bias)];
+  const mean = source.get(norm.runningMean, [channels]);
+  const variance = source.get(norm.runningVar, [channels]);
+  for (let c = 0; c < channels; c++) {
+    const scale = (weight?.[c] ?? 1) / Math.sqrt(variance[c] + norm.eps);
+    out[c] = half === "scale" ? scale : (bias?.[c] ?? 0) - mean[c] * scale;
+  }
+}

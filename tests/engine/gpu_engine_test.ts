@@ -1,0 +1,163 @@
+/**
+ * The engine suite on the GPU engine, against the reference engine. It takes whatever adapter there is, a software one (lavapipe in CI)
+ * too. Without an adapter it is skipped, unless NNUNET_TEST_GPU=required.
+ */
+import { requestAdapter } from "../../gpu/adapter.ts";
+import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
+import type { Graph } from "../../core/graph/graph.ts";
+import { UserError } from "../../core/base/errors.ts";
+import type { Vec3 } from "../../core/base/shape.ts";
+import { buildGraph } from "../../core/network/build_graph.ts";
+import { assert, assertClose, assertEquals, assertFails, TOLERANCE } from "../assert.ts";
+import { assertResults, type CaseResult, ENGINE_CASES, type EngineCase } from "./engine_suite.ts";
+import { architecture, randomValues, randomWeights } from "./networks.ts";
+import { createReferenceEngine } from "./reference_engine.ts";
+
+const required = Deno.env.get("NNUNET_TEST_GPU") === "required";
+const ignore = !required && await requestAdapter() === null;
+const open = (options = {}) => createGpuEngine({ allowSoftware: true, ...options });
+
+/** Expected results by case; the reference is slow. */
+const expected = new Map<string, Promise<CaseResult>>();
+
+async function expectedOf({ run }: EngineCase): Promise<CaseResult> {
+  await using reference = await createReferenceEngine();
+  return await run(reference);
+}
+
+async function runSuite(t: Deno.TestContext, engine: GpuEngine): Promise<void> {
+  for (const one of ENGINE_CASES) {
+    const { name, run } = one;
+    await t.step(name, async () => {
+      let wanted = expected.get(name);
+      if (!wanted) expected.set(name, wanted = expectedOf(one));
+      const actual = await run(engine);
+      assertResults(actual, await wanted);
+      assertEquals(await run(engine), actual, "a second run gives other bits");
+    });
+  }
+}
+
+Deno.test({ name: "The GPU engine computes what the reference computes", ignore }, async (t) => {
+  await using engine = await open();
+  await runSuite(t, engine);
+});
+
+Deno.test({ name: "A device that binds 16 KiB at a time computes the same", ignore }, async (t) => {
+  await using engine = await open({ forceBindingLimit: 2 ** 14 });
+  await runSuite(t, engine);
+});
+
+/** A network whose tensors exceed 1 MiB. */
+const LARGE = {
+  graph: () => buildGraph(architecture({ featuresPerStage: [8, 12] }), 1, 3),
+  patch: [24, 44, 40] as Vec3,
+};
+
+async function forward(engine: GpuEngine, graph: Graph, patch: Vec3, precision: "f32" | "f16"): Promise<Float32Array> {
+  using program = await engine.compile(graph, { patch, batch: 1, precision });
+  using weights = await engine.loadWeights(program, randomWeights());
+  const input = randomValues(patch[0] * patch[1] * patch[2], 5);
+  using volume = engine.alloc("f32", input.length, "volume");
+  engine.upload(volume, input);
+  const patches = [{ origin: [0, 0, 0], mirror: [false, false, false] }] as const;
+  engine.gatherPatches({ volume, channels: 1, grid: patch, patches, program });
+  engine.run(program, weights);
+  return await engine.downloadOutput(program, 0);
+}
+
+Deno.test({ name: "Tensors that span bindings of 1 MiB hold the same values as whole ones", ignore }, async () => {
+  await using whole = await open();
+  await using cut = await open({ forceBindingLimit: 2 ** 20 });
+  const graph = LARGE.graph();
+  const wanted = await forward(whole, graph, LARGE.patch, "f32");
+  assertClose(await forward(cut, graph, LARGE.patch, "f32"), wanted, TOLERANCE.f32LongSum);
+});
+
+Deno.test({ name: "Activations stored as f16 change logits by less than 1 % of their spread", ignore }, async (t) => {
+  await using engine = await open();
+  if (!engine.supports("f16")) {
+    const graph = LARGE.graph();
+    await assertFails(() => engine.compile(graph, { patch: LARGE.patch, batch: 1, precision: "f16" }), UserError);
+    return;
+  }
+  const residual = architecture({
+    family: "ResidualEncoderUNet",
+    featuresPerStage: [8, 16],
+    blocksPerStage: [1, 2],
+    convsPerStageDecoder: [1],
+  });
+  const graphs = { plain: LARGE.graph(), residual: buildGraph(residual, 1, 3) };
+  for (const [name, graph] of Object.entries(graphs)) {
+    await t.step(name, async () => {
+      const patch: Vec3 = [12, 16, 20];
+      const wanted = await forward(engine, graph, patch, "f32");
+      const actual = await forward(engine, graph, patch, "f16");
+      assertClose(actual, wanted, TOLERANCE.f16);
+      assert(actual.some((value, i) => value !== wanted[i]), "f16 changed nothing at all");
+    });
+  }
+});
+
+Deno.test({ name: "What a program will take on the device is known beforehand", ignore }, async () => {
+  await using engine = await open();
+  const graph = LARGE.graph();
+  const options = { patch: LARGE.patch, batch: 2, precision: "f32" } as const;
+  const { memory } = engine.forecast(graph, options);
+  const before = engine.memoryUse().used;
+  using program = await engine.compile(graph, options);
+  using _weights = await engine.loadWeights(program, randomWeights());
+  const taken = engine.memoryUse().used - before;
+  const wanted = memory.activations + memory.weights + memory.scratch;
+  assert(Math.abs(taken - wanted) <= 0.1 * wanted, `${taken} bytes were taken, ${wanted} forecast`);
+});
+
+Deno.test({ name: "Beyond the memory limit a tensor is refused, and smaller ones are not", ignore }, async () => {
+  await using engine = await open({ memoryLimitBytes: 2 ** 20 });
+  await assertFails(() => engine.alloc("f32", 2 ** 20, "logit ring"), UserError, "logit ring", "4 MiB", "1 MiB");
+  {
+    using _first = engine.alloc("f32", 100_000, "first");
+    await assertFails(() => engine.alloc("f32", 200_000, "second"), UserError, "second");
+  }
+  // What was given back makes room for others.
+  using second = engine.alloc("f32", 200_000, "second");
+  engine.upload(second, new Float32Array([1, 2, 3]), 50_000);
+  assertEquals([...await engine.download(second, 50_000, 3)], [1, 2, 3]);
+});
+
+Deno.test({ name: "Bytes are written where they belong, within words and across segments", ignore }, async () => {
+  await using engine = await open({ forceBindingLimit: 256 });
+  for (const type of ["u8", "u16", "i16"] as const) {
+    using tensor = engine.alloc(type, 601, type);
+    const wanted = Array.from({ length: 601 }, (_, i) => i % 251);
+    engine.upload(tensor, arrayOf(type, wanted));
+    for (const [offset, length] of [[1, 1], [3, 2], [5, 300], [253, 6], [598, 3], [600, 1], [40, 0]]) {
+      const values = Array.from({ length }, (_, i) => (i * 7 + offset) % 250);
+      engine.upload(tensor, arrayOf(type, values), offset);
+      wanted.splice(offset, length, ...values);
+      assertEquals([...await engine.download(tensor)], wanted, `${type}: ${length} from ${offset} on`);
+      assertEquals([...await engine.download(tensor, offset, length)], values);
+    }
+    engine.clear(tensor, 7, 255);
+    wanted.fill(0, 7, 262);
+    assertEquals([...await engine.download(tensor)], wanted);
+  }
+});
+
+function arrayOf(type: "u8" | "u16" | "i16", values: readonly number[]) {
+  if (type === "u8") return Uint8Array.from(values);
+  return type === "u16" ? Uint16Array.from(values) : Int16Array.from(values);
+}
+
+Deno.test({ name: "After the engine is disposed every call says so", ignore }, async () => {
+  const engine = await open();
+  const tensor = engine.alloc("f32", 10, "tensor");
+  const reading = engine.download(tensor);
+  reading.catch(() => {});
+  await engine[Symbol.asyncDispose]();
+  await assertFails(() => engine.alloc("f32", 10, "tensor"), Error, "disposed");
+  await assertFails(() => engine.download(tensor), Error, "disposed");
+  await assertFails(() => engine.flush(), Error, "disposed");
+  tensor[Symbol.dispose]();
+  await Promise.allSettled([reading]);
+});
