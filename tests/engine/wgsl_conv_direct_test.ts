@@ -115,9 +115,9 @@ Deno.test({
   ignore: !gpuPresent,
   fn: async () => {
     // 1386 voxels of two vec4 each, cut within a voxel.
-    const direct = { ...ODD, grid: [7, 9, 11], segmentLength: 501, limits: { maxBindings: 9 } } as const;
+    const direct = { ...ODD, grid: [7, 9, 11], segmentLength: 601 } as const;
     assert((await checkWgslConv(direct, planDirect)).dispatches.length > 1);
-    const transposed = { ...TRANSPOSED["2x2x2 into a concat"], segmentLength: 101, limits: { maxBindings: 16 } };
+    const transposed = { ...TRANSPOSED["2x2x2 into a concat"], segmentLength: 721 };
     assert((await checkWgslConv(transposed, planTransposed)).dispatches.length > 1);
     const weights = { ...ODD, limits: { maxBindingBytes: 2048 } };
     const operator = await checkWgslConv(weights, planDirect);

@@ -105,7 +105,7 @@ if (${column} < ${columns}u) {
   }
 ${problem.statistics ? statistics() : ""}`;
   const name = `direct convolution ${problem.kernel.join("x")} ${tileName(tile)}`;
-  const parts = cutGroups(problem.name, { start: 0, end: problem.batch * tiles }, [tiles], limits, viewsOf);
+  const parts = cutGroups(problem.name, { start: 0, end: problem.batch * tiles }, tiles, limits, viewsOf);
   const dispatches = parts.map(({ range, views }): WgslDispatch => {
     const header = kernelHeader(views, range);
     const code = gemmText({
@@ -245,7 +245,7 @@ if (${columnText(tile, j)} < ${columns}u) {
 }`)
   }`;
   const name = `transposed convolution ${stride.join("x")} ${tileName(tile)}`;
-  const parts = cutGroups(problem.name, { start: 0, end: problem.batch * tiles }, [tiles], limits, viewsOf);
+  const parts = cutGroups(problem.name, { start: 0, end: problem.batch * tiles }, tiles, limits, viewsOf);
   const dispatches = parts.map(({ range, views }): WgslDispatch => {
     const header = kernelHeader(views, range);
     const code = gemmText({

@@ -4,7 +4,6 @@ import {
   type ArrayLayout,
   type ArrayView,
   bindingsOf,
-  halveUntil,
   type ThreadRange,
   touchedSegments,
   vec4Of,
@@ -65,27 +64,37 @@ export function weightView(layout: ArrayLayout, first: number, last: number): Ar
 /** Workgroups along one dimension of a dispatch. */
 const MOST_GROUPS = 65535;
 
+/** Workgroups of a dispatch and what they bind. */
+export interface CutGroups {
+  readonly range: ThreadRange;
+  readonly views: readonly ArrayView[];
+}
+
 /**
- * Cuts groups [0, count) until each part binds no more than the device allows.
+ * Halves a range of workgroups until each part binds no more than the device allows; between groups of `grain` (a sample's) first.
  * @throws RangeError if even one group would bind more, naming the problem.
  */
 export function cutGroups(
   name: string,
   range: ThreadRange,
-  grains: readonly number[],
+  grain: number,
   limits: ConvLimits,
   viewsOf: (range: ThreadRange) => readonly ArrayView[],
-): { readonly range: ThreadRange; readonly views: readonly ArrayView[] }[] {
-  const fits = (part: ThreadRange) =>
-    part.end - part.start <= MOST_GROUPS && bindingsOf(viewsOf(part)) <= limits.maxBindings;
-  return halveUntil(range, grains, fits).map((part) => {
-    const views = viewsOf(part);
-    if (bindingsOf(views) > limits.maxBindings) {
-      throw new RangeError(
-        `Describing the convolution ${name}: a part of it binds ${bindingsOf(views)} buffers; the device allows ` +
-          `${limits.maxBindings}, of ${limits.maxBindingBytes} bytes each`,
-      );
-    }
-    return { range: part, views };
-  });
+): CutGroups[] {
+  const { start, end } = range;
+  const views = viewsOf(range);
+  const bound = bindingsOf(views);
+  if (end - start <= MOST_GROUPS && bound <= limits.maxBindings) return [{ range, views }];
+  if (end - start === 1) {
+    throw new RangeError(
+      `Describing the convolution ${name}: a workgroup binds ${bound} buffers; the device allows ${limits.maxBindings} ` +
+        `of at most ${limits.maxBindingBytes} bytes each`,
+    );
+  }
+  const half = (start + end) / 2;
+  const border = Math.round(half / grain) * grain;
+  const middle = border > start && border < end ? border : Math.ceil(half);
+  return [{ start, end: middle }, { start: middle, end }].flatMap((part) =>
+    cutGroups(name, part, grain, limits, viewsOf)
+  );
 }

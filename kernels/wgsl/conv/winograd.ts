@@ -1,0 +1,272 @@
+/**
+ * Winograd convolutions (Lavin and Gray, CVPR 2016): per chunk of tiles three dispatches - input transform to V, one product V U for each
+ * point, output transform from M. F(4x4x4, 3x3x3) does 216 products a tile of 64 outputs where the direct form does 1728. A chunk is so
+ * large that V and M stay in the device's L2 and the products have rows enough, and no larger.
+ */
+import { schemesFor } from "../../wasm/conv/scheme.ts";
+import { normViews } from "../elementwise_operand.ts";
+import { kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise_segments.ts";
+import type { WgslDispatch } from "../kernel.ts";
+import { wgsl } from "../template.ts";
+import { gemmText, type GemmTile, tileColumns, tileName, tileRows } from "./gemm.ts";
+import { packWinograd } from "./pack.ts";
+import {
+  ceilDiv,
+  channelLayout,
+  checkProblem,
+  convBytes,
+  convFlops,
+  convOutputGrid,
+  productOf,
+  type WgslConvOperator,
+  type WgslConvProblem,
+} from "./problem.ts";
+import { statisticsSize, statisticsViews } from "./statistics.ts";
+import { NOMINAL, productSeconds, rankTiles, tilesFor } from "./tiles.ts";
+import { cutGroups, tensorView, weightLayout, weightView } from "./touched.ts";
+import { inputTransformText, outputTransformText } from "./winograd_kernels.ts";
+import {
+  type SchemeTriple,
+  tileBox,
+  weightCount,
+  weightOfPoints,
+  type WinogradShape,
+  winogradShape,
+} from "./winograd_shape.ts";
+
+export const V_SLOT = "winograd inputs";
+export const M_SLOT = "winograd products";
+
+const DEFAULT_CACHE_BYTES = 24 << 20;
+
+/** All the numbers of one way to do it. */
+export interface WinogradChoice {
+  readonly shape: WinogradShape;
+  readonly tile: GemmTile;
+  /** Tiles of a chunk, counted over samples. */
+  readonly chunk: number;
+  readonly seconds: number;
+}
+
+export const schemeName = (schemes: SchemeTriple) => schemes.map((s) => s.name).join("x");
+
+/** Tiles of a chunk: V and M within the cache and within a binding each; whole groups of both transforms. */
+function chunkTiles(problem: WgslConvProblem, s: WinogradShape): number {
+  const { cacheBytes = DEFAULT_CACHE_BYTES, maxBindingBytes } = problem.limits;
+  const count = productOf(s.points);
+  const [v, m] = [count * s.inputBlocks * 16, count * s.outputBlocks * 16];
+  const grain = Math.max(s.input.tiles, s.output.tiles);
+  const all = ceilDiv(problem.batch * s.sampleTiles, grain) * grain;
+  const most = Math.min(cacheBytes / (v + m), maxBindingBytes / Math.max(v, m));
+  // Too few tiles would leave the products without rows: the cache is exceeded then, the binding never.
+  const wanted = Math.min(Math.max(Math.floor(most), 64), Math.floor(maxBindingBytes / Math.max(v, m)));
+  const chunks = ceilDiv(all, Math.max(grain, Math.floor(wanted / grain) * grain));
+  return ceilDiv(ceilDiv(all, chunks), grain) * grain;
+}
+
+function choose(problem: WgslConvProblem, schemes: SchemeTriple, tile?: GemmTile): WinogradChoice | undefined {
+  const shape = winogradShape(problem, schemes);
+  if (!shape) return undefined;
+  const chunk = chunkTiles(problem, shape);
+  const count = productOf(shape.points);
+  if (chunk * count * Math.max(shape.inputBlocks, shape.outputBlocks) * 16 > problem.limits.maxBindingBytes) {
+    return undefined;
+  }
+  const product = { rows: chunk, columns: shape.outputBlocks, depth: shape.inputBlocks, count };
+  const [best] = tile ? [tile] : rankTiles(tilesFor(shape.outputBlocks, problem.limits, () => 0), product);
+  if (!best) return undefined;
+  const all = problem.batch * shape.sampleTiles;
+  const chunks = ceilDiv(all, chunk);
+  const weightBytes = weightCount(schemes) * shape.inputBlocks * shape.outputBlocks * 64;
+  // Every V and M is written once and read once for each tile of columns or rows; F(4) reads each input about three times.
+  const points = all * count * 16;
+  const columns = ceilDiv(shape.outputBlocks, tileColumns(best));
+  const rows = ceilDiv(chunk, tileRows(best));
+  const cached = points * (2.5 * shape.inputBlocks + shape.inputBlocks * columns + 2 * shape.outputBlocks) +
+    chunks * rows * weightBytes;
+  const seconds = chunks * (productSeconds(best, product) + 3 * NOMINAL.launch) + cached / NOMINAL.cache +
+    (convBytes(problem, shape.outputGrid, 0) + weightBytes * (weightBytes > DEFAULT_CACHE_BYTES ? chunks : 1)) /
+      NOMINAL.memory;
+  return { shape, tile: best, chunk, seconds };
+}
+
+/** Every combination of schemes with its best product tile, the one forecast to be the fastest first; empty where there is none. */
+export function winogradChoices(problem: WgslConvProblem): WinogradChoice[] {
+  const [zs, ys, xs] = [0, 1, 2].map((i) =>
+    // F(3, 3) saves little over F(2, 3) and F(4, 3), and would double what there is to measure.
+    schemesFor(problem.kernel[i], problem.stride[i]).filter((s) => s.outputs !== 3)
+  );
+  const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): SchemeTriple => [z, y, x])));
+  return triples.map((schemes) => choose(problem, schemes)).filter((choice) => choice !== undefined)
+    .sort((a, b) => a.seconds - b.seconds);
+}
+
+/** The choice with another register tile for its products. */
+export function withTile(problem: WgslConvProblem, choice: WinogradChoice, tile: GemmTile): WinogradChoice {
+  return choose(problem, choice.shape.schemes, tile) ?? choice;
+}
+
+/** The choice with chunks of about so many tiles. */
+export function withChunk(choice: WinogradChoice, tiles: number): WinogradChoice {
+  const grain = Math.max(choice.shape.input.tiles, choice.shape.output.tiles);
+  return { ...choice, chunk: ceilDiv(tiles, grain) * grain };
+}
+
+/** M[point][tile][o] = sum over i of V[point][tile][i] U[weight of point][i][o], for the tiles of a chunk. */
+function productText(header: string, choice: WinogradChoice): string {
+  const { shape, tile, chunk } = choice;
+  const { inputBlocks, outputBlocks } = shape;
+  const weights = weightOfPoints(shape.schemes);
+  const same = weights.every((weight, point) => weight === point);
+  const matrix = 4 * inputBlocks * outputBlocks;
+  const sums = Array.from(
+    { length: tile.tm },
+    (_, m) =>
+      Array.from(
+        { length: tile.tn },
+        (_, j) =>
+          `if (row0 + ty + ${m * tile.ny}u < p.rows && column0 + tx + ${j * tile.nx}u < ${outputBlocks}u) { ` +
+          `store_m((first + row0 + ty + ${m * tile.ny}u) * ${outputBlocks}u + column0 + tx + ${
+            j * tile.nx
+          }u, c_${m}_${j}); }`,
+      ),
+  ).flat();
+  return gemmText({
+    tile,
+    depth: inputBlocks,
+    columns: outputBlocks,
+    header,
+    functions: wgsl`
+${
+      same ? "" : `/// Points of the odd samples share weights.
+const weight_of = array<u32, ${weights.length}>(${weights.map((w) => `${w}u`).join(", ")});`
+    }
+
+fn fetch_v(first: u32, row: u32, k4: u32) -> vec4f {
+  if (row >= p.rows || k4 >= ${inputBlocks}u) { return vec4f(0.0); }
+  return load_v((first + row) * ${inputBlocks}u + k4);
+}
+var<private> matrix: u32;
+`,
+    setup: wgsl`
+let point = p.start + group.z;
+let row0 = group.y * ${tileRows(tile)}u;
+let first = point * ${chunk}u;
+matrix = ${same ? "point" : "weight_of[point]"} * ${matrix}u;`,
+    rowSetup: (i, row) => `let row_${i} = ${row};`,
+    depthSetup: "",
+    loadA: (i) => `fetch_v(first, row_${i}, k4)`,
+    loadB: `load_weights(matrix + k * ${outputBlocks}u + column)`,
+    epilogue: sums.join("\n"),
+    epilogueScratch: 0,
+  });
+}
+
+export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): WgslConvOperator {
+  const { shape: s, tile, chunk } = choice;
+  const { limits, input, output, batch } = problem;
+  checkProblem(problem, convOutputGrid(problem.inputGrid, problem.kernel, problem.stride));
+  const count = productOf(s.points);
+  const matrix = 4 * s.inputBlocks * s.outputBlocks;
+  const matrices = weightCount(s.schemes);
+  const weights = weightLayout(problem.weightSlot, matrices * matrix + s.outputBlocks, limits);
+  const weightOf = weightOfPoints(s.schemes);
+  const name = schemeName(s.schemes);
+  const all = batch * s.sampleTiles;
+  const points = (name: "v" | "m", access: "read" | "read_write") =>
+    wholeView(name, name === "v" ? V_SLOT : M_SLOT, "vec4<f32>", access);
+
+  // Chunks differ in uniforms: a header has one text.
+  const texts = new Map<string, string>();
+  const textFor = (kernel: string, header: string, make: (header: string) => string) => {
+    const key = `${kernel}\n${header}`;
+    const text = texts.get(key) ?? make(header);
+    texts.set(key, text);
+    return text;
+  };
+
+  const inputDispatches = (first: number, end: number): WgslDispatch[] => {
+    const { tiles, blocks } = s.input;
+    const groups = { start: first / tiles, end: ceilDiv(end, tiles) };
+    const viewsOf = (range: ThreadRange) => [
+      tensorView("input", input, "read", problem.inputGrid, tileBox(s, tilesOf(range, tiles, all), "input")),
+      points("v", "read_write"),
+      ...normViews("input", input),
+    ];
+    return cutGroups(problem.name, groups, s.sampleTiles / tiles, limits, viewsOf).map(({ range, views }) => {
+      const header = kernelHeader(views, range, { chunk: u32(first) });
+      return {
+        name: `winograd input transform ${name}`,
+        code: textFor("input", header.text, (text) => inputTransformText(text, problem, s, chunk)),
+        ...{ bindings: header.bindings, uniforms: header.uniforms },
+        workgroups: [ceilDiv(s.inputBlocks, blocks), range.end - range.start, 1],
+      };
+    });
+  };
+  const productDispatches = (rows: number): WgslDispatch[] => {
+    const viewsOf = ({ start, end }: ThreadRange) => {
+      const used = weightOf.slice(start, end);
+      return [
+        points("v", "read"),
+        weightView(weights, Math.min(...used) * matrix, (Math.max(...used) + 1) * matrix - 1),
+        points("m", "read_write"),
+      ];
+    };
+    return cutGroups(problem.name, { start: 0, end: count }, 1, limits, viewsOf).map(({ range, views }) => {
+      const header = kernelHeader(views, range, { rows: u32(rows) });
+      return {
+        name: `winograd product ${name} ${tileName(tile)}`,
+        code: textFor("product", header.text, (text) => productText(text, choice)),
+        ...{ bindings: header.bindings, uniforms: header.uniforms },
+        workgroups: [
+          ceilDiv(s.outputBlocks, tileColumns(tile)),
+          ceilDiv(rows, tileRows(tile)),
+          range.end - range.start,
+        ],
+      };
+    });
+  };
+  const outputDispatches = (first: number, end: number): WgslDispatch[] => {
+    const { tiles, blocks } = s.output;
+    const groups = { start: first / tiles, end: end / tiles };
+    const viewsOf = (range: ThreadRange) => [
+      points("m", "read"),
+      weightView(weights, matrices * matrix, weights.length - 1),
+      tensorView("output", output, "read_write", s.outputGrid, tileBox(s, tilesOf(range, tiles, all), "output")),
+      ...statisticsViews(problem),
+    ];
+    return cutGroups(problem.name, groups, s.parts, limits, viewsOf).map(({ range, views }) => {
+      const header = kernelHeader(views, range, { chunk: u32(first) });
+      return {
+        name: `winograd output transform ${name}`,
+        code: textFor("output", header.text, (text) => outputTransformText(text, problem, s, chunk, matrices * matrix)),
+        ...{ bindings: header.bindings, uniforms: header.uniforms },
+        workgroups: [ceilDiv(s.outputBlocks, blocks), range.end - range.start, 1],
+      };
+    });
+  };
+  const dispatches = Array.from({ length: ceilDiv(all, chunk) }, (_, i) => {
+    const [first, end] = [i * chunk, Math.min(all, (i + 1) * chunk)];
+    return [...inputDispatches(first, end), ...productDispatches(end - first), ...outputDispatches(first, end)];
+  }).flat();
+  const layout = channelLayout(input.parts);
+  const weightBytes = weights.length * 16;
+  return {
+    algorithm: `winograd ${name} ${tileName(tile)} by ${chunk}`,
+    dispatches,
+    temporaries: { [V_SLOT]: chunk * count * s.inputBlocks * 16, [M_SLOT]: chunk * count * s.outputBlocks * 16 },
+    flops: convFlops(problem),
+    bytes: convBytes(problem, s.outputGrid, weightBytes),
+    weightBytes,
+    weightSegmentBytes: weights.segmentLength * 16,
+    seconds: choice.seconds,
+    ...statisticsSize(problem, s.parts),
+    pack: (weight, bias, out) => packWinograd(s.schemes, layout, problem.outputChannels, weight, bias, out),
+  };
+}
+
+/** Tiles of a range of groups, none beyond the last. */
+const tilesOf = ({ start, end }: ThreadRange, tiles: number, all: number): ThreadRange => ({
+  start: start * tiles,
+  end: Math.min(end * tiles, all),
+});

@@ -1,0 +1,119 @@
+/** Choosing among WGSL convolutions, their text, and the product that measures a device's peak. */
+import { convCandidates, planConv, transposedConvCandidates } from "../../kernels/wgsl/conv/plan_conv.ts";
+import { gemmPeakKernel, peakTiles } from "../../kernels/wgsl/conv/peak.ts";
+import { BASE_LIMITS, type WgslConvProblem } from "../../kernels/wgsl/conv/problem.ts";
+import { wgsl } from "../../kernels/wgsl/template.ts";
+import type { Vec3 } from "../../core/base/shape.ts";
+import { padToFour, voxelCount } from "../../core/base/shape.ts";
+import { assert, assertClose, assertEquals, assertFails } from "../assert.ts";
+import { makeData, noise } from "./conv_harness.ts";
+import { gpuPresent, runWgsl } from "./run_wgsl_operator.ts";
+import { checkWgslConv, type WgslConvCase, wgslProblem } from "./wgsl_conv_harness.ts";
+
+/** A layer of the plain net at 128^3. */
+function layer(edge: number, inputs: number, outputs: number, more: Partial<WgslConvProblem> = {}): WgslConvProblem {
+  const grid: Vec3 = [edge, edge, edge];
+  const of = (slot: string, channels: number) => {
+    const length = voxelCount(grid) * padToFour(channels) / 4;
+    return {
+      layout: { slot, length, type: "f32", segments: 1, segmentLength: length },
+      channelStride: padToFour(channels),
+      channelOffset: 0,
+    } as const;
+  };
+  return {
+    ...{ name: `${inputs} to ${outputs} on ${edge}`, batch: 1, inputGrid: grid, kernel: [3, 3, 3], stride: [1, 1, 1] },
+    input: { ...of("input", inputs), parts: [inputs], normSlot: "norm" },
+    output: { ...of("output", outputs), channels: outputs, statisticsSlot: "statistics" },
+    ...{ outputChannels: outputs, weightSlot: "weights", statistics: true, limits: BASE_LIMITS, ...more },
+  };
+}
+
+Deno.test("WGSL convolutions: wide 3x3x3 layers are Winograd's, images and heads direct", () => {
+  assert(planConv(layer(128, 32, 32)).algorithm.startsWith("winograd 4x4x4"));
+  assert(planConv(layer(16, 256, 256)).algorithm.startsWith("winograd"));
+  assert(planConv(layer(128, 1, 32)).algorithm.startsWith("direct"));
+  assert(planConv(layer(64, 32, 5, { kernel: [1, 1, 1] })).algorithm.startsWith("direct"));
+});
+
+Deno.test("WGSL convolutions: candidates have names of their own, keep to the limits and are ranked by their forecast", () => {
+  for (const problem of [layer(32, 128, 128), layer(8, 320, 320), layer(32, 64, 64, { kernel: [5, 3, 1] })]) {
+    const candidates = convCandidates(problem);
+    assert(candidates.length >= 4);
+    assertEquals(new Set(candidates.map(({ name }) => name)).size, candidates.length);
+    assertEquals(
+      candidates.map(({ operator }) => operator.seconds),
+      candidates.map(({ operator }) => operator.seconds).sort((a, b) => a - b),
+    );
+    assertEquals(candidates[0].operator.algorithm, planConv(problem).algorithm);
+    for (const { operator } of candidates) {
+      for (const bytes of Object.values(operator.temporaries)) assert(bytes <= BASE_LIMITS.maxBindingBytes);
+      for (const { workgroups, bindings, uniforms } of operator.dispatches) {
+        assert(workgroups.every((n) => n >= 1 && n <= 65535));
+        assert(bindings.length <= BASE_LIMITS.maxBindings);
+        assertEquals((uniforms?.length ?? 0) % 4, 0);
+      }
+      // Pipelines are few: chunks differ in uniforms only.
+      assert(new Set(operator.dispatches.map(({ code }) => code)).size <= 3);
+    }
+  }
+});
+
+Deno.test({
+  name: "WGSL convolutions: every candidate of a small layer computes the same",
+  ignore: !gpuPresent,
+  fn: async () => {
+    const c: WgslConvCase = {
+      ...{ batch: 1, grid: [4, 5, 6], parts: [6], outputs: 7, kernel: [3, 3, 3], stride: [1, 1, 1] },
+      ...{ norm: true, statistics: true },
+    };
+    const { problem } = wgslProblem(c, makeData(c));
+    for (const { name } of convCandidates(problem)) {
+      const operator = await checkWgslConv(c, (problem) => {
+        const found = convCandidates(problem).find((candidate) => candidate.name === name);
+        if (!found) throw new RangeError(name);
+        return found.operator;
+      });
+      assertEquals(operator.algorithm, name);
+    }
+    const { kernel: _, ...transposed } = { ...problem, statistics: false, stride: [1, 1, 1] as const };
+    assert(transposedConvCandidates(transposed).length > 1);
+  },
+});
+
+Deno.test({
+  name: "WGSL: the peak kernel multiplies matrices",
+  ignore: !gpuPresent,
+  fn: async () => {
+    const size = 68;
+    const [a, b] = [noise(size * size, 1), noise(size * size, 2)];
+    const expected = new Float32Array(size * size);
+    for (let i = 0; i < size; i++) {
+      for (let j = 0; j < size; j++) {
+        let sum = 0;
+        for (let k = 0; k < size; k++) sum += a[i * size + k] * b[k * size + j];
+        expected[i * size + j] = sum;
+      }
+    }
+    const c = new Float32Array(size * size);
+    await runWgsl(gemmPeakKernel(size, peakTiles()[1]), { a: { array: a }, b: { array: b }, c: { array: c } });
+    assertClose(c, expected, 1e-5);
+  },
+});
+
+Deno.test("the wgsl tag takes text, lines and integers, and indents them", () => {
+  const lines = ["let b = 1u;", "let c = 2u;"];
+  assertEquals(
+    wgsl`fn f() {\n  ${lines}\n  ${""}\n  return ${3}u;\n}`,
+    "fn f() {\n  let b = 1u;\n  let c = 2u;\n  return 3u;\n}",
+  );
+});
+
+Deno.test("the wgsl tag refuses what would be wrong WGSL or an untyped float", async () => {
+  await assertFails(() => wgsl`let a = ${0.5};`, TypeError, "0.5", "f32Literal", "let a = ");
+  await assertFails(() => wgsl`let a = ${NaN};`, TypeError, "NaN");
+  await assertFails(() => wgsl`let a = ${`f32(${NaN})`};`, TypeError, "NaN");
+  await assertFails(() => wgsl`let a = ${`b[${undefined}]`};`, TypeError, "undefined");
+  const missing: Record<string, string> = {};
+  await assertFails(() => wgsl`let a = ${missing.b};`, TypeError, "undefined");
+});
