@@ -6,7 +6,7 @@ import { UserError } from "../core/base/errors.ts";
 import type { WgslDispatch, WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { BINDING_ALIGNMENT, type BufferRange, type DeviceBuffer, roundUp, type Segments } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
-import type { Pipeline } from "./pipelines.ts";
+import { type Pipeline, uniformBlockBytes } from "./pipelines.ts";
 
 /** A dispatch with everything made beforehand. */
 export interface PreparedDispatch {
@@ -170,7 +170,7 @@ export function createCommands(gpu: GpuDevice): Commands {
       resource: { buffer: buffer.buffer, offset, size: bytes },
     }));
     if (dispatch.uniforms) {
-      const size = roundUp(dispatch.uniforms.length * 4, 16);
+      const size = uniformBlockBytes(dispatch);
       entries.push({ binding: entries.length, resource: { buffer: uniformsIn.buffer, offset: 0, size } });
     }
     return device.createBindGroup({ label: dispatch.name, layout, entries });
@@ -179,7 +179,7 @@ export function createCommands(gpu: GpuDevice): Commands {
   /** The bind group of a dispatch outside programs: the same arrays are used again and again. */
   function sharedGroup(dispatch: WgslDispatch, pipeline: Pipeline, ranges: readonly BufferRange[]): GPUBindGroup {
     const places = ranges.map(({ buffer, offset, bytes }) => `${buffer.id}:${offset}:${bytes}`).join(" ");
-    const key = `${pipeline.layoutKey} ${dispatch.uniforms?.length ?? 0} ${places}`;
+    const key = `${pipeline.layoutKey} ${places}`;
     const known = groups.get(key);
     if (known) return known;
     if (groups.size >= KEPT_GROUPS) {

@@ -3,6 +3,7 @@
  * compile is shown with line and source.
  */
 import type { WgslDispatch } from "../kernels/wgsl/kernel.ts";
+import { roundUp } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
 
 export interface Pipeline {
@@ -19,22 +20,28 @@ export interface Pipelines {
   ready(kernel: WgslDispatch): Pipeline;
 }
 
+/** Size of a kernel's uniform block; 0 where it has none. */
+export function uniformBlockBytes({ uniforms }: WgslDispatch): number {
+  return roundUp((uniforms?.length ?? 0) * 4, 16);
+}
+
 export function createPipelines(gpu: GpuDevice): Pipelines {
   const { device } = gpu;
   const layouts = new Map<string, { readonly group: GPUBindGroupLayout; readonly pipeline: GPUPipelineLayout }>();
   const compiled = new Map<string, Pipeline>();
   const compiling = new Map<string, Promise<Pipeline>>();
 
-  function layoutFor(key: string) {
+  function layoutFor(kernel: WgslDispatch) {
+    const key = layoutKeyOf(kernel);
     let layout = layouts.get(key);
     if (!layout) {
-      const entries = [...key].map((letter, binding): GPUBindGroupLayoutEntry => ({
-        binding,
-        visibility: GPUShaderStage.COMPUTE,
-        buffer: letter === UNIFORM
-          ? { type: "uniform", hasDynamicOffset: true }
-          : { type: letter === READ ? "read-only-storage" : "storage" },
+      const buffers = kernel.bindings.map(({ access }): GPUBufferBindingLayout => ({
+        type: access === "read" ? "read-only-storage" : "storage",
       }));
+      // With the size in the layout, it is checked once and not by every dispatch (where wgpu 29 mixes pipelines up).
+      const minBindingSize = uniformBlockBytes(kernel);
+      if (minBindingSize > 0) buffers.push({ type: "uniform", hasDynamicOffset: true, minBindingSize });
+      const entries = buffers.map((buffer, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer }));
       const group = device.createBindGroupLayout({ entries });
       layout = { group, pipeline: device.createPipelineLayout({ bindGroupLayouts: [group] }) };
       layouts.set(key, layout);
@@ -44,12 +51,15 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
 
   /** Compiles; validation errors go to the scope that is open here. */
   function start(kernel: WgslDispatch) {
-    const layoutKey = layoutKeyOf(kernel);
-    const layout = layoutFor(layoutKey);
+    const layout = layoutFor(kernel);
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ label: kernel.name, code: kernel.code });
     const descriptor = { label: kernel.name, layout: layout.pipeline, compute: { module, entryPoint: "main" } };
-    const finish = (pipeline: GPUComputePipeline): Pipeline => ({ pipeline, layout: layout.group, layoutKey });
+    const finish = (pipeline: GPUComputePipeline): Pipeline => ({
+      pipeline,
+      layout: layout.group,
+      layoutKey: layoutKeyOf(kernel),
+    });
     return { module, descriptor, finish };
   }
 
@@ -95,10 +105,8 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
   };
 }
 
-const [READ, WRITE, UNIFORM] = ["r", "w", "u"];
-
-function layoutKeyOf({ bindings, uniforms }: WgslDispatch): string {
-  return bindings.map(({ access }) => (access === "read" ? READ : WRITE)).join("") + (uniforms ? UNIFORM : "");
+function layoutKeyOf(kernel: WgslDispatch): string {
+  return kernel.bindings.map(({ access }) => (access === "read" ? "r" : "w")).join("") + uniformBlockBytes(kernel);
 }
 
 function keyOf(kernel: WgslDispatch): string {

@@ -115,10 +115,16 @@ export function createWeightLayout() {
         const { places } = block;
         if (block.kind === "vector") return [places, block.name];
         if (block.kind === "batchNorm") return [places, block.norm, block.half];
-        return [places, block.weight ?? "identity", block.bias ?? null, block.operator.algorithm];
+        return [places, block.weight ?? "identity", block.bias ?? null, packingOf(block.operator)];
       })),
     }),
   };
+}
+
+/** How weights are packed: the algorithm's name without register tile and chunk, "direct", "winograd 2x4x4". */
+function packingOf({ algorithm }: WgslConvOperator): string {
+  const [form, scheme] = algorithm.split(" ");
+  return form === "winograd" ? `${form} ${scheme}` : form;
 }
 
 /** A block's bytes from a checkpoint. @throws UserError if the checkpoint lacks a tensor */

@@ -2,7 +2,7 @@
 import { directTiles, planDirect, planTransposed, transposedTiles } from "./direct.ts";
 import type { ConvCandidate, WgslConvOperator, WgslConvProblem, WgslTransposedConvProblem } from "./problem.ts";
 import { tilesFor } from "./tiles.ts";
-import { planWinograd, winogradChoices, withChunk, withTile } from "./winograd.ts";
+import { planWinograd, schemeName, winogradChoices, withChunk, withTile } from "./winograd.ts";
 
 export type {
   ConvCandidate,
@@ -12,9 +12,13 @@ export type {
   WgslTransposedConvProblem,
 } from "./problem.ts";
 
-/** The candidate that is forecast to be the fastest. @throws RangeError if the shapes do not go together, naming the problem. */
+/**
+ * The candidate that is forecast to be the fastest. The scheme, and with it how weights are packed, is the best one of a single sample:
+ * programs of any batch read the same weights. @throws RangeError if the shapes do not go together, naming the problem.
+ */
 export function planConv(problem: WgslConvProblem): WgslConvOperator {
-  return candidatePlans(problem)[0].plan();
+  const [best] = candidatePlans({ ...problem, batch: 1 });
+  return (problem.batch === 1 ? best : candidatePlans(problem, best.scheme)[0]).plan();
 }
 
 /** A transposed convolution with kernel = stride: one product, its taps scattered as they are written. */
@@ -40,17 +44,22 @@ function named(operators: readonly WgslConvOperator[]): ConvCandidate[] {
 }
 
 interface Planned {
+  /** Candidates of one scheme read the same packed weights. */
+  readonly scheme: string;
   readonly seconds: number;
   readonly plan: () => WgslConvOperator;
 }
 
-/** A few register tiles of the direct form; the best four schemes, the best of them with other tiles and chunks. */
-function candidatePlans(problem: WgslConvProblem): Planned[] {
-  const direct = directTiles(problem).slice(0, 4).map((tile): Planned => {
+const DIRECT = "direct";
+
+/** A few register tiles of the direct form; the best four schemes, the best of them with other tiles and chunks. Or of one scheme only. */
+function candidatePlans(problem: WgslConvProblem, only?: string): Planned[] {
+  const isAsked = (scheme: string) => only === undefined || scheme === only;
+  const direct = (isAsked(DIRECT) ? directTiles(problem) : []).slice(0, 4).map((tile): Planned => {
     const operator = planDirect(problem, tile);
-    return { seconds: operator.seconds, plan: () => operator };
+    return { scheme: DIRECT, seconds: operator.seconds, plan: () => operator };
   });
-  const choices = winogradChoices(problem).slice(0, 4);
+  const choices = winogradChoices(problem).filter(({ shape }) => isAsked(schemeName(shape.schemes))).slice(0, 4);
   const [best] = choices;
   const variants = best === undefined ? [] : [
     ...tilesFor(best.shape.outputBlocks, problem.limits, () => 0).map((tile) => withTile(problem, best, tile))
@@ -59,6 +68,7 @@ function candidatePlans(problem: WgslConvProblem): Planned[] {
       .map((factor) => ({ ...withChunk(best, best.chunk * factor), seconds: best.seconds * 1.01 })),
   ];
   const winograd = [...choices, ...variants].map((choice): Planned => ({
+    scheme: schemeName(choice.shape.schemes),
     seconds: choice.seconds,
     plan: () => planWinograd(problem, choice),
   }));
