@@ -55,7 +55,6 @@ export function planDirect(problem: WgslConvProblem, tile: GemmTile = directTile
   const voxels = voxelCount(grid);
   const tiles = ceilDiv(voxels, tileRows(tile));
   const weights = weightLayout(problem.weightSlot, (4 * depth + 1) * columns, limits);
-  const read = gatherText(gather);
   const viewsOf = (range: ThreadRange): ArrayView[] => {
     const box = voxelsOf(range, tiles, tileRows(tile), grid);
     const reach = (axis: 0 | 1, [a, b]: readonly [number, number]): readonly [number, number] => {
@@ -113,7 +112,7 @@ ${problem.statistics ? statistics() : ""}`;
       depth,
       columns,
       header: header.text,
-      ...read,
+      ...gatherText(gather, views[0]),
       setup: SAMPLE_ROWS(tiles, tileRows(tile)),
       loadB: `load_weights(k * ${columns}u + column)`,
       epilogue,
@@ -216,9 +215,7 @@ export function planTransposed(
   };
   const [, iy, ix] = inputGrid;
   const [sz, sy, sx] = stride;
-  const read = gatherText(gather);
-  const functions = wgsl`
-${read.functions}
+  const scatter = wgsl`
 /// The first voxel of the output that an input voxel becomes.
 fn corner_of(sample: u32, row: u32) -> u32 {
   let at = vec3u(row / ${iy * ix}u, row / ${ix}u % ${iy}u, row % ${ix}u) * vec3u(${sz}u, ${sy}u, ${sx}u);
@@ -248,8 +245,10 @@ if (${columnText(tile, j)} < ${columns}u) {
   const parts = cutGroups(problem.name, { start: 0, end: problem.batch * tiles }, tiles, limits, viewsOf);
   const dispatches = parts.map(({ range, views }): WgslDispatch => {
     const header = kernelHeader(views, range);
+    const read = gatherText(gather, views[0]);
     const code = gemmText({
-      ...{ tile, depth, columns, header: header.text, ...read, functions, epilogue, epilogueScratch: 0 },
+      ...{ tile, depth, columns, header: header.text, ...read, epilogue, epilogueScratch: 0 },
+      functions: `${read.functions}\n${scatter}`,
       setup: SAMPLE_ROWS(tiles, tileRows(tile)),
       loadB: `load_weights(k * ${columns}u + column)`,
     });

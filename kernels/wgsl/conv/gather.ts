@@ -1,9 +1,10 @@
 /** How a convolution's product reads its input: rows are output voxels, k runs over taps and channels. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import { type ArrayView, inSegment } from "../elementwise_segments.ts";
 import type { WgslOperand } from "../kernel.ts";
-import { wgsl } from "../template.ts";
+import { unroll, wgsl } from "../template.ts";
+import { type GemmText, plainA } from "./gemm.ts";
 import { productOf } from "./problem.ts";
-import type { GemmText } from "./gemm.ts";
 
 export interface Gather {
   readonly input: WgslOperand;
@@ -51,8 +52,10 @@ export function voxelElement(input: WgslOperand, grid: Vec3, sample: string, [z,
   return `(${voxel}) * ${input.channelStride / 4}u + ${input.channelOffset / 4}u`;
 }
 
-/** Functions and splices of {@link GemmText} that read `load_input`; `sample` must be known by then. */
-export function gatherText(g: Gather): Pick<GemmText, "functions" | "rowSetup" | "depthSetup" | "loadA"> {
+type Reading = Pick<GemmText, "functions" | "rowSetup" | "kept" | "depthSetup" | "fetchA" | "finishA">;
+
+/** Functions and splices of {@link GemmText} that read the view `input`; `sample` must be known by then. */
+export function gatherText(g: Gather, view: ArrayView): Reading {
   const [, oy, ox] = g.outputGrid;
   const [pz, py, px] = g.kernel.map((k) => (k - 1) >> 1);
   const [sz, sy, sx] = g.stride;
@@ -72,8 +75,7 @@ fn tap_offset(tap: u32) -> vec3i {
   }u));
 }
 
-/// The element of a voxel, if it is inside; zeros are outside.
-fn inside(at: vec3i) -> bool {
+fn is_inside(at: vec3i) -> bool {
   let u = vec3u(at);
   return u.x < ${g.inputGrid[0]}u && u.y < ${g.inputGrid[1]}u && u.z < ${g.inputGrid[2]}u;
 }
@@ -83,66 +85,68 @@ fn element_of(sample: u32, at: vec3i) -> u32 {
   return ${voxelElement(g.input, g.inputGrid, "sample", ["u.x", "u.y", "u.z"])};
 }
 `;
-  const parameters = g.input.normSlot === undefined
-    ? ["", ""]
-    : [", scale: vec4f, shift: vec4f, slope: vec4f", ", scale, shift, slope"];
   const rowSetup = (i: number, row: string) => `let place_${i} = place_of(${row});`;
-  if (g.dense !== undefined) return denseText(g, common, parameters, rowSetup);
+  return { rowSetup, ...(g.dense === undefined ? tapText(g, common, view) : denseText(g, common)) };
+}
+
+/** k4 is a tap and a block of four channels. Values wait raw, as they are stored; norm and zero padding come when they are needed. */
+function tapText(g: Gather, common: string, view: ArrayView): Omit<Reading, "rowSetup"> {
   const blocks = g.padded / 4;
-  const taps = productOf(g.kernel);
+  const { normSlot } = g.input;
   return {
     functions: wgsl`
 ${common}
-/// Four channels of the voxel under a tap, normalised.
-fn gather(sample: u32, place: vec3i, tap: u32, block: u32${parameters[0]}) -> vec4f {
-  let at = place + tap_offset(tap);
-  if (tap >= ${taps}u || !inside(at)) { return vec4f(0.0); }
-  return ${normalised(g.input, "load_input(element_of(sample, at) + block)")};
+/// As stored, without conversion.
+fn raw_input(i: u32) -> ${view.element} {
+  ${inSegment(view, "i", (element) => `return ${element};`)}
 }
 `,
-    rowSetup,
+    kept: (loads) =>
+      [
+        ...unroll(loads, (i) => `var a_${i} = ${view.element}(); var inside_${i} = false;`),
+        ...(normSlot === undefined ? [] : ["scale", "shift", "slope"].map((name) => `var ${name} = vec4f(0.0);`)),
+      ].join("\n"),
     depthSetup: wgsl`
 let tap = k4 / ${blocks}u;
 let block = k4 % ${blocks}u;
-${normLets(g.input, "sample", "block")}`,
-    loadA: (i) => `gather(sample, place_${i}, tap, block${parameters[1]})`,
+let offset = tap_offset(tap);
+${normLets(g.input, "sample", "block").replaceAll(/let (scale|shift|slope)/g, "$1")}`,
+    fetchA: (i) =>
+      `inside_${i} = tap < ${productOf(g.kernel)}u && is_inside(place_${i} + offset); ` +
+      // Outside, something that is bound is read, and dropped.
+      `a_${i} = raw_input(select(p.${view.name}_0, element_of(sample, place_${i} + offset) + block, inside_${i}));`,
+    finishA: (i) => `select(vec4f(0.0), ${normalised(g.input, `vec4f(a_${i})`)}, inside_${i})`,
   };
 }
 
 /** Images have a channel or two: four taps of one channel, or two of two, make a vec4, so that no product is with padding. */
-function denseText(
-  g: Gather,
-  common: string,
-  parameters: readonly string[],
-  rowSetup: GemmText["rowSetup"],
-): Pick<GemmText, "functions" | "rowSetup" | "depthSetup" | "loadA"> {
+function denseText(g: Gather, common: string): Omit<Reading, "rowSetup"> {
   const taps = productOf(g.kernel);
   const channels = g.dense ?? 1;
   const lanes = channels === 1 ? "x" : "xy";
   const perVec = 4 / channels;
-  const voxels = Array.from(
-    { length: perVec },
-    (_, i) => `tapped(sample, place, k4 * ${perVec}u + ${i}u${parameters[1]})`,
-  );
+  const [parameters, norms] = g.input.normSlot === undefined
+    ? ["", ""]
+    : [", scale: vec4f, shift: vec4f, slope: vec4f", ", scale, shift, slope"];
+  const voxels = unroll(perVec, (i) => `tapped(sample, place, k4 * ${perVec}u + ${i}u${norms}).${lanes},`);
   return {
     functions: wgsl`
 ${common}
 /// The voxel under a tap, normalised.
-fn tapped(sample: u32, place: vec3i, tap: u32${parameters[0]}) -> vec4f {
+fn tapped(sample: u32, place: vec3i, tap: u32${parameters}) -> vec4f {
   let at = place + tap_offset(tap);
-  if (tap >= ${taps}u || !inside(at)) { return vec4f(0.0); }
+  if (tap >= ${taps}u || !is_inside(at)) { return vec4f(0.0); }
   return ${normalised(g.input, "load_input(element_of(sample, at))")};
 }
 
 /// The real channels of consecutive taps.
-fn gather(sample: u32, place: vec3i, k4: u32${parameters[0]}) -> vec4f {
+fn gather(sample: u32, place: vec3i, k4: u32${parameters}) -> vec4f {
   return vec4f(
-    ${voxels.map((voxel) => `${voxel}.${lanes},`)}
+    ${voxels}
   );
 }
 `,
-    rowSetup,
+    ...plainA((i) => `gather(sample, place_${i}, k4${norms})`),
     depthSetup: normLets(g.input, "sample", "0u"),
-    loadA: (i) => `gather(sample, place_${i}, k4${parameters[1]})`,
   };
 }

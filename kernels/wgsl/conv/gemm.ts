@@ -34,10 +34,17 @@ export interface GemmText {
   readonly setup: string;
   /** Statements on the row `row` (an expression) that this thread will load as its i-th. */
   readonly rowSetup: (i: number, row: string) => string;
+  /** Declarations of what lives from a slice's reads until it is stored, for this many rows of a thread. */
+  readonly kept: (loads: number) => string;
   /** Statements on the column `k4` of A, one for all the rows this thread loads. */
   readonly depthSetup: string;
-  /** Expression: row i's vec4 at `k4`, which may be beyond the end: zeros then. */
-  readonly loadA: (i: number) => string;
+  /**
+   * Statements that read row i's vec4 at `k4`, which may be beyond the end: zeros then. What they read should not be used before
+   * `finishA`, so that nothing waits for it while the slice before is multiplied.
+   */
+  readonly fetchA: (i: number) => string;
+  /** Expression: the vec4f for the product from what was read. */
+  readonly finishA: (i: number) => string;
   /** Expression: B's vec4 at `k` (scalar, below 4 * depth) and `column` (below `columns`). */
   readonly loadB: string;
   /** Statements after the sums c_m_j are there (rows row0 + ty + m * ny, columns column0 + tx + j * nx); no thread has left. */
@@ -97,12 +104,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   ${unroll(tm, (m) => unroll(tn, (j) => `var c_${m}_${j} = vec4f(0.0);`).join(" "))}
   // Step s fetches slice s and multiplies slice s - 1, which is in workgroup memory by then.
   for (var step = 0u; step <= ${steps}u; step++) {
-    ${unroll(loadsA, (i) => `var a_${i} = vec4f(0.0);`)}
+    ${g.kept(loadsA)}
     ${unroll(loadsB, (i) => `var b_${i} = vec4f(0.0);`)}
     if (step < ${steps}u) {
       let k4 = step * ${depth}u + lane % ${depth}u;
       ${g.depthSetup}
-      ${unroll(loadsA, (i) => guard(itemsA, i, `a_${i} = ${g.loadA(i)};`))}
+      ${unroll(loadsA, (i) => guard(itemsA, i, g.fetchA(i)))}
       ${
     unroll(loadsB, (i) => {
       const item = `(lane + ${i * threads}u)`;
@@ -115,8 +122,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       ${unroll(depth, (k) => multiplyText(tile, k))}
     }
     workgroupBarrier();
-    ${unroll(loadsA, (i) => guard(itemsA, i, `shared_a[${rowOf(i)} * ${stride}u + lane % ${depth}u] = a_${i};`))}
-    ${unroll(loadsB, (i) => guard(itemsB, i, `shared_b[lane + ${i * threads}u] = b_${i};`))}
+    if (step < ${steps}u) {
+      ${
+    unroll(loadsA, (i) => guard(itemsA, i, `shared_a[${rowOf(i)} * ${stride}u + lane % ${depth}u] = ${g.finishA(i)};`))
+  }
+      ${unroll(loadsB, (i) => guard(itemsB, i, `shared_b[lane + ${i * threads}u] = b_${i};`))}
+    }
     workgroupBarrier();
   }
   ${g.epilogue}
@@ -144,6 +155,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
 }
 
-/** The rows and columns of thread's sums, as expressions. */
+/** The splices for an A that is read as it is: `expression(i)` gives row i's vec4f. */
+export function plainA(
+  expression: (i: number) => string,
+): Pick<GemmText, "kept" | "depthSetup" | "fetchA" | "finishA"> {
+  return {
+    kept: (loads) => unroll(loads, (i) => `var a_${i} = vec4f(0.0);`).join("\n"),
+    depthSetup: "",
+    fetchA: (i) => `a_${i} = ${expression(i)};`,
+    finishA: (i) => `a_${i}`,
+  };
+}
+
+/** The rows and columns of a thread's sums, as expressions. */
 export const rowText = (tile: GemmTile, m: number) => `row0 + ty + ${m * tile.ny}u`;
 export const columnText = (tile: GemmTile, j: number) => `column0 + tx + ${j * tile.nx}u`;

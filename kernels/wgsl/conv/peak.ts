@@ -2,7 +2,7 @@
 import { kernelHeader, wholeView } from "../elementwise_segments.ts";
 import type { WgslOperator } from "../kernel.ts";
 import { unroll } from "../template.ts";
-import { columnText, gemmText, type GemmTile, rowText, tileColumns, tileName, tileRows } from "./gemm.ts";
+import { columnText, gemmText, type GemmTile, plainA, rowText, tileColumns, tileName, tileRows } from "./gemm.ts";
 import { BASE_LIMITS, ceilDiv, type ConvLimits } from "./problem.ts";
 import { tilesFor } from "./tiles.ts";
 
@@ -33,8 +33,7 @@ export function gemmPeakKernel(size = 4096, tile: GemmTile = peakTiles()[0]): Wg
 }`,
     setup: `let row0 = group.y * ${tileRows(tile)}u;`,
     rowSetup: (i, row) => `let row_${i} = ${row};`,
-    depthSetup: "",
-    loadA: (i) => `fetch_a(row_${i}, k4)`,
+    ...plainA((i) => `fetch_a(row_${i}, k4)`),
     loadB: `load_b(k * ${blocks}u + column)`,
     epilogue: unroll(
       tile.tm,

@@ -8,7 +8,7 @@ import { normViews } from "../elementwise_operand.ts";
 import { kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise_segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { wgsl } from "../template.ts";
-import { gemmText, type GemmTile, tileColumns, tileName, tileRows } from "./gemm.ts";
+import { gemmText, type GemmTile, plainA, tileColumns, tileName, tileRows } from "./gemm.ts";
 import { packWinograd } from "./pack.ts";
 import {
   ceilDiv,
@@ -60,8 +60,10 @@ function chunkTiles(problem: WgslConvProblem, s: WinogradShape): number {
   const most = Math.min(cacheBytes / (v + m), maxBindingBytes / Math.max(v, m));
   // Too few tiles would leave the products without rows: the cache is exceeded then, the binding never.
   const wanted = Math.min(Math.max(Math.floor(most), 64), Math.floor(maxBindingBytes / Math.max(v, m)));
-  const chunks = ceilDiv(all, Math.max(grain, Math.floor(wanted / grain) * grain));
-  return ceilDiv(ceilDiv(all, chunks), grain) * grain;
+  if (all <= wanted) return all;
+  // Whole register tiles where there are so many: rows of a product come by 64.
+  const unit = wanted >= 64 ? Math.max(64, grain) : grain;
+  return Math.max(grain, Math.floor(wanted / unit) * unit);
 }
 
 function choose(problem: WgslConvProblem, schemes: SchemeTriple, tile?: GemmTile): WinogradChoice | undefined {
@@ -154,8 +156,7 @@ let row0 = group.y * ${tileRows(tile)}u;
 let first = point * ${chunk}u;
 matrix = ${same ? "point" : "weight_of[point]"} * ${matrix}u;`,
     rowSetup: (i, row) => `let row_${i} = ${row};`,
-    depthSetup: "",
-    loadA: (i) => `fetch_v(first, row_${i}, k4)`,
+    ...plainA((i) => `fetch_v(first, row_${i}, k4)`),
     loadB: `load_weights(matrix + k * ${outputBlocks}u + column)`,
     epilogue: sums.join("\n"),
     epilogueScratch: 0,

@@ -1,0 +1,87 @@
+@group(0) @binding(0) var<storage, read> a_0: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> b_0: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> c_0: array<vec4<f32>>;
+struct Parameters {
+  start: u32,
+  end: u32,
+  a_0: u32,
+  b_0: u32,
+  c_0: u32,
+  unused_0: u32,
+  unused_1: u32,
+  unused_2: u32,
+}
+@group(0) @binding(3) var<uniform> p: Parameters;
+fn load_a(i: u32) -> vec4<f32> {
+  { return vec4<f32>(a_0[i - p.a_0]); }
+}
+fn load_b(i: u32) -> vec4<f32> {
+  { return vec4<f32>(b_0[i - p.b_0]); }
+}
+fn load_c(i: u32) -> vec4<f32> {
+  { return vec4<f32>(c_0[i - p.c_0]); }
+}
+fn store_c(i: u32, value: vec4<f32>) {
+  { c_0[i - p.c_0] = vec4<f32>(value); }
+}
+
+fn fetch_a(row: u32, k4: u32) -> vec4f {
+  if (row >= 64u || k4 >= 16u) { return vec4f(0.0); }
+  return load_a(row * 16u + k4);
+}
+
+fn fetch_b(k: u32, column: u32) -> vec4f {
+  if (k >= 64u || column >= 16u) { return vec4f(0.0); }
+  return load_b(k * 16u + column);
+}
+
+/// Slices of A, [row][k4], and of B, [k][column].
+var<workgroup> shared_a: array<vec4f, 96>;
+var<workgroup> shared_b: array<vec4f, 32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let tx = lane % 4u;
+  let ty = lane / 4u;
+  let column0 = group.x * 4u;
+  let row0 = group.y * 32u;
+  let row_0 = row0 + (lane + 0u) / 2u;
+  var c_0_0 = vec4f(0.0);
+  var c_1_0 = vec4f(0.0);
+  // Step s fetches slice s and multiplies slice s - 1, which is in workgroup memory by then.
+  for (var step = 0u; step <= 8u; step++) {
+    var a_0 = vec4f(0.0);
+    var b_0 = vec4f(0.0);
+    if (step < 8u) {
+      let k4 = step * 2u + lane % 2u;
+      a_0 = fetch_a(row_0, k4);
+      if (lane + 0u < 32u) { b_0 = fetch_b(step * 8u + (lane + 0u) / 4u, column0 + (lane + 0u) % 4u); }
+    }
+    if (step > 0u) {
+      {
+        let b_0_0 = shared_b[tx + 0u];
+        let b_1_0 = shared_b[tx + 4u];
+        let b_2_0 = shared_b[tx + 8u];
+        let b_3_0 = shared_b[tx + 12u];
+        { let a = shared_a[(ty + 0u) * 3u + 0u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
+        { let a = shared_a[(ty + 16u) * 3u + 0u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
+      }
+      {
+        let b_0_0 = shared_b[tx + 16u];
+        let b_1_0 = shared_b[tx + 20u];
+        let b_2_0 = shared_b[tx + 24u];
+        let b_3_0 = shared_b[tx + 28u];
+        { let a = shared_a[(ty + 0u) * 3u + 1u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
+        { let a = shared_a[(ty + 16u) * 3u + 1u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
+      }
+    }
+    workgroupBarrier();
+    if (step < 8u) {
+      shared_a[(lane + 0u) / 2u * 3u + lane % 2u] = a_0;
+      if (lane + 0u < 32u) { shared_b[lane + 0u] = b_0; }
+    }
+    workgroupBarrier();
+  }
+  if (row0 + ty + 0u < 64u && column0 + tx + 0u < 16u) { store_c((row0 + ty + 0u) * 16u + column0 + tx + 0u, c_0_0); }
+  if (row0 + ty + 16u < 64u && column0 + tx + 0u < 16u) { store_c((row0 + ty + 16u) * 16u + column0 + tx + 0u, c_1_0); }
+}

@@ -1,0 +1,95 @@
+@group(0) @binding(0) var<storage, read> v_0: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> weights_0: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> m_0: array<vec4<f32>>;
+struct Parameters {
+  start: u32,
+  end: u32,
+  rows: u32,
+  v_0: u32,
+  weights_0: u32,
+  m_0: u32,
+  unused_0: u32,
+  unused_1: u32,
+}
+@group(0) @binding(3) var<uniform> p: Parameters;
+fn load_v(i: u32) -> vec4<f32> {
+  { return vec4<f32>(v_0[i - p.v_0]); }
+}
+fn load_weights(i: u32) -> vec4<f32> {
+  { return vec4<f32>(weights_0[i - p.weights_0]); }
+}
+fn load_m(i: u32) -> vec4<f32> {
+  { return vec4<f32>(m_0[i - p.m_0]); }
+}
+fn store_m(i: u32, value: vec4<f32>) {
+  { m_0[i - p.m_0] = vec4<f32>(value); }
+}
+
+/// Points of the odd samples share weights.
+const weight_of = array<u32, 125>(0u, 1u, 2u, 3u, 3u, 4u, 5u, 6u, 7u, 7u, 8u, 9u, 10u, 11u, 11u, 12u, 13u, 14u, 15u, 15u, 12u, 13u, 14u, 15u, 15u, 16u, 17u, 18u, 19u, 19u, 20u, 21u, 22u, 23u, 23u, 24u, 25u, 26u, 27u, 27u, 28u, 29u, 30u, 31u, 31u, 28u, 29u, 30u, 31u, 31u, 32u, 33u, 34u, 35u, 35u, 36u, 37u, 38u, 39u, 39u, 40u, 41u, 42u, 43u, 43u, 44u, 45u, 46u, 47u, 47u, 44u, 45u, 46u, 47u, 47u, 48u, 49u, 50u, 51u, 51u, 52u, 53u, 54u, 55u, 55u, 56u, 57u, 58u, 59u, 59u, 60u, 61u, 62u, 63u, 63u, 60u, 61u, 62u, 63u, 63u, 48u, 49u, 50u, 51u, 51u, 52u, 53u, 54u, 55u, 55u, 56u, 57u, 58u, 59u, 59u, 60u, 61u, 62u, 63u, 63u, 60u, 61u, 62u, 63u, 63u);
+
+fn fetch_v(first: u32, row: u32, k4: u32) -> vec4f {
+  if (row >= p.rows || k4 >= 4u) { return vec4f(0.0); }
+  return load_v((first + row) * 4u + k4);
+}
+var<private> matrix: u32;
+
+
+fn fetch_b(k: u32, column: u32) -> vec4f {
+  if (k >= 16u || column >= 4u) { return vec4f(0.0); }
+  return load_weights(matrix + k * 4u + column);
+}
+
+/// Slices of A, [row][k4], and of B, [k][column].
+var<workgroup> shared_a: array<vec4f, 96>;
+var<workgroup> shared_b: array<vec4f, 32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let tx = lane % 4u;
+  let ty = lane / 4u;
+  let column0 = group.x * 4u;
+  let point = p.start + group.z;
+  let row0 = group.y * 32u;
+  let first = point * 16u;
+  matrix = weight_of[point] * 64u;
+  let row_0 = row0 + (lane + 0u) / 2u;
+  var c_0_0 = vec4f(0.0);
+  var c_1_0 = vec4f(0.0);
+  // Step s fetches slice s and multiplies slice s - 1, which is in workgroup memory by then.
+  for (var step = 0u; step <= 2u; step++) {
+    var a_0 = vec4f(0.0);
+    var b_0 = vec4f(0.0);
+    if (step < 2u) {
+      let k4 = step * 2u + lane % 2u;
+      a_0 = fetch_v(first, row_0, k4);
+      if (lane + 0u < 32u) { b_0 = fetch_b(step * 8u + (lane + 0u) / 4u, column0 + (lane + 0u) % 4u); }
+    }
+    if (step > 0u) {
+      {
+        let b_0_0 = shared_b[tx + 0u];
+        let b_1_0 = shared_b[tx + 4u];
+        let b_2_0 = shared_b[tx + 8u];
+        let b_3_0 = shared_b[tx + 12u];
+        { let a = shared_a[(ty + 0u) * 3u + 0u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
+        { let a = shared_a[(ty + 16u) * 3u + 0u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
+      }
+      {
+        let b_0_0 = shared_b[tx + 16u];
+        let b_1_0 = shared_b[tx + 20u];
+        let b_2_0 = shared_b[tx + 24u];
+        let b_3_0 = shared_b[tx + 28u];
+        { let a = shared_a[(ty + 0u) * 3u + 1u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
+        { let a = shared_a[(ty + 16u) * 3u + 1u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
+      }
+    }
+    workgroupBarrier();
+    if (step < 2u) {
+      shared_a[(lane + 0u) / 2u * 3u + lane % 2u] = a_0;
+      if (lane + 0u < 32u) { shared_b[lane + 0u] = b_0; }
+    }
+    workgroupBarrier();
+  }
+  if (row0 + ty + 0u < p.rows && column0 + tx + 0u < 4u) { store_m((first + row0 + ty + 0u) * 4u + column0 + tx + 0u, c_0_0); }
+  if (row0 + ty + 16u < p.rows && column0 + tx + 0u < 4u) { store_m((first + row0 + ty + 16u) * 4u + column0 + tx + 0u, c_1_0); }
+}
