@@ -1,5 +1,10 @@
 /** Choosing among WGSL convolutions, their text, and the product that measures a device's peak. */
-import { convCandidates, planConv, transposedConvCandidates } from "../../kernels/wgsl/conv/plan_conv.ts";
+import {
+  convCandidates,
+  planConv,
+  planTransposedConv,
+  transposedConvCandidates,
+} from "../../kernels/wgsl/conv/plan_conv.ts";
 import { gemmPeakKernel, peakTiles } from "../../kernels/wgsl/conv/peak.ts";
 import { BASE_LIMITS, type WgslConvProblem } from "../../kernels/wgsl/conv/problem.ts";
 import { wgsl } from "../../kernels/wgsl/template.ts";
@@ -56,6 +61,54 @@ Deno.test("WGSL convolutions: candidates have names of their own, keep to the li
       // Pipelines are few: chunks differ in uniforms only.
       assert(new Set(operator.dispatches.map(({ code }) => code)).size <= 3);
     }
+  }
+});
+
+Deno.test("WGSL convolutions: weights packed for one batch serve every batch", () => {
+  for (const [edge, channels] of [[4, 320], [8, 320], [8, 64], [16, 48], [32, 32]]) {
+    const packings = [1, 2, 5, 8].map((batch) => {
+      const { output, input, ...rest } = layer(edge, channels, channels);
+      const more = { ...rest, batch };
+      const wide = <T extends typeof input | typeof output>(tensor: T): T => {
+        const length = tensor.layout.length * batch;
+        return { ...tensor, layout: { ...tensor.layout, length, segmentLength: length } };
+      };
+      const { algorithm, weightBytes, weightSegmentBytes } = planConv({
+        ...more,
+        input: wide(input),
+        output: wide(output),
+      });
+      return [
+        algorithm.split(" ").slice(0, algorithm.startsWith("direct") ? 1 : 2).join(" "),
+        weightBytes,
+        weightSegmentBytes,
+      ];
+    });
+    for (const packing of packings) assertEquals(packing, packings[0]);
+  }
+});
+
+Deno.test("WGSL convolutions: a device that binds 1 MiB and eight buffers gets every layer of a net", () => {
+  const MIB = 1 << 20;
+  const cut = <T extends WgslConvProblem["input"] | WgslConvProblem["output"]>(tensor: T): T => {
+    const segmentLength = MIB / 16;
+    const segments = Math.ceil(tensor.layout.length / segmentLength);
+    return { ...tensor, layout: { ...tensor.layout, segmentLength, segments } };
+  };
+  const limits = { ...BASE_LIMITS, maxBindingBytes: MIB };
+  for (const [edge, inputs, outputs] of [[64, 1, 32], [64, 64, 32], [32, 128, 64], [16, 256, 128], [8, 320, 256]]) {
+    for (const stride of [[1, 1, 1], [2, 2, 2], [1, 2, 2]] as const) {
+      const whole = layer(edge, inputs, outputs, { stride, limits });
+      const problem = { ...whole, input: cut(whole.input), output: cut(whole.output) };
+      for (const { operator } of convCandidates(problem)) {
+        for (const bytes of Object.values(operator.temporaries)) assert(bytes <= MIB);
+        assert(operator.weightSegmentBytes <= MIB);
+        for (const { bindings } of operator.dispatches) assert(bindings.length <= 8);
+      }
+    }
+    const { kernel: _, ...deeper } = layer(edge / 2, inputs, outputs, { statistics: false, stride: [2, 2, 2], limits });
+    const output = cut(layer(edge, inputs, outputs).output);
+    assert(planTransposedConv({ ...deeper, input: cut(deeper.input), output }).dispatches.length > 0);
   }
 });
 

@@ -92,7 +92,7 @@ function planned(scheme: string, chunk?: number) {
   return (problem: Parameters<typeof winogradChoices>[0]) => {
     const choice = winogradChoices(problem).find(({ shape }) => schemeName(shape.schemes) === scheme);
     if (!choice) throw new RangeError(`no ${scheme}`);
-    return planWinograd(problem, chunk === undefined ? choice : withChunk(choice, chunk));
+    return planWinograd(problem, chunk === undefined ? choice : withChunk(problem, choice, chunk));
   };
 }
 

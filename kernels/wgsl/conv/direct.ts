@@ -26,12 +26,17 @@ import { cutGroups, tensorView, weightLayout, weightView } from "./touched.ts";
 /** vec4 that the statistics need: a share of each column from each row of threads. */
 const scratchOf = (statistics: boolean) => (tile: GemmTile) => statistics ? tile.ny * tileColumns(tile) : 0;
 
-/** Tiles for a direct convolution, best first. */
-export function directTiles(problem: WgslConvProblem): GemmTile[] {
+/** Tiles for a direct convolution with their forecasts, best first. */
+export function directTiles(problem: WgslConvProblem): { readonly tile: GemmTile; readonly seconds: number }[] {
   const columns = padToFour(problem.outputChannels) / 4;
   const grid = convOutputGrid(problem.inputGrid, problem.kernel, problem.stride);
-  const shape = { rows: voxelCount(grid), columns, depth: gatherDepth(gatherOf(problem, grid)), count: problem.batch };
-  return rankTiles(tilesFor(columns, problem.limits, scratchOf(problem.statistics)), shape);
+  const depth = gatherDepth(gatherOf(problem, grid));
+  const shape = { rows: voxelCount(grid), columns, depth, count: problem.batch };
+  const bytes = convBytes(problem, grid, (4 * depth + 1) * columns * 16);
+  return rankTiles(tilesFor(columns, problem.limits, scratchOf(problem.statistics)), shape).map((tile) => ({
+    tile,
+    seconds: Math.max(productSeconds(tile, shape), bytes / NOMINAL.memory) + NOMINAL.launch,
+  }));
 }
 
 function gatherOf(problem: WgslConvProblem, outputGrid: Vec3): Gather {
@@ -45,7 +50,7 @@ function gatherOf(problem: WgslConvProblem, outputGrid: Vec3): Gather {
  * Rows are a sample's output voxels, k runs over taps and channels, columns are output channels. Voxels are gathered tap by tap while the
  * product runs: neighbours share them in the caches. A workgroup's voxels are a part of the statistics.
  */
-export function planDirect(problem: WgslConvProblem, tile: GemmTile = directTiles(problem)[0]): WgslConvOperator {
+export function planDirect(problem: WgslConvProblem, tile: GemmTile = directTiles(problem)[0].tile): WgslConvOperator {
   const { input, output, limits } = problem;
   const grid = convOutputGrid(problem.inputGrid, problem.kernel, problem.stride);
   checkProblem(problem, grid);

@@ -62,6 +62,8 @@ export interface WgslConvOperator extends WeightedWgslOperator {
 /** One way to compute a convolution; an autotuner measures several. Names are unique within a problem and stable. */
 export interface ConvCandidate {
   readonly name: string;
+  /** Candidates of one packing read the same packed weights; so do those of other batches. */
+  readonly packing: string;
   readonly operator: WgslConvOperator;
 }
 

@@ -64,6 +64,11 @@ export function weightView(layout: ArrayLayout, first: number, last: number): Ar
 /** Workgroups along one dimension of a dispatch. */
 const MOST_GROUPS = 65535;
 
+/** A way to compute a convolution needs more buffers at once than the device binds; another way may not. */
+export class BindingLimitError extends RangeError {
+  override name = "BindingLimitError";
+}
+
 /** Workgroups of a dispatch and what they bind. */
 export interface CutGroups {
   readonly range: ThreadRange;
@@ -72,7 +77,7 @@ export interface CutGroups {
 
 /**
  * Halves a range of workgroups until each part binds no more than the device allows; between groups of `grain` (a sample's) first.
- * @throws RangeError if even one group would bind more, naming the problem.
+ * @throws BindingLimitError if even one group would bind more, naming the problem.
  */
 export function cutGroups(
   name: string,
@@ -86,7 +91,7 @@ export function cutGroups(
   const bound = bindingsOf(views);
   if (end - start <= MOST_GROUPS && bound <= limits.maxBindings) return [{ range, views }];
   if (end - start === 1) {
-    throw new RangeError(
+    throw new BindingLimitError(
       `Describing the convolution ${name}: a workgroup binds ${bound} buffers; the device allows ${limits.maxBindings} ` +
         `of at most ${limits.maxBindingBytes} bytes each`,
     );

@@ -108,10 +108,15 @@ export function withTile(problem: WgslConvProblem, choice: WinogradChoice, tile:
   return choose(problem, choice.shape.schemes, tile) ?? choice;
 }
 
-/** The choice with chunks of about so many tiles. */
-export function withChunk(choice: WinogradChoice, tiles: number): WinogradChoice {
-  const grain = Math.max(choice.shape.input.tiles, choice.shape.output.tiles);
-  return { ...choice, chunk: ceilDiv(tiles, grain) * grain };
+/** The choice with chunks of about so many tiles, as far as they can be bound; forecast to be a little slower than the usual chunk. */
+export function withChunk(problem: WgslConvProblem, choice: WinogradChoice, tiles: number): WinogradChoice {
+  const { input, output, points, inputBlocks, outputBlocks, sampleTiles } = choice.shape;
+  const grain = Math.max(input.tiles, output.tiles);
+  const up = (n: number) => ceilDiv(n, grain) * grain;
+  const bytes = productOf(points) * Math.max(inputBlocks, outputBlocks) * 16;
+  const bound = Math.floor(problem.limits.maxBindingBytes / bytes / grain) * grain;
+  const chunk = Math.min(up(tiles), up(problem.batch * sampleTiles), bound);
+  return { ...choice, chunk, seconds: choice.seconds * 1.01 };
 }
 
 /** M[point][tile][o] = sum over i of V[point][tile][i] U[weight of point][i][o], for the tiles of a chunk. */
