@@ -118,7 +118,7 @@ ${problem.statistics ? statistics() : ""}`;
       columns,
       header: header.text,
       ...gatherText(gather, views[0]),
-      setup: SAMPLE_ROWS(tiles, tileRows(tile)),
+      setup: sampleRows(tiles, tileRows(tile)),
       loadB: `load_weights(k * ${columns}u + column)`,
       epilogue,
       epilogueScratch: scratchOf(problem.statistics)(tile),
@@ -150,7 +150,7 @@ ${problem.statistics ? statistics() : ""}`;
 }
 
 /** `number` counts workgroups of rows over samples and dispatches. */
-const SAMPLE_ROWS = (tiles: number, rows: number) =>
+const sampleRows = (tiles: number, rows: number) =>
   wgsl`
 let number = p.start + group.y;
 let sample = number / ${tiles}u;
@@ -254,7 +254,7 @@ if (${columnText(tile, j)} < ${columns}u) {
     const code = gemmText({
       ...{ tile, depth, columns, header: header.text, ...read, epilogue, epilogueScratch: 0 },
       functions: `${read.functions}\n${scatter}`,
-      setup: SAMPLE_ROWS(tiles, tileRows(tile)),
+      setup: sampleRows(tiles, tileRows(tile)),
       loadB: `load_weights(k * ${columns}u + column)`,
     });
     const { bindings, uniforms } = header;

@@ -15,8 +15,8 @@ import { statisticsText } from "./statistics.ts";
 import { type Axis, outputMemory, outputPhases, transformedAxes, vec, type WinogradShape } from "./winograd_shape.ts";
 
 /**
- * A phase: lines along `axis` of a box of `size` positions, laid out as in `strides`. Thread `line` of a unit takes the line at
- * position(line); those beyond the last idle. `read(i)` gives the line's i-th value, `write` stores the i-th result.
+ * A phase: `matrix` applied to all lines of a tile along `axis`. Thread `line` of a unit takes the line at (at_z, at_y, at_x) without the
+ * axis' own; those beyond the last idle. `read(i)` is the line's i-th value, `write` stores the i-th result.
  */
 function phaseText(spec: {
   readonly name: string;
@@ -27,7 +27,6 @@ function phaseText(spec: {
   readonly prepare?: string;
   readonly read: (i: number) => string;
   readonly write: (i: number, value: string) => string;
-  /** Keep results in variables declared before. */
 }): string {
   const { name, axis, lines, matrix } = spec;
   const [[outer], [inner, innerSize]] = lines;

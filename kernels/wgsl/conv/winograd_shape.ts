@@ -103,7 +103,7 @@ export function weightOfPoints(schemes: SchemeTriple): number[] {
   );
 }
 
-/** Voxels that tiles [start, end), counted over samples, write (or read, with `reach` inputs a tile). */
+/** Voxels of the output that tiles [start, end), counted over samples, write, or of the input that they read. */
 export function tileBox(s: WinogradShape, { start, end }: ThreadRange, side: "input" | "output"): TouchedBox {
   const [first, last] = [start, end - 1];
   const samples = [Math.floor(first / s.sampleTiles), Math.floor(last / s.sampleTiles)] as const;
