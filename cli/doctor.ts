@@ -23,7 +23,7 @@ export const doctor: Command = {
       ["Processor", describeProcessor(cpu)],
       ["Memory", describeMemory(cpu)],
       ["GPU", describeGpu(await probeGpu())],
-      ["Engine", describeEngine()],
+      ["Engine", await describeEngine()],
       ["Folders", await describeFolders()],
     ];
     for (const [title, lines] of sections) {
@@ -117,9 +117,13 @@ function describeMemory(cpu: CpuDescription): string[] {
   ];
 }
 
-function describeEngine(): string[] {
-  const { kind, reason } = decideEngine({ device: "auto", allowCpu: false });
-  return [`${kind.toUpperCase()} engine (${reason}).`];
+async function describeEngine(): Promise<string[]> {
+  const { kind, reason } = await decideEngine({ device: "auto", allowCpu: false });
+  return [
+    `${kind.toUpperCase()} engine${reason ? ` (${reason.replace(/\.$/, "")})` : ""}.`,
+    "Of several GPUs the first that the driver shows is used; a container (docker run --gpus device=N) or SLURM with " +
+    "ConstrainDevices=yes shows it another one.",
+  ];
 }
 
 async function describeFolders(): Promise<string[]> {

@@ -3,6 +3,8 @@
  * driver was mounted into the container without its graphics part, so the likely reasons are looked for in the file system.
  */
 
+import { type AdapterFacts, factsOf, requestAdapter } from "../gpu/adapter.ts";
+
 /** The facts a GPU verdict is made from. */
 export interface GpuFacts {
   readonly os: string;
@@ -45,7 +47,7 @@ export async function probeGpu(): Promise<GpuFacts> {
   return {
     os: Deno.build.os,
     webgpu: gpu !== undefined,
-    adapter: gpu ? await describeAdapter(gpu) : undefined,
+    adapter: gpu ? await describeAdapter() : undefined,
     deviceFiles: linux ? await gpuDeviceFiles() : null,
     vulkanLoader: linux ? await findLibrary("libvulkan.so.1") : undefined,
     vulkanDrivers: linux ? await vulkanManifests() : [],
@@ -57,19 +59,49 @@ export async function probeGpu(): Promise<GpuFacts> {
   };
 }
 
-async function describeAdapter(gpu: GPU): Promise<GpuFacts["adapter"]> {
+async function describeAdapter(): Promise<GpuFacts["adapter"]> {
+  const adapter = await askForAdapter();
+  if (!adapter) return undefined;
+  const { name, software, features } = factsOf(adapter);
+  const limits = Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]]));
+  return { description: name, software, limits, features };
+}
+
+/** The adapter the GPU engine would take. */
+export async function findAdapter(): Promise<AdapterFacts | undefined> {
+  const adapter = await askForAdapter();
+  return adapter ? factsOf(adapter) : undefined;
+}
+
+async function askForAdapter(): Promise<GPUAdapter | null> {
   // Mesa complains on stderr, in nobody's name, where a session has none; nothing is put there.
   if (Deno.build.os === "linux" && !Deno.env.has("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
-  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) return undefined;
-  const { vendor, architecture, device, description } = adapter.info;
-  const text = [description, device, architecture, vendor].filter(Boolean).join(", ") || "unnamed adapter";
-  return {
-    description: text,
-    software: /llvmpipe|lavapipe|swiftshader|softpipe|software/i.test(text),
-    limits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
-    features: [...adapter.features],
-  };
+  return await requestAdapter();
+}
+
+/** NVIDIA's device files that this process may open: a container or a cgroup hides the others. Null where it may not look. */
+export async function openableGpus(): Promise<string[] | null> {
+  if (Deno.build.os !== "linux") return null;
+  const files = (await gpuDeviceFiles())?.filter((file) => file.startsWith("/dev/nvidia"));
+  if (!files || files.length === 0) return null;
+  const openable: string[] = [];
+  for (const file of files) {
+    try {
+      (await Deno.open(file)).close();
+      openable.push(file);
+    } catch {
+      continue;
+    }
+  }
+  return openable;
+}
+
+/** Why there is no GPU, in a clause. */
+export function shortVerdict(facts: GpuFacts): string {
+  const signs = facts.adapter || facts.os !== "linux" ? [] : signsOfGpu(facts);
+  if (!facts.webgpu) return "this runtime has no WebGPU";
+  if (signs.length === 0) return "there is no GPU that WebGPU could use";
+  return `WebGPU finds no adapter, although there are signs of a GPU (${signs.join(", ")}): \`nnunet doctor\` says why`;
 }
 
 /** The verdict in lines for the user. */

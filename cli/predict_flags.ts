@@ -122,7 +122,14 @@ const COMMON = {
     names: ["--allow_cpu"],
     beyond: true,
     group: MACHINE,
-    help: "Use the CPU where the GPU that -device asks for cannot be used.",
+    help: "Use the CPU where the GPU that -device asks for cannot be used, or fails on the way.",
+  },
+  allowSoftwareGpu: {
+    kind: "switch",
+    names: ["--allow_software_gpu"],
+    beyond: true,
+    group: MACHINE,
+    help: "Take a software adapter (lavapipe) for a GPU. Slower than the CPU engine: for tests of the GPU's kernels.",
   },
   threads: {
     kind: "integer",

@@ -5,13 +5,18 @@ import { dirname } from "../core/base/path.ts";
 import type { Environment } from "../core/dataset/environment.ts";
 import { type Model, openModel } from "../core/predict/model_folder.ts";
 import { predictCases } from "../core/predict/predict_cases.ts";
-import type { PredictionEvent, PredictionRequest } from "../core/predict/request.ts";
+import type {
+  PredictionEvent,
+  PredictionHooks,
+  PredictionRequest,
+  PredictionSummary,
+} from "../core/predict/request.ts";
 import { listenForInterrupts } from "./interrupt.ts";
 import { planCases, type PlannedCases } from "./plan_cases.ts";
 import type { PredictValues } from "./predict_flags.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { failedCase, type ReportState, writeReport } from "./report.ts";
-import { selectEngine } from "./select_engine.ts";
+import { type ChosenEngine, selectEngine, startCpu } from "./select_engine.ts";
 import { formatSeconds, print, printError } from "./terminal.ts";
 
 export interface PredictionJob {
@@ -118,12 +123,18 @@ async function predictAll(job: PredictionJob, state: ReportState): Promise<void>
   const filesOf = new Map(planned.cases.map(({ id, files }) => [id, files]));
   const onEvent = (event: PredictionEvent) => record(withFiles(event, filesOf), state, progress);
   try {
-    const summary = await predictCases(request, { onEvent, signal: interruption.signal });
+    const hooks = { onEvent, signal: interruption.signal };
+    const summary = await predictCases(request, hooks);
     state.skipped.push(...summary.skipped);
     state.steps = summary.steps;
+    const left = planned.cases.filter(({ id }) => summary.failed.some((failure) => failure.id === id));
+    const rest = left.length > 0 && chosen.lastFailure() && values.allowCpu
+      ? await finishOnCpu(job, chosen, { ...request, cases: left }, hooks, state, say)
+      : undefined;
     progress.clear();
-    if (summary.done.length > 0) {
-      say(`${summary.done.length} cases in ${formatSeconds(summary.seconds)}`);
+    const done = summary.done.length + (rest?.done.length ?? 0);
+    if (done > 0) {
+      say(`${done} cases in ${formatSeconds(summary.seconds + (rest?.seconds ?? 0))}`);
     } else if (summary.failed.length === 0) {
       say("nothing is left to do: all cases are predicted");
     }
@@ -132,6 +143,26 @@ async function predictAll(job: PredictionJob, state: ReportState): Promise<void>
     if (error instanceof Interrupted) throwStopped(planned, state);
     throw error;
   }
+}
+
+/** Cases that failed with the GPU are done on the CPU; what fails there, too, stays failed. */
+async function finishOnCpu(
+  { values }: PredictionJob,
+  gpu: ChosenEngine,
+  request: PredictionRequest,
+  hooks: PredictionHooks,
+  state: ReportState,
+  say: (line: string) => void,
+): Promise<PredictionSummary> {
+  const { cases } = request;
+  const reason = `${cases.length} cases were left when the GPU failed: ${gpu.lastFailure()?.message}`;
+  const chosen = await startCpu(values, reason, true);
+  await using engine = chosen.engine;
+  state.overrides.push({ flag: "--allow_cpu", what: reason });
+  say(`engine: ${engine.description} (${reason})`);
+  const others = state.failed.filter(({ id }) => !cases.some((one) => one.id === id));
+  state.failed.splice(0, state.failed.length, ...others);
+  return await predictCases({ ...request, engine }, hooks);
 }
 
 /** Errors about a case as a whole know no file: then all of the case's are named. */

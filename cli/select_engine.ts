@@ -1,6 +1,9 @@
 /** Which engine computes, and why: the only place that knows both engines. */
 import { UserError } from "../core/base/errors.ts";
 import type { Engine } from "../core/engine/engine.ts";
+import type { AdapterFacts } from "../gpu/adapter.ts";
+import { findAdapter, openableGpus, probeGpu, shortVerdict } from "./gpu_probe.ts";
+import { judgeGpuVariables } from "./gpu_variables.ts";
 
 /** What `-device` may say. */
 export type Device = "auto" | "gpu" | "cpu" | "cuda" | "mps";
@@ -9,6 +12,8 @@ export interface EngineWish {
   readonly device: Device;
   /** Take the CPU where the GPU asked for is not usable. */
   readonly allowCpu: boolean;
+  /** Take an adapter that computes on the CPU. */
+  readonly allowSoftwareGpu?: boolean;
   /** Threads of the CPU engine; undefined: all cores. */
   readonly threads?: number;
 }
@@ -19,37 +24,84 @@ export interface ChosenEngine {
   readonly reason: string;
   /** True where a refusal was overridden (--allow_cpu). */
   readonly overridden: boolean;
+  /** What the engine could not get over: a lost device, memory it did not get. */
+  lastFailure(): Error | undefined;
 }
 
 /** What stands for and against a GPU, without starting an engine. */
 export interface EngineDecision {
-  readonly kind: "cpu";
+  readonly kind: "cpu" | "gpu";
   readonly reason: string;
   readonly overridden: boolean;
 }
 
-const NO_GPU_ENGINE = "this version computes on the CPU only";
-
 /** @throws UserError if a GPU is asked for that cannot be used, without --allow_cpu */
-export function decideEngine({ device, allowCpu }: Pick<EngineWish, "device" | "allowCpu">): EngineDecision {
+export async function decideEngine(wish: EngineWish): Promise<EngineDecision> {
+  const { device, allowCpu } = wish;
   if (device === "cpu") return { kind: "cpu", reason: "", overridden: false };
-  if (device === "auto") {
-    return { kind: "cpu", reason: `-device auto: ${NO_GPU_ENGINE}`, overridden: false };
-  }
-  if (allowCpu) {
-    return { kind: "cpu", reason: `-device ${device}: ${NO_GPU_ENGINE} (--allow_cpu)`, overridden: true };
-  }
-  throw new UserError({
-    doing: `starting the engine for -device ${device}`,
-    problem: NO_GPU_ENGINE,
-    remedy: "leave -device out, say -device cpu, or add --allow_cpu to take the CPU where there is no GPU engine",
-  });
+  const { usable, why, error } = await judgeGpu(wish);
+  if (usable) return { kind: "gpu", reason: why, overridden: false };
+  if (device === "auto") return { kind: "cpu", reason: `-device auto: ${why}`, overridden: false };
+  if (allowCpu) return { kind: "cpu", reason: `-device ${device}: ${why} (--allow_cpu)`, overridden: true };
+  throw error;
 }
 
-/** Starts the engine; the caller disposes it. */
+interface GpuVerdict {
+  readonly usable: boolean;
+  /** Why not; or a remark. */
+  readonly why: string;
+  readonly error?: UserError;
+}
+
+async function judgeGpu({ device, allowSoftwareGpu }: EngineWish): Promise<GpuVerdict> {
+  const doing = `starting the GPU engine for -device ${device}`;
+  const otherwise = "or say -device cpu, or add --allow_cpu to take the CPU where no GPU can be used";
+  const variables = judgeGpuVariables((name) => Deno.env.get(name), await openableGpus());
+  if (variables.kind === "none") {
+    const remedy = `unset the variable, ${otherwise}`;
+    return { usable: false, why: variables.note, error: new UserError({ doing, problem: variables.note, remedy }) };
+  }
+  const adapter = await findAdapter();
+  if (!adapter) {
+    const problem = shortVerdict(await probeGpu());
+    const remedy = `see \`nnunet doctor\` for what is missing, ${otherwise}`;
+    return { usable: false, why: problem, error: new UserError({ doing, problem, remedy }) };
+  }
+  if (adapter.software) return judgeSoftware(adapter, allowSoftwareGpu === true, doing, otherwise);
+  if (variables.kind === "refused") {
+    const error = new UserError(variables.error);
+    return { usable: false, why: error.message, error };
+  }
+  return { usable: true, why: variables.note };
+}
+
+function judgeSoftware({ name }: AdapterFacts, allowed: boolean, doing: string, otherwise: string): GpuVerdict {
+  if (allowed) return { usable: true, why: "--allow_software_gpu" };
+  const problem = `the only adapter is ${name}, which computes on the CPU, and slower than the CPU engine`;
+  const remedy = `install the GPU's driver (\`nnunet doctor\` says more), ${otherwise}`;
+  return { usable: false, why: problem, error: new UserError({ doing, problem, remedy }) };
+}
+
+/** Starts the engine; the caller disposes it. @throws as {@link decideEngine} */
 export async function selectEngine(wish: EngineWish): Promise<ChosenEngine> {
-  const { reason, overridden } = decideEngine(wish);
+  const decision = await decideEngine(wish);
+  if (decision.kind === "cpu") return await startCpu(wish, decision.reason, decision.overridden);
+  try {
+    const { createGpuEngine } = await import("../gpu/engine.ts");
+    const engine = await createGpuEngine({ allowSoftware: wish.allowSoftwareGpu });
+    return { engine, reason: decision.reason, overridden: false, lastFailure: () => engine.lastFailure };
+  } catch (error) {
+    if (!(error instanceof UserError) || !(wish.allowCpu || wish.device === "auto")) throw error;
+    return await startCpu(wish, `-device ${wish.device}: ${error.message}`, wish.allowCpu);
+  }
+}
+
+/** Starts the CPU engine. */
+export async function startCpu(
+  { threads }: Pick<EngineWish, "threads">,
+  reason: string,
+  overridden: boolean,
+): Promise<ChosenEngine> {
   const { createCpuEngine } = await import("../cpu/engine.ts");
-  const engine = await createCpuEngine({ threads: wish.threads });
-  return { engine, reason, overridden };
+  return { engine: await createCpuEngine({ threads }), reason, overridden, lastFailure: () => undefined };
 }

@@ -62,8 +62,8 @@ export interface GpuEngineOptions extends DeviceOptions {
 export interface GpuEngine extends Engine {
   readonly kind: "gpu";
   readonly adapter: AdapterFacts;
-  /** What ended it, if anything did: a lost device, memory it could not get. */
-  readonly failure: Error | undefined;
+  /** What went wrong last, if anything did: a lost device, or memory it did not get, after which it may go on with less. */
+  readonly lastFailure: Error | undefined;
   /** Bytes in use, on the device (those kept for reuse included), and the most there were. */
   memoryUse(): { readonly used: number; readonly held: number; readonly highWater: number };
   /** Submissions so far. */
@@ -173,8 +173,8 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     kind: "gpu",
     adapter: facts,
     description: `GPU, ${facts.name}${facts.software ? " (a software adapter)" : ""}, WebGPU`,
-    get failure() {
-      return gpu.failure;
+    get lastFailure() {
+      return gpu.lastError;
     },
     memoryUse: () => ({ used: buffers.used, held: buffers.held, highWater: buffers.highWater }),
     get submissions() {
