@@ -131,6 +131,16 @@ const COMMON = {
     group: MACHINE,
     help: "Take a software adapter (lavapipe) for a GPU. Slower than the CPU engine: for tests of the GPU's kernels.",
   },
+  precision: {
+    kind: "choice",
+    names: ["--precision"],
+    value: "PRECISION",
+    choices: ["f32", "f16"],
+    default: "f32",
+    beyond: true,
+    group: MACHINE,
+    help: "How a GPU keeps activations. f16 takes half the memory and rounds to 3 digits; arithmetic is f32 in both.",
+  },
   threads: {
     kind: "integer",
     names: ["--threads"],

@@ -33,7 +33,7 @@ export async function runPrediction(job: PredictionJob): Promise<number> {
   const state: ReportState = {
     commandLine: job.commandLine,
     started: new Date(),
-    precision: "f32",
+    precision: values.precision,
     engineReason: "",
     overrides: [],
     warnings: [],
@@ -117,7 +117,11 @@ async function predictAll(job: PredictionJob, state: ReportState): Promise<void>
   state.engine = engine;
   state.engineReason = chosen.reason;
   if (chosen.overridden) state.overrides.push({ flag: "--allow_cpu", what: chosen.reason });
-  say(`engine: ${engine.description}${chosen.reason ? ` (${chosen.reason})` : ""}`);
+  say(
+    `engine: ${engine.description}${values.precision === "f16" ? ", f16" : ""}${
+      chosen.reason ? ` (${chosen.reason})` : ""
+    }`,
+  );
 
   const request = predictionRequest(job, model, planned, engine);
   const filesOf = new Map(planned.cases.map(({ id, files }) => [id, files]));
@@ -162,7 +166,7 @@ async function finishOnCpu(
   say(`engine: ${engine.description} (${reason})`);
   const others = state.failed.filter(({ id }) => !cases.some((one) => one.id === id));
   state.failed.splice(0, state.failed.length, ...others);
-  return await predictCases({ ...request, engine }, hooks);
+  return await predictCases({ ...request, engine, options: { ...request.options, precision: "f32" } }, hooks);
 }
 
 /** Errors about a case as a whole know no file: then all of the case's are named. */
@@ -211,6 +215,7 @@ function predictionRequest(
       maxMemory: values.maxMemory,
       overlap: npp > 0,
       checksums: values.report !== undefined,
+      precision: values.precision,
     },
   };
 }

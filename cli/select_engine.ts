@@ -1,6 +1,6 @@
 /** Which engine computes, and why: the only place that knows both engines. */
 import { UserError } from "../core/base/errors.ts";
-import type { Engine } from "../core/engine/engine.ts";
+import type { Engine, Precision } from "../core/engine/engine.ts";
 import type { AdapterFacts } from "../gpu/adapter.ts";
 import { findAdapter, openableGpus, probeGpu, shortVerdict } from "./gpu_probe.ts";
 import { judgeGpuVariables } from "./gpu_variables.ts";
@@ -16,6 +16,8 @@ export interface EngineWish {
   readonly allowSoftwareGpu?: boolean;
   /** Threads of the CPU engine; undefined: all cores. */
   readonly threads?: number;
+  /** What programs will be compiled with. Default f32. */
+  readonly precision?: Precision;
 }
 
 export interface ChosenEngine {
@@ -82,18 +84,34 @@ function judgeSoftware({ name }: AdapterFacts, allowed: boolean, doing: string, 
   return { usable: false, why: problem, error: new UserError({ doing, problem, remedy }) };
 }
 
-/** Starts the engine; the caller disposes it. @throws as {@link decideEngine} */
+/** Starts the engine; the caller disposes it. @throws as {@link decideEngine}, and if the engine lacks the precision */
 export async function selectEngine(wish: EngineWish): Promise<ChosenEngine> {
   const decision = await decideEngine(wish);
-  if (decision.kind === "cpu") return await startCpu(wish, decision.reason, decision.overridden);
+  if (decision.kind === "cpu") {
+    if (wish.precision === "f16") throw noHalves("the CPU engine computes in f32 only", decision.reason);
+    return await startCpu(wish, decision.reason, decision.overridden);
+  }
   try {
     const { createGpuEngine } = await import("../gpu/engine.ts");
     const engine = await createGpuEngine({ allowSoftware: wish.allowSoftwareGpu });
+    if (wish.precision === "f16" && !engine.supports("f16")) {
+      await engine[Symbol.asyncDispose]();
+      throw noHalves(`${engine.adapter.name} has no 16-bit floats`, "");
+    }
     return { engine, reason: decision.reason, overridden: false, lastFailure: () => engine.lastFailure };
   } catch (error) {
-    if (!(error instanceof UserError) || !(wish.allowCpu || wish.device === "auto")) throw error;
+    const mayUseCpu = (wish.allowCpu || wish.device === "auto") && wish.precision !== "f16";
+    if (!(error instanceof UserError) || !mayUseCpu) throw error;
     return await startCpu(wish, `-device ${wish.device}: ${error.message}`, wish.allowCpu);
   }
+}
+
+function noHalves(problem: string, reason: string): UserError {
+  return new UserError({
+    doing: "starting an engine for --precision f16",
+    problem: problem + (reason ? ` (${reason})` : ""),
+    remedy: "leave --precision out",
+  });
 }
 
 /** Starts the CPU engine. */

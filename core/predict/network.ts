@@ -1,5 +1,13 @@
 /** A model on an engine: its program for the batch in use, and the packed weights of its folds. */
-import type { Engine, Program, ProgramMemory, StepCost, WeightSet, WeightStorage } from "../engine/engine.ts";
+import type {
+  Engine,
+  Precision,
+  Program,
+  ProgramMemory,
+  StepCost,
+  WeightSet,
+  WeightStorage,
+} from "../engine/engine.ts";
 import { checkpointWeights } from "../network/weights.ts";
 import type { Model } from "./model_folder.ts";
 
@@ -23,7 +31,12 @@ const PACKING_SAVES_BYTES = 64 * 2 ** 20;
  * Nothing is compiled or loaded before it is asked for.
  * @param limited the user has set a memory limit: memory is worth more time then
  */
-export function loadNetwork(engine: Engine, model: Model, limited: boolean): LoadedNetwork {
+export function loadNetwork(
+  engine: Engine,
+  model: Model,
+  limited: boolean,
+  precision: Precision = "f32",
+): LoadedNetwork {
   const patch = model.configuration.patchSize;
   let chosen: WeightStorage | undefined;
   const forecasts = new Map<number, Forecast>();
@@ -43,7 +56,7 @@ export function loadNetwork(engine: Engine, model: Model, limited: boolean): Loa
   }
 
   function optionsFor(batch: number, weightStorage: WeightStorage) {
-    return { patch, batch, precision: "f32", weightStorage } as const;
+    return { patch, batch, precision, weightStorage } as const;
   }
 
   /** One choice for all batches, since they share the weights. */

@@ -85,7 +85,7 @@ export async function predictCases(
   const failed: FailedCase[] = [];
   let steps: readonly StepCost[] = [];
   if (todo.length > 0) {
-    await using network = loadNetwork(engine, model, options.maxMemory !== undefined);
+    await using network = loadNetwork(engine, model, options.maxMemory !== undefined, options.precision);
     await using pool = createCasePool(options.overlap, hooks.signal);
     await runCases({ request, options, hooks, network, pool, done, failed }, todo);
     const batch = done.at(-1)?.batch;

@@ -1,7 +1,7 @@
 /** What a prediction run is asked for and what it gives back, as plain data: the line between the commands and the predictor. */
 import type { UserErrorParts } from "../base/errors.ts";
 import type { Vec3 } from "../base/shape.ts";
-import type { Engine, StepCost } from "../engine/engine.ts";
+import type { Engine, Precision, StepCost } from "../engine/engine.ts";
 import type { NonFinitePolicy } from "../preprocess/non_finite.ts";
 import type { Model } from "./model_folder.ts";
 import type { MemoryForecast, RingPlacement } from "./stream_plan.ts";
@@ -31,6 +31,8 @@ export interface PredictionOptions {
   readonly nonFinite?: NonFinitePolicy;
   /** Bytes the run may take on engine and host together; undefined: what the machine has to give. */
   readonly maxMemory?: number;
+  /** How the engine stores activations; it must support it. Default f32. */
+  readonly precision?: Precision;
   /** False: reading and export run in this thread, one case after the other (as -npp 0). Default true. */
   readonly overlap?: boolean;
   /** SHA-256 of inputs and outputs in the records. Default false. */
