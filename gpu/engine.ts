@@ -42,7 +42,7 @@ import {
 import type { AdapterFacts } from "./adapter.ts";
 import { BINDING_ALIGNMENT, type Buffers, createBuffers, layoutOf, type Segments } from "./buffers.ts";
 import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";
-import { type DeviceOptions, openDevice } from "./device.ts";
+import { type DeviceOptions, type GpuDevice, openDevice } from "./device.ts";
 import { createPipelines } from "./pipelines.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, type Tools } from "./program.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
@@ -92,7 +92,7 @@ interface TensorState {
 export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<GpuEngine> {
   const gpu = await openDevice(options);
   const { device, facts } = gpu;
-  const limits = convLimits(device.limits, options.forceBindingLimit);
+  const limits = convLimits(device.limits, Math.min(options.forceBindingLimit ?? Infinity, await largestBuffer(gpu)));
   const commands: Commands = createCommands(gpu);
   const buffers: Buffers = createBuffers(
     gpu,
@@ -365,6 +365,22 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     },
   };
   return engine;
+}
+
+/** A buffer that every device gives, and one that some do not, whatever they promise. */
+const [MODEST_BUFFER, LARGE_BUFFER] = [192 * 2 ** 20, 512 * 2 ** 20];
+
+/**
+ * What can be allocated at a time: wgpu 29 reports devices whose memory the host sees through a small window (256 MiB, no resizable BAR)
+ * as out of memory above about 240 MiB a buffer. So a large one is tried.
+ */
+async function largestBuffer({ device }: GpuDevice): Promise<number> {
+  if (device.limits.maxBufferSize < LARGE_BUFFER) return Infinity;
+  device.pushErrorScope("out-of-memory");
+  const buffer = device.createBuffer({ size: LARGE_BUFFER, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
+  const error = await device.popErrorScope();
+  buffer.destroy();
+  return error ? MODEST_BUFFER : Infinity;
 }
 
 /** The device's limits as convolutions are planned with. */
