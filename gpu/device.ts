@@ -22,6 +22,8 @@ export interface GpuDevice extends Disposable {
   check(): void;
   /** Waits for the verdicts on what was made so far, then as `check`. */
   settleErrors(): Promise<void>;
+  /** Throws what an error comes from: a lost device makes many, and says so itself a moment later. */
+  blame(error: unknown): Promise<never>;
   /**
    * Makes something for which the device may lack memory. `onFailure` is told the error later; until its result is called the error is
    * the device's failure.
@@ -66,6 +68,9 @@ export async function openDevice(options: DeviceOptions = {}): Promise<GpuDevice
   return watch(device, facts);
 }
 
+/** How long a device may take to say that it was lost. */
+const BLAME_MS = 200;
+
 /** Follows a device's errors. */
 function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
   let permanent: Error | undefined;
@@ -90,7 +95,10 @@ function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
     if (!disposed) fail(uncaptured((event as GPUUncapturedErrorEvent).error, facts));
   });
   device.lost.then(({ message }) => {
-    if (!disposed) fail(lost(message, facts));
+    if (disposed) return;
+    // Errors that came before it came from it.
+    permanent = lost(message, facts);
+    count(permanent);
   }, () => {});
 
   /** Lack of memory is what a user can act on; errors that follow from it only repeat it. */
@@ -122,6 +130,12 @@ function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
     async settleErrors() {
       await Promise.all(verdicts);
       check();
+    },
+    async blame(error) {
+      const moment = new Promise((resolve) => setTimeout(resolve, BLAME_MS));
+      if (!disposed) await Promise.race([device.lost, moment]);
+      await Promise.all(verdicts);
+      throw failure() ?? error;
     },
     guardMemory(make, describe, onFailure) {
       const before = permanent;

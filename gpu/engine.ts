@@ -63,6 +63,8 @@ export interface GpuEngineOptions extends DeviceOptions {
 export interface GpuEngine extends Engine {
   readonly kind: "gpu";
   readonly adapter: AdapterFacts;
+  /** For benches of single kernels. Destroyed with the engine. */
+  readonly device: GPUDevice;
   /** What went wrong last, if anything did: a lost device, or memory it did not get, after which it may go on with less. */
   readonly lastFailure: Error | undefined;
   /** Bytes in use, on the device (those kept for reuse included), and the most there were. */
@@ -176,6 +178,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
   const engine: GpuEngine = {
     kind: "gpu",
     adapter: facts,
+    device,
     description: `GPU, ${facts.name}${facts.software ? " (a software adapter)" : ""}, WebGPU`,
     get lastFailure() {
       return gpu.lastError;
@@ -264,7 +267,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     async flush() {
       gpu.check();
       const errorsBefore = gpu.errors;
-      await commands.wait();
+      await commands.wait().catch(gpu.blame);
       await gpu.settleErrors();
       if (gpu.errors !== errorsBefore) throw gpu.lastError;
     },

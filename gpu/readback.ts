@@ -44,9 +44,7 @@ export function readBytes(
         staging.unmap();
       }
     } catch (error) {
-      // A lost device says so more clearly than the copy that failed with it.
-      await gpu.settleErrors();
-      throw error;
+      await gpu.blame(error);
     } finally {
       for (const { staging } of pieces) staging.destroy();
     }
