@@ -172,8 +172,9 @@ Deno.test("an output that is an input, of another ending, or cannot be made is r
     assertRefused(await predict(ONE.model, image, join(folder, "x.nii")), "-o ends with .nii", ".nii.gz");
     await Deno.writeTextFile(join(folder, "file"), "");
     assertRefused(await predict(ONE.model, image, join(folder, "file", "out")), join(folder, "file", "out"));
-    const report = join(folder, "none", "report.json");
-    assertRefused(await predict(ONE.model, image, join(folder, "out"), "--report", report), report);
+    // A missing folder of the report is made; one that a file stands in the way of is not.
+    const report = join(folder, "file", "report.json");
+    assertRefused(await predict(ONE.model, image, join(folder, "out"), "--report", report), join(folder, "file"));
     assertEquals(await namesIn(folder), ["file", "scan.nii.gz"]);
   });
 });
