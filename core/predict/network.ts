@@ -63,18 +63,22 @@ export function loadNetwork(
   function weightStorage(): WeightStorage {
     if (chosen) return chosen;
     const [kept, remade] = (["packed", "packedPerRun"] as const).map((storage) => {
-      const { memory, steps } = engine.forecast(model.graph, optionsFor(1, storage));
+      const forecast = engine.forecast(model.graph, optionsFor(1, storage));
+      const { memory, steps } = forecast;
       const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
-      return { seconds, bytes: memory.weights + memory.activations + memory.scratch };
+      return { storage, forecast, seconds, bytes: memory.weights + memory.activations + memory.scratch };
     });
     const dear = remade.seconds > kept.seconds * (1 + PACKING_TIME[limited ? "limited" : "usual"]);
-    return chosen = dear || kept.bytes - remade.bytes < PACKING_SAVES_BYTES ? "packed" : "packedPerRun";
+    const better = dear || kept.bytes - remade.bytes < PACKING_SAVES_BYTES ? kept : remade;
+    forecasts.set(1, better.forecast); // planning a network takes a while: not again for the batch it was chosen by
+    return chosen = better.storage;
   }
 
   return {
     forecast(batch) {
+      const storage = weightStorage();
       let known = forecasts.get(batch);
-      if (!known) forecasts.set(batch, known = engine.forecast(model.graph, optionsFor(batch, weightStorage())));
+      if (!known) forecasts.set(batch, known = engine.forecast(model.graph, optionsFor(batch, storage)));
       return known;
     },
     program,
