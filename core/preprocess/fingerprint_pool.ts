@@ -1,4 +1,5 @@
 /** Runs the analysis of training cases on several threads, as many cases at a time as memory allows. */
+import { createBudget } from "../base/memory_budget.ts";
 import { Interrupted } from "../base/errors.ts";
 import { bytesOfCase } from "../dataset/case_size.ts";
 import { analyseCase, type AnalysedCase, type FingerprintJob } from "./fingerprint_case.ts";
@@ -83,32 +84,6 @@ function startThread(signal?: AbortSignal): Thread {
     [Symbol.dispose]: () => {
       signal?.removeEventListener("abort", stop);
       worker.terminate();
-    },
-  };
-}
-
-interface Budget {
-  /** Waits until `bytes` are free, or nothing else is taken. */
-  take(bytes: number): Promise<void>;
-  give(bytes: number): void;
-}
-
-function createBudget(total: number): Budget {
-  let taken = 0;
-  const waiting: { readonly bytes: number; readonly go: () => void }[] = [];
-  return {
-    async take(bytes) {
-      if (waiting.length > 0 || (taken > 0 && taken + bytes > total)) {
-        await new Promise<void>((go) => waiting.push({ bytes, go }));
-      } else taken += bytes;
-    },
-    give(bytes) {
-      taken -= bytes;
-      while (waiting.length > 0 && (taken === 0 || taken + waiting[0].bytes <= total)) {
-        const first = waiting.shift();
-        taken += first?.bytes ?? 0;
-        first?.go();
-      }
     },
   };
 }

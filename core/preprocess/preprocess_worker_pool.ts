@@ -1,4 +1,5 @@
 /** Preprocesses cases on several threads, as many at a time as memory allows; a case that fails does not stop the others. */
+import { createBudget } from "../base/memory_budget.ts";
 import { Interrupted } from "../base/errors.ts";
 import type { PreprocessRequest } from "./preprocess_worker.ts";
 import {
@@ -122,30 +123,4 @@ function defect({ message, stack }: Extract<PreprocessReply, { readonly kind: "d
   const error = new Error(message);
   if (stack !== undefined) error.stack = stack;
   return error;
-}
-
-interface Budget {
-  /** Waits until `bytes` are free, or nothing else is taken. */
-  take(bytes: number): Promise<void>;
-  give(bytes: number): void;
-}
-
-function createBudget(total: number): Budget {
-  let taken = 0;
-  const waiting: { readonly bytes: number; readonly go: () => void }[] = [];
-  return {
-    async take(bytes) {
-      if (waiting.length > 0 || (taken > 0 && taken + bytes > total)) {
-        await new Promise<void>((go) => waiting.push({ bytes, go }));
-      } else taken += bytes;
-    },
-    give(bytes) {
-      taken -= bytes;
-      while (waiting.length > 0 && (taken === 0 || taken + waiting[0].bytes <= total)) {
-        const first = waiting.shift();
-        taken += first?.bytes ?? 0;
-        first?.go();
-      }
-    },
-  };
 }
