@@ -1,0 +1,135 @@
+/**
+ * The training half of the port: one program holds a network's parameters, their momentum and everything a step needs.
+ * cpu/ and gpu/ implement it; core/train only sees this file. Calls are enqueued in order, as in engine.ts: a step's promise settles
+ * when its numbers are on the host, and the next batch may be set and the next step enqueued before that.
+ * The same parameters, batches and options give the same bits, whatever the number of threads.
+ */
+import type { Vec3 } from "../base/shape.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { Precision, StepCost, WeightSource } from "./engine.ts";
+
+/**
+ * What the loss of an output means. Targets are label maps; a region target is derived from the label map by the table given here.
+ * Source: nnunetv2 2.5.1, training/loss/{compound_losses,dice,robust_ce_loss}.py.
+ */
+export interface LossOptions {
+  /**
+   * "labels": label value = output channel; softmax, Dice over channels 1.. and cross-entropy.
+   * "regions": channel c is true where the label is one of `regions[c]`; sigmoid, Dice over all channels and binary cross-entropy.
+   */
+  readonly target: { readonly kind: "labels" } | {
+    readonly kind: "regions";
+    readonly regions: readonly (readonly number[])[];
+  };
+  /** Label value of voxels that count nowhere. */
+  readonly ignoreLabel?: number;
+  /** True: the Dice sums of a class run over the whole batch. */
+  readonly batchDice: boolean;
+  /** Added to numerator and denominator of the Dice: 1e-5, or 0 with nnUNetTrainerDiceCELoss_noSmooth. */
+  readonly smooth: number;
+  readonly diceWeight: number;
+  /** Of the (binary) cross-entropy. */
+  readonly crossEntropyWeight: number;
+}
+
+export interface TrainingOptions {
+  /** Grid of the network input. */
+  readonly patch: Vec3;
+  readonly batch: number;
+  readonly precision: Precision;
+  readonly loss: LossOptions;
+  /**
+   * Weight of the loss of each graph output, highest resolution first. An output of weight 0 is not computed; parameters that only
+   * lead to such outputs get no gradient, no momentum and no weight decay: they keep their values.
+   */
+  readonly outputWeights: readonly number[];
+}
+
+/** Bytes that training needs, known before anything is allocated. */
+export interface TrainingMemory {
+  /** Parameters, gradients and momentum. */
+  readonly parameters: number;
+  /** Tensors kept for the backward pass and gradients of tensors. */
+  readonly activations: number;
+  readonly scratch: number;
+}
+
+/** A parameter of the network: torch's name and shape (see weightShapes of core/network/build_graph.ts). */
+export interface TrainedParameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** False: no output with a loss depends on it. */
+  readonly hasGradient: boolean;
+}
+
+export interface TrainingProgram extends Disposable {
+  readonly graph: Graph;
+  readonly patch: Vec3;
+  readonly batch: number;
+  readonly memory: TrainingMemory;
+  readonly steps: readonly StepCost[];
+  /** In the order of the graph's nodes. */
+  readonly parameters: readonly TrainedParameter[];
+}
+
+/** SGD as torch's: g += weightDecay * p; v = g on a parameter's first step, else momentum * v + g; p -= lr * (g + momentum * v) with Nesterov. */
+export interface SgdOptions {
+  readonly learningRate: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  readonly nesterov: boolean;
+  /** Gradients are scaled by min(1, clipNorm / (norm + 1e-6)) first, norm being the L2 norm of all of them together. */
+  readonly clipNorm: number;
+  /** Factor on the loss before the backward pass, taken out of the gradients again before clipping: 1 in f32, GradScaler's scale in f16. */
+  readonly lossScale: number;
+}
+
+export interface TrainStepResult {
+  /** Weighted sum over the outputs, without the loss scale. */
+  readonly loss: number;
+  /** L2 norm of all gradients before clipping, without the loss scale. */
+  readonly gradientNorm: number;
+  /** True where a gradient was not finite: parameters and momentum are as before the step. */
+  readonly skipped: boolean;
+}
+
+export interface ValidationStepResult {
+  readonly loss: number;
+  /** Voxels by output channel at the highest resolution, over the batch, ignored voxels left out; argmax, or logit > 0 with regions. */
+  readonly truePositives: Float64Array;
+  readonly falsePositives: Float64Array;
+  readonly falseNegatives: Float64Array;
+}
+
+/** Values by torch's name, in torch's layouts, f32. */
+export type ParameterValues = ReadonlyMap<string, Float32Array>;
+
+/** An engine that can train. */
+export interface TrainingEngine {
+  readonly kind: "cpu" | "gpu";
+  /** One line for the user: "CPU, 2 threads, WebAssembly SIMD". */
+  readonly description: string;
+  /** Pure, allocates nothing. @throws UserError naming a node kind or option that cannot be trained. */
+  forecastTraining(
+    graph: Graph,
+    options: TrainingOptions,
+  ): { readonly memory: TrainingMemory; readonly steps: readonly StepCost[] };
+  /** @throws UserError if there is not enough memory. */
+  compileTraining(graph: Graph, options: TrainingOptions): Promise<TrainingProgram>;
+  /** Sets all parameters; momentum of those in `momentum`, the others have none yet (their next step is their first). */
+  setParameters(program: TrainingProgram, values: WeightSource, momentum?: ParameterValues): Promise<void>;
+  /** All parameters; momentum of those that have had a step. */
+  readParameters(
+    program: TrainingProgram,
+  ): Promise<{ readonly values: Map<string, Float32Array>; readonly momentum: Map<string, Float32Array> }>;
+  /** One sample of the next batch: image (channels, z, y, x) and full-resolution label map (z, y, x). Both may be reused at once. */
+  setSample(program: TrainingProgram, sample: number, image: Float32Array, labels: Int16Array): void;
+  /** Forward, loss, backward, clipping, SGD on the batch that was set. */
+  trainStep(program: TrainingProgram, options: SgdOptions): Promise<TrainStepResult>;
+  /** Forward and loss on the batch that was set, changing nothing. */
+  validationStep(program: TrainingProgram): Promise<ValidationStepResult>;
+  /** Gradients of the last step before clipping, without the loss scale; of parameters that have one. For tests and tools. */
+  readGradients(program: TrainingProgram): Promise<Map<string, Float32Array>>;
+  /** Logits of one output of one sample after the last step, (channels, z, y, x). For tests and tools. */
+  readLogits(program: TrainingProgram, output: number, sample: number): Promise<Float32Array>;
+}
