@@ -1,6 +1,7 @@
 /** The convolutions' kernels, for the module's list. */
 import type { Kernel } from "../emit/module_builder.ts";
 import { directKernel } from "./direct_kernels.ts";
+import { GRADIENT_DIRECT_KERNELS } from "./gradient_direct_kernels.ts";
 import { packKernel } from "./pack_kernel.ts";
 import { winogradFused, winogradInput, winogradOutput, winogradProduct } from "./winograd_kernels.ts";
 
@@ -11,4 +12,5 @@ export const CONV_KERNELS: readonly Kernel[] = [
   winogradOutput,
   directKernel,
   packKernel,
+  ...GRADIENT_DIRECT_KERNELS,
 ];
