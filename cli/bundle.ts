@@ -13,6 +13,7 @@ import { print } from "./terminal.ts";
 const SCRIPTS: readonly (readonly [script: string, source: string])[] = [
   ["main.js", "main.ts"],
   ["case_worker.ts", "core/predict/case_worker.ts"],
+  ["evaluate_worker.ts", "core/evaluate/evaluate_worker.ts"],
   ["fingerprint_worker.ts", "core/preprocess/fingerprint_worker.ts"],
   ["preprocess_worker.ts", "core/preprocess/preprocess_worker.ts"],
   ["engine_worker.ts", "cpu/engine_worker.ts"],

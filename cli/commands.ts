@@ -68,6 +68,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./move_plans_command.ts")).movePlansCommand,
   },
   {
+    name: "evaluate_folder",
+    upstream: "nnUNetv2_evaluate_folder",
+    summary: "Compare segmentations with the truth",
+    load: async () => (await import("./evaluate_command.ts")).evaluateFolderCommand,
+  },
+  {
+    name: "evaluate_simple",
+    upstream: "nnUNetv2_evaluate_simple",
+    summary: "Compare segmentations with the truth, without dataset.json",
+    load: async () => (await import("./evaluate_command.ts")).evaluateSimpleCommand,
+  },
+  {
     name: "convert_MSD_dataset",
     upstream: "nnUNetv2_convert_MSD_dataset",
     summary: "Convert a dataset of the Medical Segmentation Decathlon",
@@ -101,8 +113,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     ["apply_postprocessing", "Apply a postprocessing that was found"],
     ["ensemble", "Average the probabilities of several models"],
     ["accumulate_crossval_results", "Collect the validation results of all folds"],
-    ["evaluate_folder", "Compare segmentations with the truth"],
-    ["evaluate_simple", "Compare segmentations with the truth, without dataset.json"],
     ["export_model_to_zip", "Pack a trained model"],
     ["install_pretrained_model_from_zip", "Unpack a trained model"],
     ["download_pretrained_model_by_url", "Download and unpack a trained model"],

@@ -1,4 +1,5 @@
 /** Where case jobs run: in a worker beside the network, or in the calling thread. */
+import { fromPlainError } from "../base/plain_error.ts";
 import {
   type CaseJob,
   type ExportedCase,
@@ -9,7 +10,7 @@ import {
   runCaseJob,
   transferables,
 } from "./case_jobs.ts";
-import { fromPlainError, type WorkerReply, type WorkerRequest } from "./case_messages.ts";
+import type { WorkerReply, WorkerRequest } from "./case_messages.ts";
 
 /** Runs case jobs in the order they are given; arrays of a job belong to it afterwards. Disposing waits for what is running. */
 export interface CasePool extends AsyncDisposable {

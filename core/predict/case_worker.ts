@@ -5,7 +5,8 @@
  */
 /// <reference lib="deno.worker" />
 import { runCaseJob, transferables } from "./case_jobs.ts";
-import { toPlainError, type WorkerReply, type WorkerRequest } from "./case_messages.ts";
+import { toPlainError } from "../base/plain_error.ts";
+import type { WorkerReply, WorkerRequest } from "./case_messages.ts";
 
 const port = self as unknown as DedicatedWorkerGlobalScope;
 const stop = new AbortController();

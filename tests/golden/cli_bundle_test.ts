@@ -11,6 +11,7 @@ Deno.test("the bundled program and its threads predict from another folder, with
     assertEquals(await namesIn(join(folder, "program")), [
       "case_worker.ts",
       "engine_worker.ts",
+      "evaluate_worker.ts",
       "fingerprint_worker.ts",
       "main.js",
       "preprocess_worker.ts",

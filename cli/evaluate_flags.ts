@@ -1,0 +1,98 @@
+/** The flags of evaluate_folder and evaluate_simple, as upstream has them (nnunetv2/evaluation/evaluate_predictions.py), then ours. */
+import type { FlagTable } from "./flag.ts";
+
+const DATA = "Segmentations";
+const LABELS = "Labels";
+const OUTPUT = "Output";
+const MACHINE = "Machine";
+
+const FOLDERS = {
+  references: {
+    kind: "text",
+    names: ["gt_folder"],
+    value: "FOLDER",
+    required: true,
+    group: DATA,
+    help: "Folder of the true segmentations.",
+  },
+  predictions: {
+    kind: "text",
+    names: ["pred_folder"],
+    value: "FOLDER",
+    required: true,
+    group: DATA,
+    help: "Folder of the predicted segmentations, which have the same file names.",
+  },
+} as const satisfies FlagTable;
+
+const COMMON = {
+  output: {
+    kind: "text",
+    names: ["-o"],
+    value: "FILE",
+    group: OUTPUT,
+    help: "The summary; its name ends in .json. Default: summary.json in the folder of the predictions.",
+  },
+  threads: {
+    kind: "integer",
+    names: ["-np"],
+    value: "N",
+    group: MACHINE,
+    help: "Threads that read and compare cases. Default: all cores.",
+  },
+  chill: {
+    kind: "switch",
+    names: ["--chill"],
+    group: DATA,
+    help: "Compare what is predicted, also where not every true segmentation has a prediction.",
+  },
+  maxMemory: {
+    kind: "bytes",
+    names: ["--max-memory", "--max_memory"],
+    value: "SIZE",
+    beyond: true,
+    group: MACHINE,
+    help: "Memory for cases being compared at the same time, as 4G or 512M. Default: half of what is free.",
+  },
+} as const satisfies FlagTable;
+
+export const EVALUATE_FOLDER = {
+  ...FOLDERS,
+  datasetFile: {
+    kind: "text",
+    names: ["-djfile"],
+    value: "FILE",
+    required: true,
+    group: LABELS,
+    help: "The dataset.json with the labels and the file ending.",
+  },
+  plansFile: {
+    kind: "text",
+    names: ["-pfile"],
+    value: "FILE",
+    required: true,
+    group: LABELS,
+    help: "The plans.json of the model that predicted.",
+  },
+  ...COMMON,
+} as const satisfies FlagTable;
+
+export const EVALUATE_SIMPLE = {
+  ...FOLDERS,
+  labels: {
+    kind: "list",
+    names: ["-l"],
+    value: "LABEL",
+    required: true,
+    group: LABELS,
+    help: "The labels to compare, integers.",
+  },
+  ignoreLabel: {
+    kind: "integer",
+    names: ["-il"],
+    value: "LABEL",
+    group: LABELS,
+    help: "Voxels that have this label in the true segmentation are left out.",
+  },
+  ...COMMON,
+} as const satisfies FlagTable;

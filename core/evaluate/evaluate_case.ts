@@ -1,0 +1,58 @@
+/** The comparison of one segmentation with its reference; plain data in and out, so that it runs in any thread. */
+import { UserError } from "../base/errors.ts";
+import { equalVec3 } from "../base/shape.ts";
+import type { ReaderName } from "../formats/image.ts";
+import { compareGrids, GRID_TOLERANCE } from "../formats/image_grid.ts";
+import { readLabels } from "../formats/read_image.ts";
+import { countOverlaps, type Overlap, type Target } from "./overlap.ts";
+
+export interface EvaluationJob {
+  readonly caseId: string;
+  readonly reader: ReaderName;
+  readonly predictionFile: string;
+  readonly referenceFile: string;
+  readonly targets: readonly Target[];
+  readonly ignoreLabel?: number;
+}
+
+export interface EvaluatedCase {
+  /** One for each target, in their order. */
+  readonly overlaps: readonly Overlap[];
+  /** A sentence on what is unusual. */
+  readonly warning?: string;
+}
+
+/** Bytes a job takes for each voxel: the prediction as int16, the reference as float32 and int16. */
+export const BYTES_PER_VOXEL = 8;
+
+/** @throws UserError naming the case: a file can't be read, is no segmentation, or the shapes differ */
+export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
+  const { predictionFile, referenceFile } = job;
+  const read = async (file: string) => {
+    try {
+      return await readLabels(job.reader, file);
+    } catch (error) {
+      throw error instanceof UserError ? error.withCase(job.caseId) : error;
+    }
+  };
+  const prediction = await read(predictionFile);
+  const reference = await read(referenceFile);
+  const [a, b] = [prediction.geometry, reference.geometry];
+  if (!equalVec3(a.shape, b.shape)) {
+    throw new UserError({
+      doing: "comparing segmentations",
+      caseId: job.caseId,
+      file: predictionFile,
+      problem: `its shape is ${a.shape.join(" x ")} (z, y, x), that of ${referenceFile} is ${b.shape.join(" x ")}`,
+      remedy: "check that both belong to the same image",
+    });
+  }
+  const distance = compareGrids(a, b);
+  return {
+    overlaps: countOverlaps(prediction.labels.data, reference.labels.data, job.targets, job.ignoreLabel),
+    ...(!(distance <= GRID_TOLERANCE.warning) && {
+      warning: `case ${job.caseId}: the headers of ${predictionFile} and ${referenceFile} place them up to ` +
+        `${distance.toPrecision(3)} voxels apart; they are compared voxel by voxel`,
+    }),
+  };
+}

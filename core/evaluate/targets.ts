@@ -1,0 +1,23 @@
+/** What is measured of a dataset's segmentations. Source: nnunetv2/utilities/label_handling/label_handling.py, foreground_regions. */
+import type { DatasetJson } from "../dataset/dataset_json.ts";
+import type { Target } from "./overlap.ts";
+
+/** A plain label as a target. */
+export function labelTarget(label: number): Target {
+  return { key: String(label), labels: [label] };
+}
+
+/** A region as a target; its key is the text of Python's tuple. */
+export function regionTarget(labels: readonly number[]): Target {
+  return { key: labels.length === 1 ? `(${labels[0]},)` : `(${labels.join(", ")})`, labels };
+}
+
+/** The dataset's regions or, without any, its labels but background; in the order of dataset.json. */
+export function targetsOf({ labels, json }: DatasetJson): Target[] {
+  if (!labels.hasRegions) return labels.foregroundLabels.map(labelTarget);
+  // A region that dataset.json writes as a plain integer is a label to Python, a list of one integer is a tuple.
+  const written = (json as { readonly labels: Readonly<Record<string, unknown>> }).labels;
+  return labels.regions.map((region) =>
+    typeof written[region.name] === "number" ? labelTarget(region.labels[0]) : regionTarget(region.labels)
+  );
+}
