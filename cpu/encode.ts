@@ -44,7 +44,7 @@ export function encodeCalls(calls: readonly PlacedCall[], kernels: ReadonlyMap<s
   const blocks = calls.filter(({ call }) => call.items > 0).map(({ call, addressOf }) => {
     const kernel = call.kernel === COPY_KERNEL ? COPY : kernels.get(call.kernel);
     if (kernel === undefined) throw new RangeError(`Encoding a call: there is no kernel ${call.kernel}`);
-    return { kernel, items: call.items, params: encodeParams(call.params, addressOf) };
+    return { kernel, items: call.items, firstItem: call.firstItem ?? 0, params: encodeParams(call.params, addressOf) };
   });
   const offsets: number[] = [];
   let end = align(blocks.length * CALL.bytes);
@@ -54,9 +54,10 @@ export function encodeCalls(calls: readonly PlacedCall[], kernels: ReadonlyMap<s
   }
   const bytes = new Uint8Array(end);
   const view = new DataView(bytes.buffer);
-  blocks.forEach(({ kernel, items, params }, i) => {
+  blocks.forEach(({ kernel, items, firstItem, params }, i) => {
     view.setInt32(i * CALL.bytes + CALL.kernel, kernel, true);
     view.setInt32(i * CALL.bytes + CALL.items, items, true);
+    view.setInt32(i * CALL.bytes + CALL.firstItem, firstItem, true);
     bytes.set(params, offsets[i]);
   });
   return {

@@ -71,17 +71,19 @@ function prepare(start: WorkerStart): () => void {
   function takeItems(call: number, scratch: bigint): void {
     const kernel = reach(call + CALL.bytes).getInt32(call + CALL.kernel, true);
     const items = view.getInt32(call + CALL.items, true);
+    const first = view.getInt32(call + CALL.firstItem, true);
     const params = readAddress(call + CALL.params);
     const block = BigInt(params);
     for (;;) {
-      const item = Atomics.add(control, CONTROL.nextItem, 1);
-      if (item >= items || Atomics.load(control, CONTROL.failed) || Atomics.load(control, CONTROL.stop)) return;
+      const taken = Atomics.add(control, CONTROL.nextItem, 1);
+      if (taken >= items || Atomics.load(control, CONTROL.failed) || Atomics.load(control, CONTROL.stop)) return;
+      const item = first + taken;
       try {
         if (kernel === COPY) copy(params, item);
         else kernels[kernel](block, item, scratch);
       } catch (error) {
         const name = kernel === COPY ? "copy" : start.kernels[kernel];
-        reportError(control, `kernel ${name}, item ${item} of ${items}: ${error}`);
+        reportError(control, `kernel ${name}, item ${taken} of ${items}: ${error}`);
       }
     }
   }

@@ -31,8 +31,8 @@ export const CONTROL_BYTES = ERROR_TEXT.offset + ERROR_TEXT.bytes;
 /** Fields of a command, all 8 bytes: address of the next command, of its calls, their number, scratch of thread 0, scratch per thread. */
 export const COMMAND = { next: 0, calls: 8, count: 16, scratch: 24, scratchBytes: 32, bytes: 40 } as const;
 
-/** Fields of a call: kernel (i32, an index or {@link COPY}), items (i32), address of the parameters (8 bytes). */
-export const CALL = { kernel: 0, items: 4, params: 8, bytes: 16 } as const;
+/** Fields of a call: kernel (i32, an index or {@link COPY}), items (i32), address of the parameters (8 bytes), first item (i32). */
+export const CALL = { kernel: 0, items: 4, params: 8, firstItem: 16, bytes: 24 } as const;
 
 /** A built-in kernel: copies bytes. Its parameters, 8 bytes each: source, target, number of bytes. */
 export const COPY = -1;

@@ -21,6 +21,8 @@ export interface KernelCall {
   /** Laid out in order: i32 and f32 take 4 bytes, addresses 8, aligned to their size. */
   readonly params: readonly Param[];
   readonly items: number;
+  /** The first item: items firstItem to firstItem + items - 1 run. 0 by default. */
+  readonly firstItem?: number;
   /** Private memory a thread needs while it runs an item; 64-byte aligned, contents undefined. */
   readonly scratchBytes: number;
 }
@@ -69,7 +71,17 @@ export interface Operand {
   readonly channelOffset: number;
   /** Channels of each concatenated part, not padded; in memory every part is padded to four on its own, padding lanes hold zeros. */
   readonly parts: readonly number[];
+  /** Parts from `firstPart` on lie in another tensor of the same grid; only convolutions read such operands. */
+  readonly second?: SecondTensor;
   readonly normSlot?: string;
+}
+
+/** Where the later parts of an operand lie. */
+export interface SecondTensor {
+  readonly slot: string;
+  readonly channelStride: number;
+  readonly channelOffset: number;
+  readonly firstPart: number;
 }
 
 /** An output operand; always written raw, its padding lanes as zeros. */

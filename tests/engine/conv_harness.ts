@@ -67,7 +67,8 @@ export function createMachine(megabytes: number): Machine {
         new Uint8Array(memory.buffer).set(block, machine.addressOf(`params.${key}`));
         const kernel = exported[call.kernel] as KernelExport;
         const [params, scratch] = ["params", "scratch"].map((kind) => BigInt(machine.addressOf(`${kind}.${key}`)));
-        for (let item = 0; item < call.items; item++) kernel(params, item, scratch);
+        const first = call.firstItem ?? 0;
+        for (let item = first; item < first + call.items; item++) kernel(params, item, scratch);
       });
     },
     checkGuards() {
@@ -94,7 +95,11 @@ export interface ConvCase {
   readonly statistics?: boolean;
   /** Unrelated channels before and after the operand's range and the output's, multiples of four. */
   readonly around?: number;
+  /** Parts from this one on lie in a tensor of their own. */
+  readonly secondPart?: number;
 }
+
+const paddedChannels = (parts: readonly number[]) => parts.reduce((sum, n) => sum + padToFour(n), 0);
 
 /** Reproducible numbers in [-1, 1). */
 export function noise(length: number, seed: number): Float32Array {
@@ -108,12 +113,20 @@ export function noise(length: number, seed: number): Float32Array {
 
 export function problemOf(c: ConvCase, name = "test"): ConvProblem {
   const around = c.around ?? 0;
-  const padded = c.parts.reduce((sum, n) => sum + padToFour(n), 0);
+  const strideOf = (parts: readonly number[]) => paddedChannels(parts) + 2 * around;
   const input: Operand = {
     slot: "input",
-    channelStride: padded + 2 * around,
+    channelStride: strideOf(c.parts.slice(0, c.secondPart)),
     channelOffset: around,
     parts: c.parts,
+    ...(c.secondPart !== undefined && {
+      second: {
+        slot: "second",
+        channelStride: strideOf(c.parts.slice(c.secondPart)),
+        channelOffset: around,
+        firstPart: c.secondPart,
+      },
+    }),
     ...(c.norm ? { normSlot: "norm" } : {}),
   };
   const paddedOut = padToFour(c.outputs);
@@ -202,20 +215,26 @@ export function prepare(
   outputGrid: Vec3,
 ): void {
   const voxels = voxelCount(c.grid);
-  const { channelStride, channelOffset } = problem.input;
+  const { input, input: { second } } = problem;
   const positions = positionsOf(c.parts);
-  const padded = c.parts.reduce((sum, n) => sum + padToFour(n), 0);
-  const inputBytes = c.batch * voxels * channelStride * 4;
-  const input = machine.floats(machine.reserve("input", inputBytes), inputBytes / 4);
-  data.inputs.forEach((sample, n) => {
-    for (let v = 0; v < voxels; v++) {
-      const at = (n * voxels + v) * channelStride;
-      for (let i = 0; i < channelStride; i++) {
-        if (i < channelOffset || i >= channelOffset + padded) input[at + i] = 1e9;
+  const padded = paddedChannels(c.parts);
+  const firstPadded = paddedChannels(c.parts.slice(0, c.secondPart));
+  const fill = (slot: string, channelStride: number, channelOffset: number, from: number, to: number) => {
+    const length = c.batch * voxels * channelStride;
+    const tensor = machine.floats(machine.reserve(slot, length * 4), length);
+    tensor.fill(1e9);
+    data.inputs.forEach((sample, n) => {
+      for (let v = 0; v < voxels; v++) {
+        const at = (n * voxels + v) * channelStride + channelOffset - from;
+        tensor.fill(0, at + from, at + to);
+        positions.forEach((p, i) => {
+          if (p >= from && p < to) tensor[at + p] = sample[i * voxels + v];
+        });
       }
-      positions.forEach((p, i) => input[at + channelOffset + p] = sample[i * voxels + v]);
-    }
-  });
+    });
+  };
+  fill(input.slot, input.channelStride, input.channelOffset, 0, firstPadded);
+  if (second) fill(second.slot, second.channelStride, second.channelOffset, firstPadded, padded);
   if (c.norm) {
     const norm = machine.floats(machine.reserve("norm", c.batch * 3 * padded * 4), c.batch * 3 * padded);
     norm.fill(7);

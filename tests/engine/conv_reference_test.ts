@@ -125,6 +125,24 @@ const CASES: Record<string, ConvCase> = {
     norm: true,
   },
   "5x3x1": { batch: 2, grid: [6, 5, 7], parts: [5], outputs: 7, kernel: [5, 3, 1], stride: [1, 1, 1], norm: true },
+  "5x3x1 of a concat": {
+    batch: 2,
+    grid: [6, 5, 7],
+    parts: [5, 8],
+    outputs: 7,
+    kernel: [5, 3, 1],
+    stride: [1, 1, 1],
+    norm: true,
+  },
+  "3x3x3 stride 2 of a concat": {
+    batch: 2,
+    grid: [9, 10, 12],
+    parts: [6, 3, 9],
+    outputs: 11,
+    kernel: [3, 3, 3],
+    stride: [2, 2, 2],
+    norm: true,
+  },
   "1x5x7 stride (1, 2, 3)": {
     batch: 1,
     grid: [2, 9, 15],
@@ -332,6 +350,26 @@ for (const name of ["3x3x3 of a concat within wider tensors", "3x3x3 stride (1, 
         TOLERANCE_F32_WEIGHTS,
         operator.algorithm,
       );
+    }
+  });
+}
+
+for (const name of ["3x3x3 of a concat within wider tensors", "5x3x1 of a concat", "3x3x3 stride 2 of a concat"]) {
+  Deno.test(`an operand in two tensors gives the same bits as in one: ${name}`, () => {
+    const c: ConvCase = { ...CASES[name], statistics: true };
+    const data = makeData(c);
+    const choices = winogradChoices(problemOf(c));
+    const plans: ((problem: ConvProblem) => ConvOperator)[] = [
+      (problem) => planDirect(problem),
+      ...choices.map((choice) => (problem: ConvProblem) => planWinograd(problem, choice)),
+    ];
+    for (const plan of plans) {
+      const together = runConv(c, data, plan);
+      for (let secondPart = 1; secondPart < c.parts.length; secondPart++) {
+        const apart = runConv({ ...c, secondPart }, data, plan);
+        assertEquals(apart.memory, together.memory);
+        assertEquals(apart.statistics, together.statistics);
+      }
     }
   });
 }

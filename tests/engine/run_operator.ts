@@ -73,7 +73,7 @@ export function operatorRunner(kernels: readonly Kernel[], pages = 512) {
     operator.calls.forEach((call, i) => {
       for (let k = 0; k < call.items; k++) {
         bytes.fill(UNDEFINED_BYTE, scratch.at, scratch.at + scratch.length);
-        const item = options.reversed ? call.items - 1 - k : k;
+        const item = (call.firstItem ?? 0) + (options.reversed ? call.items - 1 - k : k);
         exports[call.kernel](BigInt(blockAt[i]), item, BigInt(scratch.at));
         // The scratch a call asked for, not the largest of all calls.
         const spill = bytes.subarray(scratch.at + call.scratchBytes, scratch.at + scratch.length);

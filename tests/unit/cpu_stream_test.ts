@@ -36,6 +36,23 @@ Deno.test("Workers that cannot start are an error, not a wait without end", asyn
   await assertFails(() => createStream({ threads: 2, module }), Error, "Worker", "of the CPU engine", "env");
 });
 
+Deno.test("A call may begin at any of its items", async () => {
+  await using stream = await createStream({ threads: 2, module: emitModule() });
+  const bytes = 1 << 23;
+  const address = stream.memory.allocateIdle(bytes, "a test");
+  stream.memory.bytes(address, bytes).fill(1);
+  const { calls: [call] } = planClear({ slot: "target", offset: 0, bytes });
+  assert(call.items > 4);
+  const part = { ...call, firstItem: 2, items: 2 };
+  stream.submit(stream.encode([{ call: part, addressOf: () => address }]), []);
+  await stream.settled();
+  const itemBytes = bytes / call.items;
+  const sums = Array.from({ length: call.items }, (_, item) => {
+    return stream.memory.bytes(address + item * itemBytes, itemBytes).reduce((sum, b) => sum + b, 0);
+  });
+  assertEquals(sums, sums.map((_, item) => (item === 2 || item === 3 ? 0 : itemBytes)));
+});
+
 Deno.test("An unknown kernel is refused before anything runs", async () => {
   await using stream = await createStream({ threads: 1, module: emitModule() });
   const call = { kernel: "no_such_kernel", params: [], items: 1, scratchBytes: 0 };

@@ -14,6 +14,8 @@ import { align64 } from "./winograd_block.ts";
 /** Strides are bytes; per axis z, y, x. */
 export const DIRECT_PARAMS = {
   source: "address",
+  /** The tensor of the channels from `firstChannels` on. */
+  secondSource: "address",
   norm: "address",
   weights: "address",
   bias: "address",
@@ -22,9 +24,12 @@ export const DIRECT_PARAMS = {
   hasNorm: "i32",
   hasStatistics: "i32",
   sourceVoxel: "i32",
+  secondVoxel: "i32",
   targetVoxel: "i32",
   /** Padded to four. */
   inputChannels: "i32",
+  /** Channels that lie in `source`, padded; all of them where there is no second tensor. */
+  firstChannels: "i32",
   /** Channels of a staged voxel: as `inputChannels`, or fewer than four. */
   stagedChannels: "i32",
   /** 1: rows are copied together before the product. */
@@ -186,7 +191,10 @@ export const directKernel: Kernel = {
       const middle = f.local("i32", i32.max(i32.sub(i32.min(boxX, i32.sub(p.inX, startX)), left), 0));
       const margin = f.local("i64", i64.mul(pixel, wide(left)));
       const rest = f.local("i64", i64.mul(pixel, wide(i32.sub(i32.sub(boxX, left), middle))));
-      const vectors = f.local("i32", i32.shrU(p.inputChannels, 2));
+      const vectors = f.local("i32", i32.shrU(p.firstChannels, 2));
+      const restVectors = f.local("i32", i32.shrU(i32.sub(p.inputChannels, p.firstChannels), 2));
+      const firstBytes = f.local("i64", bytesOf(p.firstChannels));
+      const restBytes = f.local("i64", i64.shl(wide(restVectors), 4));
       const norm = f.local("i64", i64.add(p.norm, bytesOf(sample, i32.mul(p.inputChannels, 3))));
       const normStride = f.local("i64", bytesOf(p.inputChannels));
       const isNarrow = i32.ltS(p.stagedChannels, p.inputChannels);
@@ -204,12 +212,32 @@ export const directKernel: Kernel = {
             f.if(i64.ne(rest, 0), () => f.zeroBytes(i64.sub(i64.add(to, pitch), rest), rest));
             const plane = i64.add(i64.mul(wide(sample), wide(p.inZ)), wide(z));
             const row = i64.add(i64.mul(plane, wide(p.inY)), wide(y));
-            const voxel = i64.add(i64.mul(row, wide(p.inX)), wide(i32.add(startX, left)));
-            const from = f.local("i64", i64.add(p.source, i64.mul(voxel, wide(p.sourceVoxel))));
+            const voxel = f.local("i64", i64.add(i64.mul(row, wide(p.inX)), wide(i32.add(startX, left))));
             const staged = f.local("i64", i64.add(to, margin));
             const into = i64.select(line, staged, isNarrow);
+            const from = f.local("i64", i64.add(p.source, i64.mul(voxel, wide(p.sourceVoxel))));
             const stride = wide(p.sourceVoxel);
-            f.call(load, p.hasNorm, from, 0, stride, middle, vectors, into, 0, norm, normStride, 0);
+            f.call(load, p.hasNorm, from, 0, stride, middle, vectors, into, 0, restBytes, norm, normStride, 0);
+            f.if(i32.gtS(restVectors, 0), () => {
+              f.set(from, i64.add(p.secondSource, i64.mul(voxel, wide(p.secondVoxel))));
+              const behind = i64.add(staged, firstBytes);
+              const [stride, itsNorm] = [wide(p.secondVoxel), i64.add(norm, firstBytes)];
+              f.call(
+                load,
+                p.hasNorm,
+                from,
+                0,
+                stride,
+                middle,
+                restVectors,
+                behind,
+                0,
+                firstBytes,
+                itsNorm,
+                normStride,
+                0,
+              );
+            });
             f.if(isNarrow, () => f.call(narrow, line, staged, middle, p.stagedChannels));
           }, () => f.zeroBytes(to, pitch));
           f.set(to, i64.add(to, pitch));

@@ -1,6 +1,7 @@
 /** How an operand's channels lie in memory, as the packed weights must follow them. */
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import type { Operand } from "../kernel.ts";
+import { at } from "../params.ts";
 import { convOutputGrid, type ConvProblem } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
 
@@ -19,6 +20,18 @@ export function channelLayout(operand: Operand): ChannelLayout {
     padded += padToFour(channels);
   }
   return { padded, positions };
+}
+
+/** Parameters for the tensors of an operand: its own, and the second one or nothing. */
+export function sourceParams({ slot, channelStride, channelOffset, parts, second }: Operand) {
+  const firstParts = second ? parts.slice(0, second.firstPart) : parts;
+  return {
+    source: at(slot, channelOffset * 4),
+    secondSource: second ? at(second.slot, second.channelOffset * 4) : at(slot),
+    sourceVoxel: channelStride * 4,
+    secondVoxel: (second?.channelStride ?? 0) * 4,
+    firstChannels: sum(firstParts.map(padToFour)),
+  };
 }
 
 export const padToPanel = (channels: number) => Math.ceil(channels / PANEL) * PANEL;

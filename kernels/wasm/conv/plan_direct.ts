@@ -4,7 +4,7 @@ import { at, listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles, weightCycles } from "./cost_model.ts";
 import { DIRECT_PARAMS, directScratch } from "./direct_kernels.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { ceilDiv, channelLayout, convFlops, padToPanel, productOf } from "./layout.ts";
+import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams } from "./layout.ts";
 import { packDirect, packTransposed } from "./pack_weights.ts";
 import { statisticsOf } from "./plan_winograd.ts";
 import { type ConvOperator, convOutputGrid, type ConvProblem } from "./problem.ts";
@@ -111,7 +111,7 @@ function directOperator(
   const parts = productOf(blocks) * (taps > 1 ? groups : 1);
   const unused = at(problem.weightSlot);
   const params = listParams(DIRECT_PARAMS, {
-    source: at(problem.input.slot, problem.input.channelOffset * 4),
+    ...sourceParams(problem.input),
     norm: problem.input.normSlot === undefined ? unused : at(problem.input.normSlot),
     weights: at(problem.weightSlot),
     bias: at(problem.weightSlot, biasOffset),
@@ -119,7 +119,6 @@ function directOperator(
     statistics: problem.output.statisticsSlot === undefined ? unused : at(problem.output.statisticsSlot),
     hasNorm: problem.input.normSlot === undefined ? 0 : 1,
     hasStatistics: problem.statistics ? 1 : 0,
-    sourceVoxel: problem.input.channelStride * 4,
     targetVoxel: problem.output.channelStride * 4,
     inputChannels: layout.padded,
     stagedChannels: staged,

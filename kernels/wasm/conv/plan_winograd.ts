@@ -4,7 +4,7 @@ import type { KernelCall } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, productCycles, weightCycles } from "./cost_model.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sum } from "./layout.ts";
+import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams, sum } from "./layout.ts";
 import { winogradPacking } from "./pack_kernel.ts";
 import { packWinograd } from "./pack_weights.ts";
 import { type ConvOperator, convOutputGrid, type ConvProblem } from "./problem.ts";
@@ -153,7 +153,7 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
     : {};
   const unused = at(problem.weightSlot);
   const params = listParams(WINOGRAD_PARAMS, {
-    source: at(problem.input.slot, problem.input.channelOffset * 4),
+    ...sourceParams(problem.input),
     norm: problem.input.normSlot === undefined ? unused : at(problem.input.normSlot),
     weights: at(problem.weightSlot),
     bias: at(problem.weightSlot, biasOffset),
@@ -163,7 +163,6 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
     outputPoints: choice.split ? at(`${problem.name}.outputPoints`) : unused,
     hasNorm: problem.input.normSlot === undefined ? 0 : 1,
     hasStatistics: problem.statistics ? 1 : 0,
-    sourceVoxel: problem.input.channelStride * 4,
     targetVoxel: problem.output.channelStride * 4,
     inputChannels: layout.padded,
     outputChannels,

@@ -79,16 +79,17 @@ function emitPass(
 export const MASK_TABLE = { offsets: 16 * 16, bytes: 16 * 16 + 16 * 8 } as const;
 
 /**
- * (source, streamStride, voxelStride, voxels, vectors, target, targetStride, norm, normStride, table): loads voxels of a row (for
- * every point along z, `streamStride` apart), applies scale, shift and slope per channel, then transforms and writes contiguously.
+ * (source, streamStride, voxelStride, voxels, vectors, target, targetStride, targetGap, norm, normStride, table): loads voxels of a
+ * row (for every point along z, `streamStride` apart), applies scale, shift and slope per channel, then transforms and writes voxel
+ * after voxel with `targetGap` bytes between them.
  * With a mask table, stream k is read at source + offsets[k] and zeroed where its mask is zero.
  */
-const LOAD_PARAMS = ["i64", "i64", "i64", "i32", "i32", "i64", "i64", "i64", "i64", "i64"] as const;
+const LOAD_PARAMS = ["i64", "i64", "i64", "i32", "i32", "i64", "i64", "i64", "i64", "i64", "i64"] as const;
 
 function emitLoad(m: ModuleBuilder, scheme: AxisScheme, normalised: boolean, masked: boolean): FunctionReference {
   return m.func(
     LOAD_PARAMS,
-    (f, source, streamStride, voxelStride, voxels, count, target, targetStride, norm, normStride, table) => {
+    (f, source, streamStride, voxelStride, voxels, count, target, targetStride, gap, norm, normStride, table) => {
       const values = vectors(f, scheme.points);
       const temporaries = [f.local("v128"), f.local("v128")] as const;
       const [scale, shift, slope] = vectors(f, 3);
@@ -133,6 +134,7 @@ function emitLoad(m: ModuleBuilder, scheme: AxisScheme, normalised: boolean, mas
           f.add(channel, 16 * n);
         });
         f.add(source, voxelStride);
+        f.set(target, i64.add(target, gap));
       });
     },
   );

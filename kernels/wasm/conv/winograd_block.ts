@@ -7,6 +7,8 @@ import { MASK_TABLE } from "./transform_kernels.ts";
 /** Parameters of all four kernels. Strides are bytes; per axis z, y, x. */
 export const WINOGRAD_PARAMS = {
   source: "address",
+  /** The tensor of the channels from `firstChannels` on. */
+  secondSource: "address",
   norm: "address",
   weights: "address",
   bias: "address",
@@ -18,8 +20,11 @@ export const WINOGRAD_PARAMS = {
   hasNorm: "i32",
   hasStatistics: "i32",
   sourceVoxel: "i32",
+  secondVoxel: "i32",
   targetVoxel: "i32",
   inputChannels: "i32",
+  /** Channels that lie in `source`, padded; all of them where there is no second tensor. */
+  firstChannels: "i32",
   outputChannels: "i32",
   /** Output channels rounded up to whole panels. */
   panelChannels: "i32",
