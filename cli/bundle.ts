@@ -16,6 +16,7 @@ const SCRIPTS: readonly (readonly [script: string, source: string])[] = [
   ["evaluate_worker.ts", "core/evaluate/evaluate_worker.ts"],
   ["fingerprint_worker.ts", "core/preprocess/fingerprint_worker.ts"],
   ["preprocess_worker.ts", "core/preprocess/preprocess_worker.ts"],
+  ["report_worker.ts", "core/train/report_worker.ts"],
   ["engine_worker.ts", "cpu/engine_worker.ts"],
 ];
 
@@ -32,6 +33,7 @@ export async function bundle(folder: string): Promise<string> {
     if (success) continue;
     throw new UserError({ doing: "bundling", file: source, problem: new TextDecoder().decode(stderr).trim() });
   }
+  await Deno.copyFile(new URL(import.meta.resolve("@resvg/resvg-wasm/index_bg.wasm")), join(folder, "resvg.wasm"));
   return join(folder, SCRIPTS[0][0]);
 }
 

@@ -3,10 +3,10 @@ import { writeAtomically } from "../core/base/files.ts";
 import { join } from "../core/base/path.ts";
 import type { Vec3 } from "../core/base/shape.ts";
 import type { RawCase } from "../core/dataset/raw_dataset.ts";
+import { fullestSlice, greyWindow, overlayPng } from "../core/evaluate/overlay.ts";
 import type { CaseImage, ImageGeometry, ReaderName } from "../core/formats/image.ts";
 import { imageGridCorners } from "../core/formats/image_grid.ts";
 import { readCase } from "../core/formats/read_image.ts";
-import { fullestSlice, overlayPng } from "./demo/overlay.ts";
 
 /** Pixels that a picture is about as wide as, at least. */
 const WIDTH = 384;
@@ -20,25 +20,18 @@ export async function drawGeometryMismatch(one: RawCase, reader: ReaderName, fol
   const label = await readCase(reader, [one.label]);
   const { shape, spacing } = image.geometry;
   const placed = placeByHeader(label, image.geometry);
-  const [low, high] = greyWindow(image.data);
   const scale = Math.max(1, Math.round(WIDTH / shape[2]));
   const png = overlayPng([{
     image: image.data,
     shape,
     spacing,
-    window: [low, high > low ? high : low + 1],
+    window: greyWindow(image.data),
     panels: [undefined, label.data, placed],
     slice: Math.max(0, fullestSlice(label.data, shape)),
   }], scale);
   const path = join(folder, `geometry_mismatch_${one.id}.png`);
   await writeAtomically(path, png, { doing: "drawing the segmentation over the image" });
   return path;
-}
-
-function greyWindow(data: Float32Array): [number, number] {
-  const step = Math.max(1, Math.floor(data.length / 50_000));
-  const some = Float32Array.from({ length: Math.ceil(data.length / step) }, (_, i) => data[i * step]).sort();
-  return [some[Math.floor(some.length * 0.01)], some[Math.floor((some.length - 1) * 0.99)]];
 }
 
 /** The segmentation on the image's grid, nearest voxel; 0 outside it. */

@@ -5,10 +5,10 @@
 import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { dice, labelOverlaps } from "../../core/evaluate/overlap.ts";
+import { fullestSlice, overlayPng, type SlicePicture } from "../../core/evaluate/overlay.ts";
 import { readLabels } from "../../core/formats/read_image.ts";
 import { main } from "../main.ts";
 import { print } from "../terminal.ts";
-import { fullestSlice, overlayPng, type SlicePicture } from "./overlay.ts";
 import { makePhantom, type Phantom, PHANTOM_LABELS } from "./phantom.ts";
 import { writePhantomImage, writePhantomLabels } from "./phantom_files.ts";
 

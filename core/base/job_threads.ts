@@ -9,7 +9,7 @@ export interface JobKind<Job, Result> {
   readonly does: string;
   /** What is said when the signal aborts: "stopped while ...". */
   readonly interrupted: string;
-  /** Starts a thread whose script calls {@link answerJobs}; here, so that the script's URL is a static text bundlers find. */
+  /** Starts a worker whose script calls {@link answerJobs}; here, so that the script's URL is a static text bundlers find. */
   readonly startWorker: () => Worker;
   /** The same job in the calling thread, for a single one. */
   readonly runHere: (job: Job) => Promise<Result>;
@@ -69,8 +69,10 @@ export async function runJobs<Job, Result>(
   if (threads === 1) return await lane(kind.runHere);
   using stack = new DisposableStack();
   const lanes = Array.from({ length: threads }, () => {
-    const thread = startThread(kind, signal);
-    stack.use(thread);
+    const thread = stack.use(startJobThread<Job, Result>(kind.does, kind.startWorker));
+    const stop = () => thread.reject(new Interrupted(kind.interrupted));
+    signal?.addEventListener("abort", stop);
+    stack.defer(() => signal?.removeEventListener("abort", stop));
     return lane(thread.run);
   });
   await Promise.all(lanes);
@@ -98,32 +100,35 @@ export function answerJobs<Job, Result>(
   };
 }
 
-interface Thread<Job, Result> extends Disposable {
+/** A thread that runs one job at a time; disposing ends it at once. */
+export interface JobThread<Job, Result> extends Disposable {
   readonly run: (job: Job) => Promise<Result>;
+  /** Makes the running job fail for its caller; the thread goes on with it. */
+  readonly reject: (error: Error) => void;
 }
 
-function startThread<Job, Result>(kind: JobKind<Job, Result>, signal?: AbortSignal): Thread<Job, Result> {
-  const worker = kind.startWorker();
+/**
+ * Starts a thread whose script calls {@link answerJobs}.
+ * @param does For messages: "reads training cases".
+ */
+export function startJobThread<Job, Result>(does: string, startWorker: () => Worker): JobThread<Job, Result> {
+  const worker = startWorker();
   let pending: PromiseWithResolvers<Result> | undefined;
-  const stop = () => pending?.reject(new Interrupted(kind.interrupted));
   worker.onmessage = ({ data }: MessageEvent<Reply<Result>>) => {
     if (data.kind === "result") pending?.resolve(data.result);
     else pending?.reject(fromPlainError(data.error));
   };
   worker.onerror = (event) => {
     event.preventDefault();
-    pending?.reject(new Error(`A thread that ${kind.does} ended: ${event.message}`));
+    pending?.reject(new Error(`A thread that ${does} ended: ${event.message}`));
   };
-  signal?.addEventListener("abort", stop);
   return {
     run: (job) => {
       pending = Promise.withResolvers<Result>();
       worker.postMessage(job);
       return pending.promise;
     },
-    [Symbol.dispose]: () => {
-      signal?.removeEventListener("abort", stop);
-      worker.terminate();
-    },
+    reject: (error) => pending?.reject(error),
+    [Symbol.dispose]: () => worker.terminate(),
   };
 }

@@ -15,6 +15,8 @@ Deno.test("the bundled program and its threads predict from another folder, with
       "fingerprint_worker.ts",
       "main.js",
       "preprocess_worker.ts",
+      "report_worker.ts",
+      "resvg.wasm",
     ]);
     const name = "iso_ct_two_folds";
     const output = join(folder, "out");

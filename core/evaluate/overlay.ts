@@ -1,10 +1,25 @@
 /** A picture of a slice: the grey image beside it with coloured labels over it. */
-import { encodeRgbPng } from "../../core/formats/png.ts";
-import type { Vec3 } from "../../core/base/shape.ts";
+import type { Vec3 } from "../base/shape.ts";
+import { encodeRgbPng } from "../formats/png.ts";
 
-/** Colours of labels 1, 2, ... in turn. */
-const COLOURS = [[67, 99, 216], [245, 130, 49], [60, 180, 75], [230, 25, 75], [145, 30, 180], [255, 225, 25]];
+const COLOURS = [
+  [67, 99, 216],
+  [245, 130, 49],
+  [60, 180, 75],
+  [230, 25, 75],
+  [145, 30, 180],
+  [255, 225, 25],
+  [66, 212, 244],
+  [240, 50, 230],
+  [128, 128, 0],
+  [0, 128, 128],
+] as const;
 const OPACITY = 0.45;
+
+/** The colour of a label in pictures, red, green and blue in 0..255; labels from 1 on take the colours in turn. */
+export function labelColour(label: number): readonly [number, number, number] {
+  return COLOURS[(label - 1) % COLOURS.length];
+}
 
 export interface SlicePicture {
   readonly image: ArrayLike<number>;
@@ -25,7 +40,7 @@ export function fullestSlice(labels: ArrayLike<number>, shape: Vec3): number {
   const total = new Map<number, number>();
   for (let i = 0; i < labels.length; i++) {
     const label = labels[i];
-    if (label === 0) continue;
+    if (label <= 0) continue;
     const counts = perSlice[Math.floor(i / size)];
     counts.set(label, (counts.get(label) ?? 0) + 1);
     total.set(label, (total.get(label) ?? 0) + 1);
@@ -34,6 +49,14 @@ export function fullestSlice(labels: ArrayLike<number>, shape: Vec3): number {
     [...counts].reduce((sum, [label, n]) => sum + n / (total.get(label) ?? n), 0);
   const scores = perSlice.map(score);
   return scores.indexOf(Math.max(...scores));
+}
+
+/** Grey values that hardly anything lies below and above: the first and last percentile of about 50,000 voxels. */
+export function greyWindow(data: Float32Array): [number, number] {
+  const step = Math.max(1, Math.floor(data.length / 50_000));
+  const some = Float32Array.from({ length: Math.ceil(data.length / step) }, (_, i) => data[i * step]).sort();
+  const [low, high] = [some[Math.floor(some.length * 0.01)], some[Math.floor((some.length - 1) * 0.99)]];
+  return [low, high > low ? high : low + 1];
 }
 
 /** Rows of pictures below each other, as a PNG; `scale` is the pixels per voxel along x. */
@@ -72,7 +95,7 @@ function drawPanel(
       const voxel = (row.slice * rows + y) * columns + Math.floor(px * columns / box.width);
       const grey = Math.max(0, Math.min(255, 255 * (row.image[voxel] - black) / (white - black)));
       const label = labels?.[voxel] ?? 0;
-      const colour = label === 0 ? undefined : COLOURS[(label - 1) % COLOURS.length];
+      const colour = label > 0 ? labelColour(label) : undefined;
       const at = ((box.top + py) * stride + box.left + px) * 3;
       for (let c = 0; c < 3; c++) rgb[at + c] = colour ? grey * (1 - OPACITY) + colour[c] * OPACITY : grey;
     }
