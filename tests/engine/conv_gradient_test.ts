@@ -1,12 +1,15 @@
-import { assertClose, assertEquals, TOLERANCE } from "../assert.ts";
+/** Every way to compute a convolution's gradients against the plain reference. */
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import { planDirectDataGradient, planDirectWeightGradient } from "../../kernels/wasm/conv/gradient_direct.ts";
-import { GRADIENT_DIRECT_KERNELS } from "../../kernels/wasm/conv/gradient_direct_kernels.ts";
+import type { WeightGradientProblem } from "../../kernels/wasm/conv/gradient_problem.ts";
 import { referenceGradients } from "../../kernels/wasm/conv/gradient_reference.ts";
+import { CONV_KERNELS } from "../../kernels/wasm/conv/kernels.ts";
+import { planWeightGradient, type WeightChoice, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
 import { convOutputGrid } from "../../kernels/wasm/conv/problem.ts";
+import { type WeightPair, weightPairs } from "../../kernels/wasm/conv/weight_sides.ts";
+import { assertClose, assertEquals } from "../assert.ts";
 import { noise, operatorRunner } from "./run_operator.ts";
 
-const run = operatorRunner(GRADIENT_DIRECT_KERNELS);
+const run = operatorRunner(CONV_KERNELS, 1024);
 
 interface Case {
   readonly grid: Vec3;
@@ -18,19 +21,58 @@ interface Case {
   readonly norm?: boolean;
 }
 
-const CASES: readonly Case[] = [
-  { grid: [5, 6, 7], parts: [3], outputs: 5, kernel: [3, 3, 3], stride: [1, 1, 1] },
-  { grid: [5, 6, 7], parts: [3, 6], outputs: 5, kernel: [3, 3, 3], stride: [1, 1, 1], norm: true },
-  { grid: [5, 8, 7], parts: [4], outputs: 8, kernel: [3, 3, 3], stride: [2, 2, 2], norm: true },
-  { grid: [4, 6, 9], parts: [5], outputs: 3, kernel: [1, 3, 3], stride: [1, 2, 3], norm: true },
-  { grid: [1, 9, 8], parts: [2, 2], outputs: 6, kernel: [1, 3, 3], stride: [1, 1, 1], norm: true },
-  { grid: [3, 4, 5], parts: [7], outputs: 2, kernel: [1, 1, 1], stride: [1, 1, 1], norm: true },
-  { grid: [3, 4, 5], parts: [7], outputs: 6, kernel: [2, 2, 2], stride: [2, 2, 2], transposed: true, norm: true },
-  { grid: [1, 4, 5], parts: [5], outputs: 3, kernel: [1, 2, 2], stride: [1, 2, 2], transposed: true, norm: true },
-  { grid: [6, 4, 5], parts: [3], outputs: 3, kernel: [1, 3, 1], stride: [1, 3, 1], transposed: true },
-];
+const CUBE: Vec3 = [3, 3, 3];
+const ONE: Vec3 = [1, 1, 1];
+const CASES: Readonly<Record<string, Case>> = {
+  "3x3x3": { grid: [5, 6, 7], parts: [3], outputs: 5, kernel: CUBE, stride: ONE },
+  "3x3x3 of one channel": { grid: [5, 6, 9], parts: [1], outputs: 9, kernel: CUBE, stride: ONE, norm: true },
+  "3x3x3 of two channels": { grid: [5, 6, 9], parts: [2], outputs: 4, kernel: CUBE, stride: ONE },
+  "3x3x3 of a concat": { grid: [5, 6, 7], parts: [3, 6], outputs: 13, kernel: CUBE, stride: ONE, norm: true },
+  "3x3x3 of many channels": { grid: [3, 5, 4], parts: [37], outputs: 45, kernel: CUBE, stride: ONE, norm: true },
+  "3x3x3 of several blocks": { grid: [9, 17, 33], parts: [8], outputs: 8, kernel: CUBE, stride: ONE, norm: true },
+  "3x3x3 on a single voxel": { grid: ONE, parts: [5], outputs: 3, kernel: CUBE, stride: ONE, norm: true },
+  "3x3x3 stride 2": { grid: [5, 8, 7], parts: [4], outputs: 8, kernel: CUBE, stride: [2, 2, 2], norm: true },
+  "3x3x3 stride 2, larger": { grid: [9, 8, 18], parts: [6], outputs: 20, kernel: CUBE, stride: [2, 2, 2], norm: true },
+  "3x3x3 stride (1, 2, 2)": { grid: [3, 10, 7], parts: [8], outputs: 8, kernel: CUBE, stride: [1, 2, 2], norm: true },
+  "1x3x3 stride (1, 2, 3)": {
+    grid: [4, 6, 9],
+    parts: [5],
+    outputs: 3,
+    kernel: [1, 3, 3],
+    stride: [1, 2, 3],
+    norm: true,
+  },
+  "1x3x3 of a plane": { grid: [1, 19, 18], parts: [2, 2], outputs: 6, kernel: [1, 3, 3], stride: ONE, norm: true },
+  "1x3x3": { grid: [4, 7, 5], parts: [9], outputs: 6, kernel: [1, 3, 3], stride: ONE, norm: true },
+  "5x3x1": { grid: [6, 5, 7], parts: [5], outputs: 7, kernel: [5, 3, 1], stride: ONE, norm: true },
+  "1x5x7 stride (1, 2, 3)": {
+    grid: [2, 9, 15],
+    parts: [2],
+    outputs: 7,
+    kernel: [1, 5, 7],
+    stride: [1, 2, 3],
+    norm: true,
+  },
+  "1x1x1": { grid: [3, 4, 5], parts: [7], outputs: 2, kernel: ONE, stride: ONE, norm: true },
+  "1x1x1 stride 2": { grid: [3, 4, 5], parts: [34], outputs: 21, kernel: ONE, stride: [2, 2, 2], norm: true },
+  "transposed 2x2x2": {
+    ...{ grid: [3, 4, 5], parts: [7], outputs: 6, kernel: [2, 2, 2], stride: [2, 2, 2], transposed: true, norm: true },
+  },
+  "transposed 2x2x2 to one channel": {
+    ...{ grid: [3, 4, 5], parts: [9], outputs: 1, kernel: [2, 2, 2], stride: [2, 2, 2], transposed: true, norm: true },
+  },
+  "transposed 1x2x2 of a concat": {
+    ...{ grid: [1, 4, 5], parts: [5, 20], outputs: 33, kernel: [1, 2, 2], stride: [1, 2, 2] },
+    ...{ transposed: true, norm: true },
+  },
+  "transposed 1x3x4": {
+    ...{ grid: [6, 4, 5], parts: [3], outputs: 3, kernel: [1, 3, 4], stride: [1, 3, 4], transposed: true },
+  },
+};
 
 const BATCH = 2;
+/** Largest error as a share of the standard deviation of all the values. */
+const BOUND = 5e-5;
 
 /** The planar samples as a channels-last tensor with `around` foreign channels on either side of the parts. */
 function channelsLast(samples: readonly Float32Array[], parts: readonly number[], voxels: number, around: number) {
@@ -50,81 +92,81 @@ function channelsLast(samples: readonly Float32Array[], parts: readonly number[]
   return { tensor, stride, padded, positions };
 }
 
-for (const c of CASES) {
-  const kind = c.transposed ? "transposed" : "plain";
-  Deno.test(`Direct gradients of a ${kind} convolution, ${JSON.stringify(c)}, equal the definition's`, () => {
-    const { grid, parts, outputs, kernel, stride, transposed = false } = c;
-    const around = 4;
-    const inputs = parts.reduce((a, b) => a + b);
-    const outputGrid: Vec3 = transposed
-      ? [grid[0] * stride[0], grid[1] * stride[1], grid[2] * stride[2]]
-      : convOutputGrid(grid, kernel, stride);
-    const voxels = voxelCount(grid);
-    const taps = voxelCount(kernel);
-    const samples = [0, 1].map((n) => noise(inputs * voxels, 10 + n));
-    const gradients = [0, 1].map((n) => noise(outputs * voxelCount(outputGrid), 20 + n));
-    const weight = noise(inputs * outputs * taps, 3);
-    const input = channelsLast(samples, parts, voxels, around);
-    const output = channelsLast(gradients, [outputs], voxelCount(outputGrid), around);
-    const norm = noise(BATCH * 3 * input.padded, 4);
-    const read = samples.map((sample, n) =>
-      sample.map((value, i) => {
-        if (!c.norm) return value;
-        const at = (k: number) => norm[(n * 3 + k) * input.padded + input.positions[Math.floor(i / voxels)]];
-        const y = value * at(0) + at(1);
-        return Math.max(y, y * at(2));
-      })
-    );
-    const expected = read.map((sample, n) =>
-      referenceGradients(sample, grid, gradients[n], outputGrid, weight, [inputs, outputs], kernel, stride, transposed)
-    );
+/** A case's tensors, its problem's common part and what the reference says. */
+function prepare(c: Case) {
+  const { grid, parts, outputs, kernel, stride, transposed = false } = c;
+  const around = 4;
+  const inputs = parts.reduce((a, b) => a + b);
+  const outputGrid: Vec3 = transposed
+    ? [grid[0] * stride[0], grid[1] * stride[1], grid[2] * stride[2]]
+    : convOutputGrid(grid, kernel, stride);
+  const voxels = voxelCount(grid);
+  const samples = [0, 1].map((n) => noise(inputs * voxels, 10 + n));
+  const gradients = [0, 1].map((n) => noise(outputs * voxelCount(outputGrid), 20 + n));
+  const weight = noise(inputs * outputs * voxelCount(kernel), 3);
+  const input = channelsLast(samples, parts, voxels, around);
+  const output = channelsLast(gradients, [outputs], voxelCount(outputGrid), around);
+  const norm = noise(BATCH * 3 * input.padded, 4);
+  const read = samples.map((sample, n) =>
+    sample.map((value, i) => {
+      if (!c.norm) return value;
+      const at = (k: number) => norm[(n * 3 + k) * input.padded + input.positions[Math.floor(i / voxels)]];
+      const y = value * at(0) + at(1);
+      return Math.max(y, y * at(2));
+    })
+  );
+  const expected = read.map((sample, n) =>
+    referenceGradients(sample, grid, gradients[n], outputGrid, weight, [inputs, outputs], kernel, stride, transposed)
+  );
+  const problem = {
+    ...{ name: "test", batch: BATCH, inputGrid: grid, kernel, stride, transposed },
+    outputGradient: { slot: "dy", channelStride: output.stride, channelOffset: around, parts: [outputs] },
+  };
+  const operand = { channelStride: input.stride, channelOffset: around, parts };
+  return { samples, weight, input, output, norm, expected, problem, operand, voxels, around };
+}
+
+const nameOf = (c: WeightChoice) =>
+  c.kind === "direct" ? "direct" : `winograd ${c.schemes.map((s) => s.name).join("x")}`;
+
+/** A choice with other groups and chunks: the same way, divided more finely. */
+const divided = (c: WeightChoice): WeightChoice => ({
+  ...c,
+  ...{
+    groupA: Math.min(c.groupA, 4),
+    groupB: 8,
+    chunks: 2,
+    block: c.block.map((n) => Math.min(n, 2)) as unknown as Vec3,
+  },
+});
+
+for (const [name, c] of Object.entries(CASES)) {
+  Deno.test(`the weight gradient equals the reference by every algorithm: ${name}`, () => {
+    const { weight, input, output, norm, expected, problem, operand } = prepare(c);
     const added = (key: "weight" | "bias") => expected[0][key].map((v, i) => v + expected[1][key][i]);
-
-    const problem = { name: "test", batch: BATCH, inputGrid: grid, kernel, stride, transposed };
-    const outputGradient = {
-      ...{ slot: "dy", channelStride: output.stride, channelOffset: around, parts: [outputs] },
+    const whole: WeightGradientProblem = {
+      ...problem,
+      input: { ...operand, slot: "x", ...(c.norm && { normSlot: "norm" }) },
+      weightGradientSlot: "dw",
+      biasGradientSlot: "db",
     };
-    const inputOperand = { channelStride: input.stride, channelOffset: around, parts };
-    const dw = new Float32Array(weight.length).fill(NaN);
-    const db = new Float32Array(outputs).fill(NaN);
-    run(
-      planDirectWeightGradient({
-        ...problem,
-        input: { ...inputOperand, slot: "x", ...(c.norm && { normSlot: "norm" }) },
-        outputGradient,
-        weightGradientSlot: "dw",
-        biasGradientSlot: "db",
-      }),
-      { x: input.tensor, dy: output.tensor, norm, dw, db },
-    );
-    assertClose(dw, added("weight"), TOLERANCE.f32, "weight gradient");
-    assertClose(db, added("bias"), TOLERANCE.f32, "bias gradient");
-
-    for (const accumulate of [false, true]) {
-      const before = channelsLast(samples, parts, voxels, around).tensor;
-      if (!accumulate) {
-        before.forEach((v, i) => before[i] = v === Math.fround(9e9) ? v : NaN);
-      }
-      const dv = before.slice();
-      const sums = expected.map(({ input: d }, n) =>
-        Float32Array.from(d, (v, i) => v + (accumulate ? samples[n][i] : 0))
-      );
-      run(
-        planDirectDataGradient({
-          ...problem,
-          outputGradient,
-          weightSlot: "w",
-          inputGradient: { ...inputOperand, slot: "dv" },
-          accumulate,
-        }),
-        { dy: output.tensor, w: weight, dv },
-      );
-      const wanted = channelsLast(sums, parts, voxels, around).tensor;
-      const isForeign = (_: number, i: number) =>
-        i % input.stride < around || i % input.stride >= around + input.padded;
-      assertEquals(dv.filter(isForeign), wanted.filter(isForeign));
-      const own = (v: number, i: number) => (isForeign(v, i) ? 0 : v);
-      assertClose(dv.map(own), wanted.map(own), TOLERANCE.f32, `data gradient, accumulate ${accumulate}`);
+    const compute = (choose: (pair: WeightPair) => WeightChoice, reversed = false) => {
+      const dw = new Float32Array(weight.length).fill(NaN);
+      const db = new Float32Array(c.outputs).fill(NaN);
+      const operator = planWeightGradient(whole, (_, pair) => choose(pair));
+      run(operator, { x: input.tensor, dy: output.tensor, norm, dw, db }, { reversed });
+      return { dw, db };
+    };
+    const ways = Math.max(...weightPairs(whole).map((pair) => weightChoices(whole, pair).length));
+    for (let way = 0; way < ways; way++) {
+      const choose = (pair: WeightPair) => weightChoices(whole, pair)[way];
+      const what = nameOf(choose(weightPairs(whole)[0]));
+      const { dw, db } = compute(choose);
+      assertClose(dw, added("weight"), BOUND, what);
+      assertClose(db, added("bias"), BOUND, "bias");
+      const finely = compute((pair) => divided(choose(pair)));
+      assertClose(finely.dw, added("weight"), BOUND, `${what}, divided`);
+      assertEquals(compute((pair) => divided(choose(pair)), true), finely, `${what}: items depend on their order`);
     }
   });
 }

@@ -57,3 +57,13 @@ export function productCycles(rows: number, panels: number, k: number, runs = 1)
   const steps = larger * perStep(small + 1) + (groups - larger) * perStep(small);
   return panels * (steps * k * runs * 1.08 + groups * (CYCLES.group + (runs - 1) * 12));
 }
+
+/** Cycles of sums of outer products, rows x panels over `steps`, `runs` pieces of them. */
+export function outerCycles(rows: number, panels: number, steps: number, runs = 1): number {
+  const groups = Math.ceil(rows / 6);
+  const small = Math.floor(rows / groups);
+  const larger = rows % groups;
+  const perStep = (size: number) => Math.max(size, 4);
+  const all = larger * perStep(small + 1) + (groups - larger) * perStep(small);
+  return panels * (all * steps * 1.08 + groups * (CYCLES.group + runs * 8));
+}

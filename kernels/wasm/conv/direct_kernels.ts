@@ -5,7 +5,14 @@
  * scattered by the epilogue.
  */
 import { type Expr, type I32, i32, i64, v128 } from "../emit/expression.ts";
-import type { FunctionBuilder, Kernel, Local, ParamLocals } from "../emit/module_builder.ts";
+import type {
+  FunctionBuilder,
+  FunctionReference,
+  Kernel,
+  Local,
+  ModuleBuilder,
+  ParamLocals,
+} from "../emit/module_builder.ts";
 import { emitStatisticsPart, epilogueFunctions, STATISTICS_BYTES_PER_CHANNEL } from "./epilogue_kernels.ts";
 import { gemmFunctions, PANEL } from "./gemm_kernels.ts";
 import { addProduct, transformFunctions } from "./transform_kernels.ts";
@@ -101,14 +108,10 @@ function digit(f: FunctionBuilder, value: Local<"i32">, radix: I32): Local<"i32"
   return low;
 }
 
-export const directKernel: Kernel = {
-  name: "conv_direct",
-  emit: (m) => {
-    const { load } = transformFunctions(m);
-    const { gathered, plain } = gemmFunctions(m);
-    const epilogue = epilogueFunctions(m);
-    /** (from, to, voxels, channels): keeps the first channels of voxels of four. */
-    const narrow = m.func(["i64", "i64", "i32", "i32"] as const, (f, from, to, voxels, channels) => {
+/** (from, to, voxels, channels): keeps the first channels of voxels of four. */
+export function narrowFunction(m: ModuleBuilder): FunctionReference {
+  return m.once("conv.narrow", () =>
+    m.func(["i64", "i64", "i32", "i32"] as const, (f, from, to, voxels, channels) => {
       const value = f.local("v128");
       f.countdown(voxels, () => {
         f.set(value, v128.load(from));
@@ -118,7 +121,16 @@ export const directKernel: Kernel = {
         f.add(from, 16);
         f.set(to, i64.add(to, i64.shl(wide(channels), 2)));
       });
-    });
+    }));
+}
+
+export const directKernel: Kernel = {
+  name: "conv_direct",
+  emit: (m) => {
+    const { load } = transformFunctions(m);
+    const { gathered, plain } = gemmFunctions(m);
+    const epilogue = epilogueFunctions(m);
+    const narrow = narrowFunction(m);
 
     m.kernel("conv_direct", (f, params, item, scratch) => {
       const p: ParamLocals<typeof DIRECT_PARAMS> = f.readParams(params, DIRECT_PARAMS);

@@ -125,7 +125,7 @@ function emitGathered(m: ModuleBuilder, rows: number): FunctionReference {
 }
 
 /** Calls the function for `rows` of 1..6 that the rows divide into most evenly: `each(function index, groups, first row)`. */
-function emitSplit(
+export function emitSplit(
   f: FunctionBuilder,
   rows: Local<"i32">,
   each: (size: number, groups: Local<"i32">, first: Local<"i32">) => void,

@@ -8,6 +8,10 @@
 /** A dense matrix by rows. */
 export type Matrix = readonly (readonly number[])[];
 
+export function transposed(matrix: Matrix): Matrix {
+  return matrix[0].map((_, k) => matrix.map((row) => row[k]));
+}
+
 export interface AxisScheme {
   readonly id: number;
   readonly name: string;

@@ -3,7 +3,7 @@ import { f32x4, type I32, i32, type I64, i64, type V128, v128 } from "../emit/ex
 import type { Expr } from "../emit/expression.ts";
 import type { FunctionBuilder, FunctionReference, Local, ModuleBuilder } from "../emit/module_builder.ts";
 import { type Constants, emitPairedColumns, emitRows, hoistConstants } from "./linear_map.ts";
-import { type AxisScheme, SCHEMES } from "./scheme.ts";
+import { type AxisScheme, type Matrix, SCHEMES, transposed } from "./scheme.ts";
 
 /** base + a * b, in 64 bits. */
 export function addProduct(base: I64, a: I32, b: I32): Expr<"i64"> {
@@ -37,12 +37,7 @@ function unrolled(f: FunctionBuilder, count: Local<"i32">, body: (n: number) => 
  */
 const PASS_PARAMS = ["i64", "i64", "i64", "i64", "i32", "i32", "i64", "i64"] as const;
 
-function emitPass(
-  m: ModuleBuilder,
-  scheme: AxisScheme,
-  direction: "input" | "output" | "weight",
-): FunctionReference {
-  const matrix = scheme[direction];
+function emitPass(m: ModuleBuilder, matrix: Matrix, pairs: "rows" | "columns" = "rows"): FunctionReference {
   return m.func(
     PASS_PARAMS,
     (f, source, sourceStride, target, targetStride, count, repeats, sourceStep, targetStep) => {
@@ -54,7 +49,7 @@ function emitPass(
       const transform = (f: FunctionBuilder, constant: Constants, offset: number) => {
         values.forEach((value, k) => f.set(value, v128.load(reads.pointers[k], offset)));
         const store = (row: number, value: V128) => f.storeV128(writes.pointers[row], value, offset);
-        if (direction === "output") emitPairedColumns(f, matrix, values, temporaries[0], constant, store);
+        if (pairs === "columns") emitPairedColumns(f, matrix, values, temporaries[0], constant, store);
         else emitRows(f, matrix, values, temporaries, constant, store);
       };
       const constant = hoistConstants(f, (f, constant) => transform(f, constant, 0));
@@ -86,16 +81,16 @@ export const MASK_TABLE = { offsets: 16 * 16, bytes: 16 * 16 + 16 * 8 } as const
  */
 const LOAD_PARAMS = ["i64", "i64", "i64", "i32", "i32", "i64", "i64", "i64", "i64", "i64", "i64"] as const;
 
-function emitLoad(m: ModuleBuilder, scheme: AxisScheme, normalised: boolean, masked: boolean): FunctionReference {
+function emitLoad(m: ModuleBuilder, matrix: Matrix, normalised: boolean, masked: boolean): FunctionReference {
   return m.func(
     LOAD_PARAMS,
     (f, source, streamStride, voxelStride, voxels, count, target, targetStride, gap, norm, normStride, table) => {
-      const values = vectors(f, scheme.points);
+      const values = vectors(f, matrix[0].length);
       const temporaries = [f.local("v128"), f.local("v128")] as const;
       const [scale, shift, slope] = vectors(f, 3);
       const [from, channel, shifts, slopes] = Array.from({ length: 4 }, () => f.local("i64"));
-      const reads = streamPointers(f, scheme.points);
-      const writes = streamPointers(f, scheme.points);
+      const reads = streamPointers(f, matrix[0].length);
+      const writes = streamPointers(f, matrix.length);
       const transform = (f: FunctionBuilder, constant: Constants, offset: number) => {
         if (normalised) {
           f.set(scale, v128.load(channel, offset));
@@ -111,7 +106,7 @@ function emitLoad(m: ModuleBuilder, scheme: AxisScheme, normalised: boolean, mas
           if (masked) f.set(value, v128.and(value, v128.load(table, 16 * k)));
         });
         const store = (row: number, value: V128) => f.storeV128(writes.pointers[row], value, offset);
-        emitRows(f, scheme.input, values, temporaries, constant, store);
+        emitRows(f, matrix, values, temporaries, constant, store);
       };
       const constant = hoistConstants(f, (f, constant) => transform(f, constant, 0));
       f.countdown(voxels, () => {
@@ -156,26 +151,45 @@ function emitSwitch(
   });
 }
 
-/** The passes of a module; the first argument of each is the scheme's id, of `load` id * 4 + masked * 2 + normalised. */
+/**
+ * The passes of a module; the first argument of each is the scheme's id, of `load` id * 4 + masked * 2 + normalised, of `loadGradient`
+ * id * 2 + masked.
+ */
 export interface TransformFunctions {
   readonly load: FunctionReference;
   readonly input: FunctionReference;
   readonly output: FunctionReference;
   /** Of weights: taps in, transformed weights out; not in place. */
   readonly weight: FunctionReference;
+  /** Of gradients of outputs: outputs in, points out. */
+  readonly loadGradient: FunctionReference;
+  readonly outputGradient: FunctionReference;
+  /** Of gradients of transformed weights: those in, taps out. */
+  readonly weightGradient: FunctionReference;
 }
 
 export function transformFunctions(m: ModuleBuilder): TransformFunctions {
+  const passes = (matrixOf: (scheme: AxisScheme) => Matrix, pairs?: "rows" | "columns") =>
+    emitSwitch(m, SCHEMES.map((s) => emitPass(m, matrixOf(s), pairs)), PASS_PARAMS);
   return m.once("conv.transforms", () => ({
     load: emitSwitch(
       m,
       SCHEMES.flatMap((s) =>
-        [[false, false], [true, false], [false, true], [true, true]].map(([norm, mask]) => emitLoad(m, s, norm, mask))
+        [[false, false], [true, false], [false, true], [true, true]].map(([norm, mask]) =>
+          emitLoad(m, s.input, norm, mask)
+        )
       ),
       LOAD_PARAMS,
     ),
-    input: emitSwitch(m, SCHEMES.map((s) => emitPass(m, s, "input")), PASS_PARAMS),
-    output: emitSwitch(m, SCHEMES.map((s) => emitPass(m, s, "output")), PASS_PARAMS),
-    weight: emitSwitch(m, SCHEMES.map((s) => emitPass(m, s, "weight")), PASS_PARAMS),
+    input: passes((s) => s.input),
+    output: passes((s) => s.output, "columns"),
+    weight: passes((s) => s.weight),
+    loadGradient: emitSwitch(
+      m,
+      SCHEMES.flatMap((s) => [false, true].map((mask) => emitLoad(m, transposed(s.output), false, mask))),
+      LOAD_PARAMS,
+    ),
+    outputGradient: passes((s) => transposed(s.output)),
+    weightGradient: passes((s) => transposed(s.weight), "columns"),
   }));
 }

@@ -10,7 +10,8 @@ import { type Expr, type I32, i32, i64 } from "../emit/expression.ts";
 import type { FunctionBuilder, Kernel, Local, ModuleBuilder } from "../emit/module_builder.ts";
 import { emitStatisticsPart, epilogueFunctions } from "./epilogue_kernels.ts";
 import { gemmFunctions, PANEL } from "./gemm_kernels.ts";
-import { MASK_TABLE, transformFunctions } from "./transform_kernels.ts";
+import { emitRowLoad } from "./load_rows.ts";
+import { transformFunctions } from "./transform_kernels.ts";
 import {
   type Block,
   bytesOf,
@@ -34,20 +35,10 @@ function emitPlanes(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r:
   const pointPlane = f.local("i64", oddLinesOf(i64.mul(pitch, wide(block.rows))));
   const startX = f.local("i32", i32.sub(i32.mul(block.first[2], p.stepX), p.padX));
   const startY = f.local("i32", i32.sub(i32.mul(block.first[1], p.stepY), p.padY));
-  const left = f.local("i32", i32.max(i32.sub(0, startX), 0));
-  const right = f.local("i32", i32.max(i32.sub(i32.min(block.columns, i32.sub(p.inX, startX)), left), 0));
-  const margin = f.local("i64", i64.mul(pixel, wide(left)));
-  const rest = f.local("i64", i64.mul(pixel, wide(i32.sub(i32.sub(block.columns, left), right))));
-  const behind = f.local("i64", i64.sub(pitch, rest));
-  const [vectors, voxel] = [f.local("i32"), f.local("i64")];
+  const [vectors, voxel, yStride, zStride] = [f.local("i32"), f.local("i64"), f.local("i64"), f.local("i64")];
   const [sample, norm, channelBytes] = [f.local("i64"), f.local("i64"), f.local("i64")];
   f.for(0, tilesZ, 1, (tz) => {
-    const z0 = f.local("i32", i32.sub(i32.mul(i32.add(block.first[0], tz), p.stepZ), p.padZ));
-    const masked = f.local("i32", i32.or(i32.ltS(z0, 0), i32.gtS(i32.add(z0, p.pointsZ), p.inZ)));
-    const selector = f.local(
-      "i32",
-      i32.add(i32.shl(p.schemeZ, 2), i32.add(i32.shl(masked, 1), p.hasNorm)),
-    );
+    const startZ = f.local("i32", i32.sub(i32.mul(i32.add(block.first[0], tz), p.stepZ), p.padZ));
     f.set(vectors, i32.shrU(p.firstChannels, 2));
     f.set(voxel, wide(p.sourceVoxel));
     f.set(sample, p.source);
@@ -61,58 +52,15 @@ function emitPlanes(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r:
         f.set(sample, p.secondSource);
         f.set(norm, i64.add(norm, channelBytes));
       });
-      const yStride = f.local("i64", i64.mul(wide(p.inX), voxel));
-      const zStride = f.local("i64", i64.mul(wide(p.inY), yStride));
+      f.set(yStride, i64.mul(wide(p.inX), voxel));
+      f.set(zStride, i64.mul(wide(p.inY), yStride));
       f.set(sample, i64.add(sample, i64.mul(i64.mul(wide(block.sample), wide(p.inZ)), zStride)));
-      f.if(masked, () => {
-        f.for(0, p.pointsZ, 1, (k) => {
-          const z = f.local("i32", i32.add(z0, k));
-          const inside = i32.and(i32.geS(z, 0), i32.ltS(z, p.inZ));
-          const mask = f.local("i64", i64.sub(0, wide(inside)));
-          const at = f.local("i64", i64.add(r.table, i64.shl(wide(k), 4)));
-          f.storeI64(at, mask);
-          f.storeI64(at, mask, 8);
-          const clamped = i32.max(f.local("i32", i32.min(z, i32.sub(p.inZ, 1))), 0);
-          const offset = i64.mul(wide(clamped), zStride);
-          f.storeI64(i64.add(i64.add(r.table, MASK_TABLE.offsets), i64.shl(wide(k), 3)), offset);
-        });
-      });
-      f.for(0, block.loadedRows, 1, (j) => {
-        const y = f.local("i32", i32.add(startY, j));
-        const to = f.local("i64", i64.add(r.loaded, i64.mul(pitch, wide(j))));
-        const inside = i32.and(i32.and(i32.geS(y, 0), i32.ltS(y, p.inY)), i32.gtS(right, 0));
-        f.if(inside, () => {
-          const start = f.local("i64", i64.add(sample, i64.mul(wide(y), yStride)));
-          f.set(start, i64.add(start, i64.mul(wide(i32.add(startX, left)), voxel)));
-          f.if(i32.eqz(masked), () => f.set(start, i64.add(start, i64.mul(wide(z0), zStride))));
-          const out = f.local("i64", to);
-          f.countdown(p.pointsZ, () => {
-            f.if(left, () => f.zeroBytes(out, margin));
-            f.if(i64.ne(rest, 0), () => f.zeroBytes(i64.add(out, behind), rest));
-            f.set(out, i64.add(out, loadedPlane));
-          });
-          f.call(
-            transforms.load,
-            selector,
-            start,
-            zStride,
-            voxel,
-            right,
-            vectors,
-            i64.add(i64.add(to, margin), channelBytes),
-            loadedPlane,
-            i64.sub(pixel, i64.shl(wide(vectors), 4)),
-            norm,
-            pixel,
-            r.table,
-          );
-        }, () => {
-          const out = f.local("i64", to);
-          f.countdown(p.pointsZ, () => {
-            f.zeroBytes(out, pitch);
-            f.set(out, i64.add(out, loadedPlane));
-          });
-        });
+      emitRowLoad(f, {
+        ...{ load: transforms.load, selector: i32.add(i32.shl(p.schemeZ, 2), p.hasNorm), maskBit: 2 },
+        ...{ sample, voxel, yStride, zStride, grid: [p.inZ, p.inY, p.inX] },
+        ...{ start: [startZ, startY, startX], size: [p.pointsZ, block.loadedRows, block.columns] },
+        ...{ points: p.pointsZ, to: r.loaded, plane: loadedPlane, vectors, pixel, channelBytes },
+        ...{ norm, normStride: pixel, table: r.table },
       });
     });
     const count = f.local("i32", i32.mul(block.columns, i32.shrU(p.inputChannels, 2)));
