@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
     load: () => import("./network_bench.ts"),
   },
   conv: { help: "each convolution of the plain nets", load: () => import("./conv_bench.ts") },
+  gradient: { help: "gradients of convolutions against torch", load: () => import("./gradient_bench.ts") },
   volume: { help: "gather, accumulate, finish, resample", load: () => import("./volume_bench.ts") },
 };
 

@@ -1,9 +1,10 @@
 /** Every way to compute a convolution's gradients against the plain reference. */
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import type { WeightGradientProblem } from "../../kernels/wasm/conv/gradient_problem.ts";
+import type { DataGradientProblem, WeightGradientProblem } from "../../kernels/wasm/conv/gradient_problem.ts";
 import { referenceGradients } from "../../kernels/wasm/conv/gradient_reference.ts";
 import { CONV_KERNELS } from "../../kernels/wasm/conv/kernels.ts";
 import { planWeightGradient, type WeightChoice, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
+import { planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
 import { convOutputGrid } from "../../kernels/wasm/conv/problem.ts";
 import { type WeightPair, weightPairs } from "../../kernels/wasm/conv/weight_sides.ts";
 import { assertClose, assertEquals } from "../assert.ts";
@@ -167,6 +168,29 @@ for (const [name, c] of Object.entries(CASES)) {
       const finely = compute((pair) => divided(choose(pair)));
       assertClose(finely.dw, added("weight"), BOUND, `${what}, divided`);
       assertEquals(compute((pair) => divided(choose(pair)), true), finely, `${what}: items depend on their order`);
+    }
+  });
+}
+
+for (const [name, c] of Object.entries(CASES)) {
+  Deno.test(`the data gradient equals the reference by every algorithm: ${name}`, () => {
+    const { samples, weight, input, output, expected, problem, operand, voxels, around } = prepare(c);
+    const isForeign = (_: number, i: number) => i % input.stride < around || i % input.stride >= around + input.padded;
+    const own = (v: number, i: number) => (isForeign(v, i) ? 0 : v);
+    for (const accumulate of [false, true]) {
+      const before = channelsLast(samples, c.parts, voxels, around).tensor;
+      if (!accumulate) before.forEach((v, i) => before[i] = isForeign(v, i) ? v : NaN);
+      const sums = expected.map(({ input: d }, n) =>
+        Float32Array.from(d, (v, i) => v + (accumulate ? samples[n][i] : 0))
+      );
+      const wanted = channelsLast(sums, c.parts, voxels, around).tensor;
+      const whole: DataGradientProblem = {
+        ...{ ...problem, weightSlot: "w", inputGradient: { ...operand, slot: "dv" }, accumulate },
+      };
+      const dv = before.slice();
+      run(planDataGradient(whole), { dy: output.tensor, w: weight, dv });
+      assertEquals(dv.filter(isForeign), wanted.filter(isForeign));
+      assertClose(dv.map(own), wanted.map(own), BOUND, `accumulate ${accumulate}`);
     }
   });
 }

@@ -1,0 +1,177 @@
+/**
+ * Times the gradients of a U-Net's convolutions on the CPU engine's workers, beside torch on the same machine, in turns, where
+ * NNUNET_BENCH_PYTHON names a Python that has it. GFLOP/s are of the direct form.
+ * Run: deno task bench gradient [--threads N] [--batch N] [--runs N] [--all] [part of a layer's name]
+ */
+import { createStream } from "../../cpu/stream.ts";
+import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
+import type { DataGradientProblem, WeightGradientProblem } from "../../kernels/wasm/conv/gradient_problem.ts";
+import { planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
+import { planWeightGradient, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
+import { outputGridOf, weightPairs } from "../../kernels/wasm/conv/weight_sides.ts";
+import type { Operator } from "../../kernels/wasm/kernel.ts";
+import { emitModule } from "../../kernels/wasm/module.ts";
+import { noise } from "../engine/run_operator.ts";
+
+interface Layer {
+  readonly name: string;
+  readonly grid: Vec3;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly kernel: Vec3;
+  readonly stride: Vec3;
+  readonly transposed: boolean;
+}
+
+const cube = (n: number): Vec3 => [n, n, n];
+const layer = (name: string, grid: Vec3, inputs: number, outputs: number, more: Partial<Layer> = {}): Layer => ({
+  ...{ name, grid, inputs, outputs, kernel: cube(3), stride: cube(1), transposed: false, ...more },
+});
+const PLANE: Partial<Layer> = { kernel: [1, 3, 3] };
+const UP: Partial<Layer> = { kernel: cube(2), stride: cube(2), transposed: true };
+
+const LAYERS: readonly Layer[] = [
+  layer("first", cube(64), 1, 32),
+  layer("32 at 64^3", cube(64), 32, 32),
+  layer("64 to 32 at 64^3", cube(64), 64, 32),
+  layer("down to 64 at 32^3", cube(64), 32, 64, { stride: cube(2) }),
+  layer("64 at 32^3", cube(32), 64, 64),
+  layer("down to 128 at 16^3", cube(32), 64, 128, { stride: cube(2) }),
+  layer("128 at 16^3", cube(16), 128, 128),
+  layer("256 at 8^3", cube(8), 256, 256),
+  layer("320 at 4^3", cube(4), 320, 320),
+  layer("up to 32 at 64^3", cube(32), 64, 32, UP),
+  layer("up to 64 at 32^3", cube(16), 128, 64, UP),
+  layer("head", cube(64), 32, 3, { kernel: cube(1) }),
+  layer("plane 32 at 256^2", [1, 256, 256], 32, 32, PLANE),
+  layer("plane 64 at 128^2", [1, 128, 128], 64, 64, PLANE),
+  layer("plane down to 64 at 128^2", [1, 256, 256], 32, 64, { kernel: [1, 3, 3], stride: [1, 2, 2] }),
+  layer("plane 512 at 8^2", [1, 8, 8], 512, 512, PLANE),
+];
+
+function say(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+/** Best wall time of an operator in milliseconds, on the workers; `slots` are the operands' bytes. */
+async function time(operator: Operator, slots: Record<string, number>, threads: number, runs: number): Promise<number> {
+  await using stream = await createStream({ threads, module: emitModule() });
+  const { memory } = stream;
+  const addresses = new Map<string, number>();
+  for (const [slot, bytes] of Object.entries({ ...slots, ...operator.temporaries })) {
+    const { address } = memory.allocate(bytes, slot);
+    addresses.set(slot, address);
+    const values = noise(Math.min(bytes / 4, 1 << 16), addresses.size);
+    const target = new Float32Array(memory.memory.buffer, address, bytes / 4);
+    for (let i = 0; i < target.length; i += values.length) target.set(values.subarray(0, target.length - i), i);
+  }
+  const addressOf = (slot: string) => addresses.get(slot) ?? fail(`there is no slot ${slot}`);
+  const encoded = stream.encode(operator.calls.map((call) => ({ call, addressOf })));
+  let best = Infinity;
+  for (let i = 0; i < runs; i++) {
+    const start = performance.now();
+    stream.submit(encoded, []);
+    await stream.settled();
+    best = Math.min(best, performance.now() - start);
+  }
+  return best;
+}
+
+function fail(message: string): never {
+  throw new Error(message);
+}
+
+export async function bench(args: readonly string[]): Promise<number> {
+  const option = (name: string, otherwise: number) => {
+    const at = args.indexOf(name);
+    return at < 0 ? otherwise : Number(args[at + 1]);
+  };
+  const [threads, batch, runs] = [option("--threads", 2), option("--batch", 2), option("--runs", 6)];
+  const filter = args.filter((arg, i) => !arg.startsWith("--") && !/^--(threads|batch|runs)$/.test(args[i - 1] ?? ""));
+  const python = Deno.env.get("NNUNET_BENCH_PYTHON");
+  using torch = python ? startTorch(python, threads) : undefined;
+  say(`${threads} threads, batch ${batch}; ms (forecast, GFLOP/s), torch's ms, ratio`);
+  for (const l of LAYERS) {
+    if (filter.length > 0 && !filter.some((part) => l.name.includes(part))) continue;
+    const common = {
+      ...{ name: l.name, batch, inputGrid: l.grid, kernel: l.kernel, stride: l.stride, transposed: l.transposed },
+      outputGradient: { slot: "dy", channelStride: padToFour(l.outputs), channelOffset: 0, parts: [l.outputs] },
+    };
+    const operand = { channelStride: padToFour(l.inputs), channelOffset: 0, parts: [l.inputs] };
+    const weightProblem: WeightGradientProblem = {
+      ...common,
+      input: { slot: "x", ...operand, normSlot: "norm" },
+      weightGradientSlot: "dw",
+    };
+    const dataProblem: DataGradientProblem = {
+      ...common,
+      ...{ weightSlot: "w", inputGradient: { slot: "dx", ...operand }, accumulate: false },
+    };
+    const weights = l.inputs * l.outputs * voxelCount(l.kernel) * 4;
+    const tensor = (grid: Vec3, channels: number) => batch * voxelCount(grid) * padToFour(channels) * 4;
+    const slots = {
+      ...{ x: tensor(l.grid, l.inputs), dx: tensor(l.grid, l.inputs), dy: tensor(outputGridOf(common), l.outputs) },
+      ...{ norm: batch * 3 * padToFour(l.inputs) * 4, w: weights, dw: weights },
+    };
+    const report = async (operator: Operator, theirs: number | undefined) => {
+      const ms = await time(operator, slots, threads, runs);
+      const forecast = operator.coreSeconds * 1e3 / threads;
+      const beside = theirs === undefined ? "" : `  torch ${theirs.toFixed(1)}  ratio ${(ms / theirs).toFixed(2)}`;
+      say(
+        `  ${ms.toFixed(1).padStart(8)} (${forecast.toFixed(1)}, ${
+          (operator.flops / ms / 1e6).toFixed(0)
+        })  ${operator.algorithm}${beside}`,
+      );
+      return ms;
+    };
+    say(l.name);
+    const theirs = await torch?.run({ ...l, batch, runs: Math.min(runs, 4) });
+    const weight = await report(planWeightGradient(weightProblem), theirs?.weight);
+    if (args.includes("--all")) {
+      for (const choice of weightPairs(weightProblem).flatMap((pair) => weightChoices(weightProblem, pair)).slice(1)) {
+        await report(planWeightGradient(weightProblem, () => choice), undefined);
+      }
+    }
+    if (args.includes("--weight")) continue;
+    const data = await report(planDataGradient(dataProblem), theirs?.data);
+    if (theirs) {
+      say(
+        `  ${(weight + data).toFixed(1).padStart(8)} both; torch ${theirs.both.toFixed(1)}  ratio ${
+          ((weight + data) / theirs.both).toFixed(2)
+        }`,
+      );
+    }
+  }
+  return 0;
+}
+
+interface TorchTimes {
+  readonly weight: number;
+  readonly data: number;
+  readonly both: number;
+}
+
+/** torch in a process of its own, answering request by request with the best of its runs. */
+function startTorch(python: string, threads: number) {
+  const script = new URL("./torch_gradient.py", import.meta.url).pathname;
+  const child = new Deno.Command(python, { args: [script, String(threads)], stdin: "piped", stdout: "piped" }).spawn();
+  const writer = child.stdin.getWriter();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  return {
+    async run(request: Layer & { batch: number; runs: number }): Promise<TorchTimes> {
+      await writer.write(new TextEncoder().encode(`${JSON.stringify(request)}\n`));
+      while (!text.includes("\n")) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error("torch has ended");
+        text += value;
+      }
+      const answer = JSON.parse(text.slice(0, text.indexOf("\n")));
+      text = text.slice(text.indexOf("\n") + 1);
+      if (answer.error) throw new Error(`torch: ${answer.error}`);
+      const best = (times: number[]) => Math.min(...times);
+      return { weight: best(answer.weight), data: best(answer.data), both: best(answer.both) };
+    },
+    [Symbol.dispose]: () => child.kill(),
+  };
+}

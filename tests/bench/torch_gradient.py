@@ -1,0 +1,47 @@
+"""Gradients of one convolution in torch on the CPU: reads one line of JSON a request, answers with one.
+
+Request: {"batch": 2, "grid": [z, y, x], "inputs": 32, "outputs": 32, "kernel": [..], "stride": [..], "transposed": false, "runs": 3}.
+Answer: {"weight": [ms], "data": [ms], "both": [ms]}, or {"error": ...}. Needs torch.
+"""
+import json
+import os
+import sys
+import time
+
+os.environ.setdefault("OMP_NUM_THREADS", sys.argv[1])
+import torch  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+
+def measure(r):
+    torch.manual_seed(0)
+    x = torch.randn(r["batch"], r["inputs"], *r["grid"], requires_grad=True)
+    if r["transposed"]:
+        w = torch.randn(r["inputs"], r["outputs"], *r["kernel"], requires_grad=True)
+        y = F.conv_transpose3d(x, w, stride=r["stride"])
+    else:
+        w = torch.randn(r["outputs"], r["inputs"], *r["kernel"], requires_grad=True)
+        y = F.conv3d(x, w, stride=r["stride"], padding=[(k - 1) // 2 for k in r["kernel"]])
+    dy = torch.randn_like(y)
+    answer = {}
+    for name, of in (("weight", [w]), ("data", [x]), ("both", [w, x])):
+        times = []
+        for _ in range(r["runs"]):
+            start = time.perf_counter()
+            torch.autograd.grad(y, of, dy, retain_graph=True)
+            times.append((time.perf_counter() - start) * 1e3)
+        answer[name] = times
+    return answer
+
+
+def main():
+    torch.set_num_threads(int(sys.argv[1]))
+    for line in sys.stdin:
+        try:
+            answer = measure(json.loads(line))
+        except Exception as error:  # the bench shows it and goes on
+            answer = {"error": str(error)}
+        print(json.dumps(answer), flush=True)
+
+
+main()
