@@ -80,6 +80,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./evaluate_command.ts")).evaluateSimpleCommand,
   },
   {
+    name: "export",
+    summary: "Write a trained network as safetensors",
+    load: async () => (await import("./export_command.ts")).exportCommand,
+  },
+  {
     name: "convert_MSD_dataset",
     upstream: "nnUNetv2_convert_MSD_dataset",
     summary: "Convert a dataset of the Medical Segmentation Decathlon",
