@@ -4,51 +4,33 @@
  */
 import { UserError } from "../core/base/errors.ts";
 import { padToFour, voxelCount } from "../core/base/shape.ts";
-import {
-  checkAccumulate,
-  checkAlive,
-  checkAlloc,
-  checkFinish,
-  checkGather,
-  checkRange,
-  checkResampleToLabels,
-  checkResampleToProbabilities,
-} from "../core/engine/checks.ts";
+import { checkAlive, checkAlloc, checkRange } from "../core/engine/checks.ts";
 import type {
   CompileOptions,
   ElementArrays,
   ElementType,
   Engine,
-  LabelRule,
-  LogitRing,
   Precision,
   Program,
   ProgramMemory,
-  ResamplePlanes,
   StepCost,
   TensorHandle,
   WeightSet,
 } from "../core/engine/engine.ts";
-import type { ConvLimits } from "../kernels/wgsl/conv/plan_conv.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
-import { planAccumulate, planFinishPlanes } from "../kernels/wgsl/volume_accumulate.ts";
 import { planClear } from "../kernels/wgsl/volume_clear.ts";
-import { planGatherPatches } from "../kernels/wgsl/volume_gather.ts";
-import {
-  packResampleTables,
-  planResampleToLabels,
-  planResampleToProbabilities,
-} from "../kernels/wgsl/volume_resample.ts";
 import type { AdapterFacts } from "./adapter.ts";
-import { BINDING_ALIGNMENT, type Buffers, createBuffers, layoutOf, type Segments } from "./buffers.ts";
+import { type Buffers, createBuffers, layoutOf, type Segments } from "./buffers.ts";
 import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";
-import { type DeviceOptions, type GpuDevice, openDevice } from "./device.ts";
+import { type DeviceOptions, openDevice } from "./device.ts";
+import { convLimits } from "./limits.ts";
 import { createPipelines } from "./pipelines.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, type Tools } from "./program.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
 import { hasTimestamps, timeGroups } from "./timing.ts";
 import { writeBytes } from "./upload.ts";
+import { createTableCache, createVolumeCalls } from "./volume_calls.ts";
 
 export { type AdapterFacts, factsOf, requestAdapter } from "./adapter.ts";
 
@@ -94,7 +76,7 @@ interface TensorState {
 export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<GpuEngine> {
   const gpu = await openDevice(options);
   const { device, facts } = gpu;
-  const limits = convLimits(device.limits, Math.min(options.forceBindingLimit ?? Infinity, await largestBuffer(gpu)));
+  const limits = await convLimits(gpu, options.forceBindingLimit);
   const commands: Commands = createCommands(gpu);
   const buffers: Buffers = createBuffers(
     gpu,
@@ -107,7 +89,6 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
   const tensors = new WeakMap<TensorHandle, TensorState>();
   const programs = new WeakMap<Program, DeviceProgram>();
   const weightSets = new WeakMap<WeightSet, DeviceWeights>();
-  const tables = createTableCache(buffers, commands);
 
   function segmentsOf(tensor: TensorHandle, doing: string): Segments {
     const segments = tensors.get(tensor)?.segments;
@@ -152,28 +133,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     return planProgram(graph, compileOptions, limits);
   }
 
-  /** The arrays of a ring, and how kernels see them. */
-  function ringOf(ring: LogitRing, doing: string) {
-    const [logits, sums] = [segmentsOf(ring.logits, doing), segmentsOf(ring.weightSums, doing)];
-    return {
-      slots: { logits, sums },
-      layouts: { logits: layoutOf("logits", logits, 16), weightSums: layoutOf("sums", sums, 4) },
-    };
-  }
-
-  function resampling(call: ResamplePlanes, rule?: LabelRule) {
-    const { ring, from, to } = call;
-    const logits = segmentsOf(ring.logits, "Resampling");
-    const range = {
-      ring,
-      logits: layoutOf("logits", logits, 16),
-      tables: call.tables,
-      tablesSlot: "tables",
-      from,
-      to,
-    };
-    return { range, slots: { logits, tables: tables.get(call, rule) } };
-  }
+  const volumes = createVolumeCalls({ segmentsOf, programOf, enqueue, tables: createTableCache(buffers, commands) });
 
   const engine: GpuEngine = {
     kind: "gpu",
@@ -272,79 +232,12 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       if (gpu.errors !== errorsBefore) throw gpu.lastError;
     },
 
-    gatherPatches(call) {
-      checkGather(call);
-      const doing = "Gathering patches";
-      const state = programOf(call.program, doing);
-      const volume = segmentsOf(call.volume, doing);
-      const labels = call.labelMap && segmentsOf(call.labelMap.labels, doing);
-      const { input } = state.plan;
-      const operator = planGatherPatches({
-        volume: layoutOf("volume", volume, 4),
-        channels: call.channels,
-        grid: call.grid,
-        ...(call.labelMap && labels &&
-          { labelMap: { labels: layoutOf("labels", labels, 4), oneHot: call.labelMap.oneHot } }),
-        patches: call.patches,
-        patch: call.program.patch,
-        input,
-      });
-      enqueue(operator, { volume, [input.slot]: state.slot(input.slot), ...(labels && { labels }) });
-    },
+    ...volumes,
     run(program, set) {
       const doing = "Running the network";
       const state = programOf(program, doing);
       gpu.check();
       for (const step of state.dispatches(weightsFor(state, set, doing))) step.forEach(commands.dispatch);
-    },
-    accumulate(call) {
-      checkAccumulate(call);
-      const doing = "Accumulating";
-      const state = programOf(call.program, doing);
-      const { ring, sample, placement, scale, addWeight } = call;
-      const { slots, layouts } = ringOf(ring, doing);
-      const importance = segmentsOf(call.importance, doing);
-      const { output } = state.plan;
-      const operator = planAccumulate({
-        ring,
-        ...layouts,
-        output,
-        sample,
-        patch: call.program.patch,
-        placement,
-        importance: layoutOf("importance", importance, 4),
-        scale,
-        addWeight,
-      });
-      enqueue(operator, { ...slots, importance, [output.slot]: state.slot(output.slot) });
-    },
-    finishPlanes(ring, from, to, folds) {
-      checkFinish(ring, from, to, folds);
-      const { slots, layouts } = ringOf(ring, "Finishing planes");
-      enqueue(planFinishPlanes({ ring, ...layouts, from, to, folds }), slots);
-    },
-    resampleToLabels(call) {
-      checkResampleToLabels(call);
-      const target = segmentsOf(call.target, "Resampling");
-      const { range, slots } = resampling(call, call.rule);
-      const { type: targetType } = call.target;
-      const { rule, view } = call;
-      const operator = planResampleToLabels({
-        ...range,
-        rule,
-        target: layoutOf("target", target, 4),
-        targetType,
-        view,
-      });
-      enqueue(operator, { ...slots, target });
-    },
-    resampleToProbabilities(call) {
-      checkResampleToProbabilities(call);
-      const target = segmentsOf(call.target, "Resampling");
-      const { range, slots } = resampling(call);
-      const { nonlinearity } = call;
-      const operator = planResampleToProbabilities({ ...range, nonlinearity, target: layoutOf("target", target, 4) });
-      enqueue(operator, { ...slots, target });
     },
     async downloadOutput(program, sample) {
       const doing = "Downloading the output";
@@ -368,52 +261,6 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     },
   };
   return engine;
-}
-
-/** A buffer that every device gives, and one that some do not, whatever they promise. */
-const [MODEST_BUFFER, LARGE_BUFFER] = [192 * 2 ** 20, 512 * 2 ** 20];
-
-/**
- * What can be allocated at a time: wgpu 29 reports devices whose memory the host sees through a small window (256 MiB, no resizable BAR)
- * as out of memory above about 240 MiB a buffer. So a large one is tried.
- */
-async function largestBuffer({ device }: GpuDevice): Promise<number> {
-  if (device.limits.maxBufferSize < LARGE_BUFFER) return Infinity;
-  device.pushErrorScope("out-of-memory");
-  const buffer = device.createBuffer({ size: LARGE_BUFFER, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
-  const error = await device.popErrorScope();
-  buffer.destroy();
-  return error ? MODEST_BUFFER : Infinity;
-}
-
-/** The device's limits as convolutions are planned with. */
-function convLimits(limits: GPUSupportedLimits, forced = Infinity): ConvLimits {
-  const binding = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, forced);
-  return {
-    workgroupMemoryBytes: limits.maxComputeWorkgroupStorageSize,
-    workgroupThreads: limits.maxComputeInvocationsPerWorkgroup,
-    maxBindings: limits.maxStorageBuffersPerShaderStage,
-    maxBindingBytes: Math.max(1, Math.floor(binding / BINDING_ALIGNMENT)) * BINDING_ALIGNMENT,
-  };
-}
-
-/** The tables of the last resampling: it goes on range after range with the same ones. */
-function createTableCache(buffers: Buffers, commands: Commands) {
-  let last: { readonly key: readonly unknown[]; readonly segments: Segments } | undefined;
-  return {
-    get({ ring, tables }: ResamplePlanes, rule?: LabelRule): Segments {
-      const { planes, rows, columns, depth, channels } = ring;
-      const key = [...tables, planes, rows, columns, depth, channels, rule?.values.join()];
-      if (last?.key.every((part, i) => part === key[i])) return last.segments;
-      if (last) buffers.giveArray(last.segments);
-      last = undefined;
-      const bytes = packResampleTables(ring, tables, rule?.values);
-      const segments = buffers.takeArray(bytes.length, "tables of the resampling");
-      commands.write(segments.ranges[0], bytes);
-      last = { key, segments };
-      return segments;
-    },
-  };
 }
 
 function costsOf(

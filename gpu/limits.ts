@@ -1,0 +1,33 @@
+/** A device's limits, as operators are planned with. */
+import type { ConvLimits } from "../kernels/wgsl/conv/plan_conv.ts";
+import { BINDING_ALIGNMENT } from "./buffers.ts";
+import type { GpuDevice } from "./device.ts";
+
+/** A buffer that every device gives, and one that some do not, whatever they promise. */
+const [MODEST_BUFFER, LARGE_BUFFER] = [192 * 2 ** 20, 512 * 2 ** 20];
+
+/**
+ * What can be allocated at a time: wgpu 29 reports devices whose memory the host sees through a small window (256 MiB, no resizable BAR)
+ * as out of memory above about 240 MiB a buffer. So a large one is tried.
+ */
+async function largestBuffer({ device }: GpuDevice): Promise<number> {
+  if (device.limits.maxBufferSize < LARGE_BUFFER) return Infinity;
+  device.pushErrorScope("out-of-memory");
+  const buffer = device.createBuffer({ size: LARGE_BUFFER, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
+  const error = await device.popErrorScope();
+  buffer.destroy();
+  return error ? MODEST_BUFFER : Infinity;
+}
+
+/** What convolutions are planned with. @param forced a binding limit below the device's */
+export async function convLimits(gpu: GpuDevice, forced = Infinity): Promise<ConvLimits> {
+  const { limits } = gpu.device;
+  const { maxStorageBufferBindingSize, maxBufferSize } = limits;
+  const binding = Math.min(maxStorageBufferBindingSize, maxBufferSize, forced, await largestBuffer(gpu));
+  return {
+    workgroupMemoryBytes: limits.maxComputeWorkgroupStorageSize,
+    workgroupThreads: limits.maxComputeInvocationsPerWorkgroup,
+    maxBindings: limits.maxStorageBuffersPerShaderStage,
+    maxBindingBytes: Math.max(1, Math.floor(binding / BINDING_ALIGNMENT)) * BINDING_ALIGNMENT,
+  };
+}

@@ -1,0 +1,153 @@
+/** The port's operators outside a network: from checked calls on tensors to kernels over their buffers. */
+import {
+  checkAccumulate,
+  checkFinish,
+  checkGather,
+  checkResampleToLabels,
+  checkResampleToProbabilities,
+} from "../core/engine/checks.ts";
+import type { Engine, LabelRule, LogitRing, Program, ResamplePlanes, TensorHandle } from "../core/engine/engine.ts";
+import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
+import { planAccumulate, planFinishPlanes } from "../kernels/wgsl/volume_accumulate.ts";
+import { planGatherPatches } from "../kernels/wgsl/volume_gather.ts";
+import {
+  packResampleTables,
+  planResampleToLabels,
+  planResampleToProbabilities,
+} from "../kernels/wgsl/volume_resample.ts";
+import { type Buffers, layoutOf, type Segments } from "./buffers.ts";
+import type { Commands } from "./commands.ts";
+import type { DeviceProgram } from "./program.ts";
+
+/** What the calls need of the engine. */
+export interface VolumeTools {
+  segmentsOf(tensor: TensorHandle, doing: string): Segments;
+  programOf(program: Program, doing: string): DeviceProgram;
+  enqueue(operator: WgslOperator, slots: Readonly<Record<string, Segments>>): void;
+  readonly tables: ResampleTables;
+}
+
+export type VolumeCalls = Pick<
+  Engine,
+  "gatherPatches" | "accumulate" | "finishPlanes" | "resampleToLabels" | "resampleToProbabilities"
+>;
+
+export function createVolumeCalls({ segmentsOf, programOf, enqueue, tables }: VolumeTools): VolumeCalls {
+  /** The arrays of a ring, and how kernels see them. */
+  function ringOf(ring: LogitRing, doing: string) {
+    const [logits, sums] = [segmentsOf(ring.logits, doing), segmentsOf(ring.weightSums, doing)];
+    return {
+      slots: { logits, sums },
+      layouts: { logits: layoutOf("logits", logits, 16), weightSums: layoutOf("sums", sums, 4) },
+    };
+  }
+
+  function resampling(call: ResamplePlanes, rule?: LabelRule) {
+    const { ring, from, to } = call;
+    const logits = segmentsOf(ring.logits, "Resampling");
+    const range = {
+      ring,
+      logits: layoutOf("logits", logits, 16),
+      tables: call.tables,
+      tablesSlot: "tables",
+      from,
+      to,
+    };
+    return { range, slots: { logits, tables: tables.get(call, rule) } };
+  }
+
+  return {
+    gatherPatches(call) {
+      checkGather(call);
+      const doing = "Gathering patches";
+      const state = programOf(call.program, doing);
+      const volume = segmentsOf(call.volume, doing);
+      const labels = call.labelMap && segmentsOf(call.labelMap.labels, doing);
+      const { input } = state.plan;
+      const operator = planGatherPatches({
+        volume: layoutOf("volume", volume, 4),
+        channels: call.channels,
+        grid: call.grid,
+        ...(call.labelMap && labels &&
+          { labelMap: { labels: layoutOf("labels", labels, 4), oneHot: call.labelMap.oneHot } }),
+        patches: call.patches,
+        patch: call.program.patch,
+        input,
+      });
+      enqueue(operator, { volume, [input.slot]: state.slot(input.slot), ...(labels && { labels }) });
+    },
+    accumulate(call) {
+      checkAccumulate(call);
+      const doing = "Accumulating";
+      const state = programOf(call.program, doing);
+      const { ring, sample, placement, scale, addWeight } = call;
+      const { slots, layouts } = ringOf(ring, doing);
+      const importance = segmentsOf(call.importance, doing);
+      const { output } = state.plan;
+      const operator = planAccumulate({
+        ring,
+        ...layouts,
+        output,
+        sample,
+        patch: call.program.patch,
+        placement,
+        importance: layoutOf("importance", importance, 4),
+        scale,
+        addWeight,
+      });
+      enqueue(operator, { ...slots, importance, [output.slot]: state.slot(output.slot) });
+    },
+    finishPlanes(ring, from, to, folds) {
+      checkFinish(ring, from, to, folds);
+      const { slots, layouts } = ringOf(ring, "Finishing planes");
+      enqueue(planFinishPlanes({ ring, ...layouts, from, to, folds }), slots);
+    },
+    resampleToLabels(call) {
+      checkResampleToLabels(call);
+      const target = segmentsOf(call.target, "Resampling");
+      const { range, slots } = resampling(call, call.rule);
+      const { type: targetType } = call.target;
+      const { rule, view } = call;
+      const operator = planResampleToLabels({
+        ...range,
+        rule,
+        target: layoutOf("target", target, 4),
+        targetType,
+        view,
+      });
+      enqueue(operator, { ...slots, target });
+    },
+    resampleToProbabilities(call) {
+      checkResampleToProbabilities(call);
+      const target = segmentsOf(call.target, "Resampling");
+      const { range, slots } = resampling(call);
+      const { nonlinearity } = call;
+      const operator = planResampleToProbabilities({ ...range, nonlinearity, target: layoutOf("target", target, 4) });
+      enqueue(operator, { ...slots, target });
+    },
+  };
+}
+
+/** The tables of resamplings on the device. */
+export interface ResampleTables {
+  get(planes: ResamplePlanes, rule?: LabelRule): Segments;
+}
+
+/** The tables of the last resampling: it goes on range after range with the same ones. */
+export function createTableCache(buffers: Buffers, commands: Commands): ResampleTables {
+  let last: { readonly key: readonly unknown[]; readonly segments: Segments } | undefined;
+  return {
+    get({ ring, tables }: ResamplePlanes, rule?: LabelRule): Segments {
+      const { planes, rows, columns, depth, channels } = ring;
+      const key = [...tables, planes, rows, columns, depth, channels, rule?.values.join()];
+      if (last?.key.every((part, i) => part === key[i])) return last.segments;
+      if (last) buffers.giveArray(last.segments);
+      last = undefined;
+      const bytes = packResampleTables(ring, tables, rule?.values);
+      const segments = buffers.takeArray(bytes.length, "tables of the resampling");
+      commands.write(segments.ranges[0], bytes);
+      last = { key, segments };
+      return segments;
+    },
+  };
+}
