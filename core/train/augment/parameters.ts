@@ -33,7 +33,7 @@ export type BinaryOperator = "dilation" | "erosion" | "closing" | "opening";
 
 /** One step on the masks of the previous stage. `mask` counts the spec's cascadeLabels. */
 export type CascadeStep =
-  /** With a ball (planar 2-D: a disk) of this radius in voxels. */
+  /** With a ball (2-D: a disk) of this radius in voxels. */
   | { readonly kind: "operator"; readonly mask: number; readonly operator: BinaryOperator; readonly radius: number }
   /** Empties one small component; `choice` in [0, 1) picks it among those there are. */
   | { readonly kind: "removeComponent"; readonly mask: number; readonly choice: number };
