@@ -85,7 +85,7 @@ function systemError(error: unknown): string | null {
   }
   if (error instanceof Deno.errors.PermissionDenied) return `permission denied: ${error.message}`;
   if (error instanceof Error && "code" in error && error.code === "ENOSPC") {
-    return `the disk is full: ${error.message}. Free some space and run again with --continue_prediction.`;
+    return `the disk is full: ${error.message}. Free some space and run the same command again (predict: with --continue_prediction).`;
   }
   if (error instanceof RangeError && /allocation failed|could not allocate|out of memory/i.test(error.message)) {
     return `not enough memory: ${error.message}. Close other programs, or give a limit with --max-memory (4G, ...) so that ` +

@@ -16,6 +16,8 @@ export interface UserErrorParts {
   readonly caseId?: string;
   /** The file or folder it is about. */
   readonly file?: string;
+  /** True: it would befall other cases as well (the disk they are written to is full, read-only, ...), so going on is in vain. */
+  readonly endsRun?: true;
 }
 
 /** Something in the user's files, folders or machine that stops the work; exit code 1. */

@@ -2,7 +2,8 @@
  * Writing files so that nothing half-written is ever left under its final name: the content goes to a hidden file beside, which
  * is then renamed. Whatever fails, the hidden file is removed.
  */
-import { Interrupted, UserError } from "./errors.ts";
+import { statfsSync } from "node:fs";
+import { Interrupted, UserError, type UserErrorParts } from "./errors.ts";
 import { basename, dirname, join } from "./path.ts";
 
 export interface WriteOptions {
@@ -10,6 +11,8 @@ export interface WriteOptions {
   readonly doing?: string;
   /** True: the bytes are on the disk before the rename (fsync). */
   readonly sync?: boolean;
+  /** What the file will take, for the error about a full disk; of text and bytes it is known. */
+  readonly bytes?: number;
   /** When it aborts, the hidden file is removed at once (synchronously) and the write throws {@link Interrupted}. */
   readonly signal?: AbortSignal;
 }
@@ -25,6 +28,7 @@ export type FileContent = Uint8Array | string | ((file: Deno.FsFile) => Promise<
 export async function writeAtomically(path: string, data: FileContent, options: WriteOptions = {}): Promise<void> {
   const { doing = "writing a file", signal } = options;
   if (signal?.aborted) throw interrupted(path);
+  const content = typeof data === "string" ? new TextEncoder().encode(data) : data;
   const hidden = join(dirname(path), `.${basename(path)}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`);
   let file: Deno.FsFile | undefined;
   const discard = () => {
@@ -37,8 +41,8 @@ export async function writeAtomically(path: string, data: FileContent, options: 
     file = await Deno.open(hidden, { write: true, read: true, createNew: true });
     // The signal may have aborted while the file was being opened: its listener found nothing to remove yet.
     if (signal?.aborted) throw interrupted(path);
-    if (typeof data === "function") await data(file);
-    else await writeAll(file, typeof data === "string" ? new TextEncoder().encode(data) : data);
+    if (typeof content === "function") await content(file);
+    else await writeAll(file, content);
     if (options.sync) await file?.sync();
     closeQuietly(file);
     file = undefined;
@@ -46,7 +50,8 @@ export async function writeAtomically(path: string, data: FileContent, options: 
     await Deno.rename(hidden, path);
   } catch (error) {
     discard();
-    throw signal?.aborted ? interrupted(path) : writeError(error, path, doing);
+    if (signal?.aborted) throw interrupted(path);
+    throw writeError(error, path, doing, typeof content === "function" ? options.bytes : content.length);
   } finally {
     signal?.removeEventListener("abort", discard);
   }
@@ -74,31 +79,80 @@ export async function ensureFolder(path: string, doing: string): Promise<void> {
   }
 }
 
-/** The {@link UserError} for a failed write, or `error` itself where it is none of the user's. */
-export function writeError(error: unknown, path: string, doing: string): unknown {
-  const user = (problem: string, remedy: string) =>
-    new UserError({ doing, file: path, problem, remedy }, { cause: error });
+/**
+ * Tries whether `folder`, which is there, can be written to and has `bytes` free, before work whose result goes there.
+ * @throws UserError if the disk is full or read-only, or writing is not permitted
+ */
+export async function requireWritable(folder: string, doing: string, bytes: number): Promise<void> {
+  const probe = join(folder, `.write-test-${crypto.randomUUID().slice(0, 8)}.tmp`);
+  try {
+    await Deno.writeFile(probe, new Uint8Array(bytes), { createNew: true });
+  } catch (error) {
+    removeQuietly(probe);
+    throw writeError(error, folder, doing, bytes);
+  }
+  removeQuietly(probe);
+}
+
+/** Bytes that are free on the disk of a folder or file; null if it is not there or does not tell. */
+export function freeBytes(path: string): number | null {
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The {@link UserError} for a failed write, or `error` itself where it is none of the user's. What was written has to be removed
+ * before, as the free space is told.
+ * @param bytes What was to be written, where it is known
+ */
+export function writeError(error: unknown, path: string, doing: string, bytes?: number): unknown {
+  const user = (parts: Pick<UserErrorParts, "problem" | "remedy" | "endsRun">) =>
+    new UserError({ doing, file: path, ...parts }, { cause: error });
+  const output = (problem: string, remedy: string) => user({ problem, remedy, endsRun: true });
   const code = (error as { code?: string } | null)?.code;
   const text = error instanceof Error ? error.message : "";
+  const size = (count: number) => `${count.toLocaleString("en-US")} bytes`;
+  const needed = bytes === undefined ? "" : `${size(bytes)} are to be written`;
   if (code === "ENOSPC" || code === "EDQUOT" || /os error (28|122|112)\b|No space left|quota exceeded/i.test(text)) {
-    return user("the disk is full; nothing was left behind", "free some space or give another output folder");
+    const free = freeBytes(path) ?? freeBytes(dirname(path));
+    const figures = [needed, free === null ? "" : `${size(free)} are free`].filter(Boolean).join(", ");
+    const name = code === "EDQUOT" || /os error 122\b|quota/i.test(text)
+      ? "your quota of the disk is used up"
+      : "the disk is full";
+    return output(
+      `${name}${figures ? ` (${figures})` : ""}; nothing half-written was left behind`,
+      "free some space or give another output folder, and run the same command again",
+    );
+  }
+  if (code === "EFBIG" || /os error 27\b|File too large/i.test(text)) {
+    return output(
+      `the file may not become so large there${needed ? ` (${needed})` : ""}; nothing half-written was left behind`,
+      "give an output folder on a disk that takes larger files (FAT32 ends at 4 GiB), or raise the limit (ulimit -f)",
+    );
   }
   if (code === "EROFS" || /os error 30\b/.test(text)) {
-    return user("the disk is read-only", "give an output folder that may be written");
+    return output("the disk is read-only", "give an output folder that may be written");
   }
   if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
-    return user("no permission to write there", "give an output folder that may be written");
+    return output("no permission to write there", "give an output folder that may be written");
   }
   if (error instanceof Deno.errors.NotFound) {
-    return user(`its folder ${dirname(path)} is not there`, "make the folder, or check the path");
+    return output(`its folder ${dirname(path)} is not there`, "make the folder, or check the path");
   }
   if (error instanceof Deno.errors.IsADirectory) {
-    return user("a folder has that name, a file is to be written", "move the folder away or give another name");
+    const problem = "a folder has that name, a file is to be written";
+    return user({ problem, remedy: "move the folder away or give another name" });
   }
   if (error instanceof Deno.errors.NotADirectory) {
-    return user("a part of its path is a file, not a folder", "check the path");
+    return output("a part of its path is a file, not a folder", "check the path");
   }
-  if (code === "ENAMETOOLONG") return user("its name is too long for this disk", "give a shorter name");
+  if (code === "ENAMETOOLONG") {
+    return user({ problem: "its name is too long for this disk", remedy: "give a shorter name" });
+  }
   return error;
 }
 

@@ -171,7 +171,7 @@ export function writeBricks(path: string, data: TrainingData, dimensions: 2 | 3)
     } catch {
       // It was never made.
     }
-    throw writeError(error, path, "writing the preprocessed case");
+    throw writeError(error, path, "writing the preprocessed case", layout.fileBytes);
   } finally {
     file?.close();
   }

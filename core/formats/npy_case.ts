@@ -27,7 +27,7 @@ export async function writeNpyCase(stem: string, data: TrainingData): Promise<vo
     await writeAtomically(path, async (file) => {
       await writeAll(file, npyPreamble(header));
       for (const chunk of chunks(bytes)) await writeAll(file, chunk);
-    }, { doing: DOING });
+    }, { doing: DOING, bytes: npyPreamble(header).length + bytes.length });
   }
   await writeProperties(stem, data);
 }

@@ -3,7 +3,7 @@
  * Source: nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py.
  */
 import { UserError } from "../base/errors.ts";
-import { ensureFolder, writeAtomically } from "../base/files.ts";
+import { ensureFolder, requireWritable, writeAtomically } from "../base/files.ts";
 import { JsonFloat, keysOf, stringifyJson } from "../base/json.ts";
 import { median } from "../base/numeric.ts";
 import { join } from "../base/path.ts";
@@ -50,6 +50,9 @@ export interface FingerprintOutcome {
   readonly worstGeometry?: { readonly case: RawCase; readonly voxels: number };
 }
 
+/** Of the fingerprint and the record of the check, about. */
+const BYTES_A_CASE = 1024;
+
 /** Upstream's num_foreground_voxels_for_intensitystats. */
 const DRAWS = 1e8;
 
@@ -77,6 +80,7 @@ export async function extractFingerprint(
   const reader = await readerOf(dataset, checks, findings, options);
   if (reader === undefined) return { dataset, state: "refused", check: "done", findings };
   await ensureFolder(preprocessedFolder, "making the folder of preprocessed data");
+  await requireWritable(preprocessedFolder, "preparing to write the fingerprint", BYTES_A_CASE * dataset.cases.length);
   const read = await readAllCases(dataset, reader, checks, findings, preprocessedFolder, options);
   findings.push(...read.findings);
   const common = { dataset, findings, reader, ...(read.worstGeometry && { worstGeometry: read.worstGeometry }) };

@@ -3,7 +3,7 @@
  * they come, and go to a scratch file when they become too many. Source: DatasetFingerprintExtractor.run in
  * nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py.
  */
-import { writeAll } from "../base/files.ts";
+import { writeAll, writeError } from "../base/files.ts";
 import type { IntensityProperties } from "../plan/plans.ts";
 import { mergeRuns, type SampledIntensities, type SampleRun, valueOf } from "./intensity_samples.ts";
 
@@ -140,19 +140,28 @@ interface ScratchRuns extends AsyncDisposable {
 
 const PIECE_ENTRIES = 1 << 17;
 
+const SCRATCH_DOING = "keeping sampled intensities in a scratch file";
+
+/** @throws UserError if it can't be made, as `append` if it can't be written */
 async function openScratch(folder: string): Promise<ScratchRuns> {
-  const path = await Deno.makeTempFile({ dir: folder, prefix: ".intensities-", suffix: ".tmp" });
+  const path = await Deno.makeTempFile({ dir: folder, prefix: ".intensities-", suffix: ".tmp" }).catch((error) => {
+    throw writeError(error, folder, SCRATCH_DOING);
+  });
   const file = await Deno.open(path, { read: true, write: true });
   const lengths: number[] = [];
   const bytes = (array: Uint32Array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
   return {
     async append({ codes, counts }) {
-      await file.seek(0, Deno.SeekMode.End);
-      for (let from = 0; from < codes.length; from += PIECE_ENTRIES) {
-        const to = Math.min(codes.length, from + PIECE_ENTRIES);
-        await writeAll(file, bytes(codes.subarray(from, to)));
-        await writeAll(file, bytes(counts.subarray(from, to)));
-        lengths.push(to - from);
+      try {
+        await file.seek(0, Deno.SeekMode.End);
+        for (let from = 0; from < codes.length; from += PIECE_ENTRIES) {
+          const to = Math.min(codes.length, from + PIECE_ENTRIES);
+          await writeAll(file, bytes(codes.subarray(from, to)));
+          await writeAll(file, bytes(counts.subarray(from, to)));
+          lengths.push(to - from);
+        }
+      } catch (error) {
+        throw writeError(error, path, SCRATCH_DOING, codes.byteLength + counts.byteLength);
       }
     },
     async *read() {

@@ -3,8 +3,8 @@
  * folders that are replaced only when what replaces them is complete.
  * Source: preprocess_dataset of nnunetv2/experiment_planning/plan_and_preprocess_api.py, DefaultPreprocessor.run.
  */
-import { UserError } from "../base/errors.ts";
-import { ensureFolder } from "../base/files.ts";
+import { UserError, type UserErrorParts } from "../base/errors.ts";
+import { ensureFolder, freeBytes } from "../base/files.ts";
 import { readJsonFile } from "../base/json.ts";
 import { join } from "../base/path.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
@@ -14,7 +14,7 @@ import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { classKeys } from "./class_locations.ts";
 import { copyGroundTruth } from "./preprocess_dataset_truth.ts";
 import type { NonFinitePolicy } from "./non_finite.ts";
-import { checkFreeDisk, forecastCase } from "./preprocess_dataset_forecast.ts";
+import { checkFreeDisk, describeBytes, forecastCase } from "./preprocess_dataset_forecast.ts";
 import { type DataFolder, type InputStates, inputStates, openDataFolder } from "./preprocess_dataset_folder.ts";
 import type { DataFormat, PreprocessSetting } from "./preprocess_worker_job.ts";
 import { preprocessCases, type SizedJob } from "./preprocess_worker_pool.ts";
@@ -102,9 +102,12 @@ export async function preprocessDataset(
     allowGeometryMismatch: options.allowGeometryMismatch,
   };
   let done = 0;
+  const left = new Map(jobs.map(({ job, disk }) => [job.case.id, disk]));
   // deno-lint-ignore require-await -- callers of the pool may wait
   await preprocessCases(setting, jobs, options, async ({ case: { id } }, reply) => {
     for (const { configuration, files } of reply.made) folders[configuration].record(id, files);
+    if (reply.kind === "failed" && reply.parts.endsRun) throw outputFailed(reply.parts, left, preprocessedFolder);
+    left.delete(id);
     if (reply.kind === "failed") failures.push(new UserError(reply.parts));
     else reply.warnings.forEach(warn);
     options.onCase?.(++done, jobs.length);
@@ -123,6 +126,20 @@ export async function preprocessDataset(
   });
   await copyGroundTruth(cases, dataset.fileEnding, join(preprocessedFolder, "gt_segmentations"));
   return { dataset, plansName: options.plansName, configurations: results, skipped, failures, warnings };
+}
+
+/** The error that ends the run, with what is still to be written. @param left Bytes of each case that is not done, at most */
+function outputFailed(parts: UserErrorParts, left: ReadonlyMap<string, number>, folder: string): UserError {
+  const bytes = left.values().reduce((sum, one) => sum + one, 0);
+  const free = freeBytes(folder);
+  const cases = left.size === 1 ? "the case that is left takes" : `the ${left.size} cases that are left take`;
+  const room = free === null ? "" : `, and ${describeBytes(free)} are free in ${folder}`;
+  return new UserError({
+    ...parts,
+    problem: `${parts.problem}. All in all ${cases} up to ${
+      describeBytes(bytes)
+    }${room}; the cases that are done are kept`,
+  });
 }
 
 interface Configurations {
@@ -222,11 +239,12 @@ async function listJobs(
     const open = folders.flatMap((folder, i) => (folder.done.has(one.id) ? [] : [i]));
     if (open.length === 0) continue;
     const forecast = await forecastCase(one, plans, open.map((i) => configurations[i]));
-    disk += forecast.disk.reduce((sum, bytes) => sum + bytes, 0);
-    jobs.push({ job: { case: one, configurations: open }, bytes: forecast.memory });
+    const bytes = forecast.disk.reduce((sum, bytes) => sum + bytes, 0);
+    disk += bytes;
+    jobs.push({ job: { case: one, configurations: open }, bytes: forecast.memory, disk: bytes });
   }
   await ensureFolder(target, "making the folder of preprocessed data");
-  const doubt = await checkFreeDisk(target, disk, options.format === "npz");
+  const doubt = checkFreeDisk(target, disk, options.format === "npz");
   if (doubt !== null) warn(doubt);
   return jobs;
 }

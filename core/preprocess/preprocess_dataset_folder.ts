@@ -3,13 +3,14 @@
  * that a stopped run continues. It takes the final name once it is complete; until then what was there before stays.
  */
 import { UserError } from "../base/errors.ts";
-import { ensureFolder, writeError } from "../base/files.ts";
+import { ensureFolder, writeAtomically, writeError } from "../base/files.ts";
 import { join } from "../base/path.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
 
 /** One line a case, after a line with what the data depend on. */
 const RECORD = "preprocessed.jsonl";
 const DOING = "replacing the preprocessed data";
+const NOTING = "noting which cases are preprocessed";
 
 /** Path, bytes and time of change (ms) of a case's files. */
 export type InputStates = readonly (readonly [path: string, bytes: number, changed: number])[];
@@ -70,8 +71,10 @@ export async function openDataFolder(parent: string, name: string, options: Data
   const path = join(parent, name);
   const work = join(parent, `.${name}.partial`);
   const first = JSON.stringify({ setting });
-  const there = redo ? [] : readRecord(path, first).filter((one) => isCurrent(path, one, inputs));
-  const complete = there.length === inputs.size && inputs.size > 0;
+  const recorded = redo ? [] : readRecord(path, first);
+  const there = recorded.filter((one) => isCurrent(path, one, inputs));
+  // A case that has left the dataset must not stay in the folder.
+  const complete = there.length === inputs.size && recorded.length === there.length && inputs.size > 0;
   if (complete) {
     return {
       path,
@@ -89,17 +92,20 @@ export async function openDataFolder(parent: string, name: string, options: Data
   const kept = new Map(left.map((one) => [one.id, one]));
   for (const one of there) if (!kept.has(one.id) && takeOver(path, work, one)) kept.set(one.id, one);
 
+  const file = join(work, RECORD);
+  removeOthers(work, kept.values());
+  // Written anew beside, so that a full disk does not take the record of what is done.
   const lines = [first, ...Array.from(kept.values(), (one) => JSON.stringify(one))];
-  const log = Deno.openSync(join(work, RECORD), { write: true, create: true, truncate: true });
+  await writeAtomically(file, `${lines.join("\n")}\n`, { doing: NOTING });
+  const log = Deno.openSync(file, { append: true });
   const write = (line: string) => {
     const bytes = new TextEncoder().encode(`${line}\n`);
     try {
       for (let at = 0; at < bytes.length;) at += log.writeSync(bytes.subarray(at));
     } catch (error) {
-      throw writeError(error, join(work, RECORD), "noting what is done");
+      throw writeError(error, file, NOTING, bytes.length);
     }
   };
-  write(lines.join("\n"));
   return {
     path,
     work,
@@ -143,6 +149,19 @@ function isCurrent(folder: string, { id, inputs, files }: CaseRecord, now: DataF
       return false;
     }
   });
+}
+
+/** Removes what an earlier run left half-written, and cases that are no longer in the dataset. */
+function removeOthers(work: string, kept: Iterable<CaseRecord>): void {
+  const names = new Set([RECORD]);
+  for (const { files } of kept) for (const [name] of files) names.add(name);
+  try {
+    for (const { name } of [...Deno.readDirSync(work)]) {
+      if (!names.has(name)) Deno.removeSync(join(work, name), { recursive: true });
+    }
+  } catch (error) {
+    throw writeError(error, work, "removing what an earlier run left half-written");
+  }
 }
 
 /** Gives a case's files a second name in `work`; false where the disk has no hard links. */

@@ -1,6 +1,6 @@
 /** What preprocessing a case will take, from its headers alone: bytes of memory at most, and on disk. */
-import { statfs } from "node:fs/promises";
 import { UserError } from "../base/errors.ts";
+import { freeBytes } from "../base/files.ts";
 import { permute, type Vec3, voxelCount } from "../base/shape.ts";
 import { voxelsOfFile } from "../dataset/case_size.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
@@ -80,19 +80,12 @@ function gridOf({ shape, spacing }: CaseSize, plans: Plans, { spacing: target, r
 }
 
 /** @throws UserError if the disk of `folder` has less than `bytes` free; a sentence if it might be too little */
-export async function checkFreeDisk(folder: string, bytes: number, compressed: boolean): Promise<string | null> {
-  let free: number;
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    free = bavail * bsize;
-  } catch {
-    return null; // A disk that does not tell.
-  }
-  if (bytes <= free) return null;
-  const gigabytes = (n: number) => `${(n / 1e9).toFixed(1)} GB`;
-  const problem = `the preprocessed data take up to ${gigabytes(bytes)}${
+export function checkFreeDisk(folder: string, bytes: number, compressed: boolean): string | null {
+  const free = freeBytes(folder);
+  if (free === null || bytes <= free) return null;
+  const problem = `the preprocessed data take up to ${describeBytes(bytes)}${
     compressed ? " before compression" : ""
-  }, and ${gigabytes(free)} are free`;
+  }, and ${describeBytes(free)} are free`;
   if (compressed && bytes * COMPRESSED_SHARE <= free) return `${folder}: ${problem}`;
   throw new UserError({
     doing: "preparing the preprocessing",
@@ -100,6 +93,11 @@ export async function checkFreeDisk(folder: string, bytes: number, compressed: b
     problem,
     remedy: "free some space, preprocess fewer configurations (-c), or set nnUNet_preprocessed to a larger disk",
   });
+}
+
+/** In MB below a GB, so that small datasets are not told as 0.0 GB. */
+export function describeBytes(bytes: number): string {
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
 /** What is left of images after deflate, about. */

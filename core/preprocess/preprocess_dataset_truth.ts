@@ -19,7 +19,7 @@ export async function copyGroundTruth(cases: readonly RawCase[], fileEnding: str
       await Deno.rename(hidden, target);
     } catch (error) {
       await Deno.remove(hidden).catch(() => {});
-      throw writeError(error, target, "copying the ground truth");
+      throw writeError(error, target, "copying the ground truth", source.size);
     }
   }
 }

@@ -18,17 +18,20 @@ export interface PreprocessPoolOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A job and the most memory it takes, in bytes. */
+/** A job and what it takes at most. */
 export interface SizedJob {
   readonly job: PreprocessJob;
+  /** Of memory. */
   readonly bytes: number;
+  /** Bytes that it writes. */
+  readonly disk: number;
 }
 
 type Reply = Exclude<PreprocessReply, { readonly kind: "defect" }>;
 
 /**
  * Runs all jobs, the first ones first, and gives each reply to `onReply` as it comes.
- * @throws Interrupted if `signal` aborts; errors that are defects of the program
+ * @throws Interrupted if `signal` aborts; errors that are defects of the program; what `onReply` throws, which ends the work
  */
 export async function preprocessCases(
   setting: PreprocessSetting,
@@ -40,42 +43,47 @@ export async function preprocessCases(
   const threads = Math.max(1, Math.min(options.threads, jobs.length));
   const budget = createBudget(options.memory);
   let next = 0;
-  let stopped = false;
+  let failure: { readonly error: unknown } | undefined;
   let told: Promise<void> = Promise.resolve();
 
   const lane = async (run: (job: PreprocessJob) => Promise<PreprocessReply>): Promise<void> => {
-    while (next < jobs.length && !stopped) {
+    while (next < jobs.length && !failure) {
       const { job, bytes } = jobs[next++];
       const taken = threads === 1 ? 0 : bytes;
       await budget.take(taken);
       try {
         if (signal?.aborted) throw interrupted();
+        if (failure) return;
         const reply = await run(job);
         if (reply.kind === "defect") throw defect(reply);
-        told = told.then(() => onReply(job, reply));
-        await told;
+        // Also after a failure: what the other threads have made by then is told.
+        const telling = told.then(() => onReply(job, reply));
+        told = telling.catch(() => {});
+        await telling;
       } catch (error) {
-        stopped = true;
-        throw error;
+        failure ??= { error };
       } finally {
         budget.give(taken);
       }
     }
   };
   if (threads === 1) {
-    return await lane(async (job) => {
+    await lane(async (job) => {
       const reply = await runPreprocessJob(setting, job);
       // Signals come in only between cases here.
       await new Promise((resolve) => setTimeout(resolve));
       return reply;
     });
+  } else {
+    using stack = new DisposableStack();
+    // Each thread ends its case even when another has failed, so that no file is left half-written; a signal stops it at once.
+    await Promise.all(Array.from({ length: threads }, () => {
+      const thread = startThread(setting, signal);
+      stack.use(thread);
+      return lane(thread.run);
+    }));
   }
-  using stack = new DisposableStack();
-  await Promise.all(Array.from({ length: threads }, () => {
-    const thread = startThread(setting, signal);
-    stack.use(thread);
-    return lane(thread.run);
-  }));
+  if (failure) throw failure.error;
 }
 
 interface Thread extends Disposable {

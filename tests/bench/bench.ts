@@ -5,6 +5,10 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
     help: "whole predictions against the Python nnU-Net: wall time and peak memory",
     load: () => import("./predict_bench.ts"),
   },
+  preprocess: {
+    help: "whole runs of plan_and_preprocess against the Python nnU-Net: wall time and peak memory",
+    load: () => import("./preprocess_bench.ts"),
+  },
   network: {
     help: "one forward pass against torch, with the roofline and each layer's share",
     load: () => import("./network_bench.ts"),
@@ -23,7 +27,7 @@ const [name, ...args] = Deno.args;
 const chosen = BENCHES[name ?? ""];
 if (!chosen) {
   console.error("usage: deno task bench NAME [...]");
-  for (const [one, { help }] of Object.entries(BENCHES)) console.error(`  ${one.padEnd(9)} ${help}`);
+  for (const [one, { help }] of Object.entries(BENCHES)) console.error(`  ${one.padEnd(10)} ${help}`);
   Deno.exit(2);
 }
 Deno.exit(await (await chosen.load()).bench(args));

@@ -8,6 +8,7 @@
  */
 import { join } from "../../core/base/path.ts";
 import { type Measurement, measureProcess } from "./measure_process.ts";
+import { describeRuns, median } from "./measurements.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
@@ -22,19 +23,6 @@ function upstreamFlags(flags: readonly string[]): string[] {
     else i += values;
   }
   return kept;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
-}
-
-function line(name: string, runs: readonly Measurement[]): string {
-  const seconds = runs.map((run) => run.seconds);
-  const memory = runs.map((run) => run.peakMB);
-  return `${name.padEnd(10)} ${median(seconds).toFixed(1).padStart(8)} s (${Math.min(...seconds).toFixed(1)}-${
-    Math.max(...seconds).toFixed(1)
-  })  peak ${median(memory).toFixed(0).padStart(6)} MB`;
 }
 
 export async function bench(args: readonly string[]): Promise<number> {
@@ -70,9 +58,9 @@ export async function bench(args: readonly string[]): Promise<number> {
   for (const run of [...ours, ...theirs]) {
     if (run.code !== 0) console.error(`a run ended with exit code ${run.code}:\n${run.stderr.slice(-2000)}`);
   }
-  console.log(line("nnunet", ours));
+  console.log(describeRuns("nnunet", ours));
   if (theirs.length) {
-    console.log(line("nnUNetv2", theirs));
+    console.log(describeRuns("nnUNetv2", theirs));
     const ratios = (pick: (run: Measurement) => number) => ours.map((run, i) => pick(run) / pick(theirs[i]));
     console.log(
       `ratio      wall ${median(ratios((r) => r.seconds)).toFixed(3)}   memory ${

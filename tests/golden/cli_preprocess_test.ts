@@ -3,7 +3,7 @@ import { fromFileUrl, join } from "../../core/base/path.ts";
 import { openNpzCase } from "../../core/formats/npy_case_reader.ts";
 import { openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { runCommand } from "./cli/run_command.ts";
+import { namesIn, runCommand } from "./cli/run_command.ts";
 
 const GOLDEN = fromFileUrl(new URL("./preprocess_dataset", import.meta.url));
 const EXPECTED = join(GOLDEN, "expected", "Dataset813_Pictures");
@@ -86,4 +86,41 @@ Deno.test("a case that can't be read is named, the exit code is 1, and the old d
   assert(stderr.includes("case p0") && stderr.includes(broken) && stderr.includes("no folder was replaced"), stderr);
   using old = await openPreprocessedCase(join(place.preprocessed, "nnUNetPlans_2d"), "p0");
   assertEquals(old.channels, 3);
+});
+
+Deno.test({
+  name:
+    "where files can't be written whole, each command says which and how many bytes it needs, and goes on from there later",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using place = await workplace();
+    const dataset = join(place.folder, "Dataset811_Thick");
+    const refused = async (command: string, flags: readonly string[], fileLimit: number, ...parts: string[]) => {
+      const { code, stderr } = await runCommand([command, "-d", "811", ...flags], { ...place, fileLimit });
+      assertEquals(code, 1, stderr);
+      for (const part of [...parts, "are to be written", "Give an output folder"]) {
+        assert(stderr.includes(part), stderr);
+      }
+    };
+    const done = async (command: string, ...flags: string[]) => {
+      const { code, stdout, stderr } = await runCommand([command, "-d", "811", ...flags], place);
+      assertEquals(code, 0, stderr);
+      return stdout;
+    };
+    await refused("extract_fingerprint", [], 512, "Preparing to write the fingerprint");
+    assertEquals(await namesIn(dataset), []);
+    await done("extract_fingerprint");
+    await refused("plan_experiment", [], 4096, "Writing the plans", "nnUNetPlans.json");
+    assertEquals((await namesIn(dataset)).filter((name) => name.startsWith("nnUNetPlans")), []);
+    await done("plan_experiment");
+    // Enough for c0 and not for c1: nothing is said of c2, which would fare no better.
+    const flags = ["-c", "2d", "-np", "1"];
+    const said = ["Writing the preprocessed case (case c1, ", "the 2 cases that are left take up to", "are kept"];
+    await refused("preprocess", flags, 24 * 512, ...said);
+    assertEquals(await namesIn(join(dataset, ".nnUNetPlans_2d.partial")), ["c0.bricks", "preprocessed.jsonl"]);
+    assert(!(await namesIn(dataset)).includes("nnUNetPlans_2d"));
+    const stdout = await done("preprocess", ...flags);
+    assert(stdout.includes("3 cases in") && stdout.includes("(1 of them by an earlier run)"), stdout);
+    assertEquals((await namesIn(dataset)).filter((name) => name.startsWith(".")), []);
+  },
 });

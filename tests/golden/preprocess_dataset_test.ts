@@ -12,6 +12,7 @@ import { preprocessDataset, type PreprocessDatasetOptions } from "../../core/pre
 import type { DataFormat } from "../../core/preprocess/preprocess_worker_job.ts";
 import { listPreprocessedCases, openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
 import { assert, assertClose, assertEquals, assertFails } from "../assert.ts";
+import { namesIn } from "./cli/run_command.ts";
 
 const GOLDEN = fromFileUrl(new URL("./preprocess_dataset", import.meta.url));
 const RAW = join(GOLDEN, "raw");
@@ -231,6 +232,29 @@ Deno.test("a stopped run leaves the old folder, and the next one continues it", 
   let made = 0;
   await preprocessDataset(join(RAW, dataset), target.path, options({ onCase: () => made++ }));
   assertEquals(made, 2);
+});
+
+Deno.test("cases that have left the dataset, and what was half-written, are in no folder", async () => {
+  await using raw = await rawCopy("Dataset811_Thick");
+  await using target = await planned("Dataset811_Thick");
+  const folder = join(target.path, "nnUNetPlans_2d");
+  const remove = async (id: string) => {
+    for (const name of [`imagesTr/${id}_0000`, `imagesTr/${id}_0001`, `labelsTr/${id}`]) {
+      await Deno.remove(join(raw.path, `${name}.nii.gz`));
+    }
+  };
+  const run = (more: Partial<PreprocessDatasetOptions>) =>
+    preprocessDataset(raw.path, target.path, options({ configurations: ["2d"], ...more }));
+  const controller = new AbortController();
+  const stopped = run({ signal: controller.signal, onCase: (done) => done === 2 && controller.abort() });
+  await assertFails(() => stopped, Interrupted);
+  await Deno.writeTextFile(join(target.path, ".nnUNetPlans_2d.partial", ".c2.npz.1-a.tmp"), "half");
+  await remove("c1");
+  assertEquals((await run({})).configurations.map(({ state, reused }) => [state, reused]), [["written", 1]]);
+  assertEquals(await namesIn(folder), ["c0.bricks", "c2.bricks", "preprocessed.jsonl"]);
+  await remove("c2");
+  assertEquals((await run({})).configurations.map(({ state, reused }) => [state, reused]), [["written", 1]]);
+  assertEquals(await namesIn(folder), ["c0.bricks", "preprocessed.jsonl"]);
 });
 
 Deno.test("the ground truth is copied, and copied again only when it is newer", async () => {

@@ -1,5 +1,5 @@
 import { Interrupted, UserError } from "../../core/base/errors.ts";
-import { ensureFolder, writeAll, writeAtomically } from "../../core/base/files.ts";
+import { ensureFolder, requireWritable, writeAll, writeAtomically, writeError } from "../../core/base/files.ts";
 import { assertEquals, assertFails } from "../assert.ts";
 
 async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
@@ -41,15 +41,61 @@ Deno.test("a failure in the middle leaves the former file and nothing beside it"
     assertEquals(Deno.readTextFileSync(path), "former");
   }));
 
-Deno.test("a full disk is named, with the file and what to do", () =>
+Deno.test("a full disk is named, with the file, the bytes needed and free, and what to do", () =>
   inFolder(async (folder) => {
     // The error as Deno gives it on a full tmpfs; filling a disk is not for a test.
     const full = Object.assign(new Error("No space left on device (os error 28)"), { code: "ENOSPC" });
     const writing = writeAtomically(`${folder}/case.nii.gz`, () => Promise.reject(full), {
       doing: "writing the segmentation",
+      bytes: 1234567,
     });
-    await assertFails(() => writing, UserError, "Writing the segmentation", "case.nii.gz", "disk is full", "Free");
+    const figures = "1,234,567 bytes are to be written, ";
+    const said = [
+      "Writing the segmentation",
+      "case.nii.gz",
+      "disk is full",
+      figures,
+      "bytes are free",
+      "Free",
+      "again",
+    ];
+    await assertFails(() => writing, UserError, ...said);
     assertEquals(names(folder), []);
+    const quota = Object.assign(new Error("Disk quota exceeded (os error 122)"), { code: "EDQUOT" });
+    await assertFails(
+      () => Promise.reject(writeError(quota, `${folder}/a`, "writing")),
+      UserError,
+      "quota",
+      "is used up",
+    );
+  }));
+
+Deno.test("errors of the output folder end a run, errors of one file's name don't", () =>
+  inFolder(async (folder) => {
+    const ends = async (path: string) => {
+      try {
+        await writeAtomically(path, "x");
+      } catch (error) {
+        if (error instanceof UserError) return error.parts.endsRun ?? false;
+        throw error;
+      }
+      return null;
+    };
+    assertEquals(await ends(`${folder}/no/a.txt`), true);
+    assertEquals(await ends(`${folder}/${"a".repeat(300)}`), false);
+    assertEquals(await ends(`${folder}/a.txt`), null);
+  }));
+
+Deno.test("a folder that can be written to passes the try and is left as it was; one that can't is named", () =>
+  inFolder(async (folder) => {
+    await requireWritable(folder, "preparing", 4096);
+    assertEquals(names(folder), []);
+    await assertFails(
+      () => requireWritable(`${folder}/none`, "preparing", 1),
+      UserError,
+      "Preparing",
+      `${folder}/none`,
+    );
   }));
 
 Deno.test("a missing folder, a file in place of a folder and a folder in place of a file are told apart", () =>

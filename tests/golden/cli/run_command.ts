@@ -18,15 +18,21 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Deno's flags besides the permissions. */
   readonly flags?: readonly string[];
+  /** Bytes (a multiple of 512) that no written file may exceed: a write beyond fails half-way, as on a full disk. Not on Windows. */
+  readonly fileLimit?: number;
 }
 
 const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
 const NO_VARIABLES = { nnUNet_raw: "", nnUNet_preprocessed: "", nnUNet_results: "", NO_COLOR: "1" };
 
 function command(args: readonly string[], options: CommandOptions): Deno.Command {
-  const { script = join(ROOT, "main.ts"), env = {}, flags = ["--frozen"] } = options;
-  return new Deno.Command("deno", {
-    args: ["run", "--quiet", "--no-prompt", ...flags, ...PERMISSIONS, script, ...args],
+  const { script = join(ROOT, "main.ts"), env = {}, flags = ["--frozen"], fileLimit } = options;
+  const program = ["deno", "run", "--quiet", "--no-prompt", ...flags, ...PERMISSIONS, script, ...args];
+  // With the signal ignored, a write beyond the limit gives an error. sh counts in blocks of 512 bytes.
+  const limited = ["sh", "-c", `trap '' XFSZ; ulimit -f ${(fileLimit ?? 0) / 512}; exec "$@"`, "sh", ...program];
+  const [executable, ...rest] = fileLimit === undefined ? program : limited;
+  return new Deno.Command(executable, {
+    args: rest,
     env: { ...NO_VARIABLES, ...env },
     stdin: "null",
     stdout: "piped",
