@@ -7,6 +7,7 @@
  * dict and OrderedDict Map; set Set; the rest as pickle_globals.ts says.
  */
 import { UserError } from "../base/errors.ts";
+import { createPickleCursor, parseEscaped, parseFloatText, parseInteger, parseQuoted } from "./pickle_cursor.ts";
 import { type AllowedGlobal, findGlobal, pythonName } from "./pickle_globals.ts";
 
 export interface UnpickleOptions {
@@ -33,12 +34,12 @@ const MARK = Symbol("mark");
  */
 export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled {
   const { file, doing } = options;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const cursor = createPickleCursor(bytes, options.offset ?? 0, damaged);
+  const { take, u1, u2, u4, u8, raw, text, latin1, line, integer } = cursor;
   const stack: unknown[] = [];
   const memo = new Map<number, unknown>();
-  let at = options.offset ?? 0;
 
-  function damaged(problem: string): never {
+  function damaged(problem: string, at = cursor.at()): never {
     throw new UserError({
       doing,
       file,
@@ -53,46 +54,6 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
       problem: `the file wants to run code (${what}); that was refused and nothing was run`,
       remedy: "get the file from someone you trust, saved with nnU-Net's own data only",
     });
-  }
-
-  /** Moves past `length` bytes and returns where they start. */
-  function take(length: number): number {
-    const start = at;
-    if (!(length >= 0 && start + length <= bytes.length)) {
-      damaged(`it ends ${start + length - bytes.length} bytes early`);
-    }
-    at += length;
-    return start;
-  }
-  const u1 = () => bytes[take(1)];
-  const u2 = () => view.getUint16(take(2), true);
-  const u4 = () => view.getUint32(take(4), true);
-  const u8 = () => Number(view.getBigUint64(take(8), true));
-  function raw(length: number): Uint8Array {
-    const start = take(length);
-    return bytes.slice(start, start + length);
-  }
-  function text(length: number): string {
-    const start = take(length);
-    return new TextDecoder().decode(bytes.subarray(start, start + length));
-  }
-  /** A line of latin-1, as protocol 0 has them. */
-  function line(): string {
-    const end = bytes.indexOf(10, at);
-    if (end < 0) damaged("a line does not end");
-    const result = latin1(end - at);
-    at++;
-    return result;
-  }
-  function integer(length: number): number | bigint {
-    const start = take(length);
-    if (length > 64) damaged(`an integer of ${length} bytes`);
-    let value = 0n;
-    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[start + i]);
-    return narrow(length ? BigInt.asIntN(8 * length, value) : 0n);
-  }
-  function latin1(length: number): string {
-    return Array.from(raw(length), (byte) => String.fromCharCode(byte)).join("");
   }
 
   function push(value: unknown): void {
@@ -154,7 +115,7 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
         take(8);
         break;
       case ".":
-        return { value: pop(), end: at };
+        return { value: pop(), end: cursor.at() };
       case "(":
         push(MARK);
         break;
@@ -186,7 +147,7 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
         push(parseInteger(line().replace(/L$/, ""), damaged));
         break;
       case "J":
-        push(view.getInt32(take(4), true));
+        push(cursor.i4());
         break;
       case "K":
         push(u1());
@@ -204,18 +165,11 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
         push(parseFloatText(line(), damaged));
         break;
       case "G":
-        push(view.getFloat64(take(8), false));
+        push(cursor.f8());
         break;
-      case "S": { // STRING: a Python 2 repr
-        const quoted = /^(['"])(.*)\1$/s.exec(line());
-        if (!quoted) damaged("a text without quotes");
-        push(quoted[2].replace(/\\x([0-9a-f]{2})|\\(.)/g, (_, hex, other) => {
-          return hex
-            ? String.fromCharCode(parseInt(hex, 16))
-            : ({ n: "\n", r: "\r", t: "\t" }[other as string] ?? other);
-        }));
+      case "S":
+        push(parseQuoted(line(), damaged));
         break;
-      }
       case "T":
         push(latin1(u4()));
         break;
@@ -223,12 +177,7 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
         push(latin1(u1()));
         break;
       case "V":
-        push(
-          line().replace(/\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g, (whole, short, long) => {
-            const point = parseInt(short ?? long, 16);
-            return point <= 0x10ffff ? String.fromCodePoint(point) : whole;
-          }),
-        );
+        push(parseEscaped(line()));
         break;
       case "X":
         push(text(u4()));
@@ -391,27 +340,11 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
         refuse("an object from Python's extension registry");
         break;
       default:
-        at--;
-        damaged(`unknown opcode 0x${bytes[at].toString(16).padStart(2, "0")}`);
+        damaged(`unknown opcode 0x${opcode.charCodeAt(0).toString(16).padStart(2, "0")}`, cursor.at() - 1);
     }
   }
 }
 
 function isGlobal(value: unknown): value is AllowedGlobal {
   return typeof value === "object" && value !== null && (value as AllowedGlobal).kind === "global";
-}
-
-function narrow(value: bigint): number | bigint {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : value;
-}
-
-function parseInteger(digits: string, damaged: (problem: string) => never): number | bigint {
-  return /^[-+]?[0-9]{1,400}$/.test(digits) ? narrow(BigInt(digits)) : damaged("an integer that is none");
-}
-
-function parseFloatText(digits: string, damaged: (problem: string) => never): number {
-  const words: Record<string, number> = { nan: NaN, inf: Infinity, "-inf": -Infinity };
-  const value = words[digits] ?? Number(digits);
-  return Number.isNaN(value) && digits !== "nan" ? damaged("a float that is none") : value;
 }
