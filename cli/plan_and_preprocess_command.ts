@@ -4,7 +4,7 @@ import type { Command } from "./commands.ts";
 import { environmentOfProcess } from "./dataset_folders.ts";
 import { runFingerprints } from "./extract_fingerprint_command.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
-import { runPlanning } from "./plan_experiment_command.ts";
+import { checkPlanning, runPlanning } from "./plan_experiment_command.ts";
 import { describeOutcome, parseProcesses, runPreprocessing, writeReport } from "./preprocess_command.ts";
 import { PLAN_AND_PREPROCESS } from "./preprocess_flags.ts";
 
@@ -17,7 +17,9 @@ export const planAndPreprocessCommand: Command & { readonly flags: typeof PLAN_A
   async run(args, shownName) {
     const values = parseCommandLine("plan_and_preprocess", planAndPreprocessCommand, args, shownName);
     if (!values) return 0;
+    // Before the work, not behind the first hour of it.
     parseProcesses(values.processes, values.configurations);
+    checkPlanning(values);
     const environment = environmentOfProcess();
     const fine = await runFingerprints(
       { ...values, threads: values.fingerprintProcesses, quietProgress: values.verbose },

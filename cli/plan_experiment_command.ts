@@ -27,14 +27,10 @@ export const planExperimentCommand: Command & { readonly flags: typeof PLAN_EXPE
   },
 };
 
-/** Plans all datasets; gives what was planned, in their order. */
-export async function runPlanning(
-  datasets: readonly string[],
+/** What the flags of planning say. @throws UserError for values that can't be taken */
+export function checkPlanning(
   values: PlanningValues,
-  environment: Environment,
-): Promise<PlannedDataset[]> {
-  const planner = findPlanner(values.planner);
-  const targetSpacing = values.targetSpacing && parseSpacing(values.targetSpacing);
+): { readonly planner: Planner; readonly targetSpacing: number[] | undefined } {
   if (values.memoryTarget !== undefined && !(values.memoryTarget > 0)) {
     throw new UserError({
       doing: "reading -gpu_memory_target",
@@ -42,6 +38,19 @@ export async function runPlanning(
       remedy: "give a number of GB above 0",
     });
   }
+  return {
+    planner: findPlanner(values.planner),
+    targetSpacing: values.targetSpacing && parseSpacing(values.targetSpacing),
+  };
+}
+
+/** Plans all datasets; gives what was planned, in their order. */
+export async function runPlanning(
+  datasets: readonly string[],
+  values: PlanningValues,
+  environment: Environment,
+): Promise<PlannedDataset[]> {
+  const { planner, targetSpacing } = checkPlanning(values);
   if (planner.name === "ExperimentPlanner") {
     print(
       "ExperimentPlanner is nnU-Net's old default; its authors recommend -pl nnUNetPlannerResEncM, ...ResEncL or ...ResEncXL.",

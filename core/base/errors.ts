@@ -48,7 +48,7 @@ export class Interrupted extends Error {
 
 function describe(parts: UserErrorParts): string {
   const where = [parts.caseId && `case ${parts.caseId}`, parts.file].filter(Boolean).join(", ");
-  const remedy = parts.remedy ? `. ${capitalise(parts.remedy)}` : "";
+  const remedy = parts.remedy ? `${/[.!?]$/.test(parts.problem) ? "" : "."} ${capitalise(parts.remedy)}` : "";
   const end = /[.!?]$/.test(parts.remedy ?? parts.problem) ? "" : ".";
   return `${capitalise(parts.doing)}${where ? ` (${where})` : ""}: ${parts.problem}${remedy}${end}`;
 }

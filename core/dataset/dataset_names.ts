@@ -18,7 +18,9 @@ export async function resolveDatasetName(nameOrId: string, folders: RootFolders)
     throw new UserError({
       doing,
       problem: `it is neither a name that starts with "Dataset" nor an integer id`,
-      remedy: await whatIsThere(folders),
+      remedy: /^\d+(,\d+)+$/.test(nameOrId)
+        ? `give several ids with spaces between them: ${nameOrId.replaceAll(",", " ")}`
+        : await whatIsThere(folders),
     });
   }
   const id = Number(nameOrId.replaceAll("_", ""));
@@ -141,5 +143,11 @@ async function whatIsThere(folders: RootFolders): Promise<string> {
     const there = (await isFolder(path)) ? names.join(", ") || "no datasets" : "no such folder";
     lines.push(`${variable}=${path} (${there})`);
   }
-  return `looked in ${lines.join("; ")}`;
+  const old = folders.raw === undefined ? [] : (await foldersIn(folders.raw)).filter((name) => /^Task\d+_/.test(name));
+  const convert = old.length === 0
+    ? ""
+    : `. ${
+      old.join(", ")
+    }: of nnU-Net v1 or the Decathlon; convert_old_nnUNet_dataset or convert_MSD_dataset makes a dataset of it`;
+  return `looked in ${lines.join("; ")}${convert}`;
 }

@@ -7,7 +7,8 @@ import { keysOf } from "../base/json.ts";
 import { basename, join } from "../base/path.ts";
 import { supportedEndings } from "./choose_reader.ts";
 import { parseDatasetJson } from "./read_dataset_json.ts";
-import { compareNames, filesEndingIn, type RawDataset } from "./raw_dataset.ts";
+import { isFolder } from "./dataset_names.ts";
+import { caseIdOf, compareNames, filesEndingIn, type RawDataset } from "./raw_dataset.ts";
 
 /** One thing that is wrong, or may be. */
 export interface Finding {
@@ -43,15 +44,16 @@ export function findingOfError(error: UserError, caseId: string, file: string): 
 
 /** Everything wrong with dataset.json and the dataset's files; no image is opened. */
 export async function checkDatasetFiles(dataset: RawDataset): Promise<Finding[]> {
-  return [
-    ...checkJson(dataset),
-    ...checkEnding(dataset),
-    ...checkNames(dataset),
-    ...await checkPresence(dataset),
-  ];
+  const unnumbered = await checkChannelNames(dataset);
+  const json = checkJson(dataset, unnumbered.length === 0);
+  const ending = checkEnding(dataset);
+  // With a wrong ending cut off, names say nothing.
+  if (ending.length > 0) return [...json, ...ending];
+  return [...json, ...unnumbered, ...checkNames(dataset), ...await checkPresence(dataset)];
 }
 
-function checkJson({ json, jsonFile, jsonText, cases }: RawDataset): Finding[] {
+/** @param counted False: how many cases there are is not known. */
+function checkJson({ json, jsonFile, jsonText, cases }: RawDataset, counted: boolean): Finding[] {
   const findings: Finding[] = [];
   const add = (found: string, needed: string, kind = "dataset.json") =>
     findings.push({ severity: "error", kind, file: jsonFile, found, needed });
@@ -67,8 +69,12 @@ function checkJson({ json, jsonFile, jsonText, cases }: RawDataset): Finding[] {
       );
     } else add(`${key} is missing`, key === "labels" ? '{"background": 0, "NAME": 1, ...}' : '{"0": "NAME", ...}');
   }
-  const { numTraining } = json;
-  if (numTraining !== undefined && numTraining !== cases.length) {
+  const { numTraining, channel_names: names } = json;
+  if (Array.isArray(names)) {
+    const right = names.map((name, channel) => `"${channel}": ${JSON.stringify(name)}`).join(", ");
+    add("channel_names is a list", `{number: name}: "channel_names": {${right}}`);
+  }
+  if (counted && numTraining !== undefined && numTraining !== cases.length) {
     const found = `numTraining is ${JSON.stringify(numTraining)}, and there are ${cases.length} cases`;
     add(found, `"numTraining": ${cases.length} (or the cases that are missing)`, "numTraining");
   }
@@ -79,7 +85,7 @@ function checkJson({ json, jsonFile, jsonText, cases }: RawDataset): Finding[] {
   if (json.labels !== undefined && !findings.some(({ kind }) => kind === "labels")) {
     try {
       parseDatasetJson(
-        json.channel_names === undefined && json.modality === undefined
+        Array.isArray(names) || (names === undefined && json.modality === undefined)
           ? { ...json, channel_names: { "0": "" } }
           : json,
         jsonFile,
@@ -109,8 +115,12 @@ function checkLabelTable(labels: unknown, file: string): Finding[] {
   for (const name of names) {
     const value = table[name];
     if (listed(value).length > 0 && listed(value).every((one) => Number.isInteger(one) && Number(one) >= 0)) continue;
-    add(`label ${name} is ${JSON.stringify(value)}`, "an integer from 0 on, or a list of such integers (a region)");
+    const needed = listed(value).every((one) => /^\d+$/.test(String(one)))
+      ? `${String(listed(value)).replaceAll(",", ", ")} without quotes`
+      : "an integer from 0 on, or a list of such integers (a region)";
+    add(`label ${name} is ${JSON.stringify(value)}`, needed);
   }
+  const allNumbers = findings.length === 0;
   if (table.background === undefined) add("the label background is missing", '"background": 0');
   else if (table.background !== 0) {
     add(`the label background is ${JSON.stringify(table.background)}`, '"background": 0');
@@ -118,9 +128,10 @@ function checkLabelTable(labels: unknown, file: string): Finding[] {
   const numbers = (wanted: (name: string) => boolean) =>
     [...new Set(names.filter(wanted).flatMap((name) => listed(table[name])).filter((one) => Number.isInteger(one)))]
       .map(Number).sort((a, b) => a - b);
-  const used = numbers((name) => name !== "ignore");
+  const all = numbers((name) => name !== "ignore");
+  const used = table.background === undefined && all[0] !== 0 ? [0, ...all] : all;
   const gap = used.findIndex((label, index) => label !== index);
-  if (gap >= 0) {
+  if (gap >= 0 && allNumbers) {
     const found = `the labels ${used.join(", ")} are not consecutive: ${gap} is missing`;
     add(found, `labels 0 to ${used.length - 1} without gaps (change the segmentations too)`);
   }
@@ -133,32 +144,38 @@ function checkLabelTable(labels: unknown, file: string): Finding[] {
   return findings;
 }
 
+/** Images of cases that have none with a channel number. */
+async function checkChannelNames({ cases, folder, fileEnding, listed }: RawDataset): Promise<Finding[]> {
+  const without = new Set(cases.filter(({ images }) => !listed && images.length === 0).map(({ id }) => id));
+  if (without.size === 0) return [];
+  const file = join(folder, "imagesTr");
+  const names = (await filesEndingIn(file, fileEnding)).filter((name) => without.has(caseIdOf(name, fileEnding)));
+  const found = names.length === 1
+    ? `${names[0]} has no channel number`
+    : `${names.length} files have no channel number: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ", ..." : ""}`;
+  const stem = names[0].slice(0, -fileEnding.length);
+  const needed = `${stem}_0000${fileEnding} for the first channel, ${stem}_0001${fileEnding} for the second`;
+  return [{ severity: "error", kind: "names", file, found, needed }];
+}
+
 function checkEnding({ fileEnding, jsonFile }: RawDataset): Finding[] {
   if (supportedEndings().includes(fileEnding.toLowerCase())) return [];
+  const dotted = `.${fileEnding}`;
   return [{
     severity: "error",
     kind: "ending",
     file: jsonFile,
     found: `file_ending is "${fileEnding}"`,
-    needed: `one of ${supportedEndings().join(", ")}`,
+    needed: supportedEndings().includes(dotted) ? `"${dotted}"` : `one of ${supportedEndings().join(", ")}`,
   }];
 }
 
-function checkNames({ cases, folder, fileEnding, listed }: RawDataset): Finding[] {
+function checkNames({ cases, fileEnding, listed }: RawDataset): Finding[] {
   const findings: Finding[] = [];
   const users = new Map<string, string>();
   const lower = new Map<string, string>();
   for (const { id, images, label } of cases) {
-    if (!listed && images.length === 0) {
-      findings.push({
-        severity: "error",
-        kind: "names",
-        caseId: id,
-        file: join(folder, "imagesTr"),
-        found: `a file that begins with "${id}" and ends in ${fileEnding} has no channel number`,
-        needed: `CASE_0000${fileEnding} for the first channel, CASE_0001${fileEnding} for the second`,
-      });
-    } else if (!listed) findings.push(...checkChannelNumbers(id, images, fileEnding));
+    if (!listed && images.length > 0) findings.push(...checkChannelNumbers(id, images, fileEnding));
     for (const file of [...images, label]) {
       const other = users.get(file);
       if (other !== undefined) {
@@ -196,11 +213,25 @@ async function checkPresence({ cases, folder, fileEnding, listed }: RawDataset):
     }
     return findings;
   }
-  const labels = new Set(await filesEndingIn(join(folder, "labelsTr"), fileEnding));
-  for (const { id, label } of cases) {
+  const labelFolder = join(folder, "labelsTr");
+  const labels = new Set(await filesEndingIn(labelFolder, fileEnding));
+  if (labels.size === 0) {
+    const found = await isFolder(labelFolder) ? `no file in it ends in ${fileEnding}` : "there is no such folder";
+    return [{
+      severity: "error",
+      kind: "no labels",
+      file: labelFolder,
+      found,
+      needed: `the segmentations, CASE${fileEnding}`,
+    }];
+  }
+  // Those of files without a channel number are said already, and whose the segmentations are is not known.
+  const named = cases.every(({ images }) => images.length > 0);
+  for (const { id, images, label } of cases) {
+    if (images.length === 0) continue;
     if (!labels.delete(basename(label))) findings.push(missing(id, label, "a segmentation for every training case"));
   }
-  for (const name of [...labels].sort(compareNames)) {
+  for (const name of named ? [...labels].sort(compareNames) : []) {
     if (name.startsWith(".")) continue;
     findings.push({
       severity: "warning",

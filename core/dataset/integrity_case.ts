@@ -2,6 +2,7 @@
  * The check of one training case that is read: channels, shapes, grids, values that are not finite, labels that are not expected.
  * Source: check_cases and verify_labels in nnunetv2/experiment_planning/verify_dataset_integrity.py.
  */
+import { basename } from "../base/path.ts";
 import { equalVec3, type Vec3 } from "../base/shape.ts";
 import type { CaseImage } from "../formats/image.ts";
 import { compareGrids, GRID_TOLERANCE } from "../formats/image_grid.ts";
@@ -38,7 +39,9 @@ export function checkCase(one: RawCase, image: CaseImage, label: CaseImage, expe
   if (expected.channels !== undefined && image.channels !== expected.channels) {
     const found = `${image.channels} channel${image.channels === 1 ? "" : "s"} in ${one.images.length} file` +
       (one.images.length === 1 ? "" : "s");
-    add("channels", first, found, `${expected.channels}, one for each of channel_names in dataset.json`);
+    const missing = missingChannels(one.images, expected.channels);
+    const needed = `${expected.channels}, one for each of channel_names in dataset.json`;
+    add("channels", first, found, missing.length > 0 ? `${needed}; not there: ${missing.join(", ")}` : needed);
   }
   const voxels = image.data.length / image.channels;
   for (let c = 0; c < image.channels; c++) {
@@ -57,6 +60,15 @@ export function checkCase(one: RawCase, image: CaseImage, label: CaseImage, expe
   }
   findings.push(...checkLabelValues(one, label.data, expected.labels));
   return { ...geometry, findings };
+}
+
+/** Names of the channels' files that are not among `images`. */
+function missingChannels(images: readonly string[], channels: number): string[] {
+  const [, stem, ending] = /^(.*)_\d{4}(\.[^.].*)$/.exec(basename(images[0])) ?? [];
+  if (stem === undefined) return [];
+  const there = new Set(images.map((file) => basename(file)));
+  return Array.from({ length: channels }, (_, c) => `${stem}_${String(c).padStart(4, "0")}${ending}`)
+    .filter((name) => !there.has(name));
 }
 
 function checkGeometry(one: RawCase, image: CaseImage, label: CaseImage, allowed: boolean): CaseCheck {

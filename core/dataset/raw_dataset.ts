@@ -5,7 +5,8 @@
 import { UserError } from "../base/errors.ts";
 import { keysOf, readJsonFile } from "../base/json.ts";
 import { basename, isAbsolute, join, resolve } from "../base/path.ts";
-import { isFolder } from "./dataset_names.ts";
+import { supportedEndings } from "./choose_reader.ts";
+import { foldersIn, isFolder } from "./dataset_names.ts";
 
 /** One training case: its image files in channel order and its segmentation. */
 export interface RawCase {
@@ -46,7 +47,7 @@ export async function readRawDataset(folder: string): Promise<RawDataset> {
       remedy: "put the dataset there (dataset.json, imagesTr, labelsTr), or correct nnUNet_raw",
     });
   }
-  const { text, value } = await readJsonFile(jsonFile, DOING);
+  const { text, value } = await readJsonOfDataset(jsonFile);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new UserError({ doing: DOING, file: jsonFile, problem: "it holds no object ({...})" });
   }
@@ -63,6 +64,17 @@ export async function readRawDataset(folder: string): Promise<RawDataset> {
   const cases = listed ? listedCases(folder, json.dataset, jsonFile) : await scannedCases(folder, fileEnding);
   if (cases.length === 0) throw await noCases(folder, fileEnding, listed, jsonFile);
   return { name: basename(folder), folder, jsonFile, jsonText: text, json, fileEnding, cases, listed };
+}
+
+async function readJsonOfDataset(file: string): ReturnType<typeof readJsonFile> {
+  try {
+    return await readJsonFile(file, DOING);
+  } catch (error) {
+    if (!(error instanceof UserError) || !(error.cause instanceof Deno.errors.NotFound)) throw error;
+    const remedy =
+      'write it: {"channel_names": {"0": "CT"}, "labels": {"background": 0, "NAME": 1}, "numTraining": 20, "file_ending": ".nii.gz"}';
+    throw new UserError({ ...error.parts, remedy }, { cause: error.cause });
+  }
 }
 
 /** Names of the files in `folder` that end in `ending`, sorted by code point; none if there is no such folder. */
@@ -83,13 +95,17 @@ export function compareNames(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** The case of an image file: upstream cuts five characters, "_0000", whatever they are. */
+export function caseIdOf(name: string, ending: string): string {
+  return name.slice(0, Math.max(0, name.length - ending.length - 5));
+}
+
 async function scannedCases(folder: string, ending: string): Promise<RawCase[]> {
   const images = join(folder, "imagesTr");
   const files = await filesEndingIn(images, ending);
   const channels = new Map<string, string[]>();
   for (const name of files) {
-    // Upstream cuts five characters, "_0000", whatever they are.
-    const id = name.slice(0, Math.max(0, name.length - ending.length - 5));
+    const id = caseIdOf(name, ending);
     const ofCase = channels.get(id) ?? [];
     if (/^_\d{4}$/.test(name.slice(id.length, name.length - ending.length))) ofCase.push(join(images, name));
     channels.set(id, ofCase);
@@ -128,16 +144,27 @@ function listedCases(folder: string, dataset: unknown, jsonFile: string): RawCas
 async function noCases(folder: string, ending: string, listed: boolean, jsonFile: string): Promise<UserError> {
   if (listed) return new UserError({ doing: DOING, file: jsonFile, problem: "its key `dataset` lists no case" });
   const images = join(folder, "imagesTr");
+  if (!(await isFolder(images))) {
+    const other = (await foldersIn(folder)).find((name) => name.toLowerCase() === "imagestr");
+    const remedy = other === undefined
+      ? `put the training images there, named CASE_0000${ending}, and the segmentations into labelsTr, CASE${ending}`
+      : `rename ${other}: capital letters count`;
+    return new UserError({ doing: DOING, file: images, problem: "there is no such folder", remedy });
+  }
   const there = await filesEndingIn(images, "");
-  const problem = !(await isFolder(images))
-    ? "there is no such folder"
-    : there.length === 0
-    ? "the folder is empty"
-    : `no file in it ends in ${ending}, the file_ending of dataset.json; there are ${there.slice(0, 3).join(", ")}${
-      there.length > 3 ? ", ..." : ""
-    }`;
-  const remedy = there.length === 0
-    ? `put the training images there, named CASE_0000${ending}, and the segmentations into labelsTr, CASE${ending}`
-    : "correct file_ending, or convert the images";
-  return new UserError({ doing: DOING, file: images, problem, remedy });
+  if (there.length === 0) {
+    const remedy =
+      `put the training images there, named CASE_0000${ending}, and the segmentations into labelsTr, CASE${ending}`;
+    return new UserError({ doing: DOING, file: images, problem: "the folder is empty", remedy });
+  }
+  const examples = there.slice(0, 3).join(", ") + (there.length > 3 ? ", ..." : "");
+  const right = supportedEndings().find((one) => there.some((name) => name.toLowerCase().endsWith(one)));
+  return new UserError({
+    doing: DOING,
+    file: images,
+    problem: `no file in it ends in ${ending}, the file_ending of dataset.json; there are ${examples}`,
+    remedy: right === undefined
+      ? `convert the images to ${supportedEndings().join(", ")}, and write that as file_ending into dataset.json`
+      : `write "file_ending": "${right}" into dataset.json`,
+  });
 }

@@ -30,7 +30,7 @@ export async function readFingerprint(file: string): Promise<Fingerprint> {
       remedy: "make it first: nnunet extract_fingerprint -d ID",
     });
   }
-  const fields = checkFields(SCHEMA, parseJson(text, file, doing), { doing, file, path: [] });
+  const fields = readFields(text, file, doing);
   if (fields.spacings.length !== fields.shapes_after_crop.length) {
     const problem = `it has ${fields.spacings.length} spacings and ${fields.shapes_after_crop.length} shapes`;
     throw new UserError({ doing, file, problem, remedy: "make it again: nnunet extract_fingerprint --clean" });
@@ -42,4 +42,13 @@ export async function readFingerprint(file: string): Promise<Fingerprint> {
     medianRelativeSizeAfterCropping: fields.median_relative_size_after_cropping,
     intensityProperties: exact.foreground_intensity_properties_per_channel,
   };
+}
+
+function readFields(text: string, file: string, doing: string): z.infer<typeof SCHEMA> {
+  try {
+    return checkFields(SCHEMA, parseJson(text, file, doing), { doing, file, path: [] });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError({ ...error.parts, remedy: "make it again: nnunet extract_fingerprint --clean" });
+  }
 }

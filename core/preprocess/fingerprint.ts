@@ -4,7 +4,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, requireWritable, writeAtomically } from "../base/files.ts";
-import { JsonFloat, keysOf, stringifyJson } from "../base/json.ts";
+import { JsonFloat, keysOf, readJsonFile, stringifyJson } from "../base/json.ts";
 import { median } from "../base/numeric.ts";
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
@@ -87,6 +87,10 @@ export async function extractFingerprint(
   if (findings.some(({ severity }) => severity === "error")) return { ...common, state: "refused", check: "done" };
   if (state === "written") {
     await writeAtomically(file, fingerprintText(read, reader), { doing: "writing the fingerprint" });
+  } else if (!(await describesCases(file, read.cases))) {
+    options.onWarning?.(
+      `${file} is of other images than are there now, and is kept as in Python; --clean makes it anew`,
+    );
   }
   if (checks && states) await rememberCheck(preprocessedFolder, states, options.allowGeometryMismatch, findings);
   return { ...common, file, state, check: checks ? "done" : remembered ? "remembered" : "skipped" };
@@ -144,9 +148,8 @@ async function readAllCases(
   options: FingerprintOptions,
 ): Promise<ReadCases> {
   const expectation = checks ? expectationOf(dataset, options.allowGeometryMismatch) : undefined;
-  const unusable = new Set(
-    known.flatMap(({ kind, caseId }) => (kind === "missing" || kind === "names" ? caseId ?? [] : [])),
-  );
+  const unusable = new Set(known.flatMap(({ kind, caseId }) => (kind === "missing" ? caseId ?? [] : [])));
+  const noLabels = known.some(({ kind }) => kind === "no labels");
   // No fingerprint will come of it: only the check is left.
   const refused = known.some(({ severity }) => severity === "error");
   const jobs: FingerprintJob[] = dataset.cases
@@ -157,7 +160,7 @@ async function readAllCases(
       draws: refused ? 0 : Math.floor((options.draws ?? DRAWS) / dataset.cases.length),
       ...(expectation && { check: expectation }),
     }))
-    .filter((job) => !unusable.has(job.case.id));
+    .filter((job) => !noLabels && job.case.images.length > 0 && !unusable.has(job.case.id));
 
   const analysed: (Omit<AnalysedCase, "fingerprint"> & { fingerprint?: Omit<CaseFingerprint, "intensities"> })[] = [];
   await using stack = new AsyncDisposableStack();
@@ -211,9 +214,9 @@ function expectationOf({ json }: RawDataset, allowGeometryMismatch: boolean): Ca
   const channels = json.channel_names ?? json.modality;
   const isTable = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
   const labels = isTable(json.labels) ? Object.values(json.labels).flat() : [];
-  const numbers = [...new Set(labels)].filter((label): label is number => Number.isInteger(label)).sort((a, b) =>
-    a - b
-  );
+  const isLabel = (label: unknown): label is number => Number.isInteger(label);
+  // The background is a label of every segmentation, also where the table lacks it.
+  const numbers = labels.every(isLabel) && labels.length > 0 ? [...new Set([0, ...labels])].sort((a, b) => a - b) : [];
   return {
     allowGeometryMismatch,
     ...(isTable(channels) && { channels: keysOf(channels).length }),
@@ -234,6 +237,20 @@ function fingerprintText({ cases, intensities }: ReadCases, reader: ReaderName):
     foreground_intensity_properties_per_channel: Object.fromEntries(intensities.map((one, c) => [c, floats(one)])),
     median_relative_size_after_cropping: new JsonFloat(median(cases.map((one) => one.relativeSize))),
   }, { sortKeys: true });
+}
+
+/** True if a fingerprint that is there has the spacings and shapes of these cases. */
+async function describesCases(file: string, cases: ReadCases["cases"]): Promise<boolean> {
+  let value: unknown;
+  try {
+    ({ value } = await readJsonFile(file, "reading the fingerprint that is there"));
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError({ ...error.parts, remedy: "make it anew with --clean" });
+  }
+  const { spacings, shapes_after_crop: shapes } = (value ?? {}) as Record<string, unknown>;
+  const there = JSON.stringify([spacings, shapes]);
+  return there === JSON.stringify([cases.map(({ spacing }) => spacing), cases.map((one) => one.shapeAfterCrop)]);
 }
 
 async function isThere(path: string): Promise<boolean> {

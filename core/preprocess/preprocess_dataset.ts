@@ -6,9 +6,10 @@
 import { UserError, type UserErrorParts } from "../base/errors.ts";
 import { ensureFolder, freeBytes } from "../base/files.ts";
 import { readJsonFile } from "../base/json.ts";
+import { nearestName } from "../base/nearest.ts";
 import { join } from "../base/path.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
-import { type RawCase, type RawDataset, readRawDataset } from "../dataset/raw_dataset.ts";
+import { filesEndingIn, type RawCase, type RawDataset, readRawDataset } from "../dataset/raw_dataset.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { classKeys } from "./class_locations.ts";
@@ -142,6 +143,8 @@ function outputFailed(parts: UserErrorParts, left: ReadonlyMap<string, number>, 
   });
 }
 
+const STANDARD: readonly string[] = ["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"];
+
 interface Configurations {
   readonly plans: Plans;
   readonly configurations: readonly Configuration[];
@@ -158,11 +161,15 @@ async function readConfigurations(
     plans = await readPlans(file);
   } catch (error) {
     if (!(error instanceof UserError) || !(error.cause instanceof Deno.errors.NotFound)) throw error;
+    const there = await plansIn(folder);
+    const near = nearestName(plansName, there);
     throw new UserError({
       doing: "reading the plans",
       file,
-      problem: "there is no such file",
-      remedy: "run plan_experiment first, or name other plans with -plans_name",
+      problem: `there is no such file${near === undefined ? "" : `; did you mean ${near}?`}`,
+      remedy: there.length === 0
+        ? "run plan_experiment first"
+        : `run plan_experiment first, or name other plans with -plans_name: ${there.join(", ")}`,
     });
   }
   const byIdentifier = new Map<string, Configuration>();
@@ -170,7 +177,11 @@ async function readConfigurations(
   for (const name of names) {
     if (!plans.configurationNames.includes(name)) {
       skipped.push(name);
-      onInfo?.(`INFO: Configuration ${name} not found in plans file ${plansName}.json. Skipping.`);
+      const near = nearestName(name, plans.configurationNames);
+      onInfo?.(
+        `INFO: Configuration ${name} not found in plans file ${plansName}.json. Skipping.` +
+          (near !== undefined && !STANDARD.includes(name) ? ` Did you mean ${near}?` : ""),
+      );
       continue;
     }
     const configuration = resolveConfiguration(plans, name);
@@ -188,7 +199,23 @@ async function readConfigurations(
       remedy: "give one of them another data_identifier",
     });
   }
+  // Upstream's own names may be asked for of every dataset; others are a mistake where nothing else is asked for.
+  if (byIdentifier.size === 0 && skipped.some((name) => !STANDARD.includes(name))) {
+    throw new UserError({
+      doing: "choosing the configurations",
+      file,
+      problem: `it has none of those asked for (-c ${skipped.join(" ")})`,
+      remedy: `give some of ${plans.configurationNames.join(", ")}`,
+    });
+  }
   return { plans, configurations: [...byIdentifier.values()], skipped };
+}
+
+/** Names of the plans in a folder of preprocessed data. */
+async function plansIn(folder: string): Promise<string[]> {
+  const names = (await filesEndingIn(folder, ".json")).map((name) => name.slice(0, -".json".length));
+  const others = ["dataset", "dataset_fingerprint", "dataset_integrity", "splits_final"];
+  return names.filter((name) => !others.includes(name) && !name.endsWith(".before"));
 }
 
 async function keysOfDataset(folder: string): Promise<ReturnType<typeof classKeys>> {

@@ -56,6 +56,7 @@ Deno.test("--no_pp stops after planning", async () => {
 
 Deno.test("what preprocess cannot start with is said with what to do", async () => {
   await using place = await workplace();
+  await Deno.mkdir(place.preprocessed);
   const fails = async (args: readonly string[], ...parts: string[]) => {
     const { code, stderr } = await runCommand(["preprocess", "-d", "813", ...args], place);
     assertEquals(code, 1, stderr);
@@ -64,6 +65,9 @@ Deno.test("what preprocess cannot start with is said with what to do", async () 
   await fails([], "nnUNetPlans.json", "Run plan_experiment first");
   await fails(["-np", "2", "3", "-c", "2d"], "2 numbers for 1 configuration");
   await fails(["-np", "many"], '"many" is no number of threads');
+  await Deno.copyFile(join(EXPECTED, "nnUNetPlans.json"), join(place.preprocessed, "nnUNetPlans.json"));
+  await fails(["-plans_name", "nnUnetPlans"], "did you mean nnUNetPlans?");
+  await fails(["-c", "3d_fulres"], "none of those asked for (-c 3d_fulres). Give some of 2d");
 });
 
 Deno.test("a case that can't be read is named, the exit code is 1, and the old data stay", async () => {

@@ -43,6 +43,9 @@ Deno.test("an unknown id lists what is there, and a word that is no id says so",
       "no such folder",
     );
     await assertFails(() => resolveDatasetName("hippo", roots), UserError, `starts with "Dataset"`, "integer id");
+    await assertFails(() => resolveDatasetName("1,7", roots), UserError, "several ids with spaces between them: 1 7");
+    await Deno.mkdir(join(roots.raw ?? "", "Task007_Old"));
+    await assertFails(() => resolveDatasetName("7", roots), UserError, "Task007_Old", "convert_old_nnUNet_dataset");
   });
 });
 

@@ -113,11 +113,7 @@ const MISTAKES: readonly (readonly [
     undefined,
     "not consecutive: 1 is missing",
   ], ["labels", undefined, '"ignore": 3']],
-  ["no background", writeJson({ labels: { front: 1, back: 2, nothing: 0 } }), [
-    "labels",
-    undefined,
-    "background is missing",
-  ]],
+  ["no background", writeJson({ labels: { front: 1, back: 2 } }), ["labels", undefined, "background is missing"]],
   ["regions without an order", writeJson({ labels: { background: 0, whole: [1, 2], back: 2 } }), [
     "dataset.json",
     undefined,
@@ -129,7 +125,7 @@ const MISTAKES: readonly (readonly [
     [
       "channels",
       "a",
-      "1 channel in 1 file",
+      "1 channel in 1 file; needed: 2, one for each of channel_names in dataset.json; not there: a_0001.nii.gz",
     ],
     ["channels", "b", "1 channel"],
     ["channels", "c", "1 channel"],
@@ -143,9 +139,29 @@ const MISTAKES: readonly (readonly [
       await Deno.rename(join(folder, "imagesTr/b_0000.nii.gz"), join(folder, "imagesTr/long_name.nii.gz"));
       await Deno.rename(join(folder, "labelsTr/b.nii.gz"), join(folder, "labelsTr/long_name.nii.gz"));
     },
-    ["names", "long", "has no channel number"],
-    ["missing", "long", "no such file"],
+    ["names", undefined, "long_name.nii.gz has no channel number; needed: long_name_0000.nii.gz"],
   ],
+  ["all files without channel numbers", async (folder) => {
+    for (const id of ["a", "b", "c"]) {
+      await Deno.rename(join(folder, `imagesTr/${id}_0000.nii.gz`), join(folder, `imagesTr/${id}.nii.gz`));
+    }
+  }, ["names", undefined, "3 files have no channel number: a.nii.gz, b.nii.gz, c.nii.gz"]],
+  ["no folder of segmentations", async (folder) => await Deno.remove(join(folder, "labelsTr"), { recursive: true }), [
+    "no labels",
+    undefined,
+    "there is no such folder",
+  ]],
+  ["an ending without its dot", writeJson({ file_ending: "nii.gz" }), ["ending", undefined, 'needed: ".nii.gz"']],
+  ["labels written as texts", writeJson({ labels: { background: 0, front: "1", back: 2 } }), [
+    "labels",
+    undefined,
+    'label front is "1"; needed: 1 without quotes',
+  ]],
+  ["a list of channel names", writeJson({ channel_names: ["MR"] }), [
+    "dataset.json",
+    undefined,
+    '"channel_names": {"0": "MR"}',
+  ]],
   ["a case twice", async (folder) => {
     const entry = (id: string) => `{"images": ["imagesTr/${id}_0000.nii.gz"], "label": "labelsTr/${id}.nii.gz"}`;
     const dataset = `"a": ${entry("a")}, "b": ${entry("b")}, "a": ${entry("c")}`;
@@ -283,7 +299,8 @@ Deno.test("folders that are empty or not there, and endings that no file has, ar
     [async (folder) => await Deno.remove(folder, { recursive: true }), "there is no such folder"],
     [remove("dataset.json"), "there is no such file"],
     [writeJson({ file_ending: undefined }), "file_ending is missing"],
-    [writeJson({ file_ending: ".mha" }), "no file in it ends in .mha"],
+    [writeJson({ file_ending: ".mha" }), 'Write "file_ending": ".nii.gz" into dataset.json'],
+    [async (folder) => await Deno.rename(join(folder, "imagesTr"), join(folder, "ImagesTr")), "Rename ImagesTr"],
     [async (folder) => {
       for (const id of ["a", "b", "c"]) await Deno.remove(join(folder, "imagesTr", `${id}_0000.nii.gz`));
     }, "the folder is empty"],
@@ -309,6 +326,30 @@ Deno.test("an ending that no reader takes is one of the findings", async () => {
     const { findings, state } = await extractFingerprint(raw, preprocessed, OPTIONS);
     assertEquals(state, "refused");
     assertEquals(findings.map(({ kind }) => kind), ["numTraining", "ending"]);
+  });
+});
+
+Deno.test("a fingerprint that is kept is told apart from one of other images, and one that is damaged is refused", async () => {
+  await inDataset(async () => {}, async (raw, preprocessed) => {
+    await extractFingerprint(raw, preprocessed, OPTIONS);
+    const warningsAfter = async (damage: (folder: string) => Promise<void>) => {
+      await damage(raw);
+      const warnings: string[] = [];
+      const { state } = await extractFingerprint(raw, preprocessed, {
+        ...OPTIONS,
+        onWarning: (text) => warnings.push(text),
+      });
+      assertEquals(state, "kept");
+      return warnings;
+    };
+    assertEquals(await warningsAfter(writeImage("a", { valueAt: (x) => 20 + x })), []);
+    await writeLabel("a", { spacing: [1, 1, 2] })(raw);
+    const [warning, ...others] = await warningsAfter(writeImage("a", { spacing: [1, 1, 2] }));
+    assert(warning.includes("dataset_fingerprint.json is of other images") && others.length === 0, warning);
+    await Deno.writeTextFile(join(preprocessed, "dataset_fingerprint.json"), "{");
+    await remove("dataset.json")(raw);
+    await writeJson({ description: "changed" })(raw);
+    await assertFails(() => extractFingerprint(raw, preprocessed, OPTIONS), UserError, "--clean");
   });
 });
 
