@@ -27,6 +27,7 @@ import type {
   WeightSet,
   WeightSource,
 } from "../core/engine/engine.ts";
+import type { TrainingEngine } from "../core/engine/training.ts";
 import { emitModule } from "../kernels/wasm/module.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
 import { planAccumulate, planFinishPlanes } from "../kernels/wasm/volume_accumulate.ts";
@@ -40,7 +41,8 @@ import {
 import { cpuFeatures, describeCpu } from "./describe.ts";
 import { copyCall, type PlacedCall } from "./encode.ts";
 import { planProgram, type ProgramPlan, scratchOf, temporaryBlock, weightOffsets } from "./program_plan.ts";
-import { createStream, type Encoded, type Resource } from "./stream.ts";
+import { createStream, type Encoded, type Region } from "./stream.ts";
+import { createTraining } from "./training.ts";
 import { packingBytes, torchWeights, writeWeightBlock } from "./weights.ts";
 
 export { type CpuDescription, cpuFeatures, describeCpu } from "./describe.ts";
@@ -52,8 +54,8 @@ export interface CpuEngineOptions {
   readonly memoryLimitBytes?: number;
 }
 
-/** The CPU engine, which can tell what memory it has taken. */
-export interface CpuEngine extends Engine {
+/** The CPU engine, for prediction and training; it can tell what memory it has taken. */
+export interface CpuEngine extends Engine, TrainingEngine {
   readonly kind: "cpu";
   readonly threads: number;
   /** Bytes handed out now and at most so far: tensors, weights, activations, scratch, parameters. */
@@ -63,13 +65,6 @@ export interface CpuEngine extends Engine {
 }
 
 const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i16: Int16Array, i32: Int32Array } as const;
-
-/** A range of the engine's memory. */
-interface Region extends Resource {
-  readonly address: number;
-  readonly bytes: number;
-  alive: boolean;
-}
 
 interface ProgramState {
   readonly plan: ProgramPlan;
@@ -413,6 +408,7 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
         return out;
       });
     },
+    ...createTraining({ stream, threads, allocate, release, enqueue }),
     [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose](),
   };
   return engine;

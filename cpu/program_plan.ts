@@ -269,7 +269,7 @@ function savesByPackingPerRun({ packing, weightBytes }: WeightedOperator): boole
 }
 
 /** The operator with its packing calls before its own; the packed weights are a temporary of the step. */
-function packingInEveryRun(operator: ConvOperator, weightSlot: string): ConvOperator {
+export function packingInEveryRun(operator: ConvOperator, weightSlot: string): ConvOperator {
   return {
     ...operator,
     algorithm: `${operator.algorithm}, packing`,
@@ -294,7 +294,7 @@ interface Table {
 }
 
 /** One norm table for every way in which a step looks at tensors. */
-function collectTables(network: FusedNetwork): Map<string, Table> {
+export function collectTables(network: FusedNetwork): Map<string, Table> {
   const tables = new Map<string, Table>();
   for (const view of network.steps.flatMap(viewsOf)) {
     const key = tableKey(view);
@@ -306,7 +306,7 @@ function collectTables(network: FusedNetwork): Map<string, Table> {
 }
 
 /** Equal for views that need equal tables; empty for one that needs none. */
-function tableKey(view: View): string {
+export function tableKey(view: View): string {
   if (view.every(({ norm, slope }) => !norm && slope === 1)) return "";
   return JSON.stringify(view.map(({ tensor, norm, slope }) => [tensor, norm ?? null, slope]));
 }
@@ -323,7 +323,7 @@ function describeWeight(weight: string | undefined): string {
   return weight?.replace(/\.weight$/, "") ?? "copy";
 }
 
-function describeWriter(network: FusedNetwork, tensor: number): string {
+export function describeWriter(network: FusedNetwork, tensor: number): string {
   const writer = network.steps.find((step) => step.output === tensor);
   if (!writer) return "the input";
   return writer.kind === "conv" || writer.kind === "transposedConv" ? describeWeight(writer.weight) : writer.kind;

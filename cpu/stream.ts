@@ -15,6 +15,13 @@ export interface Resource {
   readonly openReads: Set<object>;
 }
 
+/** A range of the engine's memory. */
+export interface Region extends Resource {
+  readonly address: number;
+  readonly bytes: number;
+  alive: boolean;
+}
+
 /** Encoded calls in shared memory. */
 export interface Encoded {
   readonly address: number;

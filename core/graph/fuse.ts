@@ -71,11 +71,14 @@ export type FusedStep =
   | { readonly kind: "add"; readonly inputs: readonly [View, View]; readonly slope: number; readonly output: TensorId }
   | { readonly kind: "averagePool"; readonly input: View; readonly stride: Vec3; readonly output: TensorId };
 
-/** A fused network. Tensor 0 is the input; `output` is raw and alone in its group. */
+/** A fused network. Tensor 0 is the input; every output is raw and alone in its group. */
 export interface FusedNetwork {
   readonly tensors: readonly StoredTensor[];
   readonly groups: readonly TensorGroup[];
   readonly steps: readonly FusedStep[];
+  /** In the order they were asked for. */
+  readonly outputs: readonly TensorId[];
+  /** The first of them. */
   readonly output: TensorId;
 }
 
@@ -93,13 +96,17 @@ interface DraftTensor {
 }
 
 /**
- * Fuses a graph for a patch; its first output becomes the network's output, values that do not lead to it are dropped.
+ * Fuses a graph for a patch; values that do not lead to one of `outputs` (by default the graph's first alone) are dropped.
  * What a view cannot express (a norm of an activation, a value in two concatenations) becomes an identity convolution first.
  * @throws RangeError where shapes do not fit.
  */
-export function fuseGraph(graph: Graph, patch: Vec3): FusedNetwork {
+export function fuseGraph(
+  graph: Graph,
+  patch: Vec3,
+  outputs: readonly ValueId[] = graph.outputs.slice(0, 1),
+): FusedNetwork {
   const shapes = inferShapes(graph, patch);
-  const readers = countReaders(graph);
+  const readers = countReaders(graph, outputs);
   const tensors: DraftTensor[] = [];
   const steps: FusedStep[] = [];
   const views: View[] = [];
@@ -201,18 +208,20 @@ export function fuseGraph(graph: Graph, patch: Vec3): FusedNetwork {
     }
   });
 
-  const result = graph.outputs[0];
-  const [part, ...others] = views[result];
-  const plain = others.length === 0 && !part.norm && part.slope === 1 && part.tensor !== 0 &&
-    !tensors[part.tensor].concat;
-  const [{ tensor: output }] = plain ? views[result] : copy(views[result], shapes[result]);
-  return { ...groupTensors(tensors), steps, output };
+  const results = outputs.map((result) => {
+    const [part, ...others] = views[result];
+    const plain = others.length === 0 && !part.norm && part.slope === 1 && part.tensor !== 0 &&
+      !tensors[part.tensor].concat;
+    const [{ tensor }] = plain ? views[result] : copy(views[result], shapes[result]);
+    return tensor;
+  });
+  return { ...groupTensors(tensors), steps, outputs: results, output: results[0] };
 }
 
-/** How often every value is read by values that lead to the first output (which itself counts once). */
-function countReaders(graph: Graph): number[] {
+/** How often every value is read by values that lead to an output (which itself counts once). */
+function countReaders(graph: Graph, outputs: readonly ValueId[]): number[] {
   const readers = graph.nodes.map(() => 0);
-  readers[graph.outputs[0]] = 1;
+  for (const output of outputs) readers[output] = 1;
   for (let id = graph.nodes.length - 1; id >= 0; id--) {
     if (readers[id] > 0) { for (const input of inputsOf(graph.nodes[id])) readers[input]++; }
   }

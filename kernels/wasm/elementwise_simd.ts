@@ -22,6 +22,11 @@ export function shiftLanesLeft(x: V128, bits: I32): V128 {
   return { type: "v128", code: [x.code, typeof bits === "number" ? i32.const(bits).code : bits.code, simd(0xab)] };
 }
 
+/** Every 32-bit lane shifted right, the sign copied. */
+export function shiftLanesRight(x: V128, bits: I32): V128 {
+  return { type: "v128", code: [x.code, typeof bits === "number" ? i32.const(bits).code : bits.code, simd(0xac)] };
+}
+
 /** index * unit as an address distance; the product is taken in 64 bits. */
 export function distance(index: I32, unit: Expr<"i64"> | number): Expr<"i64"> {
   return i64.mul(i64.extendS(index), unit);

@@ -2,6 +2,7 @@
 import type { Kernel } from "../emit/module_builder.ts";
 import { directKernel } from "./direct_kernels.ts";
 import { GRADIENT_DIRECT_KERNELS } from "./gradient_direct_kernels.ts";
+import { packDirectKernel } from "./pack_direct_kernel.ts";
 import { packKernel } from "./pack_kernel.ts";
 import { WEIGHT_GRADIENT_KERNELS } from "./weight_kernels.ts";
 import { winogradFused, winogradInput, winogradOutput, winogradProduct } from "./winograd_kernels.ts";
@@ -13,6 +14,7 @@ export const CONV_KERNELS: readonly Kernel[] = [
   winogradOutput,
   directKernel,
   packKernel,
+  packDirectKernel,
   ...GRADIENT_DIRECT_KERNELS,
   ...WEIGHT_GRADIENT_KERNELS,
 ];

@@ -5,6 +5,7 @@ import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles, weightCycles } 
 import { DIRECT_PARAMS, directScratch } from "./direct_kernels.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams } from "./layout.ts";
+import { directPacking } from "./pack_direct_kernel.ts";
 import { packDirect, packTransposed } from "./pack_weights.ts";
 import { statisticsOf } from "./plan_winograd.ts";
 import { type ConvOperator, convOutputGrid, type ConvProblem } from "./problem.ts";
@@ -175,6 +176,15 @@ function directOperator(
       transposed
         ? packTransposed(taps, layout, problem.outputChannels, weight, bias, out)
         : packDirect(problem.kernel, layout, staged, problem.outputChannels, weight, bias, out),
+    packing: directPacking(
+      problem.weightSlot,
+      problem.input.parts,
+      problem.outputChannels,
+      transposed ? taps : productOf(problem.kernel),
+      staged,
+      biasOffset,
+      transposed !== undefined,
+    ),
     ...(problem.statistics ? { statistics: statisticsOf(problem.batch, parts, outputChannels) } : {}),
   };
 }

@@ -1,0 +1,373 @@
+/**
+ * Training on the CPU engine: parameters, gradients and momentum in one range of the shared memory, a step as one command (forward,
+ * loss, backward, norm of the gradients) and a second one for the optimizer, whose options change from step to step.
+ */
+import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
+import { checkAlive } from "../core/engine/checks.ts";
+import type { StepCost, WeightSource } from "../core/engine/engine.ts";
+import type {
+  ParameterValues,
+  SgdOptions,
+  TrainingEngine,
+  TrainingMemory,
+  TrainingOptions,
+  TrainingProgram,
+  TrainStepResult,
+  ValidationStepResult,
+} from "../core/engine/training.ts";
+import type { Operator } from "../kernels/wasm/kernel.ts";
+import { planSgdUpdate } from "../kernels/wasm/training_optimizer.ts";
+import { planClear } from "../kernels/wasm/volume_clear.ts";
+import { planGatherPatches } from "../kernels/wasm/volume_gather.ts";
+import { copyCall, type PlacedCall } from "./encode.ts";
+import { type PlannedStep, temporaryBlock } from "./program_plan.ts";
+import type { Encoded, Region, Stream } from "./stream.ts";
+import type { PlacedParameter } from "./training_parameters.ts";
+import { planTraining, type TrainingPlan } from "./training_plan.ts";
+
+/** What training needs of the engine. */
+export interface TrainingHost {
+  readonly stream: Stream;
+  readonly threads: number;
+  allocate(bytes: number, what: string): Region;
+  release(region: Region): void;
+  /** Enqueues one operator whose slots are whole regions or addresses. */
+  enqueue(operator: Operator, slots: Readonly<Record<string, Region | number>>, used?: readonly Region[]): void;
+}
+
+interface TrainingState {
+  readonly plan: TrainingPlan;
+  readonly arena: Region;
+  /** Parameters, gradients and momentum, one after the other, in one layout. */
+  readonly values: Region;
+  readonly constants: ReadonlyMap<string, number>;
+  readonly trainStep: Encoded;
+  readonly validationStep: Encoded;
+  /** Parameters that have momentum. */
+  readonly moving: Set<string>;
+  readonly batch: number;
+  readonly patch: Vec3;
+  readonly options: TrainingOptions;
+}
+
+const PARAMETERS = 0;
+const GRADIENTS = 1;
+const MOMENTUM = 2;
+
+/** The training half of the CPU engine. */
+export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" | "description"> {
+  const { stream, threads } = host;
+  const { memory } = stream;
+  const programs = new WeakMap<TrainingProgram, TrainingState>();
+
+  function stateOf(program: TrainingProgram, doing: string): TrainingState {
+    const state = programs.get(program);
+    checkAlive(state?.arena.alive === true, "the training program", doing);
+    return state as TrainingState;
+  }
+
+  function arenaSlot({ plan, arena }: Pick<TrainingState, "plan" | "arena">, slot: string): number {
+    const offset = plan.arena.offsets.get(slot);
+    if (offset === undefined) throw new RangeError(`Resolving a kernel's operands: there is no slot ${slot}`);
+    return arena.address + offset;
+  }
+
+  /** Address of the parameters, their gradients or momentum. */
+  function valuesAt({ plan, values }: Pick<TrainingState, "plan" | "values">, kind: number): number {
+    return values.address + kind * plan.layout.floats * 4;
+  }
+
+  function placeSteps(
+    state: Pick<TrainingState, "plan" | "arena" | "values" | "constants">,
+    steps: readonly PlannedStep[],
+    first: number,
+  ): PlacedCall[] {
+    const { plan, constants } = state;
+    return steps.flatMap(({ operator }, i) => {
+      const addressOf = (slot: string): number => {
+        if (slot in operator.temporaries) return arenaSlot(state, temporaryBlock(first + i, slot));
+        const constant = constants.get(slot);
+        if (constant !== undefined) return constant;
+        const parameter = plan.parameterSlots.get(slot);
+        if (parameter !== undefined) return valuesAt(state, PARAMETERS) + parameter * 4;
+        const gradient = plan.gradientSlots.get(slot);
+        return gradient === undefined ? arenaSlot(state, slot) : valuesAt(state, GRADIENTS) + gradient * 4;
+      };
+      return operator.calls.map((call) => ({ call, addressOf }));
+    });
+  }
+
+  /** Constants are never written again, so the main thread writes them here. */
+  function writeConstants(plan: TrainingPlan): Map<string, number> {
+    const addresses = new Map<string, number>();
+    for (const [slot, data] of plan.constants) {
+      const address = memory.allocateSmall(data.byteLength);
+      memory.bytes(address, data.byteLength).set(new Uint8Array(data.buffer));
+      addresses.set(slot, address);
+    }
+    return addresses;
+  }
+
+  function compile(plan: TrainingPlan, options: TrainingOptions): TrainingState {
+    stream.reserveScratch(plan.scratchBytes);
+    const arena = host.allocate(plan.arena.bytes, "the activations and gradients of the training");
+    let values: Region;
+    try {
+      values = host.allocate(plan.layout.floats * 12, "the network's parameters, gradients and momentum");
+    } catch (error) {
+      host.release(arena);
+      throw error;
+    }
+    host.enqueue(planClear({ slot: "values", offset: 0, bytes: plan.layout.floats * 12 }), { values });
+    const placed = { plan, arena, values, constants: writeConstants(plan) };
+    const forward = placeSteps(placed, plan.forward, 0);
+    const counts = placeSteps(placed, [plan.counts], plan.forward.length);
+    const backward = placeSteps(placed, plan.backward, plan.forward.length + 1);
+    return {
+      ...placed,
+      trainStep: stream.encode([...forward, ...backward]),
+      validationStep: stream.encode([...forward, ...counts]),
+      moving: new Set(),
+      batch: options.batch,
+      patch: options.patch,
+      options,
+    };
+  }
+
+  function dispose(state: TrainingState): void {
+    if (!state.arena.alive) return;
+    host.release(state.arena);
+    host.release(state.values);
+    stream.release(state.trainStep);
+    stream.release(state.validationStep);
+    stream.afterwards(() => state.constants.forEach((address) => memory.freeSmall(address)));
+  }
+
+  /** Copies the wanted parameters, gradients or momentum out of the memory. */
+  function copyValues(
+    state: TrainingState,
+    kind: number,
+    wanted: (parameter: PlacedParameter) => boolean,
+  ): Map<string, Float32Array> {
+    const from = valuesAt(state, kind);
+    const chosen = state.plan.layout.parameters.filter(wanted);
+    return new Map(chosen.map(({ name, offset, length }) => {
+      return [name, new Float32Array(memory.memory.buffer, from + offset * 4, length).slice()];
+    }));
+  }
+
+  function readResults({ plan, arena }: TrainingState): { readonly loss: number; readonly squares: number } {
+    const computed = plan.outputs.filter((output) => output !== undefined).length;
+    const results = new Float64Array(memory.memory.buffer, arenaSlot({ plan, arena }, plan.resultSlot), computed + 1);
+    return { loss: results.subarray(0, computed).reduce((a, b) => a + b, 0), squares: results[computed] };
+  }
+
+  function readCounts(state: TrainingState): Omit<ValidationStepResult, "loss"> {
+    const { plan } = state;
+    const channels = plan.outputs[0]?.channels ?? 0;
+    const padded = padToFour(channels);
+    const parts = new Float32Array(memory.memory.buffer, arenaSlot(state, plan.countsSlot), plan.countFloats);
+    const totals = [0, 1, 2].map(() => new Float64Array(channels));
+    for (let i = 0; i < parts.length; i += padded) {
+      const total = totals[i / padded % 3];
+      for (let c = 0; c < channels; c++) total[c] += parts[i + c];
+    }
+    return { truePositives: totals[0], falsePositives: totals[1], falseNegatives: totals[2] };
+  }
+
+  return {
+    forecastTraining: (graph, options) => costsOf(planTraining(graph, options), threads),
+    compileTraining(graph, options) {
+      const plan = planTraining(graph, options);
+      const state = compile(plan, options);
+      const program: TrainingProgram = {
+        graph,
+        patch: options.patch,
+        batch: options.batch,
+        ...costsOf(plan, threads),
+        parameters: plan.layout.parameters.map(({ name, shape, hasGradient }) => ({ name, shape, hasGradient })),
+        [Symbol.dispose]: () => dispose(state),
+      };
+      programs.set(program, state);
+      return Promise.resolve(program);
+    },
+    setParameters(program, source: WeightSource, momentum?: ParameterValues) {
+      const doing = "Setting the parameters";
+      const state = stateOf(program, doing);
+      const { layout } = state.plan;
+      const bytes = layout.floats * 4;
+      const staging = memory.allocateIdle(2 * bytes, "setting the network's parameters");
+      state.moving.clear();
+      try {
+        const staged = new Float32Array(memory.memory.buffer, staging, 2 * layout.floats);
+        staged.fill(0);
+        for (const { name, shape, offset, length, hasGradient } of layout.parameters) {
+          staged.set(source.get(name, shape), offset);
+          const velocity = hasGradient ? momentum?.get(name) : undefined;
+          if (!velocity) continue;
+          if (velocity.length !== length) {
+            throw new RangeError(`${doing}: the momentum of ${name} has ${velocity.length} elements, not ${length}`);
+          }
+          staged.set(velocity, layout.floats + offset);
+          state.moving.add(name);
+        }
+        for (const [i, kind] of [PARAMETERS, MOMENTUM].entries()) {
+          const slots = { source: staging + i * bytes, target: valuesAt(state, kind), length: bytes };
+          host.enqueue(copying(bytes), slots, [state.values]);
+        }
+      } finally {
+        memory.free(staging, stream.issued);
+      }
+      return stream.settled();
+    },
+    readParameters(program) {
+      const state = stateOf(program, "Reading the parameters");
+      return stream.read(state.values, () => ({
+        values: copyValues(state, PARAMETERS, () => true),
+        momentum: copyValues(state, MOMENTUM, ({ name }) => state.moving.has(name)),
+      }));
+    },
+    setSample(program, sample, image, labels) {
+      const doing = "Setting a sample";
+      const state = stateOf(program, doing);
+      const { plan, patch, batch, options } = state;
+      const voxels = voxelCount(patch);
+      checkAlive(sample >= 0 && sample < batch, `sample ${sample} of ${batch}`, doing);
+      checkLength(image.length, plan.inputChannels * voxels, "image");
+      checkLength(labels.length, voxels, "label map");
+      if (options.loss.target.kind === "labels") {
+        checkLabels(labels, plan.outputs[0]?.channels ?? 0, options.loss.ignoreLabel);
+      }
+      const staging = memory.allocateIdle(image.byteLength + labels.byteLength, "a sample");
+      memory.bytes(staging, image.byteLength).set(bytesOf(image));
+      memory.bytes(staging + image.byteLength, labels.byteLength).set(bytesOf(labels));
+      const gather = planGatherPatches({
+        volumeSlot: "image",
+        channels: plan.inputChannels,
+        grid: patch,
+        patches: [{ origin: [0, 0, 0], mirror: [false, false, false] }],
+        patch,
+        inputSlot: "input",
+      });
+      const sampleBytes = voxels * padToFour(plan.inputChannels) * 4;
+      const input = arenaSlot(state, plan.inputSlot) + sample * sampleBytes;
+      host.enqueue(gather, { image: staging, input }, [state.arena]);
+      const target = arenaSlot(state, plan.labelSlot) + sample * voxels * 2;
+      const copied = { source: staging + image.byteLength, target, length: labels.byteLength };
+      host.enqueue(copying(labels.byteLength), copied, [state.arena]);
+      memory.free(staging, stream.issued);
+    },
+    trainStep(program, options) {
+      const state = stateOf(program, "Training the network");
+      const { plan, arena, values, moving } = state;
+      stream.submit(state.trainStep, [arena, values]);
+      host.enqueue(
+        updateOf(plan, options),
+        {
+          parameters: valuesAt(state, PARAMETERS),
+          gradients: valuesAt(state, GRADIENTS),
+          momentum: valuesAt(state, MOMENTUM),
+          results: arenaSlot(state, plan.resultSlot),
+        },
+        [arena, values],
+      );
+      return stream.read(arena, (): TrainStepResult => {
+        const { loss, squares } = readResults(state);
+        const skipped = !Number.isFinite(squares);
+        if (!skipped) {
+          for (const { name, hasGradient } of plan.layout.parameters) if (hasGradient) moving.add(name);
+        }
+        return { loss, gradientNorm: Math.sqrt(squares), skipped };
+      });
+    },
+    validationStep(program) {
+      const state = stateOf(program, "Validating the network");
+      stream.submit(state.validationStep, [state.arena, state.values]);
+      return stream.read(state.arena, () => ({ loss: readResults(state).loss, ...readCounts(state) }));
+    },
+    readGradients(program) {
+      const state = stateOf(program, "Reading the gradients");
+      return stream.read(state.values, () => copyValues(state, GRADIENTS, ({ hasGradient }) => hasGradient));
+    },
+    readLogits(program, output, sample) {
+      const doing = "Reading logits";
+      const state = stateOf(program, doing);
+      const planned = state.plan.outputs[output];
+      if (!planned) throw new RangeError(`${doing}: output ${output} is not computed`);
+      checkAlive(sample >= 0 && sample < state.batch, `sample ${sample} of ${state.batch}`, doing);
+      const { slot, channels, grid } = planned;
+      const voxels = voxelCount(grid);
+      const padded = padToFour(channels);
+      return stream.read(state.arena, () => {
+        const address = arenaSlot(state, slot) + sample * voxels * padded * 4;
+        const stored = new Float32Array(memory.memory.buffer, address, voxels * padded);
+        const out = new Float32Array(voxels * channels);
+        for (let c = 0; c < channels; c++) {
+          for (let i = 0; i < voxels; i++) out[c * voxels + i] = stored[i * padded + c];
+        }
+        return out;
+      });
+    },
+  };
+}
+
+/** In f32 a loss scale is put in and taken out again without effect, so that it is left out here. */
+function updateOf(plan: TrainingPlan, options: SgdOptions): Operator {
+  const { learningRate, momentum, weightDecay, nesterov, clipNorm } = options;
+  return planSgdUpdate({
+    parameterSlot: "parameters",
+    gradientSlot: "gradients",
+    momentumSlot: "momentum",
+    floats: plan.layout.trainedFloats,
+    squaresSlot: "results",
+    squaresOffset: plan.outputs.filter((output) => output !== undefined).length * 8,
+    learningRate,
+    momentum,
+    weightDecay,
+    nesterov,
+    clipNorm,
+  });
+}
+
+function copying(bytes: number): Operator {
+  return { algorithm: "copy", calls: [copyCall(bytes)], temporaries: {}, flops: 0, bytes, coreSeconds: 0 };
+}
+
+function bytesOf(array: Float32Array | Int16Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}
+
+function checkLength(length: number, needed: number, what: string): void {
+  if (length !== needed) throw new RangeError(`Setting a sample: the ${what} has ${length} elements, not ${needed}`);
+}
+
+function checkLabels(labels: Int16Array, channels: number, ignoreLabel: number | undefined): void {
+  for (const label of labels) {
+    if ((label < 0 || label >= channels) && label !== ignoreLabel) {
+      throw new RangeError(`Setting a sample: label ${label} is not one of the network's ${channels} classes`);
+    }
+  }
+}
+
+function costsOf(
+  plan: TrainingPlan,
+  threads: number,
+): { readonly memory: TrainingMemory; readonly steps: readonly StepCost[] } {
+  const update = updateOf(plan, {
+    ...{ learningRate: 0, momentum: 0, weightDecay: 0, nesterov: true, clipNorm: 0, lossScale: 1 },
+  });
+  const constants = [...plan.constants.values()].reduce((sum, data) => sum + data.byteLength, 0);
+  return {
+    memory: {
+      parameters: plan.layout.floats * 12 + constants,
+      activations: plan.arena.bytes,
+      scratch: plan.scratchBytes * threads,
+    },
+    steps: [...plan.forward, ...plan.backward, { name: "SGD", operator: update }].map(({ name, operator }) => ({
+      name,
+      algorithm: operator.algorithm,
+      flops: operator.flops,
+      seconds: operator.coreSeconds / threads,
+    })),
+  };
+}

@@ -1,0 +1,517 @@
+/**
+ * From a graph and its loss to everything a training step needs before it allocates: operators of the forward and backward pass in order,
+ * the place of every tensor, gradient and temporary in one arena by lifetime, the parameters' layout. Pure.
+ */
+import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
+import { UserError } from "../core/base/errors.ts";
+import type { LossOptions, TrainingOptions } from "../core/engine/training.ts";
+import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
+import { fuseGraph, type TensorId, type View, type ViewPart, viewsOf } from "../core/graph/fuse.ts";
+import type { Graph } from "../core/graph/graph.ts";
+import { type BlockLifetime, type MemoryPlan, planMemory } from "../core/graph/memory_plan.ts";
+import type { GradientProblem } from "../kernels/wasm/conv/gradient_problem.ts";
+import { planConv, planTransposedConv } from "../kernels/wasm/conv/plan_conv.ts";
+import { planDataGradient } from "../kernels/wasm/conv/plan_data_gradient.ts";
+import { planWeightGradient } from "../kernels/wasm/conv/plan_weight_gradient.ts";
+import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise_norm.ts";
+import { planAveragePool, planResidualAdd } from "../kernels/wasm/elementwise_residual.ts";
+import type { Operand, Operator, Target } from "../kernels/wasm/kernel.ts";
+import {
+  coefficientBytes,
+  countBytes,
+  type LossShape,
+  membershipTable,
+  planLossCounts,
+  planLossGradient,
+  planLossSums,
+  planLossTarget,
+} from "../kernels/wasm/training_loss.ts";
+import { planNormBackward, type TensorRange } from "../kernels/wasm/training_norm.ts";
+import { planGradientNorm } from "../kernels/wasm/training_optimizer.ts";
+import { planGradientPass, planPoolBackward } from "../kernels/wasm/training_passes.ts";
+import { collectTables, describeWriter, packingInEveryRun, tableKey } from "./program_plan.ts";
+import { type PlannedStep, scratchOf, temporaryBlock } from "./program_plan.ts";
+import { layOutParameters, type ParameterLayout } from "./training_parameters.ts";
+
+/** Logits of an output with a loss. */
+export interface PlannedOutput {
+  readonly slot: string;
+  readonly channels: number;
+  readonly grid: Vec3;
+}
+
+export interface TrainingPlan {
+  /** Forward pass and losses, backward pass, counts of a validation; temporaries of step i of all are `temporaryBlock(i, ...)`. */
+  readonly forward: readonly PlannedStep[];
+  readonly backward: readonly PlannedStep[];
+  readonly counts: PlannedStep;
+  readonly arena: MemoryPlan;
+  readonly layout: ParameterLayout;
+  /** Slots in the parameters and in their gradients, as first floats. */
+  readonly parameterSlots: ReadonlyMap<string, number>;
+  readonly gradientSlots: ReadonlyMap<string, number>;
+  /** Slots of what never changes. */
+  readonly constants: ReadonlyMap<string, Float32Array<ArrayBuffer>>;
+  readonly inputSlot: string;
+  readonly inputChannels: number;
+  /** i16 (batch, z, y, x). */
+  readonly labelSlot: string;
+  /** f64: the weighted loss of every computed output, then the sum of the gradients' squares. */
+  readonly resultSlot: string;
+  /** f32 parts [3][padded channels]: true positives, false positives, false negatives. */
+  readonly countsSlot: string;
+  readonly countFloats: number;
+  /** By graph output; undefined where the loss has weight 0. */
+  readonly outputs: readonly (PlannedOutput | undefined)[];
+  readonly scratchBytes: number;
+}
+
+const LABELS = "labels";
+const RESULTS = "results";
+const COUNTS = "counts";
+const MEMBERSHIP = "membership";
+const GRADIENTS = "gradients";
+
+interface Usage {
+  readonly bytes: number;
+  first: number;
+  last: number;
+}
+
+/** @throws UserError naming a node kind or option that cannot be trained. */
+export function planTraining(graph: Graph, options: TrainingOptions): TrainingPlan {
+  const { patch, batch, loss, outputWeights } = options;
+  checkOptions(graph, options);
+  const computed = graph.outputs.filter((_, i) => outputWeights[i] !== 0);
+  const network = fuseGraph(graph, patch, computed);
+  const pass = planBackward(network);
+  const layout = layOutParameters(graph, parametersOf(network.steps));
+  const offsets = new Map(layout.parameters.map(({ name, offset }) => [name, offset]));
+  const parameterSlots = new Map(layout.parameters.map(({ name, offset }) => [`parameter:${name}`, offset]));
+  const gradientSlots = new Map(layout.parameters.map(({ name, offset }) => [`gradient:${name}`, offset]));
+  gradientSlots.set(GRADIENTS, 0);
+  const constants = new Map<string, Float32Array<ArrayBuffer>>();
+  const steps: PlannedStep[] = [];
+  const blocks = new Map<string, Usage>();
+  const statisticsParts = new Map<TensorId, number>();
+  const tables = collectTables(network);
+
+  function touch(slot: string, bytes = 0): void {
+    const usage = blocks.get(slot);
+    if (!usage) blocks.set(slot, { bytes, first: steps.length, last: steps.length });
+    else usage.last = steps.length;
+  }
+
+  function add(name: string, operator: Operator): void {
+    const at = steps.length;
+    for (const [temporary, bytes] of Object.entries(operator.temporaries)) {
+      blocks.set(temporaryBlock(at, temporary), { bytes, first: at, last: at });
+    }
+    steps.push({ name, operator });
+  }
+
+  const slotOf = (tensor: TensorId) => `tensor:${network.tensors[tensor].group}`;
+  const statisticsOf = (tensor: TensorId) => `statistics:${tensor}`;
+
+  /** A tensor's channel range in memory; `kind` is its slot's prefix. */
+  function rangeOf(tensor: TensorId, slot: string): TensorRange {
+    const { group, channelOffset, channels, grid } = network.tensors[tensor];
+    const { channelStride } = network.groups[group];
+    touch(slot, batch * voxelCount(grid) * channelStride * 4);
+    return { slot, channelStride, channelOffset, channels };
+  }
+
+  const storedRange = (tensor: TensorId) => rangeOf(tensor, slotOf(tensor));
+
+  function gradientRange(tensor: TensorId): TensorRange {
+    const shared = pass.sharedGradients.get(tensor);
+    if (shared !== undefined) return gradientRange(shared);
+    return rangeOf(tensor, `tensorGradient:${network.tensors[tensor].group}`);
+  }
+
+  function read(view: View): Operand {
+    const { slot, channelStride, channelOffset } = storedRange(view[0].tensor);
+    const table = tables.get(tableKey(view));
+    if (table) touch(table.slot);
+    const parts = view.map(({ tensor }) => network.tensors[tensor].channels);
+    return { slot, channelStride, channelOffset, parts, ...(table && { normSlot: table.slot }) };
+  }
+
+  function write(tensor: TensorId): Target {
+    const statistics = network.tensors[tensor].statistics;
+    return { ...storedRange(tensor), ...(statistics && { statisticsSlot: statisticsOf(tensor) }) };
+  }
+
+  function asOperand({ channels, ...range }: TensorRange): Operand {
+    return { ...range, parts: [channels] };
+  }
+
+  /** The range of the norm tables that a tensor's entries are in. */
+  function entriesOf(tensor: TensorId) {
+    return [...tables.values()].flatMap(({ slot, view, totalChannels }) => {
+      const index = view.findIndex((part) => part.tensor === tensor);
+      if (index < 0) return [];
+      const before = view.slice(0, index);
+      const channelOffset = before.reduce((sum, part) => sum + padToFour(network.tensors[part.tensor].channels), 0);
+      return [{ normSlot: slot, part: view[index], totalChannels, channelOffset }];
+    });
+  }
+
+  function writeTables(tensor: TensorId): void {
+    const { channels } = network.tensors[tensor];
+    for (const { part, ...entry } of entriesOf(tensor)) {
+      touch(entry.normSlot, batch * 3 * entry.totalChannels * 4);
+      const range = { batch, channels, ...entry, slope: part.slope };
+      add(`norm table of ${describeWriter(network, tensor)}`, normTable(part, range));
+    }
+  }
+
+  function normTable({ tensor, norm }: ViewPart, range: Parameters<typeof planNormConstant>[0]): Operator {
+    if (norm?.kind !== "instanceNorm") return planNormConstant(range);
+    touch(statisticsOf(tensor));
+    return planNormFinalize({
+      ...range,
+      parts: statisticsParts.get(tensor) ?? 0,
+      statisticsSlot: statisticsOf(tensor),
+      eps: norm.eps,
+      ...(norm.weight !== undefined && { weightSlot: `parameter:${norm.weight}` }),
+      ...(norm.bias !== undefined && { biasSlot: `parameter:${norm.bias}` }),
+    });
+  }
+
+  const nameOf = ({ weight }: ConvStep) => weight?.replace(/\.weight$/, "") ?? "copy";
+
+  function describe(conv: ConvStep): string {
+    const from = conv.input.map(({ tensor }) => network.tensors[tensor].channels).join("+");
+    const { channels, grid } = network.tensors[conv.output];
+    const kind = conv.kind === "conv" ? "conv" : "transposed conv";
+    return `${kind} ${nameOf(conv)} ${from}->${channels} ${grid.join("x")}`;
+  }
+
+  function forwardOfConv(conv: ConvStep): void {
+    const { channels, statistics } = network.tensors[conv.output];
+    const weightSlot = `packed:${conv.weight ?? conv.output}`;
+    const problem = {
+      name: nameOf(conv),
+      batch,
+      inputGrid: network.tensors[conv.input[0].tensor].grid,
+      stride: conv.stride,
+      input: read(conv.input),
+      output: write(conv.output),
+      outputChannels: channels,
+      weightSlot,
+      statistics,
+    };
+    const operator = conv.kind === "conv" ? planConv({ ...problem, kernel: conv.kernel }) : planTransposedConv(problem);
+    if (!operator.packing) throw new Error(`Planning ${problem.name}: the operator has no packing kernels`);
+    const { sourceSlot } = operator.packing;
+    if (conv.weight === undefined) constants.set(sourceSlot, identityWeights(channels));
+    else parameterSlots.set(sourceSlot, offsets.get(conv.weight) ?? 0);
+    if (operator.statistics) {
+      statisticsParts.set(conv.output, operator.statistics.parts);
+      touch(statisticsOf(conv.output), operator.statistics.bytes);
+    }
+    add(describe(conv), packingInEveryRun(operator, weightSlot));
+  }
+
+  function forward(): void {
+    storedRange(0);
+    writeTables(0);
+    for (const step of network.steps) {
+      const { channels, grid } = network.tensors[step.output];
+      const shape = `${channels} ${grid.join("x")}`;
+      switch (step.kind) {
+        case "conv":
+        case "transposedConv":
+          forwardOfConv(step);
+          break;
+        case "add": {
+          const [a, b] = step.inputs.map(read);
+          const sum = { batch, grid, a, b, target: write(step.output), slope: step.slope };
+          add(`residual sum ${shape}`, planResidualAdd(sum));
+          break;
+        }
+        case "averagePool": {
+          const inputGrid = network.tensors[step.input[0].tensor].grid;
+          const pool = { batch, grid: inputGrid, stride: step.stride, input: read(step.input) };
+          add(`average pool ${shape}`, planAveragePool({ ...pool, target: write(step.output) }));
+        }
+      }
+      writeTables(step.output);
+    }
+  }
+
+  function lossShape(output: TensorId): LossShape {
+    const { channels, grid } = network.tensors[output];
+    return {
+      batch,
+      grid,
+      channels,
+      logitsSlot: storedRange(output).slot,
+      targetSlot: `target:${output}`,
+      membershipSlot: MEMBERSHIP,
+      regions: loss.target.kind === "regions",
+    };
+  }
+
+  function losses(): void {
+    const members = membersOf(loss, network.tensors[network.output].channels);
+    constants.set(MEMBERSHIP, membershipTable(members, network.tensors[network.output].channels));
+    const weights = outputWeights.filter((weight) => weight !== 0);
+    network.outputs.forEach((output, i) => {
+      const shape = lossShape(output);
+      const { grid, channels } = shape;
+      touch(shape.targetSlot, batch * voxelCount(grid) * 4);
+      touch(LABELS);
+      const target = { batch, labelGrid: patch, labelSlot: LABELS, grid, targetSlot: shape.targetSlot };
+      add(
+        `target ${grid.join("x")}`,
+        planLossTarget({
+          ...target,
+          ...(loss.ignoreLabel !== undefined && { ignoreLabel: loss.ignoreLabel }),
+          labels: members.length,
+          paddedChannels: padToFour(channels),
+        }),
+      );
+      lossShape(output);
+      touch(shape.targetSlot);
+      touch(`coefficients:${output}`, coefficientBytes(batch, channels));
+      add(
+        `loss ${grid.join("x")}`,
+        planLossSums({
+          ...shape,
+          ignores: loss.ignoreLabel !== undefined,
+          batchDice: loss.batchDice,
+          smooth: loss.smooth,
+          diceWeight: loss.diceWeight,
+          crossEntropyWeight: loss.crossEntropyWeight,
+          outputWeight: weights[i],
+          resultSlot: RESULTS,
+          resultOffset: i * 8,
+          coefficientsSlot: `coefficients:${output}`,
+        }),
+      );
+    });
+  }
+
+  function lossGradients(): void {
+    for (const output of network.outputs) {
+      const shape = lossShape(output);
+      touch(shape.targetSlot);
+      touch(`coefficients:${output}`);
+      const gradientSlot = gradientRange(output).slot;
+      const gradient = { ...shape, coefficientsSlot: `coefficients:${output}`, gradientSlot };
+      add(`loss gradient ${shape.grid.join("x")}`, planLossGradient(gradient));
+    }
+  }
+
+  function gradientProblem(conv: ConvStep): GradientProblem {
+    return {
+      name: nameOf(conv),
+      batch,
+      inputGrid: network.tensors[conv.input[0].tensor].grid,
+      kernel: conv.kind === "conv" ? conv.kernel : conv.stride,
+      stride: conv.stride,
+      transposed: conv.kind === "transposedConv",
+    };
+  }
+
+  /** In place: the gradient of what readers saw becomes that of what is stored. */
+  function backwardOfView(part: ViewPart): void {
+    const { tensor, norm, slope } = part;
+    const { channels, grid } = network.tensors[tensor];
+    const stored = storedRange(tensor);
+    const gradient = gradientRange(tensor);
+    const name = `norm gradient ${describeWriter(network, tensor)} ${channels} ${grid.join("x")}`;
+    const voxels = voxelCount(grid);
+    if (!norm) {
+      const passing = { batch, voxels, source: gradient, target: gradient, sign: stored, slope, accumulate: false };
+      add(name, planGradientPass(passing));
+      return;
+    }
+    const [{ part: _, ...entry }] = entriesOf(tensor);
+    touch(entry.normSlot);
+    const unit = "unit norm";
+    const padded = padToFour(channels);
+    const unitRange = { batch, channels, normSlot: unit, channelOffset: 0, totalChannels: padded, slope: 1 };
+    const { weight: _weight, bias: _bias, ...plain } = norm;
+    const unitNorm = normTable({ tensor, norm: plain, slope: 1 }, unitRange);
+    const backward = planNormBackward({
+      batch,
+      voxels,
+      stored,
+      gradient,
+      ...entry,
+      unitNormSlot: unit,
+      ...(norm.weight !== undefined && { weightGradientSlot: `gradient:${norm.weight}` }),
+      ...(norm.bias !== undefined && { biasGradientSlot: `gradient:${norm.bias}` }),
+    });
+    add(name, {
+      ...backward,
+      calls: [...unitNorm.calls, ...backward.calls],
+      temporaries: { ...backward.temporaries, [unit]: batch * 3 * padded * 4 },
+    });
+  }
+
+  function backwardStep(step: BackwardStep): void {
+    switch (step.kind) {
+      case "view":
+        backwardOfView(step.part);
+        break;
+      case "weight": {
+        const { conv } = step;
+        add(
+          `weight gradient ${describe(conv)}`,
+          planWeightGradient({
+            ...gradientProblem(conv),
+            input: read(conv.input),
+            outputGradient: asOperand(gradientRange(conv.output)),
+            weightGradientSlot: `gradient:${conv.weight}`,
+            ...(step.bias && { biasGradientSlot: `gradient:${conv.bias}` }),
+          }),
+        );
+        break;
+      }
+      case "data": {
+        const { conv, accumulate } = step;
+        const { channels: _, ...first } = gradientRange(conv.input[0].tensor);
+        add(
+          `data gradient ${describe(conv)}`,
+          planDataGradient({
+            ...gradientProblem(conv),
+            outputGradient: asOperand(gradientRange(conv.output)),
+            weightSlot: `parameter:${conv.weight}`,
+            inputGradient: { ...first, parts: conv.input.map(({ tensor }) => network.tensors[tensor].channels) },
+            accumulate,
+          }),
+        );
+        break;
+      }
+      case "copy":
+      case "add": {
+        const [output, input] = step.kind === "copy"
+          ? [step.conv.output, step.conv.input[0].tensor]
+          : [step.add.output, step.add.inputs[step.input][0].tensor];
+        const slope = step.kind === "add" ? step.add.slope : 1;
+        const { grid, channels } = network.tensors[output];
+        add(
+          `${step.kind} gradient ${channels} ${grid.join("x")}`,
+          planGradientPass({
+            batch,
+            voxels: voxelCount(grid),
+            source: gradientRange(output),
+            target: gradientRange(input),
+            ...(slope !== 1 && { sign: storedRange(output) }),
+            slope,
+            accumulate: step.accumulate,
+          }),
+        );
+        break;
+      }
+      case "pool": {
+        const { pool, accumulate } = step;
+        const [{ tensor }] = pool.input;
+        const { grid, channels } = network.tensors[tensor];
+        add(
+          `average pool gradient ${channels} ${grid.join("x")}`,
+          planPoolBackward({
+            batch,
+            grid,
+            stride: pool.stride,
+            outputGradient: gradientRange(pool.output),
+            inputGradient: gradientRange(tensor),
+            accumulate,
+          }),
+        );
+      }
+    }
+  }
+
+  touch(LABELS, batch * voxelCount(patch) * 2);
+  touch(RESULTS, (network.outputs.length + 1) * 8);
+  forward();
+  losses();
+  const forwardSteps = steps.length;
+  // The counts of a validation follow the forward pass; a training step leaves them out.
+  const counted = lossShape(network.output);
+  touch(counted.targetSlot);
+  touch(COUNTS, countBytes(counted));
+  add("counts", planLossCounts({ ...counted, countsSlot: COUNTS }));
+  lossGradients();
+  for (const step of pass.steps) backwardStep(step);
+  const squares = { gradientSlot: GRADIENTS, floats: layout.trainedFloats };
+  add("gradient norm", planGradientNorm({ ...squares, resultSlot: RESULTS, resultOffset: network.outputs.length * 8 }));
+  // A batch can be used again, and what a step gives is read after it.
+  storedRange(0);
+  for (const output of network.outputs) storedRange(output);
+  for (const slot of [LABELS, RESULTS, COUNTS]) touch(slot);
+
+  const lifetimes = [...blocks].map(([name, usage]): BlockLifetime => ({ name, ...usage }));
+  return {
+    forward: steps.slice(0, forwardSteps),
+    counts: steps[forwardSteps],
+    backward: steps.slice(forwardSteps + 1),
+    arena: planMemory(lifetimes),
+    layout,
+    parameterSlots,
+    gradientSlots,
+    constants,
+    inputSlot: slotOf(0),
+    inputChannels: network.tensors[0].channels,
+    labelSlot: LABELS,
+    resultSlot: RESULTS,
+    countsSlot: COUNTS,
+    countFloats: countBytes(counted) / 4,
+    outputs: graph.outputs.map((value) => {
+      const index = computed.indexOf(value);
+      if (index < 0) return undefined;
+      const tensor = network.outputs[index];
+      const { channels, grid } = network.tensors[tensor];
+      return { slot: slotOf(tensor), channels, grid };
+    }),
+    scratchBytes: scratchOf(steps.map(({ operator }) => operator)),
+  };
+}
+
+function checkOptions(graph: Graph, { precision, batch, outputWeights, loss }: TrainingOptions): void {
+  const refuse = (problem: string, remedy: string) => {
+    throw new UserError({ doing: "planning the training of the network", problem, remedy });
+  };
+  if (precision !== "f32") refuse(`the CPU engine trains in f32, not ${precision}`, "leave out --precision");
+  if (!(Number.isInteger(batch) && batch >= 1)) throw new RangeError(`Planning a training: a batch of ${batch}`);
+  if (outputWeights.length !== graph.outputs.length) {
+    throw new RangeError(
+      `Planning a training: ${outputWeights.length} output weights for ${graph.outputs.length} outputs`,
+    );
+  }
+  if (outputWeights[0] === 0) throw new RangeError("Planning a training: the first output has weight 0");
+  if (loss.target.kind === "labels" && loss.ignoreLabel !== undefined && loss.ignoreLabel < 0) {
+    throw new RangeError(`Planning a training: the ignore label is ${loss.ignoreLabel}`);
+  }
+}
+
+/** Names of all parameters that the steps read. */
+function parametersOf(steps: ReturnType<typeof fuseGraph>["steps"]): Set<string> {
+  const names = steps.flatMap((step) => [
+    ...(step.kind === "conv" || step.kind === "transposedConv" ? [step.weight, step.bias] : []),
+    ...viewsOf(step).flat().flatMap(({ norm }) => [norm?.weight, norm?.bias]),
+  ]);
+  return new Set(names.filter((name) => name !== undefined));
+}
+
+/** By label: the channels it counts for. */
+function membersOf({ target }: LossOptions, channels: number): number[][] {
+  if (target.kind === "labels") return Array.from({ length: channels }, (_, label) => [label]);
+  const labels = target.regions.flat().reduce((most, label) => Math.max(most, label), 0) + 1;
+  return Array.from(
+    { length: labels },
+    (_, label) => target.regions.flatMap((region, channel) => (region.includes(label) ? [channel] : [])),
+  );
+}
+
+/** torch's weight and a zero bias that copy `channels` channels. */
+function identityWeights(channels: number): Float32Array<ArrayBuffer> {
+  const weights = new Float32Array(channels * channels + channels);
+  for (let c = 0; c < channels; c++) weights[c * channels + c] = 1;
+  return weights;
+}

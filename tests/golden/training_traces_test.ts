@@ -1,0 +1,139 @@
+/** Training steps against the real nnU-Net's, on every engine that trains: logits, loss, every gradient, ten losses. */
+import { assert, assertEquals } from "../assert.ts";
+import type { SgdOptions, TrainingEngine, TrainingProgram } from "../../core/engine/training.ts";
+import { createCpuEngine } from "../../cpu/engine.ts";
+import { randomWeights } from "../engine/networks.ts";
+import { readTrace, type Trace, TRACES } from "./training/trace_data.ts";
+
+const SGD: SgdOptions = {
+  learningRate: 0.01,
+  momentum: 0.99,
+  weightDecay: 3e-5,
+  nesterov: true,
+  clipNorm: 12,
+  lossScale: 1,
+};
+
+async function prepare(engine: TrainingEngine, trace: Trace): Promise<TrainingProgram> {
+  const program = await engine.compileTraining(trace.graph, trace.options);
+  await engine.setParameters(program, randomWeights());
+  trace.images.forEach((image, sample) => engine.setSample(program, sample, image, trace.labels[sample]));
+  return program;
+}
+
+/** The largest difference, and the largest expected value. */
+function differences(actual: ArrayLike<number>, expected: ArrayLike<number>) {
+  assertEquals(actual.length, expected.length);
+  let [error, largest] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    error = Math.max(error, Math.abs(actual[i] - expected[i]));
+    if (Number.isNaN(actual[i])) error = Infinity;
+    largest = Math.max(largest, Math.abs(expected[i]));
+  }
+  return { error, largest };
+}
+
+/** A bias that an instance norm takes out again: its true gradient is 0. */
+function isBeforeNorm(name: string, trace: Trace): boolean {
+  return name.endsWith(".conv.bias") && trace.gradientValues.has(name.replace(/conv\.bias$/, "norm.weight"));
+}
+
+async function compare(engine: TrainingEngine, trace: Trace): Promise<void> {
+  using program = await prepare(engine, trace);
+  const { truePositives, falsePositives, falseNegatives, loss } = await engine.validationStep(program);
+  const first = trace.loss.regions ? 0 : 1;
+  assert(Math.abs(loss - trace.validation.loss) <= 1e-4, `validation loss ${loss}, expected ${trace.validation.loss}`);
+  const { tp, fp, fn } = trace.validation;
+  assertEquals([...truePositives].slice(first), [...tp]);
+  assertEquals([...falsePositives].slice(first), [...fp]);
+  assertEquals([...falseNegatives].slice(first), [...fn]);
+
+  const losses: number[] = [];
+  for (let step = 0; step < trace.losses.length; step++) {
+    const result = await engine.trainStep(program, { ...SGD, clipNorm: trace.clipNorm });
+    losses.push(result.loss);
+    const norm = trace.gradientNorms[step];
+    assert(Math.abs(result.gradientNorm - norm) <= 1e-3 * norm, `norm ${result.gradientNorm}, expected ${norm}`);
+    assertEquals(result.skipped, false);
+    if (step > 0) continue;
+    for (const [output, expected] of trace.logits.entries()) {
+      if (trace.outputWeights[output] === 0) continue;
+      const length = expected.length / trace.batch;
+      for (let sample = 0; sample < trace.batch; sample++) {
+        const logits = await engine.readLogits(program, output, sample);
+        const { error } = differences(logits, expected.subarray(sample * length, (sample + 1) * length));
+        assert(error <= 1e-4, `logits of output ${output}: error ${error}`);
+      }
+    }
+    const gradients = await engine.readGradients(program);
+    assertEquals([...gradients.keys()].sort(), [...trace.gradientValues.keys()].sort());
+    for (const [name, expected] of trace.gradientValues) {
+      const actual = gradients.get(name) ?? [];
+      if (isBeforeNorm(name, trace)) {
+        const weight = trace.gradientValues.get(name.replace(/bias$/, "weight")) ?? [];
+        const { error } = differences(actual, new Float32Array(actual.length));
+        assert(error <= 1e-6 * differences(weight, weight).largest, `gradient of ${name}: ${error}`);
+        continue;
+      }
+      const { error, largest } = differences(actual, expected);
+      assert(error <= 1e-4 * largest, `gradient of ${name}: error ${error} of ${largest}`);
+    }
+  }
+  const { error } = differences(losses, trace.losses);
+  assert(error <= 1e-3, `ten losses ${losses}, expected ${trace.losses}`);
+
+  const { values, momentum } = await engine.readParameters(program);
+  const heads = ["decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"];
+  for (const { name, shape } of program.parameters.filter(({ hasGradient }) => !hasGradient)) {
+    assert(heads.includes(name));
+    assertEquals(values.get(name), randomWeights().get(name, shape));
+  }
+  assertEquals([...momentum.keys()].sort(), [...trace.gradientValues.keys()].sort());
+}
+
+for (const name of TRACES) {
+  Deno.test(`Training steps of ${name} on the CPU engine follow the real nnU-Net's`, async () => {
+    await using engine = await createCpuEngine({ threads: 2 });
+    await compare(engine, await readTrace(name));
+  });
+}
+
+/** Losses and parameters after some steps, the state read and set again in between where asked. */
+async function train(threads: number, trace: Trace, restart: boolean) {
+  await using engine = await createCpuEngine({ threads });
+  using program = await prepare(engine, trace);
+  const losses: number[] = [];
+  for (let step = 0; step < 4; step++) {
+    if (restart && step === 2) {
+      const { values, momentum } = await engine.readParameters(program);
+      await engine.setParameters(program, randomWeights(5));
+      await engine.setParameters(program, { get: (name) => values.get(name) ?? new Float32Array() }, momentum);
+    }
+    losses.push((await engine.trainStep(program, SGD)).loss);
+  }
+  return { losses, ...(await engine.readParameters(program)) };
+}
+
+Deno.test("Training gives the same bits with one thread and three, and after its state was read and set again", async () => {
+  for (const name of ["plain_3d_anisotropic", "residual_3d_regions"]) {
+    const trace = await readTrace(name);
+    const expected = await train(1, trace, false);
+    assertEquals(await train(3, trace, false), expected);
+    assertEquals(await train(2, trace, true), expected);
+  }
+});
+
+Deno.test("A step whose gradients are not finite changes nothing", async () => {
+  const trace = await readTrace("plain_2d_regions");
+  await using engine = await createCpuEngine({ threads: 2 });
+  using program = await prepare(engine, trace);
+  engine.setSample(program, 0, trace.images[0].map(() => NaN), trace.labels[0]);
+  const { skipped, loss } = await engine.trainStep(program, SGD);
+  assertEquals([skipped, loss], [true, NaN]);
+  const { values, momentum } = await engine.readParameters(program);
+  assertEquals(momentum.size, 0);
+  for (const { name, shape } of program.parameters) assertEquals(values.get(name), randomWeights().get(name, shape));
+  engine.setSample(program, 0, trace.images[0], trace.labels[0]);
+  const next = await engine.trainStep(program, SGD);
+  assert(Math.abs(next.loss - trace.losses[0]) <= 1e-4, `loss ${next.loss}`);
+});
