@@ -57,8 +57,12 @@ export function createRandomStream(key: StreamKey): RandomStream {
 
 /** Philox4x32 with 10 rounds: four words from a counter of four and a key of two. */
 export function philox(counter: Uint32Array, key: Uint32Array, words: Uint32Array): void {
-  let [a, b, c, d] = counter;
-  let [left, right] = key;
+  let a = counter[0];
+  let b = counter[1];
+  let c = counter[2];
+  let d = counter[3];
+  let left = key[0];
+  let right = key[1];
   for (let round = 0; round < 10; round++) {
     const highA = multiplyHigh(0xd2511f53, a);
     const lowA = Math.imul(0xd2511f53, a);
@@ -77,11 +81,13 @@ export function philox(counter: Uint32Array, key: Uint32Array, words: Uint32Arra
   words[3] = d;
 }
 
-/** The upper 32 bits of the product of two numbers of 32 bits. */
+/** The upper 32 bits of the product of two numbers of 32 bits, by halves; every sum stays below 2^32. */
 function multiplyHigh(a: number, b: number): number {
-  const [aHigh, aLow] = [a >>> 16, a & 0xffff];
-  const [bHigh, bLow] = [b >>> 16, b & 0xffff];
-  const middle = aHigh * bLow + Math.floor((aLow * bLow) / 65536); // below 2^33: exact
-  const carried = (middle % 65536) + aLow * bHigh;
-  return aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(carried / 65536);
+  const aHigh = a >>> 16;
+  const aLow = a & 0xffff;
+  const bHigh = b >>> 16;
+  const bLow = b & 0xffff;
+  const middle = (Math.imul(aHigh, bLow) >>> 0) + (Math.imul(aLow, bLow) >>> 16);
+  const carried = (Math.imul(aLow, bHigh) >>> 0) + (middle & 0xffff);
+  return (Math.imul(aHigh, bHigh) + (middle >>> 16) + (carried >>> 16)) >>> 0;
 }
