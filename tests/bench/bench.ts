@@ -15,6 +15,10 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
   },
   conv: { help: "each convolution of the plain nets", load: () => import("./conv_bench.ts") },
   gradient: { help: "gradients of convolutions against torch", load: () => import("./gradient_bench.ts") },
+  augmentation: {
+    help: "augmentation of training samples on one core against upstream's",
+    load: () => import("./augmentation_bench.ts"),
+  },
   volume: { help: "gather, accumulate, finish, resample", load: () => import("./volume_bench.ts") },
 };
 
@@ -27,7 +31,7 @@ const [name, ...args] = Deno.args;
 const chosen = BENCHES[name ?? ""];
 if (!chosen) {
   console.error("usage: deno task bench NAME [...]");
-  for (const [one, { help }] of Object.entries(BENCHES)) console.error(`  ${one.padEnd(10)} ${help}`);
+  for (const [one, { help }] of Object.entries(BENCHES)) console.error(`  ${one.padEnd(13)} ${help}`);
   Deno.exit(2);
 }
 Deno.exit(await (await chosen.load()).bench(args));

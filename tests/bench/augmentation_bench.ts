@@ -1,0 +1,154 @@
+/**
+ * Augmentation of training samples on one core, each transform and whole samples as they are drawn; beside upstream's transforms with
+ * the same parameters, in turns, where NNUNET_BENCH_PYTHON names a Python that has nnunetv2 2.5.1.
+ *
+ *   deno task bench augmentation [--samples N] [--rounds N] [hippocampus large thick 2d cascade]
+ */
+import { createRandomStream } from "../../core/base/random_stream.ts";
+import { type Vec3, voxelCount } from "../../core/base/shape.ts";
+import { augmentSample } from "../../core/train/augment/augment_sample.ts";
+import {
+  type AugmentationParameters,
+  type AugmentationStep,
+  drawAugmentation,
+} from "../../core/train/augment/parameters.ts";
+import { STREAM } from "../../core/train/augment/sample_choice.ts";
+import { createAugmentationBuffers, type LoadedPatch } from "../../core/train/augment/sample.ts";
+import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
+
+interface Setting {
+  readonly dimensions: 2 | 3;
+  readonly patchSize: Vec3;
+  readonly channels: number;
+  readonly previousStage?: string;
+}
+
+const SETTINGS: Readonly<Record<string, Setting>> = {
+  hippocampus: { dimensions: 3, patchSize: [40, 56, 40], channels: 1 },
+  large: { dimensions: 3, patchSize: [128, 128, 128], channels: 1 },
+  thick: { dimensions: 3, patchSize: [20, 256, 256], channels: 1 },
+  "2d": { dimensions: 2, patchSize: [1, 512, 512], channels: 1 },
+  cascade: { dimensions: 3, patchSize: [128, 128, 128], channels: 1, previousStage: "3d_lowres" },
+};
+
+export async function bench(args: readonly string[]): Promise<number> {
+  const option = (name: string, otherwise: number) => {
+    const at = args.indexOf(name);
+    return at < 0 ? otherwise : Number(args[at + 1]);
+  };
+  const chosen = Object.entries(SETTINGS).filter(([name]) => args.includes(name));
+  const python = Deno.env.get("NNUNET_BENCH_PYTHON");
+  using upstream = python ? startUpstream(python) : undefined;
+  for (const [name, setting] of chosen.length > 0 ? chosen : Object.entries(SETTINGS)) {
+    const { spec } = deriveAugmentation(
+      { ...setting, useMaskForNorm: [] },
+      setting.channels,
+      { foregroundLabels: [1, 2] },
+      STANDARD_AUGMENTATION,
+    );
+    say(`${name}: patch ${spec.patch.join(" x ")}, loaded ${spec.loadPatch.join(" x ")}, milliseconds a sample`);
+    await benchSpec(spec, option("--samples", 40), option("--rounds", 3), upstream?.run);
+  }
+  return 0;
+}
+
+async function benchSpec(spec: AugmentationSpec, samples: number, rounds: number, upstream?: Upstream): Promise<void> {
+  const loaded = phantom(spec);
+  const buffers = createAugmentationBuffers(spec);
+  for (const [name, parameters] of rowsOf(spec, samples)) {
+    const ours = new Array<number>(parameters.length).fill(Infinity);
+    const theirs = new Array<number>(parameters.length).fill(Infinity);
+    for (let round = 0; round < rounds; round++) {
+      parameters.forEach((one, i) => {
+        const start = performance.now();
+        augmentSample(spec, loaded, one, buffers);
+        ours[i] = Math.min(ours[i], performance.now() - start);
+      });
+      if (!upstream) continue;
+      (await upstream(spec, parameters)).forEach((ms, i) => theirs[i] = Math.min(theirs[i], ms));
+    }
+    const [a, b] = [mean(ours), mean(theirs)];
+    const beside = upstream ? `  upstream ${b.toFixed(2).padStart(9)}  ratio ${(a / b).toFixed(2)}` : "";
+    say(`  ${name.padEnd(24)} ${a.toFixed(2).padStart(8)}${beside}`);
+  }
+}
+
+/** What is timed: parameters by name. Single transforms follow a crop, whose time they contain. */
+function rowsOf(spec: AugmentationSpec, samples: number): [string, readonly AugmentationParameters[]][] {
+  const only = (...steps: AugmentationStep[]): AugmentationParameters[] => [{ steps, cascade: [] }];
+  const turned = { angles: spec.planar ? [0.4, 0, 0] as const : [0.3, -0.2, 0.4] as const, scale: 1.1 };
+  const drawn = Array.from({ length: samples }, (_, iteration) => {
+    const key = { seed: 7, epoch: 0, iteration, sample: 0, purpose: STREAM.augmentation };
+    return drawAugmentation(createRandomStream(key), spec);
+  });
+  const rows: [string, readonly AugmentationParameters[]][] = [
+    ["crop", only()],
+    ["rotation and scaling", [{ spatial: turned, steps: [], cascade: [] }]],
+    ["noise", only({ kind: "noise", sigma: 0.05, seed: 1 })],
+    ["blur", only({ kind: "blur", channel: 0, sigmas: [spec.dimensions === 2 ? 0 : 0.8, 0.8, 0.95] })],
+    ["brightness", only({ kind: "brightness", channel: 0, factor: 0.9 })],
+    ["contrast", only({ kind: "contrast", channel: 0, factor: 1.1 })],
+    ["low resolution", only({ kind: "lowResolution", channel: 0, scale: 0.7 })],
+    ["gamma", only({ kind: "gamma", channel: 0, gamma: 0.8, inverted: false })],
+    ["mirror", only({ kind: "mirror", axes: spec.mirrorAxes })],
+  ];
+  if (spec.cascadeLabels) {
+    const operator = (name: "dilation" | "opening", radius: number): AugmentationParameters => ({
+      steps: [],
+      cascade: [{ kind: "operator", mask: 0, operator: name, radius }],
+    });
+    rows.push(["dilation, radius 4.5", [operator("dilation", 4.5)]], ["opening, radius 7.5", [
+      operator("opening", 7.5),
+    ]]);
+    rows.push(["component", [{ steps: [], cascade: [{ kind: "removeComponent", mask: 1, choice: 0 }] }]]);
+  }
+  return [...rows, [`${samples} as drawn`, drawn]];
+}
+
+/** A smooth image with two balls as labels; augmentation_upstream.py makes the same. */
+function phantom(spec: AugmentationSpec): LoadedPatch {
+  const size = spec.loadPatch;
+  const voxels = voxelCount(size);
+  const image = Float32Array.from({ length: voxels }, (_, i) => Math.sin(0.01 * i) + 0.3 * Math.sin(0.37 * i));
+  const labels = new Int16Array(voxels);
+  for (let i = 0; i < voxels; i++) {
+    const at = [Math.floor(i / size[1] / size[2]), Math.floor(i / size[2]) % size[1], i % size[2]];
+    const distance = (place: number) => at.reduce((sum, x, axis) => sum + ((x + 0.5) / size[axis] - place) ** 2, 0);
+    labels[i] = distance(0.4) < 0.03 ? 1 : distance(0.65) < 0.02 ? 2 : 0;
+  }
+  return { image, labels, ...(spec.cascadeLabels ? { previous: labels } : {}), size };
+}
+
+type Upstream = (spec: AugmentationSpec, parameters: readonly AugmentationParameters[]) => Promise<number[]>;
+
+/** Upstream's transforms in a process of their own, answering request by request. */
+function startUpstream(python: string): Disposable & { readonly run: Upstream } {
+  const script = new URL("./augmentation_upstream.py", import.meta.url).pathname;
+  const child = new Deno.Command(python, { args: [script], stdin: "piped", stdout: "piped", stderr: "inherit" })
+    .spawn();
+  const writer = child.stdin.getWriter();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  return {
+    async run(spec, parameters) {
+      await writer.write(new TextEncoder().encode(`${JSON.stringify({ spec, parameters })}\n`));
+      while (!text.includes("\n")) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error("upstream's process has ended");
+        text += value;
+      }
+      const answer: number[] = JSON.parse(text.slice(0, text.indexOf("\n")));
+      text = text.slice(text.indexOf("\n") + 1);
+      return answer;
+    },
+    [Symbol.dispose]: () => child.kill(),
+  };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function say(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
