@@ -8,7 +8,7 @@ import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import type { DataGradientProblem, WeightGradientProblem } from "../../kernels/wasm/conv/gradient_problem.ts";
 import { planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
 import { planWeightGradient, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
-import { outputGridOf, weightPairs } from "../../kernels/wasm/conv/weight_sides.ts";
+import { gradientOutputGrid, weightPairs } from "../../kernels/wasm/conv/weight_sides.ts";
 import type { Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
 import { noise } from "../engine/run_operator.ts";
@@ -110,7 +110,11 @@ export async function bench(args: readonly string[]): Promise<number> {
     const weights = l.inputs * l.outputs * voxelCount(l.kernel) * 4;
     const tensor = (grid: Vec3, channels: number) => batch * voxelCount(grid) * padToFour(channels) * 4;
     const slots = {
-      ...{ x: tensor(l.grid, l.inputs), dx: tensor(l.grid, l.inputs), dy: tensor(outputGridOf(common), l.outputs) },
+      ...{
+        x: tensor(l.grid, l.inputs),
+        dx: tensor(l.grid, l.inputs),
+        dy: tensor(gradientOutputGrid(common), l.outputs),
+      },
       ...{ norm: batch * 3 * padToFour(l.inputs) * 4, w: weights, dw: weights },
     };
     const report = async (operator: Operator, theirs: number | undefined) => {

@@ -187,10 +187,20 @@ for (const [name, c] of Object.entries(CASES)) {
       const whole: DataGradientProblem = {
         ...{ ...problem, weightSlot: "w", inputGradient: { ...operand, slot: "dv" }, accumulate },
       };
-      const dv = before.slice();
-      run(planDataGradient(whole), { dy: output.tensor, w: weight, dv });
-      assertEquals(dv.filter(isForeign), wanted.filter(isForeign));
-      assertClose(dv.map(own), wanted.map(own), BOUND, `accumulate ${accumulate}`);
+      let ways = 1;
+      for (let way = 0; way < ways; way++) {
+        const dv = before.slice();
+        const operator = planDataGradient(whole, (choices) => {
+          ways = Math.max(ways, choices.length);
+          return choices[way];
+        });
+        run(operator, { dy: output.tensor, w: weight, dv });
+        assertEquals(dv.filter(isForeign), wanted.filter(isForeign));
+        assertClose(dv.map(own), wanted.map(own), BOUND, `${operator.algorithm}, accumulate ${accumulate}`);
+        const again = before.slice();
+        run(operator, { dy: output.tensor, w: weight, dv: again }, { reversed: true });
+        assertEquals(again, dv, `${operator.algorithm}: items depend on their order`);
+      }
     }
   });
 }

@@ -55,9 +55,19 @@ export const DIRECT_PARAMS = {
   strideZ: "i32",
   strideY: "i32",
   strideX: "i32",
+  padZ: "i32",
+  padY: "i32",
+  padX: "i32",
   scatterZ: "i32",
   scatterY: "i32",
   scatterX: "i32",
+  /** Distance of the voxels written, and the grid they lie in. */
+  spreadZ: "i32",
+  spreadY: "i32",
+  spreadX: "i32",
+  targetZ: "i32",
+  targetY: "i32",
+  targetX: "i32",
   blockZ: "i32",
   blockY: "i32",
   blockX: "i32",
@@ -68,6 +78,8 @@ export const DIRECT_PARAMS = {
   tapPanels: "i32",
   /** Panels an item multiplies: a part of one tap's, or several taps'. */
   panelsPerItem: "i32",
+  /** 1: added to what is there. */
+  accumulate: "i32",
 } as const;
 
 /** What decides an item's scratch. */
@@ -191,13 +203,12 @@ export const directKernel: Kernel = {
       });
 
       // Stage the box.
-      const pad = (kernel: Local<"i32">) => i32.shrU(i32.sub(kernel, 1), 1);
-      const start = (first: Local<"i32">, stride: Local<"i32">, kernel: Local<"i32">) =>
-        f.local("i32", i32.sub(i32.mul(first, stride), pad(kernel)));
+      const start = (first: Local<"i32">, stride: Local<"i32">, pad: Local<"i32">) =>
+        f.local("i32", i32.sub(i32.mul(first, stride), pad));
       const [startZ, startY, startX] = [
-        start(z0, p.strideZ, p.kernelZ),
-        start(y0, p.strideY, p.kernelY),
-        start(x0, p.strideX, p.kernelX),
+        start(z0, p.strideZ, p.padZ),
+        start(y0, p.strideY, p.padY),
+        start(x0, p.strideX, p.padX),
       ];
       const left = f.local("i32", i32.max(i32.sub(0, startX), 0));
       const middle = f.local("i32", i32.max(i32.sub(i32.min(boxX, i32.sub(p.inX, startX)), left), 0));
@@ -304,7 +315,7 @@ export const directKernel: Kernel = {
       );
       const written = f.local("i32", 0);
       const bias = f.local("i64", i64.add(p.bias, channelBytes));
-      const voxelStride = f.local("i64", i64.mul(wide(p.targetVoxel), wide(p.scatterX)));
+      const voxelStride = f.local("i64", i64.mul(wide(p.targetVoxel), wide(p.spreadX)));
       f.for(firstTap, lastTap, 1, (tap) => {
         const index = f.local("i32", tap);
         const tx = digit(f, index, p.scatterX);
@@ -313,17 +324,17 @@ export const directKernel: Kernel = {
         const from = f.local("i64", addProduct(products, i32.sub(tap, firstTap), i32.shl(p.tapPanels, 5)));
         f.for(0, nz, 1, (dz) => {
           f.for(0, ny, 1, (dy) => {
-            const z = i32.add(i32.mul(i32.add(z0, dz), p.scatterZ), tz);
-            const y = i32.add(i32.mul(i32.add(y0, dy), p.scatterY), ty);
-            const x = i32.add(i32.mul(x0, p.scatterX), tx);
-            const plane = i64.add(i64.mul(wide(sample), wide(i32.mul(p.outZ, p.scatterZ))), wide(z));
-            const row = i64.add(i64.mul(plane, wide(i32.mul(p.outY, p.scatterY))), wide(y));
-            const voxel = i64.add(i64.mul(row, wide(i32.mul(p.outX, p.scatterX))), wide(x));
+            const z = i32.add(i32.mul(i32.add(z0, dz), p.spreadZ), tz);
+            const y = i32.add(i32.mul(i32.add(y0, dy), p.spreadY), ty);
+            const x = i32.add(i32.mul(x0, p.spreadX), tx);
+            const plane = i64.add(i64.mul(wide(sample), wide(p.targetZ)), wide(z));
+            const row = i64.add(i64.mul(plane, wide(p.targetY)), wide(y));
+            const voxel = i64.add(i64.mul(row, wide(p.targetX)), wide(x));
             const target = f.local(
               "i64",
               i64.add(i64.add(p.target, channelBytes), i64.mul(voxel, wide(p.targetVoxel))),
             );
-            f.call(epilogue.storeRow, from, productRow, target, voxelStride, nx, storedVectors, bias);
+            f.call(epilogue.storeRow, from, productRow, target, voxelStride, nx, storedVectors, bias, p.accumulate);
             f.if(p.hasStatistics, () => {
               f.call(epilogue.addStatistics, target, voxelStride, nx, storedVectors, sums, i32.eqz(written));
             });

@@ -1,5 +1,5 @@
 /** How results leave a convolution: bias added, written raw, and their statistics (count, mean, M2 per channel) gathered. */
-import { f32, f32x4, type I32, i32, i64, v128 } from "../emit/expression.ts";
+import { f32, f32x4, type I32, i32, i64, type V128, v128 } from "../emit/expression.ts";
 import type { Expr } from "../emit/expression.ts";
 import type { FunctionBuilder, FunctionReference, Local, ModuleBuilder } from "../emit/module_builder.ts";
 
@@ -7,7 +7,7 @@ import type { FunctionBuilder, FunctionReference, Local, ModuleBuilder } from ".
 export const STATISTICS_BYTES_PER_CHANNEL = 12;
 
 export interface EpilogueFunctions {
-  /** (source, sourceStride, target, targetStride, voxels, vectors, bias): target = source + bias. */
+  /** (source, sourceStride, target, targetStride, voxels, vectors, bias, accumulate): target = source + bias, + target to accumulate. */
   readonly storeRow: FunctionReference;
   /** (row, voxelStride, voxels, vectors, sums, isFirst): adds written voxels; the first voxel of the first row is the shift. */
   readonly addStatistics: FunctionReference;
@@ -16,22 +16,25 @@ export interface EpilogueFunctions {
 }
 
 function emitStoreRow(m: ModuleBuilder): FunctionReference {
-  const params = ["i64", "i64", "i64", "i64", "i32", "i32", "i64"] as const;
-  return m.func(params, (f, source, sourceStride, target, targetStride, voxels, count, bias) => {
+  const params = ["i64", "i64", "i64", "i64", "i32", "i32", "i64", "i32"] as const;
+  return m.func(params, (f, source, sourceStride, target, targetStride, voxels, count, bias, accumulate) => {
     const [from, to, b] = [f.local("i64"), f.local("i64"), f.local("i64")];
-    f.countdown(voxels, () => {
-      f.set(from, source);
-      f.set(to, target);
-      f.set(b, bias);
-      f.countdown(count, () => {
-        f.storeV128(to, f32x4.add(v128.load(from), v128.load(b)));
-        f.add(from, 16);
-        f.add(to, 16);
-        f.add(b, 16);
+    const rows = (value: V128) =>
+      f.countdown(voxels, () => {
+        f.set(from, source);
+        f.set(to, target);
+        f.set(b, bias);
+        f.countdown(count, () => {
+          f.storeV128(to, value);
+          f.add(from, 16);
+          f.add(to, 16);
+          f.add(b, 16);
+        });
+        f.add(source, sourceStride);
+        f.add(target, targetStride);
       });
-      f.add(source, sourceStride);
-      f.add(target, targetStride);
-    });
+    const sum = f32x4.add(v128.load(from), v128.load(b));
+    f.if(accumulate, () => rows(f32x4.add(v128.load(to), sum)), () => rows(sum));
   });
 }
 

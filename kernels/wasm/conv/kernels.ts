@@ -3,6 +3,7 @@ import type { Kernel } from "../emit/module_builder.ts";
 import { directKernel } from "./direct_kernels.ts";
 import { GRADIENT_DIRECT_KERNELS } from "./gradient_direct_kernels.ts";
 import { packDirectKernel } from "./pack_direct_kernel.ts";
+import { packGradientKernel } from "./pack_gradient_kernel.ts";
 import { packKernel } from "./pack_kernel.ts";
 import { WEIGHT_GRADIENT_KERNELS } from "./weight_kernels.ts";
 import { winogradFused, winogradInput, winogradOutput, winogradProduct } from "./winograd_kernels.ts";
@@ -15,6 +16,7 @@ export const CONV_KERNELS: readonly Kernel[] = [
   directKernel,
   packKernel,
   packDirectKernel,
+  packGradientKernel,
   ...GRADIENT_DIRECT_KERNELS,
   ...WEIGHT_GRADIENT_KERNELS,
 ];

@@ -2,7 +2,7 @@
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import type { Operand } from "../kernel.ts";
 import { at } from "../params.ts";
-import { convOutputGrid, type ConvProblem } from "./problem.ts";
+import { type ConvProblem, outputGridOf } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
 
 export interface ChannelLayout {
@@ -41,6 +41,6 @@ export const ceilDiv = (a: number, b: number) => Math.ceil(a / b);
 
 /** Multiplications and additions of the direct form. */
 export function convFlops(problem: ConvProblem): number {
-  const out = voxelCount(convOutputGrid(problem.inputGrid, problem.kernel, problem.stride));
+  const out = voxelCount(outputGridOf(problem));
   return 2 * problem.batch * out * productOf(problem.kernel) * sum(problem.input.parts) * problem.outputChannels;
 }

@@ -22,8 +22,12 @@ export const PACK_PARAMS = {
   weights: "address",
   bias: "address",
   biasSource: "address",
-  /** All input channels of torch's weight, and the part of them this call packs. */
-  inputs: "i32",
+  /** Floats between neighbouring output and input channels of torch's weight; 1: its taps are read from the last to the first. */
+  outputStep: "i32",
+  inputStep: "i32",
+  flips: "i32",
+  firstOutput: "i32",
+  /** The part of the input channels that this call packs. */
   firstInput: "i32",
   partInputs: "i32",
   /** Where the part starts among the padded channels, and how many there are of those in all. */
@@ -31,6 +35,7 @@ export const PACK_PARAMS = {
   paddedInputs: "i32",
   outputs: "i32",
   panelChannels: "i32",
+  /** 1: the bias is written, 2: as zeros. */
   packsBias: "i32",
   schemeZ: "i32",
   schemeY: "i32",
@@ -51,9 +56,9 @@ export const packKernel: Kernel = {
     const { weight } = transformFunctions(m);
     m.kernel("conv_winograd_pack", (f, params, item, scratch) => {
       const p = f.readParams(params, PACK_PARAMS);
-      f.if(i32.and(p.packsBias, i32.eqz(item)), () => {
+      f.if(i32.and(i32.gtS(p.packsBias, 0), i32.eqz(item)), () => {
         f.zeroBytes(p.bias, i64.shl(wide(p.panelChannels), 2));
-        f.copyBytes(p.bias, p.biasSource, i64.shl(wide(p.outputs), 2));
+        f.if(i32.eq(p.packsBias, 1), () => f.copyBytes(p.bias, p.biasSource, i64.shl(wide(p.outputs), 2)));
       });
       const padded = f.local("i32", i32.and(i32.add(p.partInputs, 3), -4));
       const chunks = f.local("i32", i32.divU(i32.add(padded, CHUNK - 1), CHUNK));
@@ -71,19 +76,24 @@ export const packKernel: Kernel = {
 
       // [tap][input channel][output channel of the panel]
       f.zeroBytes(gathered, tapBytes);
+      const tapStep = f.local("i64", i64.select(i64.const(-4), i64.const(4), p.flips));
+      const inputBytes = f.local("i64", i64.shl(wide(p.inputStep), 2));
       f.for(0, lanes, 1, (lane) => {
-        const output = i32.add(i32.mul(panel, PANEL), lane);
-        const start = i32.add(i32.mul(output, p.inputs), i32.add(p.firstInput, first));
-        const from = f.local("i64", i64.add(p.source, i64.shl(i64.mul(wide(start), wide(taps)), 2)));
+        const output = i64.mul(wide(i32.add(p.firstOutput, i32.add(i32.mul(panel, PANEL), lane))), wide(p.outputStep));
+        const input = i64.mul(wide(i32.add(p.firstInput, first)), wide(p.inputStep));
+        const row = f.local("i64", i64.add(p.source, i64.shl(i64.add(output, input), 2)));
+        f.if(p.flips, () => f.set(row, i64.add(row, i64.shl(wide(i32.sub(taps, 1)), 2))));
         const to = f.local("i64", i64.add(gathered, i64.shl(wide(lane), 2)));
-        const at = f.local("i64");
+        const [from, at] = [f.local("i64"), f.local("i64")];
         f.countdown(real, () => {
+          f.set(from, row);
           f.set(at, to);
           f.countdown(taps, () => {
             f.storeI32(at, i32.load(from));
-            f.add(from, 4);
+            f.set(from, i64.add(from, tapStep));
             f.add(at, CHUNK_BYTES);
           });
+          f.set(row, i64.add(row, inputBytes));
           f.add(to, PANEL * 4);
         });
       });
@@ -104,18 +114,31 @@ export const packKernel: Kernel = {
   },
 };
 
-/** A call for each part of the input. */
+/** Where torch's weight of a data gradient lies: the convolution's input channels from `firstOutput` on become outputs. */
+export interface GradientWeights {
+  readonly slot: string;
+  readonly firstOutput: number;
+  /** Input channels of the convolution. */
+  readonly inputs: number;
+}
+
+/** A call for each part of the input. With `gradient`, weights of a data gradient: flipped, in and out swapped, no bias. */
 export function winogradPacking(
   problem: ConvProblem,
   schemes: readonly [AxisScheme, AxisScheme, AxisScheme],
   biasOffset: number,
+  gradient?: GradientWeights,
 ): Packing {
-  const sourceSlot = `${problem.weightSlot}.torch`;
+  const sourceSlot = gradient?.slot ?? `${problem.weightSlot}.torch`;
+  const taps = productOf(problem.kernel);
   const inputs = sum(problem.input.parts);
   const paddedInputs = sum(problem.input.parts.map(padToFour));
   const [tapsZ, tapsY, tapsX] = schemes.map((s) => s.taps);
   const [weightsZ, weightsY, weightsX] = schemes.map((s) => s.weight.length);
-  const weightFloats = problem.outputChannels * inputs * productOf(problem.kernel);
+  const weightFloats = problem.outputChannels * inputs * taps;
+  const steps = gradient
+    ? { outputStep: taps, inputStep: gradient.inputs * taps, flips: 1, firstOutput: gradient.firstOutput }
+    : { outputStep: inputs * taps, inputStep: taps, flips: 0, firstOutput: 0 };
   const panelChannels = padToPanel(problem.outputChannels);
   const scratchBytes = CHUNK_BYTES * (tapsZ * tapsY * tapsX + weightsZ * tapsY * tapsX + weightsZ * weightsY * tapsX);
   let [firstInput, firstPosition] = [0, 0];
@@ -124,15 +147,15 @@ export function winogradPacking(
       source: at(sourceSlot),
       weights: at(problem.weightSlot),
       bias: at(problem.weightSlot, biasOffset),
-      biasSource: at(sourceSlot, weightFloats * 4),
-      inputs,
+      biasSource: at(sourceSlot, gradient ? 0 : weightFloats * 4),
+      ...steps,
       firstInput,
       partInputs,
       firstPosition,
       paddedInputs,
       outputs: problem.outputChannels,
       panelChannels,
-      packsBias: part === 0 ? 1 : 0,
+      packsBias: part > 0 ? 0 : gradient ? 2 : 1,
       schemeZ: schemes[0].id,
       schemeY: schemes[1].id,
       schemeX: schemes[2].id,

@@ -8,7 +8,7 @@ import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams 
 import { directPacking } from "./pack_direct_kernel.ts";
 import { packDirect, packTransposed } from "./pack_weights.ts";
 import { statisticsOf } from "./plan_winograd.ts";
-import { type ConvOperator, convOutputGrid, type ConvProblem } from "./problem.ts";
+import { type ConvOperator, type ConvProblem, outputGridOf, padOf } from "./problem.ts";
 
 export interface DirectChoice {
   readonly block: Vec3;
@@ -21,7 +21,7 @@ export interface DirectChoice {
 /** Voxels an item computes at most. */
 const MOST_VOXELS = 192;
 
-function stagedChannels(problem: ConvProblem): number {
+export function stagedChannels(problem: ConvProblem): number {
   const { parts } = problem.input;
   return parts.length === 1 && parts[0] < 4 ? parts[0] : channelLayout(problem.input).padded;
 }
@@ -90,7 +90,7 @@ function chooseBlock(problem: ConvProblem, grid: Vec3, taps: number): DirectChoi
 }
 
 export function directChoice(problem: ConvProblem): DirectChoice {
-  return chooseBlock(problem, convOutputGrid(problem.inputGrid, problem.kernel, problem.stride), 1);
+  return chooseBlock(problem, outputGridOf(problem), 1);
 }
 
 /** An operator of the direct kernel; `scatter` is a transposed convolution's stride, undefined for a convolution. */
@@ -101,6 +101,12 @@ function directOperator(
   choice: DirectChoice,
 ): ConvOperator {
   const scatter: Vec3 = transposed ?? [1, 1, 1];
+  const targetGrid = problem.gradient?.targetGrid ??
+    [grid[0] * scatter[0], grid[1] * scatter[1], grid[2] * scatter[2]] as const;
+  const spread = problem.gradient?.spread ?? scatter;
+  const [oz, oy, ox] = problem.gradient?.origin ?? [0, 0, 0];
+  const origin = ((oz * targetGrid[1] + oy) * targetGrid[2] + ox) * problem.output.channelStride;
+  const pad = padOf(problem);
   const layout = channelLayout(problem.input);
   const staged = stagedChannels(problem);
   const taps = productOf(scatter);
@@ -116,7 +122,7 @@ function directOperator(
     norm: problem.input.normSlot === undefined ? unused : at(problem.input.normSlot),
     weights: at(problem.weightSlot),
     bias: at(problem.weightSlot, biasOffset),
-    target: at(problem.output.slot, problem.output.channelOffset * 4),
+    target: at(problem.output.slot, (problem.output.channelOffset + origin) * 4),
     statistics: problem.output.statisticsSlot === undefined ? unused : at(problem.output.statisticsSlot),
     hasNorm: problem.input.normSlot === undefined ? 0 : 1,
     hasStatistics: problem.statistics ? 1 : 0,
@@ -137,9 +143,18 @@ function directOperator(
     strideZ: problem.stride[0],
     strideY: problem.stride[1],
     strideX: problem.stride[2],
+    padZ: pad[0],
+    padY: pad[1],
+    padX: pad[2],
     scatterZ: scatter[0],
     scatterY: scatter[1],
     scatterX: scatter[2],
+    spreadZ: spread[0],
+    spreadY: spread[1],
+    spreadX: spread[2],
+    targetZ: targetGrid[0],
+    targetY: targetGrid[1],
+    targetX: targetGrid[2],
     blockZ: block[0],
     blockY: block[1],
     blockX: block[2],
@@ -148,6 +163,7 @@ function directOperator(
     blocksX: blocks[2],
     tapPanels: panelChannels / PANEL,
     panelsPerItem,
+    accumulate: problem.gradient?.accumulate ? 1 : 0,
   });
   const weightBytes = biasOffset + panelChannels * 4;
   return {
@@ -190,8 +206,7 @@ function directOperator(
 }
 
 export function planDirect(problem: ConvProblem, choice: DirectChoice = directChoice(problem)): ConvOperator {
-  const grid = convOutputGrid(problem.inputGrid, problem.kernel, problem.stride);
-  return directOperator(problem, grid, undefined, choice);
+  return directOperator(problem, outputGridOf(problem), undefined, choice);
 }
 
 /** Kernel = stride = `scatter`; the products are those of a 1x1x1 convolution with one set of weights per tap. */

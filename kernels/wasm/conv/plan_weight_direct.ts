@@ -8,7 +8,7 @@ import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, productOf } from "./layout.ts";
 import { RUN_BYTES } from "./outer_kernels.ts";
 import { WEIGHT_DIRECT_PARAMS, weightDirect } from "./weight_direct_kernel.ts";
-import { chunkCounts, groupSizes, padOf, type WeightPair } from "./weight_sides.ts";
+import { chunkCounts, gradientPad, groupSizes, type WeightPair } from "./weight_sides.ts";
 import { finishScratch, unitsOf, weightSumsFinish } from "./weight_sums.ts";
 import { align64 } from "./winograd_block.ts";
 
@@ -101,7 +101,7 @@ export function weightDirectCalls(
   const groupBytes = productOf(kernel) * groupA * groupB * 4;
   const finish = finishScratch(kernel, kernel);
   const box = boxOf(problem, block);
-  const pad = padOf(problem);
+  const pad = gradientPad(problem);
   let end = align64(block[0] * block[1] * RUN_BYTES);
   const region = (bytes: number) => {
     const start = end;

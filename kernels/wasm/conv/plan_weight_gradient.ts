@@ -8,7 +8,7 @@ import type { WeightGradientProblem } from "./gradient_problem.ts";
 import { ceilDiv, sum } from "./layout.ts";
 import { weightDirectCalls, type WeightDirectChoice, weightDirectChoice } from "./plan_weight_direct.ts";
 import { weightWinogradCalls, type WeightWinogradChoice, weightWinogradChoices } from "./plan_weight_winograd.ts";
-import { gradientFlops, outputGridOf, type WeightPair, weightPairs } from "./weight_sides.ts";
+import { gradientFlops, gradientOutputGrid, type WeightPair, weightPairs } from "./weight_sides.ts";
 
 export type WeightChoice = WeightDirectChoice | WeightWinogradChoice;
 
@@ -24,7 +24,7 @@ const BIAS_RUN = 64;
 
 function biasCalls(problem: WeightGradientProblem, slot: string, partsSlot: string) {
   const { outputGradient } = problem;
-  const voxels = problem.batch * voxelCount(outputGridOf(problem));
+  const voxels = problem.batch * voxelCount(gradientOutputGrid(problem));
   const [channels] = outputGradient.parts;
   const partCount = ceilDiv(voxels, BIAS_PART);
   const params = listParams(BIAS_GRADIENT_PARAMS, {
@@ -80,7 +80,7 @@ export function planWeightGradient(
     temporaries,
     flops: gradientFlops(problem, ...channels),
     bytes: problem.batch * 4 *
-      (voxelCount(problem.inputGrid) * channels[0] + voxelCount(outputGridOf(problem)) * channels[1]),
+      (voxelCount(problem.inputGrid) * channels[0] + voxelCount(gradientOutputGrid(problem)) * channels[1]),
     coreSeconds: cycles / CORE_HERTZ,
   };
 }

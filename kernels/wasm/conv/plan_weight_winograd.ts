@@ -7,7 +7,7 @@ import type { WeightGradientProblem } from "./gradient_problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, productOf } from "./layout.ts";
 import { type AxisScheme, schemesFor } from "./scheme.ts";
-import { chunkCounts, groupSizes, padOf, type WeightPair } from "./weight_sides.ts";
+import { chunkCounts, gradientPad, groupSizes, type WeightPair } from "./weight_sides.ts";
 import { finishScratch, unitsOf, weightSumsFinish } from "./weight_sums.ts";
 import {
   TABLE_BYTES,
@@ -160,7 +160,7 @@ export function weightWinogradCalls(
     end += align64(bytes);
     return start;
   };
-  const pad = padOf(problem);
+  const pad = gradientPad(problem);
   const params = listParams(WEIGHT_WINOGRAD_PARAMS, {
     sums: at(chunks > 1 ? sumsSlot : problem.weightGradientSlot),
     target: at(problem.weightGradientSlot),

@@ -7,8 +7,8 @@ import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams, sum } from "./layout.ts";
 import { winogradPacking } from "./pack_kernel.ts";
 import { packWinograd } from "./pack_weights.ts";
-import { type ConvOperator, convOutputGrid, type ConvProblem } from "./problem.ts";
-import { type AxisScheme, schemesFor } from "./scheme.ts";
+import { type ConvOperator, type ConvProblem, outputGridOf, padOf } from "./problem.ts";
+import { type AxisScheme, gradientSchemesFor, schemesFor } from "./scheme.ts";
 import { align64, type BlockGeometry, blockScratch, WINOGRAD_PARAMS } from "./winograd_block.ts";
 
 export type SchemeTriple = readonly [AxisScheme, AxisScheme, AxisScheme];
@@ -30,7 +30,8 @@ const vec = (f: (axis: 0 | 1 | 2) => number): Vec3 => [f(0), f(1), f(2)];
 function geometry(problem: ConvProblem, schemes: SchemeTriple, tiles: Vec3): BlockGeometry {
   return {
     points: vec((i) => schemes[i].points),
-    steps: vec((i) => schemes[i].outputs * schemes[i].stride),
+    inputs: vec((i) => schemes[i].inputs),
+    steps: vec((i) => schemes[i].step),
     tiles,
     outputs: vec((i) => schemes[i].outputs),
     inputChannels: channelLayout(problem.input).padded,
@@ -81,7 +82,7 @@ const MOST_TILES = 36;
 const MOST_SCRATCH = 5 << 19;
 
 function chooseBlocks(problem: ConvProblem, schemes: SchemeTriple): WinogradChoice[] {
-  const out = convOutputGrid(problem.inputGrid, problem.kernel, problem.stride);
+  const out = outputGridOf(problem);
   const tiles = vec((i) => ceilDiv(out[i], schemes[i].outputs));
   const matrices = weightMatrices(schemes);
   const normalised = problem.input.normSlot !== undefined;
@@ -130,14 +131,16 @@ function chooseBlocks(problem: ConvProblem, schemes: SchemeTriple): WinogradChoi
 
 /** Every combination of schemes, each with its best blocks; empty where the kernel or stride has none. */
 export function winogradChoices(problem: ConvProblem): WinogradChoice[] {
-  const [zs, ys, xs] = [0, 1, 2].map((i) => schemesFor(problem.kernel[i], problem.stride[i]));
+  const schemesOf = problem.gradient ? gradientSchemesFor : schemesFor;
+  const [zs, ys, xs] = [0, 1, 2].map((i) => schemesOf(problem.kernel[i], problem.stride[i]));
   const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): SchemeTriple => [z, y, x])));
   return triples.flatMap((schemes) => chooseBlocks(problem, schemes));
 }
 
 export function planWinograd(problem: ConvProblem, choice: WinogradChoice): ConvOperator {
   const { schemes, tiles, block, blocks } = choice;
-  const out = convOutputGrid(problem.inputGrid, problem.kernel, problem.stride);
+  const out = outputGridOf(problem);
+  const pad = padOf(problem);
   const layout = channelLayout(problem.input);
   const outputChannels = padToFour(problem.outputChannels);
   const g = geometry(problem, schemes, block);
@@ -177,6 +180,9 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
     schemeZ: schemes[0].id,
     schemeY: schemes[1].id,
     schemeX: schemes[2].id,
+    inputsZ: g.inputs[0],
+    inputsY: g.inputs[1],
+    inputsX: g.inputs[2],
     pointsZ: g.points[0],
     pointsY: g.points[1],
     pointsX: g.points[2],
@@ -186,9 +192,9 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
     stepZ: g.steps[0],
     stepY: g.steps[1],
     stepX: g.steps[2],
-    padZ: (problem.kernel[0] - 1) >> 1,
-    padY: (problem.kernel[1] - 1) >> 1,
-    padX: (problem.kernel[2] - 1) >> 1,
+    padZ: pad[0],
+    padY: pad[1],
+    padX: pad[2],
     lastWeightZ: schemes[0].weight.length - 1,
     lastWeightY: schemes[1].weight.length - 1,
     lastWeightX: schemes[2].weight.length - 1,
@@ -202,6 +208,7 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
     blocksY: blocks[1],
     blocksX: blocks[2],
     panelsPerItem: choice.panelsPerItem,
+    accumulate: problem.gradient?.accumulate ? 1 : 0,
   });
   const parts = productOf(blocks);
   const s = blockScratch(g);

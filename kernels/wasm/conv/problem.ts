@@ -17,6 +17,24 @@ export interface ConvProblem {
   readonly weightSlot: string;
   /** True if the output's statistics go to `output.statisticsSlot`. */
   readonly statistics: boolean;
+  /** For data gradients: what they do otherwise than a convolution. */
+  readonly gradient?: GradientForm;
+}
+
+/**
+ * How a convolution of dL/dy computes dL/dv: its weights are flipped, inputs and outputs swapped. Direct forms have `kernel` and `stride`
+ * of what they compute; transform-domain forms those of the convolution whose gradient it is.
+ */
+export interface GradientForm {
+  /** The voxels it computes: every `spread`-th of `targetGrid` from `origin` on. */
+  readonly outputGrid: Vec3;
+  readonly targetGrid: Vec3;
+  readonly spread: Vec3;
+  readonly origin: Vec3;
+  /** Padding before the first voxel; negative: voxels skipped. */
+  readonly pad: Vec3;
+  /** True: added to what is there. */
+  readonly accumulate: boolean;
 }
 
 /** Transposed convolution with kernel = stride and no padding. Weight (in, out, sz, sy, sx), bias (out). */
@@ -25,6 +43,16 @@ export type TransposedConvProblem = Omit<ConvProblem, "kernel">;
 /** A convolution as kernel calls; `statistics` is there if the problem asked for them. */
 export interface ConvOperator extends WeightedOperator {
   readonly statistics?: OutputStatistics;
+}
+
+/** Grid of what a problem computes. */
+export function outputGridOf({ inputGrid, kernel, stride, gradient }: ConvProblem): Vec3 {
+  return gradient?.outputGrid ?? convOutputGrid(inputGrid, kernel, stride);
+}
+
+/** Padding before the first voxel along each axis. */
+export function padOf({ kernel, gradient }: ConvProblem): Vec3 {
+  return gradient?.pad ?? [(kernel[0] - 1) >> 1, (kernel[1] - 1) >> 1, (kernel[2] - 1) >> 1];
 }
 
 /** Grid of a convolution's output. */

@@ -20,9 +20,11 @@ export interface AxisScheme {
   readonly stride: number;
   /** Outputs a tile. */
   readonly outputs: number;
-  /** Inputs a tile, from output * stride - (taps - 1) / 2 on; as many as points. */
+  /** Inputs a tile, and from one tile to the next. */
+  readonly inputs: number;
+  readonly step: number;
   readonly points: number;
-  /** points x points. */
+  /** points x inputs. */
   readonly input: Matrix;
   /** transformed weights x taps. */
   readonly weight: Matrix;
@@ -56,7 +58,8 @@ function cookToom(m: number, r: number, points: readonly number[]) {
 function stride1(id: number, m: number, points: readonly number[]): AxisScheme {
   const n = m + 2;
   const weightOfPoint = Array.from({ length: n }, (_, i) => i);
-  return { id, name: `${m}`, taps: 3, stride: 1, outputs: m, points: n, ...cookToom(m, 3, points), weightOfPoint };
+  const sizes = { taps: 3, stride: 1, outputs: m, inputs: n, step: m, points: n };
+  return { id, name: `${m}`, ...sizes, ...cookToom(m, 3, points), weightOfPoint };
 }
 
 /** Inputs 0..2m: evens through F(m, 2), odds as they are. */
@@ -71,7 +74,27 @@ function stride2(id: number, m: number, points: readonly number[]): AxisScheme {
   const weight = [...even.weight.map(([first, last]) => [first, 0, last]), [0, 1, 0]];
   const output = even.output.map((coefficients, i) => row((p) => p <= m ? coefficients[p] : p === m + 1 + i ? 1 : 0));
   const weightOfPoint = row((p) => Math.min(p, m + 1));
-  return { id, name: `${m}/2`, taps: 3, stride: 2, outputs: m, points: n, input, weight, output, weightOfPoint };
+  const sizes = { taps: 3, stride: 2, outputs: m, inputs: n, step: 2 * m, points: n };
+  return { id, name: `${m}/2`, ...sizes, input, weight, output, weightOfPoint };
+}
+
+/**
+ * The data gradient of a stride-2 axis, taps flipped: 2m outputs of inputs 0..m. Output 2i is tap 1 times input i, output 2i + 1 has
+ * taps 0 and 2 and goes through F(m, 2); the points of the former are the inputs themselves and share one weight.
+ */
+function stride2Gradient(id: number, m: number, points: readonly number[]): AxisScheme {
+  const odd = cookToom(m, 2, points);
+  const n = 2 * m + 1;
+  const row = (length: number, fill: (k: number) => number) => Array.from({ length }, (_, k) => fill(k));
+  const input = [...odd.input, ...Array.from({ length: m }, (_, i) => row(m + 1, (k) => k === i ? 1 : 0))];
+  const weight = [...odd.weight.map(([first, last]) => [first, 0, last]), [0, 1, 0]];
+  const output = odd.output.flatMap((coefficients, i) => [
+    row(n, (p) => p === m + 1 + i ? 1 : 0),
+    row(n, (p) => p <= m ? coefficients[p] : 0),
+  ]);
+  const weightOfPoint = row(n, (p) => Math.min(p, m + 1));
+  const sizes = { taps: 3, stride: 2, outputs: 2 * m, inputs: m + 1, step: m, points: n };
+  return { id, name: `${m}*2`, ...sizes, input, weight, output, weightOfPoint };
 }
 
 const IDENTITY: AxisScheme = {
@@ -80,6 +103,8 @@ const IDENTITY: AxisScheme = {
   taps: 1,
   stride: 1,
   outputs: 1,
+  inputs: 1,
+  step: 1,
   points: 1,
   input: [[1]],
   weight: [[1]],
@@ -87,7 +112,7 @@ const IDENTITY: AxisScheme = {
   weightOfPoint: [0],
 };
 
-/** Every axis algorithm; `id` is its index. */
+/** Every algorithm of a convolution's axis; `id` is its index. */
 export const SCHEMES: readonly AxisScheme[] = [
   IDENTITY,
   stride1(1, 2, [0, 1, -1]),
@@ -97,6 +122,18 @@ export const SCHEMES: readonly AxisScheme[] = [
   stride2(5, 3, [0, 1, -1]),
   stride2(6, 4, [0, 1, -1, 1 / 2]),
 ];
+
+/** Algorithms of a data gradient's axis where it is not a convolution's; `id` counts on. */
+export const GRADIENT_SCHEMES: readonly AxisScheme[] = [
+  stride2Gradient(7, 2, [0, -1]),
+  stride2Gradient(8, 3, [0, 1, -1]),
+  stride2Gradient(9, 4, [0, 1, -1, 1 / 2]),
+];
+
+/** The schemes of an axis's data gradient, taps flipped. */
+export function gradientSchemesFor(taps: number, stride: number): readonly AxisScheme[] {
+  return stride === 1 ? schemesFor(taps, 1) : GRADIENT_SCHEMES.filter((s) => s.taps === taps && s.stride === stride);
+}
 
 /** The schemes that compute an axis of this kernel size and stride; none: only the direct form does. */
 export function schemesFor(taps: number, stride: number): readonly AxisScheme[] {

@@ -3,7 +3,7 @@ import { f32x4, type I32, i32, type I64, i64, type V128, v128 } from "../emit/ex
 import type { Expr } from "../emit/expression.ts";
 import type { FunctionBuilder, FunctionReference, Local, ModuleBuilder } from "../emit/module_builder.ts";
 import { type Constants, emitPairedColumns, emitRows, hoistConstants } from "./linear_map.ts";
-import { type AxisScheme, type Matrix, SCHEMES, transposed } from "./scheme.ts";
+import { type AxisScheme, GRADIENT_SCHEMES, type Matrix, SCHEMES, transposed } from "./scheme.ts";
 
 /** base + a * b, in 64 bits. */
 export function addProduct(base: I64, a: I32, b: I32): Expr<"i64"> {
@@ -169,27 +169,28 @@ export interface TransformFunctions {
 }
 
 export function transformFunctions(m: ModuleBuilder): TransformFunctions {
-  const passes = (matrixOf: (scheme: AxisScheme) => Matrix, pairs?: "rows" | "columns") =>
-    emitSwitch(m, SCHEMES.map((s) => emitPass(m, matrixOf(s), pairs)), PASS_PARAMS);
+  const passes = (schemes: readonly AxisScheme[], matrixOf: (s: AxisScheme) => Matrix, pairs?: "rows" | "columns") =>
+    emitSwitch(m, schemes.map((s) => emitPass(m, matrixOf(s), pairs)), PASS_PARAMS);
+  const all = [...SCHEMES, ...GRADIENT_SCHEMES];
   return m.once("conv.transforms", () => ({
     load: emitSwitch(
       m,
-      SCHEMES.flatMap((s) =>
+      all.flatMap((s) =>
         [[false, false], [true, false], [false, true], [true, true]].map(([norm, mask]) =>
           emitLoad(m, s.input, norm, mask)
         )
       ),
       LOAD_PARAMS,
     ),
-    input: passes((s) => s.input),
-    output: passes((s) => s.output, "columns"),
-    weight: passes((s) => s.weight),
+    input: passes(all, (s) => s.input),
+    output: passes(all, (s) => s.output, "columns"),
+    weight: passes(all, (s) => s.weight),
     loadGradient: emitSwitch(
       m,
       SCHEMES.flatMap((s) => [false, true].map((mask) => emitLoad(m, transposed(s.output), false, mask))),
       LOAD_PARAMS,
     ),
-    outputGradient: passes((s) => transposed(s.output)),
-    weightGradient: passes((s) => transposed(s.weight), "columns"),
+    outputGradient: passes(SCHEMES, (s) => transposed(s.output)),
+    weightGradient: passes(SCHEMES, (s) => transposed(s.weight), "columns"),
   }));
 }

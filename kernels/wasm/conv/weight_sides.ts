@@ -28,14 +28,14 @@ export interface WeightPair {
   readonly allA: number;
 }
 
-export function outputGridOf({ inputGrid, kernel, stride, transposed }: GradientProblem): Vec3 {
+export function gradientOutputGrid({ inputGrid, kernel, stride, transposed }: GradientProblem): Vec3 {
   return transposed
     ? [inputGrid[0] * stride[0], inputGrid[1] * stride[1], inputGrid[2] * stride[2]]
     : convOutputGrid(inputGrid, kernel, stride);
 }
 
 /** Padding before the first voxel along each axis. */
-export function padOf({ kernel, transposed }: GradientProblem): Vec3 {
+export function gradientPad({ kernel, transposed }: GradientProblem): Vec3 {
   const pad = (taps: number) => transposed ? 0 : (taps - 1) >> 1;
   return [pad(kernel[0]), pad(kernel[1]), pad(kernel[2])];
 }
@@ -65,14 +65,14 @@ function sidesOf(operand: Operand, grid: Vec3): WeightSide[] {
 export function weightPairs(problem: WeightGradientProblem): WeightPair[] {
   const { input, outputGradient, transposed } = problem;
   const inputs = sidesOf(input, problem.inputGrid);
-  const [output] = sidesOf(outputGradient, outputGridOf(problem));
+  const [output] = sidesOf(outputGradient, gradientOutputGrid(problem));
   const allA = transposed ? output.channels : sum(input.parts);
   return inputs.map((side) => transposed ? { a: output, b: side, allA } : { a: side, b: output, allA });
 }
 
 /** Multiplications and additions of the direct form. */
 export function gradientFlops(problem: GradientProblem, inputs: number, outputs: number): number {
-  const grid = problem.transposed ? problem.inputGrid : outputGridOf(problem);
+  const grid = problem.transposed ? problem.inputGrid : gradientOutputGrid(problem);
   return 2 * problem.batch * voxelCount(grid) * productOf(problem.kernel) * inputs * outputs;
 }
 

@@ -38,6 +38,9 @@ export const WINOGRAD_PARAMS = {
   schemeZ: "i32",
   schemeY: "i32",
   schemeX: "i32",
+  inputsZ: "i32",
+  inputsY: "i32",
+  inputsX: "i32",
   pointsZ: "i32",
   pointsY: "i32",
   pointsX: "i32",
@@ -65,6 +68,8 @@ export const WINOGRAD_PARAMS = {
   blocksX: "i32",
   /** Split product: panels an item multiplies. */
   panelsPerItem: "i32",
+  /** 1: added to what is there. */
+  accumulate: "i32",
 } as const;
 /** The parameters inside a kernel. */
 export type P = ParamLocals<typeof WINOGRAD_PARAMS>;
@@ -72,6 +77,7 @@ export type P = ParamLocals<typeof WINOGRAD_PARAMS>;
 /** Numbers that fix a block's scratch, in tiles and points; used by the kernels and by the planner alike. */
 export interface BlockGeometry {
   readonly points: readonly [number, number, number];
+  readonly inputs: readonly [number, number, number];
   readonly steps: readonly [number, number, number];
   readonly tiles: readonly [number, number, number];
   readonly outputs: readonly [number, number, number];
@@ -82,8 +88,8 @@ export interface BlockGeometry {
 /** Bytes of scratch of a block, by stage. The regions follow each other in this order. */
 export function blockScratch(g: BlockGeometry) {
   const [tz, ty, tx] = g.tiles;
-  const columns = (tx - 1) * g.steps[2] + g.points[2];
-  const rows = (ty - 1) * g.steps[1] + g.points[1];
+  const columns = (tx - 1) * g.steps[2] + g.inputs[2];
+  const rows = (ty - 1) * g.steps[1] + g.inputs[1];
   const count = tz * ty * tx;
   return {
     fixed: MASK_TABLE.bytes + align64(g.panelChannels * STATISTICS_BYTES_PER_CHANNEL),
@@ -150,8 +156,8 @@ export function locateBlock(f: FunctionBuilder, p: P, item: Local<"i32">): Block
     tiles: [countZ, countY, countX],
     rows,
     count: f.local("i32", i32.mul(rows, countX)),
-    columns: f.local("i32", i32.add(i32.mul(i32.sub(countX, 1), p.stepX), p.pointsX)),
-    loadedRows: f.local("i32", i32.add(i32.mul(i32.sub(countY, 1), p.stepY), p.pointsY)),
+    columns: f.local("i32", i32.add(i32.mul(i32.sub(countX, 1), p.stepX), p.inputsX)),
+    loadedRows: f.local("i32", i32.add(i32.mul(i32.sub(countY, 1), p.stepY), p.inputsY)),
     firstTile: f.local("i32", i32.add(product(item, p.tilesZ, p.tilesY, p.tilesX), before)),
   };
 }
@@ -160,8 +166,8 @@ export function locateBlock(f: FunctionBuilder, p: P, item: Local<"i32">): Block
 export function regions(f: FunctionBuilder, p: P, scratch: Local<"i64">) {
   const full = {
     rows: i32.mul(p.blockZ, p.blockY),
-    columns: f.local("i32", i32.add(i32.mul(i32.sub(p.blockX, 1), p.stepX), p.pointsX)),
-    loadedRows: i32.add(i32.mul(i32.sub(p.blockY, 1), p.stepY), p.pointsY),
+    columns: f.local("i32", i32.add(i32.mul(i32.sub(p.blockX, 1), p.stepX), p.inputsX)),
+    loadedRows: i32.add(i32.mul(i32.sub(p.blockY, 1), p.stepY), p.inputsY),
   };
   const next = (start: Expr<"i64">, bytes: I64) => f.local("i64", i64.and(i64.add(i64.add(start, bytes), 63), -64));
   const sums = f.local("i64", i64.add(scratch, MASK_TABLE.bytes));

@@ -58,7 +58,7 @@ function emitPlanes(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r:
       emitRowLoad(f, {
         ...{ load: transforms.load, selector: i32.add(i32.shl(p.schemeZ, 2), p.hasNorm), maskBit: 2 },
         ...{ sample, voxel, yStride, zStride, grid: [p.inZ, p.inY, p.inX] },
-        ...{ start: [startZ, startY, startX], size: [p.pointsZ, block.loadedRows, block.columns] },
+        ...{ start: [startZ, startY, startX], size: [p.inputsZ, block.loadedRows, block.columns] },
         ...{ points: p.pointsZ, to: r.loaded, plane: loadedPlane, vectors, pixel, channelBytes },
         ...{ norm, normStride: pixel, table: r.table },
       });
@@ -165,7 +165,7 @@ function emitOutputs(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r
                   i64.mul(row, wide(i32.add(i32.mul(tz, block.tiles[1]), ty))),
                 ),
               );
-              f.call(epilogue.storeRow, from, pixel, target, voxel, width, vectors, p.bias);
+              f.call(epilogue.storeRow, from, pixel, target, voxel, width, vectors, p.bias, p.accumulate);
               f.if(p.hasStatistics, () => {
                 f.call(epilogue.addStatistics, target, voxel, width, vectors, r.sums, i32.eqz(written));
               });
