@@ -3,7 +3,7 @@
  * operand with norm and slope applied, and writes y; given dL/dy, the weight gradient is dL/dw and dL/db, the data gradient dL/dv.
  */
 import type { Vec3 } from "../../../core/base/shape.ts";
-import type { Operand, Operator } from "../kernel.ts";
+import type { Operand } from "../kernel.ts";
 
 /** The convolution whose gradient is taken. */
 export interface GradientProblem {
@@ -42,6 +42,3 @@ export interface DataGradientProblem extends GradientProblem {
   /** True: added to what is there; false: it is overwritten. */
   readonly accumulate: boolean;
 }
-
-export type WeightGradientPlanner = (problem: WeightGradientProblem) => Operator;
-export type DataGradientPlanner = (problem: DataGradientProblem) => Operator;

@@ -1,7 +1,6 @@
 /** The convolutions' kernels, for the module's list. */
 import type { Kernel } from "../emit/module_builder.ts";
 import { directKernel } from "./direct_kernels.ts";
-import { GRADIENT_DIRECT_KERNELS } from "./gradient_direct_kernels.ts";
 import { packDirectKernel } from "./pack_direct_kernel.ts";
 import { packGradientKernel } from "./pack_gradient_kernel.ts";
 import { packKernel } from "./pack_kernel.ts";
@@ -17,6 +16,5 @@ export const CONV_KERNELS: readonly Kernel[] = [
   packKernel,
   packDirectKernel,
   packGradientKernel,
-  ...GRADIENT_DIRECT_KERNELS,
   ...WEIGHT_GRADIENT_KERNELS,
 ];
