@@ -1,6 +1,6 @@
 /**
- * Writing Python pickles of plain data and numpy arrays, protocol 4 (Python's default from 3.8 to 3.13). numpy's names are those of
- * numpy 1, which numpy 2 reads as well. Opcodes: CPython Lib/pickletools.py.
+ * Writing Python pickles of plain data, numpy arrays and torch tensors: protocol 4 (Python's default from 3.8 to 3.13), or 2, which
+ * torch.save uses. numpy's names are those of numpy 1, which numpy 2 reads as well. Opcodes: CPython Lib/pickletools.py.
  */
 
 /** int and float differ in Python, so numbers are marked: {@link int}, {@link float}. A dict is a Map, a list an array. */
@@ -10,9 +10,26 @@ export type PickleValue =
   | string
   | readonly PickleValue[]
   | ReadonlyMap<PickleValue, PickleValue>
-  | { readonly python: "int" | "float" | "float64" | "int64"; readonly value: number }
+  | { readonly python: "int" | "float" | "float64" | "float32" | "int64"; readonly value: number }
   | { readonly python: "tuple"; readonly items: readonly PickleValue[] }
-  | { readonly python: "ndarray"; readonly shape: readonly number[]; readonly data: Float64Array | BigInt64Array };
+  | { readonly python: "ndarray"; readonly shape: readonly number[]; readonly data: Float64Array | BigInt64Array }
+  | OrderedDict
+  | { readonly python: "device"; readonly type: string; readonly index?: number }
+  | TensorOfStorage;
+
+/** collections.OrderedDict, with attributes of its own as torch's state_dicts have. */
+export interface OrderedDict {
+  readonly python: "orderedDict";
+  readonly items: ReadonlyMap<string, PickleValue>;
+  readonly attributes?: Readonly<Record<string, PickleValue>>;
+}
+
+/** torch.Tensor of float32 in C order that is the whole of a storage, which is stored beside the pickle under this number. */
+export interface TensorOfStorage {
+  readonly python: "tensor";
+  readonly storage: number;
+  readonly shape: readonly number[];
+}
 
 /** Python's int. */
 export function int(value: number): PickleValue {
@@ -28,6 +45,11 @@ export function float(value: number): PickleValue {
 /** numpy.float64, as numpy's functions give it. */
 export function float64(value: number): PickleValue {
   return { python: "float64", value };
+}
+
+/** numpy.float32. */
+export function float32(value: number): PickleValue {
+  return { python: "float32", value };
 }
 
 /** numpy.int64, as elements of integer arrays are. */
@@ -62,9 +84,9 @@ export function dict(entries: Readonly<Record<string, PickleValue>>): PickleValu
 }
 
 /** The bytes of a pickle file. */
-export function pickle(value: PickleValue): Uint8Array<ArrayBuffer> {
-  const out = createSink();
-  out.push(0x80, 4);
+export function pickle(value: PickleValue, protocol: 2 | 4 = 4): Uint8Array<ArrayBuffer> {
+  const out = createSink(protocol);
+  out.push(0x80, protocol);
   write(value, out);
   out.push(code("."));
   return out.bytes();
@@ -72,12 +94,13 @@ export function pickle(value: PickleValue): Uint8Array<ArrayBuffer> {
 
 /** Bytes in the making. */
 interface Sink {
+  readonly protocol: 2 | 4;
   push(...bytes: readonly number[]): void;
   append(bytes: Uint8Array): void;
   bytes(): Uint8Array<ArrayBuffer>;
 }
 
-function createSink(): Sink {
+function createSink(protocol: 2 | 4): Sink {
   let buffer = new Uint8Array(1024);
   let length = 0;
   const grow = (more: number) => {
@@ -87,6 +110,7 @@ function createSink(): Sink {
     buffer = larger;
   };
   return {
+    protocol,
     push(...bytes) {
       grow(bytes.length);
       for (const byte of bytes) buffer[length++] = byte;
@@ -126,19 +150,24 @@ function writeMarkedKind(value: Extract<PickleValue, { readonly python: string }
       else writeMarked(value.items, code("t"), out);
       break;
     case "float64":
-      // numpy.core.multiarray.scalar(dtype, bytes)
-      writeGlobal("numpy.core.multiarray", "scalar", out);
-      out.push(code("("));
-      writeNumpyType("f8", out);
-      writeBytes(numberBytes((view) => view.setFloat64(0, value.value, true), 8), out);
-      out.push(code("t"), code("R"));
+      writeScalar("f8", numberBytes((view) => view.setFloat64(0, value.value, true), 8), out);
+      break;
+    case "float32":
+      writeScalar("f4", numberBytes((view) => view.setFloat32(0, value.value, true), 4), out);
       break;
     case "int64":
-      writeGlobal("numpy.core.multiarray", "scalar", out);
-      out.push(code("("));
-      writeNumpyType("i8", out);
-      writeBytes(numberBytes((view) => view.setBigInt64(0, BigInt(value.value), true), 8), out);
-      out.push(code("t"), code("R"));
+      writeScalar("i8", numberBytes((view) => view.setBigInt64(0, BigInt(value.value), true), 8), out);
+      break;
+    case "orderedDict":
+      writeOrderedDict(value, out);
+      break;
+    case "device":
+      writeGlobal("torch", "device", out);
+      write(tuple([value.type, ...(value.index === undefined ? [] : [int(value.index)])]), out);
+      out.push(code("R"));
+      break;
+    case "tensor":
+      writeTensor(value, out);
       break;
     case "ndarray":
       // numpy.core.multiarray._reconstruct(ndarray, (0,), b"b"), then its state (version, shape, dtype, is Fortran order, bytes)
@@ -158,8 +187,47 @@ function writeMarkedKind(value: Extract<PickleValue, { readonly python: string }
   }
 }
 
+/** collections.OrderedDict(), its items, and its attributes as state. */
+function writeOrderedDict({ items, attributes }: OrderedDict, out: Sink): void {
+  writeGlobal("collections", "OrderedDict", out);
+  out.push(code(")"), code("R"));
+  writeMarked(Array.from(items).flat(), code("u"), out);
+  if (!attributes) return;
+  write(dict(attributes), out);
+  out.push(code("b"));
+}
+
+/** torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks); the storage by a persistent id. */
+function writeTensor({ storage, shape }: TensorOfStorage, out: Sink): void {
+  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, n) => product * n, 1));
+  const elements = shape.reduce((product, n) => product * n, 1);
+  writeGlobal("torch._utils", "_rebuild_tensor_v2", out);
+  out.push(code("("), code("("));
+  writeText("storage", out);
+  writeGlobal("torch", "FloatStorage", out);
+  writeText(String(storage), out);
+  writeText("cpu", out);
+  writeInt(elements, out);
+  out.push(code("t"), code("Q"));
+  writeInt(0, out);
+  write(tuple(shape.map(int)), out);
+  write(tuple(strides.map(int)), out);
+  out.push(0x89);
+  writeOrderedDict({ python: "orderedDict", items: new Map() }, out);
+  out.push(code("t"), code("R"));
+}
+
+/** numpy.core.multiarray.scalar(dtype, bytes) */
+function writeScalar(type: "f8" | "f4" | "i8", bytes: readonly number[], out: Sink): void {
+  writeGlobal("numpy.core.multiarray", "scalar", out);
+  out.push(code("("));
+  writeNumpyType(type, out);
+  writeBytes(bytes, out);
+  out.push(code("t"), code("R"));
+}
+
 /** numpy.dtype("f8", False, True) with its state. */
-function writeNumpyType(type: "f8" | "i8", out: Sink): void {
+function writeNumpyType(type: "f8" | "f4" | "i8", out: Sink): void {
   writeGlobal("numpy", "dtype", out);
   write(tuple([type, false, true]), out);
   out.push(code("R"));
@@ -184,18 +252,29 @@ function writeInt(value: number, out: Sink): void {
 
 function writeText(text: string, out: Sink): void {
   const bytes = new TextEncoder().encode(text);
-  if (bytes.length < 256) out.push(0x8c, bytes.length);
+  if (bytes.length < 256 && out.protocol === 4) out.push(0x8c, bytes.length);
   else out.push(code("X"), ...numberBytes((view) => view.setUint32(0, bytes.length, true), 4));
   out.append(bytes);
 }
 
 function writeBytes(bytes: ArrayLike<number>, out: Sink): void {
+  if (out.protocol === 2) {
+    // There are no bytes before protocol 3: _codecs.encode(text, "latin1").
+    writeGlobal("_codecs", "encode", out);
+    write(tuple([Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""), "latin1"]), out);
+    out.push(code("R"));
+    return;
+  }
   if (bytes.length < 256) out.push(code("C"), bytes.length);
   else out.push(code("B"), ...numberBytes((view) => view.setUint32(0, bytes.length, true), 4));
   out.append(bytes instanceof Uint8Array ? bytes : Uint8Array.from(bytes));
 }
 
 function writeGlobal(module: string, name: string, out: Sink): void {
+  if (out.protocol === 2) {
+    out.append(new TextEncoder().encode(`c${module}\n${name}\n`));
+    return;
+  }
   writeText(module, out);
   writeText(name, out);
   out.push(0x93);

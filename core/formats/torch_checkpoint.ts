@@ -29,6 +29,14 @@ export interface Checkpoint extends Disposable {
   readonly weights: ReadonlyMap<string, StoredTensor>;
 }
 
+/** A checkpoint file with what training needs beside. */
+export interface CheckpointFile extends Checkpoint {
+  /** Everything in the file as it was unpickled; what of it training needs is read by core/train/read_checkpoint.ts. */
+  readonly members: ReadonlyMap<unknown, unknown>;
+  /** A tensor of `members`, undefined for anything else. @param name For errors */
+  tensor(value: unknown, name: string): StoredTensor | undefined;
+}
+
 const DOING = "reading the checkpoint";
 const COPY_AGAIN = "copy the file again from where it came from";
 /** Pickle protocol 2 and then the LONG1 that legacy torch files start with (torch.serialization.MAGIC_NUMBER). */
@@ -40,7 +48,7 @@ const LEGACY_MAGIC = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20
  * that wants to run code.
  */
 // deno-lint-ignore require-await -- reading is synchronous today; callers are not to depend on it
-export async function openCheckpoint(path: string): Promise<Checkpoint> {
+export async function openCheckpoint(path: string): Promise<CheckpointFile> {
   refuseLegacy(path);
   const zip = openZip(path, DOING, "checkpoint");
   try {
@@ -51,7 +59,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   }
 }
 
-function readCheckpoint(zip: ZipFile): Checkpoint {
+function readCheckpoint(zip: ZipFile): CheckpointFile {
   const fail = (problem: string, remedy?: string): never => {
     throw new UserError({ doing: DOING, file: zip.path, problem, remedy });
   };
@@ -103,6 +111,9 @@ function readCheckpoint(zip: ZipFile): Checkpoint {
     mirrorAxes,
     initArgs,
     weights: collectWeights(stateDict, zip.path),
+    members: root,
+    tensor: (value, name) =>
+      isTensor(value) && isStorage(value.storage) ? storedTensor(value, value.storage, name, zip.path) : undefined,
     [Symbol.dispose]: () => zip[Symbol.dispose](),
   };
 }

@@ -3,7 +3,7 @@ import { UserError } from "../base/errors.ts";
 import type { WeightSource } from "../engine/engine.ts";
 import type { Checkpoint, StoredTensor } from "../formats/torch_checkpoint.ts";
 import type { Graph } from "../graph/graph.ts";
-import { weightShapes } from "./build_graph.ts";
+import { type WeightShape, weightShapes } from "./build_graph.ts";
 
 /** Stored beside the weights without a use at inference: the other heads of deep supervision, and batch norm's counter. */
 const UNUSED = /^decoder\.seg_layers\.[0-9]+\.(weight|bias)$|\.num_batches_tracked$/;
@@ -16,9 +16,13 @@ const SHOWN = 4;
  * belongs to another network, and its results would be wrong.
  */
 export function checkpointWeights(checkpoint: Checkpoint, graph: Graph, file: string): WeightSource {
+  return weightsOf(checkpoint, weightShapes(graph), file);
+}
+
+/** As {@link checkpointWeights}, for a part of a network. */
+export function weightsOf(checkpoint: Checkpoint, needed: readonly WeightShape[], file: string): WeightSource {
   const { weights } = checkpoint;
   const doing = "loading the network's weights";
-  const needed = weightShapes(graph);
   const missing: string[] = [];
   const different: string[] = [];
   for (const { name, shape } of needed) {
