@@ -55,7 +55,7 @@ export function openBricks(path: string): StoredCase {
       file: path,
       channels: header.channels,
       grid: header.grid,
-      properties: { spacing: geometry.spacing, shapeBeforeCropping, boundingBox, shapeAfterCropping },
+      properties: { spacing: geometry.spacing, shapeBeforeCropping, boundingBox, shapeAfterCropping, geometry },
       classLocations: readLocations(header, layout, table, readInto, fail),
       readBox: boxReader(header, dataAt, layout, table, readInto, fail),
       [Symbol.dispose]: () => file.close(),

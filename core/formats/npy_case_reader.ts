@@ -1,6 +1,7 @@
 /** Reading a preprocessed case of Python's nnU-Net 2.5: boxes of <case>.npy where it is unpacked, else of the whole <case>.npz. */
 import { UserError } from "../base/errors.ts";
 import { type Vec3, voxelCount } from "../base/shape.ts";
+import type { Affine } from "./image.ts";
 import { isNumpyArray, type NumpyArray } from "./pickle_globals.ts";
 import { unpickle } from "./pickle.ts";
 import { type NpyArray, type NpyData, readNpz } from "./npz.ts";
@@ -148,9 +149,38 @@ async function readProperties(
       shapeBeforeCropping: three("shape_before_cropping"),
       boundingBox: box.map(([low, high]) => [Number(low), Number(high)] as const),
       shapeAfterCropping: three("shape_after_cropping_and_before_resampling"),
+      geometry: readGeometry(get("sitk_stuff"), get("nibabel_stuff"), file),
     },
     classLocations: classLocations(get("class_locations"), grid, file),
   };
+}
+
+/** `sitk_stuff` or `nibabel_stuff`; images of other readers have neither. */
+function readGeometry(sitk: unknown, nibabel: unknown, file: string): StoredProperties["geometry"] {
+  if (sitk instanceof Map) {
+    const numbers = (name: string): number[] => {
+      const list: unknown = sitk.get(name);
+      if (Array.isArray(list) && list.every((n) => typeof n === "number")) return list;
+      throw damaged(file, `sitk_stuff.${name} has to be numbers`);
+    };
+    return { sitk: { spacing: numbers("spacing"), origin: numbers("origin"), direction: numbers("direction") } };
+  }
+  if (nibabel instanceof Map) {
+    const original = affineOf(nibabel.get("original_affine"));
+    const reoriented = affineOf(nibabel.get("reoriented_affine"));
+    if (!original) throw damaged(file, "nibabel_stuff.original_affine has to be 4 x 4 numbers");
+    return { nibabel: { originalAffine: original, ...(reoriented && { reorientedAffine: reoriented }) } };
+  }
+  return {};
+}
+
+/** A 4 x 4 array of float64. */
+function affineOf(array: unknown): Affine | undefined {
+  if (!isNumpyArray(array) || array.type?.code !== "f8" || array.shape.join() !== "4,4") return undefined;
+  if (!(array.data instanceof Uint8Array)) return undefined;
+  const values = new Float64Array(array.data.slice().buffer);
+  const at = (row: number, column: number) => values[array.fortranOrder ? 4 * column + row : 4 * row + column];
+  return [0, 1, 2, 3].map((row) => [at(row, 0), at(row, 1), at(row, 2), at(row, 3)] as const);
 }
 
 function classLocations(value: unknown, grid: Vec3, file: string): readonly ClassLocations[] {

@@ -3,6 +3,7 @@
  * Formats: core/formats/bricks.ts, core/formats/npy_case.ts.
  */
 import type { Vec3 } from "../base/shape.ts";
+import type { ImageGeometry } from "./image.ts";
 import type { PickledProperties } from "./pickle_properties.ts";
 
 /** What class locations are collected for, and how upstream writes it as a key. */
@@ -63,6 +64,8 @@ export interface StoredProperties {
   readonly shapeBeforeCropping: Vec3;
   readonly boundingBox: readonly (readonly [number, number])[];
   readonly shapeAfterCropping: Vec3;
+  /** What a writer needs to give a segmentation the geometry of the image; neither for readers without one. */
+  readonly geometry: Pick<ImageGeometry, "sitk" | "nibabel">;
 }
 
 /** Bytes of a preprocessed case's arrays. */

@@ -17,6 +17,7 @@ import type { NonFinitePolicy } from "../preprocess/non_finite.ts";
 import { preprocessCase } from "../preprocess/preprocess_case.ts";
 import { freeArray } from "./free_array.ts";
 import type { LabelCount } from "./request.ts";
+import { readStoredCase, type StoredCaseFolders } from "./stored_case.ts";
 
 /** Read and preprocess one case. */
 export interface PrepareJob {
@@ -24,6 +25,8 @@ export interface PrepareJob {
   readonly id: string;
   readonly files: readonly string[];
   readonly previousStageFile?: string;
+  /** Instead of `files`: the case is preprocessed already. */
+  readonly stored?: StoredCaseFolders;
   readonly plans: Plans;
   readonly configuration: Configuration;
   readonly nonFinite: NonFinitePolicy;
@@ -97,6 +100,10 @@ export function transferables(data: CaseJob | PreparedCase | ExportedCase): Arra
 
 async function prepare(job: PrepareJob): Promise<PreparedCase> {
   const started = performance.now();
+  if (job.stored) {
+    const stored = await readStoredCase(job.id, job.stored, job.plans);
+    return { case: stored, readSeconds: (performance.now() - started) / 1000, preprocessSeconds: 0, checksums: {} };
+  }
   const { reader } = job.plans;
   const image = await readCase(reader, job.files);
   const previousStage = job.previousStageFile === undefined

@@ -159,6 +159,7 @@ function prepare({ request: { model }, options, pool }: Run, one: CaseToPredict)
     id: one.id,
     files: one.files,
     ...(one.previousStageFile !== undefined && { previousStageFile: one.previousStageFile }),
+    ...(one.stored && { stored: one.stored }),
     plans: { ...model.plans, json: null },
     configuration: model.configuration,
     nonFinite: options.nonFinite,

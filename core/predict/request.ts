@@ -4,13 +4,16 @@ import type { Vec3 } from "../base/shape.ts";
 import type { Engine, Precision, StepCost } from "../engine/engine.ts";
 import type { NonFinitePolicy } from "../preprocess/non_finite.ts";
 import type { Model } from "./model_folder.ts";
+import type { StoredCaseFolders } from "./stored_case.ts";
 import type { MemoryForecast, RingPlacement } from "./stream_plan.ts";
 
 /** One case to be predicted. */
 export interface CaseToPredict {
   readonly id: string;
-  /** The channels' files in channel order. */
+  /** The channels' files in channel order; none for a case that is preprocessed. */
   readonly files: readonly string[];
+  /** Instead of `files`: where the case is preprocessed. */
+  readonly stored?: StoredCaseFolders;
   /** The cascade's previous stage: its segmentation of this case. */
   readonly previousStageFile?: string;
   /** The segmentation to write, file ending included; <case>.npz and <case>.pkl go beside it. */
