@@ -17,6 +17,7 @@ const SCRIPTS: readonly (readonly [script: string, source: string])[] = [
   ["fingerprint_worker.ts", "core/preprocess/fingerprint_worker.ts"],
   ["preprocess_worker.ts", "core/preprocess/preprocess_worker.ts"],
   ["report_worker.ts", "core/train/report_worker.ts"],
+  ["sample_worker.ts", "core/train/sample_worker.ts"],
   ["engine_worker.ts", "cpu/engine_worker.ts"],
 ];
 

@@ -9,8 +9,6 @@ export interface Command {
   readonly flags: FlagTable;
   /** Paragraphs under the summary in the help. */
   readonly details?: readonly string[];
-  /** True: called by upstream's name, it leaves out flags it does not know as upstream does, with a warning. */
-  readonly upstreamIgnoresUnknown?: true;
   /** `shownName` is how the user called it, for messages and the help. */
   run(args: readonly string[], shownName: string): Promise<number>;
 }
@@ -64,6 +62,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./preprocess_command.ts")).preprocessCommand,
   },
   {
+    name: "train",
+    upstream: "nnUNetv2_train",
+    summary: "Train a model",
+    load: async () => (await import("./train_command.ts")).trainCommand,
+  },
+  {
     name: "move_plans_between_datasets",
     upstream: "nnUNetv2_move_plans_between_datasets",
     summary: "Use one dataset's plans for another",
@@ -114,7 +118,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./version.ts")).version,
   },
   ...([
-    ["train", "Train a model"],
     ["find_best_configuration", "Choose the best model or ensemble by cross-validation"],
     ["determine_postprocessing", "Find out which postprocessing helps"],
     ["apply_postprocessing", "Apply a postprocessing that was found"],

@@ -28,7 +28,6 @@ export interface Environment {
 /** Variables Python's nnU-Net or its libraries obey and this program does not, with what to use instead. */
 const UNUSED: readonly (readonly [name: string, why: string])[] = [
   ["nnUNet_def_n_proc", "there are no worker processes: threads are all cores, or as many as --threads says"],
-  ["nnUNet_n_proc_DA", "augmentation runs on the engine, without worker processes"],
   ["nnUNet_compile", "networks are always compiled to a fixed program; there is no torch.compile"],
   ["nnUNet_keep_files_open", "no memory maps are kept"],
   ["nnUNet_extTrainer", "trainers are options here, not Python classes"],

@@ -17,6 +17,7 @@ Deno.test("the bundled program and its threads predict from another folder, with
       "preprocess_worker.ts",
       "report_worker.ts",
       "resvg.wasm",
+      "sample_worker.ts",
     ]);
     const name = "iso_ct_two_folds";
     const output = join(folder, "out");

@@ -1,0 +1,241 @@
+/**
+ * The flags of `train`: upstream's with upstream's defaults (nnunetv2/run/run_training.py), then those that Python's nnU-Net does not
+ * have.
+ */
+import type { FlagTable, Values } from "./flag.ts";
+
+const WHAT = "What to train";
+const HOW = "Training";
+const START = "Start";
+const VALIDATION = "Validation";
+const MACHINE = "Machine";
+const OUTPUT = "Output";
+
+export const TRAIN = {
+  dataset: {
+    kind: "text",
+    names: ["dataset_name_or_id"],
+    value: "DATASET",
+    required: true,
+    group: WHAT,
+    help: "Name or number of the dataset.",
+  },
+  configuration: {
+    kind: "text",
+    names: ["configuration"],
+    value: "CONFIG",
+    required: true,
+    group: WHAT,
+    help: "Configuration of the plans: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, ...",
+  },
+  fold: {
+    kind: "text",
+    names: ["fold"],
+    value: "FOLD",
+    required: true,
+    group: WHAT,
+    help: "Fold of the cross-validation, 0 to 4, or `all` to train on all cases.",
+  },
+  trainer: {
+    kind: "text",
+    names: ["-tr"],
+    value: "TRAINER",
+    default: "nnUNetTrainer",
+    group: HOW,
+    help:
+      "Trainer: nnUNetTrainer, nnUNetTrainer_250epochs, nnUNetTrainerNoMirroring, ... An unknown one is answered with the list.",
+  },
+  plans: {
+    kind: "text",
+    names: ["-p"],
+    value: "PLANS",
+    default: "nnUNetPlans",
+    group: WHAT,
+    help: "Plans: nnUNetPlans, nnUNetResEncUNetMPlans, ...",
+  },
+  epochs: {
+    kind: "integer",
+    names: ["--epochs"],
+    value: "N",
+    beyond: true,
+    group: HOW,
+    help:
+      "Epochs instead of 1000. Where upstream has a trainer of that length, it is that one; otherwise --name is needed.",
+  },
+  iterations: {
+    kind: "integer",
+    names: ["--iterations"],
+    value: "N",
+    beyond: true,
+    group: HOW,
+    help: "Training steps of an epoch instead of 250, and a fifth as many of validation. Needs --name.",
+  },
+  earlyStopping: {
+    kind: "integer",
+    names: ["--early-stopping", "--early_stopping"],
+    value: "N",
+    beyond: true,
+    group: HOW,
+    help: "End after N epochs without a better moving average of the pseudo Dice. Needs --name.",
+  },
+  learningRate: {
+    kind: "number",
+    names: ["--lr"],
+    value: "RATE",
+    beyond: true,
+    group: HOW,
+    help: "Learning rate at the start instead of 0.01. Needs --name.",
+  },
+  batchSize: {
+    kind: "integer",
+    names: ["--batch-size", "--batch_size"],
+    value: "N",
+    beyond: true,
+    group: HOW,
+    help: "Samples of a step instead of the plans' number. Needs --name.",
+  },
+  seed: {
+    kind: "integer",
+    names: ["--seed"],
+    value: "N",
+    beyond: true,
+    group: HOW,
+    help: "Seed of all random numbers. The same seed gives the same training. Default: drawn, and noted in the log.",
+  },
+  name: {
+    kind: "text",
+    names: ["--name"],
+    value: "SUFFIX",
+    beyond: true,
+    group: HOW,
+    help: "Results go to TRAINER_SUFFIX__PLANS__CONFIG. Needed where settings are none of upstream's.",
+  },
+  pretrainedWeights: {
+    kind: "text",
+    names: ["-pretrained_weights"],
+    value: "FILE",
+    group: START,
+    help: "Checkpoint whose weights, but for the segmentation heads, the training starts from.",
+  },
+  continueTraining: {
+    kind: "switch",
+    names: ["--c"],
+    group: START,
+    help: "Continue a training that was stopped, this program's or Python's. Without a checkpoint a new one starts.",
+  },
+  disableCheckpointing: {
+    kind: "switch",
+    names: ["--disable_checkpointing"],
+    group: OUTPUT,
+    help: "Write no checkpoint.",
+  },
+  validateOnly: {
+    kind: "switch",
+    names: ["--val"],
+    group: VALIDATION,
+    help: "Only validate, with checkpoint_final.pth.",
+  },
+  validateBest: {
+    kind: "switch",
+    names: ["--val_best"],
+    group: VALIDATION,
+    help: "Validate with checkpoint_best.pth. The results go to the same folder.",
+  },
+  saveProbabilities: {
+    kind: "switch",
+    names: ["--npz"],
+    group: VALIDATION,
+    help: "Also write the validation cases' probabilities (.npz, .pkl), as choosing an ensemble needs them.",
+  },
+  assumePlansNetwork: {
+    kind: "switch",
+    names: ["--assume_plans_network"],
+    beyond: true,
+    group: VALIDATION,
+    help: "With --val: take the network of the plans for a trainer whose name is not known.",
+  },
+  useCompressed: {
+    kind: "switch",
+    names: ["--use_compressed"],
+    group: MACHINE,
+    help:
+      "Read Python's .npz files packed. By default they are unpacked to .npy first. Data in bricks are never packed.",
+  },
+  gpus: {
+    kind: "integer",
+    names: ["-num_gpus"],
+    value: "N",
+    default: 1,
+    group: MACHINE,
+    help: "Only 1 can be used: train folds side by side, a command each.",
+  },
+  device: {
+    kind: "choice",
+    names: ["-device"],
+    value: "DEVICE",
+    choices: ["auto", "gpu", "cpu", "cuda", "mps"],
+    default: "auto",
+    group: MACHINE,
+    help: "auto: the GPU if there is a usable one, else the CPU. cuda and mps mean gpu.",
+  },
+  allowCpu: {
+    kind: "switch",
+    names: ["--allow_cpu"],
+    beyond: true,
+    group: MACHINE,
+    help: "Use the CPU where the GPU that -device asks for cannot be used.",
+  },
+  allowSoftwareGpu: {
+    kind: "switch",
+    names: ["--allow_software_gpu"],
+    beyond: true,
+    group: MACHINE,
+    help: "Take a software adapter (lavapipe) for a GPU. Slower than the CPU engine: for tests of the GPU's kernels.",
+  },
+  precision: {
+    kind: "choice",
+    names: ["--precision"],
+    value: "PRECISION",
+    choices: ["f32", "f16"],
+    default: "f32",
+    beyond: true,
+    group: MACHINE,
+    help: "How a GPU keeps activations. f16 takes half the memory and rounds to 3 digits; arithmetic is f32 in both.",
+  },
+  threads: {
+    kind: "integer",
+    names: ["--threads"],
+    value: "N",
+    beyond: true,
+    group: MACHINE,
+    help: "Threads of the CPU engine. Default: all cores. Results do not depend on it.",
+  },
+  sampleThreads: {
+    kind: "integer",
+    names: ["--sample-threads", "--sample_threads"],
+    value: "N",
+    beyond: true,
+    group: MACHINE,
+    help:
+      "Threads that load and augment samples; 0: none of their own. Default: the variable nnUNet_n_proc_DA, or by the " +
+      "cores. Results do not depend on it.",
+  },
+  maxMemory: {
+    kind: "bytes",
+    names: ["--max-memory", "--max_memory"],
+    value: "SIZE",
+    beyond: true,
+    group: MACHINE,
+    help: "Most memory to use, like 12G. What takes more is refused before it starts. Default: what is free.",
+  },
+  quiet: {
+    kind: "switch",
+    names: ["--quiet"],
+    beyond: true,
+    group: OUTPUT,
+    help: "Warnings and errors only.",
+  },
+  verbose: { kind: "switch", names: ["--verbose"], beyond: true, group: OUTPUT, help: "Say more." },
+} as const satisfies FlagTable;
+
+export type TrainValues = Values<typeof TRAIN>;

@@ -1,0 +1,143 @@
+/**
+ * The validation of a trained fold: its validation cases predicted whole, compared with the truth, and, before a cascade's next stage,
+ * predicted on that stage's grid. Source: perform_actual_validation of nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py (2.5.1).
+ */
+import { UserError } from "../base/errors.ts";
+import { ensureFolder } from "../base/files.ts";
+import { join } from "../base/path.ts";
+import type { Engine } from "../engine/engine.ts";
+import { evaluateFolder } from "../evaluate/evaluate_folder.ts";
+import type { Summary } from "../evaluate/summary.ts";
+import { targetsOf } from "../evaluate/targets.ts";
+import type { Checkpoint } from "../formats/torch_checkpoint.ts";
+import { buildGraph } from "../network/build_graph.ts";
+import { checkpointWeights } from "../network/weights.ts";
+import type { Model } from "../predict/model_folder.ts";
+import { predictCases } from "../predict/predict_cases.ts";
+import type { PredictionEvent } from "../predict/request.ts";
+import { trainerArchitecture } from "../predict/trainers.ts";
+import { predictNextStages } from "./next_stage.ts";
+import type { TrainingSetup } from "./setup.ts";
+
+export interface ValidationOptions {
+  /** Also <case>.npz and <case>.pkl. */
+  readonly saveProbabilities: boolean;
+  /** The checkpoint's trainer may be unknown. */
+  readonly assumePlansNetwork: boolean;
+  readonly maxMemory?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ValidationHooks {
+  /** A line for the log. */
+  say(message: string): void;
+  warn(message: string): void;
+  /** Cases done. */
+  onCase?(done: number, of: number): void;
+}
+
+export interface ValidatedFold {
+  readonly folder: string;
+  readonly summary: Summary;
+}
+
+/**
+ * Validates a fold with a checkpoint's weights.
+ * @throws UserError if a case can't be predicted; the others are then written, but there is no new summary
+ */
+export async function validateFold(
+  engine: Engine,
+  setup: TrainingSetup,
+  checkpoint: Checkpoint,
+  options: ValidationOptions,
+  hooks: ValidationHooks,
+): Promise<ValidatedFold> {
+  const model = trainedModel(setup, checkpoint, options.assumePlansNetwork);
+  const { dataset, plans, split, task, foldFolder } = setup;
+  const folder = join(foldFolder, "validation");
+  await ensureFolder(folder, "making the validation's folder");
+  const stored = {
+    folder: setup.dataFolder,
+    ...(setup.previousFolder !== undefined && { previousFolder: setup.previousFolder }),
+  };
+  let done = 0;
+  const onEvent = (event: PredictionEvent) => {
+    if (event.kind === "case") hooks.say(`predicting ${event.id}`);
+    if (event.kind === "warning") hooks.warn(`${event.id}: ${event.message}`);
+    if (event.kind === "done") hooks.onCase?.(++done, split.val.length);
+  };
+  const { failed } = await predictCases({
+    engine,
+    model,
+    cases: split.val.map((id) => ({ id, files: [], stored, output: join(folder, `${id}${dataset.fileEnding}`) })),
+    options: {
+      saveProbabilities: options.saveProbabilities,
+      ...(options.maxMemory !== undefined && { maxMemory: options.maxMemory }),
+    },
+  }, { onEvent, signal: options.signal });
+  if (failed.length > 0) {
+    throw new UserError({
+      ...failed[0].error,
+      problem: `${failed[0].error.problem} (${failed.length} of ${split.val.length} validation cases failed)`,
+    });
+  }
+  await predictNextStages(engine, setup, model, options, hooks);
+  const { ignoreLabel } = dataset.labels;
+  const summary = await evaluateFolder({
+    references: join(task.preprocessed, "gt_segmentations"),
+    predictions: folder,
+    fileEnding: dataset.fileEnding,
+    reader: plans.reader,
+    targets: targetsOf(dataset),
+    ...(ignoreLabel !== undefined && { ignoreLabel }),
+    chill: true,
+    output: join(folder, "summary.json"),
+    ...(options.signal && { signal: options.signal }),
+    onWarning: hooks.warn,
+  });
+  return { folder, summary };
+}
+
+/** The fold as a model to predict with; the network without the outputs of deep supervision. */
+function trainedModel(setup: TrainingSetup, checkpoint: Checkpoint, assumePlansNetwork: boolean): Model {
+  const { configuration, dataset, inputChannels, modelFolder, plans, task } = setup;
+  const { file, trainerName, mirrorAxes } = checkpoint;
+  const architecture = trainerArchitecture(trainerName, configuration.architecture, assumePlansNetwork, file);
+  const graph = buildGraph(architecture, inputChannels, dataset.labels.headCount);
+  checkpointWeights(checkpoint, graph, file); // names and shapes
+  return {
+    folder: modelFolder,
+    plans,
+    dataset,
+    configuration: { ...configuration, architecture },
+    trainerName,
+    mirrorAxes,
+    folds: [{ name: String(task.fold), file, checkpoint }],
+    inputChannels,
+    outputChannels: dataset.labels.headCount,
+    graph,
+    [Symbol.dispose]: () => {},
+  };
+}
+
+/** Weights in memory in a checkpoint's place, for trainings that write none. */
+export function checkpointInMemory(
+  setup: TrainingSetup,
+  values: ReadonlyMap<string, Float32Array>,
+): Checkpoint {
+  const { recipe, configuration, augmentation, shapes } = setup;
+  return {
+    file: "the weights in memory",
+    trainerName: recipe.trainerName,
+    configurationName: configuration.name,
+    mirrorAxes: augmentation.inferenceMirrorAxes,
+    initArgs: null,
+    weights: new Map(
+      Array.from(
+        values,
+        ([name, data]) => [name, { shape: shapes.get(name) ?? [], dtype: "float32", read: () => data }],
+      ),
+    ),
+    [Symbol.dispose]: () => {},
+  };
+}

@@ -1,0 +1,122 @@
+/**
+ * Before a cascade's next stage: the validation cases predicted on the grid that stage has them on, written as it reads them.
+ * Source: resample_and_save of nnunetv2/inference/export_prediction.py (2.5.1).
+ */
+import { UserError } from "../base/errors.ts";
+import { ensureFolder } from "../base/files.ts";
+import { join } from "../base/path.ts";
+import type { Vec3 } from "../base/shape.ts";
+import type { Engine } from "../engine/engine.ts";
+import { writeNpzArrays } from "../formats/npz.ts";
+import { resolveConfiguration } from "../plan/read_plans.ts";
+import { planCase, uploadCase } from "../predict/case_plan.ts";
+import type { Model } from "../predict/model_folder.ts";
+import { type LoadedNetwork, loadNetwork } from "../predict/network.ts";
+import { predictCase } from "../predict/predict_case.ts";
+import { readStoredCase } from "../predict/stored_case.ts";
+import type { PreprocessedCase } from "../preprocess/case.ts";
+import { openPreprocessedCase } from "../preprocess/training_case_reader.ts";
+import type { ValidationHooks, ValidationOptions } from "./final_validation.ts";
+import type { TrainingSetup } from "./setup.ts";
+
+/** Writes predicted_next_stage/CONFIGURATION/<case>.npz of the model's folder for every configuration that comes next. */
+export async function predictNextStages(
+  engine: Engine,
+  setup: TrainingSetup,
+  model: Model,
+  { maxMemory, signal }: ValidationOptions,
+  { say }: ValidationHooks,
+): Promise<void> {
+  const { configuration, plans, split, task, modelFolder, dataFolder, previousFolder } = setup;
+  if (configuration.nextStages.length === 0) return;
+  await using network = loadNetwork(engine, model, maxMemory !== undefined);
+  for (const name of configuration.nextStages) {
+    const next = resolveConfiguration(plans, name);
+    const folder = join(modelFolder, "predicted_next_stage", name);
+    await ensureFolder(folder, "making the folder of the next stage");
+    for (const id of split.val) {
+      const grid = await gridOf(join(task.preprocessed, next.dataIdentifier), id);
+      if (!grid) {
+        say(
+          `Predicting next stage ${name} failed for case ${id} because the preprocessed file is missing! ` +
+            "Run the preprocessing for this configuration first!",
+        );
+        continue;
+      }
+      const input = await readStoredCase(
+        id,
+        { folder: dataFolder, ...(previousFolder !== undefined && { previousFolder }) },
+        plans,
+      );
+      const labels = await predictOn(engine, model, network, onGrid(input, grid, setup), folder, maxMemory, signal);
+      const source = [Uint8Array.from(labels)];
+      await writeNpzArrays(
+        join(folder, `${id}.npz`),
+        [{ name: "seg", header: { dtype: "|u1", shape: grid }, source }],
+        {
+          doing: "writing the next stage's segmentation",
+          ...(signal && { signal }),
+        },
+      );
+    }
+  }
+}
+
+async function gridOf(folder: string, id: string): Promise<Vec3 | undefined> {
+  try {
+    using stored = await openPreprocessedCase(folder, id);
+    return stored.grid;
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
+}
+
+/** The case as if it had been resampled from `grid`, uncropped: then that is what its prediction goes back to. */
+function onGrid(input: PreprocessedCase, grid: Vec3, { configuration }: TrainingSetup): PreprocessedCase {
+  const { properties } = input;
+  const [z, y, x] = configuration.dimensions === 3
+    ? configuration.spacing
+    : [properties.originalSpacing[0], ...configuration.spacing];
+  return {
+    ...input,
+    properties: {
+      ...properties,
+      // Upstream gives the resampling this stage's spacing for both grids.
+      originalSpacing: [z, y, x],
+      shapeBeforeCropping: grid,
+      boundingBox: [[0, grid[0]], [0, grid[1]], [0, grid[2]]],
+      shapeAfterCropping: grid,
+    },
+  };
+}
+
+async function predictOn(
+  engine: Engine,
+  model: Model,
+  network: LoadedNetwork,
+  input: PreprocessedCase,
+  scratchFolder: string,
+  maxMemory: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | Uint16Array | Int16Array> {
+  const untransposed: Model = { ...model, plans: { ...model.plans, transposeBackward: [0, 1, 2] } };
+  const plan = planCase(untransposed, network, input, {
+    stepSize: 0.5,
+    mirroring: true,
+    saveProbabilities: false,
+    besideBytes: 0,
+    ...(maxMemory !== undefined && { maxMemory }),
+  });
+  using uploaded = uploadCase(engine, input);
+  const { data } = await predictCase({
+    engine,
+    model: untransposed,
+    network,
+    input: uploaded,
+    plan,
+    scratchFolder,
+    ...(signal && { signal }),
+  });
+  return data;
+}

@@ -1,0 +1,112 @@
+/**
+ * Where a training starts: anew, from another model's weights, or where it was stopped. Settings of a training that goes on are those
+ * it was started with; others are refused. Source: maybe_load_checkpoint of nnunetv2/run/run_training.py (2.5.1).
+ */
+import { UserError } from "../base/errors.ts";
+import { openCheckpoint } from "../formats/torch_checkpoint.ts";
+import { weightShapes } from "../network/build_graph.ts";
+import { initialWeights } from "./initial_weights.ts";
+import { readPretrainedWeights, readTrainingCheckpoint, type ResumedTraining } from "./read_checkpoint.ts";
+import { readRecipe, type RecipeChanges, type TrainingRecipe } from "./recipe.ts";
+import { readTrainingSetup, type TrainingSetup } from "./setup.ts";
+import type { TrainRequest } from "./train_request.ts";
+import { openLastCheckpoint } from "./training_folder.ts";
+import type { TrainingState, TrainingValues } from "./training_state.ts";
+
+export interface PreparedTraining extends TrainingValues {
+  readonly setup: TrainingSetup;
+  readonly state: TrainingState;
+  /** Where it goes on from, for the user. */
+  readonly notes: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+/** @throws UserError if something is missing, damaged or does not fit */
+export async function prepareTraining(request: TrainRequest): Promise<PreparedTraining> {
+  const { task, changes, start } = request;
+  const recipe = readRecipe(request.trainerName, changes);
+  const setup = await readTrainingSetup(task, recipe);
+  if (start.kind === "continue") {
+    const resumed = await resume(setup);
+    if (resumed) return await continued(request, setup, resumed);
+  }
+  const seed = request.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
+  const state: TrainingState = { epoch: 0, log: [], seed };
+  const initial = initialWeights(weightShapes(setup.graph), seed);
+  const fresh = { setup, state, momentum: new Map(), warnings: [] };
+  if (start.kind === "pretrained") {
+    using checkpoint = await openCheckpoint(start.file);
+    const values = readPretrainedWeights(checkpoint, setup.graph, initial);
+    return { ...fresh, values, notes: [`starting from the weights of ${start.file}, but for the segmentation heads`] };
+  }
+  if (start.kind !== "continue") return { ...fresh, values: initial, notes: [] };
+  // Cluster scripts pass --c always, so this is no error; but it must not be overlooked.
+  const warning = `--c: THERE IS NO CHECKPOINT TO CONTINUE FROM in ${setup.foldFolder}: A NEW TRAINING STARTS`;
+  return { ...fresh, values: initial, notes: [], warnings: [warning] };
+}
+
+interface Resumed extends ResumedTraining {
+  readonly file: string;
+  readonly trainerName: string;
+}
+
+async function resume({ foldFolder, graph, configuration }: TrainingSetup): Promise<Resumed | undefined> {
+  using checkpoint = await openLastCheckpoint(foldFolder);
+  if (!checkpoint) return undefined;
+  const { file, trainerName } = checkpoint;
+  return { ...readTrainingCheckpoint(checkpoint, graph, configuration.architecture), file, trainerName };
+}
+
+async function continued(request: TrainRequest, asked: TrainingSetup, resumed: Resumed): Promise<PreparedTraining> {
+  const { file, state, trainerName } = resumed;
+  const recipe = resumed.recipe ? sameRecipe(request, asked.recipe, resumed.recipe, resumed) : asked.recipe;
+  const setup = resumed.recipe ? await readTrainingSetup(asked.task, recipe) : asked;
+  const seed = state.seed ?? request.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
+  const where = state.within ? `, step ${state.within.iteration}` : "";
+  const warnings = trainerName === recipe.trainerName ? [] : [
+    `${file} was made by the trainer ${trainerName}; it is continued as ${recipe.trainerName}`,
+  ];
+  return {
+    setup,
+    state: { ...state, seed },
+    values: resumed.values,
+    momentum: resumed.momentum,
+    notes: [`continuing from ${file}: epoch ${state.epoch}${where}`],
+    warnings,
+  };
+}
+
+/** What the training was started with, if nothing else is asked for. @throws UserError listing what is */
+function sameRecipe(
+  { changes, seed }: TrainRequest,
+  asked: TrainingRecipe,
+  stored: TrainingRecipe,
+  { state, file }: Resumed,
+): TrainingRecipe {
+  const values: Record<keyof Omit<RecipeChanges, "name">, readonly [flag: string, stored: number | undefined]> = {
+    epochs: ["--epochs", stored.epochs],
+    iterations: ["--iterations", stored.iterations],
+    learningRate: ["--lr", stored.learningRate],
+    batchSize: ["--batch-size", stored.batchSize],
+    earlyStopping: ["--early-stopping", stored.earlyStopping],
+  };
+  const different: string[] = [];
+  for (const [key, [flag, value]] of Object.entries(values)) {
+    const given = changes[key as keyof typeof values];
+    if (given === undefined || given === value) continue;
+    different.push(`${flag} ${given}, it was started ${value === undefined ? "without" : `with ${value}`}`);
+  }
+  if (seed !== undefined && state.seed !== undefined && seed !== state.seed) {
+    different.push(`--seed ${seed}, it was started with ${state.seed}`);
+  }
+  if (asked.trainerName !== stored.trainerName) {
+    different.push(`the trainer ${asked.trainerName}, it was started with ${stored.trainerName}`);
+  }
+  if (different.length === 0) return { ...stored, folderName: asked.folderName };
+  throw new UserError({
+    doing: "continuing the training",
+    file,
+    problem: `it is asked to go on with other settings: ${different.join("; ")}`,
+    remedy: "leave these flags out to continue it, or give another --name to start a new training",
+  });
+}

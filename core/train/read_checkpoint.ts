@@ -1,0 +1,179 @@
+/**
+ * Checkpoints to train on from: this program's and upstream's. Resuming takes everything; fine-tuning (-pretrained_weights) the weights
+ * but the segmentation heads. Sources: load_checkpoint of nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py and
+ * run/load_pretrained_weights.py (2.5.1).
+ */
+import { z } from "zod";
+import { UserError } from "../base/errors.ts";
+import { checkFields } from "../base/fields.ts";
+import { parseJson } from "../base/json.ts";
+import type { CheckpointFile } from "../formats/torch_checkpoint.ts";
+import { toPlain } from "../formats/pickle_plain.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { NetworkArchitecture } from "../network/architecture.ts";
+import { type WeightShape, weightShapes } from "../network/build_graph.ts";
+import { parameterOrder, torchModules } from "../network/torch_modules.ts";
+import { checkpointWeights, weightsOf } from "../network/weights.ts";
+import type { LossScaleState } from "./loss_scale.ts";
+import type { TrainingRecipe } from "./recipe.ts";
+import type { TrainingLog } from "./training_log.ts";
+import type { TrainingState, TrainingValues } from "./training_state.ts";
+import { RUN_MEMBER, RUN_VERSION } from "./write_checkpoint.ts";
+
+const DOING = "continuing from the checkpoint";
+
+export interface ResumedTraining extends TrainingValues {
+  /** Without `seed` where upstream wrote the checkpoint. */
+  readonly state: Omit<TrainingState, "seed"> & { readonly seed?: number };
+  /** What the training was started with; undefined where upstream wrote the checkpoint. */
+  readonly recipe?: TrainingRecipe;
+}
+
+/**
+ * Reads all that is needed to go on; nothing refers to the file afterwards.
+ * @param graph With the outputs of deep supervision
+ * @throws UserError if it is of another network, listing what differs, or damaged
+ */
+export function readTrainingCheckpoint(
+  checkpoint: CheckpointFile,
+  graph: Graph,
+  architecture: NetworkArchitecture,
+): ResumedTraining {
+  const { file, members } = checkpoint;
+  const source = checkpointWeights(checkpoint, graph, file);
+  const shapes = weightShapes(graph);
+  const values = new Map(shapes.map(({ name, shape }) => [name, source.get(name, shape)]));
+  const epoch = members.get("current_epoch");
+  if (typeof epoch !== "number" || !Number.isInteger(epoch) || epoch < 0) {
+    throw damaged(file, "current_epoch is no number of epochs");
+  }
+  const bestEma = members.get("_best_ema") ?? undefined;
+  if (bestEma !== undefined && typeof bestEma !== "number") throw damaged(file, "_best_ema is no number");
+  const log = readLog(checkpoint, epoch);
+  const run = readRun(checkpoint);
+  return {
+    values,
+    momentum: readMomentum(checkpoint, shapes, architecture),
+    state: {
+      epoch,
+      log,
+      ...(bestEma !== undefined && { bestEma }),
+      ...(run?.within && { within: run.within }),
+      ...readScale(checkpoint, run?.pending),
+      ...(run && { seed: run.seed }),
+    },
+    ...(run && { recipe: parseJson(run.recipe, file) as TrainingRecipe }),
+  };
+}
+
+/** Momentum buffers, which are counted in the order of network.parameters(). */
+function readMomentum(
+  checkpoint: CheckpointFile,
+  shapes: readonly WeightShape[],
+  architecture: NetworkArchitecture,
+): Map<string, Float32Array> {
+  const { file, members } = checkpoint;
+  const optimizer = members.get("optimizer_state");
+  const states = optimizer instanceof Map ? optimizer.get("state") : undefined;
+  if (!(states instanceof Map)) throw damaged(file, "optimizer_state is missing: it cannot be continued");
+  const order = parameterOrder(torchModules(architecture));
+  const sizes = new Map(shapes.map(({ name, shape }) => [name, shape.reduce((product, n) => product * n, 1)]));
+  const momentum = new Map<string, Float32Array>();
+  for (const [index, state] of states) {
+    const name = order.at(index);
+    const buffer = state instanceof Map ? state.get("momentum_buffer") : undefined;
+    if (name === undefined || !(state instanceof Map) || buffer === undefined) {
+      throw damaged(file, "its optimizer is not SGD with momentum, or of another network");
+    }
+    if (buffer === null) continue; // torch's before the first step
+    const data = checkpoint.tensor(buffer, `momentum of ${name}`)?.read();
+    if (!data || data.length !== sizes.get(name)) {
+      throw damaged(file, `the momentum of ${name} has another size than it`);
+    }
+    momentum.set(name, data);
+  }
+  return momentum;
+}
+
+/** Records of the epochs that are finished; an epoch that was going on when it was written is left out. */
+function readLog({ file, members }: CheckpointFile, epochs: number): TrainingLog {
+  const logging = members.get("logging");
+  const list = <T>(name: string, isItem: (value: unknown) => value is T): readonly T[] => {
+    const values = logging instanceof Map ? logging.get(name) : undefined;
+    if (!Array.isArray(values) || values.length < epochs || !values.every(isItem)) {
+      throw damaged(file, `logging.${name} does not hold a value for each of the ${epochs} finished epochs`);
+    }
+    return values;
+  };
+  const isNumber = (value: unknown): value is number => typeof value === "number";
+  const isNumbers = (value: unknown): value is number[] => Array.isArray(value) && value.every(isNumber);
+  const [mean, ema] = [list("mean_fg_dice", isNumber), list("ema_fg_dice", isNumber)];
+  const classes = list("dice_per_class_or_region", isNumbers);
+  const [train, validation, rates] = [
+    list("train_losses", isNumber),
+    list("val_losses", isNumber),
+    list("lrs", isNumber),
+  ];
+  const [start, end] = [list("epoch_start_timestamps", isNumber), list("epoch_end_timestamps", isNumber)];
+  return Array.from({ length: epochs }, (_, epoch) => ({
+    trainLoss: train[epoch],
+    validationLoss: validation[epoch],
+    classDice: classes[epoch],
+    meanDice: mean[epoch],
+    emaDice: ema[epoch],
+    learningRate: rates[epoch],
+    start: start[epoch],
+    end: end[epoch],
+  }));
+}
+
+const RUN = z.object({
+  version: z.literal(RUN_VERSION),
+  seed: z.number(),
+  recipe: z.string(),
+  within: z.object({
+    iteration: z.number(),
+    // zod's numbers are finite, and these may be NaN
+    losses: z.array(z.custom<number>((value) => typeof value === "number")),
+    seconds: z.number(),
+  }).optional(),
+  pending: z.array(z.object({ step: z.number(), scale: z.number(), skipped: z.boolean() })).optional(),
+});
+
+function readRun({ file, members }: CheckpointFile): z.infer<typeof RUN> | undefined {
+  const run = members.get(RUN_MEMBER);
+  if (run === undefined) return undefined;
+  return checkFields(RUN, toPlain(run), { doing: DOING, file, path: [RUN_MEMBER] });
+}
+
+function readScale(
+  { members }: CheckpointFile,
+  pending: LossScaleState["pending"] = [],
+): { readonly lossScale?: LossScaleState } {
+  const state = members.get("grad_scaler_state");
+  const scale = state instanceof Map ? state.get("scale") : undefined;
+  const growthTracker = state instanceof Map ? state.get("_growth_tracker") : undefined;
+  if (typeof scale !== "number" || typeof growthTracker !== "number") return {};
+  return { lossScale: { scale, growthTracker, pending } };
+}
+
+/**
+ * The weights that fine-tuning starts from: all but the segmentation heads, which keep what `initial` has.
+ * @throws UserError if one is missing or has another shape, listing them
+ */
+export function readPretrainedWeights(
+  checkpoint: CheckpointFile,
+  graph: Graph,
+  initial: ReadonlyMap<string, Float32Array>,
+): Map<string, Float32Array> {
+  const isHead = (name: string) => name.startsWith("decoder.seg_layers.");
+  const shapes = weightShapes(graph);
+  const source = weightsOf(checkpoint, shapes.filter(({ name }) => !isHead(name)), checkpoint.file);
+  const values = new Map(initial);
+  for (const { name, shape } of shapes) if (!isHead(name)) values.set(name, source.get(name, shape));
+  return values;
+}
+
+function damaged(file: string, problem: string): UserError {
+  return new UserError({ doing: DOING, file, problem, remedy: "copy the file again, or start anew without --c" });
+}

@@ -1,0 +1,232 @@
+/** A prepared training on an engine: memory, samples, epochs, and what is written of them. */
+import { join } from "../base/path.ts";
+import type { Precision } from "../engine/engine.ts";
+import type { TrainingEngine, TrainingOptions } from "../engine/training.ts";
+import { CHECKPOINTS } from "./training_folder.ts";
+import { writeDebugJson } from "./debug_json.ts";
+import type { RunDescription } from "./html_report.ts";
+import { epochLines, type LogFile, rounded } from "./log_file.ts";
+import { INITIAL_LOSS_SCALE } from "./loss_scale.ts";
+import type { PreparedTraining } from "./prepare_training.ts";
+import { learningRateOf } from "./recipe.ts";
+import type { SampleSetting } from "./sample_loader.ts";
+import type { SampleSlice } from "./sample_slice.ts";
+import { createSampleStream } from "./sample_stream.ts";
+import { trainingOptions, type TrainingSetup } from "./setup.ts";
+import { type EpochHooks, type EpochRun, readFinite, sampleNames, trainEpochs } from "./train_epochs.ts";
+import type { TrainHooks } from "./train_request.ts";
+import type { EpochRecord } from "./training_log.ts";
+import { forecastTraining, requireMemory } from "./training_memory.ts";
+import { startTrainingReport } from "./training_report.ts";
+import type { TrainingState, TrainingValues } from "./training_state.ts";
+import { type CheckpointContext, writeCheckpoint } from "./write_checkpoint.ts";
+
+export interface RunOptions {
+  readonly precision: Precision;
+  readonly checkpointing: boolean;
+  readonly sampleThreads?: number;
+  readonly maxMemory?: number;
+}
+
+/** Steps whose samples are loaded ahead. */
+const STEPS_AHEAD = 2;
+/** Bytes of opened cases that a sample thread keeps. */
+const CACHE_BYTES = 128 * 2 ** 20;
+/** Epochs the time left is estimated from. */
+const RECENT = 10;
+
+/**
+ * Trains to the end and writes checkpoint_final.pth.
+ * @returns the parameters
+ * @throws Interrupted when the signal aborts, a checkpoint written; UserError if memory is too small or the training diverges
+ */
+export async function runTraining(
+  engine: TrainingEngine,
+  prepared: PreparedTraining,
+  log: LogFile,
+  options: RunOptions,
+  hooks: TrainHooks,
+): Promise<TrainingValues> {
+  const { setup } = prepared;
+  const compileOptions = trainingOptions(setup, options.precision);
+  const state: TrainingState = options.precision === "f16" && !prepared.state.lossScale
+    ? { ...prepared.state, lossScale: INITIAL_LOSS_SCALE }
+    : prepared.state;
+  const threads = options.sampleThreads ?? defaultThreads(engine);
+  const ahead = STEPS_AHEAD * setup.batch;
+  sayMemory(engine, setup, compileOptions, { threads, ahead }, options.maxMemory, hooks);
+  await writeDebugJson(setup, engine, compileOptions, {
+    seed: state.seed,
+    epoch: state.epoch,
+    logFile: log.path,
+    checkpointing: options.checkpointing,
+  });
+
+  using program = await engine.compileTraining(setup.graph, compileOptions);
+  await engine.setParameters(program, sourceOf(prepared.values), prepared.momentum);
+  using samples = createSampleStream(sampleSetting(setup, state.seed), sampleNames(setup, state), { threads, ahead });
+  await using report = startTrainingReport(setup.foldFolder, describeRun(setup, engine, state.seed), hooks.warn);
+  const show = (
+    records: readonly EpochRecord[],
+    slices: readonly SampleSlice[],
+    what: "running" | "finished" | "stopped",
+  ) => report.update({ log: records, samples: slices, state: what });
+
+  let records = state.log;
+  let slices: readonly SampleSlice[] = [];
+  show(records, slices, "running");
+  const epochHooks: EpochHooks = {
+    onEpochStart(epoch, learningRate) {
+      log.say("");
+      log.say(`Epoch ${epoch}`);
+      log.say(`Current learning rate: ${rounded(learningRate, 5)}`);
+    },
+    onStep: (done, of) => hooks.onStep?.(done, of, records.length),
+    onEpochEnd(record, epochSlices, isBest) {
+      const epoch = records.length;
+      records = [...records, record];
+      slices = epochSlices;
+      for (const line of epochLines(record)) log.say(line);
+      if (isBest) log.say(`Yayy! New best EMA pseudo Dice: ${rounded(record.emaDice, 4)}`);
+      show(records, slices, "running");
+      const { epochs } = setup.recipe;
+      hooks.onEpoch?.({ epoch, epochs, record, isBest, secondsLeft: secondsLeft(records, epochs) });
+    },
+    save: async (why, saved, read) => {
+      if (!options.checkpointing) return log.say("No checkpoint written, checkpointing is disabled");
+      const file = join(setup.foldFolder, why === "best" ? CHECKPOINTS.best : CHECKPOINTS.latest);
+      await writeCheckpoint(file, saved, await read(), contextOf(setup, engine, saved));
+    },
+  };
+  const run: EpochRun = {
+    engine,
+    program,
+    setup,
+    samples,
+    hooks: epochHooks,
+    ...(hooks.signal && { signal: hooks.signal }),
+  };
+  try {
+    const ended = await trainEpochs(run, state);
+    const values = await readFinite(run);
+    if (options.checkpointing) await writeFinal(setup, engine, ended, values);
+    log.say("Training done.");
+    show(records, slices, "finished");
+    return values;
+  } catch (error) {
+    show(records, slices, "stopped");
+    throw error;
+  }
+}
+
+async function writeFinal(
+  setup: TrainingSetup,
+  engine: TrainingEngine,
+  state: TrainingState,
+  values: TrainingValues,
+): Promise<void> {
+  await writeCheckpoint(join(setup.foldFolder, CHECKPOINTS.final), state, values, contextOf(setup, engine, state));
+  try {
+    await Deno.remove(join(setup.foldFolder, CHECKPOINTS.latest));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+function contextOf(setup: TrainingSetup, engine: TrainingEngine, state: TrainingState): CheckpointContext {
+  const { recipe, configuration, task, texts, augmentation, dataset, shapes } = setup;
+  return {
+    recipe,
+    architecture: configuration.architecture,
+    shapes,
+    configurationName: configuration.name,
+    fold: task.fold,
+    plansText: texts.plans,
+    datasetText: texts.dataset,
+    device: engine.kind === "gpu" ? "cuda" : "cpu",
+    mirrorAxes: augmentation.inferenceMirrorAxes,
+    hasRegions: dataset.labels.hasRegions,
+    learningRate: state.within
+      ? learningRateOf(recipe, state.epoch)
+      : state.log.at(-1)?.learningRate ?? recipe.learningRate,
+  };
+}
+
+function sampleSetting(setup: TrainingSetup, seed: number): SampleSetting {
+  const { dataFolder, previousFolder, split, augmentation, batch, recipe, dataset } = setup;
+  return {
+    folder: dataFolder,
+    ...(previousFolder !== undefined && { previousFolder }),
+    train: split.train,
+    val: split.val,
+    spec: augmentation.spec,
+    batch,
+    foregroundShare: recipe.foregroundShare,
+    hasIgnoreLabel: dataset.labels.ignoreLabel !== undefined,
+    seed,
+    cacheBytes: CACHE_BYTES,
+  };
+}
+
+/** On the CPU a step takes seconds and all cores, on a GPU the samples have to be there in time. */
+function defaultThreads(engine: TrainingEngine): number {
+  const cores = navigator.hardwareConcurrency;
+  return engine.kind === "cpu" ? Math.max(1, Math.floor(cores / 8)) : Math.max(1, Math.min(12, cores - 2));
+}
+
+function sayMemory(
+  engine: TrainingEngine,
+  setup: TrainingSetup,
+  options: TrainingOptions,
+  loading: { readonly threads: number; readonly ahead: number },
+  maxMemory: number | undefined,
+  hooks: TrainHooks,
+): void {
+  const forecast = forecastTraining(engine, setup, options, loading);
+  const { memory, samples, total, seconds } = forecast;
+  const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
+  hooks.info(
+    `memory: ${megabytes(total)} (weights, gradients and momentum ${megabytes(memory.parameters)}, activations ${
+      megabytes(memory.activations)
+    }, scratch ${megabytes(memory.scratch)}, samples ${megabytes(samples)}); a step is forecast to take ${
+      seconds.toFixed(2)
+    } s`,
+  );
+  // A GPU's memory is its own; the engine says when it is too small.
+  const available = maxMemory ?? (engine.kind === "cpu" ? Deno.systemMemoryInfo().available : Infinity);
+  requireMemory(engine, setup, options, forecast, available);
+}
+
+function sourceOf(values: ReadonlyMap<string, Float32Array>) {
+  return {
+    get(name: string): Float32Array {
+      const value = values.get(name);
+      if (!value) throw new Error(`Training: there is no value for ${name}`);
+      return value;
+    },
+  };
+}
+
+function secondsLeft(records: readonly EpochRecord[], epochs: number): number {
+  const recent = records.slice(-RECENT);
+  const seconds = recent.reduce((sum, { start, end }) => sum + end - start, 0) / recent.length;
+  return seconds * (epochs - records.length);
+}
+
+function describeRun(setup: TrainingSetup, engine: TrainingEngine, seed: number): RunDescription {
+  const { recipe, task, configuration, split, batch, plans } = setup;
+  const patch = configuration.patchSize.slice(3 - configuration.dimensions).join(" x ");
+  return {
+    title: task.datasetName,
+    subtitle: `${recipe.folderName}, ${plans.plansName}, ${configuration.name}, fold ${task.fold}`,
+    epochs: recipe.epochs,
+    classNames: setup.classNames,
+    facts: [
+      ["Engine", engine.description],
+      ["Patch and batch", `${patch}, ${batch}`],
+      ["Cases", `${split.train.length} to train on, ${split.val.length} to validate on`],
+      ["Steps of an epoch", `${recipe.iterations}, and ${recipe.validationIterations} of validation`],
+      ["Seed", String(seed)],
+    ],
+  };
+}

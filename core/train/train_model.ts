@@ -1,0 +1,139 @@
+/**
+ * A training from its command to the validated model. Source: run_training of nnunetv2/run/run_training.py (2.5.1).
+ */
+import { UserError } from "../base/errors.ts";
+import { ensureFolder } from "../base/files.ts";
+import { join } from "../base/path.ts";
+import type { Engine } from "../engine/engine.ts";
+import { type Checkpoint, openCheckpoint } from "../formats/torch_checkpoint.ts";
+import { missingClasses, unpackCases } from "./case_checks.ts";
+import { checkpointInMemory, type ValidatedFold, validateFold } from "./final_validation.ts";
+import { createLogFile, type LogFile } from "./log_file.ts";
+import { type PreparedTraining, prepareTraining } from "./prepare_training.ts";
+import { validationRecipe } from "./recipe.ts";
+import { runTraining } from "./run_training.ts";
+import { readTrainingSetup, type TrainingSetup } from "./setup.ts";
+import { CHECKPOINTS, writeModelFiles } from "./training_folder.ts";
+import type { TrainHooks, TrainRequest } from "./train_request.ts";
+
+/**
+ * Trains, or only validates, one fold.
+ * @throws UserError for what is wrong with files, flags or machine; Interrupted when the signal aborts
+ */
+export async function trainModel(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
+  checkRequest(request);
+  return request.start.kind === "validate" ? await validateOnly(request, hooks) : await train(request, hooks);
+}
+
+async function validateOnly(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
+  const setup = await readTrainingSetup(request.task, validationRecipe(request.trainerName, request.changes.name));
+  await ensureFolder(setup.foldFolder, "opening the results folder");
+  using checkpoint = await openToValidate(setup, request.useBest);
+  const log = createLogFile(setup.foldFolder, new Date());
+  await using engine = await request.openEngine();
+  return await validate(engine, request, setup, checkpoint, log, hooks);
+}
+
+async function train(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
+  const prepared = await prepareTraining(request);
+  const { setup, state } = prepared;
+  await writeModelFiles(setup);
+  const log = createLogFile(setup.foldFolder, new Date());
+  describe(prepared, log, hooks);
+  if (request.unpack) {
+    const all = [...new Set([...setup.split.train, ...setup.split.val])];
+    const unpacked = await unpackCases(setup.dataFolder, all, hooks.signal);
+    if (unpacked > 0) hooks.info(`${unpacked} cases were unpacked to .npy in ${setup.dataFolder}`);
+    for (const warning of await missingClasses(setup, hooks.signal)) warn(warning, log, hooks);
+  }
+  await using engine = await request.openEngine();
+  let values: ReadonlyMap<string, Float32Array> = prepared.values;
+  if (state.epoch >= setup.recipe.epochs) hooks.info(`all ${setup.recipe.epochs} epochs are finished`);
+  else ({ values } = await runTraining(engine, prepared, log, request, hooks));
+  using checkpoint = request.useBest ? await openToValidate(setup, true) : checkpointInMemory(setup, values);
+  return await validate(engine, request, setup, checkpoint, log, hooks);
+}
+
+async function validate(
+  engine: Engine,
+  request: TrainRequest,
+  setup: TrainingSetup,
+  checkpoint: Checkpoint,
+  log: LogFile,
+  hooks: TrainHooks,
+): Promise<ValidatedFold> {
+  const { saveProbabilities, assumePlansNetwork, maxMemory } = request;
+  const options = {
+    saveProbabilities,
+    assumePlansNetwork,
+    ...(maxMemory !== undefined && { maxMemory }),
+    ...(hooks.signal && { signal: hooks.signal }),
+  };
+  const validated = await validateFold(engine, setup, checkpoint, options, {
+    say: log.say,
+    warn: (message) => warn(message, log, hooks),
+    ...(hooks.onCase && { onCase: hooks.onCase }),
+  });
+  log.say("Validation complete");
+  log.say(`Mean Validation Dice:  ${validated.summary.foregroundMean.Dice}`);
+  return validated;
+}
+
+function warn(message: string, log: LogFile, hooks: TrainHooks): void {
+  log.say(`WARNING: ${message}`);
+  hooks.warn(message);
+}
+
+/** What the training is of and where it starts, for log and terminal. */
+function describe({ setup, state, notes, warnings }: PreparedTraining, log: LogFile, hooks: TrainHooks): void {
+  const { recipe, task, configuration, split, batch, plans, foldFolder } = setup;
+  for (const warning of [...warnings, ...split.warnings]) warn(warning, log, hooks);
+  const patch = configuration.patchSize.slice(3 - configuration.dimensions).join(" x ");
+  const lines = [
+    `${task.datasetName}, ${recipe.folderName}, ${plans.plansName}, ${configuration.name}, fold ${task.fold}: ` +
+    `${recipe.epochs} epochs of ${recipe.iterations} steps, batch ${batch}, patch ${patch}, ${split.train.length} ` +
+    `cases to train on and ${split.val.length} to validate on, seed ${state.seed}`,
+    ...notes,
+  ];
+  for (const line of lines) {
+    hooks.info(line);
+    log.say(line);
+  }
+  hooks.info(`results: ${foldFolder}`);
+  for (const note of split.notes) log.say(note);
+  log.sayPlainly(
+    `\nThis is the configuration used by this training:\nConfiguration name: ${configuration.name}\n ` +
+      `${JSON.stringify(configuration)}\n\nThese are the global plan.json settings:\n ${
+        JSON.stringify(settingsOf(plans.json))
+      }\n`,
+  );
+}
+
+function settingsOf(plans: unknown): unknown {
+  const { configurations: _configurations, ...settings } = plans as Record<string, unknown>;
+  return settings;
+}
+
+function checkRequest({ useBest, checkpointing, start }: TrainRequest): void {
+  if (useBest && !checkpointing && start.kind !== "validate") {
+    throw new UserError({
+      doing: "reading the command line",
+      problem: "--val_best validates with the best checkpoint, and --disable_checkpointing writes none",
+      remedy: "leave one of them out",
+    });
+  }
+}
+
+/** @throws UserError if it is not there */
+async function openToValidate({ foldFolder }: TrainingSetup, useBest: boolean): Promise<Checkpoint> {
+  const file = join(foldFolder, useBest ? CHECKPOINTS.best : CHECKPOINTS.final);
+  try {
+    return await openCheckpoint(file);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const remedy = useBest
+      ? "train this fold first"
+      : "finish the training of this fold (train ... --c), or validate with its best checkpoint: --val_best";
+    throw new UserError({ ...error.parts, doing: "opening the checkpoint to validate", remedy }, { cause: error });
+  }
+}

@@ -1,0 +1,57 @@
+/** What a training is asked for and what it says while it runs, as plain data: the line between the command and the trainer. */
+import type { Engine, Precision } from "../engine/engine.ts";
+import type { TrainingEngine } from "../engine/training.ts";
+import type { RecipeChanges } from "./recipe.ts";
+import type { TrainingTask } from "./setup.ts";
+import type { EpochRecord } from "./training_log.ts";
+
+export interface TrainRequest {
+  readonly task: TrainingTask;
+  readonly trainerName: string;
+  readonly changes: RecipeChanges;
+  /** Of all random numbers; undefined: drawn, and noted in log and checkpoint. */
+  readonly seed?: number;
+  /** pretrained: all weights but the segmentation heads are those of `file`. validate: no training, only the final validation. */
+  readonly start: { readonly kind: "new" | "continue" | "validate" } | {
+    readonly kind: "pretrained";
+    readonly file: string;
+  };
+  /** Validate with checkpoint_best.pth instead of the final one. */
+  readonly useBest: boolean;
+  /** Of the validation cases. */
+  readonly saveProbabilities: boolean;
+  /** False: no checkpoint is ever written. */
+  readonly checkpointing: boolean;
+  /** Unpack .npz files before training. */
+  readonly unpack: boolean;
+  /** Threads that load samples; 0: none but the caller's. Default: by the engine and the cores. */
+  readonly sampleThreads?: number;
+  /** Bytes that may be taken; default: what is free. */
+  readonly maxMemory?: number;
+  readonly precision: Precision;
+  /** Validation only: take an unknown trainer's network to be the plans'. */
+  readonly assumePlansNetwork: boolean;
+  /** Called once files and flags are found to be good. */
+  openEngine(): Promise<Engine & TrainingEngine>;
+}
+
+export interface EpochProgress {
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly record: EpochRecord;
+  /** True where the moving average of the pseudo Dice is the best so far. */
+  readonly isBest: boolean;
+  readonly secondsLeft: number;
+}
+
+export interface TrainHooks {
+  info(message: string): void;
+  warn(message: string): void;
+  /** Steps done of the epoch, validation included. */
+  onStep?(done: number, of: number, epoch: number): void;
+  onEpoch?(progress: EpochProgress): void;
+  /** Validation cases done. */
+  onCase?(done: number, of: number): void;
+  /** Aborting it has a checkpoint written and then rejects with Interrupted. */
+  readonly signal?: AbortSignal;
+}

@@ -1,0 +1,115 @@
+/** The memory a training takes, said before its first step, and what would fit where it is too much. */
+import { UserError } from "../base/errors.ts";
+import { type Vec3, voxelCount } from "../base/shape.ts";
+import type { TrainingEngine, TrainingMemory, TrainingOptions } from "../engine/training.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { TrainingSetup } from "./setup.ts";
+
+/** Code, heaps and threads beside the arrays. */
+const RUNTIME_BYTES = 200 * 2 ** 20;
+
+export interface TrainingForecast {
+  readonly memory: TrainingMemory;
+  /** Of one training step, by the engine's cost model. */
+  readonly seconds: number;
+  /** Samples that are loaded and those being worked on. */
+  readonly samples: number;
+  readonly total: number;
+}
+
+/** @param threads Sample threads. @param ahead Samples loaded ahead */
+export function forecastTraining(
+  engine: TrainingEngine,
+  setup: TrainingSetup,
+  options: TrainingOptions,
+  { threads, ahead }: { readonly threads: number; readonly ahead: number },
+): TrainingForecast {
+  const { memory, steps } = engine.forecastTraining(setup.graph, options);
+  const { spec } = setup.augmentation;
+  const loaded = voxelCount(spec.loadPatch) * (4 * spec.channels + 4);
+  const sample = voxelCount(spec.patch) * (4 * setup.inputChannels + 2);
+  const samples = Math.max(1, threads) * (loaded + 3 * sample) + ahead * sample;
+  return {
+    memory,
+    seconds: steps.reduce((sum, step) => sum + step.seconds, 0),
+    samples,
+    total: memory.parameters + memory.activations + memory.scratch + samples + RUNTIME_BYTES,
+  };
+}
+
+/**
+ * Refuses what takes more than there is, naming a batch or patch that would fit.
+ * @param available Bytes that may be taken
+ */
+export function requireMemory(
+  engine: TrainingEngine,
+  setup: TrainingSetup,
+  options: TrainingOptions,
+  forecast: TrainingForecast,
+  available: number,
+): void {
+  if (forecast.total <= available) return;
+  const beside = forecast.total - bytesOf(forecast.memory);
+  const fits = (changed: Partial<TrainingOptions>) =>
+    bytesOf(engine.forecastTraining(setup.graph, { ...options, ...changed }).memory) + beside <= available;
+  const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  throw new UserError({
+    doing: "planning the training's memory",
+    problem: `a batch of ${options.batch} patches of ${shown(options.patch)} voxels takes ${
+      gigabytes(forecast.total)
+    } (network ${gigabytes(bytesOf(forecast.memory))}, samples ${gigabytes(forecast.samples)}); ${
+      gigabytes(available)
+    } may be used`,
+    remedy: whatFits(setup, options, fits),
+  });
+}
+
+function whatFits(
+  { graph, recipe }: TrainingSetup,
+  { batch, patch }: TrainingOptions,
+  fits: (changed: Partial<TrainingOptions>) => boolean,
+): string {
+  for (let smaller = batch - 1; smaller >= 1; smaller--) {
+    if (!fits({ batch: smaller })) continue;
+    return `a batch of ${smaller} would fit: --batch-size ${smaller} --name batch${smaller} (folder ` +
+      `${recipe.trainerName}_batch${smaller}); or close other programs, or raise --max-memory`;
+  }
+  const divisor = strideProduct(graph);
+  for (const smaller of smallerPatches(patch, divisor)) {
+    if (!fits({ batch: 1, patch: smaller })) continue;
+    return `a batch of 1 and a patch of ${shown(smaller)} would fit: plan for less memory ` +
+      "(plan_experiment -gpu_memory_target), or set patch_size and batch_size in the plans";
+  }
+  return "no batch or patch of this network fits: plan a smaller one (plan_experiment -gpu_memory_target)";
+}
+
+/** Patches each a step smaller than the last along its longest axis, as far as the network allows. */
+function* smallerPatches(patch: Vec3, divisor: Vec3): Generator<Vec3> {
+  const size: [number, number, number] = [...patch];
+  for (;;) {
+    const [longest] = [0, 1, 2].filter((axis) => size[axis] > divisor[axis]).sort((a, b) => size[b] - size[a]);
+    if (longest === undefined) return;
+    size[longest] -= divisor[longest];
+    yield [...size];
+  }
+}
+
+/** What each axis of a patch has to be divisible by. */
+function strideProduct({ nodes }: Graph): Vec3 {
+  // Every level is left again by one transposed convolution with the level's stride.
+  return nodes.reduce<Vec3>(
+    (product, node) =>
+      node.kind !== "transposedConv"
+        ? product
+        : [product[0] * node.stride[0], product[1] * node.stride[1], product[2] * node.stride[2]],
+    [1, 1, 1],
+  );
+}
+
+function bytesOf({ parameters, activations, scratch }: TrainingMemory): number {
+  return parameters + activations + scratch;
+}
+
+function shown(patch: Vec3): string {
+  return patch.join(" x ");
+}
