@@ -40,9 +40,10 @@ import {
 } from "../kernels/wasm/volume_resample.ts";
 import { cpuFeatures, describeCpu } from "./describe.ts";
 import { copyCall, type PlacedCall } from "./encode.ts";
-import { planProgram, type ProgramPlan, scratchOf, temporaryBlock, weightOffsets } from "./program_plan.ts";
+import { planProgram, type ProgramPlan, scratchOf, temporaryBlock } from "./program_plan.ts";
 import { createStream, type Encoded, type Region } from "./stream.ts";
 import { createTraining } from "./training.ts";
+import { weightOffsets } from "./weight_layout.ts";
 import { packingBytes, torchWeights, writeWeightBlock } from "./weights.ts";
 
 export { type CpuDescription, cpuFeatures, describeCpu } from "./describe.ts";

@@ -2,7 +2,7 @@
 import { padToFour } from "../core/base/shape.ts";
 import type { WeightSource } from "../core/engine/engine.ts";
 import type { BatchNormNode } from "../core/graph/graph.ts";
-import type { WeightBlock } from "./program_plan.ts";
+import type { WeightBlock } from "./weight_layout.ts";
 
 /** Fills one block of a weight set on the calling thread; `out` covers the block. */
 export function writeWeightBlock(block: WeightBlock, source: WeightSource, out: Float32Array): void {
