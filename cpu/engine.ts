@@ -53,6 +53,8 @@ export interface CpuEngineOptions {
   readonly threads?: number;
   /** The most bytes the engine may have in its memory; 16 GiB (what WebAssembly allows) by default. */
   readonly memoryLimitBytes?: number;
+  /** Items of a slab where outputs lie over their inputs; for tests, which take fewer than is sensible. Results do not depend on it. */
+  readonly slabItems?: number;
 }
 
 /** The CPU engine, for prediction and training; it can tell what memory it has taken. */
@@ -222,9 +224,10 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
       }
       return times;
     },
-    forecast: (graph, compileOptions) => costsOf(planProgram(graph, accept(compileOptions)), threads),
+    forecast: (graph, compileOptions) =>
+      costsOf(planProgram(graph, accept(compileOptions), options.slabItems), threads),
     compile(graph, compileOptions) {
-      const plan = planProgram(graph, accept(compileOptions));
+      const plan = planProgram(graph, accept(compileOptions), options.slabItems);
       stream.reserveScratch(plan.scratchBytes);
       const arena = allocate(plan.arena.bytes, "the network's activations");
       const state: ProgramState = { plan, arena, encoded: new Map() };

@@ -2,7 +2,7 @@
  * From a graph to everything the CPU engine must know before it allocates: operators in order, the place of every intermediate
  * block in one arena, the weights' layout and the scratch of a thread. Pure; forecasts and programs are both made from it.
  */
-import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
+import { padToFour, type Vec3 } from "../core/base/shape.ts";
 import type { CompileOptions } from "../core/engine/engine.ts";
 import { type FusedNetwork, type FusedStep, fuseGraph, type View, type ViewPart, viewsOf } from "../core/graph/fuse.ts";
 import type { Graph } from "../core/graph/graph.ts";
@@ -12,7 +12,9 @@ import type { ConvOperator } from "../kernels/wasm/conv/problem.ts";
 import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise_norm.ts";
 import { planAveragePool, planResidualAdd } from "../kernels/wasm/elementwise_residual.ts";
 import type { Operand, Operator, Target, WeightedOperator } from "../kernels/wasm/kernel.ts";
-import { createWeightLayout, type WeightBlock } from "./weight_layout.ts";
+import { convOverInput, type Direction, SLAB_ITEMS, type SlabTensor, type Sliceable, upsampledConv } from "./slabs.ts";
+import { lastReaders, placeTensors, readsUpsampled } from "./tensor_places.ts";
+import { type ConvWeights, createWeightLayout, type WeightBlock } from "./weight_layout.ts";
 
 /** An operator of a program; names of its temporaries are its own. */
 export interface PlannedStep {
@@ -48,14 +50,36 @@ interface Usage {
   readonly bytes: number;
   first: number;
   last: number;
+  over?: BlockLifetime["over"];
 }
+
+type ConvStep = FusedStep & { readonly kind: "conv" | "transposedConv" };
+
+/** A convolution of the network before it has its place among the steps. */
+interface PlannedConv {
+  readonly step: ConvStep;
+  readonly name: string;
+  readonly conv: Sliceable;
+  readonly weights: ConvWeights;
+}
+
+const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
 
 /**
  * Plans a program.
+ * @param slabItems items a slab has at least, see {@link SLAB_ITEMS}; tests take fewer
  * @throws RangeError where the graph does not fit the patch.
  */
-export function planProgram(graph: Graph, { patch, batch, weightStorage = "packed" }: CompileOptions): ProgramPlan {
+export function planProgram(
+  graph: Graph,
+  { patch, batch, weightStorage = "packed" }: CompileOptions,
+  slabItems: number = SLAB_ITEMS,
+): ProgramPlan {
   const network = fuseGraph(graph, patch);
+  const places = placeTensors(network);
+  const lastReads = lastReaders(network);
+  /** How the slabs of tensors that lie over others were written. */
+  const directions = new Map<string, Direction>();
   const steps: PlannedStep[] = [];
   const blocks = new Map<string, Usage>();
   const weights = createWeightLayout();
@@ -76,37 +100,39 @@ export function planProgram(graph: Graph, { patch, batch, weightStorage = "packe
     steps.push({ name, operator });
   }
 
-  function touchTensor(tensor: number): void {
-    const { group } = network.tensors[tensor];
-    const { channelStride, grid } = network.groups[group];
-    touch(groupSlot(network, tensor), batch * voxelCount(grid) * channelStride * 4);
+  function tensorBytes(tensor: number): SlabTensor {
+    const { grid } = network.tensors[tensor];
+    const planeBytes = grid[1] * grid[2] * places[tensor].channelStride * 4;
+    return { bytes: batch * grid[0] * planeBytes, planeBytes };
   }
 
-  /** A view as an operand of the next step. */
-  function read(view: View): Operand {
-    touchTensor(view[0].tensor);
+  function touchTensor(tensor: number): void {
+    touch(places[tensor].slot, tensorBytes(tensor).bytes);
+  }
+
+  function touchView(view: View): void {
+    for (const { tensor } of view) touchTensor(tensor);
     const table = tables.get(tableKey(view));
     if (table) touch(table.slot);
+  }
+
+  function operandOf(view: View): Operand {
+    const table = tables.get(tableKey(view));
+    const { isAlone: _, ...first } = places[view[0].tensor];
+    const firstPart = view.findIndex(({ tensor }) => places[tensor].slot !== first.slot);
+    const { isAlone: _alone, ...second } = places[view[Math.max(firstPart, 0)].tensor];
     return {
-      slot: groupSlot(network, view[0].tensor),
-      channelStride: network.groups[network.tensors[view[0].tensor].group].channelStride,
-      channelOffset: network.tensors[view[0].tensor].channelOffset,
+      ...first,
       parts: view.map(({ tensor }) => network.tensors[tensor].channels),
+      ...(firstPart > 0 && { second: { ...second, firstPart } }),
       ...(table && { normSlot: table.slot }),
     };
   }
 
-  /** A tensor as the target of the next step. */
-  function write(tensor: number): Target {
-    touchTensor(tensor);
-    const { group, channelOffset, channels, statistics } = network.tensors[tensor];
-    return {
-      slot: groupSlot(network, tensor),
-      channelStride: network.groups[group].channelStride,
-      channelOffset,
-      channels,
-      ...(statistics && { statisticsSlot: statisticsSlot(tensor) }),
-    };
+  function targetOf(tensor: number): Target {
+    const { channels, statistics } = network.tensors[tensor];
+    const { isAlone: _, ...place } = places[tensor];
+    return { ...place, channels, ...(statistics && { statisticsSlot: statisticsSlot(tensor) }) };
   }
 
   /** Every table gets its entries for a tensor as soon as the tensor has been written. */
@@ -141,77 +167,142 @@ export function planProgram(graph: Graph, { patch, batch, weightStorage = "packe
     return planNormConstant(range);
   }
 
-  function addConv(step: FusedStep & { readonly kind: "conv" | "transposedConv" }): void {
+  /** The operator of a convolution, packing its weights in every run where that is wanted. */
+  function planConvStep(step: ConvStep, index: number): PlannedConv {
     const { channels, grid, statistics } = network.tensors[step.output];
-    const from = step.input.map(({ tensor }) => network.tensors[tensor].channels);
-    const inputs = from.reduce((a, b) => a + b);
-    const weightSlot = weights.next();
+    const inputs = step.input.map(({ tensor }) => network.tensors[tensor].channels);
+    const inputGrid = network.tensors[step.input[0].tensor].grid;
+    const weightSlot = `weights:${index}`;
     const problem = {
       name: describeWeight(step.weight),
       batch,
-      inputGrid: network.tensors[step.input[0].tensor].grid,
+      inputGrid,
       stride: step.stride,
-      input: read(step.input),
-      output: write(step.output),
+      input: operandOf(step.input),
+      output: targetOf(step.output),
       outputChannels: channels,
       weightSlot,
       statistics,
     };
-    let operator: ConvOperator;
-    if (step.kind === "conv") operator = planConv({ ...problem, kernel: step.kernel });
-    else operator = planTransposedConv(problem);
-    const source = {
-      operator,
-      ...(step.weight !== undefined && { weight: step.weight }),
-      ...(step.bias !== undefined && { bias: step.bias }),
-      weightShape: step.kind === "conv" ? [channels, inputs, ...step.kernel] : [inputs, channels, ...step.stride],
-      biasShape: [channels],
+    const isConv = step.kind === "conv";
+    const packed = isConv ? planConv({ ...problem, kernel: step.kernel }) : planTransposedConv(problem);
+    const isPackedPerRun = weightStorage === "packedPerRun" && savesByPackingPerRun(packed);
+    const operator = isPackedPerRun ? packingInEveryRun(packed, weightSlot) : packed;
+    const kind = isConv ? "conv" : "transposed conv";
+    return {
+      step,
+      name: `${kind} ${problem.name} ${inputs.join("+")}->${channels} ${grid.join("x")}`,
+      conv: { operator, batch, inputPlanes: inputGrid[0], outputPlanes: grid[0] },
+      weights: {
+        kind: isPackedPerRun ? "torch" : "packed",
+        slot: weightSlot,
+        operator: packed,
+        ...(step.weight !== undefined && { weight: step.weight }),
+        ...(step.bias !== undefined && { bias: step.bias }),
+        weightShape: isConv ? [channels, sum(inputs), ...step.kernel] : [sum(inputs), channels, ...step.stride],
+        biasShape: [channels],
+      },
     };
-    if (weightStorage === "packedPerRun" && savesByPackingPerRun(operator)) {
-      weights.torch(source);
-      operator = packingInEveryRun(operator, weightSlot);
+  }
+
+  /** Lays out what a convolution needs in the next step. */
+  function use({ step, conv: { operator: { statistics } }, weights: source }: PlannedConv): void {
+    touchView(step.input);
+    touchTensor(step.output);
+    weights.conv(source);
+    if (!statistics) return;
+    statisticsParts.set(step.output, statistics.parts);
+    touch(statisticsSlot(step.output), statistics.bytes);
+  }
+
+  /** Ties a tensor's memory to that of another one that dies as it is written. */
+  function tie(tensor: number, other: number, offset: number, direction?: Direction): void {
+    const { slot } = places[tensor];
+    const usage = blocks.get(slot);
+    if (usage) usage.over = { block: places[other].slot, offset };
+    if (direction) directions.set(slot, direction);
+  }
+
+  /** Tensors laid over each other in turn wander forth and back, so that the arena need not be much longer than one of them. */
+  function directionOver(tensor: number): Direction {
+    return directions.get(places[tensor].slot) === "ascending" ? "descending" : "ascending";
+  }
+
+  /** True if nothing needs a tensor's memory after step `index` of the network but what is laid over it. */
+  function dies(tensor: number, index: number): boolean {
+    return tensor !== 0 && tensor !== network.output && places[tensor].isAlone && lastReads[tensor] === index;
+  }
+
+  function addConv(planned: PlannedConv, index: number): void {
+    const { step, name, conv } = planned;
+    const under = step.input.map(({ tensor }) => tensor).find((tensor) => dies(tensor, index));
+    use(planned);
+    if (under !== undefined && places[step.output].isAlone) {
+      const direction = directionOver(under);
+      const laid = convOverInput(conv, tensorBytes(under), tensorBytes(step.output), direction, slabItems);
+      if (laid) {
+        tie(step.output, under, laid.offset, direction);
+        return add(name, laid.operator);
+      }
+    }
+    add(name, conv.operator);
+  }
+
+  /** A transposed convolution and the convolution that reads it beside a skip as one step, if they can run in turn slab by slab. */
+  function addUpsampledConv(up: PlannedConv, next: PlannedConv | undefined, index: number): boolean {
+    const skip = readsUpsampled(network, index);
+    if (skip === undefined || !next || !dies(skip, index + 1)) return false;
+    const written = [up.step.output, next.step.output];
+    if (!written.every((tensor) => places[tensor].isAlone && tensor !== network.output)) return false;
+    const direction = directionOver(skip);
+    const [upsampled, output] = written.map(tensorBytes);
+    const tensors = { skip: tensorBytes(skip), upsampled, output };
+    const laid = upsampledConv(up.conv, next.conv, tensors, direction, slabItems);
+    if (!laid) return false;
+    writeTables(up.step.output);
+    use(up);
+    use(next);
+    tie(up.step.output, skip, laid.upsampledOffset);
+    tie(next.step.output, skip, laid.outputOffset, direction);
+    add(`${up.name}, ${next.name}`, laid.operator);
+    return true;
+  }
+
+  function addElementwise(step: FusedStep, index: number): void {
+    const { channels, grid } = network.tensors[step.output];
+    const shape = `${channels} ${grid.join("x")}`;
+    const [a, b] = viewsOf(step).map(operandOf);
+    const target = targetOf(step.output);
+    viewsOf(step).forEach(touchView);
+    touchTensor(step.output);
+    if (step.kind === "add") {
+      // Every element of the sum is written after it has been read, so the sum may lie exactly over an operand.
+      const under = viewsOf(step).map(([{ tensor }]) => tensor).find((tensor) => dies(tensor, index));
+      const fits = under !== undefined && places[step.output].isAlone &&
+        places[under].channelStride === places[step.output].channelStride;
+      if (fits) tie(step.output, under, 0, directions.get(places[under].slot));
+      add(`residual sum ${shape}`, planResidualAdd({ batch, grid, a, b, target, slope: step.slope }));
     } else {
-      weights.packed(source);
+      const inputGrid = network.tensors[viewsOf(step)[0][0].tensor].grid;
+      add(
+        `average pool ${shape}`,
+        planAveragePool({ batch, grid: inputGrid, stride: step.stride, input: a, target }),
+      );
     }
-    if (statistics) {
-      if (!operator.statistics) throw new Error(`Planning ${problem.name}: the operator leaves no statistics`);
-      statisticsParts.set(step.output, operator.statistics.parts);
-      touch(statisticsSlot(step.output), operator.statistics.bytes);
-    }
-    const kind = step.kind === "conv" ? "conv" : "transposed conv";
-    add(`${kind} ${problem.name} ${from.join("+")}->${channels} ${grid.join("x")}`, operator);
   }
 
   touchTensor(0);
   writeTables(0);
-  for (const step of network.steps) {
-    const { channels, grid } = network.tensors[step.output];
-    const shape = `${channels} ${grid.join("x")}`;
-    switch (step.kind) {
-      case "conv":
-      case "transposedConv":
-        addConv(step);
-        break;
-      case "add": {
-        const [a, b] = step.inputs.map(read);
-        add(
-          `residual sum ${shape}`,
-          planResidualAdd({ batch, grid, a, b, target: write(step.output), slope: step.slope }),
-        );
-        break;
-      }
-      case "averagePool": {
-        const inputGrid = network.tensors[step.input[0].tensor].grid;
-        const input = read(step.input);
-        const { stride } = step;
-        add(
-          `average pool ${shape}`,
-          planAveragePool({ batch, grid: inputGrid, stride, input, target: write(step.output) }),
-        );
-        break;
-      }
-    }
-    writeTables(step.output);
+  const convs = network.steps.map((step, index) =>
+    step.kind === "conv" || step.kind === "transposedConv" ? planConvStep(step, index) : undefined
+  );
+  for (let index = 0; index < network.steps.length; index++) {
+    const step = network.steps[index];
+    const conv = convs[index];
+    if (conv && addUpsampledConv(conv, convs[index + 1], index)) index++;
+    else if (conv) addConv(conv, index);
+    else addElementwise(step, index);
+    writeTables(network.steps[index].output);
   }
 
   // The input can be run again, with other weights; the output stays until the next run.
@@ -223,8 +314,8 @@ export function planProgram(graph: Graph, { patch, batch, weightStorage = "packe
     weightBytes: weights.bytes(),
     weightSignature: weights.signature(),
     arena: planMemory(lifetimes),
-    inputSlot: groupSlot(network, 0),
-    outputSlot: groupSlot(network, network.output),
+    inputSlot: places[0].slot,
+    outputSlot: places[network.output].slot,
     inputChannels: network.tensors[0].channels,
     outputChannels: network.tensors[network.output].channels,
     outputGrid: network.tensors[network.output].grid,
@@ -282,10 +373,6 @@ export function collectTables(network: FusedNetwork): Map<string, Table> {
 export function tableKey(view: View): string {
   if (view.every(({ norm, slope }) => !norm && slope === 1)) return "";
   return JSON.stringify(view.map(({ tensor, norm, slope }) => [tensor, norm ?? null, slope]));
-}
-
-function groupSlot(network: FusedNetwork, tensor: number): string {
-  return `tensor:${network.tensors[tensor].group}`;
 }
 
 function statisticsSlot(tensor: number): string {

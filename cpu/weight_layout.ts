@@ -32,8 +32,10 @@ export type WeightBlock =
     | { readonly kind: "batchNorm"; readonly norm: BatchNormNode; readonly channels: number }
   );
 
-type PackedBlock = Extract<WeightBlock, { kind: "packed" }>;
-type ConvWeights = Omit<PackedBlock, "kind" | "slot" | "offset" | "bytes">;
+/** A convolution's weights and the slot that its kernels read them from. */
+export type ConvWeights =
+  & Omit<Extract<WeightBlock, { kind: "packed" }>, "kind" | "offset" | "bytes">
+  & { readonly kind: "packed" | "torch" };
 
 /** Lays out a weight set block after block, in the order of the steps; equal vectors are kept once. */
 export function createWeightLayout() {
@@ -43,27 +45,28 @@ export function createWeightLayout() {
   const place = (bytes: number) => {
     const offset = end;
     end += alignBlock(bytes);
-    return { slot: `weights:${blocks.length}`, offset, bytes };
+    return { offset, bytes };
   };
   const vectorBytes = (channels: number) => padToFour(channels) * 4;
   return {
     blocks,
     bytes: () => end,
-    /** Slot of the next packed block. */
-    next: () => `weights:${blocks.length}`,
-    packed(block: ConvWeights): void {
-      blocks.push({ kind: "packed", ...place(block.operator.weightBytes), ...block });
-    },
-    /** Under the slot that the packing kernels read. */
-    torch(block: ConvWeights): void {
-      const { packing } = block.operator;
-      if (!packing) throw new Error("Laying out weights: the operator has no packing kernels");
-      blocks.push({ kind: "torch", ...place(packing.sourceBytes), ...block, slot: packing.sourceSlot });
+    conv({ kind, ...block }: ConvWeights): void {
+      const { weightBytes, packing } = block.operator;
+      if (kind === "packed") blocks.push({ kind, ...block, ...place(weightBytes) });
+      else if (packing) blocks.push({ kind, ...block, slot: packing.sourceSlot, ...place(packing.sourceBytes) });
+      else throw new Error("Laying out weights: the operator has no packing kernels");
     },
     vector(name: string, channels: number): string {
       const known = slots.get(name);
       if (known) return known;
-      const block: WeightBlock = { kind: "vector", name, channels, ...place(vectorBytes(channels)) };
+      const block: WeightBlock = {
+        kind: "vector",
+        slot: `vector:${blocks.length}`,
+        name,
+        channels,
+        ...place(vectorBytes(channels)),
+      };
       blocks.push(block);
       slots.set(name, block.slot);
       return block.slot;
@@ -72,7 +75,13 @@ export function createWeightLayout() {
       const key = `batchNorm ${norm.runningMean}`;
       const known = slots.get(key);
       if (known) return { scaleSlot: known, shiftSlot: `${known}:shift` };
-      const block: WeightBlock = { kind: "batchNorm", norm, channels, ...place(2 * vectorBytes(channels)) };
+      const block: WeightBlock = {
+        kind: "batchNorm",
+        slot: `vector:${blocks.length}`,
+        norm,
+        channels,
+        ...place(2 * vectorBytes(channels)),
+      };
       blocks.push(block);
       slots.set(key, block.slot);
       return { scaleSlot: block.slot, shiftSlot: `${block.slot}:shift` };

@@ -10,6 +10,12 @@ export interface BlockLifetime {
   readonly bytes: number;
   readonly first: number;
   readonly last: number;
+  /**
+   * Ties the block to another one: it begins `offset` bytes behind that one's beginning (before it where negative; a multiple of
+   * {@link BLOCK_ALIGNMENT}). Blocks that are tied together may overlap while they exist: whoever ties them says in which order
+   * they are written and read.
+   */
+  readonly over?: { readonly block: string; readonly offset: number };
 }
 
 /** Where every block lies. */
@@ -30,13 +36,23 @@ export function alignBlock(bytes: number): number {
   return Math.ceil(bytes / BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT;
 }
 
-interface Placed extends BlockLifetime {
-  readonly offset: number;
+/** Blocks tied together, or one alone. */
+interface Cluster {
+  readonly name: string;
+  /** Distances from the cluster's beginning; the lowest is 0. */
+  readonly members: readonly (BlockLifetime & { readonly offset: number })[];
+  /** From the first byte to the last of all members. */
+  readonly bytes: number;
+  readonly first: number;
+  readonly last: number;
 }
+
+/** A block in the arena. */
+type Placed = BlockLifetime & { readonly offset: number };
 
 /**
  * Plans an arena. The result depends on the blocks alone, not on their order in the list.
- * @throws RangeError if a name occurs twice or a lifetime ends before it begins.
+ * @throws RangeError if a name occurs twice, a lifetime ends before it begins, or blocks are tied in a circle or to none.
  */
 export function planMemory(blocks: readonly BlockLifetime[]): MemoryPlan {
   const names = new Set<string>();
@@ -46,18 +62,19 @@ export function planMemory(blocks: readonly BlockLifetime[]): MemoryPlan {
     names.add(block.name);
     return { ...block, bytes: alignBlock(block.bytes) };
   });
-  const length = (block: BlockLifetime) => block.last - block.first + 1;
-  const byName = (a: BlockLifetime, b: BlockLifetime) => (a.name < b.name ? -1 : 1);
-  const orders: ((a: BlockLifetime, b: BlockLifetime) => number)[] = [
+  const clusters = joinTied(aligned);
+  const length = (cluster: Cluster) => cluster.last - cluster.first + 1;
+  const byName = (a: Cluster, b: Cluster) => (a.name < b.name ? -1 : 1);
+  const orders: ((a: Cluster, b: Cluster) => number)[] = [
     (a, b) => b.bytes - a.bytes || a.first - b.first || byName(a, b),
     (a, b) => b.bytes * length(b) - a.bytes * length(a) || a.first - b.first || byName(a, b),
     (a, b) => length(b) - length(a) || b.bytes - a.bytes || byName(a, b),
     (a, b) => a.first - b.first || b.bytes - a.bytes || byName(a, b),
   ];
-  const lowerBound = peakOf(aligned);
+  const lowerBound = peakOf(clusters);
   let best: Placed[] | undefined;
   for (const order of orders) {
-    const placed = place(aligned.toSorted(order));
+    const placed = place(clusters.toSorted(order));
     if (!best || endOf(placed) < endOf(best)) best = placed;
     if (endOf(best) === lowerBound) break;
   }
@@ -65,34 +82,87 @@ export function planMemory(blocks: readonly BlockLifetime[]): MemoryPlan {
   return { offsets: new Map(chosen.map((block) => [block.name, block.offset])), bytes: endOf(chosen), lowerBound };
 }
 
+/** The clusters of blocks that are tied, directly or through others. */
+function joinTied(blocks: readonly BlockLifetime[]): Cluster[] {
+  const byName = new Map(blocks.map((block) => [block.name, block]));
+  const members = new Map<string, Placed[]>();
+  for (const block of blocks) {
+    let root = block;
+    let offset = 0;
+    for (let ties = 0; root.over; ties++) {
+      const next = byName.get(root.over.block);
+      if (!next) {
+        throw new RangeError(`Planning memory: ${root.name} is tied to ${root.over.block}, which is not there`);
+      }
+      if (ties === blocks.length) throw new RangeError(`Planning memory: ${block.name} is tied in a circle`);
+      offset += root.over.offset;
+      root = next;
+    }
+    if (offset % BLOCK_ALIGNMENT !== 0) throw new RangeError(`Planning memory: ${block.name} would not be aligned`);
+    members.set(root.name, [...members.get(root.name) ?? [], { ...block, offset }]);
+  }
+  return [...members].map(([name, tied]) => {
+    const start = Math.min(...tied.map(({ offset }) => offset));
+    const moved = tied.map((block) => ({ ...block, offset: block.offset - start }));
+    return {
+      name,
+      members: moved,
+      bytes: endOf(moved),
+      first: Math.min(...tied.map(({ first }) => first)),
+      last: Math.max(...tied.map(({ last }) => last)),
+    };
+  });
+}
+
 function endOf(placed: readonly Placed[]): number {
   return placed.reduce((end, block) => Math.max(end, block.offset + block.bytes), 0);
 }
 
-function peakOf(blocks: readonly BlockLifetime[]): number {
+function peakOf(clusters: readonly Cluster[]): number {
   let peak = 0;
-  for (const { first: step } of blocks) {
-    const alive = blocks.filter((block) => block.first <= step && step <= block.last);
-    peak = Math.max(peak, alive.reduce((sum, block) => sum + block.bytes, 0));
+  for (const step of new Set(clusters.flatMap(({ members }) => members.map(({ first }) => first)))) {
+    peak = Math.max(peak, clusters.reduce((sum, cluster) => sum + bytesAt(cluster, step), 0));
   }
   return peak;
 }
 
-/** Places each block in the smallest gap between those alive at the same time, the lowest of equals; above all of them if none fits. */
-function place(blocks: readonly BlockLifetime[]): Placed[] {
+/** Bytes of a cluster that are alive at a step; those that several members share count once. */
+function bytesAt({ members }: Cluster, step: number): number {
+  const alive = members.filter((block) => block.first <= step && step <= block.last).sort((a, b) =>
+    a.offset - b.offset
+  );
+  let [bytes, end] = [0, 0];
+  for (const { offset, bytes: size } of alive) {
+    bytes += Math.max(0, offset + size - Math.max(end, offset));
+    end = Math.max(end, offset + size);
+  }
+  return bytes;
+}
+
+/**
+ * Places each cluster in the smallest gap between the blocks alive at the same time as its members, the lowest of equals; above all
+ * of them if none fits.
+ */
+function place(clusters: readonly Cluster[]): Placed[] {
   const placed: Placed[] = [];
-  for (const block of blocks) {
-    const neighbours = placed.filter((other) => other.first <= block.last && block.first <= other.last)
-      .sort((a, b) => a.offset - b.offset);
-    let offset = -1;
+  for (const { members } of clusters) {
+    // Where the cluster may not begin: between these limits.
+    const forbidden = members.flatMap((member) =>
+      placed.filter((other) => other.first <= member.last && member.first <= other.last).map((other) => ({
+        from: other.offset - member.offset - member.bytes,
+        to: other.offset + other.bytes - member.offset,
+      }))
+    ).sort((a, b) => a.from - b.from);
+    let start = -1;
     let smallest = Infinity;
     let end = 0;
-    for (const neighbour of neighbours) {
-      const gap = neighbour.offset - end;
-      if (gap >= block.bytes && gap < smallest) [offset, smallest] = [end, gap];
-      end = Math.max(end, neighbour.offset + neighbour.bytes);
+    for (const { from, to } of forbidden) {
+      const room = from - end;
+      if (room >= 0 && room < smallest) [start, smallest] = [end, room];
+      end = Math.max(end, to);
     }
-    placed.push({ ...block, offset: offset < 0 ? end : offset });
+    const base = start < 0 ? end : start;
+    for (const member of members) placed.push({ ...member, offset: base + member.offset });
   }
   return placed;
 }

@@ -8,12 +8,14 @@ Deno.test("The CPU engine computes what the reference computes, bit for bit the 
   await using reference = await createReferenceEngine();
   await using one = await createCpuEngine({ threads: 1 });
   await using two = await createCpuEngine({ threads: 2 });
+  await using slabs = await createCpuEngine({ threads: 2, slabItems: 1 });
   for (const { name, run } of ENGINE_CASES) {
     await t.step(name, async () => {
       const expected = await run(reference);
       const actual = await run(one);
       assertResults(actual, expected);
       assertEquals(await run(two), actual, "two threads give other bits than one");
+      assertEquals(await run(slabs), actual, "small slabs give other bits than large ones");
       assertEquals(await run(one), actual, "a second run gives other bits");
     });
   }

@@ -8,7 +8,7 @@ import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams 
 import { directPacking } from "./pack_direct_kernel.ts";
 import { packDirect, packTransposed } from "./pack_weights.ts";
 import { statisticsOf } from "./plan_winograd.ts";
-import { type ConvOperator, type ConvProblem, outputGridOf, padOf } from "./problem.ts";
+import { type ConvOperator, type ConvProblem, type ItemRow, outputGridOf, padOf } from "./problem.ts";
 
 export interface DirectChoice {
   readonly block: Vec3;
@@ -202,7 +202,30 @@ function directOperator(
       transposed !== undefined,
     ),
     ...(problem.statistics ? { statistics: statisticsOf(problem.batch, parts, outputChannels) } : {}),
+    ...(problem.gradient ? {} : { rows: itemRows(problem, grid[0], scatter[0], choice, groups) }),
   };
+}
+
+function itemRows(
+  problem: ConvProblem,
+  depth: number,
+  scatter: number,
+  { block, blocks }: DirectChoice,
+  groups: number,
+): ItemRow[] {
+  const [kernel, stride] = [problem.kernel[0], problem.stride[0]];
+  const [pad] = padOf(problem);
+  return Array.from({ length: blocks[0] }, (_, row) => {
+    const [first, end] = [row * block[0], Math.min((row + 1) * block[0], depth)];
+    return {
+      items: blocks[1] * blocks[2] * groups,
+      reads: [
+        Math.max(0, first * stride - pad),
+        Math.min(problem.inputGrid[0], (end - 1) * stride - pad + kernel),
+      ],
+      writes: [first * scatter, end * scatter],
+    };
+  });
 }
 
 export function planDirect(problem: ConvProblem, choice: DirectChoice = directChoice(problem)): ConvOperator {

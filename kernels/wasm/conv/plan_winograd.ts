@@ -7,7 +7,7 @@ import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams, sum } from "./layout.ts";
 import { winogradPacking } from "./pack_kernel.ts";
 import { packWinograd } from "./pack_weights.ts";
-import { type ConvOperator, type ConvProblem, outputGridOf, padOf } from "./problem.ts";
+import { type ConvOperator, type ConvProblem, type ItemRow, outputGridOf, padOf } from "./problem.ts";
 import { type AxisScheme, gradientSchemesFor, schemesFor } from "./scheme.ts";
 import { align64, type BlockGeometry, blockScratch, WINOGRAD_PARAMS } from "./winograd_block.ts";
 
@@ -242,7 +242,28 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
     pack: (weight, bias, packed) => packWinograd(schemes, layout, problem.outputChannels, weight, bias, packed),
     packing: winogradPacking(problem, schemes, biasOffset),
     ...(problem.statistics ? { statistics: statisticsOf(problem.batch, parts, outputChannels) } : {}),
+    ...(choice.split || problem.gradient ? {} : { rows: itemRows(problem, choice, out[0]) }),
   };
+}
+
+function itemRows(
+  problem: ConvProblem,
+  { schemes: [z], tiles, block, blocks }: WinogradChoice,
+  depth: number,
+): ItemRow[] {
+  const step = z.outputs * z.stride;
+  const [pad] = padOf(problem);
+  return Array.from({ length: blocks[0] }, (_, row) => {
+    const [first, end] = [row * block[0], Math.min((row + 1) * block[0], tiles[0])];
+    return {
+      items: blocks[1] * blocks[2],
+      reads: [
+        Math.max(0, first * step - pad),
+        Math.min(problem.inputGrid[0], (end - 1) * step - pad + z.points),
+      ],
+      writes: [first * z.outputs, Math.min(end * z.outputs, depth)],
+    };
+  });
 }
 
 /** Size of statistics of `parts` parts a sample. */

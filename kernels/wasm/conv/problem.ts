@@ -43,6 +43,16 @@ export type TransposedConvProblem = Omit<ConvProblem, "kernel">;
 /** A convolution as kernel calls; `statistics` is there if the problem asked for them. */
 export interface ConvOperator extends WeightedOperator {
   readonly statistics?: OutputStatistics;
+  /** How the items of its one call lie along z, for a sample; items of several samples follow each other. */
+  readonly rows?: readonly ItemRow[];
+}
+
+/** Items that follow each other and lie side by side along z. */
+export interface ItemRow {
+  readonly items: number;
+  /** Planes of the input that they read, and of the output that they write: [from, to). */
+  readonly reads: readonly [number, number];
+  readonly writes: readonly [number, number];
 }
 
 /** Grid of what a problem computes. */
