@@ -1,7 +1,7 @@
 """Upstream's augmentation for augmentation_bench.ts, on one thread: reads one line of JSON a request, answers with one.
 
 Request: {"spec": AugmentationSpec, "parameters": [AugmentationParameters, ...]} as core/train/augment has them.
-Answer: milliseconds of each; the sample's copy is not timed. Needs batchgeneratorsv2 0.3.6.
+Answer: processor milliseconds of each; the sample's copy is not timed. Needs batchgeneratorsv2 0.3.6.
 """
 import json
 import sys
@@ -125,9 +125,9 @@ def main():
         with torch.no_grad():
             for parameters in request['parameters']:
                 d = {k: v.clone() for k, v in sample.items()}
-                start = time.perf_counter()
+                start = time.process_time()
                 pipeline(d, parameters)
-                times.append((time.perf_counter() - start) * 1e3)
+                times.append((time.process_time() - start) * 1e3)
         print(json.dumps(times), flush=True)
 
 

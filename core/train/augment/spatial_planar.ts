@@ -113,6 +113,7 @@ export function resampleLabelSlices(
   const start = new Float64Array(3);
   const range = new Int32Array(2);
   const cell = createCell();
+  const mixed = new Int32Array(patch[2]);
   const [slices, height, width] = patch;
   for (let y = 0; y < height; y++) {
     rows.startOf(0, y, start);
@@ -120,13 +121,14 @@ export function resampleLabelSlices(
     for (let slice = 0; slice < slices; slice++) {
       const from = slice * loaded[1] * loaded[2];
       const to = (slice * height + y) * width;
-      labelRowInside(source, from, loaded, target, to, start, rows.step, range[0], range[1], cell);
+      labelRowInside(source, from, loaded, target, to, start, rows.step, range[0], range[1], cell, mixed);
       labelRowAnywhere(source, from, loaded, target, to, start, rows.step, 0, range[0], cell, byNearest);
       labelRowAnywhere(source, from, loaded, target, to, start, rows.step, range[1], width, cell, byNearest);
     }
   }
 }
 
+/** Most cells have one label. The others are noted in `mixed`, for the loop to have no call, and voted on behind it. */
 function labelRowInside(
   source: Int16Array,
   from: number,
@@ -138,10 +140,12 @@ function labelRowInside(
   low: number,
   high: number,
   cell: Cell,
+  mixed: Int32Array,
 ): void {
   const [, y0, x0] = start;
   const [, dy, dx] = step;
   const width = loaded[2];
+  let count = 0;
   for (let i = low; i < high; i++) {
     const py = y0 + i * dy;
     const px = x0 + i * dx;
@@ -149,7 +153,13 @@ function labelRowInside(
     const b = (a + width) | 0;
     const label = source[a];
     const differing = (label ^ source[a + 1]) | (label ^ source[b]) | (label ^ source[b + 1]);
-    target[to + i] = differing === 0 ? label : voteAt(source, from, loaded, py, px, cell);
+    target[to + i] = label;
+    mixed[count] = i;
+    count += differing === 0 ? 0 : 1;
+  }
+  for (let k = 0; k < count; k++) {
+    const i = mixed[k];
+    target[to + i] = voteAt(source, from, loaded, y0 + i * dy, x0 + i * dx, cell);
   }
 }
 

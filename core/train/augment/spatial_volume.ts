@@ -132,19 +132,21 @@ export function resampleLabels(
   const start = new Float64Array(3);
   const range = new Int32Array(2);
   const cell = createCell();
+  const mixed = new Int32Array(patch[2]);
   const [depth, height, width] = patch;
   for (let z = 0; z < depth; z++) {
     for (let y = 0; y < height; y++) {
       rows.startOf(z, y, start);
       if (!byNearest) cellsInside(range, start, rows.step, loaded, width);
       const to = (z * height + y) * width;
-      labelRowInside(source, loaded, target, to, start, rows.step, range[0], range[1], cell);
+      labelRowInside(source, loaded, target, to, start, rows.step, range[0], range[1], cell, mixed);
       labelRowAnywhere(source, loaded, target, to, start, rows.step, 0, range[0], cell, byNearest);
       labelRowAnywhere(source, loaded, target, to, start, rows.step, range[1], width, cell, byNearest);
     }
   }
 }
 
+/** Most cells have one label. The others are noted in `mixed`, for the loop to have no call, and voted on behind it. */
 function labelRowInside(
   source: Int16Array,
   loaded: Vec3,
@@ -155,11 +157,13 @@ function labelRowInside(
   low: number,
   high: number,
   cell: Cell,
+  mixed: Int32Array,
 ): void {
   const [z0, y0, x0] = start;
   const [dz, dy, dx] = step;
   const width = loaded[2];
   const plane = Math.imul(loaded[1], width);
+  let count = 0;
   for (let i = low; i < high; i++) {
     const pz = z0 + i * dz;
     const py = y0 + i * dy;
@@ -169,10 +173,15 @@ function labelRowInside(
     const c = (a + plane) | 0;
     const d = (b + plane) | 0;
     const label = source[a];
-    // Most cells have one label. Differences are joined first: one branch, and it is mostly guessed right.
     const differing = (label ^ source[a + 1]) | (label ^ source[b]) | (label ^ source[b + 1]) | (label ^ source[c]) |
       (label ^ source[c + 1]) | (label ^ source[d]) | (label ^ source[d + 1]);
-    target[to + i] = differing === 0 ? label : voteAt(source, loaded, pz, py, px, cell);
+    target[to + i] = label;
+    mixed[count] = i;
+    count += differing === 0 ? 0 : 1;
+  }
+  for (let k = 0; k < count; k++) {
+    const i = mixed[k];
+    target[to + i] = voteAt(source, loaded, z0 + i * dz, y0 + i * dy, x0 + i * dx, cell);
   }
 }
 
