@@ -13,10 +13,10 @@ export function scaleBrightness(image: Float32Array, factor: number): void {
 /** Stretches the distances to the mean, within the range that there was. */
 export function changeContrast(image: Float32Array, factor: number): void {
   const f = Math.fround(factor);
-  const { mean, lowest, highest } = statisticsOf(image);
+  const { lowest, highest } = rangeOf(image);
+  const { mean } = momentsOf(image);
   for (let i = 0; i < image.length; i++) {
-    const value = (image[i] - mean) * f + mean;
-    image[i] = value < lowest ? lowest : value > highest ? highest : value;
+    image[i] = Math.min(Math.max((image[i] - mean) * f + mean, lowest), highest);
   }
 }
 
@@ -25,7 +25,8 @@ export function changeContrast(image: Float32Array, factor: number): void {
  * @param inverted True: of the negated image, which is negated back
  */
 export function changeGamma(image: Float32Array, gamma: number, inverted: boolean): void {
-  const { mean, deviation, lowest, highest } = statisticsOf(image);
+  const { lowest, highest } = rangeOf(image);
+  const { mean, deviation } = momentsOf(image);
   const range = highest - lowest;
   const divisor = Math.max(range, 1e-7);
   const power = createPower(Math.fround(gamma));
@@ -49,44 +50,59 @@ export function changeGamma(image: Float32Array, gamma: number, inverted: boolea
   for (let i = 0; i < count; i++) image[i] = (image[i] - newMean) * factor + mean;
 }
 
-interface Statistics {
-  readonly mean: number;
-  /** With one degree of freedom less. */
-  readonly deviation: number;
-  readonly lowest: number;
-  readonly highest: number;
+/** Smallest and largest value. Four of each: a comparison need not wait for the one before. */
+function rangeOf(image: Float32Array): { readonly lowest: number; readonly highest: number } {
+  let low0 = image[0];
+  let low1 = low0;
+  let low2 = low0;
+  let low3 = low0;
+  let high0 = low0;
+  let high1 = low0;
+  let high2 = low0;
+  let high3 = low0;
+  const even = image.length & ~3;
+  for (let i = 0; i < even; i += 4) {
+    const a = image[i];
+    const b = image[i + 1];
+    const c = image[i + 2];
+    const d = image[i + 3];
+    low0 = Math.min(low0, a);
+    high0 = Math.max(high0, a);
+    low1 = Math.min(low1, b);
+    high1 = Math.max(high1, b);
+    low2 = Math.min(low2, c);
+    high2 = Math.max(high2, c);
+    low3 = Math.min(low3, d);
+    high3 = Math.max(high3, d);
+  }
+  for (let i = even; i < image.length; i++) {
+    low0 = Math.min(low0, image[i]);
+    high0 = Math.max(high0, image[i]);
+  }
+  return { lowest: Math.min(low0, low1, low2, low3), highest: Math.max(high0, high1, high2, high3) };
 }
 
-function statisticsOf(image: Float32Array): Statistics {
+/** Mean, and standard deviation with one degree of freedom less. Two sums of each, for the same reason. */
+function momentsOf(image: Float32Array): { readonly mean: number; readonly deviation: number } {
   const count = image.length;
   const pivot = image[0];
-  let lowest = pivot;
-  let highest = pivot;
-  // Two sums each: an addition need not wait for the one before.
   let sumA = 0;
   let sumB = 0;
   let squaresA = 0;
   let squaresB = 0;
   for (let i = 0; i + 1 < count; i += 2) {
-    const a = image[i];
-    const b = image[i + 1];
-    if (a < lowest) lowest = a;
-    if (a > highest) highest = a;
-    if (b < lowest) lowest = b;
-    if (b > highest) highest = b;
-    sumA += a - pivot;
-    sumB += b - pivot;
-    squaresA += (a - pivot) * (a - pivot);
-    squaresB += (b - pivot) * (b - pivot);
+    const a = image[i] - pivot;
+    const b = image[i + 1] - pivot;
+    sumA += a;
+    sumB += b;
+    squaresA += a * a;
+    squaresB += b * b;
   }
   if (count % 2 === 1) {
-    const last = image[count - 1];
-    if (last < lowest) lowest = last;
-    if (last > highest) highest = last;
-    sumA += last - pivot;
-    squaresA += (last - pivot) ** 2;
+    sumA += image[count - 1] - pivot;
+    squaresA += (image[count - 1] - pivot) ** 2;
   }
   const sum = sumA + sumB;
   const variance = Math.max(0, squaresA + squaresB - sum * sum / count) / (count - 1);
-  return { mean: pivot + sum / count, deviation: Math.sqrt(variance), lowest, highest };
+  return { mean: pivot + sum / count, deviation: Math.sqrt(variance) };
 }
