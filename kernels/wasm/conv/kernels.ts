@@ -2,7 +2,6 @@
 import type { Kernel } from "../emit/module_builder.ts";
 import { directKernel } from "./direct_kernels.ts";
 import { packDirectKernel } from "./pack_direct_kernel.ts";
-import { packGradientKernel } from "./pack_gradient_kernel.ts";
 import { packKernel } from "./pack_kernel.ts";
 import { WEIGHT_GRADIENT_KERNELS } from "./weight_kernels.ts";
 import { winogradFused, winogradInput, winogradOutput, winogradProduct } from "./winograd_kernels.ts";
@@ -15,6 +14,5 @@ export const CONV_KERNELS: readonly Kernel[] = [
   directKernel,
   packKernel,
   packDirectKernel,
-  packGradientKernel,
   ...WEIGHT_GRADIENT_KERNELS,
 ];

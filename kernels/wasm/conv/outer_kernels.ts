@@ -2,7 +2,7 @@
  * Sums of outer products, the heart of every weight gradient: up to six rows times a panel of eight columns, sums kept in twelve vectors
  * and added to what is there. The order of each sum is that of the steps alone.
  */
-import { f32x4, i64, v128 } from "../emit/expression.ts";
+import { f32x4, i32, i64, v128 } from "../emit/expression.ts";
 import type { FunctionReference, ModuleBuilder } from "../emit/module_builder.ts";
 import { emitSplit, MAXIMUM_ROWS, PANEL } from "./gemm_kernels.ts";
 
@@ -23,6 +23,17 @@ function emitOuter(m: ModuleBuilder, size: number): FunctionReference {
     const sums = Array.from({ length: size }, () => [f.local("v128"), f.local("v128")] as const);
     const [left, right, value] = [f.local("v128"), f.local("v128"), f.local("v128")];
     const [row, to, run, rowAt, panelAt] = Array.from({ length: 5 }, () => f.local("i64"));
+    const step = () => {
+      f.set(left, v128.load(panelAt));
+      f.set(right, v128.load(panelAt, 16));
+      sums.forEach(([s0, s1], r) => {
+        f.set(value, v128.load32Splat(rowAt, r * 4));
+        f.set(s0, f32x4.madd(value, left, s0));
+        f.set(s1, f32x4.madd(value, right, s1));
+      });
+      f.add(rowAt, aStep);
+      f.add(panelAt, bStep);
+    };
     f.countdown(panels, () => {
       f.set(row, a);
       f.set(to, target);
@@ -35,17 +46,10 @@ function emitOuter(m: ModuleBuilder, size: number): FunctionReference {
         f.countdown(runs, () => {
           f.set(rowAt, i64.add(row, i64.load(run)));
           f.set(panelAt, i64.add(b, i64.load(run, 8)));
-          f.countdown(steps, () => {
-            f.set(left, v128.load(panelAt));
-            f.set(right, v128.load(panelAt, 16));
-            sums.forEach(([s0, s1], r) => {
-              f.set(value, v128.load32Splat(rowAt, r * 4));
-              f.set(s0, f32x4.madd(value, left, s0));
-              f.set(s1, f32x4.madd(value, right, s1));
-            });
-            f.add(rowAt, aStep);
-            f.add(panelAt, bStep);
+          f.countdown(i32.shrU(steps, 2), () => {
+            for (let i = 0; i < 4; i++) step();
           });
+          f.countdown(i32.and(steps, 3), step);
           f.add(run, RUN_BYTES);
         });
         sums.forEach(([s0, s1], r) => {

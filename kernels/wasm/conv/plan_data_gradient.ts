@@ -9,7 +9,7 @@ import type { KernelCall, Operator, Target } from "../kernel.ts";
 import { CORE_HERTZ } from "./cost_model.ts";
 import type { DataGradientProblem } from "./gradient_problem.ts";
 import { productOf, sum } from "./layout.ts";
-import { gradientPackingCall } from "./pack_gradient_kernel.ts";
+import { gradientPackingCall } from "./pack_direct_kernel.ts";
 import { winogradPacking } from "./pack_kernel.ts";
 import { directChoice, planDirect, stagedChannels } from "./plan_direct.ts";
 import { planWinograd, type WinogradChoice, winogradChoices } from "./plan_winograd.ts";
