@@ -50,6 +50,8 @@ def label_map(batch, grid, labels, seed):
 
 LABELS = {'background': 0, 'a': 1, 'b': 2}
 REGIONS = {'background': 0, 'whole': [1, 2, 3], 'core': [2, 3], 'spot': 3}
+MANY = {'background': 0, **{f'l{i}': i for i in range(1, 6)}}
+MANY_REGIONS = {'background': 0, 'all': [1, 2, 3, 4], 'low': [1, 2], 'high': [3, 4], 'odd': [1, 3], 'last': 4, 'ignore': 5}
 PLAIN3 = dict(dims=3, patch=(8, 12, 12), channels=2, features=(4, 6, 9), kernels=((3, 3, 3),) * 3, strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)))
 PLAIN2 = dict(dims=2, patch=(16, 24), channels=1, features=(5, 6, 8, 8), kernels=((3, 3),) * 4, strides=((1, 1), (2, 2), (2, 2), (1, 2)))
 CASES = {
@@ -60,6 +62,8 @@ CASES = {
     'plain_3d_wide': dict(PLAIN3, patch=(16, 16, 16), features=(8, 16, 24), labels=LABELS, batch_dice=False, convs=2),
     'plain_2d_labels_ignore': dict(PLAIN2, labels=dict(LABELS, ignore=3), batch_dice=True),
     'plain_2d_regions': dict(PLAIN2, labels=REGIONS, order=[1, 2, 3], batch_dice=True),
+    'plain_2d_many_labels': dict(PLAIN2, labels=MANY, batch_dice=False, features=(4, 6, 8, 8)),
+    'plain_2d_many_regions_ignore': dict(PLAIN2, labels=MANY_REGIONS, order=[1, 2, 3, 4, 5], batch_dice=False, features=(4, 6, 8, 8)),
     'residual_3d_labels': dict(PLAIN3, residual=True, labels=LABELS, batch_dice=False, clip=0.25),
     'residual_3d_regions': dict(PLAIN3, residual=True, labels=REGIONS, order=[1, 2, 3], batch_dice=True, patch=(4, 12, 12), strides=((1, 1, 1), (1, 2, 2), (2, 2, 2))),
     'residual_2d_labels_ignore': dict(PLAIN2, residual=True, labels=dict(LABELS, ignore=3), batch_dice=False),

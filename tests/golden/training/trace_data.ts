@@ -13,6 +13,8 @@ export const TRACES = [
   "plain_3d_wide",
   "plain_2d_labels_ignore",
   "plain_2d_regions",
+  "plain_2d_many_labels",
+  "plain_2d_many_regions_ignore",
   "residual_3d_labels",
   "residual_3d_regions",
   "residual_2d_labels_ignore",
