@@ -10,7 +10,7 @@ import { fuseGraph, type TensorId, type View, type ViewPart, viewsOf } from "../
 import type { Graph } from "../core/graph/graph.ts";
 import { type BlockLifetime, type MemoryPlan, planMemory } from "../core/graph/memory_plan.ts";
 import type { GradientProblem } from "../kernels/wasm/conv/gradient_problem.ts";
-import { planConv, planTransposedConv } from "../kernels/wasm/conv/plan_conv.ts";
+import { planConvWithPacking, planTransposedConv } from "../kernels/wasm/conv/plan_conv.ts";
 import { planDataGradient } from "../kernels/wasm/conv/plan_data_gradient.ts";
 import { planWeightGradient } from "../kernels/wasm/conv/plan_weight_gradient.ts";
 import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise_norm.ts";
@@ -202,7 +202,9 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
       weightSlot,
       statistics,
     };
-    const operator = conv.kind === "conv" ? planConv({ ...problem, kernel: conv.kernel }) : planTransposedConv(problem);
+    const operator = conv.kind === "conv"
+      ? planConvWithPacking({ ...problem, kernel: conv.kernel })
+      : planTransposedConv(problem);
     if (!operator.packing) throw new Error(`Planning ${problem.name}: the operator has no packing kernels`);
     const { sourceSlot } = operator.packing;
     if (conv.weight === undefined) constants.set(sourceSlot, identityWeights(channels));

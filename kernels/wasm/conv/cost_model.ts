@@ -67,3 +67,8 @@ export function outerCycles(rows: number, panels: number, steps: number, runs = 
   const all = larger * perStep(small + 1) + (groups - larger) * perStep(small);
   return panels * (all * steps * 1.08 + groups * (CYCLES.group + runs * 8));
 }
+
+/** Cycles to pack the weights of `pairs` of input and output channels from `taps` to `weights` values each. */
+export function packCycles(pairs: number, taps: number, weights: number): number {
+  return pairs * (2 * taps + 0.6 * weights);
+}

@@ -6,7 +6,7 @@
  */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import type { KernelCall, Operator, Target } from "../kernel.ts";
-import { CORE_HERTZ } from "./cost_model.ts";
+import { CORE_HERTZ, packCycles } from "./cost_model.ts";
 import type { DataGradientProblem } from "./gradient_problem.ts";
 import { productOf, sum } from "./layout.ts";
 import { gradientPackingCall } from "./pack_direct_kernel.ts";
@@ -61,9 +61,6 @@ interface Made {
   readonly temporaries: Readonly<Record<string, number>>;
   readonly cycles: number;
 }
-
-/** Cycles to pack the weights of one pair of channels. */
-const packCycles = (pairs: number, taps: number, weights: number) => pairs * (2 * taps + 0.6 * weights);
 
 /** The convolution's problem in the transform domain. */
 function transformProblem(problem: DataGradientProblem, range: Range, name: string): ConvProblem {
