@@ -1,7 +1,8 @@
-/** Phantoms as files: images to predict and their truth. */
-import { ensureFolder } from "../../core/base/files.ts";
+/** Phantoms as files: a raw dataset that a training starts from, and images to predict with their truth. */
+import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
+import { stringifyJson } from "../../core/base/json.ts";
 import { join } from "../../core/base/path.ts";
-import { makePhantom, type Phantom } from "./phantom.ts";
+import { makePhantom, type Phantom, PHANTOM_LABELS } from "./phantom.ts";
 import { writePhantomImage, writePhantomLabels } from "./phantom_files.ts";
 
 export interface PhantomCase {
@@ -21,4 +22,16 @@ export async function writeCases(cases: readonly PhantomCase[], images: string, 
     await writePhantomImage(join(images, `${id}_0000.nii.gz`), phantom);
     await writePhantomLabels(join(labels, `${id}.nii.gz`), phantom);
   }
+}
+
+/** Writes a raw dataset of these cases into `folder`, nnUNet_raw/DatasetXXX_Name. */
+export async function writePhantomDataset(folder: string, cases: readonly PhantomCase[]): Promise<void> {
+  await writeCases(cases, join(folder, "imagesTr"), join(folder, "labelsTr"));
+  const dataset = {
+    channel_names: { "0": "CT" },
+    labels: { background: 0, ...PHANTOM_LABELS },
+    numTraining: cases.length,
+    file_ending: ".nii.gz",
+  };
+  await writeAtomically(join(folder, "dataset.json"), stringifyJson(dataset), { doing: "writing the demo's dataset" });
 }

@@ -1,5 +1,5 @@
 /**
- * The demo's fast part: phantom CTs are predicted with a small model that the real nnU-Net trained
+ * The demo's fast part, `deno task demo --predict-only`: phantom CTs are predicted with a small model that the real nnU-Net trained
  * (cli/demo/model; see tests/golden/models/make_demo_model.py).
  */
 import { fromFileUrl, join } from "../../core/base/path.ts";
