@@ -29,7 +29,7 @@ export interface ProgramPlan {
   readonly weightBytes: number;
   /** Programs of equal signature read the same weight sets. */
   readonly weightSignature: string;
-  /** All blocks that a run needs, the input and the output among them; the input outlives a run. */
+  /** All blocks that a run needs, the input and the output among them; the input outlives a run unless it is used once. */
   readonly arena: MemoryPlan;
   readonly inputSlot: string;
   readonly outputSlot: string;
@@ -72,7 +72,7 @@ const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
  */
 export function planProgram(
   graph: Graph,
-  { patch, batch, weightStorage = "packed" }: CompileOptions,
+  { patch, batch, weightStorage = "packed", inputOnce = false }: CompileOptions,
   slabItems: number = SLAB_ITEMS,
 ): ProgramPlan {
   const network = fuseGraph(graph, patch);
@@ -306,7 +306,8 @@ export function planProgram(
   }
 
   // The input can be run again, with other weights; the output stays until the next run.
-  for (const tensor of [0, network.output]) touchTensor(tensor);
+  if (!inputOnce) touchTensor(0);
+  touchTensor(network.output);
   const lifetimes = [...blocks].map(([name, usage]): BlockLifetime => ({ name, ...usage }));
   return {
     steps,
@@ -339,6 +340,7 @@ export function packingInEveryRun(operator: ConvOperator, weightSlot: string): C
     algorithm: `${operator.algorithm}, packing`,
     calls: [...(operator.packing?.calls ?? []), ...operator.calls],
     temporaries: { ...operator.temporaries, [weightSlot]: operator.weightBytes },
+    ...operator.inGroups,
     coreSeconds: operator.coreSeconds + operator.weightBytes / PACKING_RATE,
   };
 }

@@ -8,7 +8,7 @@ import type { ConvOperator, ItemRow } from "../kernels/wasm/conv/problem.ts";
 import type { KernelCall, Operator } from "../kernels/wasm/kernel.ts";
 
 /** A slab has at least so many items: on a few threads, waiting for the last of them costs about a percent. */
-export const SLAB_ITEMS = 64;
+export const SLAB_ITEMS = 48;
 /** Fewer slabs than this leave too little of the input dead to be worth it. */
 const LEAST_SLABS = 3;
 

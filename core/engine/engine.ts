@@ -44,6 +44,11 @@ export interface CompileOptions {
    * the checkpoint has them, and each run packs a layer's just before it needs them. Results are the same to the bit.
    */
   readonly weightStorage?: WeightStorage;
+  /**
+   * True: every run comes after a gather of its own, and an output is not asked for after the next gather, so that the input's memory
+   * may serve the run. False (default): the input can be run again.
+   */
+  readonly inputOnce?: boolean;
 }
 
 export type WeightStorage = "packed" | "packedPerRun";

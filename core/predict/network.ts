@@ -56,7 +56,7 @@ export function loadNetwork(
   }
 
   function optionsFor(batch: number, weightStorage: WeightStorage) {
-    return { patch, batch, precision, weightStorage } as const;
+    return { patch, batch, precision, weightStorage, inputOnce: true } as const;
   }
 
   /** One choice for all batches, since they share the weights. */

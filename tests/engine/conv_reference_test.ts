@@ -373,3 +373,40 @@ for (const name of ["3x3x3 of a concat within wider tensors", "5x3x1 of a concat
     }
   });
 }
+
+Deno.test("weights packed in groups of output channels in every run give the same bits as all at once", () => {
+  // Wide enough that all channels at once would take more than a group may.
+  for (const [outputs, parts] of [[236, [24, 40]], [300, [64]]] as const) {
+    const c: ConvCase = {
+      batch: 2,
+      grid: [5, 6, 7],
+      parts: [...parts],
+      outputs,
+      kernel: [3, 3, 3],
+      stride: [1, 1, 1],
+      norm: true,
+      statistics: true,
+      around: 4,
+    };
+    const data = makeData(c);
+    const problem = problemOf(c);
+    const choice = winogradChoices(problem).filter(({ split }) => split)
+      .sort((a, b) => productOfPoints(b) - productOfPoints(a))[0];
+    const whole = runConv(c, data, (problem) => planWinograd(problem, choice));
+    const grouped = runConv(c, data, (problem) => {
+      const operator = planWinograd(problem, choice);
+      assert(operator.inGroups !== undefined, "there are no groups");
+      const outputCalls = operator.inGroups.calls.filter(({ kernel }) => kernel === "conv_winograd_output");
+      assert(outputCalls.length > 1);
+      const { [problem.weightSlot]: weightBytes, ...temporaries } = operator.inGroups.temporaries;
+      assert(weightBytes < operator.weightBytes);
+      return { ...operator, calls: operator.inGroups.calls, temporaries };
+    });
+    assertEquals(grouped.memory, whole.memory);
+    assertEquals(grouped.statistics, whole.statistics);
+  }
+});
+
+function productOfPoints({ schemes }: WinogradChoice): number {
+  return schemes.reduce((product, { points }) => product * points, 1);
+}

@@ -122,12 +122,19 @@ export interface GradientWeights {
   readonly inputs: number;
 }
 
+/** Output channels that are packed apart from the others. */
+export interface OutputRange {
+  readonly first: number;
+  readonly channels: number;
+}
+
 /** A call for each part of the input. With `gradient`, weights of a data gradient: flipped, in and out swapped, no bias. */
 export function winogradPacking(
   problem: ConvProblem,
   schemes: readonly [AxisScheme, AxisScheme, AxisScheme],
   biasOffset: number,
   gradient?: GradientWeights,
+  range: OutputRange = { first: 0, channels: problem.outputChannels },
 ): Packing {
   const sourceSlot = gradient?.slot ?? `${problem.weightSlot}.torch`;
   const taps = productOf(problem.kernel);
@@ -139,21 +146,21 @@ export function winogradPacking(
   const steps = gradient
     ? { outputStep: taps, inputStep: gradient.inputs * taps, flips: 1, firstOutput: gradient.firstOutput }
     : { outputStep: inputs * taps, inputStep: taps, flips: 0, firstOutput: 0 };
-  const panelChannels = padToPanel(problem.outputChannels);
+  const panelChannels = padToPanel(range.channels);
   const scratchBytes = CHUNK_BYTES * (tapsZ * tapsY * tapsX + weightsZ * tapsY * tapsX + weightsZ * weightsY * tapsX);
   let [firstInput, firstPosition] = [0, 0];
   const calls = problem.input.parts.map((partInputs, part) => {
     const params = listParams(PACK_PARAMS, {
-      source: at(sourceSlot),
+      source: at(sourceSlot, range.first * steps.outputStep * 4),
       weights: at(problem.weightSlot),
-      bias: at(problem.weightSlot, biasOffset),
-      biasSource: at(sourceSlot, gradient ? 0 : weightFloats * 4),
+      bias: at(problem.weightSlot, biasOffset + range.first * 4),
+      biasSource: at(sourceSlot, gradient ? 0 : (weightFloats + range.first) * 4),
       ...steps,
       firstInput,
       partInputs,
       firstPosition,
       paddedInputs,
-      outputs: problem.outputChannels,
+      outputs: range.channels,
       panelChannels,
       packsBias: part > 0 ? 0 : gradient ? 2 : 1,
       schemeZ: schemes[0].id,

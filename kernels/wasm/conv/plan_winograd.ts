@@ -1,13 +1,20 @@
 /** Plans a convolution in the transform domain: schemes per axis, block of tiles, one call or three. */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
-import type { KernelCall } from "../kernel.ts";
+import type { KernelCall, Param } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, productCycles, weightCycles } from "./cost_model.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams, sum } from "./layout.ts";
-import { winogradPacking } from "./pack_kernel.ts";
+import { type OutputRange, winogradPacking } from "./pack_kernel.ts";
 import { packWinograd } from "./pack_weights.ts";
-import { type ConvOperator, type ConvProblem, type ItemRow, outputGridOf, padOf } from "./problem.ts";
+import {
+  type ConvOperator,
+  type ConvProblem,
+  type GroupedCalls,
+  type ItemRow,
+  outputGridOf,
+  padOf,
+} from "./problem.ts";
 import { type AxisScheme, gradientSchemesFor, schemesFor } from "./scheme.ts";
 import { align64, type BlockGeometry, blockScratch, WINOGRAD_PARAMS } from "./winograd_block.ts";
 
@@ -137,39 +144,28 @@ export function winogradChoices(problem: ConvProblem): WinogradChoice[] {
   return triples.flatMap((schemes) => chooseBlocks(problem, schemes));
 }
 
-export function planWinograd(problem: ConvProblem, choice: WinogradChoice): ConvOperator {
+/** Parameters of the kernels for some of the output channels; their weights lie alone in the weight slot, all biases behind them. */
+function winogradParams(problem: ConvProblem, choice: WinogradChoice, range: OutputRange, biasOffset: number): Param[] {
   const { schemes, tiles, block, blocks } = choice;
   const out = outputGridOf(problem);
   const pad = padOf(problem);
-  const layout = channelLayout(problem.input);
-  const outputChannels = padToFour(problem.outputChannels);
   const g = geometry(problem, schemes, block);
-  const matrices = weightMatrices(schemes);
-  const biasOffset = matrices * layout.padded * g.panelChannels * 4;
-  const rows = problem.batch * productOf(tiles);
-  const points = productOf(g.points);
-  const temporaries: Record<string, number> = choice.split
-    ? {
-      [`${problem.name}.inputPoints`]: points * rows * layout.padded * 4,
-      [`${problem.name}.outputPoints`]: points * rows * g.panelChannels * 4,
-    }
-    : {};
   const unused = at(problem.weightSlot);
-  const params = listParams(WINOGRAD_PARAMS, {
+  return listParams(WINOGRAD_PARAMS, {
     ...sourceParams(problem.input),
     norm: problem.input.normSlot === undefined ? unused : at(problem.input.normSlot),
     weights: at(problem.weightSlot),
-    bias: at(problem.weightSlot, biasOffset),
-    target: at(problem.output.slot, problem.output.channelOffset * 4),
+    bias: at(problem.weightSlot, biasOffset + range.first * 4),
+    target: at(problem.output.slot, (problem.output.channelOffset + range.first) * 4),
     statistics: problem.output.statisticsSlot === undefined ? unused : at(problem.output.statisticsSlot),
     inputPoints: choice.split ? at(`${problem.name}.inputPoints`) : unused,
     outputPoints: choice.split ? at(`${problem.name}.outputPoints`) : unused,
     hasNorm: problem.input.normSlot === undefined ? 0 : 1,
     hasStatistics: problem.statistics ? 1 : 0,
     targetVoxel: problem.output.channelStride * 4,
-    inputChannels: layout.padded,
-    outputChannels,
-    panelChannels: g.panelChannels,
+    inputChannels: g.inputChannels,
+    outputChannels: padToFour(range.channels),
+    panelChannels: padToPanel(range.channels),
     batch: problem.batch,
     inZ: problem.inputGrid[0],
     inY: problem.inputGrid[1],
@@ -209,31 +205,77 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
     blocksX: blocks[2],
     panelsPerItem: choice.panelsPerItem,
     accumulate: problem.gradient?.accumulate ? 1 : 0,
+    statisticsChannels: padToFour(problem.outputChannels),
+    firstChannel: range.first,
   });
-  const parts = productOf(blocks);
-  const s = blockScratch(g);
-  const alignment = 64 * 8;
-  const call = (kernel: string, items: number, scratch: number): KernelCall => ({
-    kernel,
-    params,
-    items,
-    scratchBytes: scratch === 0 ? 0 : align64(scratch) + alignment,
-  });
-  const all = sum(Object.values(s));
-  const items = problem.batch * parts;
-  const panelItems = choice.split ? ceilDiv(g.panelChannels / PANEL, choice.panelsPerItem) : 0;
-  const calls = choice.split
-    ? [
-      call("conv_winograd_input", items, all),
-      call("conv_winograd_product", g.points[0] * g.points[1] * panelItems, 0),
-      call("conv_winograd_output", items, all),
-    ]
-    : [call("conv_winograd", items, all)];
+}
+
+/** The convolution of some output channels: its own call or, in the split form, its products and outputs of points that are there. */
+function rangeCalls(problem: ConvProblem, choice: WinogradChoice, range: OutputRange, biasOffset: number) {
+  const params = winogradParams(problem, choice, range, biasOffset);
+  const g = geometry(problem, choice.schemes, choice.block);
+  const scratchBytes = align64(sum(Object.values(blockScratch(g)))) + 64 * 8;
+  const items = problem.batch * productOf(choice.blocks);
+  if (!choice.split) return { calls: [{ kernel: "conv_winograd", params, items, scratchBytes }] };
+  const panelItems = ceilDiv(padToPanel(range.channels) / PANEL, choice.panelsPerItem);
+  return {
+    input: { kernel: "conv_winograd_input", params, items, scratchBytes },
+    calls: [
+      { kernel: "conv_winograd_product", params, items: g.points[0] * g.points[1] * panelItems, scratchBytes: 0 },
+      { kernel: "conv_winograd_output", params, items, scratchBytes },
+    ],
+  };
+}
+
+/** Weights, or points of outputs, that a group of channels takes at most. */
+const GROUP_BYTES = 12 << 20;
+
+/** The split form in groups of output channels over the same input points, if all channels at once would take more memory. */
+function callsInGroups(problem: ConvProblem, choice: WinogradChoice): GroupedCalls | undefined {
+  const { padded } = channelLayout(problem.input);
+  const points = productOf(choice.schemes.map((scheme) => scheme.points)) * problem.batch * productOf(choice.tiles) * 4;
+  const matrices = weightMatrices(choice.schemes) * padded * 4;
+  const panels = padToPanel(problem.outputChannels) / PANEL;
+  const groups = ceilDiv(panels * PANEL * Math.max(matrices, points), GROUP_BYTES);
+  if (!choice.split || groups < 2 || panels < 2) return undefined;
+  const most = ceilDiv(panels, groups) * PANEL;
+  const biasOffset = matrices * most;
+  const calls: KernelCall[] = [];
+  for (let first = 0; first < problem.outputChannels; first += most) {
+    const range = { first, channels: Math.min(most, problem.outputChannels - first) };
+    const { input, calls: own } = rangeCalls(problem, choice, range, biasOffset);
+    if (input && first === 0) calls.push(input);
+    calls.push(...winogradPacking(problem, choice.schemes, biasOffset, undefined, range).calls, ...own);
+  }
+  return {
+    calls,
+    temporaries: {
+      [`${problem.name}.inputPoints`]: points * padded,
+      [`${problem.name}.outputPoints`]: points * most,
+      [problem.weightSlot]: biasOffset + panels * PANEL * 4,
+    },
+  };
+}
+
+export function planWinograd(problem: ConvProblem, choice: WinogradChoice): ConvOperator {
+  const { schemes, tiles, block, blocks } = choice;
+  const out = outputGridOf(problem);
+  const layout = channelLayout(problem.input);
+  const outputChannels = padToFour(problem.outputChannels);
+  const g = geometry(problem, schemes, block);
+  const biasOffset = weightMatrices(schemes) * layout.padded * g.panelChannels * 4;
+  const pointBytes = productOf(g.points) * problem.batch * productOf(tiles) * 4;
+  const { input, calls } = rangeCalls(problem, choice, { first: 0, channels: problem.outputChannels }, biasOffset);
   const weightBytes = biasOffset + g.panelChannels * 4;
   return {
     algorithm: `winograd ${schemes.map((a) => a.name).join("x")}${choice.split ? " in three calls" : ""}`,
-    calls,
-    temporaries,
+    calls: input ? [input, ...calls] : calls,
+    temporaries: choice.split
+      ? {
+        [`${problem.name}.inputPoints`]: pointBytes * layout.padded,
+        [`${problem.name}.outputPoints`]: pointBytes * g.panelChannels,
+      }
+      : {},
     flops: convFlops(problem),
     bytes: weightBytes + problem.batch * 4 *
         (productOf(problem.inputGrid) * layout.padded + productOf(out) * outputChannels),
@@ -241,7 +283,8 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
     weightBytes,
     pack: (weight, bias, packed) => packWinograd(schemes, layout, problem.outputChannels, weight, bias, packed),
     packing: winogradPacking(problem, schemes, biasOffset),
-    ...(problem.statistics ? { statistics: statisticsOf(problem.batch, parts, outputChannels) } : {}),
+    ...(problem.statistics ? { statistics: statisticsOf(problem.batch, productOf(blocks), outputChannels) } : {}),
+    ...(!problem.gradient && { inGroups: callsInGroups(problem, choice) }),
     ...(choice.split || problem.gradient ? {} : { rows: itemRows(problem, choice, out[0]) }),
   };
 }

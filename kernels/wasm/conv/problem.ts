@@ -1,6 +1,6 @@
 /** What a convolution is to the planner: shapes and slots, nothing about how it is computed. */
 import type { Vec3 } from "../../../core/base/shape.ts";
-import type { Operand, OutputStatistics, Target, WeightedOperator } from "../kernel.ts";
+import type { KernelCall, Operand, OutputStatistics, Target, WeightedOperator } from "../kernel.ts";
 
 /** Cross-correlation with zero padding (kernel-1)/2 per axis. Weight (out, in, kz, ky, kx), bias (out). */
 export interface ConvProblem {
@@ -45,6 +45,14 @@ export interface ConvOperator extends WeightedOperator {
   readonly statistics?: OutputStatistics;
   /** How the items of its one call lie along z, for a sample; items of several samples follow each other. */
   readonly rows?: readonly ItemRow[];
+  /** The same with weights packed in every run, some output channels at a time, so that less memory is needed at once. */
+  readonly inGroups?: GroupedCalls;
+}
+
+/** Calls that pack weights and use them, group of output channels after group; `temporaries` have the weight slot among them. */
+export interface GroupedCalls {
+  readonly calls: readonly KernelCall[];
+  readonly temporaries: Readonly<Record<string, number>>;
 }
 
 /** Items that follow each other and lie side by side along z. */

@@ -70,6 +70,9 @@ export const WINOGRAD_PARAMS = {
   panelsPerItem: "i32",
   /** 1: added to what is there. */
   accumulate: "i32",
+  /** Where the output's channels lie among those of the statistics: padded channels in all, and the first. */
+  statisticsChannels: "i32",
+  firstChannel: "i32",
 } as const;
 /** The parameters inside a kernel. */
 export type P = ParamLocals<typeof WINOGRAD_PARAMS>;

@@ -176,7 +176,8 @@ function emitOutputs(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r
       });
     });
   });
-  emitStatisticsPart(f, epilogue, p, block.index, 0, vectors, r.sums, written);
+  const target = { ...p, outputChannels: p.statisticsChannels };
+  emitStatisticsPart(f, epilogue, target, block.index, p.firstChannel, vectors, r.sums, written);
 }
 
 /** Index of a pair's or point's weight matrix. */
