@@ -42,7 +42,7 @@ import { cpuFeatures, describeCpu } from "./describe.ts";
 import { copyCall, type PlacedCall } from "./encode.ts";
 import { planProgram, type ProgramPlan, scratchOf, temporaryBlock } from "./program_plan.ts";
 import { createStream, type Encoded, type Region } from "./stream.ts";
-import { createTraining } from "./training.ts";
+import { type CpuTraining, createTraining } from "./training.ts";
 import { weightOffsets } from "./weight_layout.ts";
 import { packingBytes, torchWeights, writeWeightBlock } from "./weights.ts";
 
@@ -58,7 +58,7 @@ export interface CpuEngineOptions {
 }
 
 /** The CPU engine, for prediction and training; it can tell what memory it has taken. */
-export interface CpuEngine extends Engine, TrainingEngine {
+export interface CpuEngine extends Engine, TrainingEngine, CpuTraining {
   readonly kind: "cpu";
   readonly threads: number;
   /** Bytes handed out now and at most so far: tensors, weights, activations, scratch, parameters. */

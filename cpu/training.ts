@@ -54,8 +54,14 @@ const PARAMETERS = 0;
 const GRADIENTS = 1;
 const MOMENTUM = 2;
 
+/** What the CPU engine can do in training besides the port. */
+export interface CpuTraining {
+  /** Runs a training step piece by piece: milliseconds of each of `program.steps` but the last, the optimizer; for the bench. */
+  timeTraining(program: TrainingProgram): Promise<number[]>;
+}
+
 /** The training half of the CPU engine. */
-export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" | "description"> {
+export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" | "description"> & CpuTraining {
   const { stream, threads } = host;
   const { memory } = stream;
   const programs = new WeakMap<TrainingProgram, TrainingState>();
@@ -284,6 +290,23 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
       const state = stateOf(program, "Validating the network");
       stream.submit(state.validationStep, [state.arena, state.values]);
       return stream.read(state.arena, () => ({ loss: readResults(state).loss, ...readCounts(state) }));
+    },
+    async timeTraining(program) {
+      const state = stateOf(program, "Timing a training step");
+      const { plan } = state;
+      const times: number[] = [];
+      const indices = [...plan.forward.keys(), ...plan.backward.keys().map((i) => plan.forward.length + 1 + i)];
+      const steps = [...plan.forward, ...plan.backward];
+      for (const [i, step] of steps.entries()) {
+        const encoded = stream.encode(placeSteps(state, [step], indices[i]));
+        await stream.settled();
+        const start = performance.now();
+        stream.submit(encoded, [state.arena, state.values]);
+        stream.release(encoded);
+        await stream.settled();
+        times.push(performance.now() - start);
+      }
+      return times;
     },
     readGradients(program) {
       const state = stateOf(program, "Reading the gradients");

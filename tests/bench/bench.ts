@@ -19,6 +19,7 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
     help: "augmentation of training samples on one core against upstream's",
     load: () => import("./augmentation_bench.ts"),
   },
+  training: { help: "whole training steps against torch", load: () => import("./training_bench.ts") },
   volume: { help: "gather, accumulate, finish, resample", load: () => import("./volume_bench.ts") },
 };
 

@@ -10,6 +10,7 @@ import { voxelCount } from "../../core/base/shape.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { architecture, randomValues, randomWeights } from "../engine/networks.ts";
 import { measureRoofline } from "./roofline.ts";
+import { startTorch, type TorchProcess } from "./torch_process.ts";
 
 interface Net {
   readonly dimensions: 2 | 3;
@@ -24,9 +25,6 @@ const NETS: Readonly<Record<string, Net>> = {
   "2d": { dimensions: 2, edge: 256, features: [32, 64, 128, 256, 512, 512, 512] },
 };
 
-/** Runs a network `runs` times and returns the milliseconds of each. */
-type Runner = (net: Net, runs: number) => Promise<number[]>;
-
 export async function bench(args: readonly string[]): Promise<number> {
   const option = (name: string, otherwise: number) => {
     const at = args.indexOf(name);
@@ -36,14 +34,20 @@ export async function bench(args: readonly string[]): Promise<number> {
   const rounds = option("--runs", 3);
   const chosen = Object.entries(NETS).filter(([name]) => args.includes(name));
   const python = Deno.env.get("NNUNET_BENCH_PYTHON");
-  using torch = python ? startTorch(python, threads) : undefined;
+  using torch = python ? startTorch(python, "torch_network.py", threads) : undefined;
   for (const [, net] of chosen.length > 0 ? chosen : Object.entries(NETS)) {
-    await benchNet(net, threads, rounds, args.includes("--layers"), torch?.run);
+    await benchNet(net, threads, rounds, args.includes("--layers"), torch);
   }
   return 0;
 }
 
-async function benchNet(net: Net, threads: number, rounds: number, layers: boolean, torch?: Runner): Promise<void> {
+async function benchNet(
+  net: Net,
+  threads: number,
+  rounds: number,
+  layers: boolean,
+  torch?: TorchProcess,
+): Promise<void> {
   const roofline = await measureRoofline(threads);
   await using engine = await createCpuEngine({ threads });
   const { dimensions, edge, features } = net;
@@ -69,7 +73,7 @@ async function benchNet(net: Net, threads: number, rounds: number, layers: boole
       await engine.flush();
       ours.push(performance.now() - start);
     }
-    if (torch) theirs.push(...await torch(net, runs));
+    if (torch) theirs.push(...await torch.run({ ...net, runs }));
   }
   const flops = program.steps.reduce((sum, step) => sum + step.flops, 0);
   const forecast = program.steps.reduce((sum, step) => sum + step.seconds * 1e3, 0);
@@ -114,30 +118,6 @@ async function benchNet(net: Net, threads: number, rounds: number, layers: boole
 
 function say(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-/** torch in a process of its own, answering request by request. */
-function startTorch(python: string, threads: number): Disposable & { readonly run: Runner } {
-  const script = new URL("./torch_network.py", import.meta.url).pathname;
-  const child = new Deno.Command(python, { args: [script, String(threads)], stdin: "piped", stdout: "piped" }).spawn();
-  const writer = child.stdin.getWriter();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  return {
-    async run(net, runs) {
-      await writer.write(new TextEncoder().encode(`${JSON.stringify({ ...net, runs })}\n`));
-      while (!text.includes("\n")) {
-        const { value, done } = await reader.read();
-        if (done) throw new Error("torch has ended");
-        text += value;
-      }
-      const answer = JSON.parse(text.slice(0, text.indexOf("\n")));
-      text = text.slice(text.indexOf("\n") + 1);
-      if (answer.error) throw new Error(`torch: ${answer.error}`);
-      return answer.milliseconds;
-    },
-    [Symbol.dispose]: () => child.kill(),
-  };
 }
 
 function median(values: readonly number[]): number {

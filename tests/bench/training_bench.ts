@@ -1,0 +1,134 @@
+/**
+ * Whole training steps (forward, loss, backward, clipping, SGD) on the CPU engine: best and median time, memory, each step's share; beside
+ * torch on the same machine, in turns, where NNUNET_BENCH_PYTHON names a Python that has nnunetv2.
+ *
+ *   deno task bench training [--threads N] [--runs N] [--rounds N] [--steps] [hippocampus2 hippocampus9 plain64 plane256]
+ */
+import type { Vec3 } from "../../core/base/shape.ts";
+import { voxelCount } from "../../core/base/shape.ts";
+import { buildGraph } from "../../core/network/build_graph.ts";
+import { type CpuEngine, createCpuEngine } from "../../cpu/engine.ts";
+import type { TrainingProgram } from "../../core/engine/training.ts";
+import { architecture, randomValues, randomWeights } from "../engine/networks.ts";
+import { startTorch, type TorchProcess } from "./torch_process.ts";
+
+interface Net {
+  readonly patch: Vec3;
+  readonly batch: number;
+  readonly features: readonly number[];
+}
+
+const NETS: Readonly<Record<string, Net>> = {
+  hippocampus2: { patch: [40, 56, 40], batch: 2, features: [32, 64, 128, 256] },
+  hippocampus9: { patch: [40, 56, 40], batch: 9, features: [32, 64, 128, 256] },
+  plain64: { patch: [64, 64, 64], batch: 2, features: [32, 64, 128, 256, 320] },
+  plane256: { patch: [1, 256, 256], batch: 4, features: [32, 64, 128, 256, 512, 512] },
+};
+
+const SGD = { learningRate: 0.01, momentum: 0.99, weightDecay: 3e-5, nesterov: true, clipNorm: 12, lossScale: 1 };
+
+export async function bench(args: readonly string[]): Promise<number> {
+  const option = (name: string, otherwise: number) => {
+    const at = args.indexOf(name);
+    return at < 0 ? otherwise : Number(args[at + 1]);
+  };
+  const threads = option("--threads", 2);
+  const chosen = Object.entries(NETS).filter(([name]) => args.includes(name));
+  const python = Deno.env.get("NNUNET_BENCH_PYTHON");
+  using torch = python ? startTorch(python, "torch_training.py", threads) : undefined;
+  for (const [name, net] of chosen.length > 0 ? chosen : Object.entries(NETS)) {
+    const runs = { rounds: option("--rounds", 3), runs: option("--runs", 3) };
+    await benchNet(name, net, threads, runs, args.includes("--steps"), torch);
+  }
+  return 0;
+}
+
+async function prepare(engine: CpuEngine, net: Net): Promise<TrainingProgram> {
+  const { patch, batch, features } = net;
+  const dimensions = patch[0] === 1 ? 2 : 3;
+  const graph = buildGraph(architecture({ dimensions, featuresPerStage: features }), 1, 3, { deepSupervision: true });
+  const weights = graph.outputs.map((_, i) => (i === graph.outputs.length - 1 ? 0 : 2 ** -i));
+  const sum = weights.reduce((a, b) => a + b);
+  const program = await engine.compileTraining(graph, {
+    patch,
+    batch,
+    precision: "f32",
+    loss: { target: { kind: "labels" }, batchDice: false, smooth: 1e-5, diceWeight: 1, crossEntropyWeight: 1 },
+    outputWeights: weights.map((weight) => weight / sum),
+  });
+  await engine.setParameters(program, randomWeights());
+  const voxels = voxelCount(patch);
+  for (let sample = 0; sample < batch; sample++) {
+    const labels = Int16Array.from(randomValues(voxels, sample), (v) => Math.floor((v + 1) * 1.5));
+    engine.setSample(program, sample, randomValues(voxels, 100 + sample), labels);
+  }
+  return program;
+}
+
+async function benchNet(
+  name: string,
+  net: Net,
+  threads: number,
+  { rounds, runs }: { readonly rounds: number; readonly runs: number },
+  steps: boolean,
+  torch?: TorchProcess,
+): Promise<void> {
+  await using engine = await createCpuEngine({ threads });
+  using program = await prepare(engine, net);
+  const [ours, theirs]: [number[], number[]] = [[], []];
+  await engine.trainStep(program, SGD);
+  for (let round = 0; round < rounds; round++) {
+    for (let run = 0; run < runs; run++) {
+      const start = performance.now();
+      await engine.trainStep(program, SGD);
+      ours.push(performance.now() - start);
+    }
+    if (torch) theirs.push(...await torch.run({ ...net, runs }));
+  }
+  const flops = program.steps.reduce((sum, step) => sum + step.flops, 0);
+  const { memory } = program;
+  const mega = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
+  const describe = (times: readonly number[]) => {
+    const sorted = times.toSorted((a, b) => a - b);
+    return `best ${sorted[0].toFixed(0)} ms, median ${sorted[sorted.length >> 1].toFixed(0)} ms`;
+  };
+  say(`${name}: ${net.features.join(", ")} on ${net.patch.join("x")}, batch ${net.batch}, ${threads} threads`);
+  say(`  ${describe(ours)}; ${(flops / Math.min(...ours) / 1e6).toFixed(0)} GFLOP/s of the direct form`);
+  say(
+    `  memory: parameters ${mega(memory.parameters)}, activations ${mega(memory.activations)}, scratch ${
+      mega(memory.scratch)
+    }`,
+  );
+  if (theirs.length > 0) {
+    say(`  torch: ${describe(theirs)}; ratio of the best ${(Math.min(...ours) / Math.min(...theirs)).toFixed(2)}`);
+  }
+  if (steps) await listSteps(engine, program);
+}
+
+/** The times of the steps that take more than 1/300 of all, then sums by kind. */
+async function listSteps(engine: CpuEngine, program: TrainingProgram): Promise<void> {
+  const first = await engine.timeTraining(program);
+  const second = await engine.timeTraining(program);
+  const times = first.map((ms, i) => Math.min(ms, second[i]));
+  const total = times.reduce((a, b) => a + b, 0);
+  const kinds = new Map<string, number>();
+  times.forEach((ms, i) => {
+    const { name, algorithm, flops, seconds } = program.steps[i];
+    const [kind] = /^(norm table|\w+ gradient|transposed conv|\w+)/.exec(name) ?? [name];
+    kinds.set(kind, (kinds.get(kind) ?? 0) + ms);
+    if (ms < total / 300) return;
+    say(
+      `  ${(ms / total * 100).toFixed(1).padStart(5)} % ${ms.toFixed(1).padStart(7)} ms, forecast ${
+        (seconds * 1e3).toFixed(1).padStart(6)
+      } ms, ${(flops / ms / 1e6).toFixed(0).padStart(4)} GFLOP/s  ${algorithm.padEnd(34)} ${name}`,
+    );
+  });
+  say(`  in all ${total.toFixed(0)} ms, of which`);
+  for (const [kind, ms] of [...kinds].toSorted((a, b) => b[1] - a[1])) {
+    say(`  ${(ms / total * 100).toFixed(1).padStart(5)} % ${ms.toFixed(1).padStart(7)} ms  ${kind}`);
+  }
+}
+
+function say(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
