@@ -15,6 +15,7 @@ import { formatSeconds, print, printError } from "./terminal.ts";
 
 export const extractFingerprintCommand: Command & { readonly flags: typeof EXTRACT_FINGERPRINT } = {
   flags: EXTRACT_FINGERPRINT,
+  upstreamIgnoresUnknown: true,
   details: [
     "Reads nnUNet_raw/DATASET and writes nnUNet_preprocessed/DATASET/dataset_fingerprint.json. The dataset is checked in the same " +
     "read: everything that is wrong with it is listed at once, and no fingerprint is written then.",

@@ -4,7 +4,7 @@ import { type Command, findCommand } from "./commands.ts";
 import type { FlagTable, Values } from "./flag.ts";
 import { commandHelp, usageLine } from "./help.ts";
 import { parseFlags } from "./parse_flags.ts";
-import { print } from "./terminal.ts";
+import { print, printError } from "./terminal.ts";
 
 /** The values of `flags`, or null after printing the help. @throws UsageError as argparse prints it */
 export function parseCommandLine<T extends FlagTable>(
@@ -16,7 +16,9 @@ export function parseCommandLine<T extends FlagTable>(
   const entry = findCommand(name);
   if (!entry) throw new Error(`no command ${name} in the table`);
   try {
-    const parsed = parseFlags(command.flags, args);
+    const ignores = command.upstreamIgnoresUnknown && shownName === entry.upstream;
+    const ignore = (message: string) => printError(`warning: ${message}\nIgnored, as Python's ${shownName} does.`);
+    const parsed = parseFlags(command.flags, args, ignores ? ignore : undefined);
     if (!parsed.help) return parsed.values;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;

@@ -34,8 +34,15 @@ interface Match {
 const HELP_KEY = "";
 const NEGATIVE_NUMBER = /^-(?:\d+|\d*\.\d+)$/;
 
-/** @throws UsageError in argparse's wording, with the nearest flag for a typo. */
-export function parseFlags<T extends FlagTable>(table: T, args: readonly string[]): ParsedFlags<T> {
+/**
+ * @param onUnknown Is told of arguments that are not in the table, which are left out then (argparse's parse_known_args).
+ * @throws UsageError in argparse's wording, with the nearest flag for a typo.
+ */
+export function parseFlags<T extends FlagTable>(
+  table: T,
+  args: readonly string[],
+  onUnknown?: (message: string) => void,
+): ParsedFlags<T> {
   const names = new Map<string, { readonly flag: Flag; readonly key: string }>();
   for (const name of HELP.names) names.set(name, { flag: HELP, key: HELP_KEY });
   for (const [key, flag] of Object.entries(table)) {
@@ -65,7 +72,11 @@ export function parseFlags<T extends FlagTable>(table: T, args: readonly string[
     }
   }
   takePositionals(table, loose, values, unknown);
-  if (unknown.length > 0) throw new UsageError(unknownMessage(unknown, names));
+  if (unknown.length > 0) {
+    const message = unknownMessage(unknown, names);
+    if (!onUnknown) throw new UsageError(message);
+    onUnknown(message);
+  }
   const absent = Object.entries(table).filter(([key, flag]) =>
     flag.kind !== "switch" && flag.required && !(key in values)
   );

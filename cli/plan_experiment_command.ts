@@ -15,6 +15,7 @@ import { print, printError } from "./terminal.ts";
 
 export const planExperimentCommand: Command & { readonly flags: typeof PLAN_EXPERIMENT } = {
   flags: PLAN_EXPERIMENT,
+  upstreamIgnoresUnknown: true,
   details: [
     "Reads nnUNet_raw/DATASET/dataset.json and nnUNet_preprocessed/DATASET/dataset_fingerprint.json (extract_fingerprint makes it) and " +
     "writes the plans beside the latter. Configurations you added to an existing plans file are kept.",

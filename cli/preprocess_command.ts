@@ -14,6 +14,7 @@ import { formatSeconds, print, printError } from "./terminal.ts";
 
 export const preprocessCommand: Command & { readonly flags: typeof PREPROCESS } = {
   flags: PREPROCESS,
+  upstreamIgnoresUnknown: true,
   details: [
     "Reads nnUNet_raw/DATASET and the plans in nnUNet_preprocessed/DATASET, and writes a folder a configuration beside the plans, and " +
     "gt_segmentations. A folder that is there is replaced once its replacement is complete. Stopped and run again, it continues " +

@@ -107,11 +107,15 @@ export async function preprocessDataset(
   // deno-lint-ignore require-await -- callers of the pool may wait
   await preprocessCases(setting, jobs, options, async ({ case: { id } }, reply) => {
     for (const { configuration, files } of reply.made) folders[configuration].record(id, files);
-    if (reply.kind === "failed" && reply.parts.endsRun) throw outputFailed(reply.parts, left, preprocessedFolder);
+    if (reply.kind === "failed" && reply.parts.endsRun) throw new UserError(reply.parts);
     left.delete(id);
     if (reply.kind === "failed") failures.push(new UserError(reply.parts));
     else reply.warnings.forEach(warn);
     options.onCase?.(++done, jobs.length);
+  }).catch((error) => {
+    // Only now have the other threads ended their cases.
+    if (!(error instanceof UserError) || !error.parts.endsRun) throw error;
+    throw outputFailed(error.parts, left, preprocessedFolder);
   });
   const results = configurations.map((configuration, i): PreprocessedConfiguration => {
     const folder = folders[i];

@@ -70,6 +70,20 @@ Deno.test("what preprocess cannot start with is said with what to do", async () 
   await fails(["-c", "3d_fulres"], "none of those asked for (-c 3d_fulres). Give some of 2d");
 });
 
+Deno.test("flags that Python's command passes over are passed over under its name, and refused otherwise", async () => {
+  await using place = await workplace();
+  const flags = ["-d", "813", "--plan_name", "x"];
+  const refused = await runCommand(["preprocess", ...flags], place);
+  assertEquals(refused.code, 2, refused.stderr);
+  const ignored = await runCommand(["nnUNetv2_preprocess", ...flags], place);
+  assertEquals(ignored.code, 1);
+  for (const part of ["unrecognized arguments: --plan_name x", "did you mean -plans_name?", "Run plan_experiment"]) {
+    assert(ignored.stderr.includes(part), ignored.stderr);
+  }
+  const strict = await runCommand(["nnUNetv2_plan_and_preprocess", ...flags], place);
+  assertEquals(strict.code, 2, strict.stderr);
+});
+
 Deno.test("a case that can't be read is named, the exit code is 1, and the old data stay", async () => {
   await using place = await workplace();
   const raw = join(place.folder, "raw");
