@@ -1,13 +1,17 @@
 /** Every way to compute a convolution's gradients against the plain reference. */
-import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
+import { createStream } from "../../cpu/stream.ts";
+import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 import type { DataGradientProblem, WeightGradientProblem } from "../../kernels/wasm/conv/gradient_problem.ts";
 import { referenceGradients } from "../../kernels/wasm/conv/gradient_reference.ts";
 import { CONV_KERNELS } from "../../kernels/wasm/conv/kernels.ts";
 import { planWeightGradient, type WeightChoice, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
-import { planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
+import { dataGradientChoices, inputRanges, planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
 import { convOutputGrid } from "../../kernels/wasm/conv/problem.ts";
 import { type WeightPair, weightPairs } from "../../kernels/wasm/conv/weight_sides.ts";
+import type { Operator } from "../../kernels/wasm/kernel.ts";
+import { emitModule } from "../../kernels/wasm/module.ts";
 import { assertClose, assertEquals } from "../assert.ts";
+import { channelsLast } from "./gradient_harness.ts";
 import { noise, operatorRunner } from "./run_operator.ts";
 
 const run = operatorRunner(CONV_KERNELS, 1024);
@@ -75,24 +79,6 @@ const BATCH = 2;
 /** Largest error as a share of the standard deviation of all the values. */
 const BOUND = 5e-5;
 
-/** The planar samples as a channels-last tensor with `around` foreign channels on either side of the parts. */
-function channelsLast(samples: readonly Float32Array[], parts: readonly number[], voxels: number, around: number) {
-  const positions = parts.flatMap((n, k) =>
-    Array.from({ length: n }, (_, c) => c + parts.slice(0, k).reduce((a, m) => a + padToFour(m), 0))
-  );
-  const padded = parts.reduce((a, n) => a + padToFour(n), 0);
-  const stride = padded + 2 * around;
-  const tensor = new Float32Array(samples.length * voxels * stride);
-  samples.forEach((sample, n) => {
-    for (let v = 0; v < voxels; v++) {
-      const at = (n * voxels + v) * stride;
-      tensor.fill(9e9, at, at + around).fill(9e9, at + around + padded, at + stride);
-      positions.forEach((p, c) => tensor[at + around + p] = sample[c * voxels + v]);
-    }
-  });
-  return { tensor, stride, padded, positions };
-}
-
 /** A case's tensors, its problem's common part and what the reference says. */
 function prepare(c: Case) {
   const { grid, parts, outputs, kernel, stride, transposed = false } = c;
@@ -127,9 +113,6 @@ function prepare(c: Case) {
   return { samples, weight, input, output, norm, expected, problem, operand, voxels, around };
 }
 
-const nameOf = (c: WeightChoice) =>
-  c.kind === "direct" ? "direct" : `winograd ${c.schemes.map((s) => s.name).join("x")}`;
-
 /** A choice with other groups and chunks: the same way, divided more finely. */
 const divided = (c: WeightChoice): WeightChoice => ({
   ...c,
@@ -158,15 +141,17 @@ for (const [name, c] of Object.entries(CASES)) {
       run(operator, { x: input.tensor, dy: output.tensor, norm, dw, db }, { reversed });
       return { dw, db };
     };
-    const ways = Math.max(...weightPairs(whole).map((pair) => weightChoices(whole, pair).length));
-    for (let way = 0; way < ways; way++) {
-      const choose = (pair: WeightPair) => weightChoices(whole, pair)[way];
-      const what = nameOf(choose(weightPairs(whole)[0]));
+    const choices = weightPairs(whole).map((pair) => weightChoices(whole, pair));
+    for (let way = 0; way < choices[0].length; way++) {
+      const choose = (pair: WeightPair) => choices[(pair.a.first + pair.b.first) > 0 ? 1 : 0][way];
+      const { kind, ...rest } = choices[0][way];
+      const what = "schemes" in rest ? `${kind} ${rest.schemes.map((s) => s.name).join("x")}` : kind;
       const { dw, db } = compute(choose);
       assertClose(dw, added("weight"), BOUND, what);
       assertClose(db, added("bias"), BOUND, "bias");
       const finely = compute((pair) => divided(choose(pair)));
       assertClose(finely.dw, added("weight"), BOUND, `${what}, divided`);
+      if (way > 1) continue;
       assertEquals(compute((pair) => divided(choose(pair)), true), finely, `${what}: items depend on their order`);
     }
   });
@@ -187,20 +172,59 @@ for (const [name, c] of Object.entries(CASES)) {
       const whole: DataGradientProblem = {
         ...{ ...problem, weightSlot: "w", inputGradient: { ...operand, slot: "dv" }, accumulate },
       };
-      let ways = 1;
-      for (let way = 0; way < ways; way++) {
+      const choices = inputRanges(whole).map((range) => dataGradientChoices(whole, range));
+      // Every other way adds to what is there.
+      for (let way = accumulate ? 1 : 0; way < Math.max(choices[0].length, 2); way += 2) {
         const dv = before.slice();
-        const operator = planDataGradient(whole, (choices) => {
-          ways = Math.max(ways, choices.length);
-          return choices[way];
-        });
+        const operator = planDataGradient(whole, (_, { first }) => choices[first > 0 ? 1 : 0][way % choices[0].length]);
         run(operator, { dy: output.tensor, w: weight, dv });
         assertEquals(dv.filter(isForeign), wanted.filter(isForeign));
         assertClose(dv.map(own), wanted.map(own), BOUND, `${operator.algorithm}, accumulate ${accumulate}`);
+        if (way > 1) continue;
         const again = before.slice();
         run(operator, { dy: output.tensor, w: weight, dv: again }, { reversed: true });
         assertEquals(again, dv, `${operator.algorithm}: items depend on their order`);
       }
+    }
+  });
+}
+
+/** Runs an operator on an engine's workers; returns the slots' bytes afterwards. */
+async function onThreads(threads: number, operator: Operator, slots: Record<string, Float32Array>) {
+  await using stream = await createStream({ threads, module: emitModule(CONV_KERNELS) });
+  const { memory } = stream;
+  const sizes = Object.entries(slots).map(([slot, values]): [string, number] => [slot, values.byteLength]);
+  const addresses = new Map(
+    [...sizes, ...Object.entries(operator.temporaries)].map((
+      [slot, bytes],
+    ) => [slot, memory.allocate(bytes, slot).address]),
+  );
+  const addressOf = (slot: string) => addresses.get(slot) ?? NaN;
+  const viewOf = (slot: string) => new Float32Array(memory.memory.buffer, addressOf(slot), slots[slot].length);
+  for (const [slot, values] of Object.entries(slots)) viewOf(slot).set(values);
+  stream.submit(stream.encode(operator.calls.map((call) => ({ call, addressOf }))), []);
+  await stream.settled();
+  return Object.keys(slots).map((slot) => viewOf(slot).slice());
+}
+
+for (const name of ["3x3x3 of several blocks", "3x3x3 stride 2, larger", "transposed 1x2x2 of a concat"]) {
+  Deno.test(`gradients are the same bits with one thread and with three: ${name}`, async () => {
+    const { weight, input, output, norm, problem, operand } = prepare(CASES[name]);
+    const read = { x: input.tensor, dy: output.tensor, w: weight, norm };
+    const weightGradient = planWeightGradient({
+      ...{ ...problem, input: { ...operand, slot: "x", normSlot: "norm" } },
+      ...{ weightGradientSlot: "dw", biasGradientSlot: "db" },
+    });
+    const dataGradient = planDataGradient({
+      ...{ ...problem, weightSlot: "w", inputGradient: { ...operand, slot: "dv" }, accumulate: true },
+    });
+    const written = { dw: weight, db: new Float32Array(CASES[name].outputs), dv: input.tensor };
+    for (const operator of [weightGradient, dataGradient]) {
+      const [one, three] = [
+        await onThreads(1, operator, { ...read, ...written }),
+        await onThreads(3, operator, { ...read, ...written }),
+      ];
+      assertEquals(three, one, operator.algorithm);
     }
   });
 }

@@ -17,7 +17,7 @@ import type { ConvProblem } from "./problem.ts";
 import { gradientFlops, gradientOutputGrid, gradientPad } from "./weight_sides.ts";
 
 /** Neighbouring channels of the convolution's input that are written together. */
-interface Range {
+export interface InputRange {
   readonly first: number;
   readonly channels: number;
   readonly target: Target;
@@ -33,9 +33,9 @@ const NONE: Vec3 = [0, 0, 0];
 const ONE: Vec3 = [1, 1, 1];
 
 /** Parts that follow each other without padding in one tensor are one range. */
-function rangesOf({ inputGradient }: DataGradientProblem): Range[] {
+export function inputRanges({ inputGradient }: DataGradientProblem): InputRange[] {
   const { parts, second } = inputGradient;
-  const ranges: Range[] = [];
+  const ranges: InputRange[] = [];
   parts.forEach((channels, i) => {
     const first = sum(parts.slice(0, i));
     const starts = i === second?.firstPart;
@@ -63,7 +63,7 @@ interface Made {
 }
 
 /** The convolution's problem in the transform domain. */
-function transformProblem(problem: DataGradientProblem, range: Range, name: string): ConvProblem {
+function transformProblem(problem: DataGradientProblem, range: InputRange, name: string): ConvProblem {
   const { batch, kernel, stride, inputGrid, outputGradient, accumulate } = problem;
   const pad = gradientPad(problem);
   return {
@@ -76,7 +76,7 @@ function transformProblem(problem: DataGradientProblem, range: Range, name: stri
   };
 }
 
-function transformed(problem: DataGradientProblem, range: Range, choice: WinogradChoice, name: string): Made {
+function transformed(problem: DataGradientProblem, range: InputRange, choice: WinogradChoice, name: string): Made {
   const conv = transformProblem(problem, range, name);
   const operator = planWinograd(conv, choice);
   const weights = { slot: problem.weightSlot, firstOutput: range.first, inputs: inputsOf(problem) };
@@ -88,7 +88,7 @@ function transformed(problem: DataGradientProblem, range: Range, choice: Winogra
   };
 }
 
-function transformCycles(problem: DataGradientProblem, range: Range, choice: WinogradChoice): number {
+function transformCycles(problem: DataGradientProblem, range: InputRange, choice: WinogradChoice): number {
   const pairs = range.channels * problem.outputGradient.parts[0];
   const weights = productOf(choice.schemes.map((s) => s.weight.length));
   return choice.cycles * problem.batch + packCycles(pairs, productOf(problem.kernel), weights);
@@ -112,7 +112,7 @@ interface DirectPart {
   readonly hasTaps: boolean;
 }
 
-function directParts(problem: DataGradientProblem, range: Range, name: string): DirectPart[] {
+function directParts(problem: DataGradientProblem, range: InputRange, name: string): DirectPart[] {
   const { batch, kernel, stride, inputGrid, outputGradient, transposed, accumulate } = problem;
   const common = {
     ...{ name, batch, inputGrid: gradientOutputGrid(problem), input: outputGradient, output: range.target },
@@ -150,7 +150,7 @@ function directParts(problem: DataGradientProblem, range: Range, name: string): 
   return parts;
 }
 
-function direct(problem: DataGradientProblem, range: Range, name: string): Made {
+function direct(problem: DataGradientProblem, range: InputRange, name: string): Made {
   const { kernel, transposed } = problem;
   const [outputs] = problem.outputGradient.parts;
   const taps = productOf(kernel);
@@ -180,7 +180,7 @@ function direct(problem: DataGradientProblem, range: Range, name: string): Made 
 }
 
 /** Every way to compute the gradient of a range of input channels, the cheapest first. */
-function choicesOf(problem: DataGradientProblem, range: Range): DataGradientChoice[] {
+export function dataGradientChoices(problem: DataGradientProblem, range: InputRange): DataGradientChoice[] {
   const way = (choice: DataGradientChoice, cycles: number) => ({ choice, cycles });
   const all = [way({ kind: "direct" }, direct(problem, range, problem.name).cycles)];
   if (!problem.transposed) {
@@ -191,18 +191,19 @@ function choicesOf(problem: DataGradientProblem, range: Range): DataGradientChoi
   return all.sort((a, b) => a.cycles - b.cycles).map(({ choice }) => choice);
 }
 
-/** `choose` picks among the ways to compute a range of channels, the cheapest first; the cheapest by default. */
+/** `choose` picks how each range of channels is computed; the cheapest way by default. */
 export function planDataGradient(
   problem: DataGradientProblem,
-  choose: (choices: readonly DataGradientChoice[]) => DataGradientChoice = ([first]) => first,
+  choose: (problem: DataGradientProblem, range: InputRange) => DataGradientChoice = (p, r) =>
+    dataGradientChoices(p, r)[0],
 ): Operator {
   const calls: KernelCall[] = [];
   const temporaries: Record<string, number> = {};
   const algorithms = new Set<string>();
   let cycles = 0;
-  rangesOf(problem).forEach((range, i) => {
+  inputRanges(problem).forEach((range, i) => {
     const name = `${problem.name}.dataGradient.${i}`;
-    const chosen = choose(choicesOf(problem, range));
+    const chosen = choose(problem, range);
     const made = chosen.kind === "direct"
       ? direct(problem, range, name)
       : transformed(problem, range, chosen.choice, name);

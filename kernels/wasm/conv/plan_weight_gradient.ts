@@ -7,7 +7,12 @@ import { CORE_HERTZ } from "./cost_model.ts";
 import type { WeightGradientProblem } from "./gradient_problem.ts";
 import { ceilDiv, sum } from "./layout.ts";
 import { weightDirectCalls, type WeightDirectChoice, weightDirectChoice } from "./plan_weight_direct.ts";
-import { weightWinogradCalls, type WeightWinogradChoice, weightWinogradChoices } from "./plan_weight_winograd.ts";
+import {
+  weightWinogradCalls,
+  type WeightWinogradChoice,
+  weightWinogradChoice,
+  weightWinogradChoices,
+} from "./plan_weight_winograd.ts";
 import { gradientFlops, gradientOutputGrid, type WeightPair, weightPairs } from "./weight_sides.ts";
 
 export type WeightChoice = WeightDirectChoice | WeightWinogradChoice;
@@ -46,10 +51,15 @@ function biasCalls(problem: WeightGradientProblem, slot: string, partsSlot: stri
   return { calls, bytes: partCount * bytes };
 }
 
+function cheapest(problem: WeightGradientProblem, pair: WeightPair): WeightChoice {
+  const direct = weightDirectChoice(problem, pair);
+  return weightWinogradChoice(problem, pair, direct.cycles) ?? direct;
+}
+
 /** `choose` picks how each pair is computed; the cheapest way by default. */
 export function planWeightGradient(
   problem: WeightGradientProblem,
-  choose: (problem: WeightGradientProblem, pair: WeightPair) => WeightChoice = (p, pair) => weightChoices(p, pair)[0],
+  choose: (problem: WeightGradientProblem, pair: WeightPair) => WeightChoice = cheapest,
 ): Operator {
   const { input, outputGradient, biasGradientSlot } = problem;
   const sumsSlot = `${problem.name}.weightGradientSums`;

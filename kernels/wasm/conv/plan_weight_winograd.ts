@@ -76,22 +76,35 @@ function divisions(tiles: number, most: number): number[] {
   return [...sizes];
 }
 
-/** The best choice of each triple of schemes for a pair; none where an axis has no scheme. */
+/** The triples of schemes that compute a problem, large tiles first; none where an axis has no scheme. */
+function triplesOf({ kernel, stride, transposed }: WeightGradientProblem): WeightWinogradChoice["schemes"][] {
+  if (transposed) return [];
+  const [zs, ys, xs] = [0, 1, 2].map((i) => schemesFor(kernel[i], stride[i]).toReversed());
+  const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): WeightWinogradChoice["schemes"] => [z, y, x])));
+  return triples.filter((schemes) => schemes.some((s) => s.points > 1));
+}
+
+/** The best choice of each triple of schemes for a pair. */
 export function weightWinogradChoices(problem: WeightGradientProblem, pair: WeightPair): WeightWinogradChoice[] {
-  if (problem.transposed) return [];
-  const { kernel, stride } = problem;
-  const choices: WeightWinogradChoice[] = [];
-  const axes = [0, 1, 2].map((i) => schemesFor(kernel[i], stride[i]));
-  for (const z of axes[0]) {
-    for (const y of axes[1]) {
-      for (const x of axes[2]) {
-        if (z.points * y.points * x.points === 1) continue;
-        const best = bestOf(problem, pair, [z, y, x]);
-        if (best) choices.push(best);
-      }
-    }
+  return triplesOf(problem).map((schemes) => bestOf(problem, pair, schemes)).filter((best) => best !== undefined);
+}
+
+/** The best of them if it takes less than `limit` cycles; triples whose products alone take more are not looked at. */
+export function weightWinogradChoice(
+  problem: WeightGradientProblem,
+  pair: WeightPair,
+  limit: number,
+): WeightWinogradChoice | undefined {
+  const { a, b } = pair;
+  let best: WeightWinogradChoice | undefined;
+  for (const schemes of triplesOf(problem)) {
+    const tiles = schemes.map((s, i) => ceilDiv(b.grid[i], s.outputs) * s.points);
+    const products = problem.batch * productOf(tiles) * a.padded * b.padded / 8;
+    if (products >= (best?.cycles ?? limit)) continue;
+    const choice = bestOf(problem, pair, schemes);
+    if (choice && choice.cycles < (best?.cycles ?? limit)) best = choice;
   }
-  return choices;
+  return best;
 }
 
 function bestOf(

@@ -76,10 +76,10 @@ export function gradientFlops(problem: GradientProblem, inputs: number, outputs:
   return 2 * problem.batch * voxelCount(grid) * productOf(problem.kernel) * inputs * outputs;
 }
 
-/** Sizes of groups that `channels` divide into, multiples of `unit`: all in one, halves, ... down to about 16 channels. */
+/** Sizes of groups that `channels` divide into, multiples of `unit`: all in one, halves, ... down to 16 channels. */
 export function groupSizes(channels: number, unit: number): number[] {
   const sizes = new Set<number>();
-  for (const parts of [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20]) {
+  for (const parts of [1, 2, 4, 8, 16]) {
     const size = ceilDiv(ceilDiv(channels, parts), unit) * unit;
     if (parts === 1 || size >= 16) sizes.add(size);
   }
