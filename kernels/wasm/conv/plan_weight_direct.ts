@@ -22,6 +22,8 @@ export interface WeightDirectChoice {
   readonly cycles: number;
 }
 
+/** Voxels of a block: not fewer than this or an eighth of the grid, as sums are read and written once a block. */
+const LEAST_VOXELS = 64;
 const MOST_VOXELS = 512;
 const MOST_SUMS = 64 << 20;
 
@@ -44,6 +46,7 @@ export function weightDirectChoice(problem: WeightGradientProblem, pair: WeightP
   const { kernel, batch } = problem;
   const staged = stagedA(pair);
   const taps = productOf(kernel);
+  const leastVoxels = Math.min(LEAST_VOXELS, productOf(b.grid) / 8);
   let best: WeightDirectChoice | undefined;
   for (const groupA of staged < 4 ? [staged] : groupSizes(staged, 4)) {
     for (const groupB of groupSizes(b.padded, PANEL)) {
@@ -54,7 +57,7 @@ export function weightDirectChoice(problem: WeightGradientProblem, pair: WeightP
           for (const x of divisions(b.grid[2])) {
             const block: Vec3 = [z, y, x];
             const voxels = productOf(block);
-            if (voxels > MOST_VOXELS) continue;
+            if (voxels > MOST_VOXELS || voxels < leastVoxels) continue;
             const box = productOf(boxOf(problem, block));
             const bytes = (box * groupA + voxels * groupB) * 4;
             if (bytes > L2_BYTES && voxels > 1) continue;
