@@ -41,6 +41,8 @@ export interface Buffers {
   give(buffer: DeviceBuffer): void;
   /** An array in as many segments as the limits ask for. */
   takeArray(bytes: number, what: string): Segments;
+  /** An array in segments of `segmentBytes`, which a binding holds. */
+  takeSegments(bytes: number, segmentBytes: number, what: string): Segments;
   giveArray(segments: Segments): void;
   /** Bytes handed out. */
   readonly used: number;
@@ -171,7 +173,9 @@ export function createBuffers(
     },
     takeArray(request, what) {
       const bytes = roundUp(Math.max(request, ARRAY_ALIGNMENT), ARRAY_ALIGNMENT);
-      const segmentBytes = Math.min(bytes, limits.bindingBytes);
+      return buffers.takeSegments(bytes, Math.min(bytes, limits.bindingBytes), what);
+    },
+    takeSegments(bytes, segmentBytes, what) {
       const ranges: BufferRange[] = [];
       try {
         for (let start = 0; start < bytes; start += segmentBytes) {

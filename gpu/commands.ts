@@ -7,6 +7,7 @@ import type { WgslDispatch, WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { BINDING_ALIGNMENT, type BufferRange, type DeviceBuffer, roundUp, type Segments } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
 import { type Pipeline, uniformBlockBytes } from "./pipelines.ts";
+import { uniformBytes } from "./uniforms.ts";
 
 /** A dispatch with everything made beforehand. */
 export interface PreparedDispatch {
@@ -68,20 +69,6 @@ const WRITE_BYTES = 64 * 2 ** 20;
 const DISPATCH_SECONDS = 5e-6;
 /** Bytes a second of the nominal GPU, for operators that only forecast bytes; and its arithmetic. */
 const NOMINAL = { bytes: 1e12, flops: 1e13 };
-
-/** Bytes of the uniform block as kernels see it. @throws RangeError if a value does not fit its type. */
-export function uniformBytes(uniforms: NonNullable<WgslDispatch["uniforms"]>): Uint8Array<ArrayBuffer> {
-  const view = new DataView(new ArrayBuffer(roundUp(uniforms.length * 4, 16)));
-  uniforms.forEach(({ type, value }, i) => {
-    if (type === "f32") return view.setFloat32(i * 4, value, true);
-    const [least, most] = type === "u32" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
-    if (!(Number.isInteger(value) && value >= least && value <= most)) {
-      throw new RangeError(`Writing a kernel's uniforms: value ${i} is ${value}, which is no ${type}`);
-    }
-    view.setUint32(i * 4, value, true);
-  });
-  return new Uint8Array(view.buffer);
-}
 
 /** Forecast for the nominal GPU of an operator that gives none. */
 export function nominalSeconds({ flops, bytes }: WgslOperator): number {

@@ -17,6 +17,7 @@ import type {
   TensorHandle,
   WeightSet,
 } from "../core/engine/engine.ts";
+import type { Graph } from "../core/graph/graph.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { planClear } from "../kernels/wgsl/volume_clear.ts";
 import type { AdapterFacts } from "./adapter.ts";
@@ -29,6 +30,8 @@ import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, typ
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
 import { hasTimestamps, timeGroups } from "./timing.ts";
+import { tuneConvolutions, type TunedConvolution, type TuneHooks } from "./tune.ts";
+import { type Tuning, wantedOf } from "./tuning.ts";
 import { writeBytes } from "./upload.ts";
 import { createTableCache, createVolumeCalls } from "./volume_calls.ts";
 
@@ -37,6 +40,8 @@ export { type AdapterFacts, factsOf, requestAdapter } from "./adapter.ts";
 export interface GpuEngineOptions extends DeviceOptions {
   /** The most bytes the engine may have on the device; no limit but the device's own by default. */
   readonly memoryLimitBytes?: number;
+  /** Which way each convolution is computed, as measured on this device; forecasts decide where it says nothing. */
+  readonly tuning?: Tuning;
   /** Bind at most so many bytes at a time, as a device with small limits would; for tests. At least 256. */
   readonly forceBindingLimit?: number;
 }
@@ -53,6 +58,8 @@ export interface GpuEngine extends Engine {
   memoryUse(): { readonly used: number; readonly held: number; readonly highWater: number };
   /** Submissions so far. */
   readonly submissions: number;
+  /** Measures the ways to compute a network's convolutions. @throws UserError if the device fails */
+  tune(graph: Graph, options: CompileOptions, hooks?: TuneHooks): Promise<TunedConvolution[]>;
   /** True if programs of this precision can be compiled. */
   supports(precision: Precision): boolean;
   /**
@@ -85,6 +92,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
   );
   const pipelines = createPipelines(gpu);
   const tools: Tools = { gpu, buffers, commands, pipelines };
+  const wanted = options.tuning && wantedOf(options.tuning);
   const halves = device.features.has("shader-f16");
   const tensors = new WeakMap<TensorHandle, TensorState>();
   const programs = new WeakMap<Program, DeviceProgram>();
@@ -130,7 +138,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
         remedy: "use --precision f32",
       });
     }
-    return planProgram(graph, compileOptions, limits);
+    return planProgram(graph, compileOptions, limits, wanted);
   }
 
   const volumes = createVolumeCalls({ segmentsOf, programOf, enqueue, tables: createTableCache(buffers, commands) });
@@ -147,6 +155,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     get submissions() {
       return commands.submissions;
     },
+    tune: (graph, compileOptions, hooks) => tuneConvolutions(tools, graph, compileOptions, limits, hooks),
     supports: (precision) => precision === "f32" || halves,
     async timeSteps(program, set) {
       const doing = "Timing a network";

@@ -1,19 +1,12 @@
 /** A planned program on the device: its buffers, its compiled kernels, and the list of dispatches for each weight set. */
 import { UserError } from "../core/base/errors.ts";
 import type { WeightSource } from "../core/engine/engine.ts";
-import {
-  BINDING_ALIGNMENT,
-  type BufferRange,
-  type Buffers,
-  type DeviceBuffer,
-  oneSegment,
-  roundUp,
-} from "./buffers.ts";
-import type { Segments } from "./buffers.ts";
-import { checkFits, type Commands, type PreparedDispatch, uniformBytes } from "./commands.ts";
+import { type BufferRange, type Buffers, type DeviceBuffer, oneSegment, type Segments } from "./buffers.ts";
+import { checkFits, type Commands, type PreparedDispatch } from "./commands.ts";
 import type { GpuDevice } from "./device.ts";
 import type { Pipelines } from "./pipelines.ts";
 import { type ProgramPlan, temporaryBlock } from "./program_plan.ts";
+import { writeUniforms } from "./uniforms.ts";
 import { packBlock, type WeightLayout } from "./weight_layout.ts";
 
 /** What programs are made with. */
@@ -60,7 +53,7 @@ export async function createProgram(
   try {
     const shared = plan.buffers.sizes.map((bytes) => take(bytes, "the network's activations"));
     const uniforms = take(plan.uniformBytes, "the network's parameters");
-    const uniformOffsets = writeUniforms(commands, plan, uniforms);
+    const uniformOffsets = writeUniforms(commands, kernels, uniforms);
     await gpu.settleErrors();
     const slots = new Map(
       [...plan.blocks].map(([slot, { segments, segmentBytes, bytes }]): [string, Segments] => [slot, {
@@ -115,22 +108,6 @@ export async function createProgram(
     give();
     throw error;
   }
-}
-
-/** Writes all dispatches' uniforms, which never change; returns their places, in order. */
-function writeUniforms(commands: Commands, plan: ProgramPlan, buffer: DeviceBuffer): number[] {
-  const all = new Uint8Array(plan.uniformBytes);
-  let end = 0;
-  const offsets = plan.steps.flatMap(({ operator }) => operator.dispatches).map(({ uniforms }) => {
-    const offset = end;
-    if (!uniforms) return offset;
-    const bytes = uniformBytes(uniforms);
-    all.set(bytes, offset);
-    end = roundUp(offset + bytes.length, BINDING_ALIGNMENT);
-    return offset;
-  });
-  if (end > 0) commands.write({ buffer, offset: 0, bytes: end }, all.subarray(0, end));
-  return offsets;
 }
 
 /** Bytes of packed weights that may wait to be copied to the device. */

@@ -7,14 +7,15 @@ import type { CompileOptions, Precision } from "../core/engine/engine.ts";
 import { type FusedNetwork, type FusedStep, fuseGraph, type View, type ViewPart, viewsOf } from "../core/graph/fuse.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import type { BlockLifetime } from "../core/graph/memory_plan.ts";
-import { type ConvLimits, planConv, planTransposedConv } from "../kernels/wgsl/conv/plan_conv.ts";
+import { type ConvLimits, planConv, planTransposedConv, type WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
 import { type NormConstant, planNormConstant, planNormFinalize } from "../kernels/wgsl/elementwise_norm.ts";
 import { planAveragePool } from "../kernels/wgsl/elementwise_pool.ts";
 import { planResidualAdd } from "../kernels/wgsl/elementwise_residual.ts";
 import type { SlotLayout, WgslOperand, WgslOperator, WgslTarget } from "../kernels/wgsl/kernel.ts";
 import { type BufferPlan, planBuffers } from "./buffer_plan.ts";
-import { BINDING_ALIGNMENT, roundUp } from "./buffers.ts";
+import { roundUp } from "./buffers.ts";
 import { nominalSeconds } from "./commands.ts";
+import { uniformBytesOf } from "./uniforms.ts";
 import { createWeightLayout, type WeightLayout } from "./weight_layout.ts";
 
 /** An operator of a program; names of its temporaries are its own. */
@@ -64,13 +65,14 @@ interface Usage {
 }
 
 /**
- * Plans a program for a device.
+ * Plans a program for a device; `wanted` names the ways of convolutions that were measured to be the fastest.
  * @throws RangeError where the graph does not fit the patch, or an operator cannot be made for the device's limits.
  */
 export function planProgram(
   graph: Graph,
   { patch, batch, precision }: CompileOptions,
   limits: ConvLimits,
+  wanted?: WantedCandidate,
 ): ProgramPlan {
   const network = fuseGraph(graph, patch);
   const steps: PlannedStep[] = [];
@@ -175,7 +177,9 @@ export function planProgram(
       statistics,
       limits,
     };
-    const operator = step.kind === "conv" ? planConv({ ...problem, kernel: step.kernel }) : planTransposedConv(problem);
+    const operator = step.kind === "conv"
+      ? planConv({ ...problem, kernel: step.kernel }, wanted)
+      : planTransposedConv(problem, wanted);
     weights.packed({
       operator,
       ...(step.weight !== undefined && { weight: step.weight }),
@@ -240,8 +244,7 @@ export function planProgram(
     weights: weights.finish(),
     blocks,
     buffers: planBuffers(lifetimes),
-    uniformBytes: steps.flatMap(({ operator }) => operator.dispatches)
-      .reduce((sum, { uniforms }) => sum + roundUp((uniforms?.length ?? 0) * 4, BINDING_ALIGNMENT), 0),
+    uniformBytes: uniformBytesOf(steps.flatMap(({ operator }) => operator.dispatches)),
     input,
     output,
     inputChannels: network.tensors[0].channels,

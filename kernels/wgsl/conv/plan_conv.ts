@@ -2,8 +2,9 @@
 import { directTiles, planDirect, planTransposed, transposedTiles } from "./direct.ts";
 import type { ConvCandidate, WgslConvOperator, WgslConvProblem, WgslTransposedConvProblem } from "./problem.ts";
 import { BindingLimitError } from "./touched.ts";
+import { tileName } from "./gemm.ts";
 import { tilesFor } from "./tiles.ts";
-import { planWinograd, schemeName, winogradChoices, withChunk, withTile } from "./winograd.ts";
+import { planWinograd, schemeName, winogradChoices, winogradName, withChunk, withTile } from "./winograd.ts";
 
 export type {
   ConvCandidate,
@@ -13,21 +14,37 @@ export type {
   WgslTransposedConvProblem,
 } from "./problem.ts";
 
+/** The name of the candidate that was measured to be the fastest for a problem, if any was. */
+export type WantedCandidate = (problem: WgslConvProblem | WgslTransposedConvProblem) => string | undefined;
+
+const NOTHING_WANTED: WantedCandidate = () => undefined;
+
 /**
- * The candidate that is forecast to be the fastest of those the device can bind. The scheme, and with it how weights are packed, is the
- * best one of a single sample: programs of any batch read the same weights.
+ * The candidate that is wanted, else the one forecast to be the fastest, of those the device can bind. The scheme, and with it how weights
+ * are packed, is the best one of a single sample: programs of any batch read the same weights.
  * @throws RangeError if the shapes do not go together or nothing fits the device, naming the problem.
  */
-export function planConv(problem: WgslConvProblem): WgslConvOperator {
-  const single = firstOf(problem.name, candidatePlans({ ...problem, batch: 1 }));
-  return problem.batch === 1
-    ? single.operator
-    : firstOf(problem.name, candidatePlans(problem, single.packing)).operator;
+export function planConv(problem: WgslConvProblem, wanted = NOTHING_WANTED): WgslConvOperator {
+  const one = { ...problem, batch: 1 };
+  const single = firstOf(problem.name, preferring(wanted(one), candidatePlans(one)));
+  if (problem.batch === 1) return single.operator;
+  const plans = candidatePlans(problem, single.packing);
+  return firstOf(problem.name, preferring(wanted(problem) ?? wanted(one), plans)).operator;
 }
 
 /** A transposed convolution with kernel = stride: one product, its taps scattered as they are written. @throws as {@link planConv}. */
-export function planTransposedConv(problem: WgslTransposedConvProblem): WgslConvOperator {
-  return firstOf(problem.name, transposedPlans(problem)).operator;
+export function planTransposedConv(problem: WgslTransposedConvProblem, wanted = NOTHING_WANTED): WgslConvOperator {
+  const name = wanted(problem) ?? wanted({ ...problem, batch: 1 });
+  return firstOf(problem.name, preferring(name, transposedPlans(problem))).operator;
+}
+
+/** The wanted way first: the very one, else the one that differs in its chunk alone (another batch has others). */
+function preferring(wanted: string | undefined, plans: readonly Planned[]): readonly Planned[] {
+  if (wanted === undefined) return plans;
+  const withoutChunk = (name: string) => name.replace(/ by \d+$/, "");
+  const first = plans.find(({ name }) => name === wanted) ??
+    plans.find(({ name }) => withoutChunk(name) === withoutChunk(wanted));
+  return first ? [first, ...plans] : plans;
 }
 
 /** The ways worth measuring, the one forecast to be the fastest first. @throws as {@link planConv}. */
@@ -41,6 +58,8 @@ export function transposedConvCandidates(problem: WgslTransposedConvProblem): Co
 }
 
 interface Planned {
+  /** The operator's algorithm. */
+  readonly name: string;
   /** Candidates of one packing read the same packed weights. */
   readonly packing: string;
   readonly seconds: number;
@@ -53,7 +72,7 @@ const DIRECT = "direct";
 function candidatePlans(problem: WgslConvProblem, only?: string): Planned[] {
   const isAsked = (packing: string) => only === undefined || packing === only;
   const direct = (isAsked(DIRECT) ? directTiles(problem) : []).slice(0, 4).map(({ tile, seconds }): Planned => ({
-    ...{ packing: DIRECT, seconds },
+    ...{ name: `direct ${tileName(tile)}`, packing: DIRECT, seconds },
     plan: () => planDirect(problem, tile),
   }));
   const choices = winogradChoices(problem).filter(({ shape }) => isAsked(schemeName(shape.schemes))).slice(0, 4);
@@ -64,7 +83,7 @@ function candidatePlans(problem: WgslConvProblem, only?: string): Planned[] {
     ...[0.5, 2].map((factor) => withChunk(problem, best, best.chunk * factor)),
   ];
   const winograd = [...choices, ...variants].map((choice): Planned => ({
-    ...{ packing: schemeName(choice.shape.schemes), seconds: choice.seconds },
+    ...{ name: winogradName(choice), packing: schemeName(choice.shape.schemes), seconds: choice.seconds },
     plan: () => planWinograd(problem, choice),
   }));
   return [...direct, ...winograd].sort((a, b) => a.seconds - b.seconds);
@@ -72,16 +91,15 @@ function candidatePlans(problem: WgslConvProblem, only?: string): Planned[] {
 
 function transposedPlans(problem: WgslTransposedConvProblem): Planned[] {
   return transposedTiles(problem).map((tile) => ({
-    ...{ packing: "transposed", seconds: 0 },
+    ...{ name: `transposed ${tileName(tile)}`, packing: "transposed", seconds: 0 },
     plan: () => planTransposed(problem, tile),
   }));
 }
 
 /** What can be planned, or why it cannot. */
-function attempt({ packing, plan }: Planned): ConvCandidate | BindingLimitError {
+function attempt({ name, packing, plan }: Planned): ConvCandidate | BindingLimitError {
   try {
-    const operator = plan();
-    return { name: operator.algorithm, packing, operator };
+    return { name, packing, operator: plan() };
   } catch (error) {
     if (error instanceof BindingLimitError) return error;
     throw error;
@@ -100,9 +118,9 @@ function firstOf(name: string, plans: readonly Planned[]): ConvCandidate {
 }
 
 /** All that can be planned; the algorithm (scheme, register tile, chunk) tells them apart. */
-function candidates(name: string, plans: readonly Planned[]): ConvCandidate[] {
-  const planned = plans.map(attempt).flatMap((p) => p instanceof BindingLimitError ? [] : [p]);
-  if (planned.length === 0) firstOf(name, plans);
-  const seen = new Set<string>();
-  return planned.filter((candidate) => !seen.has(candidate.name) && seen.add(candidate.name));
+function candidates(problem: string, plans: readonly Planned[]): ConvCandidate[] {
+  const distinct = [...new Map(plans.map((plan) => [plan.name, plan])).values()];
+  const planned = distinct.map(attempt).flatMap((p) => p instanceof BindingLimitError ? [] : [p]);
+  if (planned.length === 0) firstOf(problem, plans);
+  return planned;
 }

@@ -48,6 +48,10 @@ export interface WinogradChoice {
   readonly seconds: number;
 }
 
+/** Tells choices apart: scheme, register tile, chunk. */
+export const winogradName = ({ shape, tile, chunk }: WinogradChoice) =>
+  `winograd ${schemeName(shape.schemes)} ${tileName(tile)} by ${chunk}`;
+
 export const schemeName = (schemes: SchemeTriple) => schemes.map((s) => s.name).join("x");
 
 /** Tiles of a chunk: V and M within the cache and within a binding each; whole groups of both transforms. */
@@ -258,7 +262,7 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
   const layout = channelLayout(input.parts);
   const weightBytes = weights.length * 16;
   return {
-    algorithm: `winograd ${name} ${tileName(tile)} by ${chunk}`,
+    algorithm: winogradName(choice),
     dispatches,
     temporaries: { [V_SLOT]: chunk * count * s.inputBlocks * 16, [M_SLOT]: chunk * count * s.outputBlocks * 16 },
     flops: convFlops(problem),

@@ -1,0 +1,72 @@
+/** A single operator made ready to run, with buffers of its own for what is not given: for measuring kernels outside programs. */
+import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
+import type { Segments } from "./buffers.ts";
+import { checkFits, nominalSeconds, type PreparedDispatch } from "./commands.ts";
+import type { Tools } from "./program.ts";
+import { uniformBytesOf, writeUniforms } from "./uniforms.ts";
+
+export interface PreparedOperator extends Disposable {
+  readonly dispatches: readonly PreparedDispatch[];
+}
+
+/** A slot that is taken for the operator alone. */
+export interface OwnSlot {
+  readonly slot: string;
+  readonly bytes: number;
+  readonly segmentBytes: number;
+  /** What it holds at the start; undefined: anything. */
+  readonly data?: Float32Array<ArrayBuffer>;
+}
+
+/**
+ * Compiles an operator's kernels and binds them.
+ * @param slots what is there already
+ * @throws UserError if there is not enough memory, or the device cannot run a kernel
+ */
+export async function prepareOperator(
+  { gpu, buffers, commands, pipelines }: Tools,
+  operator: WgslOperator & { readonly seconds?: number },
+  slots: ReadonlyMap<string, Segments>,
+  own: readonly OwnSlot[],
+): Promise<PreparedOperator> {
+  const { dispatches, temporaries, seconds = nominalSeconds(operator) } = operator;
+  for (const dispatch of dispatches) checkFits(dispatch, gpu);
+  await Promise.all(dispatches.map(pipelines.compile));
+  const taken: Segments[] = [];
+  const give = () => taken.splice(0).forEach(buffers.giveArray);
+  const take = (bytes: number, segmentBytes = bytes) => {
+    const segments = buffers.takeSegments(bytes, segmentBytes, "a kernel that is measured");
+    taken.push(segments);
+    return segments;
+  };
+  try {
+    const all = new Map(slots);
+    for (const { slot, bytes, segmentBytes, data } of own) {
+      const segments = take(bytes, segmentBytes);
+      all.set(slot, segments);
+      if (!data) continue;
+      segments.ranges.forEach((range, i) => {
+        commands.write(range, new Uint8Array(data.buffer, i * segments.segmentBytes, range.bytes));
+      });
+    }
+    for (const [name, bytes] of Object.entries(temporaries)) all.set(name, take(bytes));
+    const { ranges: [{ buffer }] } = take(uniformBytesOf(dispatches));
+    const offsets = writeUniforms(commands, dispatches, buffer);
+    await gpu.settleErrors();
+    const slotOf = (name: string) => {
+      const found = all.get(name);
+      if (!found) throw new RangeError(`Resolving a kernel's operands: there is no slot ${name}`);
+      return found;
+    };
+    return {
+      dispatches: dispatches.map((dispatch, i) => {
+        const place = { buffer, offset: offsets[i] };
+        return commands.prepare(dispatch, pipelines.ready(dispatch), slotOf, place, seconds / dispatches.length);
+      }),
+      [Symbol.dispose]: give,
+    };
+  } catch (error) {
+    give();
+    throw error;
+  }
+}

@@ -1,0 +1,278 @@
+/**
+ * Autotuning: every way to compute each of a network's convolutions, run on the device on random data, checked against the others and
+ * timed. What is found is data (tuning.ts); results differ between ways by rounding alone.
+ */
+import type { CompileOptions } from "../core/engine/engine.ts";
+import type { Graph } from "../core/graph/graph.ts";
+import {
+  type ConvCandidate,
+  convCandidates,
+  type ConvLimits,
+  transposedConvCandidates,
+  type WgslConvProblem,
+  type WgslTransposedConvProblem,
+} from "../kernels/wgsl/conv/plan_conv.ts";
+import type { Segments } from "./buffers.ts";
+import { type PreparedOperator, prepareOperator } from "./prepare_operator.ts";
+import type { Tools } from "./program.ts";
+import { planProgram } from "./program_plan.ts";
+import { readBytes } from "./readback.ts";
+import { hasTimestamps, timeGroups } from "./timing.ts";
+import { problemKey } from "./tuning.ts";
+import { writeBytes } from "./upload.ts";
+
+/** What was found for a shape. */
+export interface TunedConvolution {
+  readonly key: string;
+  /** The fastest candidate, and the one that would be taken without measuring. */
+  readonly candidate: string;
+  readonly milliseconds: number;
+  readonly untuned: string;
+  readonly untunedMilliseconds: number;
+  /** Candidates whose results were not those of the others; none is taken. */
+  readonly wrong: readonly string[];
+}
+
+export interface TuneHooks {
+  /** Told after each shape. */
+  readonly onTuned?: (tuned: TunedConvolution, done: number, of: number) => void;
+  /** Shapes that need no measuring: those that are known. */
+  readonly skip?: (key: string) => boolean;
+}
+
+type Problem = WgslConvProblem | WgslTransposedConvProblem;
+
+/** A candidate that takes this many times the best so far is not run again. */
+const HOPELESS = 1.5;
+/** Runs of a candidate that may be the best, and the milliseconds they may take together. */
+const [RUNS, RUN_MILLISECONDS] = [10, 400];
+/** Results of candidates may differ by this share of their standard deviation; rounding is a hundredth of it. */
+const TOLERANCE = { f32: 1e-3, f16: 2e-2 } as const;
+/** Elements compared at the start and in the middle of a result. */
+const COMPARED_BYTES = 2 ** 20;
+
+/** The distinct convolutions of a network. */
+export function problemsOf(graph: Graph, options: CompileOptions, limits: ConvLimits): Map<string, Problem> {
+  const problems = new Map<string, Problem>();
+  planProgram(graph, options, limits, (problem) => {
+    problems.set(problemKey(problem), problem);
+    return undefined;
+  });
+  return problems;
+}
+
+/** Measures the convolutions of a network, one after the other. @throws UserError if the device fails */
+export async function tuneConvolutions(
+  tools: Tools,
+  graph: Graph,
+  options: CompileOptions,
+  limits: ConvLimits,
+  hooks: TuneHooks = {},
+): Promise<TunedConvolution[]> {
+  const problems = [...problemsOf(graph, options, limits)].filter(([key]) => !hooks.skip?.(key));
+  const all: TunedConvolution[] = [];
+  for (const [key, problem] of problems) {
+    const tuned = await tuneOne(tools, key, problem);
+    all.push(tuned);
+    hooks.onTuned?.(tuned, all.length, problems.length);
+  }
+  return all;
+}
+
+async function tuneOne(tools: Tools, key: string, problem: Problem): Promise<TunedConvolution> {
+  const candidates = "kernel" in problem ? convCandidates(problem) : transposedConvCandidates(problem);
+  using operands = takeOperands(tools, problem);
+  const times = new Map<string, number>();
+  const results = new Map<string, readonly Float32Array[]>();
+  let best = Infinity;
+  for (const candidate of candidates) {
+    using prepared = await prepareCandidate(tools, problem, candidate, operands);
+    forgetSample(tools, outputOf(operands, problem));
+    const time = await timeCandidate(tools, prepared, best);
+    best = Math.min(best, time);
+    times.set(candidate.name, time);
+    results.set(candidate.name, await sampleOf(tools, outputOf(operands, problem), problem.output.layout.type));
+  }
+  const wrong = outliers(results, TOLERANCE[problem.output.layout.type]);
+  const right = [...times].filter(([name]) => !wrong.includes(name));
+  const [candidate, milliseconds] = right.reduce((a, b) => (b[1] < a[1] ? b : a), right[0] ?? [candidates[0].name, 0]);
+  const untuned = candidates[0].name;
+  return { key, candidate, milliseconds, untuned, untunedMilliseconds: times.get(untuned) ?? 0, wrong };
+}
+
+interface Operands extends Disposable {
+  readonly slots: Map<string, Segments>;
+}
+
+/** A problem's input, norm and output on the device, filled with random numbers. */
+function takeOperands({ buffers, commands }: Tools, problem: Problem): Operands {
+  const { input, output, batch } = problem;
+  const slots = new Map<string, Segments>();
+  const taken: Segments[] = [];
+  const take = (slot: string, bytes: number, segmentBytes: number) => {
+    const segments = buffers.takeSegments(bytes, segmentBytes, "a convolution that is measured");
+    taken.push(segments);
+    slots.set(slot, segments);
+    return segments;
+  };
+  const give = () => taken.splice(0).forEach(buffers.giveArray);
+  try {
+    for (const { layout } of [input, output]) {
+      const size = layout.type === "f16" ? 8 : 16;
+      const segments = take(layout.slot, layout.length * size, layout.segmentLength * size);
+      if (layout === input.layout) fill(segments, layout.type);
+    }
+    // Scales, shifts, slopes, all positive: padding lanes stay zeros in a real network, here they only have to be numbers.
+    const norm = batch * 3 * input.channelStride * 4;
+    if (input.normSlot !== undefined) fill(take(input.normSlot, norm, norm), "f32", (value) => 0.5 + value / 4);
+  } catch (error) {
+    give();
+    throw error;
+  }
+  return { slots, [Symbol.dispose]: give };
+
+  function fill({ ranges }: Segments, type: "f32" | "f16", map = (value: number) => value): void {
+    const data = type === "f32" ? randomFloats(FILL_BYTES / 4).map(map) : randomHalves(FILL_BYTES / 2);
+    const bytes = new Uint8Array(data.buffer);
+    for (const range of ranges) {
+      for (let at = 0; at < range.bytes; at += bytes.length) {
+        const length = Math.min(bytes.length, range.bytes - at);
+        commands.write({ ...range, offset: range.offset + at }, bytes.subarray(0, length));
+      }
+    }
+  }
+}
+
+/** Random data repeats after so many bytes. */
+const FILL_BYTES = 3 << 20;
+
+/** Numbers in [-1, 1). */
+function randomFloats(count: number): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(count);
+  let state = 1;
+  for (let i = 0; i < count; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    values[i] = state / 2 ** 31;
+  }
+  return values;
+}
+
+/** Bits of halves of absolute values from 1/4 to 1. */
+function randomHalves(count: number): Uint16Array<ArrayBuffer> {
+  return Uint16Array.from(
+    randomFloats(count),
+    (v) => (v < 0 ? 0x8000 : 0) | (0x3400 + Math.floor(Math.abs(v) * 0x7ff)),
+  );
+}
+
+/** The candidate over the operands, with weights of its own packing. */
+async function prepareCandidate(
+  tools: Tools,
+  problem: Problem,
+  { operator }: ConvCandidate,
+  operands: Operands,
+): Promise<PreparedOperator> {
+  const inputs = problem.input.parts.reduce((a, b) => a + b);
+  const taps = ("kernel" in problem ? problem.kernel : problem.stride).reduce((a, b) => a * b);
+  const weight = randomFloats(inputs * problem.outputChannels * taps);
+  const packed = new Float32Array(operator.weightBytes / 4);
+  operator.pack(weight.map((v) => v / Math.sqrt(inputs * taps)), randomFloats(problem.outputChannels), packed);
+  const { statisticsSlot } = problem.output;
+  return await prepareOperator(tools, operator, operands.slots, [
+    { slot: problem.weightSlot, bytes: operator.weightBytes, segmentBytes: operator.weightSegmentBytes, data: packed },
+    ...(operator.statistics && statisticsSlot !== undefined
+      ? [{ slot: statisticsSlot, bytes: operator.statistics.bytes, segmentBytes: operator.statistics.bytes }]
+      : []),
+  ]);
+}
+
+/** Milliseconds of the fastest of several runs, after one that is not counted. */
+async function timeCandidate(
+  { gpu, commands }: Tools,
+  { dispatches }: PreparedOperator,
+  best: number,
+): Promise<number> {
+  const run = async () => {
+    await commands.wait();
+    if (hasTimestamps(gpu)) return (await timeGroups(gpu, [dispatches]))[0];
+    const start = performance.now();
+    dispatches.forEach(commands.dispatch);
+    await commands.wait();
+    return performance.now() - start;
+  };
+  let time = Infinity;
+  let spent = await run();
+  for (let i = 0; i < RUNS && (i === 0 || spent < RUN_MILLISECONDS); i++) {
+    const milliseconds = await run();
+    spent += milliseconds;
+    time = Math.min(time, milliseconds);
+    if (time > HOPELESS * best) break;
+  }
+  await gpu.settleErrors();
+  return time;
+}
+
+function outputOf({ slots }: Operands, { output: { layout: { slot } } }: Problem): Segments {
+  const segments = slots.get(slot);
+  if (!segments) throw new RangeError(`Tuning: there is no slot ${slot}`);
+  return segments;
+}
+
+/** The parts of a result that are compared. */
+function sampledParts({ bytes }: Segments) {
+  const length = Math.min(COMPARED_BYTES, bytes);
+  return [...new Set([0, Math.floor((bytes - length) / 32) * 16])].map((start) => ({ start, length }));
+}
+
+/** So that a candidate that writes nothing does not pass for the one before. */
+function forgetSample({ commands }: Tools, output: Segments): void {
+  const none = (): never => {
+    throw new RangeError("Tuning: samples are whole words");
+  };
+  for (const { start, length } of sampledParts(output)) {
+    writeBytes(commands, none, output, new Uint8Array(length), start);
+  }
+}
+
+/** Parts of a result as numbers. */
+async function sampleOf({ gpu, commands }: Tools, output: Segments, type: "f32" | "f16"): Promise<Float32Array[]> {
+  const parts = await Promise.all(
+    sampledParts(output).map(({ start, length }) => readBytes(gpu, commands, output, start, length)),
+  );
+  return parts.map((bytes) => type === "f32" ? new Float32Array(bytes.buffer) : halves(bytes));
+}
+
+/** IEEE 754 halves as floats. */
+function halves(bytes: Uint8Array<ArrayBuffer>): Float32Array {
+  return Float32Array.from(new Uint16Array(bytes.buffer), (bits) => {
+    const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+    const value = exponent === 31
+      ? (fraction ? NaN : Infinity)
+      : exponent === 0
+      ? fraction * 2 ** -24
+      : (1024 + fraction) * 2 ** (exponent - 25);
+    return bits & 0x8000 ? -value : value;
+  });
+}
+
+/** Names of results that differ from what most agree on. */
+function outliers(results: ReadonlyMap<string, readonly Float32Array[]>, tolerance: number): string[] {
+  const all = [...results];
+  const votes = all.map(([, a]) => all.filter(([, b]) => agree(a, b, tolerance)).length);
+  const [, most] = all[votes.indexOf(Math.max(...votes))];
+  return all.filter(([, result]) => !agree(result, most, tolerance)).map(([name]) => name);
+}
+
+function agree(a: readonly Float32Array[], b: readonly Float32Array[], tolerance: number): boolean {
+  let [squares, count, largest] = [0, 0, 0];
+  for (const [part, values] of a.entries()) {
+    for (let i = 0; i < values.length; i++) {
+      const difference = Math.abs(values[i] - b[part][i]);
+      if (Number.isNaN(difference)) return false;
+      largest = Math.max(largest, difference);
+      squares += values[i] * values[i];
+    }
+    count += values.length;
+  }
+  return largest <= tolerance * Math.sqrt(squares / count);
+}
