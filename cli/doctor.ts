@@ -5,6 +5,8 @@ import { readEnvironment } from "../core/dataset/environment.ts";
 import { join } from "../core/base/path.ts";
 import { type CpuDescription, describeCpu } from "../cpu/describe.ts";
 import type { Command } from "./commands.ts";
+import { testGpu, tuneGpu } from "./doctor_gpu.ts";
+import type { FlagTable } from "./flag.ts";
 import { describeGpu, probeGpu } from "./gpu_probe.ts";
 import { wrap } from "./help.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
@@ -12,26 +14,59 @@ import { decideEngine } from "./select_engine.ts";
 import { formatBytes, print } from "./terminal.ts";
 import { UPSTREAM_VERSION, VERSION } from "./version.ts";
 
-export const doctor: Command = {
-  flags: {},
-  details: ["Changes nothing and needs no network. Exit code 0."],
+const FLAGS = {
+  tune: {
+    kind: "switch",
+    names: ["--tune"],
+    beyond: true,
+    group: "The GPU",
+    help: "Measure on the GPU which kernels are the fastest and keep that for later runs; minutes.",
+  },
+  models: {
+    kind: "list",
+    names: ["-m"],
+    value: "MODEL_FOLDER",
+    beyond: true,
+    group: "The GPU",
+    help: "What to measure for. Default: the networks nnU-Net plans for large 3-D and 2-D images.",
+  },
+  allowSoftwareGpu: {
+    kind: "switch",
+    names: ["--allow_software_gpu"],
+    beyond: true,
+    group: "The GPU",
+    help: "Test (and measure on) a software adapter too, which predict would not use unasked.",
+  },
+} as const satisfies FlagTable;
+
+export const doctor: Command & { readonly flags: typeof FLAGS } = {
+  flags: FLAGS,
+  details: [
+    "A GPU is tested: small networks are computed on it and on the CPU, and the results compared. How that went, and what " +
+    "--tune measures, is kept in a file that later runs read; nothing else is changed, and no network needed. Exit code 1: " +
+    "the GPU computes wrong results, or could not be measured.",
+  ],
   async run(args, shownName) {
-    if (!parseCommandLine("doctor", doctor, args, shownName)) return 0;
+    const values = parseCommandLine("doctor", doctor, args, shownName);
+    if (!values) return 0;
     const cpu = describeCpu();
-    const sections: [string, string[]][] = [
-      ["Program", describeProgram()],
-      ["Processor", describeProcessor(cpu)],
-      ["Memory", describeMemory(cpu)],
-      ["GPU", describeGpu(await probeGpu())],
-      ["Engine", await describeEngine()],
-      ["Folders", await describeFolders()],
-    ];
-    for (const [title, lines] of sections) {
-      print(`${title}\n${lines.flatMap((line) => wrap(line, 98, "  ")).map((line) => `  ${line}`).join("\n")}\n`);
-    }
-    return 0;
+    show("Program", describeProgram());
+    show("Processor", describeProcessor(cpu));
+    show("Memory", describeMemory(cpu));
+    show("GPU", describeGpu(await probeGpu()));
+    const tested = await testGpu(values.allowSoftwareGpu);
+    if (tested) show("GPU self-test", tested.lines);
+    show("Engine", await describeEngine(tested?.right !== false));
+    show("Folders", await describeFolders());
+    if (tested?.right === false) return 1;
+    if (!values.tune) return 0;
+    return await tuneGpu(values.models, values.allowSoftwareGpu, (lines) => show("Tuning", lines)) ? 0 : 1;
   },
 };
+
+function show(title: string, lines: readonly string[]): void {
+  print(`${title}\n${lines.flatMap((line) => wrap(line, 98, "  ")).map((line) => `  ${line}`).join("\n")}\n`);
+}
 
 function describeProgram(): string[] {
   const kind = Deno.build.standalone ? "one executable" : "run by Deno";
@@ -117,7 +152,8 @@ function describeMemory(cpu: CpuDescription): string[] {
   ];
 }
 
-async function describeEngine(): Promise<string[]> {
+async function describeEngine(gpuIsRight: boolean): Promise<string[]> {
+  if (!gpuIsRight) return ["CPU engine (the GPU computes wrong results)."];
   const { kind, reason } = await decideEngine({ device: "auto", allowCpu: false });
   return [
     `${kind.toUpperCase()} engine${reason ? ` (${reason.replace(/\.$/, "")})` : ""}.`,

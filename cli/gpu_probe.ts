@@ -179,7 +179,8 @@ async function gpuDeviceFiles(): Promise<string[] | null> {
   return [...nvidia, ...dri.map((name) => `/dev/dri/${name}`)].sort();
 }
 
-async function findLibrary(name: string): Promise<string | undefined> {
+/** Path of a shared library in the usual places, if it is there. */
+export async function findLibrary(name: string): Promise<string | undefined> {
   const machine = Deno.build.arch === "aarch64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
   const extra = (Deno.env.get("LD_LIBRARY_PATH") ?? "").split(":").filter(Boolean);
   const folders = [
@@ -197,7 +198,8 @@ async function findLibrary(name: string): Promise<string | undefined> {
 const DRIVER_FOLDERS = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
 const UNUSUAL_DRIVER_FOLDERS = ["/usr/local/nvidia/share/vulkan/icd.d", "/usr/local/nvidia/vulkan/icd.d"];
 
-async function vulkanManifests(): Promise<string[]> {
+/** The Vulkan driver manifests that the loader reads. */
+export async function vulkanManifests(): Promise<string[]> {
   const named = Deno.env.get("VK_DRIVER_FILES") ?? Deno.env.get("VK_ICD_FILENAMES");
   return named ? named.split(":").filter(Boolean) : await manifestsIn(DRIVER_FOLDERS);
 }

@@ -92,6 +92,8 @@ export function createProgress(options: ProgressOptions): Progress {
           );
         }
         return;
+      case "precision":
+        return say(`precision: ${event.precision} (${event.why})`);
       case "warning":
         return complain(`warning: ${event.id}: ${event.message}`);
       case "done": {

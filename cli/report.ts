@@ -3,7 +3,7 @@ import { UserError, type UserErrorParts } from "../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../core/base/files.ts";
 import { stringifyJson } from "../core/base/json.ts";
 import { dirname, join } from "../core/base/path.ts";
-import type { Engine, StepCost } from "../core/engine/engine.ts";
+import type { Engine, Precision, StepCost } from "../core/engine/engine.ts";
 import type { Model } from "../core/predict/model_folder.ts";
 import type { CaseRecord, FailedCase } from "../core/predict/request.ts";
 import { fileDigest, programDigest } from "./program_digest.ts";
@@ -24,7 +24,10 @@ export interface ReportState {
   readonly started: Date;
   model?: Model;
   engine?: Engine;
-  precision: "f32" | "f16";
+  /** "auto" until the first case has decided. */
+  precision: Precision | "auto";
+  /** What `--precision auto` found. */
+  precisionReason?: string;
   engineReason: string;
   readonly overrides: Override[];
   readonly warnings: string[];
@@ -65,6 +68,7 @@ export async function writeReport(
       kind: state.engine.kind,
       description: state.engine.description,
       precision: state.precision,
+      precisionReason: state.precisionReason,
       reason: state.engineReason || undefined,
     },
     overrides: state.overrides,

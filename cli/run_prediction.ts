@@ -5,18 +5,14 @@ import { dirname } from "../core/base/path.ts";
 import type { Environment } from "../core/dataset/environment.ts";
 import { type Model, openModel } from "../core/predict/model_folder.ts";
 import { predictCases } from "../core/predict/predict_cases.ts";
-import type {
-  PredictionEvent,
-  PredictionHooks,
-  PredictionRequest,
-  PredictionSummary,
-} from "../core/predict/request.ts";
+import type { PredictionEvent, PredictionRequest } from "../core/predict/request.ts";
 import { listenForInterrupts } from "./interrupt.ts";
 import { planCases, type PlannedCases } from "./plan_cases.ts";
 import type { PredictValues } from "./predict_flags.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { failedCase, type ReportState, writeReport } from "./report.ts";
-import { type ChosenEngine, selectEngine, startCpu } from "./select_engine.ts";
+import { followEngines, type RunEngines } from "./run_engines.ts";
+import { type ChosenEngine, selectEngine } from "./select_engine.ts";
 import { formatSeconds, print, printError } from "./terminal.ts";
 
 export interface PredictionJob {
@@ -33,7 +29,7 @@ export async function runPrediction(job: PredictionJob): Promise<number> {
   const state: ReportState = {
     commandLine: job.commandLine,
     started: new Date(),
-    precision: values.precision,
+    precision: "f32",
     engineReason: "",
     overrides: [],
     warnings: [],
@@ -112,18 +108,24 @@ async function predictAll(job: PredictionJob, state: ReportState): Promise<void>
   await ensureFolder(planned.outputFolder ?? dirname(planned.cases[0].output), "making the output folder");
   throwIfStopped(interruption.signal, planned, state);
 
-  const chosen = await selectEngine(values);
-  await using engine = chosen.engine;
-  state.engine = engine;
-  state.engineReason = chosen.reason;
-  if (chosen.overridden) state.overrides.push({ flag: "--allow_cpu", what: chosen.reason });
-  say(
-    `engine: ${engine.description}${values.precision === "f16" ? ", f16" : ""}${
-      chosen.reason ? ` (${chosen.reason})` : ""
-    }`,
-  );
+  const warn = (line: string) => {
+    state.warnings.push(line);
+    progress.warn(line);
+  };
+  // Bit-equal results cannot depend on a trial.
+  const { precision } = values;
+  const wish = { ...values, precision: values.deterministic && precision === "auto" ? "f32" as const : precision };
+  await using engines = followEngines(await selectEngine(wish, { say, warn }), wish, {
+    say,
+    warn,
+    onChange(chosen, why) {
+      warn(why);
+      noteEngine(chosen, state, say);
+    },
+  });
+  noteEngine(engines.current, state, say);
 
-  const request = predictionRequest(job, model, planned, engine);
+  const request = predictionRequest(job, model, planned, engines);
   const filesOf = new Map(planned.cases.map(({ id, files }) => [id, files]));
   const onEvent = (event: PredictionEvent) => record(withFiles(event, filesOf), state, progress);
   try {
@@ -131,14 +133,10 @@ async function predictAll(job: PredictionJob, state: ReportState): Promise<void>
     const summary = await predictCases(request, hooks);
     state.skipped.push(...summary.skipped);
     state.steps = summary.steps;
-    const left = planned.cases.filter(({ id }) => summary.failed.some((failure) => failure.id === id));
-    const rest = left.length > 0 && chosen.lastFailure() && values.allowCpu
-      ? await finishOnCpu(job, chosen, { ...request, cases: left }, hooks, state, say)
-      : undefined;
     progress.clear();
-    const done = summary.done.length + (rest?.done.length ?? 0);
+    const done = summary.done.length;
     if (done > 0) {
-      say(`${done} cases in ${formatSeconds(summary.seconds + (rest?.seconds ?? 0))}`);
+      say(`${done} cases in ${formatSeconds(summary.seconds)}`);
     } else if (summary.failed.length === 0) {
       say("nothing is left to do: all cases are predicted");
     }
@@ -149,25 +147,19 @@ async function predictAll(job: PredictionJob, state: ReportState): Promise<void>
   }
 }
 
-/** Cases that failed with the GPU are done on the CPU; what fails there, too, stays failed. */
-async function finishOnCpu(
-  { values }: PredictionJob,
-  gpu: ChosenEngine,
-  request: PredictionRequest,
-  hooks: PredictionHooks,
-  state: ReportState,
-  say: (line: string) => void,
-): Promise<PredictionSummary> {
-  const { cases } = request;
-  const reason = `${cases.length} cases were left when the GPU failed: ${gpu.lastFailure()?.message}`;
-  const chosen = await startCpu(values, reason, true);
-  await using engine = chosen.engine;
-  state.overrides.push({ flag: "--allow_cpu", what: reason });
-  say(`engine: ${engine.description} (${reason})`);
-  const others = state.failed.filter(({ id }) => !cases.some((one) => one.id === id));
-  state.failed.splice(0, state.failed.length, ...others);
-  return await predictCases({ ...request, engine, options: { ...request.options, precision: "f32" } }, hooks);
+/** Says which engine computes from now on, and keeps it for the report. */
+function noteEngine({ engine, reason, overridden, precision }: ChosenEngine, state: ReportState, say: Say): void {
+  state.engine = engine;
+  state.engineReason = reason;
+  state.precision = precision;
+  if (overridden) state.overrides.push({ flag: "--allow_cpu", what: reason });
+  const stored = engine.kind === "cpu" || precision === "f32"
+    ? ""
+    : `, ${precision === "auto" ? "f16 or f32" : precision}`;
+  say(`engine: ${engine.description}${stored}${reason ? ` (${reason})` : ""}`);
 }
+
+type Say = (line: string) => void;
 
 /** Errors about a case as a whole know no file: then all of the case's are named. */
 function withFiles(event: PredictionEvent, filesOf: ReadonlyMap<string, readonly string[]>): PredictionEvent {
@@ -180,6 +172,10 @@ function withFiles(event: PredictionEvent, filesOf: ReadonlyMap<string, readonly
 function record(event: PredictionEvent, state: ReportState, progress: Progress): void {
   if (event.kind === "done") state.done.push(event.record);
   if (event.kind === "failed") state.failed.push({ id: event.id, error: event.error, message: event.message });
+  if (event.kind === "precision") {
+    state.precision = event.precision;
+    state.precisionReason = event.why;
+  }
   progress.onEvent(event);
 }
 
@@ -187,8 +183,9 @@ function predictionRequest(
   { values, environment }: PredictionJob,
   model: Model,
   planned: PlannedCases,
-  engine: PredictionRequest["engine"],
+  engines: RunEngines,
 ): PredictionRequest {
+  const { engine, precision, precisionCache } = engines.current;
   const npp = values.npp ?? environment.npp ?? 3;
   return {
     engine,
@@ -215,8 +212,10 @@ function predictionRequest(
       maxMemory: values.maxMemory,
       overlap: npp > 0,
       checksums: values.report !== undefined,
-      precision: values.precision,
+      precision,
+      precisionCache,
     },
+    recover: engines.recover,
   };
 }
 

@@ -1,8 +1,10 @@
 /** Which engine computes, and why: the only place that knows both engines. */
 import { UserError } from "../core/base/errors.ts";
 import type { Engine, Precision } from "../core/engine/engine.ts";
+import type { PrecisionCache } from "../core/predict/precision.ts";
 import type { AdapterFacts } from "../gpu/adapter.ts";
 import { findAdapter, openableGpus, probeGpu, shortVerdict } from "./gpu_probe.ts";
+import { precisionCacheOf, startGpu } from "./gpu_start.ts";
 import { judgeGpuVariables } from "./gpu_variables.ts";
 
 /** What `-device` may say. */
@@ -17,7 +19,15 @@ export interface EngineWish {
   /** Threads of the CPU engine; undefined: all cores. */
   readonly threads?: number;
   /** What programs will be compiled with. Default f32. */
-  readonly precision?: Precision;
+  readonly precision?: Precision | "auto";
+  /** Results must not depend on what was measured on the GPU. */
+  readonly deterministic?: boolean;
+}
+
+/** Where lines about the start go. */
+export interface StartHooks {
+  readonly say?: (line: string) => void;
+  readonly warn?: (line: string) => void;
 }
 
 export interface ChosenEngine {
@@ -26,6 +36,10 @@ export interface ChosenEngine {
   readonly reason: string;
   /** True where a refusal was overridden (--allow_cpu). */
   readonly overridden: boolean;
+  /** "auto" where the engine can do both. */
+  readonly precision: Precision | "auto";
+  /** Where "auto" keeps what it finds. */
+  readonly precisionCache?: PrecisionCache;
   /** What the engine could not get over: a lost device, memory it did not get. */
   lastFailure(): Error | undefined;
 }
@@ -84,26 +98,44 @@ function judgeSoftware({ name }: AdapterFacts, allowed: boolean, doing: string, 
   return { usable: false, why: problem, error: new UserError({ doing, problem, remedy }) };
 }
 
-/** Starts the engine; the caller disposes it. @throws as {@link decideEngine}, and if the engine lacks the precision */
-export async function selectEngine(wish: EngineWish): Promise<ChosenEngine> {
+/**
+ * Starts the engine; the caller disposes it.
+ * @throws as {@link decideEngine}, and if the engine lacks the precision, or the GPU fails its self-test
+ */
+export async function selectEngine(wish: EngineWish, hooks: StartHooks = {}): Promise<ChosenEngine> {
   const decision = await decideEngine(wish);
   if (decision.kind === "cpu") {
     if (wish.precision === "f16") throw noHalves("the CPU engine computes in f32 only", decision.reason);
     return await startCpu(wish, decision.reason, decision.overridden);
   }
   try {
-    const { createGpuEngine } = await import("../gpu/engine.ts");
-    const engine = await createGpuEngine({ allowSoftware: wish.allowSoftwareGpu });
-    if (wish.precision === "f16" && !engine.supports("f16")) {
-      await engine[Symbol.asyncDispose]();
-      throw noHalves(`${engine.adapter.name} has no 16-bit floats`, "");
-    }
-    return { engine, reason: decision.reason, overridden: false, lastFailure: () => engine.lastFailure };
+    return await openGpu(wish, decision.reason, hooks);
   } catch (error) {
     const mayUseCpu = (wish.allowCpu || wish.device === "auto") && wish.precision !== "f16";
     if (!(error instanceof UserError) || !mayUseCpu) throw error;
-    return await startCpu(wish, `-device ${wish.device}: ${error.message}`, wish.allowCpu);
+    const reason = `-device ${wish.device}: ${error.message}`;
+    hooks.warn?.(`the GPU is not used: ${error.message}`);
+    return await startCpu(wish, reason, wish.allowCpu);
   }
+}
+
+/** Opens the GPU, for the first time or after a failure. @throws UserError */
+export async function openGpu(wish: EngineWish, reason: string, hooks: StartHooks = {}): Promise<ChosenEngine> {
+  const { precision = "f32", allowSoftwareGpu, deterministic } = wish;
+  const { engine, record } = await startGpu({ allowSoftware: allowSoftwareGpu, deterministic, ...hooks });
+  const halves = engine.supports("f16");
+  if (precision === "f16" && !halves) {
+    await engine[Symbol.asyncDispose]();
+    throw noHalves(`${engine.adapter.name} has no 16-bit floats`, "");
+  }
+  return {
+    engine,
+    reason,
+    overridden: false,
+    precision: precision === "auto" && !halves ? "f32" : precision,
+    precisionCache: precisionCacheOf(record),
+    lastFailure: () => engine.lastFailure,
+  };
 }
 
 function noHalves(problem: string, reason: string): UserError {
@@ -121,5 +153,6 @@ export async function startCpu(
   overridden: boolean,
 ): Promise<ChosenEngine> {
   const { createCpuEngine } = await import("../cpu/engine.ts");
-  return { engine: await createCpuEngine({ threads }), reason, overridden, lastFailure: () => undefined };
+  const engine = await createCpuEngine({ threads });
+  return { engine, reason, overridden, precision: "f32", lastFailure: () => undefined };
 }

@@ -42,7 +42,8 @@ const WEIGHTS: WeightSource = {
 
 type Stages = Partial<NetworkArchitecture> & Pick<NetworkArchitecture, "featuresPerStage">;
 
-function unet(options: Stages): NetworkArchitecture {
+/** A U-Net as nnU-Net plans it, but for what `options` says. */
+export function unet(options: Stages): NetworkArchitecture {
   const stages = options.featuresPerStage.length;
   const cube = (n: number): Vec3 => [options.dimensions === 2 ? 1 : n, n, n];
   return {

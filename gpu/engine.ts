@@ -36,6 +36,8 @@ import { writeBytes } from "./upload.ts";
 import { createTableCache, createVolumeCalls } from "./volume_calls.ts";
 
 export { type AdapterFacts, factsOf, requestAdapter } from "./adapter.ts";
+export type { TunedConvolution } from "./tune.ts";
+export type { Tuning } from "./tuning.ts";
 
 export interface GpuEngineOptions extends DeviceOptions {
   /** The most bytes the engine may have on the device; no limit but the device's own by default. */

@@ -47,6 +47,8 @@ export interface CasePlanOptions {
   readonly saveProbabilities: boolean;
   /** Bytes; undefined: what the machine has to give. */
   readonly maxMemory?: number;
+  /** Bytes to stay below where any way does, and to come close to where none does. */
+  readonly aim?: number;
   /** Bytes on the host while the network runs that do not belong to this case: the next one, read ahead. */
   readonly besideBytes: number;
   readonly only?: StreamChoice;
@@ -123,6 +125,7 @@ export function planCase(
     forecast: (batch) => network.forecast(batch),
     fixed: { runtime: RUNTIME_BYTES, image: 2 * imageBytes + options.besideBytes, labels: labelBytes },
     ...(options.maxMemory === undefined ? machineLimit() : { limit: options.maxMemory }),
+    ...(options.aim !== undefined && { aim: options.aim }),
     only: options.only,
   });
   return {

@@ -10,7 +10,7 @@ import type { Engine, StepCost } from "../engine/engine.ts";
 import type { ExportJob, PreparedCase, PrepareJob } from "./case_jobs.ts";
 import { planCase, uploadCase, type UploadedCase } from "./case_plan.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
-import { type LoadedNetwork, loadNetwork } from "./network.ts";
+import type { LoadedNetwork } from "./network.ts";
 import { freeArray } from "./free_array.ts";
 import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
 import { predictCase } from "./predict_case.ts";
@@ -24,6 +24,7 @@ import type {
   PredictionRequest,
   PredictionSummary,
 } from "./request.ts";
+import { openSession, type Session } from "./session.ts";
 
 const DEFAULTS = {
   stepSize: 0.5,
@@ -42,7 +43,7 @@ interface Run {
   readonly request: PredictionRequest;
   readonly options: Options;
   readonly hooks: PredictionHooks;
-  readonly network: LoadedNetwork;
+  readonly session: Session;
   readonly pool: CasePool;
   readonly done: CaseRecord[];
   readonly failed: FailedCase[];
@@ -77,7 +78,7 @@ export async function predictCases(
 ): Promise<PredictionSummary> {
   const started = performance.now();
   const options: Options = { ...DEFAULTS, ...request.options };
-  const { model, engine } = request;
+  const { model } = request;
   if (request.outputFolder !== undefined) await writeRunFiles(request.outputFolder, model, request.arguments);
   const { todo, skipped } = await splitDone(request, options);
   hooks.onEvent?.({ kind: "start", cases: todo.length, skipped: skipped.length });
@@ -85,11 +86,11 @@ export async function predictCases(
   const failed: FailedCase[] = [];
   let steps: readonly StepCost[] = [];
   if (todo.length > 0) {
-    await using network = loadNetwork(engine, model, options.maxMemory !== undefined, options.precision);
+    await using session = openSession(request, hooks.onEvent);
     await using pool = createCasePool(options.overlap, hooks.signal);
-    await runCases({ request, options, hooks, network, pool, done, failed }, todo);
+    await runCases({ request, options, hooks, session, pool, done, failed }, todo);
     const batch = done.at(-1)?.batch;
-    if (batch !== undefined) steps = network.forecast(batch).steps;
+    if (batch !== undefined) steps = session.loaded?.forecast(batch).steps ?? [];
   }
   if (hooks.signal?.aborted) throw new Interrupted("The prediction was stopped");
   const inOrder = new Map(request.cases.map(({ id }, index) => [id, index]));
@@ -131,7 +132,7 @@ async function runCases(run: Run, todo: readonly CaseToPredict[]): Promise<void>
       };
       try {
         // The next case is read while the network runs, once the engine has its copy of this one.
-        const predicted = await predictOne(run, todo[index], prepared, {
+        const predicted = await predictWithRetries(run, todo[index], prepared, {
           index,
           hasNext: following !== undefined,
           onUploaded: overlap ? startFollowing : () => {},
@@ -174,13 +175,30 @@ interface Place {
   readonly onUploaded: () => void;
 }
 
+/** A case whose engine fails is read again and goes on with the engine that takes its place, if there is one. */
+async function predictWithRetries(run: Run, one: CaseToPredict, first: Prepared, place: Place): Promise<Predicted> {
+  let prepared = first;
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await predictOne(run, one, prepared, place);
+    } catch (error) {
+      if (error instanceof Interrupted || !(await run.session.recover(error, attempt))) throw error;
+      if (!prepared.case) prepared = await prepare(run, one);
+    }
+  }
+}
+
 async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, place: Place): Promise<Predicted> {
-  const { request: { engine, model }, options, hooks, network } = run;
-  const { plan, about, reading } = planOf(run, prepared, place);
+  const { request: { model }, options, hooks, session } = run;
+  if (!prepared.case) throw prepared.error;
+  const network = await session.network(prepared.case.case);
+  const { engine } = session;
+  const { plan, about, reading } = planOf(run, network, prepared, place);
   const { id, properties, warnings, replacedVoxels, grid } = about;
   for (const message of warnings) hooks.onEvent?.({ kind: "warning", id, message });
   const { stream } = plan;
   const { memory, tiles, seconds: forecastSeconds } = stream;
+  session.planned(memory.total);
   hooks.onEvent?.({ kind: "case", id, index: place.index, grid, tiles, memory, forecastSeconds });
   const scratchFolder = options.scratchFolder ?? dirname(one.output);
   await ensureFolder(dirname(one.output), "making the output folder");
@@ -255,7 +273,12 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
 }
 
 /** The plan of a case and what is kept of it beside its arrays. */
-function planOf({ request: { model }, options, network }: Run, prepared: Prepared, place: Place) {
+function planOf(
+  { request: { model }, options, session }: Run,
+  network: LoadedNetwork,
+  prepared: Prepared,
+  place: Place,
+) {
   if (!prepared.case) throw prepared.error;
   const { case: input, ...reading } = prepared.case;
   const plan = planCase(model, network, input, {
@@ -263,6 +286,7 @@ function planOf({ request: { model }, options, network }: Run, prepared: Prepare
     mirroring: options.mirroring,
     saveProbabilities: options.saveProbabilities,
     maxMemory: options.maxMemory,
+    aim: session.aim,
     besideBytes: place.hasNext && options.overlap ? input.data.byteLength : 0,
   });
   const { data: _data, previousStage: _previousStage, ...about } = input;

@@ -4,6 +4,7 @@ import type { Vec3 } from "../base/shape.ts";
 import type { Engine, Precision, StepCost } from "../engine/engine.ts";
 import type { NonFinitePolicy } from "../preprocess/non_finite.ts";
 import type { Model } from "./model_folder.ts";
+import type { PrecisionCache } from "./precision.ts";
 import type { StoredCaseFolders } from "./stored_case.ts";
 import type { MemoryForecast, RingPlacement } from "./stream_plan.ts";
 
@@ -34,8 +35,13 @@ export interface PredictionOptions {
   readonly nonFinite?: NonFinitePolicy;
   /** Bytes the run may take on engine and host together; undefined: what the machine has to give. */
   readonly maxMemory?: number;
-  /** How the engine stores activations; it must support it. Default f32. */
-  readonly precision?: Precision;
+  /**
+   * How a GPU stores activations; it must support it, "auto" asks for both: then the first tile decides (precision.ts). A CPU engine
+   * computes in f32 whatever is said. Default f32.
+   */
+  readonly precision?: Precision | "auto";
+  /** Where "auto" keeps what it found. */
+  readonly precisionCache?: PrecisionCache;
   /** False: reading and export run in this thread, one case after the other (as -npp 0). Default true. */
   readonly overlap?: boolean;
   /** SHA-256 of inputs and outputs in the records. Default false. */
@@ -67,6 +73,11 @@ export interface PredictionRequest {
   /** Needed with `outputFolder`. */
   readonly arguments?: PredictFromFilesArguments;
   readonly options?: PredictionOptions;
+  /**
+   * Asked when a case has failed, for the `attempt`th time: if that was the engine's fault and another one may do it, what opens that one.
+   * The engines stay the caller's.
+   */
+  readonly recover?: (error: unknown, attempt: number) => (() => Promise<Engine>) | undefined;
 }
 
 /** What is going on, for a progress display. */
@@ -84,6 +95,8 @@ export type PredictionEvent =
   }
   /** Network runs of the case that are done, of all (tiles x mirrorings x folds). */
   | { readonly kind: "progress"; readonly id: string; readonly done: number; readonly of: number }
+  /** What `precision: "auto"` came to, from a trial or the cache. */
+  | { readonly kind: "precision"; readonly precision: Precision; readonly why: string }
   | { readonly kind: "warning"; readonly id: string; readonly message: string }
   | { readonly kind: "done"; readonly record: CaseRecord }
   | { readonly kind: "failed"; readonly id: string; readonly error: UserErrorParts; readonly message: string };

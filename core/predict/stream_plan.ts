@@ -98,6 +98,8 @@ export interface StreamInputs {
   readonly limit?: number;
   /** True where the limit is what the machine has, not what the user allows. */
   readonly limitIsTheMachines?: boolean;
+  /** Bytes to stay below where any way does; where none does, the way that needs least is taken. */
+  readonly aim?: number;
   /** Leaves only these choices; for measuring and tests. */
   readonly only?: StreamChoice;
 }
@@ -130,8 +132,10 @@ export function planStream(inputs: StreamInputs): StreamPlan {
       }
     }
   }
-  const best = cheapestThatFits(inputs, candidates);
-  if (inputs.limit !== undefined && best.memory.total > inputs.limit) throw doesNotFit(inputs, best, inputs.limit);
+  const { limit, aim = limit } = inputs;
+  const wanted = aim === undefined ? inputs : { ...inputs, limit: Math.min(aim, limit ?? aim) };
+  const best = cheapestThatFits(wanted, candidates);
+  if (limit !== undefined && best.memory.total > limit) throw doesNotFit(inputs, best, limit);
   return best;
 }
 
@@ -151,9 +155,9 @@ function residencies({ folds, only }: StreamInputs): readonly boolean[] {
   return folds > 1 ? [true, false] : [true];
 }
 
-function placements({ tables, limit, only }: StreamInputs): readonly RingPlacement[] {
+function placements({ tables, limit, aim, only }: StreamInputs): readonly RingPlacement[] {
   if (only?.placement !== undefined) return [only.placement];
-  return tables && limit !== undefined ? ["memory", "strips", "patches"] : ["memory"];
+  return tables && (limit ?? aim) !== undefined ? ["memory", "strips", "patches"] : ["memory"];
 }
 
 /** How many stream positions make a row: several where patches are single planes, so that a run's batch can be filled. */

@@ -3,6 +3,9 @@ import type { BlockLifetime } from "../../core/graph/memory_plan.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { planBuffers } from "../../gpu/buffer_plan.ts";
 import { planProgram, tensorLayout } from "../../gpu/program_plan.ts";
+import { problemsOf } from "../../gpu/tune.ts";
+import { type Tuning, wantedOf } from "../../gpu/tuning.ts";
+import { convCandidates } from "../../kernels/wgsl/conv/plan_conv.ts";
 import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { architecture } from "../engine/networks.ts";
@@ -56,4 +59,42 @@ Deno.test("weights lie in the same places whatever the batch and the precision",
     )
   );
   assertEquals(new Set(signatures).size, 1);
+});
+
+/** What a large GPU allows: bindings of 2 GiB, 48 KiB of workgroup memory. */
+const LARGE_GPU = {
+  workgroupMemoryBytes: 49152,
+  workgroupThreads: 1024,
+  maxBindings: 16,
+  maxBindingBytes: 2 ** 31 - 256,
+};
+
+Deno.test("the default network on a patch of 128^3 takes less than 3 GiB of the device in f32", () => {
+  const graph = buildGraph(architecture({ featuresPerStage: [32, 64, 128, 256, 320, 320] }), 1, 3);
+  for (const limits of [BASE_LIMITS, LARGE_GPU]) {
+    const plan = planProgram(graph, { patch: [128, 128, 128], batch: 1, precision: "f32" }, limits);
+    const total = plan.weights.bytes + plan.buffers.bytes + plan.uniformBytes;
+    assert(total < 3 * 2 ** 30, `${total / 2 ** 30} GiB`);
+  }
+});
+
+Deno.test("measured ways of convolutions are taken where they are named, forecasts where not", () => {
+  const graph = buildGraph(architecture({ featuresPerStage: [8, 16] }), 1, 3);
+  const options = { patch: [16, 16, 16], batch: 2, precision: "f32" } as const;
+  const keys = [...problemsOf(graph, options, BASE_LIMITS).keys()];
+  assertEquals(new Set(keys).size, keys.length);
+  assert(keys.some((key) => key.startsWith("transposed 2x2x2 batch 2 of 8x8x8")), keys.join("\n"));
+  const algorithms = (tuning: Tuning) =>
+    planProgram(graph, options, BASE_LIMITS, wantedOf(tuning)).steps.map(({ operator }) => operator.algorithm);
+  const usual = algorithms(new Map());
+  assertEquals(algorithms(new Map([["conv of another shape", "direct 8x32x16"]])), usual);
+  const [single, problem] = [...problemsOf(graph, { ...options, batch: 1 }, BASE_LIMITS)]
+    .find(([key]) => key.includes(" 8@0/8 f32 normed")) ?? ["", undefined];
+  assert(problem !== undefined && "kernel" in problem);
+  assertEquals(algorithms(new Map([[single, "a kernel that was there once"]])), usual);
+  // Measured for one sample; another batch takes the same scheme and tile, in chunks of its own.
+  const name = convCandidates(problem).map((candidate) => candidate.name).findLast((one) => one.startsWith("winograd"));
+  const way = name?.replace(/ by \d+$/, "") ?? "";
+  const changed = algorithms(new Map([[single, `${way} by 999`]])).filter((one, i) => one !== usual[i]);
+  assert(changed.length > 0 && changed.every((one) => one.startsWith(`${way} by `)), `${way}: ${changed}`);
 });

@@ -119,7 +119,7 @@ function firstOf(name: string, plans: readonly Planned[]): ConvCandidate {
 
 /** All that can be planned; the algorithm (scheme, register tile, chunk) tells them apart. */
 function candidates(problem: string, plans: readonly Planned[]): ConvCandidate[] {
-  const distinct = [...new Map(plans.map((plan) => [plan.name, plan])).values()];
+  const distinct = plans.filter((plan, i) => plans.findIndex(({ name }) => name === plan.name) === i);
   const planned = distinct.map(attempt).flatMap((p) => p instanceof BindingLimitError ? [] : [p]);
   if (planned.length === 0) firstOf(problem, plans);
   return planned;

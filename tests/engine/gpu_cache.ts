@@ -1,0 +1,60 @@
+/** Commands on the GPU for tests: their findings about the GPU are kept in a folder of the test's own. */
+import { recordOf } from "../../cli/gpu_start.ts";
+import type { GpuRecord } from "../../cli/gpu_record.ts";
+import { factsOf, requestAdapter } from "../../gpu/adapter.ts";
+
+export interface GpuCache extends AsyncDisposable {
+  readonly folder: string;
+  /** What is kept by now. */
+  record(): Promise<GpuRecord>;
+}
+
+/** A cache folder for commands run from now on. `tested`: the GPU counts as tested, which saves its self-test. */
+export async function useGpuCache(tested = true): Promise<GpuCache> {
+  const folder = await Deno.makeTempDir();
+  const before = Deno.env.get("NNUNET_CACHE");
+  Deno.env.set("NNUNET_CACHE", folder);
+  const record = async () => {
+    const adapter = await requestAdapter();
+    if (!adapter) throw new Error("there is no adapter");
+    return await recordOf(factsOf(adapter));
+  };
+  if (tested) await (await record()).add({ selfTest: { passed: true, when: "in another test" } });
+  return {
+    folder,
+    record,
+    async [Symbol.asyncDispose]() {
+      if (before === undefined) Deno.env.delete("NNUNET_CACHE");
+      else Deno.env.set("NNUNET_CACHE", before);
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+/** Changes the text of kernels that are compiled from now on, as a driver that miscompiles them would. */
+export function miscompile(change: (code: string, label: string) => string): Disposable {
+  const { createShaderModule } = GPUDevice.prototype;
+  GPUDevice.prototype.createShaderModule = function (descriptor) {
+    return createShaderModule.call(this, { ...descriptor, code: change(descriptor.code, descriptor.label ?? "") });
+  };
+  return { [Symbol.dispose]: () => void (GPUDevice.prototype.createShaderModule = createShaderModule) };
+}
+
+/** What is written to stdout and stderr until it is disposed. */
+export function captureOutput(): Disposable & { readonly text: string } {
+  const streams = [Deno.stdout, Deno.stderr];
+  const writers = streams.map((stream) => stream.writeSync);
+  let text = "";
+  for (const stream of streams) {
+    stream.writeSync = (bytes) => {
+      text += new TextDecoder().decode(bytes);
+      return bytes.length;
+    };
+  }
+  return {
+    get text() {
+      return text;
+    },
+    [Symbol.dispose]: () => streams.forEach((stream, i) => stream.writeSync = writers[i]),
+  };
+}

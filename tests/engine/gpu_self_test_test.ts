@@ -1,0 +1,85 @@
+/** The self-test: right on a GPU that computes right, and a GPU that does not is found out and not used. */
+import { main } from "../../cli/main.ts";
+import { selfTest } from "../../cli/self_test.ts";
+import { createCpuEngine } from "../../cpu/engine.ts";
+import { fromFileUrl, join } from "../../core/base/path.ts";
+import { requestAdapter } from "../../gpu/adapter.ts";
+import { createGpuEngine } from "../../gpu/engine.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { captureOutput, miscompile, useGpuCache } from "./gpu_cache.ts";
+
+const ROOT = fromFileUrl(new URL("../golden/models", import.meta.url));
+const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+
+/** As a driver that gets a bias wrong. */
+const wrongBias = () =>
+  miscompile((code) => code.replaceAll("let bias = load_weights(", "let bias = 1.5 * load_weights("));
+
+Deno.test({ name: "the self-test passes, and runs every kind of kernel in several forms", ignore }, async () => {
+  await using gpu = await createGpuEngine({ allowSoftware: true });
+  await using cpu = await createCpuEngine();
+  const { failures, cases, worst, algorithms } = await selfTest(gpu, cpu);
+  assertEquals(failures, []);
+  assert(cases >= 8 && worst > 0 && worst < 1e-4);
+  const all = [...algorithms];
+  for (const kind of ["direct", "winograd", "transposed", "norm table", "constant norm", "residual", "average pool"]) {
+    assert(all.some((name) => name.startsWith(kind)), `no network is computed by ${kind}`);
+  }
+  const schemes = new Set(all.filter((name) => name.startsWith("winograd")).map((name) => name.split(" ")[1]));
+  assert(schemes.size >= 6, `${[...schemes]}`);
+});
+
+Deno.test({ name: "doctor tests the GPU and says so; the next prediction relies on it", ignore }, async () => {
+  await using cache = await useGpuCache(false);
+  using output = captureOutput();
+  assertEquals(await main(["doctor", "--allow_software_gpu"]), 0);
+  assert(/All \d+ tests give what the CPU gives/.test(output.text), output.text);
+  assertEquals((await cache.record()).findings.selfTest?.passed, true);
+});
+
+Deno.test(
+  { name: "a GPU that computes wrong results is said to, by doctor, and is not kept as tested", ignore },
+  async () => {
+    await using cache = await useGpuCache();
+    using _driver = wrongBias();
+    using output = captureOutput();
+    assertEquals(await main(["doctor", "--allow_software_gpu", "--tune"]), 1);
+    const text = output.text.replaceAll(/\s+/g, " ");
+    assert(text.includes("THE GPU COMPUTES WRONG RESULTS and will not be used"), output.text);
+    assert(/a plain 3-D network: output 0 differs by/.test(text), output.text);
+    assert(text.includes("CPU engine (the GPU computes wrong results)"));
+    assert(!text.includes("Tuning"));
+    assertEquals((await cache.record()).findings.selfTest?.passed, false);
+  },
+);
+
+Deno.test({ name: "no prediction is made on a GPU that computes wrong results", ignore }, async (t) => {
+  await using _cache = await useGpuCache(false);
+  using _driver = wrongBias();
+  const folder = await Deno.makeTempDir();
+  const predict = async (...flags: string[]) => {
+    const report = join(folder, "report.json");
+    using output = captureOutput();
+    const code = await main([
+      ...["predict_from_modelfolder", "-i", join(ROOT, "images", "slices_2d"), "-m", join(ROOT, "models", "slices_2d")],
+      ...["-o", join(folder, "out"), "-f", "0", "--disable_tta", "--allow_software_gpu", "--report", report, ...flags],
+    ]);
+    return { code, text: output.text, report: JSON.parse(await Deno.readTextFile(report)) };
+  };
+  try {
+    await t.step("asked for by name, it is an error that says what to do", async () => {
+      const { code, text, report } = await predict("-device", "gpu");
+      assertEquals(code, 1);
+      assert(text.includes("it computes wrong results and is not used") && text.includes("-device cpu"), text);
+      assertEquals(report.cases, []);
+    });
+    await t.step("with -device auto the CPU computes, with one loud line", async () => {
+      const { code, text, report } = await predict("-device", "auto");
+      assertEquals([code, report.engine.kind, report.failed], [0, "cpu", []]);
+      assertEquals(text.match(/warning: the GPU is not used: .*wrong results/g)?.length, 1, text);
+      assert(report.engine.reason.includes("wrong results") && report.warnings[0].includes("wrong results"));
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

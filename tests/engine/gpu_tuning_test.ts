@@ -1,0 +1,89 @@
+/** Autotuning on whatever adapter there is: the ways of convolutions that were measured are taken, and compute the same. */
+import { main } from "../../cli/main.ts";
+import type { Vec3 } from "../../core/base/shape.ts";
+import type { Graph } from "../../core/graph/graph.ts";
+import { requestAdapter } from "../../gpu/adapter.ts";
+import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
+import { assert, assertClose, assertEquals, TOLERANCE } from "../assert.ts";
+import { captureOutput, miscompile, useGpuCache } from "./gpu_cache.ts";
+import { randomValues, randomWeights } from "./networks.ts";
+
+const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+const PATCH: Vec3 = [8, 12, 12];
+const conv = { kind: "conv", channels: 8, kernel: [3, 3, 3], stride: [1, 1, 1] } as const;
+const GRAPH: Graph = {
+  nodes: [
+    { kind: "input", channels: 1 },
+    { ...conv, input: 0, weight: "a.weight", bias: "a.bias" },
+    { kind: "instanceNorm", input: 1, eps: 1e-5 },
+    { kind: "leakyRelu", input: 2, negativeSlope: 0.01 },
+    { ...conv, input: 3, weight: "b.weight", bias: "b.bias" },
+  ],
+  outputs: [4],
+};
+
+async function forward(engine: GpuEngine, batch: number) {
+  using program = await engine.compile(GRAPH, { patch: PATCH, batch, precision: "f32" });
+  using weights = await engine.loadWeights(program, randomWeights());
+  using volume = engine.alloc("f32", 8 * 12 * 12, "volume");
+  engine.upload(volume, randomValues(volume.length, 5));
+  const patches = Array.from({ length: batch }, () => ({ origin: [0, 0, 0], mirror: [false, false, false] }) as const);
+  engine.gatherPatches({ volume, channels: 1, grid: PATCH, patches, program });
+  engine.run(program, weights);
+  return { output: await engine.downloadOutput(program, batch - 1), steps: program.steps };
+}
+
+Deno.test(
+  { name: "measured ways are taken, by other batches too, and compute what the usual ones do", ignore },
+  async () => {
+    await using usual = await createGpuEngine({ allowSoftware: true });
+    const wanted = await forward(usual, 1);
+    const before = usual.memoryUse().used;
+    const measured = await usual.tune(GRAPH, { patch: PATCH, batch: 1, precision: "f32" });
+    assertEquals(usual.memoryUse().used, before, "what was measured with is given back");
+    assert(
+      measured.length === 2 && measured.every(({ milliseconds, wrong }) => milliseconds > 0 && wrong.length === 0),
+    );
+    assert(measured.every(({ milliseconds, untunedMilliseconds }) => milliseconds <= untunedMilliseconds));
+    // Whatever was the fastest here: a way that is not the forecast's shows that it is obeyed.
+    const ways = new Map(measured.map(({ key, candidate }) => [key, candidate]));
+    const first = measured.find(({ key }) =>
+      key.startsWith("conv 3x3x3/1x1x1") && key.includes(" 8@0/8 f32 normed -> 8@")
+    );
+    assert(first !== undefined);
+    ways.set(first.key, first.untuned.startsWith("direct") ? "winograd 2x2x2 8x32x16 by 64" : "direct 32x32x16");
+    await using tuned = await createGpuEngine({ allowSoftware: true, tuning: ways });
+    for (const batch of [1, 3]) {
+      const { output, steps } = await forward(tuned, batch);
+      assertClose(output, wanted.output, TOLERANCE.f32LongSum, `batch ${batch}`);
+      const forms = steps.map(({ algorithm }) => algorithm.split(" ").slice(0, 2).join(" "));
+      const usualForms = wanted.steps.map(({ algorithm }) => algorithm.split(" ").slice(0, 2).join(" "));
+      assert(forms.join() !== usualForms.join(), `batch ${batch}: ${forms}`);
+    }
+  },
+);
+
+Deno.test(
+  { name: "a way that computes something else than the others is found out and not taken", ignore },
+  async () => {
+    using _driver = miscompile((code, label) =>
+      label === "direct convolution 3x3x3 32x32x16" ? code.replaceAll("let bias = ", "let bias = vec4f(0.5) + ") : code
+    );
+    await using engine = await createGpuEngine({ allowSoftware: true });
+    const measured = await engine.tune(GRAPH, { patch: PATCH, batch: 1, precision: "f32" });
+    const wrong = measured.filter(({ wrong }) => wrong.length > 0);
+    assert(wrong.length > 0 && wrong.every(({ wrong }) => wrong.join() === "direct 32x32x16"), JSON.stringify(wrong));
+    assert(measured.every(({ candidate }) => candidate !== "direct 32x32x16"));
+  },
+);
+
+Deno.test({ name: "doctor --tune keeps what it measures", ignore }, async () => {
+  await using cache = await useGpuCache();
+  using output = captureOutput();
+  assertEquals(await main(["doctor", "--tune", "--allow_software_gpu"]), 0);
+  const { findings, ignored } = await cache.record();
+  assertEquals(ignored, undefined);
+  const shapes = Object.entries(findings.convolutions);
+  assert(shapes.length === 4 && output.text.includes(`${shapes.length} shapes`), output.text);
+  assert(shapes.some(([key]) => key.includes("f16")) && shapes.some(([key]) => key.startsWith("transposed")));
+});
