@@ -71,6 +71,7 @@ async function runTrainCommand(values: TrainValues, environment: Environment): P
     useBest: values.validateBest,
     saveProbabilities: values.saveProbabilities,
     checkpointing: !values.disableCheckpointing,
+    pictures: true,
     unpack: !values.useCompressed,
     ...sampleThreads(values),
     ...(values.maxMemory !== undefined && { maxMemory: values.maxMemory }),

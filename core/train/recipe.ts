@@ -114,8 +114,8 @@ export function readRecipe(trainerName: string, changes: RecipeChanges = {}): Tr
   const base = trainerRecipe(trainerName);
   const { epochs = base.epochs, iterations = base.iterations, learningRate = base.learningRate } = changes;
   checkChanges(changes);
-  // Where upstream has a class for this number of epochs, it is that class.
-  const named = epochs === base.epochs ? base : withEpochs(base, epochs) ?? base;
+  // Where upstream has a class for this number of epochs, it is that class; with a name of its own the folder is that trainer's.
+  const named = epochs === base.epochs || changes.name !== undefined ? base : withEpochs(base, epochs) ?? base;
   const changed: TrainingRecipe = {
     ...named,
     epochs,

@@ -24,6 +24,7 @@ import { type CheckpointContext, writeCheckpoint } from "./write_checkpoint.ts";
 export interface RunOptions {
   readonly precision: Precision;
   readonly checkpointing: boolean;
+  readonly pictures: boolean;
   readonly sampleThreads?: number;
   readonly maxMemory?: number;
 }
@@ -65,12 +66,14 @@ export async function runTraining(
   using program = await engine.compileTraining(setup.graph, compileOptions);
   await engine.setParameters(program, sourceOf(prepared.values), prepared.momentum);
   using samples = createSampleStream(sampleSetting(setup, state.seed), sampleNames(setup, state), { threads, ahead });
-  await using report = startTrainingReport(setup.foldFolder, describeRun(setup, engine, state.seed), hooks.warn);
+  await using report = options.pictures
+    ? startTrainingReport(setup.foldFolder, describeRun(setup, engine, state.seed), hooks.warn)
+    : undefined;
   const show = (
     records: readonly EpochRecord[],
     slices: readonly SampleSlice[],
     what: "running" | "finished" | "stopped",
-  ) => report.update({ log: records, samples: slices, state: what });
+  ) => report?.update({ log: records, samples: slices, state: what });
 
   let records = state.log;
   let slices: readonly SampleSlice[] = [];

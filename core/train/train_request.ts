@@ -22,6 +22,8 @@ export interface TrainRequest {
   readonly saveProbabilities: boolean;
   /** False: no checkpoint is ever written. */
   readonly checkpointing: boolean;
+  /** Draw progress.png and training_report.html. */
+  readonly pictures: boolean;
   /** Unpack .npz files before training. */
   readonly unpack: boolean;
   /** Threads that load samples; 0: none but the caller's. Default: by the engine and the cores. */

@@ -1,0 +1,47 @@
+/** Reads upstream.pth as training does, and writes it again: deno run -A write_checkpoint.ts FILE, to be compared by make_checkpoint.py. */
+import { fromFileUrl, join } from "../../../core/base/path.ts";
+import { readDatasetJson } from "../../../core/dataset/read_dataset_json.ts";
+import { openCheckpoint } from "../../../core/formats/torch_checkpoint.ts";
+import { buildGraph, weightShapes } from "../../../core/network/build_graph.ts";
+import { readPlans, resolveConfiguration } from "../../../core/plan/read_plans.ts";
+import { readTrainingCheckpoint } from "../../../core/train/read_checkpoint.ts";
+import { readRecipe } from "../../../core/train/recipe.ts";
+import { writeCheckpoint } from "../../../core/train/write_checkpoint.ts";
+
+const FOLDER = fromFileUrl(new URL(".", import.meta.url));
+
+export async function openUpstream(file = join(FOLDER, "upstream.pth")) {
+  const configuration = resolveConfiguration(await readPlans(join(FOLDER, "plans.json")), "tiny");
+  const { labels } = await readDatasetJson(join(FOLDER, "dataset.json"));
+  const graph = buildGraph(configuration.architecture, 1, labels.headCount, { deepSupervision: true });
+  using checkpoint = await openCheckpoint(file);
+  const weights = checkpoint.members.get("network_weights") as ReadonlyMap<string, unknown>;
+  return {
+    graph,
+    configuration,
+    resumed: readTrainingCheckpoint(checkpoint, graph, configuration.architecture),
+    members: [...checkpoint.members.keys()],
+    keys: [...weights.keys()],
+    initArgs: checkpoint.initArgs,
+    mirrorAxes: checkpoint.mirrorAxes,
+  };
+}
+
+export async function rewriteUpstream(file: string): Promise<void> {
+  const { graph, configuration, resumed, mirrorAxes } = await openUpstream();
+  await writeCheckpoint(file, { ...resumed.state, seed: 7 }, resumed, {
+    recipe: readRecipe("nnUNetTrainer"),
+    architecture: configuration.architecture,
+    shapes: new Map(weightShapes(graph).map(({ name, shape }) => [name, shape])),
+    configurationName: configuration.name,
+    fold: 0,
+    plansText: await Deno.readTextFile(join(FOLDER, "plans.json")),
+    datasetText: await Deno.readTextFile(join(FOLDER, "dataset.json")),
+    device: "cpu",
+    mirrorAxes,
+    hasRegions: false,
+    learningRate: resumed.state.log[1].learningRate,
+  });
+}
+
+if (import.meta.main) await rewriteUpstream(Deno.args[0]);

@@ -1,0 +1,277 @@
+/** Whole trainings of a tiny network on the CPU engine. */
+import { Interrupted, UserError } from "../../core/base/errors.ts";
+import { join } from "../../core/base/path.ts";
+import { type CheckpointFile, openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
+import { trainModel } from "../../core/train/train_model.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
+import { inFolder, listening, makePreprocessed, tinyPlans, trainRequest } from "./train_fixture.ts";
+
+const MODEL = "nnUNetTrainer_test__nnUNetPlans__tiny";
+
+/** Weights and momentum by name, and the numbers of the log. */
+async function contentOf(file: string): Promise<Record<string, unknown>> {
+  using checkpoint: CheckpointFile = await openCheckpoint(file);
+  const weights = Array.from(checkpoint.weights, ([name, tensor]) => [name, tensor.read()]);
+  const optimizer = checkpoint.members.get("optimizer_state") as Map<string, Map<number, Map<string, unknown>>>;
+  const momentum = Array.from(
+    optimizer.get("state") ?? [],
+    ([index, state]) => [index, checkpoint.tensor(state.get("momentum_buffer"), String(index))?.read()],
+  );
+  const logging = checkpoint.members.get("logging") as Map<string, unknown>;
+  const losses = ["train_losses", "val_losses", "lrs", "dice_per_class_or_region", "ema_fg_dice"];
+  return {
+    weights,
+    momentum,
+    log: losses.map((name) => logging.get(name)),
+    best: checkpoint.members.get("_best_ema"),
+    epoch: checkpoint.members.get("current_epoch"),
+  };
+}
+
+Deno.test("a training writes what upstream's does: folders, log, checkpoints, validation with its summary", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const hooks = listening();
+    const { summary } = await trainModel(trainRequest(folders, { pictures: true }), hooks);
+    const model = join(folders.results, MODEL);
+    const names = async (path: string) => (await Array.fromAsync(Deno.readDir(path), ({ name }) => name)).sort();
+    assertEquals(await names(model), ["dataset.json", "dataset_fingerprint.json", "fold_0", "plans.json"]);
+    const files = await names(join(model, "fold_0"));
+    assertEquals(files.filter((name) => !name.startsWith("training_log_")), [
+      "checkpoint_best.pth",
+      "checkpoint_final.pth",
+      "debug.json",
+      "progress.png",
+      "training_report.html",
+      "validation",
+    ]);
+    const log = await Deno.readTextFile(join(model, "fold_0", files.find((name) => name.endsWith(".txt")) ?? ""));
+    assertEquals([...log.matchAll(/^\d{4}-\d\d-\d\d [\d:.]+: Epoch time: [\d.]+ s $/gm)].length, 2);
+    assert(log.includes(": Pseudo dice ["), log);
+    assertEquals(summary.cases.length, 2);
+    assertEquals((await names(join(model, "fold_0", "validation"))).length, 3);
+    const splits = JSON.parse(await Deno.readTextFile(join(folders.preprocessed, "splits_final.json")));
+    assertEquals(splits.length, 5);
+    assert(hooks.infos.some((text) => /^memory: \d+ MiB/.test(text)), hooks.infos.join("\n"));
+  }));
+
+Deno.test("stopped in the middle of an epoch and continued, a training comes to the same bits as without a stop", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const whole = { ...folders, results: join(folder, "whole") };
+    await trainModel(trainRequest(whole), listening());
+
+    for (const stopAt of [2, 5]) {
+      const results = { ...folders, results: join(folder, `stopped_${stopAt}`) };
+      const controller = new AbortController();
+      let steps = 0;
+      const onStep = () => {
+        if (++steps === stopAt) controller.abort();
+      };
+      const stopping = listening({ onStep, signal: controller.signal });
+      await assertFails(() => trainModel(trainRequest(results), stopping), Interrupted, "--c goes on from there");
+      const continuing = listening();
+      // Other threads, the same bits.
+      const request = trainRequest(results, { start: { kind: "continue" }, sampleThreads: 2 });
+      await trainModel({ ...request, changes: { name: "test" }, seed: undefined }, continuing);
+      assert(continuing.infos.some((text) => text.startsWith("continuing from")), continuing.infos.join("\n"));
+      for (const name of ["checkpoint_final.pth", "checkpoint_best.pth"]) {
+        const [expected, actual] = [whole, results].map((one) => join(one.results, MODEL, "fold_0", name));
+        assertEquals(await contentOf(actual), await contentOf(expected));
+      }
+    }
+  }));
+
+Deno.test("without deep supervision only the last head learns; the others keep their values and have no momentum", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const request = trainRequest(folders, {
+      trainerName: "nnUNetTrainerNoDeepSupervision",
+      changes: { epochs: 1, iterations: 2, name: "x" },
+    });
+    await trainModel(request, listening());
+    const model = join(folders.results, "nnUNetTrainerNoDeepSupervision_x__nnUNetPlans__tiny");
+    using checkpoint = await openCheckpoint(join(model, "fold_0", "checkpoint_final.pth"));
+    const optimizer = checkpoint.members.get("optimizer_state") as Map<string, Map<unknown, unknown>>;
+    const [group] = optimizer.get("param_groups") as unknown as Map<string, unknown>[];
+    const all = group.get("params") as number[];
+    const missing = all.filter((index) => !optimizer.get("state")?.has(index));
+    // Weight and bias of seg_layers.0; seg_layers.1 come last.
+    assertEquals(missing, [all.length - 4, all.length - 3]);
+  }));
+
+Deno.test("fine-tuning takes all weights but those of the heads", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    await trainModel(trainRequest(folders), listening());
+    const file = join(folders.results, MODEL, "fold_0", "checkpoint_final.pth");
+    const changes = { epochs: 1, iterations: 1, learningRate: 1e-12, name: "tuned" };
+    await trainModel(trainRequest(folders, { changes, start: { kind: "pretrained", file }, seed: 12 }), listening());
+    using before = await openCheckpoint(file);
+    using after = await openCheckpoint(
+      join(folders.results, "nnUNetTrainer_tuned__nnUNetPlans__tiny", "fold_0", "checkpoint_final.pth"),
+    );
+    for (const [name, tensor] of after.weights) {
+      const [old, now] = [before.weights.get(name)?.read() ?? [], tensor.read()];
+      const difference = Math.max(...Array.from(now, (value, i) => Math.abs(value - old[i])));
+      if (/^decoder\.seg_layers\..*bias$/.test(name)) continue; // may be 0 in both
+      const isHead = name.startsWith("decoder.seg_layers.");
+      assert(isHead ? difference > 1e-3 : difference < 1e-6, `${name}: ${difference}`);
+    }
+  }));
+
+Deno.test("--c: other settings are refused and listed; without a checkpoint a new training starts, with a loud line", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const start = { kind: "continue" } as const;
+    const first = listening();
+    await trainModel(trainRequest(folders, { start }), first);
+    assert(first.warnings.some((text) => text.includes("NO CHECKPOINT TO CONTINUE FROM")), first.warnings.join("\n"));
+    const other = trainRequest(folders, {
+      start,
+      changes: { epochs: 5, iterations: 3, learningRate: 0.1, name: "test" },
+      seed: 3,
+    });
+    await assertFails(
+      () => trainModel(other, listening()),
+      UserError,
+      "--epochs 5, it was started with 2",
+      "--lr 0.1, it was started with 0.01",
+      "--seed 3, it was started with 11",
+      "checkpoint_final.pth",
+    );
+    // Finished: only validated again.
+    const again = listening();
+    await trainModel(trainRequest(folders, { start }), again);
+    assert(again.infos.includes("all 2 epochs are finished"), again.infos.join("\n"));
+  }));
+
+Deno.test("--c with finished epochs but no readable checkpoint is refused, naming the file and what there is instead", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    await trainModel(trainRequest(folders), listening());
+    const fold = join(folders.results, MODEL, "fold_0");
+    const again = trainRequest(folders, { start: { kind: "continue" } });
+    await Deno.truncate(join(fold, "checkpoint_final.pth"), 1000);
+    await assertFails(
+      () => trainModel(again, listening()),
+      UserError,
+      join(fold, "checkpoint_final.pth"),
+      "To go on from checkpoint_best.pth",
+    );
+    await Deno.remove(join(fold, "checkpoint_final.pth"));
+    await Deno.remove(join(fold, "checkpoint_best.pth"));
+    await assertFails(() => trainModel(again, listening()), UserError, "2 epochs were finished", "training_log_");
+  }));
+
+Deno.test("a checkpoint of another network is refused, listing what differs", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    await trainModel(trainRequest(folders), listening());
+    const plans = tinyPlans() as {
+      configurations: { tiny: { architecture: { arch_kwargs: Record<string, unknown> } } };
+    };
+    plans.configurations.tiny.architecture.arch_kwargs.features_per_stage = [4, 8, 16];
+    await Deno.writeTextFile(join(folders.preprocessed, "nnUNetPlans.json"), JSON.stringify(plans));
+    await assertFails(
+      () => trainModel(trainRequest(folders, { start: { kind: "continue" } }), listening()),
+      UserError,
+      "encoder.stages.2.0.convs.0.conv.weight is 8x8x3x3x3, the plans say 16x8x3x3x3",
+    );
+  }));
+
+Deno.test("validation alone takes a finished training, or its best checkpoint", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const validate = trainRequest(folders, { start: { kind: "validate" }, saveProbabilities: true });
+    await assertFails(() => trainModel(validate, listening()), UserError, "checkpoint_final.pth", "--val_best");
+    const trained = await trainModel(trainRequest(folders), listening());
+    const validated = await trainModel(validate, listening());
+    assertEquals(validated.summary.foregroundMean, trained.summary.foregroundMean);
+    for (const { predictionFile } of validated.summary.cases) {
+      assert((await Deno.stat(predictionFile.replace(".nii.gz", ".npz"))).isFile);
+    }
+    await trainModel({ ...validate, useBest: true }, listening());
+  }));
+
+Deno.test("Python's packed cases are unpacked and give the same training as bricks", () =>
+  inFolder(async (folder) => {
+    const changes = { epochs: 1, iterations: 2, name: "test" };
+    const contents: Record<string, unknown>[] = [];
+    for (const format of ["bricks", "npz"] as const) {
+      const folders = await makePreprocessed(join(folder, format), { format });
+      await trainModel(trainRequest(folders, { changes }), listening());
+      contents.push(await contentOf(join(folders.results, MODEL, "fold_0", "checkpoint_final.pth")));
+      const unpacked = join(folders.preprocessed, "nnUNetPlans_tiny", "a.npy");
+      assertEquals(await Deno.stat(unpacked).then(() => true, () => false), format === "npz");
+    }
+    assertEquals(contents[1], contents[0]);
+  }));
+
+Deno.test("what is not there or does not fit is said before anything is computed", () =>
+  inFolder(async (folder) => {
+    const openEngine = () => Promise.reject(new Error("the engine was opened"));
+    const few = await makePreprocessed(join(folder, "few"), { cases: ["a", "b"] });
+    const request = (changes: Partial<Parameters<typeof trainRequest>[1]> = {}) =>
+      trainRequest(few, { openEngine, ...changes });
+    await assertFails(() => trainModel(request(), listening()), UserError, "there are 2 cases", 'the fold "all"');
+
+    const absent = { ...few, preprocessed: join(folder, "nowhere") };
+    await assertFails(
+      () => trainModel(trainRequest(absent, { openEngine }), listening()),
+      UserError,
+      "not preprocessed",
+      "nnunet plan_and_preprocess -d Dataset001_Spheres",
+    );
+    const task = request().task;
+    await assertFails(
+      () => trainModel(request({ task: { ...task, plansName: "other" } }), listening()),
+      UserError,
+      "no plans of that name",
+      "There: nnUNetPlans",
+    );
+    await assertFails(
+      () => trainModel(request({ task: { ...task, configurationName: "3d_fullres" } }), listening()),
+      UserError,
+      "tiny",
+    );
+    const json = JSON.stringify([{ train: ["a", "z"], val: ["b"] }]);
+    await Deno.writeTextFile(join(few.preprocessed, "splits_final.json"), json);
+    await assertFails(() => trainModel(request(), listening()), UserError, "splits_final.json", "not preprocessed: z");
+    const channels = { channel_names: { "0": "a", "1": "b" }, labels: { background: 0, x: 1 }, file_ending: ".png" };
+    const wrong = await makePreprocessed(join(folder, "wrong"), { datasetJson: { ...channels, numTraining: 6 } });
+    await assertFails(
+      () => trainModel(trainRequest(wrong, { openEngine }), listening()),
+      UserError,
+      "names 2 channels",
+    );
+    await assertFails(
+      () => trainModel(request({ useBest: true, checkpointing: false }), listening()),
+      UserError,
+      "--val_best",
+    );
+  }));
+
+Deno.test("a class that no case of the fold has gives a warning with its name, and a Dice of NaN", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder, { labels: [1, 1] });
+    const hooks = listening();
+    await trainModel(trainRequest(folders, { changes: { epochs: 1, iterations: 1, name: "test" } }), hooks);
+    assert(
+      hooks.warnings.some((text) => text.startsWith("the class 2 (core) has no voxel in any training case of fold 0")),
+      hooks.warnings.join("\n"),
+    );
+  }));
+
+Deno.test("a batch that memory does not hold is refused before the first step, with one that fits", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const maxMemory = 200.6 * 2 ** 20;
+    const changes = { epochs: 1, iterations: 1, batchSize: 12, name: "test" };
+    await assertFails(
+      () => trainModel(trainRequest(folders, { maxMemory, changes }), listening()),
+      UserError,
+      "a batch of 12 patches of 8 x 12 x 8",
+      "would fit",
+    );
+  }));
