@@ -115,15 +115,16 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
   }
 
   function compile(plan: TrainingPlan, options: TrainingOptions): TrainingState {
-    stream.reserveScratch(plan.scratchBytes);
-    const arena = host.allocate(plan.arena.bytes, "the activations and gradients of the training");
-    let values: Region;
+    const regions: Region[] = [];
     try {
-      values = host.allocate(plan.layout.floats * 12, "the network's parameters, gradients and momentum");
+      regions.push(host.allocate(plan.arena.bytes, "the activations and gradients of the training"));
+      regions.push(host.allocate(plan.layout.floats * 12, "the network's parameters, gradients and momentum"));
+      stream.reserveScratch(plan.scratchBytes);
     } catch (error) {
-      host.release(arena);
+      regions.forEach(host.release);
       throw error;
     }
+    const [arena, values] = regions;
     host.enqueue(planClear({ slot: "values", offset: 0, bytes: plan.layout.floats * 12 }), { values });
     const placed = { plan, arena, values, constants: writeConstants(plan) };
     const forward = placeSteps(placed, plan.forward, 0);
