@@ -376,8 +376,13 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
     finishPlanes(ring, from, to, folds) {
       checkFinish(ring, from, to, folds);
       const doing = "Finishing planes";
-      const slots = { logits: regionOf(ring.logits, doing), sums: regionOf(ring.weightSums, doing) };
-      enqueue(planFinishPlanes({ ring, logitsSlot: "logits", weightSumsSlot: "sums", from, to, folds }), slots);
+      const slots = {
+        logits: regionOf(ring.logits, doing),
+        sums: regionOf(ring.weightSums, doing),
+        ...(ring.nonFinite && { flag: regionOf(ring.nonFinite, doing) }),
+      };
+      const where = { logitsSlot: "logits", weightSumsSlot: "sums", ...(ring.nonFinite && { flagSlot: "flag" }) };
+      enqueue(planFinishPlanes({ ring, ...where, from, to, folds }), slots);
     },
     resampleToLabels(call) {
       checkResampleToLabels(call);

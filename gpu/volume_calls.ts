@@ -100,7 +100,9 @@ export function createVolumeCalls({ segmentsOf, programOf, enqueue, tables }: Vo
     finishPlanes(ring, from, to, folds) {
       checkFinish(ring, from, to, folds);
       const { slots, layouts } = ringOf(ring, "Finishing planes");
-      enqueue(planFinishPlanes({ ring, ...layouts, from, to, folds }), slots);
+      const flag = ring.nonFinite && segmentsOf(ring.nonFinite, "Finishing planes");
+      const operator = planFinishPlanes({ ring, ...layouts, from, to, folds, ...(flag && { flagSlot: "flag" }) });
+      enqueue(operator, { ...slots, ...(flag && { flag }) });
     },
     resampleToLabels(call) {
       checkResampleToLabels(call);

@@ -119,6 +119,8 @@ export interface GatherPatches {
 export interface LogitRing {
   readonly logits: TensorHandle<"f32">;
   readonly weightSums: TensorHandle<"f32">;
+  /** One element, which becomes 1 if a logit that {@link Engine.finishPlanes} divides is NaN or infinite; then nothing sets it back. */
+  readonly nonFinite?: TensorHandle<"f32">;
   readonly channels: number;
   /** Planes kept at a time. */
   readonly planes: number;

@@ -29,6 +29,8 @@ export interface LogitStore extends AsyncDisposable {
   /** A ring that holds closed planes [from, to), divided by their weights; at most `planesAtOnce`, asked for in ascending order. */
   read(planes: Range): Promise<LogitRing>;
   readonly planesAtOnce: number;
+  /** Whether a logit of the planes that are final was NaN or infinite. */
+  hasNonFinite(): Promise<boolean>;
 }
 
 /** What a store is made for. */
@@ -62,6 +64,7 @@ function residentStore({ engine, plan, channels, folds }: LogitStoreOptions): Lo
     release: () => Promise.resolve(),
     close: ([from, to]) => engine.finishPlanes(ring, from, to, folds),
     read: () => Promise.resolve(ring),
+    hasNonFinite: () => isFlagged(engine, ring),
     [Symbol.asyncDispose]: async () => {
       await engine.flush().catch(() => {});
       disposeRing(ring);
@@ -168,6 +171,7 @@ function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitSto
       loaded = Math.max(loaded, to);
       return finished;
     },
+    hasNonFinite: () => isFlagged(engine, finished),
     [Symbol.asyncDispose]: async () => {
       file[Symbol.dispose]();
       await engine.flush().catch(() => {});
@@ -184,7 +188,10 @@ function allocateRing(
   { planes, rows, columns }: { readonly planes: number; readonly rows: number; readonly columns: number },
 ): LogitRing {
   const voxels = planes * rows * columns;
+  const nonFinite = engine.alloc("f32", 1, "mark of non-finite logits");
+  engine.clear(nonFinite);
   return {
+    nonFinite,
     logits: engine.alloc("f32", voxels * padToFour(channels), "logit ring"),
     weightSums: engine.alloc("f32", voxels, "weight sums"),
     channels,
@@ -196,7 +203,12 @@ function allocateRing(
   };
 }
 
+async function isFlagged(engine: Engine, { nonFinite }: LogitRing): Promise<boolean> {
+  return nonFinite !== undefined && (await engine.download(nonFinite))[0] !== 0;
+}
+
 function disposeRing(ring: LogitRing): void {
+  ring.nonFinite?.[Symbol.dispose]();
   ring.logits[Symbol.dispose]();
   ring.weightSums[Symbol.dispose]();
 }

@@ -3,7 +3,7 @@
  * touches them. Order of every voxel's sum: row, fold, tile, mirroring. Upstream: predict_sliding_window_return_logits in
  * nnunetv2/inference/predict_from_raw_data.py, which keeps all logits and accumulates in float16; here they are summed in f32.
  */
-import { Interrupted } from "../base/errors.ts";
+import { Interrupted, UserError } from "../base/errors.ts";
 import { permute, type Vec3, voxelCount } from "../base/shape.ts";
 import type { Engine, LogitRing, PatchPlacement, Program, ResamplePlanes, TensorHandle } from "../engine/engine.ts";
 import type { LabelVolume } from "../formats/image.ts";
@@ -78,12 +78,25 @@ export async function predictCase(call: PredictCaseCall): Promise<LabelVolume> {
     store.close(row.closes);
     if (plan.tables) await emit(call, store, row.emits, labels);
   }
+  if (await store.hasNonFinite()) throw nonFiniteLogits(call);
   if (!plan.tables) {
     const ring = await store.read([0, stream.size[0]]);
     return await resampleWholeVolume({ ...call, ring });
   }
   throwIfAborted(call.signal);
   return { data: await engine.download(labels), shape: geometry.fileShape };
+}
+
+/** Any label made from such numbers would be a guess that looks like a segmentation. */
+function nonFiniteLogits({ model: { folds }, input: { id } }: PredictCaseCall): UserError {
+  return new UserError({
+    doing: "running the network",
+    caseId: id,
+    file: folds.map(({ file }) => file).join(", "),
+    problem: "the network's output has NaN or infinite values, so there is no segmentation",
+    remedy: "check that the image has the intensities the model was trained on (its unit and range), and that the " +
+      "checkpoint is whole: a training that diverged leaves NaN weights (use another checkpoint with -chk)",
+  });
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -3,7 +3,7 @@
  * weights once no further patch touches a plane.
  */
 import { padToFour, permute, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import { distance, walk } from "./elementwise_simd.ts";
+import { distance, laneBits, walk } from "./elementwise_simd.ts";
 import { type Expr, f32, f32x4, i32, i64, v128 } from "./emit/expression.ts";
 import type { Kernel } from "./emit/module_builder.ts";
 import type { Operator } from "./kernel.ts";
@@ -48,6 +48,8 @@ export interface FinishPlanes {
   readonly from: number;
   readonly to: number;
   readonly folds: number;
+  /** f32, set to 1 if a logit is NaN or infinite. */
+  readonly flagSlot?: string;
 }
 
 export const ACCUMULATE_FIELDS = {
@@ -79,6 +81,7 @@ export const ACCUMULATE_FIELDS = {
 export const FINISH_FIELDS = {
   logits: "address",
   weightSums: "address",
+  flag: "address",
   padded: "i32",
   ringPlanes: "i32",
   rows: "i32",
@@ -86,6 +89,7 @@ export const FINISH_FIELDS = {
   from: "i32",
   rowsPerItem: "i32",
   itemsPerPlane: "i32",
+  hasFlag: "i32",
   folds: "f32",
 } as const satisfies ParamTypes;
 
@@ -179,6 +183,8 @@ export function planFinishPlanes(spec: FinishPlanes): Operator {
   const params = listParams(FINISH_FIELDS, {
     logits: { slot: spec.logitsSlot },
     weightSums: { slot: spec.weightSumsSlot },
+    flag: { slot: spec.flagSlot ?? spec.logitsSlot },
+    hasFlag: spec.flagSlot === undefined ? 0 : 1,
     padded,
     ringPlanes: ring.planes,
     rows: ring.rows,
@@ -274,13 +280,22 @@ const finishKernel: Kernel = {
       const to = f.local("i64", i64.add(p.logits, i64.mul(voxel, voxelBytes)));
       const sums = f.local("i64", i64.add(p.weightSums, i64.shl(voxel, 2)));
       const voxelEnd = f.local("i64");
-      const factor = f.local("v128");
+      const [factor, value] = [f.local("v128"), f.local("v128")];
+      // A finite number times zero is zero, NaN and the infinities become NaN, which stays in the sum.
+      const zero = v128.const(0, 0, 0, 0);
+      const sum = f.local("v128", zero);
       f.countdown(count, () => {
         f.set(factor, f32x4.splat(f32.div(1, f32.mul(f32.load(sums), p.folds))));
         f.set(voxelEnd, i64.add(to, voxelBytes));
-        walk(f, to, voxelEnd, 16, () => f.storeV128(to, f32x4.mul(v128.load(to), factor)));
+        walk(f, to, voxelEnd, 16, () => {
+          f.set(value, f32x4.mul(v128.load(to), factor));
+          f.storeV128(to, value);
+          f.set(sum, f32x4.add(sum, f32x4.mul(value, zero)));
+        });
         f.add(sums, 4);
       });
+      const isFinite = i32.eq(laneBits(f32x4.eq(sum, zero)), 15);
+      f.if(i32.and(p.hasFlag, i32.eqz(isFinite)), () => f.storeF32(p.flag, f32.const(1)));
     }),
 };
 

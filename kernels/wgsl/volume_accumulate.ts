@@ -53,6 +53,8 @@ export interface FinishPlanes {
   readonly from: number;
   readonly to: number;
   readonly folds: number;
+  /** Slot of an f32 that is set to 1 if a logit is NaN or infinite. */
+  readonly flagSlot?: string;
 }
 
 /** Planes of the ring that follow each other in memory. */
@@ -184,6 +186,11 @@ ${spec.addWeight ? "  if (block == 0u) { store_sums(at, load_sums(at) + importan
   });
 }
 
+/** By its bits: a shader's compiler may take all numbers to be finite. All threads that write write the same. */
+const FLAG_NON_FINITE = `  let exponents = bitcast<vec4u>(value) & vec4u(0x7f800000u);
+  if (any(exponents == vec4u(0x7f800000u))) { store_flag(0u, 1.0); }
+`;
+
 /** Divides planes by weightSums * folds, in place. A thread divides four channels of a voxel; planes up to the ring's end are one walk. */
 export function planFinishPlanes(spec: FinishPlanes): WgslOperator {
   const { ring, from, to } = spec;
@@ -197,6 +204,13 @@ export function planFinishPlanes(spec: FinishPlanes): WgslOperator {
       const views = [
         ringView("logits", logits, "vec4<f32>", range),
         { ...ringView("sums", sums, "f32", range), access: "read" as const },
+        ...(spec.flagSlot === undefined ? [] : [{
+          name: "flag",
+          slot: spec.flagSlot,
+          element: "f32" as const,
+          access: "read_write" as const,
+          segments: [{ segment: 0, first: 0 }],
+        }]),
       ];
       const header = kernelHeader(views, range, { first_voxel: u32(start), folds: f32(spec.folds) });
       const code = `${header.text}
@@ -207,8 +221,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (thread >= p.end) { return; }
   let element = p.first_voxel * ${blocks}u + thread;
   let factor = 1.0 / (load_sums(p.first_voxel + thread / ${blocks}u) * p.folds);
-  store_logits(element, load_logits(element) * factor);
-}
+  let value = load_logits(element) * factor;
+  store_logits(element, value);
+${spec.flagSlot === undefined ? "" : FLAG_NON_FINITE}}
 `;
       return threadDispatch("finish planes", header, range, code);
     });

@@ -16,6 +16,7 @@ import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { assert, assertClose, TOLERANCE } from "../assert.ts";
 import { SUITE_NETWORKS } from "./engine_suite_networks.ts";
+import { nonFiniteCase } from "./non_finite_case.ts";
 import { architecture, randomValues, randomWeights } from "./networks.ts";
 
 /** Arrays by name; integer arrays are labels. */
@@ -360,6 +361,7 @@ export const ENGINE_CASES: readonly EngineCase[] = [
     name: `logits accumulate in a ring along axes ${axes.join(", ")}`,
     run: (engine) => accumulateCase(engine, axes),
   })),
+  { name: "finished planes tell of NaN and infinite logits", run: nonFiniteCase },
   ...Object.entries(RESAMPLINGS).flatMap(([name, setup]): EngineCase[] => [
     { name: `labels from logits resampled with ${name}`, run: (engine) => labelsCase(engine, setup, "argmax") },
     { name: `regions from logits resampled with ${name}`, run: (engine) => labelsCase(engine, setup, "regions") },

@@ -165,7 +165,8 @@ export function createReferenceEngine(delay = 0): Promise<Engine> {
     finishPlanes(ring, from, to, folds) {
       checkFinish(ring, from, to, folds);
       const [logits, sums] = [dataOf(ring.logits, "Finishing planes"), dataOf(ring.weightSums, "Finishing planes")];
-      enqueue(() => finish(ring, from, to, folds, logits, sums));
+      const nonFinite = ring.nonFinite && dataOf(ring.nonFinite, "Finishing planes");
+      enqueue(() => finish(ring, from, to, folds, logits, sums, nonFinite));
     },
     resampleToLabels(call) {
       checkResampleToLabels(call);

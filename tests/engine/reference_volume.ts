@@ -66,12 +66,14 @@ export function finish(
   folds: number,
   logits: Float32Array,
   weightSums: Float32Array,
+  nonFinite?: Float32Array,
 ): void {
   for (let plane = from; plane < to; plane++) {
     for (let i = 0; i < ring.rows * ring.columns; i++) {
       const voxel = ringVoxel(ring, plane, 0, 0) + i;
       for (let c = 0; c < ring.channels; c++) {
         logits[voxel * padToFour(ring.channels) + c] /= weightSums[voxel] * folds;
+        if (nonFinite && !Number.isFinite(logits[voxel * padToFour(ring.channels) + c])) nonFinite[0] = 1;
       }
     }
   }

@@ -8,7 +8,8 @@ import { predictCase } from "../../core/predict/predict_case.ts";
 import { createProbabilityFile } from "../../core/predict/probability_file.ts";
 import type { RingPlacement, StreamChoice } from "../../core/predict/stream_plan.ts";
 import type { PreprocessedCase } from "../../core/preprocess/case.ts";
-import { Interrupted } from "../../core/base/errors.ts";
+import { Interrupted, UserError } from "../../core/base/errors.ts";
+import { createCpuEngine } from "../../cpu/engine.ts";
 import { assert, assertClose, assertEquals, assertFails, TOLERANCE } from "../assert.ts";
 import { createReferenceEngine } from "../engine/reference_engine.ts";
 import { type CaseOptions, makeCase, makeModel, type ModelOptions } from "./predict_fixture.ts";
@@ -213,6 +214,42 @@ Deno.test("an aborted prediction throws Interrupted and leaves the engine usable
     assertEquals(labels.shape, [12, 8, 8]);
   }
 });
+
+for (const makeEngine of [createReferenceEngine, () => createCpuEngine({ threads: 2 })]) {
+  Deno.test(`logits that are not finite end in an error that names case and checkpoint: ${makeEngine.name || "CPU"}`, async () => {
+    await using engine = await makeEngine();
+    for (const [value, order] of [[NaN, 1], [3e38, 1], [NaN, 3]]) {
+      const model = makeModel({ patch: [4, 4, 4], resampling: { order } });
+      const input = makeCase(model, { grid: [9, 6, 5], cropped: [9, 6, 10], seed: 4 });
+      await using network = loadNetwork(engine, model, false);
+      for (const placement of order === 1 ? ["memory", "strips", "patches"] as const : ["memory"] as const) {
+        const options = {
+          stepSize: 0.5,
+          mirroring: true,
+          saveProbabilities: false,
+          besideBytes: 0,
+          only: { placement },
+        };
+        const run = async (data: PreprocessedCase["data"]) => {
+          const plan = planCase(model, network, input, options);
+          using uploaded = uploadCase(engine, { ...input, data });
+          return await predictCase({
+            engine,
+            model,
+            network,
+            input: uploaded,
+            plan,
+            scratchFolder: Deno.makeTempDirSync(),
+          });
+        };
+        assertEquals((await run(input.data)).shape, [9, 6, 10]);
+        const spoilt = input.data.slice();
+        spoilt[spoilt.length - 1] = value;
+        await assertFails(() => run(spoilt), UserError, "case made_4", "fold_0", "NaN or infinite", "diverged");
+      }
+    }
+  });
+}
 
 Deno.test("a resampling of order 3 takes the whole volume, class by class, and labels and probabilities agree", async () => {
   await using engine = await createReferenceEngine();
