@@ -4,11 +4,11 @@
  */
 import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
 import { UserError } from "../core/base/errors.ts";
-import type { LossOptions, TrainingOptions } from "../core/engine/training.ts";
+import type { TrainingOptions } from "../core/engine/training.ts";
 import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
-import { fuseGraph, type TensorId, type View, type ViewPart, viewsOf } from "../core/graph/fuse.ts";
+import { fuseGraph, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
 import type { Graph } from "../core/graph/graph.ts";
-import { type BlockLifetime, type MemoryPlan, planMemory } from "../core/graph/memory_plan.ts";
+import { type MemoryPlan, planMemory } from "../core/graph/memory_plan.ts";
 import type { GradientProblem } from "../kernels/wasm/conv/gradient_problem.ts";
 import { planConvWithPacking, planTransposedConv } from "../kernels/wasm/conv/plan_conv.ts";
 import { planDataGradient } from "../kernels/wasm/conv/plan_data_gradient.ts";
@@ -16,22 +16,14 @@ import { planWeightGradient } from "../kernels/wasm/conv/plan_weight_gradient.ts
 import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise_norm.ts";
 import { planAveragePool, planResidualAdd } from "../kernels/wasm/elementwise_residual.ts";
 import type { Operand, Operator, Target } from "../kernels/wasm/kernel.ts";
-import {
-  coefficientBytes,
-  countBytes,
-  type LossShape,
-  membershipTable,
-  planLossCounts,
-  planLossGradient,
-  planLossSums,
-  planLossTarget,
-} from "../kernels/wasm/training_loss.ts";
 import { planNormBackward, type TensorRange } from "../kernels/wasm/training_norm.ts";
 import { planGradientNorm } from "../kernels/wasm/training_optimizer.ts";
 import { planGradientPass, planPoolBackward } from "../kernels/wasm/training_passes.ts";
 import { collectTables, describeWriter, packingInEveryRun, tableKey } from "./program_plan.ts";
-import { type PlannedStep, scratchOf, temporaryBlock } from "./program_plan.ts";
-import { layOutParameters, type ParameterLayout } from "./training_parameters.ts";
+import { type PlannedStep, scratchOf } from "./program_plan.ts";
+import { type LossPlan, membershipOf, planLoss } from "./training_losses.ts";
+import { layOutParameters, type ParameterLayout, parametersOf } from "./training_parameters.ts";
+import { createSchedule } from "./training_schedule.ts";
 
 /** Logits of an output with a loss. */
 export interface PlannedOutput {
@@ -72,12 +64,6 @@ const COUNTS = "counts";
 const MEMBERSHIP = "membership";
 const GRADIENTS = "gradients";
 
-interface Usage {
-  readonly bytes: number;
-  first: number;
-  last: number;
-}
-
 /** @throws UserError naming a node kind or option that cannot be trained. */
 export function planTraining(graph: Graph, options: TrainingOptions): TrainingPlan {
   const { patch, batch, loss, outputWeights } = options;
@@ -91,24 +77,10 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
   const gradientSlots = new Map(layout.parameters.map(({ name, offset }) => [`gradient:${name}`, offset]));
   gradientSlots.set(GRADIENTS, 0);
   const constants = new Map<string, Float32Array<ArrayBuffer>>();
-  const steps: PlannedStep[] = [];
-  const blocks = new Map<string, Usage>();
+  const schedule = createSchedule();
+  const { touch, add, steps } = schedule;
   const statisticsParts = new Map<TensorId, number>();
   const tables = collectTables(network);
-
-  function touch(slot: string, bytes = 0): void {
-    const usage = blocks.get(slot);
-    if (!usage) blocks.set(slot, { bytes, first: steps.length, last: steps.length });
-    else usage.last = steps.length;
-  }
-
-  function add(name: string, operator: Operator): void {
-    const at = steps.length;
-    for (const [temporary, bytes] of Object.entries(operator.temporaries)) {
-      blocks.set(temporaryBlock(at, temporary), { bytes, first: at, last: at });
-    }
-    steps.push({ name, operator });
-  }
 
   const slotOf = (tensor: TensorId) => `tensor:${network.tensors[tensor].group}`;
   const statisticsOf = (tensor: TensorId) => `statistics:${tensor}`;
@@ -243,69 +215,22 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
     }
   }
 
-  function lossShape(output: TensorId): LossShape {
+  const losses = network.outputs.map((output, i) => {
     const { channels, grid } = network.tensors[output];
-    return {
-      batch,
-      grid,
-      channels,
-      logitsSlot: storedRange(output).slot,
-      targetSlot: `target:${output}`,
-      membershipSlot: MEMBERSHIP,
-      regions: loss.target.kind === "regions",
+    const plan: LossPlan = {
+      ...{
+        schedule,
+        batch,
+        loss,
+        labelSlot: LABELS,
+        labelGrid: patch,
+        resultSlot: RESULTS,
+        membershipSlot: MEMBERSHIP,
+      },
     };
-  }
-
-  function losses(): void {
-    const members = membersOf(loss, network.tensors[network.output].channels);
-    constants.set(MEMBERSHIP, membershipTable(members, network.tensors[network.output].channels));
-    const weights = outputWeights.filter((weight) => weight !== 0);
-    network.outputs.forEach((output, i) => {
-      const shape = lossShape(output);
-      const { grid, channels } = shape;
-      touch(shape.targetSlot, batch * voxelCount(grid) * 4);
-      touch(LABELS);
-      const target = { batch, labelGrid: patch, labelSlot: LABELS, grid, targetSlot: shape.targetSlot };
-      add(
-        `target ${grid.join("x")}`,
-        planLossTarget({
-          ...target,
-          ...(loss.ignoreLabel !== undefined && { ignoreLabel: loss.ignoreLabel }),
-          labels: members.length,
-          paddedChannels: padToFour(channels),
-        }),
-      );
-      lossShape(output);
-      touch(shape.targetSlot);
-      touch(`coefficients:${output}`, coefficientBytes(batch, channels));
-      add(
-        `loss ${grid.join("x")}`,
-        planLossSums({
-          ...shape,
-          ignores: loss.ignoreLabel !== undefined,
-          batchDice: loss.batchDice,
-          smooth: loss.smooth,
-          diceWeight: loss.diceWeight,
-          crossEntropyWeight: loss.crossEntropyWeight,
-          outputWeight: weights[i],
-          resultSlot: RESULTS,
-          resultOffset: i * 8,
-          coefficientsSlot: `coefficients:${output}`,
-        }),
-      );
-    });
-  }
-
-  function lossGradients(): void {
-    for (const output of network.outputs) {
-      const shape = lossShape(output);
-      touch(shape.targetSlot);
-      touch(`coefficients:${output}`);
-      const gradientSlot = gradientRange(output).slot;
-      const gradient = { ...shape, coefficientsSlot: `coefficients:${output}`, gradientSlot };
-      add(`loss gradient ${shape.grid.join("x")}`, planLossGradient(gradient));
-    }
-  }
+    const weight = outputWeights.filter((one) => one !== 0)[i];
+    return planLoss(plan, { name: `${output}`, channels, grid, weight, logitsSlot: slotOf(output) }, i);
+  });
 
   function gradientProblem(conv: ConvStep): GradientProblem {
     return {
@@ -432,14 +357,12 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
   touch(LABELS, batch * voxelCount(patch) * 2);
   touch(RESULTS, (network.outputs.length + 1) * 8);
   forward();
-  losses();
+  constants.set(MEMBERSHIP, membershipOf(loss, network.tensors[network.output].channels));
+  for (const { sums } of losses) sums();
   const forwardSteps = steps.length;
   // The counts of a validation follow the forward pass; a training step leaves them out.
-  const counted = lossShape(network.output);
-  touch(counted.targetSlot);
-  touch(COUNTS, countBytes(counted));
-  add("counts", planLossCounts({ ...counted, countsSlot: COUNTS }));
-  lossGradients();
+  const countFloats = losses[0].counts(COUNTS);
+  network.outputs.forEach((output, i) => losses[i].gradient(gradientRange(output).slot));
   for (const step of pass.steps) backwardStep(step);
   const squares = { gradientSlot: GRADIENTS, floats: layout.trainedFloats };
   add("gradient norm", planGradientNorm({ ...squares, resultSlot: RESULTS, resultOffset: network.outputs.length * 8 }));
@@ -448,12 +371,11 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
   for (const output of network.outputs) storedRange(output);
   for (const slot of [LABELS, RESULTS, COUNTS]) touch(slot);
 
-  const lifetimes = [...blocks].map(([name, usage]): BlockLifetime => ({ name, ...usage }));
   return {
     forward: steps.slice(0, forwardSteps),
     counts: steps[forwardSteps],
     backward: steps.slice(forwardSteps + 1),
-    arena: planMemory(lifetimes),
+    arena: planMemory(schedule.lifetimes()),
     layout,
     parameterSlots,
     gradientSlots,
@@ -463,7 +385,7 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
     labelSlot: LABELS,
     resultSlot: RESULTS,
     countsSlot: COUNTS,
-    countFloats: countBytes(counted) / 4,
+    countFloats,
     outputs: graph.outputs.map((value) => {
       const index = computed.indexOf(value);
       if (index < 0) return undefined;
@@ -490,25 +412,6 @@ function checkOptions(graph: Graph, { precision, batch, outputWeights, loss }: T
   if (loss.target.kind === "labels" && loss.ignoreLabel !== undefined && loss.ignoreLabel < 0) {
     throw new RangeError(`Planning a training: the ignore label is ${loss.ignoreLabel}`);
   }
-}
-
-/** Names of all parameters that the steps read. */
-function parametersOf(steps: ReturnType<typeof fuseGraph>["steps"]): Set<string> {
-  const names = steps.flatMap((step) => [
-    ...(step.kind === "conv" || step.kind === "transposedConv" ? [step.weight, step.bias] : []),
-    ...viewsOf(step).flat().flatMap(({ norm }) => [norm?.weight, norm?.bias]),
-  ]);
-  return new Set(names.filter((name) => name !== undefined));
-}
-
-/** By label: the channels it counts for. */
-function membersOf({ target }: LossOptions, channels: number): number[][] {
-  if (target.kind === "labels") return Array.from({ length: channels }, (_, label) => [label]);
-  const labels = target.regions.flat().reduce((most, label) => Math.max(most, label), 0) + 1;
-  return Array.from(
-    { length: labels },
-    (_, label) => target.regions.flatMap((region, channel) => (region.includes(label) ? [channel] : [])),
-  );
 }
 
 /** torch's weight and a zero bias that copy `channels` channels. */
