@@ -6,7 +6,7 @@ import type { Environment } from "../core/dataset/environment.ts";
 import type { Fold } from "../core/train/splits.ts";
 import type { EpochProgress, TrainHooks, TrainRequest } from "../core/train/train_request.ts";
 import type { Command } from "./commands.ts";
-import { createCountProgress } from "./count_progress.ts";
+import { type CountProgress, createCountProgress } from "./count_progress.ts";
 import { environmentOfProcess } from "./dataset_folders.ts";
 import { listenForInterrupts } from "./interrupt.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
@@ -37,10 +37,11 @@ async function runTrainCommand(values: TrainValues, environment: Environment): P
   const fold = foldOf(values.fold);
   const { preprocessed, results } = rootsOf(environment);
   const datasetName = await resolveDatasetName(values.dataset, environment.folders);
-  using steps = createCountProgress("steps of the epoch", !values.quiet);
+  let steps: CountProgress | undefined;
+  let current: number | undefined;
   using cases = createCountProgress("validation cases predicted", !values.quiet);
   const clear = () => {
-    steps.clear();
+    steps?.clear();
     cases.clear();
   };
   using interruption = listenForInterrupts(clear);
@@ -90,7 +91,14 @@ async function runTrainCommand(values: TrainValues, environment: Environment): P
       clear();
       printError(`warning: ${message}`);
     },
-    onStep: steps.update,
+    onStep(done, of, epoch) {
+      if (epoch !== current) {
+        steps?.clear();
+        steps = createCountProgress(`epoch ${epoch + 1}: steps`, !values.quiet);
+        current = epoch;
+      }
+      steps?.update(done, of);
+    },
     onEpoch: (progress) => say(epochLine(progress)),
     onCase: cases.update,
     signal: interruption.signal,

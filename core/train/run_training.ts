@@ -33,6 +33,8 @@ export interface RunOptions {
 const STEPS_AHEAD = 2;
 /** Bytes of opened cases that a sample thread keeps. */
 const CACHE_BYTES = 128 * 2 ** 20;
+/** Files that all sample threads keep open together, two a case: systems often allow a program 1024. */
+const OPEN_FILES = 400;
 /** Epochs the time left is estimated from. */
 const RECENT = 10;
 
@@ -65,7 +67,8 @@ export async function runTraining(
 
   using program = await engine.compileTraining(setup.graph, compileOptions);
   await engine.setParameters(program, sourceOf(prepared.values), prepared.momentum);
-  using samples = createSampleStream(sampleSetting(setup, state.seed), sampleNames(setup, state), { threads, ahead });
+  const setting = sampleSetting(setup, state.seed, threads);
+  using samples = createSampleStream(setting, sampleNames(setup, state), { threads, ahead });
   await using report = options.pictures
     ? startTrainingReport(setup.foldFolder, describeRun(setup, engine, state.seed), hooks.warn)
     : undefined;
@@ -155,7 +158,7 @@ function contextOf(setup: TrainingSetup, engine: TrainingEngine, state: Training
   };
 }
 
-function sampleSetting(setup: TrainingSetup, seed: number): SampleSetting {
+function sampleSetting(setup: TrainingSetup, seed: number, threads: number): SampleSetting {
   const { dataFolder, previousFolder, split, augmentation, batch, recipe, dataset } = setup;
   return {
     folder: dataFolder,
@@ -168,6 +171,7 @@ function sampleSetting(setup: TrainingSetup, seed: number): SampleSetting {
     hasIgnoreLabel: dataset.labels.ignoreLabel !== undefined,
     seed,
     cacheBytes: CACHE_BYTES,
+    openCases: Math.max(4, Math.floor(OPEN_FILES / 2 / Math.max(1, threads))),
   };
 }
 

@@ -28,8 +28,9 @@ export interface SampleSetting {
   readonly foregroundShare: number;
   readonly hasIgnoreLabel: boolean;
   readonly seed: number;
-  /** Opened cases are kept up to this many bytes. */
+  /** Opened cases are kept up to this many bytes, and this many cases. */
   readonly cacheBytes: number;
+  readonly openCases: number;
 }
 
 export type Phase = "train" | "val";
@@ -54,9 +55,6 @@ export interface SampleLoader extends Disposable {
   /** One at a time. @throws UserError naming the case */
   load(name: SampleName): Promise<Sample>;
 }
-
-/** Cases that are open at a time at most. */
-const OPEN_CASES = 64;
 
 interface OpenCase {
   readonly stored: StoredCase;
@@ -143,7 +141,7 @@ function createCaseCache(setting: SampleSetting): CaseCache {
       }
       opened.set(id, one); // behind all others
       for (const [other, old] of opened) {
-        if (other === id || (opened.size <= OPEN_CASES && bytes <= setting.cacheBytes)) break;
+        if (other === id || (opened.size <= setting.openCases && bytes <= setting.cacheBytes)) break;
         close(other, old);
       }
       return one;

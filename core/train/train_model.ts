@@ -1,8 +1,7 @@
 /**
  * A training from its command to the validated model. Source: run_training of nnunetv2/run/run_training.py (2.5.1).
  */
-import { UserError } from "../base/errors.ts";
-import { ensureFolder } from "../base/files.ts";
+import { Interrupted, UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import type { Engine } from "../engine/engine.ts";
 import { type Checkpoint, openCheckpoint } from "../formats/torch_checkpoint.ts";
@@ -27,7 +26,6 @@ export async function trainModel(request: TrainRequest, hooks: TrainHooks): Prom
 
 async function validateOnly(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
   const setup = await readTrainingSetup(request.task, validationRecipe(request.trainerName, request.changes.name));
-  await ensureFolder(setup.foldFolder, "opening the results folder");
   using checkpoint = await openToValidate(setup, request.useBest);
   const log = createLogFile(setup.foldFolder, new Date());
   await using engine = await request.openEngine();
@@ -73,6 +71,12 @@ async function validate(
     say: log.say,
     warn: (message) => warn(message, log, hooks),
     ...(hooks.onCase && { onCase: hooks.onCase }),
+  }).catch((error: unknown) => {
+    if (!(error instanceof Interrupted)) throw error;
+    throw new Interrupted(
+      "stopped while validating; the training itself is finished, and the same command with --val in place of --c " +
+        "validates it",
+    );
   });
   log.say("Validation complete");
   log.say(`Mean Validation Dice:  ${validated.summary.foregroundMean.Dice}`);

@@ -275,3 +275,15 @@ Deno.test("a batch that memory does not hold is refused before the first step, w
       "would fit",
     );
   }));
+
+Deno.test("a training that diverges stops, says which cases it was on, and keeps the last good checkpoint", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const changes = { epochs: 2, iterations: 40, learningRate: 1e30, name: "test" };
+    await assertFails(
+      () => trainModel(trainRequest(folders, { changes }), listening()),
+      UserError,
+      "20 steps in a row were not finite (cases: ",
+      "the last good checkpoint is kept",
+    );
+  }));

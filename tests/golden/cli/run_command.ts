@@ -51,8 +51,9 @@ export async function interruptCommand(
   args: readonly string[],
   until: string,
   signal: Deno.Signal,
+  options: CommandOptions = {},
 ): Promise<CommandResult> {
-  const child = command(args, {}).spawn();
+  const child = command(args, options).spawn();
   let stdout = "";
   let isSent = false;
   const reading = child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(

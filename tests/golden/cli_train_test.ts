@@ -1,0 +1,96 @@
+/** `train` as a user runs it: a process of its own, stopped by a signal, a full disk, and its messages. */
+import { join } from "../../core/base/path.ts";
+import { openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { DATASET, type Folders, inFolder, makePreprocessed } from "../unit/train_fixture.ts";
+import { interruptCommand, runCommand } from "./cli/run_command.ts";
+
+const LINE = [
+  "train",
+  "1",
+  "tiny",
+  "0",
+  "--iterations",
+  "6",
+  "--name",
+  "x",
+  "--seed",
+  "5",
+  "-device",
+  "cpu",
+  "--threads",
+  "1",
+];
+
+function environment({ preprocessed, results }: Folders): Record<string, string> {
+  return { nnUNet_preprocessed: join(preprocessed, ".."), nnUNet_results: join(results, "..") };
+}
+
+function foldFolder({ results }: Folders): string {
+  return join(results, "nnUNetTrainer_x__nnUNetPlans__tiny", "fold_0");
+}
+
+Deno.test({
+  name: "SIGTERM has a checkpoint written; --c goes on from it",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inFolder(async (folder) => {
+      const folders = await makePreprocessed(folder);
+      const env = environment(folders);
+      const stopped = await interruptCommand([...LINE, "--epochs", "3000"], "epoch 2/3000", "SIGTERM", { env });
+      assertEquals(stopped.code, 1);
+      assert(
+        /stopped in epoch \d+ after \d+ of 6 steps; .*--c goes on from there/.test(stopped.stderr),
+        stopped.stderr,
+      );
+      using checkpoint = await openCheckpoint(join(foldFolder(folders), "checkpoint_latest.pth"));
+      const epoch = Number(checkpoint.members.get("current_epoch"));
+      assert(epoch >= 1, String(epoch));
+
+      const other = await runCommand([...LINE, "--c", "--epochs", "9"], { env });
+      assertEquals(other.code, 1);
+      assert(other.stderr.includes("--epochs 9, it was started with 3000"), other.stderr);
+      const { stdout } = await interruptCommand([...LINE, "--c"], `epoch ${epoch + 2}/3000`, "SIGTERM", { env });
+      assert(stdout.includes(`continuing from ${join(foldFolder(folders), "checkpoint_latest.pth")}`), stdout);
+    }),
+});
+
+Deno.test({
+  name: "a full disk while a checkpoint is written leaves the one before whole",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inFolder(async (folder) => {
+      const folders = await makePreprocessed(folder);
+      const env = environment(folders);
+      const line = [...LINE, "--epochs", "2"];
+      assertEquals((await runCommand(line, { env })).code, 0);
+      const file = join(foldFolder(folders), "checkpoint_best.pth");
+      const before = await Deno.readFile(file);
+      const { code, stderr } = await runCommand([...line, "--seed", "6"], { env, fileLimit: 16384 });
+      assertEquals(code, 1);
+      assert(stderr.includes("Writing the checkpoint") && stderr.includes(file), stderr);
+      assertEquals(await Deno.readFile(file), before);
+      const names = await Array.fromAsync(Deno.readDir(foldFolder(folders)), ({ name }) => name);
+      assertEquals(names.filter((name) => name.endsWith(".tmp")), []);
+    }),
+});
+
+Deno.test("command lines that make no training are refused with what to do", () =>
+  inFolder(async (folder) => {
+    const env = environment(await makePreprocessed(folder));
+    const cases: readonly (readonly [line: readonly string[], code: number, part: string])[] = [
+      [["train", "1", "tiny"], 2, "fold"],
+      [["train", "1", "tiny", "x"], 1, "a number, 0 to 4, or `all`"],
+      [["train", "1", "tiny", "0", "-num_gpus", "2"], 1, "nnunet train 1 tiny 1"],
+      [["train", "1", "tiny", "0", "--c", "--val"], 1, "leave one of them out"],
+      [["train", "1", "tiny", "0", "--c", "-pretrained_weights", "x"], 1, "leave one of them out"],
+      [["train", "1", "tiny", "0", "--val"], 1, "checkpoint_final.pth"],
+      [["train", "1", "tinny", "0"], 1, "Did you mean tiny?"],
+    ];
+    for (const [line, code, part] of cases) {
+      const result = await runCommand(line, { env });
+      assertEquals(result.code, code, result.stderr);
+      assert(result.stderr.toLowerCase().includes(part.toLowerCase()), result.stderr);
+    }
+    assertEquals(await Deno.stat(join(env.nnUNet_results, DATASET)).then(() => true, () => false), false);
+  }));
