@@ -1,7 +1,7 @@
 /**
  * Times the gradients of a U-Net's convolutions on the CPU engine's workers, beside torch on the same machine, in turns, where
  * NNUNET_BENCH_PYTHON names a Python that has it. GFLOP/s are of the direct form.
- * Run: deno task bench gradient [--threads N] [--batch N] [--runs N] [--all] [part of a layer's name]
+ * Run: deno task bench gradient [--threads N] [--batch N] [--runs N] [--all] [--weight] [part of a layer's name]
  */
 import process from "node:process";
 import { createStream } from "../../cpu/stream.ts";
@@ -13,6 +13,7 @@ import { gradientOutputGrid, weightPairs } from "../../kernels/wasm/conv/weight_
 import type { Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
 import { noise } from "../engine/run_operator.ts";
+import { startTorch } from "./torch_process.ts";
 
 interface Layer {
   readonly name: string;
@@ -97,7 +98,7 @@ export async function bench(args: readonly string[]): Promise<number> {
   const [threads, batch, runs] = [option("--threads", 2), option("--batch", 2), option("--runs", 6)];
   const filter = args.filter((arg, i) => !arg.startsWith("--") && !/^--(threads|batch|runs)$/.test(args[i - 1] ?? ""));
   const python = Deno.env.get("NNUNET_BENCH_PYTHON");
-  using torch = python ? startTorch(python, threads) : undefined;
+  using torch = python ? startTorch(python, "torch_gradient.py", threads) : undefined;
   say(`${threads} threads, batch ${batch}; ms (forecast, GFLOP/s), torch's ms, ratio`);
   for (const l of LAYERS) {
     if (filter.length > 0 && !filter.some((part) => l.name.includes(part))) continue;
@@ -137,53 +138,20 @@ export async function bench(args: readonly string[]): Promise<number> {
       return ms;
     };
     say(l.name);
-    const theirs = await torch?.run({ ...l, batch, runs: Math.min(runs, 4) });
-    const weight = await report(planWeightGradient(weightProblem), theirs?.weight);
+    const best = async (...of: readonly ("weight" | "data")[]) =>
+      torch && Math.min(...await torch.run({ ...l, batch, of, runs: Math.min(runs, 4) }));
+    const weight = await report(planWeightGradient(weightProblem), await best("weight"));
     if (args.includes("--all")) {
       for (const choice of weightPairs(weightProblem).flatMap((pair) => weightChoices(weightProblem, pair)).slice(1)) {
         await report(planWeightGradient(weightProblem, () => choice), undefined);
       }
     }
     if (args.includes("--weight")) continue;
-    const data = await report(planDataGradient(dataProblem), theirs?.data);
-    if (theirs) {
-      say(
-        `  ${(weight + data).toFixed(1).padStart(8)} both; torch ${theirs.both.toFixed(1)}  ratio ${
-          ((weight + data) / theirs.both).toFixed(2)
-        }`,
-      );
-    }
+    const data = await report(planDataGradient(dataProblem), await best("data"));
+    const both = await best("weight", "data");
+    if (both === undefined) continue;
+    const ratio = ((weight + data) / both).toFixed(2);
+    say(`  ${(weight + data).toFixed(1).padStart(8)} both; torch ${both.toFixed(1)}  ratio ${ratio}`);
   }
   return 0;
-}
-
-interface TorchTimes {
-  readonly weight: number;
-  readonly data: number;
-  readonly both: number;
-}
-
-/** torch in a process of its own, answering request by request with the best of its runs. */
-function startTorch(python: string, threads: number) {
-  const script = new URL("./torch_gradient.py", import.meta.url).pathname;
-  const child = new Deno.Command(python, { args: [script, String(threads)], stdin: "piped", stdout: "piped" }).spawn();
-  const writer = child.stdin.getWriter();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  return {
-    async run(request: Layer & { batch: number; runs: number }): Promise<TorchTimes> {
-      await writer.write(new TextEncoder().encode(`${JSON.stringify(request)}\n`));
-      while (!text.includes("\n")) {
-        const { value, done } = await reader.read();
-        if (done) throw new Error("torch has ended");
-        text += value;
-      }
-      const answer = JSON.parse(text.slice(0, text.indexOf("\n")));
-      text = text.slice(text.indexOf("\n") + 1);
-      if (answer.error) throw new Error(`torch: ${answer.error}`);
-      const best = (times: number[]) => Math.min(...times);
-      return { weight: best(answer.weight), data: best(answer.data), both: best(answer.both) };
-    },
-    [Symbol.dispose]: () => child.kill(),
-  };
 }

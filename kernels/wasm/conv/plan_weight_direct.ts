@@ -8,7 +8,7 @@ import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, productOf } from "./layout.ts";
 import { RUN_BYTES } from "./outer_kernels.ts";
 import { WEIGHT_DIRECT_PARAMS, weightDirect } from "./weight_direct_kernel.ts";
-import { chunkCounts, gradientPad, groupSizes, type WeightPair } from "./weight_sides.ts";
+import { chunkCounts, gradientPad, groupSizes, MOST_GROUP_SUMS, MOST_SUMS, type WeightPair } from "./weight_sides.ts";
 import { finishScratch, unitsOf, weightSumsFinish } from "./weight_sums.ts";
 import { align64 } from "./winograd_block.ts";
 
@@ -25,7 +25,6 @@ export interface WeightDirectChoice {
 /** Voxels of a block: not fewer than this or an eighth of the grid, as sums are read and written once a block. */
 const LEAST_VOXELS = 64;
 const MOST_VOXELS = 512;
-const MOST_SUMS = 64 << 20;
 
 /** Channels of a staged voxel of A. */
 const stagedA = ({ a }: WeightPair) => Math.min(a.channels, a.padded) < 4 ? a.channels : a.padded;
@@ -52,6 +51,7 @@ export function weightDirectChoice(problem: WeightGradientProblem, pair: WeightP
     for (const groupB of groupSizes(b.padded, PANEL)) {
       const groups = ceilDiv(staged, groupA) * ceilDiv(b.padded, groupB);
       const sumsBytes = taps * groupA * groupB * 4;
+      if (sumsBytes > MOST_GROUP_SUMS) continue;
       for (const z of divisions(b.grid[0])) {
         for (const y of divisions(b.grid[1])) {
           for (const x of divisions(b.grid[2])) {

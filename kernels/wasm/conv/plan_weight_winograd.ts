@@ -7,7 +7,7 @@ import type { WeightGradientProblem } from "./gradient_problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, productOf } from "./layout.ts";
 import { type AxisScheme, schemesFor } from "./scheme.ts";
-import { chunkCounts, gradientPad, groupSizes, type WeightPair } from "./weight_sides.ts";
+import { chunkCounts, gradientPad, groupSizes, MOST_GROUP_SUMS, MOST_SUMS, type WeightPair } from "./weight_sides.ts";
 import { finishScratch, unitsOf, weightSumsFinish } from "./weight_sums.ts";
 import {
   TABLE_BYTES,
@@ -31,9 +31,8 @@ export interface WeightWinogradChoice {
 
 const vec = (f: (axis: 0 | 1 | 2) => number): Vec3 => [f(0), f(1), f(2)];
 const MOST_TILES = 64;
-/** Bytes of an item's scratch without the sums, and of all chunks' sums. */
+/** Bytes of an item's scratch without the sums. */
 const MOST_SCRATCH = 5 << 19;
-const MOST_SUMS = 64 << 20;
 
 function geometry(choice: Omit<WeightWinogradChoice, "kind" | "chunks" | "cycles">): WeightGeometry {
   const { schemes, block, groupA, groupB } = choice;
@@ -119,7 +118,7 @@ function bestOf(
     for (const groupB of groupSizes(b.padded, PANEL)) {
       const groups = ceilDiv(a.padded, groupA) * ceilDiv(b.padded, groupB);
       const sumsBytes = weights * groupA * groupB * 4;
-      if (groups > 1 && sumsBytes > MOST_SUMS) continue;
+      if (sumsBytes > MOST_GROUP_SUMS) continue;
       for (const z of divisions(tiles[0], 2)) {
         for (const y of divisions(tiles[1], 8)) {
           for (const x of divisions(tiles[2], MOST_TILES)) {

@@ -86,6 +86,10 @@ export function groupSizes(channels: number, unit: number): number[] {
   return [...sizes];
 }
 
+/** Bytes of an item's sums, and of those of all groups and chunks together, at most. */
+export const MOST_GROUP_SUMS = 8 << 20;
+export const MOST_SUMS = 64 << 20;
+
 /** Numbers of chunks worth trying: what idle threads or a cache want. */
 export function chunkCounts(blocks: number): number[] {
   return [1, 2, 4, 8, 16].filter((chunks) => chunks <= Math.max(blocks, 1));
