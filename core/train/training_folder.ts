@@ -89,10 +89,13 @@ function refuseLostTraining(folder: string, names: ReadonlySet<string>): void {
   }
 }
 
-/** plans.json, dataset.json and dataset_fingerprint.json of the model's folder. */
+/** plans.json, dataset.json and dataset_fingerprint.json of the model's folder; what a killed training left half-written goes. */
 export async function writeModelFiles(setup: TrainingSetup): Promise<void> {
   const { modelFolder, foldFolder, texts, task } = setup;
   await ensureFolder(foldFolder, "making the results folder");
+  for (const name of await namesIn(foldFolder)) {
+    if (/^\.checkpoint_.*\.pth\..*\.tmp$/.test(name)) await Deno.remove(join(foldFolder, name));
+  }
   const doing = "writing the model's files";
   const write = (name: string, text: string) => writeAtomically(join(modelFolder, name), text, { doing });
   await write("plans.json", reformatJson(texts.plans, "plans.json"));

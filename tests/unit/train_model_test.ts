@@ -1,6 +1,7 @@
 /** Whole trainings of a tiny network on the CPU engine. */
 import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
+import { readNpz } from "../../core/formats/npz.ts";
 import { type CheckpointFile, openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
 import { trainModel } from "../../core/train/train_model.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
@@ -80,6 +81,31 @@ Deno.test("stopped in the middle of an epoch and continued, a training comes to 
         assertEquals(await contentOf(actual), await contentOf(expected));
       }
     }
+  }));
+
+Deno.test("killed, a training goes on from the checkpoint it has to the same bits, and clears away what was half-written", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const whole = { ...folders, results: join(folder, "whole") };
+    await trainModel(trainRequest(whole), listening());
+    const controller = new AbortController();
+    let steps = 0;
+    // The first step of the second epoch.
+    const onStep = () => {
+      if (++steps === 5) controller.abort();
+    };
+    const stopping = listening({ onStep, signal: controller.signal });
+    await assertFails(() => trainModel(trainRequest(folders), stopping), Interrupted, "epoch 1");
+    // As if nothing had been written when it ended.
+    const fold = join(folders.results, MODEL, "fold_0");
+    const leftover = join(fold, ".checkpoint_latest.pth.1-0a1b2c3d.tmp");
+    await Deno.rename(join(fold, "checkpoint_latest.pth"), leftover);
+    await trainModel(trainRequest(folders, { start: { kind: "continue" } }), listening());
+    const [expected, actual] = [whole, folders].map(({ results }) =>
+      join(results, MODEL, "fold_0", "checkpoint_final.pth")
+    );
+    assertEquals(await contentOf(actual), await contentOf(expected));
+    assertEquals(await Deno.stat(leftover).then(() => true, () => false), false);
   }));
 
 Deno.test("without deep supervision only the last head learns; the others keep their values and have no momentum", () =>
@@ -286,4 +312,29 @@ Deno.test("a training that diverges stops, says which cases it was on, and keeps
       "20 steps in a row were not finite (cases: ",
       "the last good checkpoint is kept",
     );
+  }));
+
+Deno.test("a cascade's second stage trains on what the first one predicted on its grid, and needs it", () =>
+  inFolder(async (folder) => {
+    const plans = tinyPlans() as { configurations: Record<string, Record<string, unknown>> };
+    plans.configurations.tiny.next_stage = "second";
+    plans.configurations.second = { inherits_from: "tiny", previous_stage: "tiny" };
+    const folders = await makePreprocessed(folder, { plans });
+    const changes = { epochs: 1, iterations: 2, name: "test" };
+    const request = trainRequest(folders, { changes });
+    const second = { ...request, task: { ...request.task, configurationName: "second", fold: "all" as const } };
+    await assertFails(
+      () => trainModel(second, listening()),
+      UserError,
+      "second takes the predictions of tiny",
+      "of 6 cases are missing: a, b",
+    );
+    await trainModel({ ...request, task: { ...request.task, fold: "all" } }, listening());
+    const predicted = join(folders.results, MODEL, "predicted_next_stage", "second", "a.npz");
+    assertEquals((await readNpz(predicted)).get("seg")?.shape, [11, 15, 12]);
+    const { summary } = await trainModel(second, listening());
+    assertEquals(summary.cases.length, 6);
+    const model = join(folders.results, "nnUNetTrainer_test__nnUNetPlans__second");
+    using checkpoint = await openCheckpoint(join(model, "fold_all", "checkpoint_final.pth"));
+    assertEquals(checkpoint.weights.get("encoder.stages.0.0.convs.0.conv.weight")?.shape, [4, 3, 3, 3, 3]);
   }));
