@@ -181,6 +181,7 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
         raw.set(weight);
         raw.fill(0, weight.length);
         if (bias) raw.set(bias, weight.length);
+        source.release?.(weight);
         const calls = { ...block.operator, calls: packing.calls, temporaries: {} };
         enqueue(calls, { [packing.sourceSlot]: staging, [block.slot]: start }, []);
         await stream.settled();

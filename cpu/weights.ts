@@ -10,6 +10,7 @@ export function writeWeightBlock(block: WeightBlock, source: WeightSource, out: 
     case "packed": {
       const { weight, bias } = torchWeights(block, source);
       block.operator.pack(weight, bias, out);
+      source.release?.(weight);
       return;
     }
     case "torch": {
@@ -17,6 +18,7 @@ export function writeWeightBlock(block: WeightBlock, source: WeightSource, out: 
       out.set(weight);
       out.fill(0, weight.length);
       if (bias) out.set(bias, weight.length);
+      source.release?.(weight);
       return;
     }
     case "vector":

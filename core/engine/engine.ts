@@ -29,6 +29,8 @@ export interface TensorHandle<T extends ElementType = ElementType> extends Dispo
 export interface WeightSource {
   /** @throws UserError if the name is absent or the shape is not the expected one. */
   get(name: string, shape: readonly number[]): Float32Array;
+  /** Called with an array from `get` that has been copied and is not needed any more; its memory may be given back at once. */
+  release?(weight: Float32Array): void;
 }
 
 export type Precision = "f32" | "f16";

@@ -1,5 +1,6 @@
 /** A checkpoint as the source of a graph's weights, checked before the first one is read. */
 import { UserError } from "../base/errors.ts";
+import { freeArray } from "../base/free_array.ts";
 import type { WeightSource } from "../engine/engine.ts";
 import type { Checkpoint, StoredTensor } from "../formats/torch_checkpoint.ts";
 import type { Graph } from "../graph/graph.ts";
@@ -58,6 +59,7 @@ export function weightsOf(checkpoint: Checkpoint, needed: readonly WeightShape[]
       }
       return stored.read();
     },
+    release: freeArray,
   };
 }
 

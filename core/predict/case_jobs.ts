@@ -15,7 +15,7 @@ import type { Configuration, Plans } from "../plan/plans.ts";
 import type { CaseProperties, PreprocessedCase } from "../preprocess/case.ts";
 import type { NonFinitePolicy } from "../preprocess/non_finite.ts";
 import { preprocessCase } from "../preprocess/preprocess_case.ts";
-import { freeArray } from "./free_array.ts";
+import { freeArray } from "../base/free_array.ts";
 import type { LabelCount } from "./request.ts";
 import { readStoredCase, type StoredCaseFolders } from "./stored_case.ts";
 

@@ -6,7 +6,7 @@ import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import { padToFour, type Vec3 } from "../base/shape.ts";
 import type { Engine, LogitRing } from "../engine/engine.ts";
-import { freeArray } from "./free_array.ts";
+import { freeArray } from "../base/free_array.ts";
 import { SPILLED_PLANES } from "./stream_choice.ts";
 import type { Range, StreamPlan, TileWindow } from "./stream_plan.ts";
 

@@ -8,7 +8,7 @@ import { permute, type Vec3, voxelCount } from "../base/shape.ts";
 import type { Engine, LogitRing, PatchPlacement, Program, ResamplePlanes, TensorHandle } from "../engine/engine.ts";
 import type { LabelVolume } from "../formats/image.ts";
 import { type CasePlan, PROBABILITY_CHUNK_BYTES, type UploadedCase } from "./case_plan.ts";
-import { freeArray } from "./free_array.ts";
+import { freeArray } from "../base/free_array.ts";
 import { importanceMap } from "./importance.ts";
 import { createLogitStore, type LogitStore } from "./logit_store.ts";
 import type { Model } from "./model_folder.ts";

@@ -11,7 +11,7 @@ import type { ExportJob, PreparedCase, PrepareJob } from "./case_jobs.ts";
 import { planCase, uploadCase, type UploadedCase } from "./case_plan.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
 import type { LoadedNetwork } from "./network.ts";
-import { freeArray } from "./free_array.ts";
+import { freeArray } from "../base/free_array.ts";
 import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
 import { predictCase } from "./predict_case.ts";
 import { createProbabilityFile, type ProbabilityFile } from "./probability_file.ts";

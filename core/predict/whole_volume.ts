@@ -7,7 +7,7 @@ import { padToFour, type Vec3 } from "../base/shape.ts";
 import type { LabelRule, LogitRing } from "../engine/engine.ts";
 import type { LabelVolume } from "../formats/image.ts";
 import { resampleChannel } from "../preprocess/resample.ts";
-import { freeArray } from "./free_array.ts";
+import { freeArray } from "../base/free_array.ts";
 import type { PredictCaseCall } from "./predict_case.ts";
 
 /** Resamples a ring that holds all planes, final, class by class. */
