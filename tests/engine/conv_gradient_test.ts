@@ -1,14 +1,18 @@
 /** Every way to compute a convolution's gradients against the plain reference. */
 import { createStream } from "../../cpu/stream.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
-import type { DataGradientProblem, WeightGradientProblem } from "../../kernels/wasm/conv/gradient_problem.ts";
+import type {
+  DataGradientProblem,
+  GradientTarget,
+  WeightGradientProblem,
+} from "../../kernels/wasm/conv/gradient_problem.ts";
 import { referenceGradients } from "../../kernels/wasm/conv/gradient_reference.ts";
 import { CONV_KERNELS } from "../../kernels/wasm/conv/kernels.ts";
 import { planWeightGradient, type WeightChoice, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
 import { dataGradientChoices, inputRanges, planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
 import { convOutputGrid } from "../../kernels/wasm/conv/problem.ts";
 import { type WeightPair, weightPairs } from "../../kernels/wasm/conv/weight_sides.ts";
-import type { Operator } from "../../kernels/wasm/kernel.ts";
+import type { Operand, Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
 import { assertClose, assertEquals } from "../assert.ts";
 import { channelsLast } from "./gradient_harness.ts";
@@ -226,5 +230,44 @@ for (const name of ["3x3x3 of several blocks", "3x3x3 stride 2, larger", "transp
       ];
       assertEquals(three, one, operator.algorithm);
     }
+  });
+}
+
+for (const name of ["3x3x3 of a concat", "transposed 1x2x2 of a concat"]) {
+  Deno.test(`gradients of an operand in two tensors are those of one: ${name}`, () => {
+    const { samples, weight, input, output, norm, problem, operand, voxels } = prepare(CASES[name]);
+    const { parts } = CASES[name];
+    const split = (from: number, to: number) =>
+      channelsLast(samples.map((s) => s.subarray(from * voxels, to * voxels)), [to - from], voxels, 0);
+    const halves = [split(0, parts[0]), split(parts[0], parts[0] + parts[1])];
+    const tensor = (k: number, slot: string) => ({ slot: slot + k, channelStride: halves[k].stride, channelOffset: 0 });
+    const two = (slot: string) => ({ ...tensor(0, slot), parts, second: { ...tensor(1, slot), firstPart: 1 } });
+
+    const weightGradient = (x: Operand, tensors: Record<string, Float32Array>) => {
+      const dw = new Float32Array(weight.length);
+      const operator = planWeightGradient({ ...problem, input: { ...x, normSlot: "norm" }, weightGradientSlot: "dw" });
+      run(operator, { ...tensors, dy: output.tensor, norm, dw });
+      return dw;
+    };
+    assertEquals(
+      weightGradient(two("x"), { x0: halves[0].tensor, x1: halves[1].tensor }),
+      weightGradient({ ...operand, slot: "x" }, { x: input.tensor }),
+    );
+
+    const dataGradient = (dv: GradientTarget, tensors: Record<string, Float32Array>) => {
+      run(planDataGradient({ ...problem, weightSlot: "w", inputGradient: dv, accumulate: false }), {
+        ...{ ...tensors, dy: output.tensor, w: weight },
+      });
+    };
+    const whole = input.tensor.slice();
+    const parted = halves.map((half) => half.tensor.slice());
+    dataGradient({ ...operand, slot: "dv" }, { dv: whole });
+    dataGradient(two("dv"), { dv0: parted[0], dv1: parted[1] });
+    let first = operand.channelOffset;
+    halves.forEach(({ stride }, k) => {
+      const expected = whole.filter((_, i) => i % input.stride >= first && i % input.stride < first + stride);
+      assertClose(parted[k], expected, 1e-6, `part ${k}`);
+      first += stride;
+    });
   });
 }
