@@ -10,12 +10,14 @@ import { readPretrainedWeights, readTrainingCheckpoint, type ResumedTraining } f
 import { readRecipe, type RecipeChanges, type TrainingRecipe } from "./recipe.ts";
 import { readTrainingSetup, type TrainingSetup } from "./setup.ts";
 import type { TrainRequest } from "./train_request.ts";
-import { openLastCheckpoint } from "./training_folder.ts";
+import { earlierTraining, openLastCheckpoint } from "./training_folder.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";
 
-export interface PreparedTraining extends TrainingValues {
+export interface PreparedTraining {
   readonly setup: TrainingSetup;
   readonly state: TrainingState;
+  /** Gives the values it starts with, once: they take much memory, and the engine has its own. */
+  takeValues(): TrainingValues;
   /** Where it goes on from, for the user. */
   readonly notes: readonly string[];
   readonly warnings: readonly string[];
@@ -33,16 +35,21 @@ export async function prepareTraining(request: TrainRequest): Promise<PreparedTr
   const seed = request.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
   const state: TrainingState = { epoch: 0, log: [], seed };
   const initial = initialWeights(weightShapes(setup.graph), seed);
-  const fresh = { setup, state, momentum: new Map(), warnings: [] };
+  const startingFrom = (values: ReadonlyMap<string, Float32Array>) => handOver({ values, momentum: new Map() });
+  const fresh = { setup, state, warnings: await earlierTraining(setup.foldFolder) };
   if (start.kind === "pretrained") {
     using checkpoint = await openCheckpoint(start.file);
     const values = readPretrainedWeights(checkpoint, setup.graph, initial);
-    return { ...fresh, values, notes: [`starting from the weights of ${start.file}, but for the segmentation heads`] };
+    return {
+      ...fresh,
+      takeValues: startingFrom(values),
+      notes: [`starting from the weights of ${start.file}, but for the segmentation heads`],
+    };
   }
-  if (start.kind !== "continue") return { ...fresh, values: initial, notes: [] };
+  if (start.kind !== "continue") return { ...fresh, takeValues: startingFrom(initial), notes: [] };
   // Cluster scripts pass --c always, so this is no error; but it must not be overlooked.
   const warning = `--c: THERE IS NO CHECKPOINT TO CONTINUE FROM in ${setup.foldFolder}: A NEW TRAINING STARTS`;
-  return { ...fresh, values: initial, notes: [], warnings: [warning] };
+  return { ...fresh, takeValues: startingFrom(initial), notes: [], warnings: [warning] };
 }
 
 interface Resumed extends ResumedTraining {
@@ -69,8 +76,7 @@ async function continued(request: TrainRequest, asked: TrainingSetup, resumed: R
   return {
     setup,
     state: { ...state, seed },
-    values: resumed.values,
-    momentum: resumed.momentum,
+    takeValues: handOver({ values: resumed.values, momentum: resumed.momentum }),
     notes: [`continuing from ${file}: epoch ${state.epoch}${where}`],
     warnings,
   };
@@ -109,4 +115,14 @@ function sameRecipe(
     problem: `it is asked to go on with other settings: ${different.join("; ")}`,
     remedy: "leave these flags out to continue it, or give another --name to start a new training",
   });
+}
+
+function handOver(values: TrainingValues): () => TrainingValues {
+  let held: TrainingValues | undefined = values;
+  return () => {
+    if (!held) throw new Error("The values a training starts with were taken before");
+    const given = held;
+    held = undefined;
+    return given;
+  };
 }

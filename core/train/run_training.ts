@@ -1,7 +1,9 @@
 /** A prepared training on an engine: memory, samples, epochs, and what is written of them. */
+import { Interrupted } from "../base/errors.ts";
 import { join } from "../base/path.ts";
+import { voxelCount } from "../base/shape.ts";
 import type { Precision } from "../engine/engine.ts";
-import type { TrainingEngine, TrainingOptions } from "../engine/training.ts";
+import type { TrainingEngine, TrainingOptions, TrainingProgram } from "../engine/training.ts";
 import { CHECKPOINTS } from "./training_folder.ts";
 import { writeDebugJson } from "./debug_json.ts";
 import type { RunDescription } from "./html_report.ts";
@@ -35,6 +37,8 @@ const STEPS_AHEAD = 2;
 const CACHE_BYTES = 128 * 2 ** 20;
 /** Files that all sample threads keep open together, two a case: systems often allow a program 1024. */
 const OPEN_FILES = 400;
+/** Logits of a patch that may be read back in every epoch for the report. */
+const LARGEST_LOGITS = 256 * 2 ** 20;
 /** Epochs the time left is estimated from. */
 const RECENT = 10;
 
@@ -66,7 +70,7 @@ export async function runTraining(
   });
 
   using program = await engine.compileTraining(setup.graph, compileOptions);
-  await engine.setParameters(program, sourceOf(prepared.values), prepared.momentum);
+  await setValues(engine, program, prepared.takeValues());
   const setting = sampleSetting(setup, state.seed, threads);
   using samples = createSampleStream(setting, sampleNames(setup, state), { threads, ahead });
   await using report = options.pictures
@@ -109,6 +113,7 @@ export async function runTraining(
     program,
     setup,
     samples,
+    slices: options.pictures && logitBytes(setup) <= LARGEST_LOGITS,
     hooks: epochHooks,
     ...(hooks.signal && { signal: hooks.signal }),
   };
@@ -121,7 +126,8 @@ export async function runTraining(
     return values;
   } catch (error) {
     show(records, slices, "stopped");
-    throw error;
+    if (!(error instanceof Interrupted) || options.checkpointing) throw error;
+    throw new Interrupted("stopped; nothing is left to continue from, as --disable_checkpointing asks for");
   }
 }
 
@@ -204,14 +210,21 @@ function sayMemory(
   requireMemory(engine, setup, options, forecast, available);
 }
 
-function sourceOf(values: ReadonlyMap<string, Float32Array>) {
-  return {
-    get(name: string): Float32Array {
-      const value = values.get(name);
-      if (!value) throw new Error(`Training: there is no value for ${name}`);
-      return value;
-    },
+function logitBytes({ configuration, dataset }: TrainingSetup): number {
+  return 4 * dataset.labels.headCount * voxelCount(configuration.patchSize);
+}
+
+async function setValues(
+  engine: TrainingEngine,
+  program: TrainingProgram,
+  { values, momentum }: TrainingValues,
+): Promise<void> {
+  const get = (name: string): Float32Array => {
+    const value = values.get(name);
+    if (!value) throw new Error(`Training: there is no value for ${name}`);
+    return value;
   };
+  await engine.setParameters(program, { get }, momentum);
 }
 
 function secondsLeft(records: readonly EpochRecord[], epochs: number): number {

@@ -23,6 +23,8 @@ export interface EpochRun {
   readonly setup: TrainingSetup;
   /** Samples in the order of {@link sampleNames}, from the state's place on. */
   readonly samples: SampleStream;
+  /** Validation patches with their predictions are given to {@link EpochHooks.onEpochEnd}. */
+  readonly slices: boolean;
   /** Stops after the step that runs. */
   readonly signal?: AbortSignal;
   readonly hooks: EpochHooks;
@@ -143,7 +145,7 @@ async function trainEpoch(run: EpochRun, from: TrainingState, hope: Hope): Promi
     start: trained.start,
     end: Date.now() / 1000,
   };
-  const slices = await validationSlices(engine, program, setup, validated.lastBatch);
+  const slices = run.slices ? await validationSlices(engine, program, setup, validated.lastBatch) : [];
   return { state: { ...rest, epoch: epoch + 1, log: [...from.log, record] }, record, slices };
 }
 

@@ -45,9 +45,9 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
     for (const warning of await missingClasses(setup, hooks.signal)) warn(warning, log, hooks);
   }
   await using engine = await request.openEngine();
-  let values: ReadonlyMap<string, Float32Array> = prepared.values;
-  if (state.epoch >= setup.recipe.epochs) hooks.info(`all ${setup.recipe.epochs} epochs are finished`);
-  else ({ values } = await runTraining(engine, prepared, log, request, hooks));
+  const isFinished = state.epoch >= setup.recipe.epochs;
+  if (isFinished) hooks.info(`all ${setup.recipe.epochs} epochs are finished`);
+  const { values } = isFinished ? prepared.takeValues() : await runTraining(engine, prepared, log, request, hooks);
   using checkpoint = request.useBest ? await openToValidate(setup, true) : checkpointInMemory(setup, values);
   return await validate(engine, request, setup, checkpoint, log, hooks);
 }

@@ -41,6 +41,17 @@ export async function openLastCheckpoint(folder: string): Promise<CheckpointFile
   return last;
 }
 
+/** A warning where a training that starts anew will replace another's checkpoints. */
+export async function earlierTraining(folder: string): Promise<string[]> {
+  const names = await namesIn(folder);
+  const there = Object.values(CHECKPOINTS).filter((name) => names.has(name));
+  if (there.length === 0) return [];
+  return [
+    `${folder} holds ${there.join(" and ")} of an earlier training, which this one replaces; stop it and add --c to ` +
+    "continue that one, or give this one a --name of its own",
+  ];
+}
+
 function epochsOf({ members }: CheckpointFile): number {
   return Number(members.get("current_epoch") ?? 0);
 }

@@ -166,6 +166,9 @@ Deno.test("--c: other settings are refused and listed; without a checkpoint a ne
       "--seed 3, it was started with 11",
       "checkpoint_final.pth",
     );
+    const anew = listening();
+    await trainModel(trainRequest(folders), anew);
+    assert(anew.warnings.some((text) => text.includes("checkpoint_final.pth and checkpoint_best.pth of an earlier")));
     // Finished: only validated again.
     const again = listening();
     await trainModel(trainRequest(folders, { start }), again);
@@ -337,4 +340,23 @@ Deno.test("a cascade's second stage trains on what the first one predicted on it
     const model = join(folders.results, "nnUNetTrainer_test__nnUNetPlans__second");
     using checkpoint = await openCheckpoint(join(model, "fold_all", "checkpoint_final.pth"));
     assertEquals(checkpoint.weights.get("encoder.stages.0.0.convs.0.conv.weight")?.shape, [4, 3, 3, 3, 3]);
+  }));
+
+Deno.test("early stopping ends the training when the moving average gets no better", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const epochs: number[] = [];
+    const emas: number[] = [];
+    const hooks = listening({
+      onEpoch({ epoch, record }) {
+        epochs.push(epoch);
+        emas.push(record.emaDice);
+      },
+    });
+    const changes = { epochs: 200, iterations: 1, earlyStopping: 2, learningRate: 1e-9, name: "test" };
+    await trainModel(trainRequest(folders, { changes }), hooks);
+    assert(epochs.length < 200, "all epochs were trained");
+    const best = emas.indexOf(Math.max(...emas));
+    assertEquals(best, epochs.length - 3);
+    assert((await Deno.stat(join(folders.results, MODEL, "fold_0", "checkpoint_final.pth"))).isFile);
   }));
