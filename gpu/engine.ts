@@ -26,6 +26,7 @@ import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
 import { convLimits } from "./limits.ts";
 import { createPipelines } from "./pipelines.ts";
+import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, type Tools } from "./program.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
@@ -62,6 +63,8 @@ export interface GpuEngine extends Engine {
   readonly submissions: number;
   /** Measures the ways to compute a network's convolutions. @throws UserError if the device fails */
   tune(graph: Graph, options: CompileOptions, hooks?: TuneHooks): Promise<TunedConvolution[]>;
+  /** Milliseconds of an operator on slots of so many bytes each, whatever they hold; for benches of single kernels. */
+  timeOperator(operator: WgslOperator, slots: Readonly<Record<string, number>>): Promise<number>;
   /** True if programs of this precision can be compiled. */
   supports(precision: Precision): boolean;
   /**
@@ -158,6 +161,11 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       return commands.submissions;
     },
     tune: (graph, compileOptions, hooks) => tuneConvolutions(tools, graph, compileOptions, limits, hooks),
+    async timeOperator(operator, slots) {
+      const own = Object.entries(slots).map(([slot, bytes]) => ({ slot, bytes, segmentBytes: bytes }));
+      using prepared = await prepareOperator(tools, operator, new Map(), own);
+      return await timeOperator(tools, prepared);
+    },
     supports: (precision) => precision === "f32" || halves,
     async timeSteps(program, set) {
       const doing = "Timing a network";

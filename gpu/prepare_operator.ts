@@ -3,6 +3,7 @@ import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import type { Segments } from "./buffers.ts";
 import { checkFits, nominalSeconds, type PreparedDispatch } from "./commands.ts";
 import type { Tools } from "./program.ts";
+import { hasTimestamps, timeGroups } from "./timing.ts";
 import { uniformBytesOf, writeUniforms } from "./uniforms.ts";
 
 export interface PreparedOperator extends Disposable {
@@ -69,4 +70,36 @@ export async function prepareOperator(
     give();
     throw error;
   }
+}
+
+/** Runs of an operator that is measured, and the milliseconds they may take together. */
+const [RUNS, RUN_MILLISECONDS] = [10, 400];
+
+/**
+ * Milliseconds of the fastest of several runs, after one that is not counted; by the device's clock if it has one.
+ * @param hopeless an operator that takes longer is not run again
+ */
+export async function timeOperator(
+  { gpu, commands }: Tools,
+  { dispatches }: PreparedOperator,
+  hopeless = Infinity,
+): Promise<number> {
+  const run = async () => {
+    await commands.wait();
+    if (hasTimestamps(gpu)) return (await timeGroups(gpu, [dispatches]))[0];
+    const start = performance.now();
+    dispatches.forEach(commands.dispatch);
+    await commands.wait();
+    return performance.now() - start;
+  };
+  let time = Infinity;
+  let spent = await run();
+  for (let i = 0; i < RUNS && (i === 0 || spent < RUN_MILLISECONDS); i++) {
+    const milliseconds = await run();
+    spent += milliseconds;
+    time = Math.min(time, milliseconds);
+    if (time > hopeless) break;
+  }
+  await gpu.settleErrors();
+  return time;
 }

@@ -13,11 +13,10 @@ import {
   type WgslTransposedConvProblem,
 } from "../kernels/wgsl/conv/plan_conv.ts";
 import type { Segments } from "./buffers.ts";
-import { type PreparedOperator, prepareOperator } from "./prepare_operator.ts";
+import { type PreparedOperator, prepareOperator, timeOperator } from "./prepare_operator.ts";
 import type { Tools } from "./program.ts";
 import { planProgram } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
-import { hasTimestamps, timeGroups } from "./timing.ts";
 import { problemKey } from "./tuning.ts";
 import { writeBytes } from "./upload.ts";
 
@@ -44,8 +43,6 @@ type Problem = WgslConvProblem | WgslTransposedConvProblem;
 
 /** A candidate that takes this many times the best so far is not run again. */
 const HOPELESS = 1.5;
-/** Runs of a candidate that may be the best, and the milliseconds they may take together. */
-const [RUNS, RUN_MILLISECONDS] = [10, 400];
 /** Results of candidates may differ by this share of their standard deviation; rounding is a hundredth of it. */
 const TOLERANCE = { f32: 1e-3, f16: 2e-2 } as const;
 /** Elements compared at the start and in the middle of a result. */
@@ -88,7 +85,7 @@ async function tuneOne(tools: Tools, key: string, problem: Problem): Promise<Tun
   for (const candidate of candidates) {
     using prepared = await prepareCandidate(tools, problem, candidate, operands);
     forgetSample(tools, outputOf(operands, problem));
-    const time = await timeCandidate(tools, prepared, best);
+    const time = await timeOperator(tools, prepared, HOPELESS * best);
     best = Math.min(best, time);
     times.set(candidate.name, time);
     results.set(candidate.name, await sampleOf(tools, outputOf(operands, problem), problem.output.layout.type));
@@ -184,32 +181,6 @@ async function prepareCandidate(
       ? [{ slot: statisticsSlot, bytes: operator.statistics.bytes, segmentBytes: operator.statistics.bytes }]
       : []),
   ]);
-}
-
-/** Milliseconds of the fastest of several runs, after one that is not counted. */
-async function timeCandidate(
-  { gpu, commands }: Tools,
-  { dispatches }: PreparedOperator,
-  best: number,
-): Promise<number> {
-  const run = async () => {
-    await commands.wait();
-    if (hasTimestamps(gpu)) return (await timeGroups(gpu, [dispatches]))[0];
-    const start = performance.now();
-    dispatches.forEach(commands.dispatch);
-    await commands.wait();
-    return performance.now() - start;
-  };
-  let time = Infinity;
-  let spent = await run();
-  for (let i = 0; i < RUNS && (i === 0 || spent < RUN_MILLISECONDS); i++) {
-    const milliseconds = await run();
-    spent += milliseconds;
-    time = Math.min(time, milliseconds);
-    if (time > HOPELESS * best) break;
-  }
-  await gpu.settleErrors();
-  return time;
 }
 
 function outputOf({ slots }: Operands, { output: { layout: { slot } } }: Problem): Segments {

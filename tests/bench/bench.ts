@@ -13,6 +13,10 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
     help: "one forward pass against torch, with the roofline and each layer's share",
     load: () => import("./network_bench.ts"),
   },
+  gpu: {
+    help: "the GPU: peak, parity, forward passes against torch, memory; writes tests/bench/results/ADAPTER.json",
+    load: () => import("./gpu_bench.ts"),
+  },
   conv: { help: "each convolution of the plain nets", load: () => import("./conv_bench.ts") },
   gradient: { help: "gradients of convolutions against torch", load: () => import("./gradient_bench.ts") },
   augmentation: {

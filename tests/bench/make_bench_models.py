@@ -3,6 +3,7 @@
 
 usage: make_bench_models.py OUT_FOLDER [NAME ...]
   ct25    net 32..320 (6 stages), 25 classes, patch 128^3, 1.5 mm, no mirroring; one 256x256x160 volume
+  ct25large  the same net; one 512x512x400 volume
   big60   net 32..320 (5 stages), 60 classes, patch 96^3, no mirroring; one 300^3 volume
 Layout: OUT/NAME/model, OUT/NAME/images.
 """
@@ -12,6 +13,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 SPECS = {'ct25': dict(classes=25, patch=[128] * 3, stages=6, shape=(160, 256, 256), spacing=1.5),
+         'ct25large': dict(classes=25, patch=[128] * 3, stages=6, shape=(400, 512, 512), spacing=1.5),
          'big60': dict(classes=60, patch=[96] * 3, stages=5, shape=(300, 300, 300), spacing=1.5)}
 
 

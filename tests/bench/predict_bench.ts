@@ -2,7 +2,9 @@
 /**
  * Whole predictions, this program against the Python nnU-Net on the same machine, in turn: wall time and peak memory.
  *
- *   deno task bench predict MODEL_FOLDER IMAGES_FOLDER [--runs N] [-- flags of predict_from_modelfolder]
+ *   deno task bench predict MODEL_FOLDER IMAGES_FOLDER [--runs N] [--gpu] [-- flags of predict_from_modelfolder]
+ *
+ * --gpu: both on the GPU, upstream with CUDA.
  *
  * NNUNET_BENCH_PYTHON names a Python that has nnunetv2 2.5.1; without it only this program is measured.
  */
@@ -32,7 +34,9 @@ export async function bench(args: readonly string[]): Promise<number> {
   const runs = own.includes("--runs") ? Number(own[own.indexOf("--runs") + 1]) : 3;
   const [model, images] = own;
   if (!model || !images) {
-    console.error("usage: bench predict MODEL_FOLDER IMAGES_FOLDER [--runs N] [-- flags of predict_from_modelfolder]");
+    console.error(
+      "usage: bench predict MODEL_FOLDER IMAGES_FOLDER [--runs N] [--gpu] [-- flags of predict_from_modelfolder]",
+    );
     return 2;
   }
   const python = Deno.env.get("NNUNET_BENCH_PYTHON");
@@ -40,15 +44,20 @@ export async function bench(args: readonly string[]): Promise<number> {
   const ours: Measurement[] = [];
   const theirs: Measurement[] = [];
   for (let run = 0; run < runs; run++) {
-    const arguments_ = ["-m", model, "-i", images, "-device", "cpu"];
+    const gpu = own.includes("--gpu");
+    const arguments_ = ["-m", model, "-i", images];
     const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
     const program = [Deno.execPath(), "run", ...permissions, MAIN, "predict_from_modelfolder"];
-    ours.push(await measureProcess([...program, ...arguments_, "-o", join(out, `ours_${run}`), ...flags]));
+    const ourDevice = ["-device", gpu ? "gpu" : "cpu"];
+    ours.push(
+      await measureProcess([...program, ...arguments_, ...ourDevice, "-o", join(out, `ours_${run}`), ...flags]),
+    );
     if (!python) continue;
     const script = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as f; f()";
     theirs.push(
       await measureProcess(
-        [python, "-c", script, ...arguments_, "-o", join(out, `theirs_${run}`), "-npp", "1", "-nps", "1"].concat(
+        [python, "-c", script, ...arguments_, "-device", gpu ? "cuda" : "cpu", "-o", join(out, `theirs_${run}`)].concat(
+          ["-npp", "1", "-nps", "1"],
           upstreamFlags(flags),
         ),
         { TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD: "1" },
