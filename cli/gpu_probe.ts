@@ -110,6 +110,7 @@ export function describeGpu(facts: GpuFacts): string[] {
   if (adapter) {
     const limits = Object.entries(adapter.limits).map(([name, value]) => `${name} ${value}`).join(", ");
     const lines = [adapter.description, `limits: ${limits}`, `features: ${adapter.features.join(", ") || "none"}`];
+    lines.push(...smallLimits(adapter.limits));
     if (adapter.software) {
       lines.push("This is a software adapter: it computes on the CPU, and slower than the CPU engine.");
     }
@@ -139,6 +140,18 @@ export function describeGpu(facts: GpuFacts): string[] {
     );
   }
   return lines;
+}
+
+/** Limits below which arrays of a usual network have to be cut. */
+const USUAL_BINDING = 512 * 2 ** 20;
+
+/** What limits mean that are smaller than those of most GPUs. */
+function smallLimits({ maxStorageBufferBindingSize: binding }: Readonly<Record<string, number>>): string[] {
+  if (!(binding < USUAL_BINDING)) return [];
+  const size = Math.floor(binding / 2 ** 20);
+  return [
+    `It binds ${size} MiB at a time, which is little: larger arrays are kept in pieces. That works, and costs time.`,
+  ];
 }
 
 function signsOfGpu({ deviceFiles, nvidiaCompute, nvidiaDevices }: GpuFacts): string[] {

@@ -59,3 +59,13 @@ Deno.test("a driver that lies where the loader does not look is answered with th
   };
   assert(describeGpu(facts).join("\n").includes(`export VK_DRIVER_FILES=${unusedDrivers[0]}`));
 });
+
+Deno.test("an adapter that binds little at a time is said to, a large one is not", () => {
+  const describe = (maxStorageBufferBindingSize: number) =>
+    describeGpu({
+      ...NOTHING,
+      adapter: { description: "Made GPU", software: false, features: [], limits: { maxStorageBufferBindingSize } },
+    }).join("\n");
+  assert(describe(128 * 2 ** 20).includes("It binds 128 MiB at a time"));
+  assert(!describe(2 ** 31 - 4).includes("It binds"));
+});
