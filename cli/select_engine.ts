@@ -1,6 +1,7 @@
 /** Which engine computes, and why: the only place that knows both engines. */
 import { UserError } from "../core/base/errors.ts";
 import type { Engine, Precision } from "../core/engine/engine.ts";
+import type { TrainingEngine } from "../core/engine/training.ts";
 import type { PrecisionCache } from "../core/predict/precision.ts";
 import type { AdapterFacts } from "../gpu/adapter.ts";
 import { findAdapter, openableGpus, probeGpu, shortVerdict } from "./gpu_probe.ts";
@@ -31,7 +32,7 @@ export interface StartHooks {
 }
 
 export interface ChosenEngine {
-  readonly engine: Engine;
+  readonly engine: Engine & TrainingEngine;
   /** Why it is this one, a sentence for the user; empty where it is what was asked for. */
   readonly reason: string;
   /** True where a refusal was overridden (--allow_cpu). */

@@ -10,7 +10,7 @@ import { type CountProgress, createCountProgress } from "./count_progress.ts";
 import { environmentOfProcess } from "./dataset_folders.ts";
 import { listenForInterrupts } from "./interrupt.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
-import { selectTrainingEngine } from "./select_training_engine.ts";
+import { selectEngine } from "./select_engine.ts";
 import { formatSeconds, print, printError } from "./terminal.ts";
 import { TRAIN, type TrainValues } from "./train_flags.ts";
 
@@ -79,7 +79,7 @@ async function runTrainCommand(values: TrainValues, environment: Environment): P
     precision: values.precision,
     assumePlansNetwork: values.assumePlansNetwork,
     async openEngine() {
-      const { engine, reason } = await selectTrainingEngine(values);
+      const { engine, reason } = await selectEngine(values);
       const precision = values.precision === "f16" ? ", f16" : "";
       say(`engine: ${engine.description}${precision}${reason ? ` (${reason})` : ""}`);
       return engine;

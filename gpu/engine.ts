@@ -17,6 +17,7 @@ import type {
   TensorHandle,
   WeightSet,
 } from "../core/engine/engine.ts";
+import type { TrainingEngine } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { planClear } from "../kernels/wgsl/volume_clear.ts";
@@ -30,6 +31,7 @@ import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, type Tools } from "./program.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
+import { createTraining } from "./training.ts";
 import { hasTimestamps, timeGroups } from "./timing.ts";
 import { tuneConvolutions, type TunedConvolution, type TuneHooks } from "./tune.ts";
 import { type Tuning, wantedOf } from "./tuning.ts";
@@ -50,7 +52,7 @@ export interface GpuEngineOptions extends DeviceOptions {
 }
 
 /** The GPU engine, which can tell what memory it has taken and whether it still works. */
-export interface GpuEngine extends Engine {
+export interface GpuEngine extends Engine, TrainingEngine {
   readonly kind: "gpu";
   readonly adapter: AdapterFacts;
   /** For benches of single kernels. Destroyed with the engine. */
@@ -148,6 +150,9 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
 
   const volumes = createVolumeCalls({ segmentsOf, programOf, enqueue, tables: createTableCache(buffers, commands) });
 
+  const supports = (precision: Precision) => precision === "f32" || halves;
+  const training = createTraining({ tools, limits, ...(wanted && { wanted }), name: facts.name, supports, enqueue });
+
   const engine: GpuEngine = {
     kind: "gpu",
     adapter: facts,
@@ -166,7 +171,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       using prepared = await prepareOperator(tools, operator, new Map(), own);
       return await timeOperator(tools, prepared);
     },
-    supports: (precision) => precision === "f32" || halves,
+    supports,
     async timeSteps(program, set) {
       const doing = "Timing a network";
       const state = programOf(program, doing);
@@ -252,6 +257,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     },
 
     ...volumes,
+    ...training,
     run(program, set) {
       const doing = "Running the network";
       const state = programOf(program, doing);

@@ -5,7 +5,7 @@ import { type BufferRange, type Buffers, type DeviceBuffer, oneSegment, type Seg
 import { checkFits, type Commands, type PreparedDispatch } from "./commands.ts";
 import type { GpuDevice } from "./device.ts";
 import type { Pipelines } from "./pipelines.ts";
-import { type ProgramPlan, temporaryBlock } from "./program_plan.ts";
+import { type ProgramPlan, type RunPlan, temporaryBlock } from "./program_plan.ts";
 import { writeUniforms } from "./uniforms.ts";
 import { packBlock, type WeightLayout } from "./weight_layout.ts";
 
@@ -24,8 +24,8 @@ export interface DeviceWeights extends Disposable {
   slot(name: string): Segments | undefined;
 }
 
-export interface DeviceProgram extends Disposable {
-  readonly plan: ProgramPlan;
+export interface DeviceProgram<P extends RunPlan = ProgramPlan> extends Disposable {
+  readonly plan: P;
   readonly alive: boolean;
   /** The arrays of a slot that is not a weight. */
   slot(name: string): Segments;
@@ -34,10 +34,10 @@ export interface DeviceProgram extends Disposable {
 }
 
 /** Takes the buffers of a plan and compiles its kernels. @throws UserError if there is not enough memory */
-export async function createProgram(
+export async function createProgram<P extends RunPlan>(
   { gpu, buffers, commands, pipelines }: Tools,
-  plan: ProgramPlan,
-): Promise<DeviceProgram> {
+  plan: P,
+): Promise<DeviceProgram<P>> {
   const kernels = plan.steps.flatMap(({ operator }) => operator.dispatches);
   for (const kernel of kernels) checkFits(kernel, gpu);
   await Promise.all(kernels.map((kernel) => pipelines.compile(kernel)));

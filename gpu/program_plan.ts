@@ -35,14 +35,18 @@ export interface PlannedBlock {
   readonly bytes: number;
 }
 
-export interface ProgramPlan {
+/** Steps and the buffers they run in. */
+export interface RunPlan {
   readonly steps: readonly PlannedStep[];
-  readonly weights: WeightLayout;
   /** All slots that a run needs but the weights, the input and the output among them; the input outlives a run. */
   readonly blocks: ReadonlyMap<string, PlannedBlock>;
   readonly buffers: BufferPlan;
   /** Bytes of the steps' uniforms. */
   readonly uniformBytes: number;
+}
+
+export interface ProgramPlan extends RunPlan {
+  readonly weights: WeightLayout;
   readonly input: SlotLayout;
   readonly output: SlotLayout;
   readonly inputChannels: number;
@@ -55,9 +59,11 @@ export function temporaryBlock(step: number, name: string): string {
   return `temporary:${step}:${name}`;
 }
 
-const BYTES = { f32: 4, f16: 2 } as const;
+/** Of a lane of an activation. */
+export const BYTES = { f32: 4, f16: 2 } as const;
 
-interface Usage {
+/** When a slot is used first and last, by step. */
+export interface Usage {
   readonly bytes: number;
   readonly segmentBytes: number;
   first: number;
@@ -280,7 +286,7 @@ export function tensorLayout(
   return { slot, length, type, segments: Math.ceil(length / segmentLength), segmentLength };
 }
 
-function blockOf(slot: string, { bytes, segmentBytes }: Usage): PlannedBlock {
+export function blockOf(slot: string, { bytes, segmentBytes }: Usage): PlannedBlock {
   const total = Math.max(16, roundUp(bytes, 16));
   const part = segmentBytes < bytes ? segmentBytes : total;
   const segments: { name: string; bytes: number }[] = [];
@@ -296,7 +302,7 @@ interface Table {
 }
 
 /** One norm table for every way in which a step looks at tensors; it covers all channels of the tensors' group. */
-function collectTables(network: FusedNetwork): Map<string, Table> {
+export function collectTables(network: FusedNetwork): Map<string, Table> {
   const tables = new Map<string, Table>();
   for (const view of network.steps.flatMap(viewsOf)) {
     const key = tableKey(view);
@@ -306,7 +312,7 @@ function collectTables(network: FusedNetwork): Map<string, Table> {
 }
 
 /** Equal for views that need equal tables; empty for one that needs none. */
-function tableKey(view: View): string {
+export function tableKey(view: View): string {
   if (view.every(({ norm, slope }) => !norm && slope === 1)) return "";
   return JSON.stringify(view.map(({ tensor, norm, slope }) => [tensor, norm ?? null, slope]));
 }
@@ -319,7 +325,7 @@ function describeWeight(weight: string | undefined): string {
   return weight?.replace(/\.weight$/, "") ?? "copy";
 }
 
-function describeWriter(network: FusedNetwork, tensor: number): string {
+export function describeWriter(network: FusedNetwork, tensor: number): string {
   const writer = network.steps.find((step) => step.output === tensor);
   if (!writer) return "the input";
   return writer.kind === "conv" || writer.kind === "transposedConv" ? describeWeight(writer.weight) : writer.kind;

@@ -32,8 +32,9 @@ export interface Gather {
    * Elements of the layout are words. One 0/1 channel for each value of `oneHot` follows the image's channels.
    */
   readonly labelMap?: { readonly labels: ArrayLayout; readonly oneHot: readonly number[] };
-  /** Patch i becomes sample i. */
+  /** Patch i becomes sample firstSample + i; from the first one on unless given. */
   readonly patches: readonly Placement[];
+  readonly firstSample?: number;
   /** Grid of a sample. */
   readonly patch: Vec3;
   /** [sample][z][y][x][padded channels] as vec4 of its type. */
@@ -49,7 +50,9 @@ export function planGatherPatches(spec: Gather): WgslOperator {
   const written = spec.patches.length * voxelCount(spec.patch) * padded;
   return {
     algorithm: "gather patches",
-    dispatches: spec.patches.flatMap((placement, sample) => gatherSample(spec, placement, sample, padded / 4)),
+    dispatches: spec.patches.flatMap((placement, sample) =>
+      gatherSample(spec, placement, (spec.firstSample ?? 0) + sample, padded / 4)
+    ),
     temporaries: {},
     flops: 0,
     bytes: written * (spec.input.type === "f16" ? 2 : 4) +

@@ -1,7 +1,10 @@
 /** Training steps against the real nnU-Net's, on every engine that trains: logits, loss, every gradient, ten losses. */
-import { assert, assertEquals } from "../assert.ts";
+import { UserError } from "../../core/base/errors.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
 import type { SgdOptions, TrainingEngine, TrainingProgram } from "../../core/engine/training.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
+import { requestAdapter } from "../../gpu/adapter.ts";
+import { createGpuEngine } from "../../gpu/engine.ts";
 import { randomWeights } from "../engine/networks.ts";
 import { readTrace, type Trace, TRACES } from "./training/trace_data.ts";
 
@@ -98,9 +101,22 @@ for (const name of TRACES) {
   });
 }
 
+// A software adapter will do; without any these are skipped, unless NNUNET_TEST_GPU=required.
+const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+
+/** A network of each kind: a software adapter takes a minute for its kernels. */
+const GPU_TRACES = ["plain_3d_anisotropic", "plain_2d_many_regions_ignore", "residual_3d_labels"];
+
+for (const name of GPU_TRACES) {
+  Deno.test({ name: `Training steps of ${name} on the GPU engine follow the real nnU-Net's`, ignore }, async () => {
+    await using engine = await createGpuEngine({ allowSoftware: true });
+    await compare(engine, await readTrace(name));
+  });
+}
+
 /** Losses and parameters after some steps, the state read and set again in between where asked. */
-async function train(threads: number, trace: Trace, restart: boolean) {
-  await using engine = await createCpuEngine({ threads });
+async function train(opened: Promise<TrainingEngine & AsyncDisposable>, trace: Trace, restart: boolean) {
+  await using engine = await opened;
   using program = await prepare(engine, trace);
   const losses: number[] = [];
   for (let step = 0; step < 4; step++) {
@@ -117,15 +133,24 @@ async function train(threads: number, trace: Trace, restart: boolean) {
 Deno.test("Training gives the same bits with one thread and three, and after its state was read and set again", async () => {
   for (const name of ["plain_3d_anisotropic", "residual_3d_regions"]) {
     const trace = await readTrace(name);
-    const expected = await train(1, trace, false);
-    assertEquals(await train(3, trace, false), expected);
-    assertEquals(await train(2, trace, true), expected);
+    const expected = await train(createCpuEngine({ threads: 1 }), trace, false);
+    assertEquals(await train(createCpuEngine({ threads: 3 }), trace, false), expected);
+    assertEquals(await train(createCpuEngine({ threads: 2 }), trace, true), expected);
   }
 });
 
-Deno.test("A step whose gradients are not finite changes nothing", async () => {
+Deno.test(
+  { name: "Training on the GPU gives the same bits again, and after its state was read and set", ignore },
+  async () => {
+    const trace = await readTrace("plain_2d_regions");
+    const expected = await train(createGpuEngine({ allowSoftware: true }), trace, false);
+    assertEquals(await train(createGpuEngine({ allowSoftware: true }), trace, true), expected);
+  },
+);
+
+async function skipStep(opened: Promise<TrainingEngine & AsyncDisposable>): Promise<void> {
   const trace = await readTrace("plain_2d_regions");
-  await using engine = await createCpuEngine({ threads: 2 });
+  await using engine = await opened;
   using program = await prepare(engine, trace);
   engine.setSample(program, 0, trace.images[0].map(() => NaN), trace.labels[0]);
   const { skipped, loss } = await engine.trainStep(program, SGD);
@@ -136,4 +161,52 @@ Deno.test("A step whose gradients are not finite changes nothing", async () => {
   engine.setSample(program, 0, trace.images[0], trace.labels[0]);
   const next = await engine.trainStep(program, SGD);
   assert(Math.abs(next.loss - trace.losses[0]) <= 1e-4, `loss ${next.loss}`);
-});
+}
+
+Deno.test("A step whose gradients are not finite changes nothing on the CPU engine", () =>
+  skipStep(createCpuEngine({ threads: 2 })));
+
+Deno.test(
+  { name: "A step whose gradients are not finite changes nothing on the GPU engine", ignore },
+  () => skipStep(createGpuEngine({ allowSoftware: true })),
+);
+
+Deno.test(
+  { name: "Training in f16 follows f32 as far as 3 digits allow, and skips what overflows", ignore },
+  async () => {
+    const trace = await readTrace("plain_2d_regions");
+    await using engine = await createGpuEngine({ allowSoftware: true });
+    const options = { ...trace.options, precision: "f16" as const };
+    if (!engine.supports("f16")) {
+      await assertFails(() => engine.compileTraining(trace.graph, options), UserError, "--precision f32");
+      return;
+    }
+    using program = await prepare(engine, { ...trace, options });
+    const overflowing = await engine.trainStep(program, { ...SGD, clipNorm: trace.clipNorm, lossScale: 2 ** 40 });
+    assertEquals(overflowing.skipped, true);
+    for (const [step, expected] of trace.losses.entries()) {
+      const { loss, gradientNorm, skipped } = await engine.trainStep(program, {
+        ...{ ...SGD, clipNorm: trace.clipNorm, lossScale: 1024 },
+      });
+      assertEquals(skipped, false);
+      assert(Math.abs(loss - expected) <= 2e-2, `loss ${loss} of step ${step}, expected ${expected}`);
+      const norm = trace.gradientNorms[step];
+      assert(Math.abs(gradientNorm - norm) <= 5e-2 * norm, `norm ${gradientNorm} of step ${step}, expected ${norm}`);
+      if (step > 0) continue;
+      // A leaky ReLU may see a value within 1e-3 of zero on its other side. That is one in a thousand: 3 % of a gradient's norm.
+      const gradients = await engine.readGradients(program);
+      for (
+        const [name, share] of [["encoder.stages.0.0.convs.0.conv.weight", 0.1], [
+          "decoder.seg_layers.2.weight",
+          1e-3,
+        ]] as const
+      ) {
+        const wanted = trace.gradientValues.get(name) ?? new Float32Array();
+        const actual = gradients.get(name) ?? new Float32Array();
+        const norm = (values: Float32Array) => Math.hypot(...values);
+        const error = norm(wanted.map((value, i) => actual[i] - value)) / norm(wanted);
+        assert(error <= share, `gradient of ${name}: error ${error} of its norm`);
+      }
+    }
+  },
+);

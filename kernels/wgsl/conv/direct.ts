@@ -142,6 +142,7 @@ ${problem.statistics ? statistics() : ""}`;
     weightSegmentBytes: weights.segmentLength * 16,
     seconds: Math.max(productSeconds(tile, shape), bytes / NOMINAL.memory) + dispatches.length * NOMINAL.launch,
     ...statisticsSize(problem, tiles),
+    packing: { kind: "direct", perTap: gather.dense ?? layout.padded, rows: 4 * depth },
     pack: (weight, bias, out) =>
       gather.dense === undefined
         ? packDirect(taps, layout.positions, layout.padded, 4 * depth, problem.outputChannels, weight, bias, out)
@@ -274,6 +275,7 @@ if (${columnText(tile, j)} < ${columns}u) {
     weightBytes,
     weightSegmentBytes: weights.segmentLength * 16,
     seconds: Math.max(productSeconds(tile, shape), bytes / NOMINAL.memory) + dispatches.length * NOMINAL.launch,
+    packing: { kind: "transposed" },
     pack: (weight, bias, out) => packTransposed(taps, layout, problem.outputChannels, weight, bias, out),
   };
 }

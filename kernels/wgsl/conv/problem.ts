@@ -1,6 +1,7 @@
 /** What a convolution on a GPU is to its planner: shapes, slots and the device's limits, nothing about how it is computed. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { convOutputGrid } from "../../wasm/conv/problem.ts";
+import type { AxisScheme } from "../../wasm/conv/scheme.ts";
 import type { WeightedWgslOperator, WgslOperand, WgslTarget } from "../kernel.ts";
 
 export { convOutputGrid } from "../../wasm/conv/problem.ts";
@@ -49,8 +50,18 @@ export interface WgslConvProblem {
 /** Transposed convolution with kernel = stride and no padding. Weight (in, out, sz, sy, sx), bias (out). */
 export type WgslTransposedConvProblem = Omit<WgslConvProblem, "kernel">;
 
+/** How an operator wants its weights, rows of output channels padded to four, the bias as the last row; see pack.ts. */
+export type WeightPacking =
+  /** [tap][channel in memory]: `perTap` channels a tap, rows of zeros up to `rows`. */
+  | { readonly kind: "direct"; readonly perTap: number; readonly rows: number }
+  /** [channel in memory][tap]. */
+  | { readonly kind: "transposed" }
+  /** [transformed weight][channel in memory]. */
+  | { readonly kind: "winograd"; readonly schemes: readonly [AxisScheme, AxisScheme, AxisScheme] };
+
 /** A convolution as dispatches. */
 export interface WgslConvOperator extends WeightedWgslOperator {
+  readonly packing: WeightPacking;
   /** Size of the statistics slot, if the problem asked for statistics: f32 [batch][parts][1 + 2 * padded channels]. */
   readonly statistics?: { readonly parts: number; readonly bytes: number };
   /** The weight slot is bound in segments of so many bytes, the last one shorter; a multiple of 16. All of it where it fits a binding. */

@@ -271,6 +271,7 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
     weightSegmentBytes: weights.segmentLength * 16,
     seconds: choice.seconds,
     ...statisticsSize(problem, s.parts),
+    packing: { kind: "winograd", schemes: s.schemes },
     pack: (weight, bias, out) => packWinograd(s.schemes, layout, problem.outputChannels, weight, bias, out),
   };
 }

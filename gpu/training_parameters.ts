@@ -1,0 +1,108 @@
+/**
+ * Where parameters lie: chunks of moderate size, laid out alike for the parameters, their gradients and their momentum. Those with a gradient
+ * have chunks of their own, so that the optimizer walks whole chunks; what is between parameters is zero and stays zero.
+ */
+import { UserError } from "../core/base/errors.ts";
+import type { TrainedParameter } from "../core/engine/training.ts";
+import type { Graph } from "../core/graph/graph.ts";
+import { BINDING_ALIGNMENT, roundUp } from "./buffers.ts";
+
+export interface PlacedParameter extends TrainedParameter {
+  readonly chunk: number;
+  /** First float in the chunk. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface ParameterChunk {
+  readonly floats: number;
+  readonly trained: boolean;
+}
+
+export interface ParameterLayout {
+  /** In the order of the graph's nodes. */
+  readonly parameters: readonly PlacedParameter[];
+  readonly chunks: readonly ParameterChunk[];
+}
+
+/** Chunks are about this large, so that no allocation is a huge one. */
+const CHUNK_BYTES = 64 * 2 ** 20;
+
+/**
+ * @param trained names of the parameters that get a gradient
+ * @throws UserError if two nodes share a parameter
+ */
+export function layOutParameters(
+  graph: Graph,
+  trained: ReadonlySet<string>,
+  maxBindingBytes: number,
+): ParameterLayout {
+  const shapes = parametersOf(graph);
+  const names = shapes.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new UserError({
+      doing: "planning the training of the network",
+      problem: `two of its nodes share the parameter ${twice}, which cannot be trained`,
+    });
+  }
+  const chunks: { floats: number; readonly trained: boolean }[] = [];
+  const most = Math.min(CHUNK_BYTES, maxBindingBytes) / 4;
+  const places = new Map<string, { readonly chunk: number; readonly offset: number; readonly length: number }>();
+  for (const wanted of [true, false]) {
+    for (const { name, shape } of shapes.filter((parameter) => trained.has(parameter.name) === wanted)) {
+      const length = shape.reduce((a, b) => a * b, 1);
+      const floats = roundUp(length * 4, BINDING_ALIGNMENT) / 4;
+      const last = chunks.at(-1);
+      const fits = last && last.trained === wanted && last.floats + floats <= most;
+      const chunk = fits ? last : { floats: 0, trained: wanted };
+      if (!fits) chunks.push(chunk);
+      places.set(name, { chunk: chunks.length - 1, offset: chunk.floats, length });
+      chunk.floats += floats;
+    }
+  }
+  const parameters = shapes.flatMap(({ name, shape }): PlacedParameter[] => {
+    const place = places.get(name);
+    return place ? [{ name, shape, hasGradient: trained.has(name), ...place }] : [];
+  });
+  return { parameters, chunks };
+}
+
+/** Parameters in torch's shapes. */
+function parametersOf(graph: Graph): { readonly name: string; readonly shape: readonly number[] }[] {
+  const channels: number[] = [];
+  const named = (name: string | undefined, shape: readonly number[]) => (name === undefined ? [] : [{ name, shape }]);
+  return graph.nodes.flatMap((node) => {
+    const inputs = "input" in node ? channels[node.input] : 0;
+    switch (node.kind) {
+      case "input":
+        channels.push(node.channels);
+        return [];
+      case "conv":
+        channels.push(node.channels);
+        return [
+          { name: node.weight, shape: [node.channels, inputs, ...node.kernel] },
+          ...named(node.bias, [node.channels]),
+        ];
+      case "transposedConv":
+        channels.push(node.channels);
+        return [
+          { name: node.weight, shape: [inputs, node.channels, ...node.stride] },
+          ...named(node.bias, [node.channels]),
+        ];
+      case "instanceNorm":
+      case "batchNorm":
+        channels.push(inputs);
+        return [...named(node.weight, [inputs]), ...named(node.bias, [inputs])];
+      case "concat":
+        channels.push(channels[node.inputs[0]] + channels[node.inputs[1]]);
+        return [];
+      case "add":
+        channels.push(channels[node.inputs[0]]);
+        return [];
+      default:
+        channels.push(inputs);
+        return [];
+    }
+  });
+}

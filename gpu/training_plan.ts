@@ -1,0 +1,583 @@
+/**
+ * From a graph and its loss to everything a training step needs before it allocates: operators of the forward and backward pass in order,
+ * which tensors, gradients and temporaries share a buffer, the parameters' layout. Pure.
+ */
+import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
+import type { LossOptions, TrainingOptions } from "../core/engine/training.ts";
+import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
+import { fuseGraph, type TensorId, type View, type ViewPart, viewsOf } from "../core/graph/fuse.ts";
+import type { Graph } from "../core/graph/graph.ts";
+import type { BlockLifetime } from "../core/graph/memory_plan.ts";
+import { type DataGradientProblem, isConvolution, planDataGradient } from "../kernels/wgsl/conv/data_gradient.ts";
+import type { GradientProblem } from "../kernels/wgsl/conv/gradient_problem.ts";
+import { planPackWeights } from "../kernels/wgsl/conv/pack_kernels.ts";
+import {
+  type ConvLimits,
+  planConv,
+  planTransposedConv,
+  type WantedCandidate,
+  type WgslConvOperator,
+} from "../kernels/wgsl/conv/plan_conv.ts";
+import { planWeightGradient } from "../kernels/wgsl/conv/weight_gradient.ts";
+import { type NormConstant, planNormConstant, planNormFinalize } from "../kernels/wgsl/elementwise_norm.ts";
+import { planAveragePool } from "../kernels/wgsl/elementwise_pool.ts";
+import { planResidualAdd } from "../kernels/wgsl/elementwise_residual.ts";
+import type { SlotLayout, WgslOperand, WgslOperator, WgslTarget } from "../kernels/wgsl/kernel.ts";
+import {
+  coefficientBytes,
+  countBytes,
+  labelWords,
+  type LossShape,
+  membershipTable,
+  nearestExact,
+  planLossCounts,
+  planLossGradient,
+  planLossSums,
+  planLossTarget,
+} from "../kernels/wgsl/training_loss.ts";
+import { planNormBackward } from "../kernels/wgsl/training_norm.ts";
+import { planGradientNorm, planSgdUpdate } from "../kernels/wgsl/training_optimizer.ts";
+import { planGradientPass, planPoolBackward } from "../kernels/wgsl/training_passes.ts";
+import type { TensorRange } from "../kernels/wgsl/training_tensors.ts";
+import { planBuffers } from "./buffer_plan.ts";
+import { nominalSeconds } from "./commands.ts";
+import {
+  blockOf,
+  BYTES,
+  collectTables,
+  describeWriter,
+  type PlannedStep,
+  type RunPlan,
+  tableKey,
+  temporaryBlock,
+  tensorLayout,
+  type Usage,
+} from "./program_plan.ts";
+import { layOutParameters, type ParameterLayout } from "./training_parameters.ts";
+import { uniformBytesOf } from "./uniforms.ts";
+
+/** Logits of an output with a loss, f32. */
+export interface PlannedOutput {
+  readonly slot: string;
+  readonly channels: number;
+  readonly grid: Vec3;
+}
+
+/** Its steps are those of the forward pass and the losses, the counts of a validation, the backward pass and the optimizer. */
+export interface TrainingPlan extends RunPlan {
+  readonly forwardSteps: number;
+  readonly layout: ParameterLayout;
+  /** What never changes. */
+  readonly constants: ReadonlyMap<string, Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>;
+  readonly input: SlotLayout;
+  readonly inputChannels: number;
+  /** f32 parts [...][3][padded channels]: true positives, false positives, false negatives. */
+  readonly countBytes: number;
+  /** By graph output; undefined where the loss has weight 0. */
+  readonly outputs: readonly (PlannedOutput | undefined)[];
+}
+
+/** i16 (batch, z, y, x), each sample in whole words. */
+export const LABELS = "labels";
+/** f32: the weighted loss of every computed output, then the sum of the gradients' squares. */
+export const RESULTS = "results";
+export const COUNTS = "counts";
+/** f32: see OPTION. */
+export const OPTIONS = "options";
+const MEMBERSHIP = "membership";
+const SOFTMAX = "softmax";
+
+/**
+ * Plans a training for a device; `wanted` names the ways of convolutions that were measured to be the fastest.
+ * @throws UserError naming a node kind or option that cannot be trained.
+ */
+export function planTraining(
+  graph: Graph,
+  options: TrainingOptions,
+  limits: ConvLimits,
+  wanted?: WantedCandidate,
+): TrainingPlan {
+  const { patch, batch, loss, outputWeights, precision } = options;
+  checkOptions(graph, options);
+  const computed = graph.outputs.filter((_, i) => outputWeights[i] !== 0);
+  const network = fuseGraph(graph, patch, computed);
+  const pass = planBackward(network);
+  const layout = layOutParameters(graph, parametersOf(network.steps), limits.maxBindingBytes);
+  const constants = new Map<string, Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>();
+  const steps: PlannedStep[] = [];
+  const usages = new Map<string, Usage>();
+  const statisticsParts = new Map<TensorId, number>();
+  const tables = collectTables(network);
+  // Images and logits are no activations.
+  const ends = [0, ...network.outputs].map((tensor) => network.tensors[tensor].group);
+  const typeOf = (group: number) => ends.includes(group) ? "f32" as const : precision;
+
+  function touch(slot: string, bytes = 0, segmentBytes = bytes): void {
+    const usage = usages.get(slot);
+    if (!usage) usages.set(slot, { bytes, segmentBytes, first: steps.length, last: steps.length });
+    else usage.last = steps.length;
+  }
+
+  function add(name: string, operator: WgslOperator & { readonly seconds?: number }): void {
+    const at = steps.length;
+    for (const [temporary, bytes] of Object.entries(operator.temporaries)) {
+      usages.set(temporaryBlock(at, temporary), { bytes, segmentBytes: bytes, first: at, last: at });
+    }
+    steps.push({ name, operator, seconds: operator.seconds ?? nominalSeconds(operator) });
+  }
+
+  const statisticsOf = (tensor: TensorId) => `statistics:${tensor}`;
+
+  /** A tensor's channel range in a slot of its group's shape. */
+  function rangeOf(tensor: TensorId, slot: string): TensorRange {
+    const { group, channelOffset, channels } = network.tensors[tensor];
+    const shape = network.groups[group];
+    const layout = tensorLayout(slot, batch, shape, typeOf(group), limits.maxBindingBytes);
+    const elementBytes = 4 * BYTES[layout.type];
+    touch(slot, layout.length * elementBytes, layout.segmentLength * elementBytes);
+    return { layout, channelStride: shape.channelStride, channelOffset, channels };
+  }
+
+  const storedRange = (tensor: TensorId) => rangeOf(tensor, `tensor:${network.tensors[tensor].group}`);
+
+  function gradientRange(tensor: TensorId): TensorRange {
+    const shared = pass.sharedGradients.get(tensor);
+    if (shared !== undefined) return gradientRange(shared);
+    return rangeOf(tensor, `tensorGradient:${network.tensors[tensor].group}`);
+  }
+
+  function read(view: View): WgslOperand {
+    const { channels: _, ...first } = storedRange(view[0].tensor);
+    const table = tables.get(tableKey(view));
+    if (table) touch(table.slot);
+    const parts = view.map(({ tensor }) => network.tensors[tensor].channels);
+    return { ...first, parts, ...(table && { normSlot: table.slot }) };
+  }
+
+  function write(tensor: TensorId): WgslTarget {
+    const statistics = network.tensors[tensor].statistics;
+    return { ...storedRange(tensor), ...(statistics && { statisticsSlot: statisticsOf(tensor) }) };
+  }
+
+  /** The norm tables that a tensor has entries in, and how it is seen by their readers. */
+  function entriesOf(tensor: TensorId) {
+    const { group, channelOffset } = network.tensors[tensor];
+    const totalChannels = network.groups[group].channelStride;
+    return [...tables.values()].flatMap(({ slot, view }) =>
+      view.filter((part) => part.tensor === tensor).map((part) => ({
+        ...{ normSlot: slot, part, totalChannels, channelOffset },
+      }))
+    );
+  }
+
+  function writeTables(tensor: TensorId): void {
+    const { channels } = network.tensors[tensor];
+    for (const { part, ...entry } of entriesOf(tensor)) {
+      touch(entry.normSlot, batch * 3 * entry.totalChannels * 4);
+      const range = { batch, channels, ...entry, slope: part.slope };
+      add(`norm table of ${describeWriter(network, tensor)}`, normTable(part, range));
+    }
+  }
+
+  function normTable({ tensor, norm }: ViewPart, range: NormConstant): WgslOperator {
+    if (norm?.kind !== "instanceNorm") return planNormConstant(range);
+    touch(statisticsOf(tensor));
+    return planNormFinalize({
+      ...range,
+      parts: statisticsParts.get(tensor) ?? 0,
+      statisticsSlot: statisticsOf(tensor),
+      eps: norm.eps,
+      ...(norm.weight !== undefined && { weightSlot: parameterSlot(norm.weight) }),
+      ...(norm.bias !== undefined && { biasSlot: parameterSlot(norm.bias) }),
+    });
+  }
+
+  const nameOf = ({ weight }: ConvStep) => weight?.replace(/\.weight$/, "") ?? "copy";
+  const partsOf = (view: View) => view.map(({ tensor }) => network.tensors[tensor].channels);
+
+  function describe(conv: ConvStep): string {
+    const { channels, grid } = network.tensors[conv.output];
+    const kind = conv.kind === "conv" ? "conv" : "transposed conv";
+    return `${kind} ${nameOf(conv)} ${partsOf(conv.input).join("+")}->${channels} ${grid.join("x")}`;
+  }
+
+  function forwardOfConv(conv: ConvStep): void {
+    const { channels, statistics } = network.tensors[conv.output];
+    const weightSlot = `packed:${conv.output}`;
+    const problem = {
+      name: nameOf(conv),
+      batch,
+      inputGrid: network.tensors[conv.input[0].tensor].grid,
+      stride: conv.stride,
+      input: read(conv.input),
+      output: write(conv.output),
+      outputChannels: channels,
+      weightSlot,
+      statistics,
+      limits,
+    };
+    const operator = conv.kind === "conv"
+      ? planConv({ ...problem, kernel: conv.kernel }, wanted)
+      : planTransposedConv(problem, wanted);
+    if (operator.statistics) {
+      statisticsParts.set(conv.output, operator.statistics.parts);
+      touch(statisticsOf(conv.output), operator.statistics.bytes);
+    }
+    if (conv.weight === undefined) {
+      constants.set(weightSlot, identity(operator, channels, conv.input));
+      add(describe(conv), operator);
+      return;
+    }
+    touch(weightSlot, operator.weightBytes, operator.weightSegmentBytes);
+    add(describe(conv), { ...operator, dispatches: [...packing(conv, operator, weightSlot), ...operator.dispatches] });
+  }
+
+  function packing(conv: ConvStep, operator: WgslConvOperator, targetSlot: string) {
+    const { channels } = network.tensors[conv.output];
+    const inputParts = partsOf(conv.input);
+    const inputs = inputParts.reduce((a, b) => a + b);
+    const kernel = kernelOf(conv);
+    const taps = voxelCount(kernel);
+    const [outputStep, inputStep] = conv.kind === "conv" ? [inputs * taps, taps] : [taps, channels * taps];
+    return planPackWeights({
+      ...{ name: nameOf(conv), packing: operator.packing, sourceSlot: parameterSlot(conv.weight ?? "") },
+      ...{ outputStep, inputStep, kernel, flipped: false, inputParts, outputParts: [channels], targetSlot, limits },
+      ...(conv.bias !== undefined && { biasSlot: parameterSlot(conv.bias) }),
+    });
+  }
+
+  /** The packed weights of a copy. */
+  function identity(operator: WgslConvOperator, channels: number, view: View): Float32Array<ArrayBuffer> {
+    if (view.length !== 1) throw new RangeError("Planning a training: a copy of a concatenation");
+    const weights = new Float32Array(channels * channels);
+    for (let c = 0; c < channels; c++) weights[c * channels + c] = 1;
+    const packed = new Float32Array(operator.weightBytes / 4);
+    operator.pack(weights, undefined, packed);
+    return packed;
+  }
+
+  function forward(): void {
+    storedRange(0);
+    writeTables(0);
+    for (const step of network.steps) {
+      const { channels, grid } = network.tensors[step.output];
+      const shape = `${channels} ${grid.join("x")}`;
+      switch (step.kind) {
+        case "conv":
+        case "transposedConv":
+          forwardOfConv(step);
+          break;
+        case "add": {
+          const [a, b] = step.inputs.map(read);
+          const sum = { batch, grid, a, b, target: write(step.output), slope: step.slope };
+          add(`residual sum ${shape}`, planResidualAdd(sum));
+          break;
+        }
+        case "averagePool": {
+          const inputGrid = network.tensors[step.input[0].tensor].grid;
+          const pool = { batch, grid: inputGrid, stride: step.stride, input: read(step.input) };
+          add(`average pool ${shape}`, planAveragePool({ ...pool, target: write(step.output) }));
+        }
+      }
+      writeTables(step.output);
+    }
+  }
+
+  function lossShape(output: TensorId): LossShape {
+    const { grid } = network.tensors[output];
+    const shape = {
+      ...{ batch, grid, logits: storedRange(output), membershipSlot: MEMBERSHIP, limits },
+      targetSlot: `target:${output}`,
+      softmaxSlot: `${SOFTMAX}:${output}`,
+      regions: loss.target.kind === "regions",
+    };
+    const voxels = batch * voxelCount(grid);
+    touch(shape.targetSlot, voxels * 4);
+    if (!shape.regions) touch(shape.softmaxSlot, voxels * 8);
+    return shape;
+  }
+
+  function losses(): void {
+    const { channels } = network.tensors[network.output];
+    const members = membersOf(loss, channels);
+    constants.set(MEMBERSHIP, membershipTable(members, channels));
+    const weights = outputWeights.filter((weight) => weight !== 0);
+    network.outputs.forEach((output, i) => {
+      const shape = lossShape(output);
+      const { grid } = shape;
+      const axesSlot = `axes:${output}`;
+      constants.set(axesSlot, Uint32Array.from([0, 1, 2].flatMap((axis) => nearestExact(patch[axis], grid[axis]))));
+      touch(LABELS);
+      add(
+        `target ${grid.join("x")}`,
+        planLossTarget({
+          ...{ ...shape, labelGrid: patch, labelSlot: LABELS, axesSlot, labels: members.length },
+          ...(loss.ignoreLabel !== undefined && { ignoreLabel: loss.ignoreLabel }),
+        }),
+      );
+      lossShape(output);
+      touch(`coefficients:${output}`, coefficientBytes(batch, channels));
+      add(
+        `loss ${grid.join("x")}`,
+        planLossSums({
+          ...shape,
+          ignores: loss.ignoreLabel !== undefined,
+          batchDice: loss.batchDice,
+          smooth: loss.smooth,
+          diceWeight: loss.diceWeight,
+          crossEntropyWeight: loss.crossEntropyWeight,
+          outputWeight: weights[i],
+          resultSlot: RESULTS,
+          resultIndex: i,
+          optionsSlot: OPTIONS,
+          coefficientsSlot: `coefficients:${output}`,
+        }),
+      );
+    });
+  }
+
+  function lossGradients(): void {
+    for (const output of network.outputs) {
+      const shape = lossShape(output);
+      touch(`coefficients:${output}`);
+      const gradient = { ...shape, coefficientsSlot: `coefficients:${output}`, gradient: gradientRange(output) };
+      add(`loss gradient ${shape.grid.join("x")}`, planLossGradient(gradient));
+    }
+  }
+
+  function gradientProblem(conv: ConvStep): GradientProblem {
+    return {
+      name: nameOf(conv),
+      batch,
+      inputGrid: network.tensors[conv.input[0].tensor].grid,
+      kernel: kernelOf(conv),
+      stride: conv.stride,
+      transposed: conv.kind === "transposedConv",
+    };
+  }
+
+  /** In place: the gradient of what readers saw becomes that of what is stored. */
+  function backwardOfView(part: ViewPart): void {
+    const { tensor, norm, slope } = part;
+    const { channels, grid } = network.tensors[tensor];
+    const name = `norm gradient ${describeWriter(network, tensor)} ${channels} ${grid.join("x")}`;
+    const voxels = voxelCount(grid);
+    const unitNormSlot = `unit norm:${tensor}`;
+    if (norm) {
+      const padded = padToFour(channels);
+      touch(unitNormSlot, batch * 3 * padded * 4);
+      const { weight: _weight, bias: _bias, ...plain } = norm;
+      const range = {
+        ...{ batch, channels, normSlot: unitNormSlot, channelOffset: 0 },
+        totalChannels: padded,
+        slope: 1,
+      };
+      add(`unit norm of ${describeWriter(network, tensor)}`, normTable({ tensor, norm: plain, slope: 1 }, range));
+    }
+    const [stored, gradient] = [storedRange(tensor), gradientRange(tensor)];
+    if (!norm) {
+      const passing = { batch, voxels, source: gradient, target: gradient, sign: stored, slope, accumulate: false };
+      add(name, planGradientPass(passing));
+      return;
+    }
+    const [{ part: _, ...entry }] = entriesOf(tensor);
+    touch(entry.normSlot);
+    touch(unitNormSlot);
+    add(
+      name,
+      planNormBackward({
+        ...{ batch, voxels, stored, gradient, ...entry, unitNormSlot, limits },
+        ...(norm.weight !== undefined && { weightGradientSlot: gradientSlot(norm.weight) }),
+        ...(norm.bias !== undefined && { biasGradientSlot: gradientSlot(norm.bias) }),
+      }),
+    );
+  }
+
+  function dataGradient(conv: ConvStep, accumulate: boolean): void {
+    const problem = gradientProblem(conv);
+    // A convolution cannot add to what is there; but where there is little to compute, the direct kernel can.
+    const apart = accumulate && isConvolution(problem) && voxelCount(problem.kernel) > 1;
+    const [{ tensor }] = conv.input;
+    const { channels: _, ...inputGradient } = apart
+      ? rangeOf(tensor, `contribution:${conv.output}`)
+      : gradientRange(tensor);
+    const packedSlot = `packed gradient:${conv.output}`;
+    const spec: DataGradientProblem = {
+      ...problem,
+      outputGradient: gradientRange(conv.output),
+      inputGradient,
+      inputParts: partsOf(conv.input),
+      weightSlot: parameterSlot(conv.weight ?? ""),
+      packedSlot,
+      accumulate: accumulate && !apart,
+      limits,
+    };
+    const operator = planDataGradient(spec);
+    touch(packedSlot, operator.packed.bytes, operator.packed.segmentBytes);
+    add(`data gradient ${describe(conv)}`, operator);
+    if (!apart) return;
+    for (const part of conv.input) {
+      const source = rangeOf(part.tensor, `contribution:${conv.output}`);
+      const target = gradientRange(part.tensor);
+      const { grid } = network.tensors[part.tensor];
+      const voxels = voxelCount(grid);
+      add(
+        `sum of gradients ${source.channels} ${grid.join("x")}`,
+        planGradientPass({ batch, voxels, source, target, slope: 1, accumulate: true }),
+      );
+    }
+  }
+
+  function backwardStep(step: BackwardStep): void {
+    switch (step.kind) {
+      case "view":
+        backwardOfView(step.part);
+        break;
+      case "weight": {
+        const { conv } = step;
+        add(
+          `weight gradient ${describe(conv)}`,
+          planWeightGradient({
+            ...{ ...gradientProblem(conv), limits },
+            input: read(conv.input),
+            outputGradient: gradientRange(conv.output),
+            weightGradientSlot: gradientSlot(conv.weight ?? ""),
+            ...(step.bias && { biasGradientSlot: gradientSlot(conv.bias ?? "") }),
+          }),
+        );
+        break;
+      }
+      case "data":
+        dataGradient(step.conv, step.accumulate);
+        break;
+      case "copy":
+      case "add": {
+        const [output, input] = step.kind === "copy"
+          ? [step.conv.output, step.conv.input[0].tensor]
+          : [step.add.output, step.add.inputs[step.input][0].tensor];
+        const slope = step.kind === "add" ? step.add.slope : 1;
+        const { grid, channels } = network.tensors[output];
+        add(
+          `${step.kind} gradient ${channels} ${grid.join("x")}`,
+          planGradientPass({
+            batch,
+            voxels: voxelCount(grid),
+            source: gradientRange(output),
+            target: gradientRange(input),
+            ...(slope !== 1 && { sign: storedRange(output) }),
+            slope,
+            accumulate: step.accumulate,
+          }),
+        );
+        break;
+      }
+      case "pool": {
+        const { pool, accumulate } = step;
+        const [{ tensor }] = pool.input;
+        const { grid, channels } = network.tensors[tensor];
+        add(
+          `average pool gradient ${channels} ${grid.join("x")}`,
+          planPoolBackward({
+            batch,
+            grid,
+            stride: pool.stride,
+            outputGradient: gradientRange(pool.output),
+            inputGradient: gradientRange(tensor),
+            accumulate,
+            limits,
+          }),
+        );
+      }
+    }
+  }
+
+  touch(LABELS, batch * labelWords(patch) * 4);
+  touch(RESULTS, (network.outputs.length + 1) * 4);
+  forward();
+  losses();
+  const forwardSteps = steps.length;
+  // The counts of a validation follow the forward pass; a training step leaves them out.
+  const counted = lossShape(network.output);
+  const bytes = countBytes({ batch, grid: counted.grid, channels: counted.logits.channels });
+  touch(COUNTS, bytes);
+  add("counts", planLossCounts({ ...counted, countsSlot: COUNTS }));
+  lossGradients();
+  for (const step of pass.steps) backwardStep(step);
+  const ranges = layout.chunks.flatMap(({ floats, trained }, chunk) =>
+    trained
+      ? [{
+        floats,
+        gradientSlot: `gradients ${chunk}`,
+        parameterSlot: `parameters ${chunk}`,
+        momentumSlot: `momentum ${chunk}`,
+      }]
+      : []
+  );
+  const optimizer = { ranges, optionsSlot: OPTIONS, resultSlot: RESULTS, resultIndex: network.outputs.length };
+  add("gradient norm", planGradientNorm(optimizer));
+  add("SGD", planSgdUpdate(optimizer));
+  // A batch can be used again, and what a step gives is read after it.
+  const input = storedRange(0).layout;
+  for (const output of network.outputs) storedRange(output);
+  for (const slot of [LABELS, RESULTS, COUNTS]) touch(slot);
+
+  const blocks = new Map([...usages].map(([slot, usage]) => [slot, blockOf(slot, usage)]));
+  const lifetimes = [...usages].flatMap(([slot, { first, last }]) =>
+    (blocks.get(slot)?.segments ?? []).map((segment): BlockLifetime => ({ ...segment, first, last }))
+  );
+  return {
+    steps,
+    forwardSteps,
+    blocks,
+    buffers: planBuffers(lifetimes),
+    uniformBytes: uniformBytesOf(steps.flatMap(({ operator }) => operator.dispatches)),
+    layout,
+    constants,
+    input,
+    inputChannels: network.tensors[0].channels,
+    countBytes: bytes,
+    outputs: graph.outputs.map((value) => {
+      const index = computed.indexOf(value);
+      if (index < 0) return undefined;
+      const { channels, grid, group } = network.tensors[network.outputs[index]];
+      return { slot: `tensor:${group}`, channels, grid };
+    }),
+  };
+}
+
+export const parameterSlot = (name: string) => `parameter:${name}`;
+export const gradientSlot = (name: string) => `gradient:${name}`;
+
+const kernelOf = (conv: ConvStep): Vec3 => conv.kind === "conv" ? conv.kernel : conv.stride;
+
+function checkOptions(graph: Graph, { batch, outputWeights, loss }: TrainingOptions): void {
+  if (!(Number.isInteger(batch) && batch >= 1)) throw new RangeError(`Planning a training: a batch of ${batch}`);
+  if (outputWeights.length !== graph.outputs.length) {
+    throw new RangeError(
+      `Planning a training: ${outputWeights.length} output weights for ${graph.outputs.length} outputs`,
+    );
+  }
+  if (outputWeights[0] === 0) throw new RangeError("Planning a training: the first output has weight 0");
+  if (loss.target.kind === "labels" && loss.ignoreLabel !== undefined && loss.ignoreLabel < 0) {
+    throw new RangeError(`Planning a training: the ignore label is ${loss.ignoreLabel}`);
+  }
+}
+
+/** Names of all parameters that the steps read. */
+function parametersOf(steps: ReturnType<typeof fuseGraph>["steps"]): Set<string> {
+  const names = steps.flatMap((step) => [
+    ...(step.kind === "conv" || step.kind === "transposedConv" ? [step.weight, step.bias] : []),
+    ...viewsOf(step).flat().flatMap(({ norm }) => [norm?.weight, norm?.bias]),
+  ]);
+  return new Set(names.filter((name) => name !== undefined));
+}
+
+/** By label: the channels it counts for. */
+function membersOf({ target }: LossOptions, channels: number): number[][] {
+  if (target.kind === "labels") return Array.from({ length: channels }, (_, label) => [label]);
+  const labels = target.regions.flat().reduce((most, label) => Math.max(most, label), 0) + 1;
+  return Array.from(
+    { length: labels },
+    (_, label) => target.regions.flatMap((region, channel) => (region.includes(label) ? [channel] : [])),
+  );
+}

@@ -1,0 +1,115 @@
+/** Gradients of convolutions on the GPU against the plain reference: in whole arrays, and in arrays that span bindings. */
+import { planDataGradient } from "../../kernels/wgsl/conv/data_gradient.ts";
+import { BASE_LIMITS, convOutputGrid } from "../../kernels/wgsl/conv/problem.ts";
+import { planWeightGradient } from "../../kernels/wgsl/conv/weight_gradient.ts";
+import type { WgslOperator } from "../../kernels/wgsl/kernel.ts";
+import { assertClose, assertEquals } from "../assert.ts";
+import { BATCH, BOUND, GRADIENT_CASES, type GradientCase, prepareGradient } from "./conv_gradient_cases.ts";
+import { channelsLast } from "./gradient_harness.ts";
+import { activations, gpuPresent, runWgsl, type SlotData } from "./run_wgsl_operator.ts";
+
+const ignore = !gpuPresent && Deno.env.get("NNUNET_TEST_GPU") !== "required";
+
+/** Those of the cases that differ on a GPU: a software adapter compiles for seconds. */
+const NAMES = [
+  "3x3x3 of one channel",
+  "3x3x3 of a concat",
+  "3x3x3 of many channels",
+  "3x3x3 stride 2",
+  "1x3x3 stride (1, 2, 3)",
+  "1x5x7 stride (1, 2, 3)",
+  "1x1x1",
+  "transposed 1x2x2 of a concat",
+  "transposed 1x3x4",
+];
+/** Cut between planes in arrays of their own. */
+const CUT = ["3x3x3 of a concat", "3x3x3 stride 2"];
+
+/** A case's arrays and problem. */
+function gpuCase(c: GradientCase, cut: boolean) {
+  const prepared = prepareGradient(c);
+  const { input, output, norm, problem, operand, around, voxels } = prepared;
+  const { grid, kernel, stride, transposed, outputs, parts } = c;
+  const outputGrid = transposed
+    ? [grid[0] * stride[0], grid[1] * stride[1], grid[2] * stride[2]]
+    : convOutputGrid(grid, kernel, stride);
+  const segment = (plane: readonly number[], channels: number) =>
+    cut ? plane[1] * plane[2] * channels / 4 * 2 : undefined;
+  // The table covers the wider tensor.
+  const table = new Float32Array(BATCH * 3 * input.stride).fill(7);
+  for (let row = 0; row < BATCH * 3; row++) {
+    table.set(norm.subarray(row * input.padded, (row + 1) * input.padded), row * input.stride + around);
+  }
+  const x = activations("x", input.tensor, "f32", segment(grid, input.stride));
+  const dy = activations("dy", output.tensor, "f32", segment(outputGrid, output.stride));
+  const common = {
+    ...{ name: "test", batch: BATCH, inputGrid: grid, kernel, stride, transposed: problem.transposed },
+    outputGradient: { layout: dy.layout, channelStride: output.stride, channelOffset: around, channels: outputs },
+    limits: BASE_LIMITS,
+  };
+  const placed = { channelStride: operand.channelStride, channelOffset: around };
+  return { ...prepared, x, dy, table, common, placed, parts, voxels, segment };
+}
+
+/** Runs it twice: the same bits. */
+async function run(operator: WgslOperator, slots: Readonly<Record<string, SlotData>>, written: readonly string[]) {
+  const copies = Object.fromEntries(
+    Object.entries(slots).map(([name, data]) => [name, { ...data, array: data.array.slice() }]),
+  );
+  await runWgsl(operator, slots);
+  await runWgsl(operator, copies);
+  for (const name of written) assertEquals(copies[name].array, slots[name].array, `a second run gives other ${name}`);
+}
+
+for (const [name, cut] of [...NAMES.map((n) => [n, false] as const), ...CUT.map((n) => [n, true] as const)]) {
+  const c = GRADIENT_CASES[name];
+  const title = `${name}${cut ? ", in several bindings" : ""}`;
+
+  Deno.test({ name: `the weight gradient on a GPU equals the reference: ${title}`, ignore }, async () => {
+    const { x, dy, table, common, placed, parts, weight, expected } = gpuCase(c, cut);
+    const added = (key: "weight" | "bias") => expected[0][key].map((v, i) => v + expected[1][key][i]);
+    const dw = new Float32Array(weight.length).fill(NaN);
+    const db = new Float32Array(c.outputs).fill(NaN);
+    const operator = planWeightGradient({
+      ...common,
+      input: { layout: x.layout, ...placed, parts, ...(c.norm && { normSlot: "norm" }) },
+      weightGradientSlot: "dw",
+      biasGradientSlot: "db",
+    });
+    const slots = { x: x.data, dy: dy.data, norm: { array: table }, dw: { array: dw }, db: { array: db } };
+    await run(operator, slots, ["dw", "db"]);
+    assertClose(dw, added("weight"), BOUND, operator.algorithm);
+    assertClose(db, added("bias"), BOUND, "bias");
+  });
+
+  Deno.test({ name: `the data gradient on a GPU equals the reference: ${title}`, ignore }, async () => {
+    const { dy, common, placed, parts, weight, expected, input, samples, voxels, around, segment } = gpuCase(c, cut);
+    const isForeign = (_: number, i: number) => i % input.stride < around || i % input.stride >= around + input.padded;
+    const own = (v: number, i: number) => (isForeign(v, i) ? 0 : v);
+    for (const accumulate of [false, true]) {
+      const before = channelsLast(samples, parts, voxels, around).tensor;
+      if (!accumulate) before.forEach((v, i) => before[i] = isForeign(v, i) ? v : NaN);
+      const sums = expected.map(({ input: d }, n) =>
+        Float32Array.from(d, (v, i) => v + (accumulate ? samples[n][i] : 0))
+      );
+      const wanted = channelsLast(sums, parts, voxels, around).tensor;
+      const dv = activations("dv", before, "f32", segment(c.grid, input.stride));
+      const operator = planDataGradient({
+        ...common,
+        inputGradient: { layout: dv.layout, ...placed },
+        ...{ inputParts: parts, weightSlot: "w", packedSlot: "packed", accumulate },
+      });
+      const packed = new Float32Array(operator.packed.bytes / 4).fill(NaN);
+      const slots = {
+        ...{ dy: dy.data, w: { array: weight }, dv: dv.data },
+        packed: { array: packed, segmentBytes: operator.packed.segmentBytes },
+      };
+      // What is added to twice is no second run.
+      if (accumulate) await runWgsl(operator, slots);
+      else await run(operator, slots, ["dv"]);
+      const values = Float32Array.from(dv.data.array);
+      assertEquals(values.filter(isForeign), wanted.filter(isForeign));
+      assertClose(values.map(own), wanted.map(own), BOUND, `${operator.algorithm}, accumulate ${accumulate}`);
+    }
+  });
+}
