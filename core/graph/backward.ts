@@ -41,7 +41,7 @@ export function planBackward(network: FusedNetwork): BackwardPass {
   const sharedGradients = new Map<TensorId, TensorId>();
   const steps: BackwardStep[] = [];
 
-  /** Notes a contribution to a view's gradients; false where none is needed, else whether there were others before. */
+  /** Notes a contribution to a view's gradients: undefined where none is needed, else whether there were others before. */
   function contribute(view: View): { readonly accumulate: boolean } | undefined {
     if (!view.some(({ tensor }) => trained.has(tensor))) return undefined;
     const known = view.filter(({ tensor }) => written.has(tensor)).length;

@@ -64,6 +64,7 @@ CASES = {
     'plain_2d_regions': dict(PLAIN2, labels=REGIONS, order=[1, 2, 3], batch_dice=True),
     'plain_2d_many_labels': dict(PLAIN2, labels=MANY, batch_dice=False, features=(4, 6, 8, 8)),
     'plain_2d_many_regions_ignore': dict(PLAIN2, labels=MANY_REGIONS, order=[1, 2, 3, 4, 5], batch_dice=False, features=(4, 6, 8, 8)),
+    'plain_2d_nonlin_first': dict(PLAIN2, labels=LABELS, batch_dice=True, features=(4, 6, 8, 8), nonlin_first=True),
     'residual_3d_labels': dict(PLAIN3, residual=True, labels=LABELS, batch_dice=False, clip=0.25),
     'residual_3d_regions': dict(PLAIN3, residual=True, labels=REGIONS, order=[1, 2, 3], batch_dice=True, patch=(4, 12, 12), strides=((1, 1, 1), (1, 2, 2), (2, 2, 2))),
     'residual_2d_labels_ignore': dict(PLAIN2, residual=True, labels=dict(LABELS, ignore=3), batch_dice=False),
@@ -79,6 +80,7 @@ def trainer_of(c):
                 dropout_op_kwargs=None, nonlin='torch.nn.LeakyReLU', nonlin_kwargs={'inplace': True})
     if c.get('residual'): arch['n_blocks_per_stage'] = [1, 2] + [1] * (n - 2)
     else: arch['n_conv_per_stage'] = [c.get('convs', 2)] * n
+    if c.get('nonlin_first'): arch['nonlin_first'] = True
     name = 'ResidualEncoderUNet' if c.get('residual') else 'PlainConvUNet'
     config = '2d' if c['dims'] == 2 else '3d_fullres'
     plans = dict(dataset_name='Dataset001_Trace', plans_name='nnUNetPlans', label_manager='LabelManager', transpose_forward=[0, 1, 2], transpose_backward=[0, 1, 2],

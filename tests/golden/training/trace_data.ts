@@ -15,6 +15,7 @@ export const TRACES = [
   "plain_2d_regions",
   "plain_2d_many_labels",
   "plain_2d_many_regions_ignore",
+  "plain_2d_nonlin_first",
   "residual_3d_labels",
   "residual_3d_regions",
   "residual_2d_labels_ignore",
