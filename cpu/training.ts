@@ -15,6 +15,7 @@ import type {
   TrainStepResult,
   ValidationStepResult,
 } from "../core/engine/training.ts";
+import { checkSample } from "../core/engine/training_checks.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
 import { planSgdUpdate } from "../kernels/wasm/training_optimizer.ts";
 import { planClear } from "../kernels/wasm/volume_clear.ts";
@@ -240,11 +241,8 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
       const { plan, patch, batch, options } = state;
       const voxels = voxelCount(patch);
       checkAlive(sample >= 0 && sample < batch, `sample ${sample} of ${batch}`, doing);
-      checkLength(image.length, plan.inputChannels * voxels, "image");
-      checkLength(labels.length, voxels, "label map");
-      if (options.loss.target.kind === "labels") {
-        checkLabels(labels, plan.outputs[0]?.channels ?? 0, options.loss.ignoreLabel);
-      }
+      const classes = plan.outputs[0]?.channels ?? 0;
+      checkSample(image, labels, { patch, inputChannels: plan.inputChannels, classes, loss: options.loss });
       const staging = memory.allocateIdle(image.byteLength + labels.byteLength, "a sample");
       memory.bytes(staging, image.byteLength).set(bytesOf(image));
       memory.bytes(staging + image.byteLength, labels.byteLength).set(bytesOf(labels));
@@ -359,18 +357,6 @@ function copying(bytes: number): Operator {
 
 function bytesOf(array: Float32Array | Int16Array): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-}
-
-function checkLength(length: number, needed: number, what: string): void {
-  if (length !== needed) throw new RangeError(`Setting a sample: the ${what} has ${length} elements, not ${needed}`);
-}
-
-function checkLabels(labels: Int16Array, channels: number, ignoreLabel: number | undefined): void {
-  for (const label of labels) {
-    if ((label < 0 || label >= channels) && label !== ignoreLabel) {
-      throw new RangeError(`Setting a sample: label ${label} is not one of the network's ${channels} classes`);
-    }
-  }
 }
 
 function costsOf(

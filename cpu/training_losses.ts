@@ -1,6 +1,7 @@
 /** The losses of a training step as steps: targets and sums after the forward pass, gradients of the logits before the backward pass. */
 import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
 import type { LossOptions } from "../core/engine/training.ts";
+import { membersOf } from "../core/engine/training_checks.ts";
 import {
   coefficientBytes,
   countBytes,
@@ -39,16 +40,6 @@ export interface LossPlan {
 /** Which channels every label counts for, as {@link membershipTable} has it. */
 export function membershipOf(loss: LossOptions, channels: number): Float32Array<ArrayBuffer> {
   return membershipTable(membersOf(loss, channels), channels);
-}
-
-/** By label: the channels it counts for. */
-function membersOf({ target }: LossOptions, channels: number): number[][] {
-  if (target.kind === "labels") return Array.from({ length: channels }, (_, label) => [label]);
-  const labels = target.regions.flat().reduce((most, label) => Math.max(most, label), 0) + 1;
-  return Array.from(
-    { length: labels },
-    (_, label) => target.regions.flatMap((region, channel) => (region.includes(label) ? [channel] : [])),
-  );
 }
 
 /** The steps of an output's loss. */

@@ -5,7 +5,6 @@
 import { padToFour } from "../core/base/shape.ts";
 import { UserError } from "../core/base/errors.ts";
 import type { TrainedParameter } from "../core/engine/training.ts";
-import { type FusedStep, viewsOf } from "../core/graph/fuse.ts";
 import type { Graph } from "../core/graph/graph.ts";
 
 export interface PlacedParameter extends TrainedParameter {
@@ -102,13 +101,4 @@ function blocksOf(graph: Graph): Block[] {
         return [];
     }
   });
-}
-
-/** Names of all parameters that the steps read. */
-export function parametersOf(steps: readonly FusedStep[]): Set<string> {
-  const names = steps.flatMap((step) => [
-    ...(step.kind === "conv" || step.kind === "transposedConv" ? [step.weight, step.bias] : []),
-    ...viewsOf(step).flat().flatMap(({ norm }) => [norm?.weight, norm?.bias]),
-  ]);
-  return new Set(names.filter((name) => name !== undefined));
 }

@@ -5,8 +5,9 @@
 import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
 import { UserError } from "../core/base/errors.ts";
 import type { TrainingOptions } from "../core/engine/training.ts";
+import { checkTrainingOptions } from "../core/engine/training_checks.ts";
 import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
-import { fuseGraph, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
+import { fuseGraph, parametersRead, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import { type MemoryPlan, planMemory } from "../core/graph/memory_plan.ts";
 import type { GradientProblem } from "../kernels/wasm/conv/gradient_problem.ts";
@@ -22,7 +23,7 @@ import { planGradientPass, planPoolBackward } from "../kernels/wasm/training_pas
 import { collectTables, describeWriter, packingInEveryRun, tableKey } from "./program_plan.ts";
 import { type PlannedStep, scratchOf } from "./program_plan.ts";
 import { type LossPlan, membershipOf, planLoss } from "./training_losses.ts";
-import { layOutParameters, type ParameterLayout, parametersOf } from "./training_parameters.ts";
+import { layOutParameters, type ParameterLayout } from "./training_parameters.ts";
 import { createSchedule } from "./training_schedule.ts";
 
 /** Logits of an output with a loss. */
@@ -67,11 +68,18 @@ const GRADIENTS = "gradients";
 /** @throws UserError naming a node kind or option that cannot be trained. */
 export function planTraining(graph: Graph, options: TrainingOptions): TrainingPlan {
   const { patch, batch, loss, outputWeights } = options;
-  checkOptions(graph, options);
+  if (options.precision !== "f32") {
+    throw new UserError({
+      doing: "planning the training of the network",
+      problem: `the CPU engine trains in f32, not ${options.precision}`,
+      remedy: "leave out --precision",
+    });
+  }
+  checkTrainingOptions(graph, options);
   const computed = graph.outputs.filter((_, i) => outputWeights[i] !== 0);
   const network = fuseGraph(graph, patch, computed);
   const pass = planBackward(network);
-  const layout = layOutParameters(graph, parametersOf(network.steps));
+  const layout = layOutParameters(graph, parametersRead(network.steps));
   const offsets = new Map(layout.parameters.map(({ name, offset }) => [name, offset]));
   const parameterSlots = new Map(layout.parameters.map(({ name, offset }) => [`parameter:${name}`, offset]));
   const gradientSlots = new Map(layout.parameters.map(({ name, offset }) => [`gradient:${name}`, offset]));
@@ -395,23 +403,6 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
     }),
     scratchBytes: scratchOf(steps.map(({ operator }) => operator)),
   };
-}
-
-function checkOptions(graph: Graph, { precision, batch, outputWeights, loss }: TrainingOptions): void {
-  const refuse = (problem: string, remedy: string) => {
-    throw new UserError({ doing: "planning the training of the network", problem, remedy });
-  };
-  if (precision !== "f32") refuse(`the CPU engine trains in f32, not ${precision}`, "leave out --precision");
-  if (!(Number.isInteger(batch) && batch >= 1)) throw new RangeError(`Planning a training: a batch of ${batch}`);
-  if (outputWeights.length !== graph.outputs.length) {
-    throw new RangeError(
-      `Planning a training: ${outputWeights.length} output weights for ${graph.outputs.length} outputs`,
-    );
-  }
-  if (outputWeights[0] === 0) throw new RangeError("Planning a training: the first output has weight 0");
-  if (loss.target.kind === "labels" && loss.ignoreLabel !== undefined && loss.ignoreLabel < 0) {
-    throw new RangeError(`Planning a training: the ignore label is ${loss.ignoreLabel}`);
-  }
 }
 
 /** torch's weight and a zero bias that copy `channels` channels. */

@@ -16,6 +16,7 @@ import type {
   TrainStepResult,
   ValidationStepResult,
 } from "../core/engine/training.ts";
+import { checkSample } from "../core/engine/training_checks.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import type { ConvLimits, WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
@@ -211,11 +212,8 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
       const doing = "Setting a sample";
       const { device, options: { patch, batch, loss } } = stateOf(program, doing);
       const { inputChannels, input, outputs } = device.plan;
-      const voxels = voxelCount(patch);
       checkAlive(sample >= 0 && sample < batch, `sample ${sample} of ${batch}`, doing);
-      checkLength(image.length, inputChannels * voxels, "image");
-      checkLength(labels.length, voxels, "label map");
-      if (loss.target.kind === "labels") checkLabels(labels, outputs[0]?.channels ?? 0, loss.ignoreLabel);
+      checkSample(image, labels, { patch, inputChannels, classes: outputs[0]?.channels ?? 0, loss });
       const staging = buffers.takeArray(image.byteLength, "a sample");
       try {
         const bytes = new Uint8Array(image.buffer, image.byteOffset, image.byteLength);
@@ -355,18 +353,6 @@ function optionsOf(options?: SgdOptions): Float32Array<ArrayBuffer> {
   values[OPTION.nesterov] = options.nesterov ? 1 : 0;
   values[OPTION.clipNorm] = options.clipNorm;
   return values;
-}
-
-function checkLength(length: number, needed: number, what: string): void {
-  if (length !== needed) throw new RangeError(`Setting a sample: the ${what} has ${length} elements, not ${needed}`);
-}
-
-function checkLabels(labels: Int16Array, channels: number, ignoreLabel: number | undefined): void {
-  for (const label of labels) {
-    if ((label < 0 || label >= channels) && label !== ignoreLabel) {
-      throw new RangeError(`Setting a sample: label ${label} is not one of the network's ${channels} classes`);
-    }
-  }
 }
 
 function costsOf(

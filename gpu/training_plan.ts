@@ -3,13 +3,13 @@
  * which tensors, gradients and temporaries share a buffer, the parameters' layout. Pure.
  */
 import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
-import type { LossOptions, TrainingOptions } from "../core/engine/training.ts";
+import type { TrainingOptions } from "../core/engine/training.ts";
+import { checkTrainingOptions } from "../core/engine/training_checks.ts";
 import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
-import { fuseGraph, type TensorId, type View, type ViewPart, viewsOf } from "../core/graph/fuse.ts";
+import { fuseGraph, parametersRead, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
 import type { Graph } from "../core/graph/graph.ts";
-import type { BlockLifetime } from "../core/graph/memory_plan.ts";
 import { type DataGradientProblem, isConvolution, planDataGradient } from "../kernels/wgsl/conv/data_gradient.ts";
-import type { GradientProblem } from "../kernels/wgsl/conv/gradient_problem.ts";
+import type { GradientProblem } from "../kernels/wgsl/conv/problem.ts";
 import { planPackWeights } from "../kernels/wgsl/conv/pack_kernels.ts";
 import {
   type ConvLimits,
@@ -23,38 +23,15 @@ import { type NormConstant, planNormConstant, planNormFinalize } from "../kernel
 import { planAveragePool } from "../kernels/wgsl/elementwise_pool.ts";
 import { planResidualAdd } from "../kernels/wgsl/elementwise_residual.ts";
 import type { SlotLayout, WgslOperand, WgslOperator, WgslTarget } from "../kernels/wgsl/kernel.ts";
-import {
-  coefficientBytes,
-  countBytes,
-  labelWords,
-  type LossShape,
-  membershipTable,
-  nearestExact,
-  planLossCounts,
-  planLossGradient,
-  planLossSums,
-  planLossTarget,
-} from "../kernels/wgsl/training_loss.ts";
+import { labelWords } from "../kernels/wgsl/training_loss.ts";
 import { planNormBackward } from "../kernels/wgsl/training_norm.ts";
 import { planGradientNorm, planSgdUpdate } from "../kernels/wgsl/training_optimizer.ts";
 import { planGradientPass, planPoolBackward } from "../kernels/wgsl/training_passes.ts";
 import type { TensorRange } from "../kernels/wgsl/training_tensors.ts";
-import { planBuffers } from "./buffer_plan.ts";
-import { nominalSeconds } from "./commands.ts";
-import {
-  blockOf,
-  BYTES,
-  collectTables,
-  describeWriter,
-  type PlannedStep,
-  type RunPlan,
-  tableKey,
-  temporaryBlock,
-  tensorLayout,
-  type Usage,
-} from "./program_plan.ts";
+import { BYTES, collectTables, describeWriter, type RunPlan, tableKey, tensorLayout } from "./program_plan.ts";
+import { planLoss } from "./training_losses.ts";
 import { layOutParameters, type ParameterLayout } from "./training_parameters.ts";
-import { uniformBytesOf } from "./uniforms.ts";
+import { createSchedule } from "./training_schedule.ts";
 
 /** Logits of an output with a loss, f32. */
 export interface PlannedOutput {
@@ -84,8 +61,6 @@ export const RESULTS = "results";
 export const COUNTS = "counts";
 /** f32: see OPTION. */
 export const OPTIONS = "options";
-const MEMBERSHIP = "membership";
-const SOFTMAX = "softmax";
 
 /**
  * Plans a training for a device; `wanted` names the ways of convolutions that were measured to be the fastest.
@@ -98,33 +73,19 @@ export function planTraining(
   wanted?: WantedCandidate,
 ): TrainingPlan {
   const { patch, batch, loss, outputWeights, precision } = options;
-  checkOptions(graph, options);
+  checkTrainingOptions(graph, options);
   const computed = graph.outputs.filter((_, i) => outputWeights[i] !== 0);
   const network = fuseGraph(graph, patch, computed);
   const pass = planBackward(network);
-  const layout = layOutParameters(graph, parametersOf(network.steps), limits.maxBindingBytes);
+  const layout = layOutParameters(graph, parametersRead(network.steps), limits.maxBindingBytes);
   const constants = new Map<string, Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>();
-  const steps: PlannedStep[] = [];
-  const usages = new Map<string, Usage>();
+  const schedule = createSchedule();
+  const { steps, touch, add } = schedule;
   const statisticsParts = new Map<TensorId, number>();
   const tables = collectTables(network);
   // Images and logits are no activations.
   const ends = [0, ...network.outputs].map((tensor) => network.tensors[tensor].group);
   const typeOf = (group: number) => ends.includes(group) ? "f32" as const : precision;
-
-  function touch(slot: string, bytes = 0, segmentBytes = bytes): void {
-    const usage = usages.get(slot);
-    if (!usage) usages.set(slot, { bytes, segmentBytes, first: steps.length, last: steps.length });
-    else usage.last = steps.length;
-  }
-
-  function add(name: string, operator: WgslOperator & { readonly seconds?: number }): void {
-    const at = steps.length;
-    for (const [temporary, bytes] of Object.entries(operator.temporaries)) {
-      usages.set(temporaryBlock(at, temporary), { bytes, segmentBytes: bytes, first: at, last: at });
-    }
-    steps.push({ name, operator, seconds: operator.seconds ?? nominalSeconds(operator) });
-  }
 
   const statisticsOf = (tensor: TensorId) => `statistics:${tensor}`;
 
@@ -283,68 +244,6 @@ export function planTraining(
     }
   }
 
-  function lossShape(output: TensorId): LossShape {
-    const { grid } = network.tensors[output];
-    const shape = {
-      ...{ batch, grid, logits: storedRange(output), membershipSlot: MEMBERSHIP, limits },
-      targetSlot: `target:${output}`,
-      softmaxSlot: `${SOFTMAX}:${output}`,
-      regions: loss.target.kind === "regions",
-    };
-    const voxels = batch * voxelCount(grid);
-    touch(shape.targetSlot, voxels * 4);
-    if (!shape.regions) touch(shape.softmaxSlot, voxels * 8);
-    return shape;
-  }
-
-  function losses(): void {
-    const { channels } = network.tensors[network.output];
-    const members = membersOf(loss, channels);
-    constants.set(MEMBERSHIP, membershipTable(members, channels));
-    const weights = outputWeights.filter((weight) => weight !== 0);
-    network.outputs.forEach((output, i) => {
-      const shape = lossShape(output);
-      const { grid } = shape;
-      const axesSlot = `axes:${output}`;
-      constants.set(axesSlot, Uint32Array.from([0, 1, 2].flatMap((axis) => nearestExact(patch[axis], grid[axis]))));
-      touch(LABELS);
-      add(
-        `target ${grid.join("x")}`,
-        planLossTarget({
-          ...{ ...shape, labelGrid: patch, labelSlot: LABELS, axesSlot, labels: members.length },
-          ...(loss.ignoreLabel !== undefined && { ignoreLabel: loss.ignoreLabel }),
-        }),
-      );
-      lossShape(output);
-      touch(`coefficients:${output}`, coefficientBytes(batch, channels));
-      add(
-        `loss ${grid.join("x")}`,
-        planLossSums({
-          ...shape,
-          ignores: loss.ignoreLabel !== undefined,
-          batchDice: loss.batchDice,
-          smooth: loss.smooth,
-          diceWeight: loss.diceWeight,
-          crossEntropyWeight: loss.crossEntropyWeight,
-          outputWeight: weights[i],
-          resultSlot: RESULTS,
-          resultIndex: i,
-          optionsSlot: OPTIONS,
-          coefficientsSlot: `coefficients:${output}`,
-        }),
-      );
-    });
-  }
-
-  function lossGradients(): void {
-    for (const output of network.outputs) {
-      const shape = lossShape(output);
-      touch(`coefficients:${output}`);
-      const gradient = { ...shape, coefficientsSlot: `coefficients:${output}`, gradient: gradientRange(output) };
-      add(`loss gradient ${shape.grid.join("x")}`, planLossGradient(gradient));
-    }
-  }
-
   function gradientProblem(conv: ConvStep): GradientProblem {
     return {
       name: nameOf(conv),
@@ -494,14 +393,21 @@ export function planTraining(
   touch(LABELS, batch * labelWords(patch) * 4);
   touch(RESULTS, (network.outputs.length + 1) * 4);
   forward();
-  losses();
+  const weights = outputWeights.filter((weight) => weight !== 0);
+  const common = { labelSlot: LABELS, labelGrid: patch, resultSlot: RESULTS, optionsSlot: OPTIONS, constants, limits };
+  const losses = network.outputs.map((output, index) => {
+    const { grid } = network.tensors[output];
+    const logits = () => storedRange(output);
+    return planLoss(
+      { schedule, batch, loss, ...common },
+      { name: String(output), grid, weight: weights[index], index, logits },
+    );
+  });
+  for (const one of losses) one.sums();
   const forwardSteps = steps.length;
   // The counts of a validation follow the forward pass; a training step leaves them out.
-  const counted = lossShape(network.output);
-  const bytes = countBytes({ batch, grid: counted.grid, channels: counted.logits.channels });
-  touch(COUNTS, bytes);
-  add("counts", planLossCounts({ ...counted, countsSlot: COUNTS }));
-  lossGradients();
+  const countBytes = losses[0].counts(COUNTS);
+  losses.forEach((one, i) => one.gradient(gradientRange(network.outputs[i])));
   for (const step of pass.steps) backwardStep(step);
   const ranges = layout.chunks.flatMap(({ floats, trained }, chunk) =>
     trained
@@ -521,21 +427,14 @@ export function planTraining(
   for (const output of network.outputs) storedRange(output);
   for (const slot of [LABELS, RESULTS, COUNTS]) touch(slot);
 
-  const blocks = new Map([...usages].map(([slot, usage]) => [slot, blockOf(slot, usage)]));
-  const lifetimes = [...usages].flatMap(([slot, { first, last }]) =>
-    (blocks.get(slot)?.segments ?? []).map((segment): BlockLifetime => ({ ...segment, first, last }))
-  );
   return {
-    steps,
+    ...schedule.finish(),
     forwardSteps,
-    blocks,
-    buffers: planBuffers(lifetimes),
-    uniformBytes: uniformBytesOf(steps.flatMap(({ operator }) => operator.dispatches)),
     layout,
     constants,
     input,
     inputChannels: network.tensors[0].channels,
-    countBytes: bytes,
+    countBytes,
     outputs: graph.outputs.map((value) => {
       const index = computed.indexOf(value);
       if (index < 0) return undefined;
@@ -549,35 +448,3 @@ export const parameterSlot = (name: string) => `parameter:${name}`;
 export const gradientSlot = (name: string) => `gradient:${name}`;
 
 const kernelOf = (conv: ConvStep): Vec3 => conv.kind === "conv" ? conv.kernel : conv.stride;
-
-function checkOptions(graph: Graph, { batch, outputWeights, loss }: TrainingOptions): void {
-  if (!(Number.isInteger(batch) && batch >= 1)) throw new RangeError(`Planning a training: a batch of ${batch}`);
-  if (outputWeights.length !== graph.outputs.length) {
-    throw new RangeError(
-      `Planning a training: ${outputWeights.length} output weights for ${graph.outputs.length} outputs`,
-    );
-  }
-  if (outputWeights[0] === 0) throw new RangeError("Planning a training: the first output has weight 0");
-  if (loss.target.kind === "labels" && loss.ignoreLabel !== undefined && loss.ignoreLabel < 0) {
-    throw new RangeError(`Planning a training: the ignore label is ${loss.ignoreLabel}`);
-  }
-}
-
-/** Names of all parameters that the steps read. */
-function parametersOf(steps: ReturnType<typeof fuseGraph>["steps"]): Set<string> {
-  const names = steps.flatMap((step) => [
-    ...(step.kind === "conv" || step.kind === "transposedConv" ? [step.weight, step.bias] : []),
-    ...viewsOf(step).flat().flatMap(({ norm }) => [norm?.weight, norm?.bias]),
-  ]);
-  return new Set(names.filter((name) => name !== undefined));
-}
-
-/** By label: the channels it counts for. */
-function membersOf({ target }: LossOptions, channels: number): number[][] {
-  if (target.kind === "labels") return Array.from({ length: channels }, (_, label) => [label]);
-  const labels = target.regions.flat().reduce((most, label) => Math.max(most, label), 0) + 1;
-  return Array.from(
-    { length: labels },
-    (_, label) => target.regions.flatMap((region, channel) => (region.includes(label) ? [channel] : [])),
-  );
-}

@@ -87,6 +87,15 @@ export function viewsOf(step: FusedStep): readonly View[] {
   return step.kind === "add" ? step.inputs : [step.input];
 }
 
+/** Names of all parameters that the steps read. */
+export function parametersRead(steps: readonly FusedStep[]): Set<string> {
+  const names = steps.flatMap((step) => [
+    ...(step.kind === "conv" || step.kind === "transposedConv" ? [step.weight, step.bias] : []),
+    ...viewsOf(step).flat().flatMap(({ norm }) => [norm?.weight, norm?.bias]),
+  ]);
+  return new Set(names.filter((name) => name !== undefined));
+}
+
 interface DraftTensor {
   readonly channels: number;
   readonly grid: Vec3;

@@ -8,10 +8,9 @@ import { type ArrayView, kernelHeader, type ThreadRange } from "../elementwise_s
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { unroll, wgsl } from "../template.ts";
 import { elementBytes, type TensorRange } from "../training_tensors.ts";
-import type { GradientProblem } from "./gradient_problem.ts";
 import { packedLayout, type PackWeights, planPackWeights } from "./pack_kernels.ts";
 import { planConv } from "./plan_conv.ts";
-import { channelLayout, type ConvLimits, convOutputGrid, productOf } from "./problem.ts";
+import { channelLayout, type ConvLimits, convOutputGrid, type GradientProblem, productOf } from "./problem.ts";
 import { cutGroups, tensorView, weightView } from "./touched.ts";
 
 export interface DataGradientProblem extends GradientProblem {

@@ -4,6 +4,7 @@ import { convOutputGrid } from "../../wasm/conv/problem.ts";
 import type { AxisScheme } from "../../wasm/conv/scheme.ts";
 import type { WeightedWgslOperator, WgslOperand, WgslTarget } from "../kernel.ts";
 
+export type { GradientProblem } from "../../wasm/conv/gradient_problem.ts";
 export { convOutputGrid } from "../../wasm/conv/problem.ts";
 
 /** What a device allows, as far as it decides how a convolution is computed. */

@@ -22,8 +22,7 @@ import { unroll, wgsl } from "../template.ts";
 import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "../training_sums.ts";
 import { blocksOf, elementBytes, type TensorRange, voxelView } from "../training_tensors.ts";
 import { gradientOutputGrid } from "./data_gradient.ts";
-import type { GradientProblem } from "./gradient_problem.ts";
-import { channelLayout, type ConvLimits, productOf } from "./problem.ts";
+import { channelLayout, type ConvLimits, type GradientProblem, productOf } from "./problem.ts";
 import { BindingLimitError, cutGroups, tensorView } from "./touched.ts";
 
 export interface WeightGradientProblem extends GradientProblem {

@@ -1,0 +1,55 @@
+/** What engines that train check before they do anything, and the meaning of labels that they share. */
+import { type Vec3, voxelCount } from "../base/shape.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { LossOptions, TrainingOptions } from "./training.ts";
+
+/** @throws RangeError if the options do not fit each other or the graph. */
+export function checkTrainingOptions(graph: Graph, { batch, outputWeights, loss }: TrainingOptions): void {
+  if (!(Number.isInteger(batch) && batch >= 1)) throw new RangeError(`Planning a training: a batch of ${batch}`);
+  if (outputWeights.length !== graph.outputs.length) {
+    throw new RangeError(
+      `Planning a training: ${outputWeights.length} output weights for ${graph.outputs.length} outputs`,
+    );
+  }
+  if (outputWeights[0] === 0) throw new RangeError("Planning a training: the first output has weight 0");
+  if (loss.target.kind === "labels" && loss.ignoreLabel !== undefined && loss.ignoreLabel < 0) {
+    throw new RangeError(`Planning a training: the ignore label is ${loss.ignoreLabel}`);
+  }
+}
+
+/** @throws RangeError if a sample's arrays have another size, or a label is no class of the network's. */
+export function checkSample(
+  image: Float32Array,
+  labels: Int16Array,
+  network: {
+    readonly patch: Vec3;
+    readonly inputChannels: number;
+    readonly classes: number;
+    readonly loss: LossOptions;
+  },
+): void {
+  const voxels = voxelCount(network.patch);
+  checkLength(image.length, network.inputChannels * voxels, "image");
+  checkLength(labels.length, voxels, "label map");
+  const { classes, loss: { target, ignoreLabel } } = network;
+  if (target.kind !== "labels") return;
+  for (const label of labels) {
+    if ((label < 0 || label >= classes) && label !== ignoreLabel) {
+      throw new RangeError(`Setting a sample: label ${label} is not one of the network's ${classes} classes`);
+    }
+  }
+}
+
+function checkLength(length: number, needed: number, what: string): void {
+  if (length !== needed) throw new RangeError(`Setting a sample: the ${what} has ${length} elements, not ${needed}`);
+}
+
+/** By label: the output channels it counts for. */
+export function membersOf({ target }: LossOptions, channels: number): number[][] {
+  if (target.kind === "labels") return Array.from({ length: channels }, (_, label) => [label]);
+  const labels = target.regions.flat().reduce((most, label) => Math.max(most, label), 0) + 1;
+  return Array.from(
+    { length: labels },
+    (_, label) => target.regions.flatMap((region, channel) => (region.includes(label) ? [channel] : [])),
+  );
+}

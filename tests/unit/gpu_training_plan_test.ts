@@ -1,0 +1,49 @@
+/** Plans of trainings on a GPU; no device involved. */
+import type { TrainingOptions } from "../../core/engine/training.ts";
+import { buildGraph } from "../../core/network/build_graph.ts";
+import { layOutParameters } from "../../gpu/training_parameters.ts";
+import { planTraining } from "../../gpu/training_plan.ts";
+import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { architecture } from "../engine/networks.ts";
+
+const DEFAULT = architecture({ featuresPerStage: [32, 64, 128, 256, 320, 320] });
+const GRAPH = buildGraph(DEFAULT, 1, 3, { deepSupervision: true });
+const OPTIONS: TrainingOptions = {
+  ...{ patch: [128, 128, 128], batch: 2, precision: "f32" },
+  loss: { target: { kind: "labels" }, batchDice: false, smooth: 1e-5, diceWeight: 1, crossEntropyWeight: 1 },
+  outputWeights: [8 / 15, 4 / 15, 2 / 15, 1 / 15, 0],
+};
+const LARGE_GPU = { ...BASE_LIMITS, workgroupMemoryBytes: 32768, maxBindingBytes: 2 ** 31 - 256 };
+
+Deno.test("a training of the default network on two patches of 128^3 takes less than 5 GiB in f32, 2.7 GiB in f16", () => {
+  for (const [precision, most] of [["f32", 5], ["f16", 2.7]] as const) {
+    const { buffers } = planTraining(GRAPH, { ...OPTIONS, precision }, LARGE_GPU);
+    assert(buffers.bytes < most * 2 ** 30, `${precision}: ${buffers.bytes / 2 ** 30} GiB`);
+  }
+});
+
+Deno.test("a device that binds 128 MiB at a time can train the default network", () => {
+  const { steps, blocks } = planTraining(GRAPH, OPTIONS, BASE_LIMITS);
+  for (const { name, bindings, workgroups } of steps.flatMap(({ operator }) => operator.dispatches)) {
+    assert(bindings.length <= BASE_LIMITS.maxBindings, `${name} binds ${bindings.length}`);
+    assert(workgroups.every((n) => n >= 1 && n <= 65535), `${name}: ${workgroups}`);
+  }
+  const segments = [...blocks.values()].flatMap((block) => block.segments);
+  assert(Math.max(...segments.map(({ bytes }) => bytes)) <= BASE_LIMITS.maxBindingBytes);
+});
+
+Deno.test("parameters without a gradient lie apart from those that have one, each where a binding may begin", () => {
+  const untrained = ["decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"];
+  const { layout } = planTraining(GRAPH, OPTIONS, BASE_LIMITS);
+  assertEquals(layout.parameters.filter(({ hasGradient }) => !hasGradient).map(({ name }) => name), untrained);
+  for (const { name, chunk, offset, length, hasGradient } of layout.parameters) {
+    assertEquals(layout.chunks[chunk].trained, hasGradient, name);
+    assertEquals(offset * 4 % 256, 0, name);
+    assert(offset + length <= layout.chunks[chunk].floats, name);
+    const others = layout.parameters.filter((other) => other.chunk === chunk && other.offset > offset);
+    assert(others.every((other) => other.offset >= offset + length), name);
+  }
+  const small = layOutParameters(GRAPH, new Set(layout.parameters.map(({ name }) => name)), 24 * 2 ** 20);
+  assert(small.chunks.every(({ floats }) => floats * 4 <= 24 * 2 ** 20));
+});
