@@ -1,6 +1,7 @@
 /** `train` as a user runs it: a process of its own, stopped by a signal, a full disk, and its messages. */
 import { join } from "../../core/base/path.ts";
 import { openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
+import { requestAdapter } from "../../gpu/adapter.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { DATASET, type Folders, inFolder, makePreprocessed } from "../unit/train_fixture.ts";
 import { interruptCommand, runCommand } from "./cli/run_command.ts";
@@ -94,3 +95,26 @@ Deno.test("command lines that make no training are refused with what to do", () 
     }
     assertEquals(await Deno.stat(join(env.nnUNet_results, DATASET)).then(() => true, () => false), false);
   }));
+
+const adapter = await requestAdapter();
+
+Deno.test({
+  name: "a training on the GPU, in f32 and f16, ends in a checkpoint and a validation",
+  // A process of its own must find an adapter too; a software one will do.
+  ignore: Deno.env.get("NNUNET_TEST_GPU") !== "required" && adapter === null,
+  fn: () =>
+    inFolder(async (folder) => {
+      const folders = await makePreprocessed(folder);
+      const line = LINE.slice(0, LINE.indexOf("-device"));
+      for (const precision of adapter?.features.has("shader-f16") ? ["f32", "f16"] : ["f32"]) {
+        const { code, stdout, stderr } = await runCommand(
+          [...line, "--epochs", "2", "-device", "cuda", "--allow_software_gpu", "--precision", precision],
+          { env: environment(folders) },
+        );
+        assertEquals(code, 0, stderr);
+        assert(stdout.includes("engine: GPU, ") && stdout.includes("validation: mean Dice"), stdout);
+        using checkpoint = await openCheckpoint(join(foldFolder(folders), "checkpoint_final.pth"));
+        assertEquals(Number(checkpoint.members.get("current_epoch")), 2);
+      }
+    }),
+});
