@@ -57,7 +57,6 @@ interface TrainingState {
   readonly device: DeviceProgram<TrainingPlan>;
   readonly values: DeviceValues;
   readonly options: TrainingOptions;
-  readonly graph: Graph;
   /** Parameters that have momentum. */
   readonly moving: Set<string>;
   /** Of the last step: gradients hold it. */
@@ -170,7 +169,7 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
           values[Symbol.dispose]();
         },
       };
-      programs.set(program, { device, values, options, graph, moving: new Set(), lossScale: 1 });
+      programs.set(program, { device, values, options, moving: new Set(), lossScale: 1 });
       return program;
     },
     async setParameters(program, source: WeightSource, momentum?: ParameterValues) {
