@@ -39,10 +39,10 @@ async function runTrainCommand(values: TrainValues, environment: Environment): P
   const datasetName = await resolveDatasetName(values.dataset, environment.folders);
   let steps: CountProgress | undefined;
   let current: number | undefined;
-  using cases = createCountProgress("validation cases predicted", !values.quiet);
+  let cases: CountProgress | undefined;
   const clear = () => {
     steps?.clear();
-    cases.clear();
+    cases?.clear();
   };
   using interruption = listenForInterrupts(clear);
   const say = (line: string) => {
@@ -100,12 +100,15 @@ async function runTrainCommand(values: TrainValues, environment: Environment): P
       steps?.update(done, of);
     },
     onEpoch: (progress) => say(epochLine(progress)),
-    onCase: cases.update,
+    onCase(done, of) {
+      cases ??= createCountProgress("validation cases predicted", !values.quiet);
+      cases.update(done, of);
+    },
     signal: interruption.signal,
   };
   // Loaded only now, so that --help and usage errors start nothing.
   const { trainModel } = await import("../core/train/train_model.ts");
-  const { folder, summary } = await trainModel(request, hooks);
+  const { folder, summary } = await trainModel(request, hooks).finally(clear);
   say(`validation: mean Dice ${diceText(summary.foregroundMean.Dice)} of ${summary.cases.length} cases: ${folder}`);
 }
 

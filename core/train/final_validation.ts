@@ -61,6 +61,7 @@ export async function validateFold(
     ...(setup.previousFolder !== undefined && { previousFolder: setup.previousFolder }),
   };
   let done = 0;
+  hooks.onCase?.(done, split.val.length);
   const onEvent = (event: PredictionEvent) => {
     if (event.kind === "case") hooks.say(`predicting ${event.id}`);
     if (event.kind === "warning") hooks.warn(`${event.id}: ${event.message}`);
@@ -133,10 +134,10 @@ export function checkpointInMemory(
     mirrorAxes: augmentation.inferenceMirrorAxes,
     initArgs: null,
     weights: new Map(
-      Array.from(
-        values,
-        ([name, data]) => [name, { shape: shapes.get(name) ?? [], dtype: "float32", read: () => data }],
-      ),
+      Array.from(values, ([name, data]) => {
+        // A copy: who reads it may give its memory back.
+        return [name, { shape: shapes.get(name) ?? [], dtype: "float32", read: () => data.slice() }];
+      }),
     ),
     [Symbol.dispose]: () => {},
   };

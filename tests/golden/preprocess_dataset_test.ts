@@ -63,7 +63,10 @@ const options = (more: Partial<PreprocessDatasetOptions> = {}): PreprocessDatase
 async function compareWithUpstream(found: StoredCase, expected: StoredCase, what: string): Promise<void> {
   assertEquals(found.grid, expected.grid, `${what}: grid`);
   assertEquals(found.channels, expected.channels, `${what}: channels`);
-  assertEquals(found.properties, expected.properties, `${what}: properties`);
+  // The reader's geometry is left out of the fixtures' pickles.
+  const { geometry: _, ...foundProperties } = found.properties;
+  const { geometry: _none, ...expectedProperties } = expected.properties;
+  assertEquals(foundProperties, expectedProperties, `${what}: properties`);
   const [z, y, x] = found.grid;
   for (const [origin, size] of [[[0, 0, 0], [z, y, x]], [[-1, 3, y >> 1], [z + 1, y, x - 3]]] as const) {
     const a = await found.readBox(origin, size);
