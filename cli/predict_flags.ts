@@ -2,12 +2,12 @@
  * The flags of `predict` and `predict_from_modelfolder`: upstream's with upstream's defaults (nnunetv2/inference/
  * predict_from_raw_data.py), then those that Python's nnU-Net does not have.
  */
+import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
 
 const MODEL = "Model";
 const FILES = "Images";
 const HOW = "Prediction";
-const MACHINE = "Machine";
 const OUTPUT = "Output";
 
 /** Flags of both commands; the images first in the help, then the model. */
@@ -108,15 +108,7 @@ const COMMON = {
     group: HOW,
     help: "Which share this run takes, 0 to N-1: cases K, K+N, K+2N, ...",
   },
-  device: {
-    kind: "choice",
-    names: ["-device"],
-    value: "DEVICE",
-    choices: ["auto", "gpu", "cpu", "cuda", "mps"],
-    default: "auto",
-    group: MACHINE,
-    help: "auto: the GPU if there is a usable one, else the CPU. cuda and mps mean gpu.",
-  },
+  device: ENGINE.device,
   allowCpu: {
     kind: "switch",
     names: ["--allow_cpu"],
@@ -124,13 +116,7 @@ const COMMON = {
     group: MACHINE,
     help: "Use the CPU where the GPU that -device asks for cannot be used, or fails on the way.",
   },
-  allowSoftwareGpu: {
-    kind: "switch",
-    names: ["--allow_software_gpu"],
-    beyond: true,
-    group: MACHINE,
-    help: "Take a software adapter (lavapipe) for a GPU. Slower than the CPU engine: for tests of the GPU's kernels.",
-  },
+  allowSoftwareGpu: ENGINE.allowSoftwareGpu,
   precision: {
     kind: "choice",
     names: ["--precision"],
@@ -143,14 +129,7 @@ const COMMON = {
       "How a GPU keeps activations. f16 takes half the memory and rounds to 3 digits; arithmetic is f32 in both. auto: f16 if " +
       "99.95 % of the first tile's labels are those of f32 (tried once for a model on a GPU), else f32. A CPU computes in f32.",
   },
-  threads: {
-    kind: "integer",
-    names: ["--threads"],
-    value: "N",
-    beyond: true,
-    group: MACHINE,
-    help: "Threads of the CPU engine. Default: all cores. Results do not depend on it.",
-  },
+  threads: ENGINE.threads,
   maxMemory: {
     kind: "bytes",
     names: ["--max-memory", "--max_memory"],

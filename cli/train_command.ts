@@ -7,7 +7,7 @@ import type { Fold } from "../core/train/splits.ts";
 import type { EpochProgress, TrainHooks, TrainRequest } from "../core/train/train_request.ts";
 import type { Command } from "./commands.ts";
 import { type CountProgress, createCountProgress } from "./count_progress.ts";
-import { environmentOfProcess } from "./dataset_folders.ts";
+import { environmentOfProcess, requireFolders } from "./dataset_folders.ts";
 import { listenForInterrupts } from "./interrupt.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
 import { selectEngine } from "./select_engine.ts";
@@ -35,7 +35,12 @@ export const trainCommand: Command & { readonly flags: typeof TRAIN } = {
 async function runTrainCommand(values: TrainValues, environment: Environment): Promise<void> {
   checkFlags(values);
   const fold = foldOf(values.fold);
-  const { preprocessed, results } = rootsOf(environment);
+  const { preprocessed, results } = requireFolders(environment, ["preprocessed", "results"], {
+    doing: "looking for the dataset",
+    remedy:
+      "set nnUNet_preprocessed to the folder of preprocessed datasets and nnUNet_results to one for trained models " +
+      "(export nnUNet_results=/path/to/results)",
+  });
   const datasetName = await resolveDatasetName(values.dataset, environment.folders);
   let steps: CountProgress | undefined;
   let current: number | undefined;
@@ -163,22 +168,6 @@ function foldOf(text: string): Fold {
   if (text === "all") return text;
   if (/^\s*\+?[0-9]+\s*$/.test(text)) return Number(text);
   throw new UserError({ doing: DOING, problem: `the fold is ${text}`, remedy: "give a number, 0 to 4, or `all`" });
-}
-
-function rootsOf({ folders }: Environment): { readonly preprocessed: string; readonly results: string } {
-  const { preprocessed, results } = folders;
-  if (preprocessed !== undefined && results !== undefined) return { preprocessed, results };
-  const unset = [preprocessed === undefined && "nnUNet_preprocessed", results === undefined && "nnUNet_results"]
-    .filter(Boolean);
-  throw new UserError({
-    doing: "looking for the dataset",
-    problem: `the environment variable${unset.length === 1 ? "" : "s"} ${unset.join(" and ")} ${
-      unset.length === 1 ? "is" : "are"
-    } not set`,
-    remedy:
-      "set nnUNet_preprocessed to the folder of preprocessed datasets and nnUNet_results to one for trained models " +
-      "(export nnUNet_results=/path/to/results)",
-  });
 }
 
 function sampleThreads(values: TrainValues): { readonly sampleThreads?: number } {

@@ -2,13 +2,13 @@
  * The flags of `train`: upstream's with upstream's defaults (nnunetv2/run/run_training.py), then those that Python's nnU-Net does not
  * have.
  */
+import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
 
 const WHAT = "What to train";
 const HOW = "Training";
 const START = "Start";
 const VALIDATION = "Validation";
-const MACHINE = "Machine";
 const OUTPUT = "Output";
 
 export const TRAIN = {
@@ -169,15 +169,7 @@ export const TRAIN = {
     group: MACHINE,
     help: "Only 1 can be used: train folds side by side, a command each.",
   },
-  device: {
-    kind: "choice",
-    names: ["-device"],
-    value: "DEVICE",
-    choices: ["auto", "gpu", "cpu", "cuda", "mps"],
-    default: "auto",
-    group: MACHINE,
-    help: "auto: the GPU if there is a usable one, else the CPU. cuda and mps mean gpu.",
-  },
+  device: ENGINE.device,
   allowCpu: {
     kind: "switch",
     names: ["--allow_cpu"],
@@ -185,13 +177,7 @@ export const TRAIN = {
     group: MACHINE,
     help: "Use the CPU where the GPU that -device asks for cannot be used.",
   },
-  allowSoftwareGpu: {
-    kind: "switch",
-    names: ["--allow_software_gpu"],
-    beyond: true,
-    group: MACHINE,
-    help: "Take a software adapter (lavapipe) for a GPU. Slower than the CPU engine: for tests of the GPU's kernels.",
-  },
+  allowSoftwareGpu: ENGINE.allowSoftwareGpu,
   precision: {
     kind: "choice",
     names: ["--precision"],
@@ -202,14 +188,7 @@ export const TRAIN = {
     group: MACHINE,
     help: "How a GPU keeps activations. f16 takes half the memory and rounds to 3 digits; arithmetic is f32 in both.",
   },
-  threads: {
-    kind: "integer",
-    names: ["--threads"],
-    value: "N",
-    beyond: true,
-    group: MACHINE,
-    help: "Threads of the CPU engine. Default: all cores. Results do not depend on it.",
-  },
+  threads: ENGINE.threads,
   sampleThreads: {
     kind: "integer",
     names: ["--sample-threads", "--sample_threads"],

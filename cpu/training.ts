@@ -2,6 +2,7 @@
  * Training on the CPU engine: parameters, gradients and momentum in one range of the shared memory, a step as one command (forward,
  * loss, backward, norm of the gradients) and a second one for the optimizer, whose options change from step to step.
  */
+import { rememberLast } from "../core/base/remember_last.ts";
 import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
 import { checkAlive } from "../core/engine/checks.ts";
 import type { StepCost, WeightSource } from "../core/engine/engine.ts";
@@ -183,10 +184,12 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
     return { truePositives: totals[0], falsePositives: totals[1], falseNegatives: totals[2] };
   }
 
+  // A forecast comes before its compilation, and planning a large network takes a second or more.
+  const planOf = rememberLast(planTraining);
   return {
-    forecastTraining: (graph, options) => costsOf(planTraining(graph, options), threads),
+    forecastTraining: (graph, options) => costsOf(planOf(graph, options), threads),
     compileTraining(graph, options) {
-      const plan = planTraining(graph, options);
+      const plan = planOf(graph, options);
       const state = compile(plan, options);
       const program: TrainingProgram = {
         graph,

@@ -3,9 +3,9 @@
  * come first, so that the optimizer is one pass over one range; what is between parameters is zero and stays zero.
  */
 import { padToFour } from "../core/base/shape.ts";
-import { UserError } from "../core/base/errors.ts";
 import type { TrainedParameter } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
+import { weightShapes } from "../core/graph/weight_shapes.ts";
 
 export interface PlacedParameter extends TrainedParameter {
   /** First float. */
@@ -28,19 +28,11 @@ interface Block {
 }
 
 /**
+ * No two nodes share a parameter, and there is no batch norm.
  * @param trained Names of the parameters that get a gradient.
- * @throws UserError if two nodes share a parameter.
  */
 export function layOutParameters(graph: Graph, trained: ReadonlySet<string>): ParameterLayout {
   const blocks = blocksOf(graph);
-  const names = blocks.flatMap(({ parameters }) => parameters.map(({ name }) => name));
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) {
-    throw new UserError({
-      doing: "planning the training of the network",
-      problem: `two of its nodes share the parameter ${twice}, which cannot be trained`,
-    });
-  }
   const isTrained = ({ parameters }: Block) => parameters.some(({ name }) => trained.has(name));
   const offsets = new Map<Block, number>();
   let floats = 0;
@@ -66,39 +58,19 @@ export function layOutParameters(graph: Graph, trained: ReadonlySet<string>): Pa
 
 /** A convolution has room for a bias even if it has none: its packing reads zeros there. */
 function blocksOf(graph: Graph): Block[] {
-  const channels: number[] = [];
+  const shapes = new Map(weightShapes(graph).map(({ name, shape }) => [name, shape]));
+  const placed = (name: string, at: number) => ({ name, shape: shapes.get(name) ?? [], at });
   return graph.nodes.flatMap((node): Block[] => {
-    const inputs = "input" in node ? channels[node.input] : 0;
-    switch (node.kind) {
-      case "input":
-        channels.push(node.channels);
-        return [];
-      case "conv":
-      case "transposedConv": {
-        channels.push(node.channels);
-        const shape = node.kind === "conv"
-          ? [node.channels, inputs, ...node.kernel]
-          : [inputs, node.channels, ...node.stride];
-        const length = shape.reduce((a, b) => a * b);
-        const weight = { name: node.weight, shape, at: 0 };
-        const bias = node.bias === undefined ? [] : [{ name: node.bias, shape: [node.channels], at: length }];
-        return [{ parameters: [weight, ...bias], floats: length + node.channels }];
-      }
-      case "instanceNorm":
-      case "batchNorm": {
-        channels.push(inputs);
-        const names = [node.weight, node.bias].filter((name) => name !== undefined);
-        return names.map((name) => ({ parameters: [{ name, shape: [inputs], at: 0 }], floats: padToFour(inputs) }));
-      }
-      case "concat":
-        channels.push(channels[node.inputs[0]] + channels[node.inputs[1]]);
-        return [];
-      case "add":
-        channels.push(channels[node.inputs[0]]);
-        return [];
-      default:
-        channels.push(inputs);
-        return [];
+    if (node.kind === "conv" || node.kind === "transposedConv") {
+      const weight = placed(node.weight, 0);
+      const length = weight.shape.reduce((a, b) => a * b);
+      const bias = node.bias === undefined ? [] : [placed(node.bias, length)];
+      return [{ parameters: [weight, ...bias], floats: length + node.channels }];
     }
+    if (node.kind !== "instanceNorm") return [];
+    return [node.weight, node.bias].filter((name) => name !== undefined).map((name) => {
+      const vector = placed(name, 0);
+      return { parameters: [vector], floats: padToFour(vector.shape[0]) };
+    });
   });
 }

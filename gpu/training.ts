@@ -2,6 +2,7 @@
  * Training on the GPU engine: parameters, gradients and momentum stay on the device, a step is a fixed list of dispatches (forward, loss,
  * backward, norm of the gradients, optimizer), and what changes from step to step is in one small buffer. Only results come back.
  */
+import { rememberLast } from "../core/base/remember_last.ts";
 import { UserError } from "../core/base/errors.ts";
 import { padToFour, voxelCount } from "../core/base/shape.ts";
 import { checkAlive } from "../core/engine/checks.ts";
@@ -76,7 +77,8 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
     return state as TrainingState;
   }
 
-  function plan(graph: Graph, options: TrainingOptions): TrainingPlan {
+  // A forecast comes before its compilation, and planning a large network takes a second or more.
+  const plan = rememberLast((graph: Graph, options: TrainingOptions): TrainingPlan => {
     if (!host.supports(options.precision)) {
       throw new UserError({
         doing: "planning the training of the network",
@@ -85,7 +87,7 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
       });
     }
     return planTraining(graph, options, limits, host.wanted);
-  }
+  });
 
   function run(dispatches: readonly (readonly PreparedDispatch[])[]): void {
     for (const step of dispatches) step.forEach(commands.dispatch);

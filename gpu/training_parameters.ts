@@ -2,9 +2,9 @@
  * Where parameters lie: chunks of moderate size, laid out alike for the parameters, their gradients and their momentum. Those with a gradient
  * have chunks of their own, so that the optimizer walks whole chunks; what is between parameters is zero and stays zero.
  */
-import { UserError } from "../core/base/errors.ts";
 import type { TrainedParameter } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
+import { weightShapes } from "../core/graph/weight_shapes.ts";
 import { BINDING_ALIGNMENT, roundUp } from "./buffers.ts";
 
 export interface PlacedParameter extends TrainedParameter {
@@ -29,23 +29,15 @@ export interface ParameterLayout {
 const CHUNK_BYTES = 64 * 2 ** 20;
 
 /**
+ * No two nodes share a parameter, and there is no batch norm.
  * @param trained names of the parameters that get a gradient
- * @throws UserError if two nodes share a parameter
  */
 export function layOutParameters(
   graph: Graph,
   trained: ReadonlySet<string>,
   maxBindingBytes: number,
 ): ParameterLayout {
-  const shapes = parametersOf(graph);
-  const names = shapes.map(({ name }) => name);
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) {
-    throw new UserError({
-      doing: "planning the training of the network",
-      problem: `two of its nodes share the parameter ${twice}, which cannot be trained`,
-    });
-  }
+  const shapes = weightShapes(graph);
   const chunks: { floats: number; readonly trained: boolean }[] = [];
   const most = Math.min(CHUNK_BYTES, maxBindingBytes) / 4;
   const places = new Map<string, { readonly chunk: number; readonly offset: number; readonly length: number }>();
@@ -66,43 +58,4 @@ export function layOutParameters(
     return place ? [{ name, shape, hasGradient: trained.has(name), ...place }] : [];
   });
   return { parameters, chunks };
-}
-
-/** Parameters in torch's shapes. */
-function parametersOf(graph: Graph): { readonly name: string; readonly shape: readonly number[] }[] {
-  const channels: number[] = [];
-  const named = (name: string | undefined, shape: readonly number[]) => (name === undefined ? [] : [{ name, shape }]);
-  return graph.nodes.flatMap((node) => {
-    const inputs = "input" in node ? channels[node.input] : 0;
-    switch (node.kind) {
-      case "input":
-        channels.push(node.channels);
-        return [];
-      case "conv":
-        channels.push(node.channels);
-        return [
-          { name: node.weight, shape: [node.channels, inputs, ...node.kernel] },
-          ...named(node.bias, [node.channels]),
-        ];
-      case "transposedConv":
-        channels.push(node.channels);
-        return [
-          { name: node.weight, shape: [inputs, node.channels, ...node.stride] },
-          ...named(node.bias, [node.channels]),
-        ];
-      case "instanceNorm":
-      case "batchNorm":
-        channels.push(inputs);
-        return [...named(node.weight, [inputs]), ...named(node.bias, [inputs])];
-      case "concat":
-        channels.push(channels[node.inputs[0]] + channels[node.inputs[1]]);
-        return [];
-      case "add":
-        channels.push(channels[node.inputs[0]]);
-        return [];
-      default:
-        channels.push(inputs);
-        return [];
-    }
-  });
 }

@@ -351,10 +351,7 @@ export function planTraining(
         break;
       case "copy":
       case "add": {
-        const [output, input] = step.kind === "copy"
-          ? [step.conv.output, step.conv.input[0].tensor]
-          : [step.add.output, step.add.inputs[step.input][0].tensor];
-        const slope = step.kind === "add" ? step.add.slope : 1;
+        const { output, input, slope, accumulate } = step;
         const { grid, channels } = network.tensors[output];
         add(
           `${step.kind} gradient ${channels} ${grid.join("x")}`,
@@ -365,7 +362,7 @@ export function planTraining(
             target: gradientRange(input),
             ...(slope !== 1 && { sign: storedRange(output) }),
             slope,
-            accumulate: step.accumulate,
+            accumulate,
           }),
         );
         break;

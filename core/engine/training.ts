@@ -54,7 +54,7 @@ export interface TrainingMemory {
   readonly scratch: number;
 }
 
-/** A parameter of the network: torch's name and shape (see weightShapes of core/network/build_graph.ts). */
+/** A parameter of the network: torch's name and shape (see core/graph/weight_shapes.ts). */
 export interface TrainedParameter {
   readonly name: string;
   readonly shape: readonly number[];

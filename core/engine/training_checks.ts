@@ -1,9 +1,11 @@
 /** What engines that train check before they do anything, and the meaning of labels that they share. */
 import { type Vec3, voxelCount } from "../base/shape.ts";
+import { UserError } from "../base/errors.ts";
 import type { Graph } from "../graph/graph.ts";
+import { weightShapes } from "../graph/weight_shapes.ts";
 import type { LossOptions, TrainingOptions } from "./training.ts";
 
-/** @throws RangeError if the options do not fit each other or the graph. */
+/** @throws RangeError if the options do not fit each other or the graph; UserError if two nodes share a parameter. */
 export function checkTrainingOptions(graph: Graph, { batch, outputWeights, loss }: TrainingOptions): void {
   if (!(Number.isInteger(batch) && batch >= 1)) throw new RangeError(`Planning a training: a batch of ${batch}`);
   if (outputWeights.length !== graph.outputs.length) {
@@ -14,6 +16,14 @@ export function checkTrainingOptions(graph: Graph, { batch, outputWeights, loss 
   if (outputWeights[0] === 0) throw new RangeError("Planning a training: the first output has weight 0");
   if (loss.target.kind === "labels" && loss.ignoreLabel !== undefined && loss.ignoreLabel < 0) {
     throw new RangeError(`Planning a training: the ignore label is ${loss.ignoreLabel}`);
+  }
+  const names = weightShapes(graph).map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new UserError({
+      doing: "planning the training of the network",
+      problem: `two of its nodes share the parameter ${twice}, which cannot be trained`,
+    });
   }
 }
 

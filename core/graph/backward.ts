@@ -17,10 +17,14 @@ export type BackwardStep =
   /** Gradients of weight and bias; without `bias` that of the bias is zero (an instance norm takes every constant out again). */
   | { readonly kind: "weight"; readonly conv: ConvStep; readonly bias: boolean }
   | { readonly kind: "data"; readonly conv: ConvStep; readonly accumulate: boolean }
-  /** An identity: the output's gradient is the input's. */
-  | { readonly kind: "copy"; readonly conv: ConvStep; readonly accumulate: boolean }
-  /** From the sum to one of its inputs, through its slope. */
-  | { readonly kind: "add"; readonly add: AddStep; readonly input: 0 | 1; readonly accumulate: boolean }
+  /** From a copy to its input, or from a sum to one of its inputs, through its slope. */
+  | {
+    readonly kind: "copy" | "add";
+    readonly output: TensorId;
+    readonly input: TensorId;
+    readonly slope: number;
+    readonly accumulate: boolean;
+  }
   | { readonly kind: "pool"; readonly pool: PoolStep; readonly accumulate: boolean };
 
 export interface BackwardPass {
@@ -56,7 +60,9 @@ export function planBackward(network: FusedNetwork): BackwardPass {
     if (conv.weight === undefined) {
       if (conv.input.length !== 1) throw untrainable("a copy of a concatenation");
       const contribution = contribute(conv.input);
-      if (contribution) steps.push({ kind: "copy", conv, ...contribution });
+      if (contribution) {
+        steps.push({ kind: "copy", output: conv.output, input: conv.input[0].tensor, slope: 1, ...contribution });
+      }
       return;
     }
     // The data gradient comes last: it may take the memory of what the weight gradient still reads.
@@ -70,13 +76,14 @@ export function planBackward(network: FusedNetwork): BackwardPass {
       trained.has(tensor) && !written.has(tensor) && groups[tensors[tensor].group].members.length === 1;
     // The input that takes over the sum's gradient comes last: the other one still reads it.
     const last = isFree(add.inputs[0]) ? 0 : isFree(add.inputs[1]) ? 1 : undefined;
+    const { output, slope } = add;
     for (const input of last === 0 ? [1, 0] as const : [0, 1] as const) {
       const [{ tensor }] = add.inputs[input];
       const contribution = contribute(add.inputs[input]);
       if (!contribution) continue;
       const shares = input === last && !contribution.accumulate;
-      if (shares) sharedGradients.set(tensor, add.output);
-      if (!shares || add.slope !== 1) steps.push({ kind: "add", add, input, ...contribution });
+      if (shares) sharedGradients.set(tensor, output);
+      if (!shares || slope !== 1) steps.push({ kind: "add", output, input: tensor, slope, ...contribution });
     }
   }
 

@@ -4,7 +4,7 @@ import { freeArray } from "../base/free_array.ts";
 import type { WeightSource } from "../engine/engine.ts";
 import type { Checkpoint, StoredTensor } from "../formats/torch_checkpoint.ts";
 import type { Graph } from "../graph/graph.ts";
-import { type WeightShape, weightShapes } from "./build_graph.ts";
+import { type WeightShape, weightShapes } from "../graph/weight_shapes.ts";
 
 /** Stored beside the weights without a use at inference: the other heads of deep supervision, and batch norm's counter. */
 const UNUSED = /^decoder\.seg_layers\.[0-9]+\.(weight|bias)$|\.num_batches_tracked$/;

@@ -8,9 +8,10 @@ import { nearestName } from "../base/nearest.ts";
 import type { DatasetJson } from "../dataset/dataset_json.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
 import { type Checkpoint, openCheckpoint } from "../formats/torch_checkpoint.ts";
-import { type Graph, inferShapes } from "../graph/graph.ts";
+import type { Graph } from "../graph/graph.ts";
 import { buildGraph } from "../network/build_graph.ts";
 import { checkpointWeights } from "../network/weights.ts";
+import { checkPatch } from "../plan/check_patch.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { trainerArchitecture } from "./trainers.ts";
@@ -85,7 +86,11 @@ export async function openModel(folder: string, options: OpenModelOptions): Prom
     const cascaded = configuration.previousStage === undefined ? 0 : labels.foregroundLabels.length;
     const inputChannels = channelNames.length + cascaded;
     const graph = buildGraph(architecture, inputChannels, labels.headCount);
-    checkPatch(graph, configuration, plans.file ?? join(folder, "plans.json"));
+    checkPatch(graph, configuration, {
+      doing: DOING,
+      file: plans.file ?? join(folder, "plans.json"),
+      remedy: "use the plans.json of the training",
+    });
     // Reads no weights, only names and shapes.
     for (const { checkpoint, file } of folds) checkpointWeights(checkpoint, graph, file);
     if (mirrorAxes?.some((axis) => axis >= configuration.dimensions)) {
@@ -264,20 +269,4 @@ function checkChannels(folder: string, dataset: DatasetJson, configuration: Conf
       `configuration ${configuration.name} in plans.json has ${inPlans}`,
     remedy: "use the dataset.json and plans.json of the training",
   });
-}
-
-function checkPatch(graph: Graph, configuration: Configuration, file: string): void {
-  try {
-    inferShapes(graph, configuration.patchSize);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    const patch = configuration.patchSize.slice(3 - configuration.dimensions).join("x");
-    throw new UserError({
-      doing: DOING,
-      file,
-      problem: `configurations.${configuration.name}: the patch_size ${patch} does not fit the network's strides, ` +
-        "each axis has to be divisible by the product of its strides",
-      remedy: "use the plans.json of the training",
-    }, { cause: error });
-  }
 }

@@ -3,7 +3,7 @@
  * dynamic_network_architectures 0.3.1; torch.nn.init.kaiming_normal_ (fan_in, leaky_relu).
  */
 import { createRandomStream, type RandomStream } from "../base/random_stream.ts";
-import type { WeightShape } from "../network/build_graph.ts";
+import type { WeightShape } from "../graph/weight_shapes.ts";
 
 const NEGATIVE_SLOPE = 1e-2;
 /** Purpose of the stream; see STREAM of augment/sample_choice.ts for the others. */

@@ -4,7 +4,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { openCheckpoint } from "../formats/torch_checkpoint.ts";
-import { weightShapes } from "../network/build_graph.ts";
+import { weightShapes } from "../graph/weight_shapes.ts";
 import { initialWeights } from "./initial_weights.ts";
 import { readPretrainedWeights, readTrainingCheckpoint, type ResumedTraining } from "./read_checkpoint.ts";
 import { readRecipe, type RecipeChanges, type TrainingRecipe } from "./recipe.ts";

@@ -11,7 +11,7 @@ import type { CheckpointFile } from "../formats/torch_checkpoint.ts";
 import { toPlain } from "../formats/pickle_plain.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { NetworkArchitecture } from "../network/architecture.ts";
-import { type WeightShape, weightShapes } from "../network/build_graph.ts";
+import { type WeightShape, weightShapes } from "../graph/weight_shapes.ts";
 import { parameterOrder, torchModules } from "../network/torch_modules.ts";
 import { checkpointWeights, weightsOf } from "../network/weights.ts";
 import type { LossScaleState } from "./loss_scale.ts";

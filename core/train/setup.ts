@@ -9,8 +9,10 @@ import { isFolder } from "../dataset/dataset_names.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
 import type { Precision } from "../engine/engine.ts";
 import type { LossOptions, TrainingOptions } from "../engine/training.ts";
-import { type Graph, inferShapes } from "../graph/graph.ts";
-import { buildGraph, weightShapes } from "../network/build_graph.ts";
+import type { Graph } from "../graph/graph.ts";
+import { buildGraph } from "../network/build_graph.ts";
+import { weightShapes } from "../graph/weight_shapes.ts";
+import { checkPatch } from "../plan/check_patch.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { listPreprocessedCases } from "../preprocess/training_case_reader.ts";
@@ -75,7 +77,11 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
   const cascaded = configuration.previousStage === undefined ? 0 : labels.foregroundLabels.length;
   const inputChannels = channelNames.length + cascaded;
   const graph = buildGraph(configuration.architecture, inputChannels, labels.headCount, { deepSupervision: true });
-  checkPatch(graph, configuration, plansFile);
+  checkPatch(graph, configuration, {
+    doing: DOING,
+    file: plansFile,
+    remedy: "change the patch_size, or plan the dataset again",
+  });
 
   const dataFolder = join(preprocessed, configuration.dataIdentifier);
   if (!await isFolder(dataFolder)) throw notPreprocessed(task, dataFolder);
@@ -222,19 +228,4 @@ function checkLoss(recipe: TrainingRecipe, { labels }: DatasetJson, file: string
     problem: `the dataset has ${problem}, and the loss of ${recipe.trainerName} is not defined for that`,
     remedy: "train with nnUNetTrainer",
   });
-}
-
-function checkPatch(graph: Graph, configuration: Configuration, file: string): void {
-  try {
-    inferShapes(graph, configuration.patchSize);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    const patch = configuration.patchSize.slice(3 - configuration.dimensions).join("x");
-    throw new UserError({
-      doing: DOING,
-      file,
-      problem: `configurations.${configuration.name}: the patch_size ${patch} does not fit the network's strides`,
-      remedy: "each axis has to be divisible by the product of its strides",
-    }, { cause: error });
-  }
 }

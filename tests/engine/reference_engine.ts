@@ -24,7 +24,7 @@ import type {
 } from "../../core/engine/engine.ts";
 import { type Graph, inferShapes, inputsOf } from "../../core/graph/graph.ts";
 import { voxelCount } from "../../core/base/shape.ts";
-import { weightShapes } from "../../core/network/build_graph.ts";
+import { weightShapes } from "../../core/graph/weight_shapes.ts";
 import { evaluateGraph, readWeights, type Weights } from "./reference_network.ts";
 import { accumulate, finish, gather, toLabels, toProbabilities } from "./reference_volume.ts";
 

@@ -11,7 +11,7 @@ import {
   type TransposedConvNode,
   type ValueShape,
 } from "../../core/graph/graph.ts";
-import { weightShapes } from "../../core/network/build_graph.ts";
+import { weightShapes } from "../../core/graph/weight_shapes.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 
 /** Every named weight array of a graph. */

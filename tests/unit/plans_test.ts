@@ -1,7 +1,8 @@
 import { UserError } from "../../core/base/errors.ts";
 import { inferShapes } from "../../core/graph/graph.ts";
 import { parseDatasetJson } from "../../core/dataset/read_dataset_json.ts";
-import { buildGraph, weightShapes } from "../../core/network/build_graph.ts";
+import { buildGraph } from "../../core/network/build_graph.ts";
+import { weightShapes } from "../../core/graph/weight_shapes.ts";
 import type { NetworkArchitecture } from "../../core/network/architecture.ts";
 import { parsePlans, readPlans, resolveConfiguration } from "../../core/plan/read_plans.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";

@@ -1,6 +1,7 @@
 import { assertEquals } from "../../assert.ts";
 import type { NetworkArchitecture } from "../../../core/network/architecture.ts";
-import { buildGraph, weightShapes } from "../../../core/network/build_graph.ts";
+import { buildGraph } from "../../../core/network/build_graph.ts";
+import { weightShapes } from "../../../core/graph/weight_shapes.ts";
 import { parameterOrder, torchModules } from "../../../core/network/torch_modules.ts";
 import golden from "./modules.json" with { type: "json" };
 

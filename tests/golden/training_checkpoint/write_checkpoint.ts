@@ -2,7 +2,8 @@
 import { fromFileUrl, join } from "../../../core/base/path.ts";
 import { readDatasetJson } from "../../../core/dataset/read_dataset_json.ts";
 import { openCheckpoint } from "../../../core/formats/torch_checkpoint.ts";
-import { buildGraph, weightShapes } from "../../../core/network/build_graph.ts";
+import { buildGraph } from "../../../core/network/build_graph.ts";
+import { weightShapes } from "../../../core/graph/weight_shapes.ts";
 import { readPlans, resolveConfiguration } from "../../../core/plan/read_plans.ts";
 import { readTrainingCheckpoint } from "../../../core/train/read_checkpoint.ts";
 import { readRecipe } from "../../../core/train/recipe.ts";
