@@ -24,6 +24,10 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
     load: () => import("./augmentation_bench.ts"),
   },
   training: { help: "whole training steps against torch", load: () => import("./training_bench.ts") },
+  dice: {
+    help: "trainings of few epochs against the Python nnU-Net: mean Dice of the validation",
+    load: () => import("./dice_bench.ts"),
+  },
   volume: { help: "gather, accumulate, finish, resample", load: () => import("./volume_bench.ts") },
 };
 
