@@ -8,12 +8,12 @@ import { checkTrainingOptions } from "../core/engine/training_checks.ts";
 import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
 import { fuseGraph, parametersRead, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
 import type { Graph } from "../core/graph/graph.ts";
-import { type DataGradientProblem, isConvolution, planDataGradient } from "../kernels/wgsl/conv/data_gradient.ts";
+import { planDataGradient } from "../kernels/wgsl/conv/data_gradient.ts";
 import type { GradientProblem } from "../kernels/wgsl/conv/problem.ts";
 import { planPackWeights } from "../kernels/wgsl/conv/pack_kernels.ts";
 import {
   type ConvLimits,
-  planConv,
+  planTrainedConv,
   planTransposedConv,
   type WantedCandidate,
   type WgslConvOperator,
@@ -178,7 +178,7 @@ export function planTraining(
       limits,
     };
     const operator = conv.kind === "conv"
-      ? planConv({ ...problem, kernel: conv.kernel }, wanted)
+      ? planTrainedConv({ ...problem, kernel: conv.kernel }, wanted)
       : planTransposedConv(problem, wanted);
     if (operator.statistics) {
       statisticsParts.set(conv.output, operator.statistics.parts);
@@ -293,38 +293,18 @@ export function planTraining(
   }
 
   function dataGradient(conv: ConvStep, accumulate: boolean): void {
-    const problem = gradientProblem(conv);
-    // A convolution cannot add to what is there; but where there is little to compute, the direct kernel can.
-    const apart = accumulate && isConvolution(problem) && voxelCount(problem.kernel) > 1;
-    const [{ tensor }] = conv.input;
-    const { channels: _, ...inputGradient } = apart
-      ? rangeOf(tensor, `contribution:${conv.output}`)
-      : gradientRange(tensor);
+    const { channels: _, ...inputGradient } = gradientRange(conv.input[0].tensor);
     const packedSlot = `packed gradient:${conv.output}`;
-    const spec: DataGradientProblem = {
-      ...problem,
+    const operator = planDataGradient({
+      ...gradientProblem(conv),
       outputGradient: gradientRange(conv.output),
       inputGradient,
       inputParts: partsOf(conv.input),
       weightSlot: parameterSlot(conv.weight ?? ""),
-      packedSlot,
-      accumulate: accumulate && !apart,
-      limits,
-    };
-    const operator = planDataGradient(spec);
+      ...{ packedSlot, accumulate, limits },
+    }, wanted);
     touch(packedSlot, operator.packed.bytes, operator.packed.segmentBytes);
     add(`data gradient ${describe(conv)}`, operator);
-    if (!apart) return;
-    for (const part of conv.input) {
-      const source = rangeOf(part.tensor, `contribution:${conv.output}`);
-      const target = gradientRange(part.tensor);
-      const { grid } = network.tensors[part.tensor];
-      const voxels = voxelCount(grid);
-      add(
-        `sum of gradients ${source.channels} ${grid.join("x")}`,
-        planGradientPass({ batch, voxels, source, target, slope: 1, accumulate: true }),
-      );
-    }
   }
 
   function backwardStep(step: BackwardStep): void {

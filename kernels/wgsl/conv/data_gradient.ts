@@ -1,7 +1,8 @@
 /**
- * The data gradient of a convolution: dL/dv of what it read from dL/dy of what it wrote. Where that is a convolution of its own (stride 1:
- * taps and channels the other way round; a transposed one: strided) it is computed as one. The rest is a direct kernel that walks the
- * input and asks which outputs each voxel reached.
+ * The data gradient of a convolution: dL/dv of what it read from dL/dy of what it wrote. It is a convolution of its own, with channels the
+ * other way round, and runs in the forward pass' kernels: flipped taps for stride 1, a strided convolution for a transposed one, and for
+ * stride 2 a Winograd form that makes both phases of the finer grid of one box of dL/dy (GRADIENT_SCHEMES). What is left, kernels that
+ * nnU-Net does not plan, is a direct kernel that walks the input and asks which outputs each voxel reached.
  */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { type ArrayView, kernelHeader, type ThreadRange } from "../elementwise_segments.ts";
@@ -9,9 +10,16 @@ import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { unroll, wgsl } from "../template.ts";
 import { elementBytes, type TensorRange } from "../training_tensors.ts";
 import { packedLayout, type PackWeights, planPackWeights } from "./pack_kernels.ts";
-import { planConv } from "./plan_conv.ts";
-import { channelLayout, type ConvLimits, convOutputGrid, type GradientProblem, productOf } from "./problem.ts";
-import { cutGroups, tensorView, weightView } from "./touched.ts";
+import { planTrainedConv, type WantedCandidate } from "./plan_conv.ts";
+import {
+  channelLayout,
+  type ConvLimits,
+  convOutputGrid,
+  type GradientProblem,
+  productOf,
+  type WgslConvProblem,
+} from "./problem.ts";
+import { BindingLimitError, cutGroups, tensorView, weightView } from "./touched.ts";
 
 export interface DataGradientProblem extends GradientProblem {
   /** dL/dy. */
@@ -41,16 +49,45 @@ export function gradientOutputGrid({ inputGrid, kernel, stride, transposed }: Gr
     : convOutputGrid(inputGrid, kernel, stride);
 }
 
-/** True where {@link planDataGradient} is a convolution, which cannot add to what is there. */
-export function isConvolution({ kernel, stride, transposed }: GradientProblem): boolean {
+/** The gradient as a convolution of dL/dy; undefined where it is none. */
+export function dataGradientConv(problem: DataGradientProblem): WgslConvProblem | undefined {
+  const { outputGradient, inputGradient, inputParts, transposed, limits, kernel, stride } = problem;
+  const isOdd = kernel.every((n) => n % 2 === 1);
+  const isStrided = stride.some((n) => n > 1);
   // A convolution pads by (kernel - 1) / 2: nothing up to two taps, as transposed ones want it.
-  if (transposed) return stride.every((n) => n <= 2);
-  return stride.every((n) => n === 1) && kernel.every((n) => n % 2 === 1);
+  if (transposed ? stride.some((n) => n > 2) : !isOdd || stride.some((n) => n > 2)) return undefined;
+  const outputChannels = channelLayout(inputParts).padded;
+  const { channels, ...input } = outputGradient;
+  return {
+    name: `data gradient of ${problem.name}`,
+    batch: problem.batch,
+    inputGrid: gradientOutputGrid(problem),
+    ...{ kernel, stride },
+    ...(!transposed && isStrided && { gradientGrid: problem.inputGrid }),
+    input: { ...input, parts: [channels] },
+    output: { ...inputGradient, channels: outputChannels },
+    outputChannels,
+    weightSlot: problem.packedSlot,
+    ...{ statistics: false, accumulate: problem.accumulate, limits },
+  };
 }
 
 /** @throws RangeError if nothing fits the device, naming the problem. */
-export function planDataGradient(problem: DataGradientProblem): DataGradientOperator {
-  return isConvolution(problem) && !problem.accumulate ? asConvolution(problem) : direct(problem);
+export function planDataGradient(problem: DataGradientProblem, wanted?: WantedCandidate): DataGradientOperator {
+  const conv = dataGradientConv(problem);
+  if (!conv) return direct(problem);
+  try {
+    const operator = planTrainedConv(conv, wanted);
+    const packing = planPackWeights({ ...packingOf(problem, !problem.transposed), packing: operator.packing });
+    return {
+      ...operator,
+      dispatches: [...packing, ...operator.dispatches],
+      packed: { bytes: operator.weightBytes, segmentBytes: operator.weightSegmentBytes },
+    };
+  } catch (error) {
+    if (error instanceof BindingLimitError) return direct(problem);
+    throw error;
+  }
 }
 
 /** How the weights are packed for either way. */
@@ -63,30 +100,6 @@ function packingOf(problem: DataGradientProblem, flipped: boolean): Omit<PackWei
   return {
     ...{ name: problem.name, sourceSlot: problem.weightSlot, outputStep, inputStep, kernel, flipped },
     ...{ inputParts: [channels], outputParts: inputParts, targetSlot: problem.packedSlot, limits: problem.limits },
-  };
-}
-
-function asConvolution(problem: DataGradientProblem): DataGradientOperator {
-  const { outputGradient, inputGradient, inputParts, transposed, limits, kernel } = problem;
-  const outputChannels = channelLayout(inputParts).padded;
-  const { channels, ...input } = outputGradient;
-  const operator = planConv({
-    name: `data gradient of ${problem.name}`,
-    batch: problem.batch,
-    inputGrid: gradientOutputGrid(problem),
-    ...{ kernel, stride: transposed ? problem.stride : [1, 1, 1] },
-    input: { ...input, parts: [channels] },
-    output: { ...inputGradient, channels: outputChannels },
-    outputChannels,
-    weightSlot: problem.packedSlot,
-    statistics: false,
-    limits,
-  });
-  const packing = planPackWeights({ ...packingOf(problem, !transposed), packing: operator.packing });
-  return {
-    ...operator,
-    dispatches: [...packing, ...operator.dispatches],
-    packed: { bytes: operator.weightBytes, segmentBytes: operator.weightSegmentBytes },
   };
 }
 

@@ -15,6 +15,7 @@ import {
   convFlops,
   convOutputGrid,
   productOf,
+  storeOutput,
   type WgslConvOperator,
   type WgslConvProblem,
   type WgslTransposedConvProblem,
@@ -101,8 +102,12 @@ if (${column} < ${columns}u) {
   ${
         unroll(tile.tm, (m) =>
           `if (${rowText(tile, m)} < ${voxels}u) { ` +
-          `store_output((sample * ${voxels}u + ${rowText(tile, m)}) * ${output.channelStride / 4}u + ` +
-          `${output.channelOffset / 4}u + ${column}, c_${m}_${j}); }`)
+          storeOutput(
+            problem,
+            `(sample * ${voxels}u + ${rowText(tile, m)}) * ${output.channelStride / 4}u + ` +
+              `${output.channelOffset / 4}u + ${column}`,
+            `c_${m}_${j}`,
+          ) + " }")
       }
 }`
     )

@@ -1,10 +1,19 @@
 /** Chooses how a convolution is computed on a GPU, and lists the ways there are. Choices depend on shapes and limits alone. */
+import { padToFour } from "../../../core/base/shape.ts";
 import { directTiles, planDirect, planTransposed, transposedTiles } from "./direct.ts";
-import type { ConvCandidate, WgslConvOperator, WgslConvProblem, WgslTransposedConvProblem } from "./problem.ts";
+import {
+  channelLayout,
+  type ConvCandidate,
+  productOf,
+  type WgslConvOperator,
+  type WgslConvProblem,
+  type WgslTransposedConvProblem,
+} from "./problem.ts";
 import { BindingLimitError } from "./touched.ts";
 import { tileName } from "./gemm.ts";
-import { tilesFor } from "./tiles.ts";
+import { NOMINAL, tilesFor } from "./tiles.ts";
 import { planWinograd, schemeName, winogradChoices, winogradName, withChunk, withTile } from "./winograd.ts";
+import { weightCount } from "./winograd_shape.ts";
 
 export type {
   ConvCandidate,
@@ -30,6 +39,27 @@ export function planConv(problem: WgslConvProblem, wanted = NOTHING_WANTED): Wgs
   if (problem.batch === 1) return single.operator;
   const plans = candidatePlans(problem, single.packing);
   return firstOf(problem.name, preferring(wanted(problem) ?? wanted(one), plans)).operator;
+}
+
+/**
+ * As {@link planConv}, for weights that are packed anew in every training step, on the device: the batch alone decides, and what packing
+ * writes counts. Data gradients too, whose `accumulate` decides nothing.
+ * @throws as {@link planConv}; BindingLimitError if there is no way to compute it as a convolution
+ */
+export function planTrainedConv(problem: WgslConvProblem, wanted = NOTHING_WANTED): WgslConvOperator {
+  return firstOf(problem.name, preferring(wanted(problem), trainedPlans(problem))).operator;
+}
+
+/** The ways worth measuring of a convolution of a training. @throws as {@link planTrainedConv} */
+export function trainedConvCandidates(problem: WgslConvProblem): ConvCandidate[] {
+  return candidates(problem.name, trainedPlans(problem));
+}
+
+function trainedPlans(problem: WgslConvProblem): Planned[] {
+  const inputs = channelLayout(problem.input.parts).padded;
+  const matrixBytes = 4 * inputs * padToFour(problem.outputChannels);
+  const seconds = (plan: Planned) => plan.seconds + plan.matrices * matrixBytes / NOMINAL.memory;
+  return candidatePlans(problem).sort((a, b) => seconds(a) - seconds(b));
 }
 
 /** A transposed convolution with kernel = stride: one product, its taps scattered as they are written. @throws as {@link planConv}. */
@@ -63,6 +93,8 @@ interface Planned {
   /** Candidates of one packing read the same packed weights. */
   readonly packing: string;
   readonly seconds: number;
+  /** Matrices of input by output channels that packing writes. */
+  readonly matrices: number;
   readonly plan: () => WgslConvOperator;
 }
 
@@ -71,8 +103,11 @@ const DIRECT = "direct";
 /** A few register tiles of the direct form; the best four schemes, the best of them with other tiles and chunks. Or of one packing only. */
 function candidatePlans(problem: WgslConvProblem, only?: string): Planned[] {
   const isAsked = (packing: string) => only === undefined || packing === only;
-  const direct = (isAsked(DIRECT) ? directTiles(problem) : []).slice(0, 4).map(({ tile, seconds }): Planned => ({
-    ...{ name: `direct ${tileName(tile)}`, packing: DIRECT, seconds },
+  // The data gradient of a strided convolution is one in the transform domain alone.
+  const hasDirect = isAsked(DIRECT) && problem.gradientGrid === undefined;
+  const matrices = productOf(problem.kernel);
+  const direct = (hasDirect ? directTiles(problem) : []).slice(0, 4).map(({ tile, seconds }): Planned => ({
+    ...{ name: `direct ${tileName(tile)}`, packing: DIRECT, seconds, matrices },
     plan: () => planDirect(problem, tile),
   }));
   const choices = winogradChoices(problem).filter(({ shape }) => isAsked(schemeName(shape.schemes))).slice(0, 4);
@@ -84,6 +119,7 @@ function candidatePlans(problem: WgslConvProblem, only?: string): Planned[] {
   ];
   const winograd = [...choices, ...variants].map((choice): Planned => ({
     ...{ name: winogradName(choice), packing: schemeName(choice.shape.schemes), seconds: choice.seconds },
+    matrices: weightCount(choice.shape.schemes),
     plan: () => planWinograd(problem, choice),
   }));
   return [...direct, ...winograd].sort((a, b) => a.seconds - b.seconds);
@@ -91,7 +127,7 @@ function candidatePlans(problem: WgslConvProblem, only?: string): Planned[] {
 
 function transposedPlans(problem: WgslTransposedConvProblem): Planned[] {
   return transposedTiles(problem).map((tile) => ({
-    ...{ name: `transposed ${tileName(tile)}`, packing: "transposed", seconds: 0 },
+    ...{ name: `transposed ${tileName(tile)}`, packing: "transposed", seconds: 0, matrices: 0 },
     plan: () => planTransposed(problem, tile),
   }));
 }
@@ -114,7 +150,7 @@ function firstOf(name: string, plans: readonly Planned[]): ConvCandidate {
     refused ??= planned;
   }
   throw refused ??
-    new RangeError(`Describing the convolution ${name}: the device has too little workgroup memory for any way`);
+    new BindingLimitError(`Describing the convolution ${name}: the device has too little workgroup memory for any way`);
 }
 
 /** All that can be planned; the algorithm (scheme, register tile, chunk) tells them apart. */

@@ -45,6 +45,13 @@ export interface WgslConvProblem {
   readonly weightSlot: string;
   /** True if the output's statistics go to `output.statisticsSlot`. */
   readonly statistics: boolean;
+  /** True: added to what the output holds; absent: it is overwritten. */
+  readonly accumulate?: boolean;
+  /**
+   * Present: the data gradient of a convolution of this kernel and stride, whose input had this grid. `input` is dL/dy, `output` dL/dv; the
+   * weights' taps are flipped already.
+   */
+  readonly gradientGrid?: Vec3;
   readonly limits: ConvLimits;
 }
 
@@ -99,9 +106,19 @@ export function channelLayout(parts: readonly number[]): ChannelLayout {
 export const productOf = (values: readonly number[]) => values.reduce((a, b) => a * b, 1);
 export const ceilDiv = (a: number, b: number) => Math.ceil(a / b);
 
+/** The grid that a convolution writes. */
+export function writtenGrid({ inputGrid, kernel, stride, gradientGrid }: WgslConvProblem): Vec3 {
+  return gradientGrid ?? convOutputGrid(inputGrid, kernel, stride);
+}
+
+/** A statement that writes a vec4 of the output, or adds to it. */
+export const storeOutput = ({ accumulate }: WgslConvProblem, at: string, value: string) =>
+  `store_output(${at}, ${accumulate ? `load_output(${at}) + ${value}` : value});`;
+
 /** Multiplications and additions of the direct form. */
 export function convFlops(problem: WgslConvProblem): number {
-  const out = voxelCount(convOutputGrid(problem.inputGrid, problem.kernel, problem.stride));
+  // A data gradient has those of its convolution, which wrote what this reads.
+  const out = voxelCount(problem.gradientGrid ? problem.inputGrid : writtenGrid(problem));
   const inputs = problem.input.parts.reduce((a, b) => a + b, 0);
   return 2 * problem.batch * out * productOf(problem.kernel) * inputs * problem.outputChannels;
 }
@@ -113,7 +130,7 @@ export function convBytes(problem: WgslConvProblem, outputGrid: Vec3, weightByte
   const read = problem.batch * voxelCount(problem.inputGrid) * padded * size[problem.input.layout.type];
   const written = problem.batch * voxelCount(outputGrid) * padToFour(problem.outputChannels) *
     size[problem.output.layout.type];
-  return read + written + weightBytes;
+  return read + (problem.accumulate ? 2 : 1) * written + weightBytes;
 }
 
 /** @throws RangeError if shapes do not go together, naming the problem. */
@@ -126,6 +143,7 @@ export function checkProblem(problem: WgslConvProblem, outputGrid: Vec3): void {
     throw fail(`${problem.outputChannels} channels into a target of ${problem.output.channels}`);
   }
   if (problem.statistics && problem.output.statisticsSlot === undefined) throw fail("statistics need a slot");
+  if (problem.statistics && problem.accumulate) throw fail("no statistics of what is added to");
   const { padded } = channelLayout(problem.input.parts);
   const ranges = [
     ["input", problem.input, padded, problem.inputGrid],

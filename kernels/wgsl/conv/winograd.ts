@@ -3,8 +3,7 @@
  * point, output transform from M. F(4x4x4, 3x3x3) does 216 products a tile of 64 outputs where the direct form does 1728. A chunk is so
  * large that V and M stay in the device's L2 and the products have rows enough, and no larger.
  */
-import { schemesFor } from "../../wasm/conv/scheme.ts";
-import { normViews } from "../elementwise_operand.ts";
+import { gradientSchemesFor, schemesFor } from "../../wasm/conv/scheme.ts";
 import { kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise_segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { wgsl } from "../template.ts";
@@ -16,16 +15,18 @@ import {
   checkProblem,
   convBytes,
   convFlops,
-  convOutputGrid,
   productOf,
   type WgslConvOperator,
   type WgslConvProblem,
+  writtenGrid,
 } from "./problem.ts";
 import { statisticsSize, statisticsViews } from "./statistics.ts";
 import { NOMINAL, productSeconds, rankTiles, tilesFor } from "./tiles.ts";
 import { cutGroups, tensorView, weightLayout, weightView } from "./touched.ts";
-import { inputTransformText, outputTransformText } from "./winograd_kernels.ts";
+import { outputTransformText } from "./winograd_kernels.ts";
 import {
+  inputSide,
+  outputBoxes,
   type SchemeTriple,
   tileBox,
   weightCount,
@@ -33,6 +34,7 @@ import {
   type WinogradShape,
   winogradShape,
 } from "./winograd_shape.ts";
+import { createTexts, planInputTransform, tilesOf, type TransformPlan } from "./winograd_transform.ts";
 
 export const V_SLOT = "winograd inputs";
 export const M_SLOT = "winograd products";
@@ -98,9 +100,10 @@ function choose(problem: WgslConvProblem, schemes: SchemeTriple, tile?: GemmTile
 
 /** Every combination of schemes with its best product tile, the one forecast to be the fastest first; empty where there is none. */
 export function winogradChoices(problem: WgslConvProblem): WinogradChoice[] {
+  const schemes = problem.gradientGrid ? gradientSchemesFor : schemesFor;
   const [zs, ys, xs] = [0, 1, 2].map((i) =>
     // F(3, 3) saves little over F(2, 3) and F(4, 3), and would double what there is to measure.
-    schemesFor(problem.kernel[i], problem.stride[i]).filter((s) => s.outputs !== 3)
+    schemes(problem.kernel[i], problem.stride[i]).filter((s) => !s.name.startsWith("3"))
   );
   const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): SchemeTriple => [z, y, x])));
   return triples.map((schemes) => choose(problem, schemes)).filter((choice) => choice !== undefined)
@@ -175,7 +178,7 @@ matrix = ${same ? "point" : "weight_of[point]"} * ${matrix}u;`,
 export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): WgslConvOperator {
   const { shape: s, tile, chunk } = choice;
   const { limits, input, output, batch } = problem;
-  checkProblem(problem, convOutputGrid(problem.inputGrid, problem.kernel, problem.stride));
+  checkProblem(problem, writtenGrid(problem));
   const count = productOf(s.points);
   const matrix = 4 * s.inputBlocks * s.outputBlocks;
   const matrices = weightCount(s.schemes);
@@ -186,32 +189,10 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
   const points = (name: "v" | "m", access: "read" | "read_write") =>
     wholeView(name, name === "v" ? V_SLOT : M_SLOT, "vec4<f32>", access);
 
-  // Chunks differ in uniforms: a header has one text.
-  const texts = new Map<string, string>();
-  const textFor = (kernel: string, header: string, make: (header: string) => string) => {
-    const key = `${kernel}\n${header}`;
-    const text = texts.get(key) ?? make(header);
-    texts.set(key, text);
-    return text;
-  };
-
-  const inputDispatches = (first: number, end: number): WgslDispatch[] => {
-    const { tiles, blocks } = s.input;
-    const groups = { start: first / tiles, end: ceilDiv(end, tiles) };
-    const viewsOf = (range: ThreadRange) => [
-      tensorView("input", input, "read", problem.inputGrid, tileBox(s, tilesOf(range, tiles, all), "input")),
-      points("v", "read_write"),
-      ...normViews("input", input),
-    ];
-    return cutGroups(problem.name, groups, s.sampleTiles / tiles, limits, viewsOf).map(({ range, views }) => {
-      const header = kernelHeader(views, range, { chunk: u32(first) });
-      return {
-        name: `winograd input transform ${name}`,
-        code: textFor("input", header.text, (text) => inputTransformText(text, problem, s, chunk)),
-        ...{ bindings: header.bindings, uniforms: header.uniforms },
-        workgroups: [ceilDiv(s.inputBlocks, blocks), range.end - range.start, 1],
-      };
-    });
+  const texts = createTexts();
+  const transform: TransformPlan = {
+    ...{ name: problem.name, kernel: `winograd input transform ${name}`, side: inputSide(problem, s) },
+    ...{ slot: V_SLOT, chunk, limits, texts },
   };
   const productDispatches = (rows: number): WgslDispatch[] => {
     const viewsOf = ({ start, end }: ThreadRange) => {
@@ -226,7 +207,7 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
       const header = kernelHeader(views, range, { rows: u32(rows) });
       return {
         name: `winograd product ${name} ${tileName(tile)}`,
-        code: textFor("product", header.text, (text) => productText(text, choice)),
+        code: texts("product", header.text, (text) => productText(text, choice)),
         ...{ bindings: header.bindings, uniforms: header.uniforms },
         workgroups: [
           ceilDiv(s.outputBlocks, tileColumns(tile)),
@@ -242,14 +223,14 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
     const viewsOf = (range: ThreadRange) => [
       points("m", "read"),
       weightView(weights, matrices * matrix, weights.length - 1),
-      tensorView("output", output, "read_write", s.outputGrid, tileBox(s, tilesOf(range, tiles, all), "output")),
+      tensorView("output", output, "read_write", s.outputGrid, tileBox(outputBoxes(s), tilesOf(range, tiles, all))),
       ...statisticsViews(problem),
     ];
     return cutGroups(problem.name, groups, s.parts, limits, viewsOf).map(({ range, views }) => {
       const header = kernelHeader(views, range, { chunk: u32(first) });
       return {
         name: `winograd output transform ${name}`,
-        code: textFor("output", header.text, (text) => outputTransformText(text, problem, s, chunk, matrices * matrix)),
+        code: texts("output", header.text, (text) => outputTransformText(text, problem, s, chunk, matrices * matrix)),
         ...{ bindings: header.bindings, uniforms: header.uniforms },
         workgroups: [ceilDiv(s.outputBlocks, blocks), range.end - range.start, 1],
       };
@@ -257,7 +238,11 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
   };
   const dispatches = Array.from({ length: ceilDiv(all, chunk) }, (_, i) => {
     const [first, end] = [i * chunk, Math.min(all, (i + 1) * chunk)];
-    return [...inputDispatches(first, end), ...productDispatches(end - first), ...outputDispatches(first, end)];
+    return [
+      ...planInputTransform(transform, first, end),
+      ...productDispatches(end - first),
+      ...outputDispatches(first, end),
+    ];
   }).flat();
   const layout = channelLayout(input.parts);
   const weightBytes = weights.length * 16;
@@ -275,9 +260,3 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
     pack: (weight, bias, out) => packWinograd(s.schemes, layout, problem.outputChannels, weight, bias, out),
   };
 }
-
-/** Tiles of a range of groups, none beyond the last. */
-const tilesOf = ({ start, end }: ThreadRange, tiles: number, all: number): ThreadRange => ({
-  start: start * tiles,
-  end: Math.min(end * tiles, all),
-});

@@ -10,9 +10,18 @@ import type { WgslConvProblem } from "./problem.ts";
 import { unroll, wgsl } from "../template.ts";
 import { normalised, normaliseFunction, normLets, voxelElement } from "./gather.ts";
 import { mapText } from "./linear_map.ts";
-import { productOf } from "./problem.ts";
+import { productOf, storeOutput } from "./problem.ts";
 import { statisticsText } from "./statistics.ts";
-import { type Axis, outputMemory, outputPhases, transformedAxes, vec, type WinogradShape } from "./winograd_shape.ts";
+import {
+  type Axis,
+  inputMemory,
+  inputPhases,
+  type InputSide,
+  outputMemory,
+  outputPhases,
+  vec,
+  type WinogradShape,
+} from "./winograd_shape.ts";
 
 /**
  * A phase: `matrix` applied to all lines of a tile along `axis`. Thread `line` of a unit takes the line at (at_z, at_y, at_x) without the
@@ -54,9 +63,12 @@ function positionText(axis: Axis, i: number, size: readonly number[]): string {
 }
 
 /** Who a thread is: its unit, line, block of channels, tile of the chunk and corner of the tile in the grid. */
-function unitText(s: WinogradShape, group: { readonly tiles: number; readonly blocks: number }): string {
+function unitText(
+  { tileGrid, sampleTiles }: Pick<WinogradShape, "tileGrid" | "sampleTiles">,
+  group: { readonly tiles: number; readonly blocks: number },
+): string {
   const units = group.tiles * group.blocks;
-  const [, ty, tx] = s.tileGrid;
+  const [, ty, tx] = tileGrid;
   return wgsl`
 let unit = lane % ${units}u;
 let line = lane / ${units}u;
@@ -64,25 +76,22 @@ let block = group.x * ${group.blocks}u + unit % ${group.blocks}u;
 // Tiles are counted over samples; the chunk's first is p.chunk.
 let tile = (p.start + group.y) * ${group.tiles}u + unit / ${group.blocks}u;
 let row = tile - p.chunk;
-let sample = tile / ${s.sampleTiles}u;
-let of_sample = tile % ${s.sampleTiles}u;
+let sample = tile / ${sampleTiles}u;
+let of_sample = tile % ${sampleTiles}u;
 // Beyond the last tile z is beyond the grid.
 let tile_at = vec3u(of_sample / ${ty * tx}u, of_sample / ${tx}u % ${ty}u, of_sample % ${tx}u);`;
 }
 
 /**
- * V[point][tile][channel] = (B^T x B^T x B^T) of a tile's normalised inputs, zeros outside of the grid.
- * Reads every voxel about (points / outputs)^3 times, from the caches; writes each V once.
+ * V[point][tile][channel] = (B^T x B^T x B^T) of a tile's normalised inputs, zeros outside of the grid. `rows` is the tiles of a chunk.
+ * Reads every voxel about (inputs / step)^3 times, from the caches; writes each V once.
  */
-export function inputTransformText(header: string, problem: WgslConvProblem, s: WinogradShape, rows: number): string {
-  const { input, inputGrid } = problem;
-  const units = s.input.tiles * s.input.blocks;
-  const count = productOf(s.points);
-  const axes = transformedAxes(s.points);
-  const steps = s.schemes.map((scheme) => scheme.outputs * scheme.stride);
-  const pads = s.schemes.map((scheme) => (scheme.taps - 1) / 2);
-  const phases = axes.map((axis, phase) => {
-    const place = (i: number) => `shared_v[${positionText(axis, i, s.points)} * ${units}u + unit]`;
+export function inputTransformText(header: string, side: InputSide, rows: number): string {
+  const { operand: input, grid, batch, points, steps, pads, group } = side;
+  const units = group.tiles * group.blocks;
+  const axes = inputPhases(points, side.inputs);
+  const phases = axes.map(({ axis, size }, phase) => {
+    const place = (i: number) => `shared_v[${positionText(axis, i, points)} * ${units}u + unit]`;
     const first = phase === 0;
     const last = phase === axes.length - 1;
     // In the grid, the line's i-th voxel.
@@ -91,9 +100,9 @@ export function inputTransformText(header: string, problem: WgslConvProblem, s: 
     return phaseText({
       name: `phase_${phase}`,
       axis,
-      lines: linesOf(axis, s.points),
-      matrix: s.schemes[axis].input,
-      ...(first ? { prepare: normLets(input, `min(sample, ${problem.batch - 1}u)`, "min(block, last_block)") } : {}),
+      lines: linesOf(axis, size),
+      matrix: side.matrices[axis],
+      ...(first ? { prepare: normLets(input, `min(sample, ${batch - 1}u)`, "min(block, last_block)") } : {}),
       read: (i) => {
         if (!first) return place(i);
         const norms = input.normSlot === undefined ? "" : ", scale, shift, slope";
@@ -101,8 +110,8 @@ export function inputTransformText(header: string, problem: WgslConvProblem, s: 
       },
       write: (i, value) =>
         last
-          ? `if (block <= last_block) { store_v((${positionText(axis, i, s.points)} * ${rows}u + row) * ` +
-            `${s.inputBlocks}u + block, ${value}); }`
+          ? `if (block <= last_block) { store_v((${positionText(axis, i, points)} * ${rows}u + row) * ` +
+            `${side.blocks}u + block, ${value}); }`
           : `${place(i)} = ${value};`,
     });
   });
@@ -110,22 +119,22 @@ export function inputTransformText(header: string, problem: WgslConvProblem, s: 
   return wgsl`
 ${header}
 
-const last_block = ${s.inputBlocks - 1}u;
+const last_block = ${side.blocks - 1}u;
 
 ${normaliseFunction(input)}
 
 fn voxel_at(sample: u32, at: vec3i, block: u32${parameters}) -> vec4f {
   let u = vec3u(at);
-  let inside = u.x < ${inputGrid[0]}u && u.y < ${inputGrid[1]}u && u.z < ${inputGrid[2]}u;
-  if (!inside || block > last_block || sample >= ${problem.batch}u) { return vec4f(0.0); }
-  return ${normalised(input, `load_input(${voxelElement(input, inputGrid, "sample", ["u.x", "u.y", "u.z"])} + block)`)};
+  let inside = u.x < ${grid[0]}u && u.y < ${grid[1]}u && u.z < ${grid[2]}u;
+  if (!inside || block > last_block || sample >= ${batch}u) { return vec4f(0.0); }
+  return ${normalised(input, `load_input(${voxelElement(input, grid, "sample", ["u.x", "u.y", "u.z"])} + block)`)};
 }
 
-var<workgroup> shared_v: array<vec4f, ${axes.length > 1 ? count * units : 1}>;
+var<workgroup> shared_v: array<vec4f, ${axes.length > 1 ? inputMemory(points, side.inputs) * units : 1}>;
 
-@compute @workgroup_size(${units * s.input.rows})
+@compute @workgroup_size(${units * group.rows})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  ${unitText(s, s.input)}
+  ${unitText(side, group)}
   let corner = vec3i(tile_at * vec3u(${steps[0]}u, ${steps[1]}u, ${steps[2]}u)) - vec3i(${pads[0]}, ${pads[1]}, ${
     pads[2]
   });
@@ -239,7 +248,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       + ${output.channelOffset / 4}u + block;
     ${
     unroll(written, (i) =>
-      `if (${i}u < within) { store_output(at + ${i * step * output.channelStride / 4}u, out_${i}); }`)
+      `if (${i}u < within) { ${storeOutput(problem, `at + ${i * step * output.channelStride / 4}u`, `out_${i}`)} }`)
   }
   }
   ${problem.statistics ? "workgroupBarrier();" : ""}
