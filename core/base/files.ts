@@ -135,10 +135,10 @@ export function writeError(error: unknown, path: string, doing: string, bytes?: 
     );
   }
   if (code === "EROFS" || /os error 30\b/.test(text)) {
-    return output("the disk is read-only", "give an output folder that may be written");
+    return output("the disk is read-only", "make it writable or give a folder that may be written");
   }
   if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
-    return output("no permission to write there", "give an output folder that may be written");
+    return output("no permission to write there", "change its permissions or give a folder that may be written");
   }
   if (error instanceof Deno.errors.NotFound) {
     return output(`its folder ${dirname(path)} is not there`, "make the folder, or check the path");

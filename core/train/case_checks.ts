@@ -1,5 +1,5 @@
 /** Before training: packed cases are unpacked, all cases opened once, and classes looked for that no case of the fold has. */
-import { Interrupted } from "../base/errors.ts";
+import { Interrupted, UserError } from "../base/errors.ts";
 import { writeAll, writeAtomically } from "../base/files.ts";
 import { join } from "../base/path.ts";
 import { BRICKS_ENDING } from "../formats/bricks.ts";
@@ -28,11 +28,20 @@ export async function unpackCases(folder: string, ids: readonly string[], signal
       await writeAtomically(path, async (file) => {
         await writeAll(file, npyPreamble(array));
         await writeAll(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      }, { doing: "unpacking the preprocessed case", signal });
+      }, { doing: "unpacking the preprocessed case", signal }).catch((error) => {
+        throw error instanceof UserError ? withPackedReading(error, id) : error;
+      });
     }
     unpacked++;
   }
   return unpacked;
+}
+
+/** Names the way out of a folder that cannot be written, or has no room. */
+function withPackedReading(error: UserError, caseId: string): UserError {
+  const remedy = "train with --use_compressed, which reads the .npz files as they are (slower). Or: " +
+    (error.parts.remedy ?? "make the folder writable");
+  return new UserError({ ...error.parts, caseId, remedy }, { cause: error });
 }
 
 /**

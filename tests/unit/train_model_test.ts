@@ -237,6 +237,15 @@ Deno.test("Python's packed cases are unpacked and give the same training as bric
     assertEquals(contents[1], contents[0]);
   }));
 
+Deno.test("where packed cases cannot be unpacked, reading them packed is offered", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder, { format: "npz" });
+    await Deno.mkdir(join(folders.preprocessed, "nnUNetPlans_tiny", "a.npy", "in the way"), { recursive: true });
+    const request = trainRequest(folders, { changes: { epochs: 1, iterations: 1, name: "test" } });
+    const parts = ["case a", "a.npy", "a folder has that name", "--use_compressed"];
+    await assertFails(() => trainModel(request, listening()), UserError, ...parts);
+  }));
+
 Deno.test("what is not there or does not fit is said before anything is computed", () =>
   inFolder(async (folder) => {
     const openEngine = () => Promise.reject(new Error("the engine was opened"));
