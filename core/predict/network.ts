@@ -1,4 +1,5 @@
 /** A model on an engine: its program for the batch in use, and the packed weights of its folds. */
+import { collectGarbage } from "../base/collect_garbage.ts";
 import type {
   Engine,
   Precision,
@@ -97,6 +98,8 @@ export function loadNetwork(
       const fold = model.folds[index];
       const set = await engine.loadWeights(current, checkpointWeights(fold.checkpoint, model.graph, fold.file));
       packed.set(index, set);
+      // What planning, compiling and reading have left would lie beside the network's run, which is the peak.
+      collectGarbage();
       return set;
     },
     async [Symbol.asyncDispose]() {

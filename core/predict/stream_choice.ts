@@ -1,5 +1,6 @@
 /** The choice among ways to stream a case: bytes and seconds of each, and which one is taken. */
 import { padToFour, type Vec3, voxelCount } from "../base/shape.ts";
+import type { ProgramMemory } from "../engine/engine.ts";
 import type { MemoryForecast, RingPlacement, StreamInputs, StreamPlan, TileRow, TileWindow } from "./stream_plan.ts";
 
 /** Planes of final logits in memory while they are resampled from a spilled ring. */
@@ -38,15 +39,22 @@ const ACCUMULATE_SECONDS = { voxel: 2.5e-9, channel: 0.18e-9 };
 const FINISH_SECONDS = 0.15e-9;
 const RESAMPLE_SECONDS = { voxel: 6e-9, channel: 0.1e-9 };
 
-/** Batches worth weighing: none larger than what a row of a window offers. */
+/** Batches worth weighing: none larger than what a row of a window offers, or than what is comfortable. */
 export function candidateBatches(
+  { mirrorings, forecast }: Pick<StreamInputs, "mirrorings" | "forecast">,
   rows: readonly TileRow[],
   windows: readonly TileWindow[],
-  mirrorings: number,
 ): readonly number[] {
   const most = Math.max(...rows.map((row) => row.positions.length)) *
     Math.max(...windows.map((window) => window.origins.length)) * mirrorings;
-  return BATCHES.filter((batch) => batch <= most);
+  const batches = BATCHES.filter((batch) => batch <= most);
+  // Larger ones take more: after the first that is too large none is forecast, which takes a while.
+  const tooLarge = batches.findIndex((batch) => batch > 1 && !isComfortable(batch, forecast(batch).memory));
+  return tooLarge < 0 ? batches : batches.slice(0, tooLarge);
+}
+
+function isComfortable(batch: number, { activations, scratch }: Pick<ProgramMemory, "activations" | "scratch">) {
+  return batch === 1 || activations + scratch <= COMFORTABLE_ACTIVATIONS;
 }
 
 /** The fastest candidate that fits the limit, or the one that needs least where none does. */
@@ -55,12 +63,8 @@ export function cheapestThatFits(inputs: StreamInputs, candidates: readonly Cand
   const { limit } = inputs;
   const fitting = limit === undefined ? plans : plans.filter((plan) => plan.memory.total <= limit);
   if (fitting.length === 0) return plans.reduce((a, b) => (b.memory.total < a.memory.total ? b : a));
-  const comfortable = fitting.filter((plan) =>
-    plan.batch === 1 || plan.memory.activations + plan.memory.scratch <= COMFORTABLE_ACTIVATIONS
-  );
-  const pool = comfortable.length > 0 ? comfortable : fitting;
-  const fastest = Math.min(...pool.map((plan) => plan.seconds));
-  const asFast = pool.filter((plan) => plan.seconds <= fastest * SAME_TIME);
+  const fastest = Math.min(...fitting.map((plan) => plan.seconds));
+  const asFast = fitting.filter((plan) => plan.seconds <= fastest * SAME_TIME);
   return asFast.reduce((a, b) => (isBetter(b, a) ? b : a));
 }
 

@@ -124,7 +124,7 @@ export function planStream(inputs: StreamInputs): StreamPlan {
     const windows = tileWindows(inputs, axes, placement);
     for (const grouping of groupings(inputs, axes)) {
       const { rows, planes } = tileRows(inputs, axes, grouping);
-      const batches = only?.batch === undefined ? candidateBatches(rows, windows, inputs.mirrorings) : [only.batch];
+      const batches = only?.batch === undefined ? candidateBatches(inputs, rows, windows) : [only.batch];
       for (const batch of batches) {
         for (const foldsResident of residencies(inputs)) {
           candidates.push({ axes, size, rows, windows, planes, placement, batch, foldsResident });

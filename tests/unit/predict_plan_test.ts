@@ -130,3 +130,15 @@ Deno.test("what does not fit is refused with every part and the limit that would
   const whole = { ...wanted, tables: undefined, limit: 2 ** 30 };
   await assertFails(() => planStream(inputsOf(whole)), UserError, "needs all logits at once", "--max-memory");
 });
+
+Deno.test("no batch is forecast beyond the first whose activations are uncomfortably large", () => {
+  const asked = new Set<number>();
+  const wanted = inputsOf({ grid: [300, 280, 260], patch: [96, 96, 96] });
+  const forecast = (batch: number) => {
+    asked.add(batch);
+    return wanted.forecast(batch);
+  };
+  planStream({ ...wanted, forecast });
+  // 50 MiB a sample: two are comfortable, three are not.
+  assertEquals([...asked].sort(), [1, 2, 3]);
+});
