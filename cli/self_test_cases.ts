@@ -174,7 +174,8 @@ function volumeCase(axes: Vec3): SelfTestCase {
       using weightSums = engine.alloc("f32", planes * rows * columns, "weight sums");
       engine.clear(logits);
       engine.upload(weightSums, new Float32Array(weightSums.length).fill(0.25));
-      const ring: LogitRing = { logits, weightSums, channels, planes, rows, columns, axes, depth: planes };
+      const size = { channels, channelStride: padToFour(channels), planes, rows, columns };
+      const ring: LogitRing = { logits, weightSums, ...size, axes, depth: planes };
       const patches: PatchPlacement[] = [
         { origin: [-2, 1, 5], mirror: [true, false, true] },
         { origin: [5, 3, 3], mirror: [false, true, false] },

@@ -349,6 +349,7 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
       }
       stream.submit(encoded, [state.arena, known.region]);
     },
+    ringStride: (channels) => channels,
     accumulate(call) {
       checkAccumulate(call);
       const doing = "Accumulating";

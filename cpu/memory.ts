@@ -12,6 +12,8 @@ export const LARGEST_MEMORY = 16 * 2 ** 30;
 const PAGE = 65536;
 /** The memory grows by at least this. */
 const GROWTH = 16 * 2 ** 20;
+/** Kernels load four numbers at a time, up to three of them behind the end of a range; they never use those. */
+const OVERREAD = 12;
 /** Parameters, commands and other small things live in chunks of this. */
 const CHUNK = 2 ** 20;
 
@@ -52,7 +54,8 @@ export function createEngineMemory(limitBytes: number = LARGEST_MEMORY): EngineM
   // Address 0 stays unused: no range begins there.
   const allocator = createAllocator({ start: 64, reserve });
 
-  function reserve(end: number): void {
+  function reserve(lastEnd: number): void {
+    const end = lastEnd + OVERREAD;
     if (end <= size) return;
     if (end > limit) throw outOfMemory(wanted, allocator.used, limit);
     const next = Math.min(limit, Math.ceil(end / GROWTH) * GROWTH);

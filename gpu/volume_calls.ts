@@ -1,4 +1,5 @@
 /** The port's operators outside a network: from checked calls on tensors to kernels over their buffers. */
+import { padToFour } from "../core/base/shape.ts";
 import {
   checkAccumulate,
   checkFinish,
@@ -29,12 +30,19 @@ export interface VolumeTools {
 
 export type VolumeCalls = Pick<
   Engine,
-  "gatherPatches" | "accumulate" | "finishPlanes" | "resampleToLabels" | "resampleToProbabilities"
+  "gatherPatches" | "ringStride" | "accumulate" | "finishPlanes" | "resampleToLabels" | "resampleToProbabilities"
 >;
+
+/** The kernels take a voxel's channels in whole blocks of four. */
+function checkStride({ channels, channelStride }: LogitRing, doing: string): void {
+  if (channelStride === padToFour(channels)) return;
+  throw new RangeError(`${doing}: a ring of ${channels} channels has a channel stride of ${channelStride}`);
+}
 
 export function createVolumeCalls({ segmentsOf, programOf, enqueue, tables }: VolumeTools): VolumeCalls {
   /** The arrays of a ring, and how kernels see them. */
   function ringOf(ring: LogitRing, doing: string) {
+    checkStride(ring, doing);
     const [logits, sums] = [segmentsOf(ring.logits, doing), segmentsOf(ring.weightSums, doing)];
     return {
       slots: { logits, sums },
@@ -44,6 +52,7 @@ export function createVolumeCalls({ segmentsOf, programOf, enqueue, tables }: Vo
 
   function resampling(call: ResamplePlanes, rule?: LabelRule) {
     const { ring, from, to } = call;
+    checkStride(ring, "Resampling");
     const logits = segmentsOf(ring.logits, "Resampling");
     const range = {
       ring,
@@ -57,6 +66,7 @@ export function createVolumeCalls({ segmentsOf, programOf, enqueue, tables }: Vo
   }
 
   return {
+    ringStride: padToFour,
     gatherPatches(call) {
       checkGather(call);
       const doing = "Gathering patches";

@@ -2,7 +2,7 @@
  * Argument checks that every engine makes before it enqueues anything: a wrong call is a defect of the caller and throws a
  * RangeError there and then, not a wrong result later.
  */
-import { padToFour, type Vec3, voxelCount } from "../base/shape.ts";
+import { type Vec3, voxelCount } from "../base/shape.ts";
 import type {
   AccumulatePatch,
   AxisTable,
@@ -57,8 +57,13 @@ export function checkGather(call: GatherPatches): void {
 
 /** Checks a ring's tensors and axes. */
 export function checkRing(ring: LogitRing, doing: string): void {
+  ensure(
+    ring.channelStride >= ring.channels,
+    doing,
+    () => `a ring of ${ring.channels} channels has a channel stride of ${ring.channelStride}`,
+  );
   const voxels = ring.planes * ring.rows * ring.columns;
-  ensureLength(ring.logits, voxels * padToFour(ring.channels), doing);
+  ensureLength(ring.logits, voxels * ring.channelStride, doing);
   ensureLength(ring.weightSums, voxels, doing);
   const sorted = [...ring.axes].sort();
   ensure(sorted.every((axis, i) => axis === i), doing, () => `axes ${ring.axes} are no permutation of 0, 1, 2`);

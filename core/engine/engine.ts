@@ -116,7 +116,7 @@ export interface GatherPatches {
 
 /**
  * Logits being summed, streamed along one axis of the volume. Channels last: element of plane s, row u, column v, channel c =
- * (((s mod planes) * rows + u) * columns + v) * padToFour(channels) + c. `weightSums` has one element a voxel, the same order.
+ * (((s mod planes) * rows + u) * columns + v) * channelStride + c. `weightSums` has one element a voxel, the same order.
  */
 export interface LogitRing {
   readonly logits: TensorHandle<"f32">;
@@ -124,6 +124,8 @@ export interface LogitRing {
   /** One element, which becomes 1 if a logit that {@link Engine.finishPlanes} divides is NaN or infinite; then nothing sets it back. */
   readonly nonFinite?: TensorHandle<"f32">;
   readonly channels: number;
+  /** Elements from voxel to voxel: padToFour(channels), or {@link Engine.ringStride}. */
+  readonly channelStride: number;
   /** Planes kept at a time. */
   readonly planes: number;
   readonly rows: number;
@@ -213,6 +215,8 @@ export interface Engine extends AsyncDisposable {
   gatherPatches(call: GatherPatches): void;
   /** Runs the network on the program's input; the result stays in the program's output. */
   run(program: Program, weights: WeightSet): void;
+  /** The smallest channel stride of a ring that the engine can work with. */
+  ringStride(channels: number): number;
   /** ring += flip(output) * importance * scale. */
   accumulate(call: AccumulatePatch): void;
   /** Divides planes [from, to) of the ring by weightSums * folds, in place. */

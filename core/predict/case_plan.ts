@@ -116,6 +116,7 @@ export function planCase(
     tiles: tileGrid(grid, configuration.patchSize, options.stepSize, configuration.dimensions),
     inputChannels: model.inputChannels,
     outputChannels: model.outputChannels,
+    ringStride: network.ringStride,
     outputVoxels: voxelCount(outputGrid),
     mirrorings: flips.length,
     folds: model.folds.length,

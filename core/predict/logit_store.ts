@@ -4,7 +4,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
-import { padToFour, type Vec3 } from "../base/shape.ts";
+import type { Vec3 } from "../base/shape.ts";
 import type { Engine, LogitRing } from "../engine/engine.ts";
 import { freeArray } from "../base/free_array.ts";
 import { SPILLED_PLANES } from "./stream_choice.ts";
@@ -55,7 +55,7 @@ function residentStore({ engine, plan, channels, folds }: LogitStoreOptions): Lo
     planesAtOnce: plan.planes,
     open(planes) {
       for (const [slot, count] of slotRanges(planes, ring.planes)) {
-        engine.clear(ring.logits, slot * plane * padToFour(channels), count * plane * padToFour(channels));
+        engine.clear(ring.logits, slot * plane * ring.channelStride, count * plane * ring.channelStride);
         engine.clear(ring.weightSums, slot * plane, count * plane);
       }
       return Promise.resolve();
@@ -74,7 +74,7 @@ function residentStore({ engine, plan, channels, folds }: LogitStoreOptions): Lo
 
 function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitStoreOptions): LogitStore {
   const [, rows, columns] = plan.size;
-  const padded = padToFour(channels);
+  const stride = engine.ringStride(channels);
   const area = Math.max(...plan.windows.map((window) => width(window.rows) * width(window.columns)));
   // One allocation serves windows of all sizes; each gets a ring of its own shape over it.
   const window = allocateRing(engine, plan, channels, { planes: plan.planes, rows: 1, columns: area });
@@ -84,8 +84,8 @@ function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitSto
     columns,
   });
   const file = scratchFile(scratchFolder);
-  const planeBytes = 4 * rows * columns * (padded + 1);
-  const sumsAt = 4 * rows * columns * padded;
+  const planeBytes = 4 * rows * columns * (stride + 1);
+  const sumsAt = 4 * rows * columns * stride;
   let loaded = 0;
 
   const ringOf = (part: TileWindow): LogitRing => ({
@@ -116,16 +116,16 @@ function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitSto
       await engine.flush();
       const ring = ringOf(part);
       const voxels = ring.rows * ring.columns;
-      const logits = new Float32Array(voxels * padded);
+      const logits = new Float32Array(voxels * stride);
       const sums = new Float32Array(voxels);
       for (let plane = from; plane < to; plane++) {
         const slot = plane % plan.planes;
         forEachRun(part, (inPlane, inWindow, count) => {
           const at = slot * planeBytes;
-          file.read(at + 4 * inPlane * padded, bytesOf(logits, inWindow * padded, count * padded));
+          file.read(at + 4 * inPlane * stride, bytesOf(logits, inWindow * stride, count * stride));
           file.read(at + sumsAt + 4 * inPlane, bytesOf(sums, inWindow, count));
         });
-        engine.upload(ring.logits, logits, slot * voxels * padded);
+        engine.upload(ring.logits, logits, slot * voxels * stride);
         engine.upload(ring.weightSums, sums, slot * voxels);
       }
       freeArray(logits);
@@ -140,11 +140,11 @@ function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitSto
       const voxels = ring.rows * ring.columns;
       for (let plane = from; plane < to; plane++) {
         const slot = plane % plan.planes;
-        const logits = await engine.download(ring.logits, slot * voxels * padded, voxels * padded);
+        const logits = await engine.download(ring.logits, slot * voxels * stride, voxels * stride);
         const sums = await engine.download(ring.weightSums, slot * voxels, voxels);
         forEachRun(part, (inPlane, inWindow, count) => {
           const at = slot * planeBytes;
-          file.write(at + 4 * inPlane * padded, bytesOf(logits, inWindow * padded, count * padded));
+          file.write(at + 4 * inPlane * stride, bytesOf(logits, inWindow * stride, count * stride));
           file.write(at + sumsAt + 4 * inPlane, bytesOf(sums, inWindow, count));
         });
         freeArray(logits);
@@ -154,7 +154,7 @@ function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitSto
     close: () => {},
     async read([from, to]) {
       if (to > loaded) await engine.flush();
-      const logits = new Float32Array(rows * columns * padded);
+      const logits = new Float32Array(rows * columns * stride);
       const sums = new Float32Array(rows * columns);
       for (let plane = Math.max(from, loaded); plane < to; plane++) {
         const at = (plane % plan.planes) * planeBytes;
@@ -188,13 +188,15 @@ function allocateRing(
   { planes, rows, columns }: { readonly planes: number; readonly rows: number; readonly columns: number },
 ): LogitRing {
   const voxels = planes * rows * columns;
+  const channelStride = engine.ringStride(channels);
   const nonFinite = engine.alloc("f32", 1, "mark of non-finite logits");
   engine.clear(nonFinite);
   return {
     nonFinite,
-    logits: engine.alloc("f32", voxels * padToFour(channels), "logit ring"),
+    logits: engine.alloc("f32", voxels * channelStride, "logit ring"),
     weightSums: engine.alloc("f32", voxels, "weight sums"),
     channels,
+    channelStride,
     planes,
     rows,
     columns,

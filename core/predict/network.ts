@@ -16,6 +16,8 @@ type Forecast = { readonly memory: ProgramMemory; readonly steps: readonly StepC
 
 /** Programs and weights of one model, kept from case to case. */
 export interface LoadedNetwork extends AsyncDisposable {
+  /** Elements that a voxel of its logits takes in a ring. */
+  readonly ringStride: number;
   /** What a run of `batch` samples takes; allocates nothing. */
   forecast(batch: number): Forecast;
   /** The program for a batch, compiled when it differs from the one before. */
@@ -76,6 +78,7 @@ export function loadNetwork(
   }
 
   return {
+    ringStride: engine.ringStride(model.outputChannels),
     forecast(batch) {
       const storage = weightStorage();
       let known = forecasts.get(batch);

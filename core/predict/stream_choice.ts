@@ -7,8 +7,8 @@ import type { MemoryForecast, RingPlacement, StreamInputs, StreamPlan, TileRow, 
 export const SPILLED_PLANES = 2;
 
 /** Bytes of logits and weight sums of a ring. */
-export function ringBytes(planes: number, rows: number, columns: number, channels: number): number {
-  return 4 * planes * rows * columns * (padToFour(channels) + 1);
+export function ringBytes(planes: number, rows: number, columns: number, channelStride: number): number {
+  return 4 * planes * rows * columns * (channelStride + 1);
 }
 
 /** A way to stream a case, not yet weighed. */
@@ -75,7 +75,7 @@ function isBetter(a: StreamPlan, b: StreamPlan): boolean {
 }
 
 function weigh(inputs: StreamInputs, candidate: Candidate): StreamPlan {
-  const { folds, mirrorings, outputChannels } = inputs;
+  const { folds, mirrorings, ringStride } = inputs;
   const { memory, steps } = inputs.forecast(candidate.batch);
   const { rows, windows, placement, foldsResident } = candidate;
   let [tiles, runs] = [0, 0];
@@ -89,12 +89,12 @@ function weigh(inputs: StreamInputs, candidate: Candidate): StreamPlan {
   let seconds = runs * steps.reduce((sum, step) => sum + step.seconds, 0);
   seconds += volumeSeconds(inputs, tiles * mirrorings * folds);
   seconds += ((foldsResident ? 1 : rows.length) * folds * memory.weights) / PACKING_RATE;
-  if (placement !== "memory") seconds += spilledBytes(candidate, outputChannels, folds) / DISK_RATE;
+  if (placement !== "memory") seconds += spilledBytes(candidate, ringStride, folds) / DISK_RATE;
   const parts = {
     runtime: inputs.fixed.runtime,
     image: inputs.fixed.image,
     labels: inputs.fixed.labels,
-    ring: ringMemory(candidate, outputChannels),
+    ring: ringMemory(candidate, ringStride),
     activations: memory.activations,
     weights: memory.weights * (foldsResident ? folds : 1),
     scratch: memory.scratch,
@@ -114,18 +114,18 @@ function volumeSeconds({ grid, patch, inputChannels, outputChannels, outputVoxel
     outputVoxels * (RESAMPLE_SECONDS.voxel + channels * RESAMPLE_SECONDS.channel);
 }
 
-function ringMemory({ placement, planes, size, windows }: Candidate, channels: number): number {
-  if (placement === "memory") return ringBytes(planes, size[1], size[2], channels);
+function ringMemory({ placement, planes, size, windows }: Candidate, channelStride: number): number {
+  if (placement === "memory") return ringBytes(planes, size[1], size[2], channelStride);
   const window = Math.max(...windows.map(({ rows, columns }) => windowArea(rows, columns)));
   // The window, the planes being resampled, and one plane of each on its way through the host.
-  return ringBytes(planes, 1, window, channels) + ringBytes(SPILLED_PLANES, size[1], size[2], channels) +
-    2 * ringBytes(1, size[1], size[2], channels) + SPILL_BUFFER_BYTES;
+  return ringBytes(planes, 1, window, channelStride) + ringBytes(SPILLED_PLANES, size[1], size[2], channelStride) +
+    2 * ringBytes(1, size[1], size[2], channelStride) + SPILL_BUFFER_BYTES;
 }
 
 /** Bytes that go to and from the scratch file: each window once in and once out per row and fold, each plane twice more. */
-function spilledBytes({ rows, windows, planes, size }: Candidate, channels: number, folds: number): number {
+function spilledBytes({ rows, windows, planes, size }: Candidate, channelStride: number, folds: number): number {
   const windowsArea = windows.reduce((sum, { rows, columns }) => sum + windowArea(rows, columns), 0);
-  const perVoxel = 4 * (padToFour(channels) + 1);
+  const perVoxel = 4 * (channelStride + 1);
   return perVoxel * (2 * rows.length * folds * planes * windowsArea + 2 * size[0] * size[1] * size[2]);
 }
 

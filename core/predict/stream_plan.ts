@@ -83,6 +83,8 @@ export interface StreamInputs {
   readonly tiles: TileGrid;
   readonly inputChannels: number;
   readonly outputChannels: number;
+  /** Elements of a voxel in the ring. */
+  readonly ringStride: number;
   /** Voxels that are resampled to. */
   readonly outputVoxels: number;
   readonly mirrorings: number;

@@ -3,7 +3,7 @@
  * original grid on the host, a running decision kept per voxel. It needs all logits at once; the stream plan has counted them.
  */
 import { voxelCount } from "../base/shape.ts";
-import { padToFour, type Vec3 } from "../base/shape.ts";
+import type { Vec3 } from "../base/shape.ts";
 import type { LabelRule, LogitRing } from "../engine/engine.ts";
 import type { LabelVolume } from "../formats/image.ts";
 import { resampleChannel } from "../preprocess/resample.ts";
@@ -51,8 +51,7 @@ async function readChannel(
   grid: Vec3,
   into: Float32Array,
 ): Promise<void> {
-  const padded = padToFour(ring.channels);
-  const planeLength = ring.rows * ring.columns * padded;
+  const planeLength = ring.rows * ring.columns * ring.channelStride;
   const strides = [grid[1] * grid[2], grid[2], 1];
   const [planeStride, rowStride, columnStride] = ring.axes.map((axis) => strides[axis]);
   for (let plane = 0; plane < ring.depth; plane++) {
@@ -60,7 +59,11 @@ async function readChannel(
     let from = channel;
     for (let row = 0; row < ring.rows; row++) {
       let to = plane * planeStride + row * rowStride;
-      for (let column = 0; column < ring.columns; column++, from += padded, to += columnStride) into[to] = logits[from];
+      for (let column = 0; column < ring.columns; column++) {
+        into[to] = logits[from];
+        from += ring.channelStride;
+        to += columnStride;
+      }
     }
     freeArray(logits);
   }

@@ -5,17 +5,19 @@
 import { padToFour, permute, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { distance, laneBits, walk } from "./elementwise_simd.ts";
 import { type Expr, f32, f32x4, i32, i64, v128 } from "./emit/expression.ts";
-import type { Kernel } from "./emit/module_builder.ts";
+import type { FunctionBuilder, Kernel, Local } from "./emit/module_builder.ts";
 import type { Operator } from "./kernel.ts";
 import { listParams, type ParamTypes } from "./params.ts";
 import type { Placement } from "./volume_gather.ts";
 
 /**
  * Shape of a ring of logits: element of plane s, row u, column v, channel c is
- * (((s mod planes) * rows + u) * columns + v) * padToFour(channels) + c; the weight sums have one element a voxel in the same order.
+ * (((s mod planes) * rows + u) * columns + v) * channelStride + c; the weight sums have one element a voxel in the same order.
  */
 export interface RingGeometry {
   readonly channels: number;
+  /** At least `channels`; what lies between a voxel's last channel and the next voxel is never written. */
+  readonly channelStride: number;
   readonly planes: number;
   readonly rows: number;
   readonly columns: number;
@@ -58,6 +60,9 @@ export const ACCUMULATE_FIELDS = {
   weightSums: "address",
   output: "address",
   importance: "address",
+  channels: "i32",
+  channelStride: "i32",
+  /** Channels of the output, padded. */
   padded: "i32",
   planes: "i32",
   rows: "i32",
@@ -82,7 +87,8 @@ export const FINISH_FIELDS = {
   logits: "address",
   weightSums: "address",
   flag: "address",
-  padded: "i32",
+  channels: "i32",
+  channelStride: "i32",
   ringPlanes: "i32",
   rows: "i32",
   columns: "i32",
@@ -126,10 +132,12 @@ export function planAccumulate(spec: Accumulate): Operator {
     const skipped = plane - first[0];
     const to = ((plane % ring.planes) * ring.rows + first[1]) * ring.columns + first[2];
     const params = listParams(ACCUMULATE_FIELDS, {
-      logits: { slot: spec.logitsSlot, offset: to * padded * 4 },
+      logits: { slot: spec.logitsSlot, offset: to * ring.channelStride * 4 },
       weightSums: { slot: spec.weightSumsSlot, offset: to * 4 },
       output: { slot: spec.outputSlot, offset: (outputStart + skipped * outputStep[0]) * padded * 4 },
       importance: { slot: spec.importanceSlot, offset: (dot(inPatch) + skipped * step[0]) * 4 },
+      channels: ring.channels,
+      channelStride: ring.channelStride,
       padded,
       planes,
       rows: count[1],
@@ -175,17 +183,17 @@ function planeRuns(first: number, count: number, ringPlanes: number): { plane: n
 /** logits *= 1 / (weightSums * folds) for planes [from, to), in place. One item: some rows of one plane. */
 export function planFinishPlanes(spec: FinishPlanes): Operator {
   const { ring } = spec;
-  const padded = padToFour(ring.channels);
-  const rowsPerItem = rowsOfItem(ring.rows, ring.columns, padded);
+  const rowsPerItem = rowsOfItem(ring.rows, ring.columns, ring.channelStride);
   const itemsPerPlane = Math.ceil(ring.rows / rowsPerItem);
   const voxels = (spec.to - spec.from) * ring.rows * ring.columns;
-  const bytes = voxels * (padded * 8 + 4);
+  const bytes = voxels * (ring.channelStride * 8 + 4);
   const params = listParams(FINISH_FIELDS, {
     logits: { slot: spec.logitsSlot },
     weightSums: { slot: spec.weightSumsSlot },
     flag: { slot: spec.flagSlot ?? spec.logitsSlot },
     hasFlag: spec.flagSlot === undefined ? 0 : 1,
-    padded,
+    channels: ring.channels,
+    channelStride: ring.channelStride,
     ringPlanes: ring.planes,
     rows: ring.rows,
     columns: ring.columns,
@@ -199,14 +207,30 @@ export function planFinishPlanes(spec: FinishPlanes): Operator {
     algorithm: "finish planes",
     calls: items === 0 ? [] : [{ kernel: "finish_planes", params, items, scratchBytes: 0 }],
     temporaries: {},
-    flops: voxels * padded,
+    flops: voxels * ring.channels,
     bytes,
     coreSeconds: bytes / 12e9,
   };
 }
 
-function rowsOfItem(rows: number, columns: number, padded: number): number {
-  return Math.min(Math.max(1, rows), Math.max(1, Math.ceil(ITEM_BYTES / Math.max(1, columns * padded * 4))));
+function rowsOfItem(rows: number, columns: number, channelStride: number): number {
+  return Math.min(Math.max(1, rows), Math.max(1, Math.ceil(ITEM_BYTES / Math.max(1, columns * channelStride * 4))));
+}
+
+/**
+ * Walks a voxel's channels: four at a time, then those left over one at a time, so that nothing behind them is written.
+ * `to` ends behind the last channel.
+ */
+function eachChannel(f: FunctionBuilder, channels: Expr<"i32">, to: Local<"i64">) {
+  const whole = f.local("i64", distance(i32.and(channels, -4), 4));
+  const rest = f.local("i64", distance(i32.and(channels, 3), 4));
+  const end = f.local("i64");
+  return (four: () => void, one: () => void) => {
+    f.set(end, i64.add(to, whole));
+    walk(f, to, end, 16, four);
+    f.set(end, i64.add(to, rest));
+    walk(f, to, end, 4, one);
+  };
 }
 
 const accumulateKernel: Kernel = {
@@ -214,14 +238,16 @@ const accumulateKernel: Kernel = {
   emit: (m) =>
     m.kernel("accumulate_patch", (f, params, item) => {
       const p = f.readParams(params, ACCUMULATE_FIELDS);
-      const voxelBytes = f.local("i64", distance(p.padded, 4));
+      const ringVoxel = f.local("i64", distance(p.channelStride, 4));
+      const outputVoxel = f.local("i64", distance(p.padded, 4));
+      const channelBytes = f.local("i64", distance(p.channels, 4));
       const plane = f.local("i32", i32.mul(i32.divU(item, p.itemsPerPlane), p.planesPerItem));
       const planesLeft = f.local("i32", i32.sub(p.planes, plane));
       const planes = f.local("i32", i32.min(planesLeft, p.planesPerItem));
       const first = f.local("i32", i32.mul(i32.remU(item, p.itemsPerPlane), p.rowsPerItem));
       const end = f.local("i32", i32.min(f.local("i32", i32.add(first, p.rowsPerItem)), p.rows));
-      const voxelEnd = f.local("i64");
-      const weight = f.local("v128");
+      const weight = f.local("f32");
+      const weights = f.local("v128");
       const one = f.local("i32", 1);
       /** A pointer into a grid of `unit` bytes a voxel that starts at `base`, and how far it goes along each axis. */
       const walker = (base: Expr<"i64">, unit: Expr<"i64">, steps: readonly Expr<"i32">[]) => {
@@ -231,18 +257,22 @@ const accumulateKernel: Kernel = {
       };
       const four = f.local("i64", 4);
       const importanceSteps = [p.importancePlaneStep, p.importanceRowStep, p.importanceColumnStep];
-      const to = walker(p.logits, voxelBytes, [p.ringPlaneStep, p.ringRowStep, one]);
+      const to = walker(p.logits, ringVoxel, [p.ringPlaneStep, p.ringRowStep, one]);
       const sums = walker(p.weightSums, four, [p.ringPlaneStep, p.ringRowStep, one]);
-      const from = walker(p.output, voxelBytes, [p.outputPlaneStep, p.outputRowStep, p.outputColumnStep]);
+      const from = walker(p.output, outputVoxel, [p.outputPlaneStep, p.outputRowStep, p.outputColumnStep]);
       const importance = walker(p.importance, four, importanceSteps);
       const walkers = [to, sums, from, importance];
+      const channels = eachChannel(f, p.channels, to.at);
       const addVoxel = () => {
         f.if(p.addWeight, () => f.storeF32(sums.at, f32.add(f32.load(sums.at), f32.load(importance.at))));
-        f.set(weight, f32x4.splat(f32.mul(f32.load(importance.at), p.scale)));
-        f.set(voxelEnd, i64.add(to.at, voxelBytes));
-        walk(f, to.at, voxelEnd, 16, () => {
-          f.storeV128(to.at, f32x4.add(v128.load(to.at), f32x4.mul(v128.load(from.at), weight)));
+        f.set(weight, f32.mul(f32.load(importance.at), p.scale));
+        f.set(weights, f32x4.splat(weight));
+        channels(() => {
+          f.storeV128(to.at, f32x4.add(v128.load(to.at), f32x4.mul(v128.load(from.at), weights)));
           f.add(from.at, 16);
+        }, () => {
+          f.storeF32(to.at, f32.add(f32.load(to.at), f32.mul(f32.load(from.at), weight)));
+          f.add(from.at, 4);
         });
       };
       f.for(first, end, 1, (row) => {
@@ -253,9 +283,9 @@ const accumulateKernel: Kernel = {
           for (const w of walkers) f.set(w.at, w.column);
           f.countdown(planes, () => {
             addVoxel();
-            // The pointers to channels stand behind the voxel.
-            f.add(to.at, i64.sub(to.planeStep, voxelBytes));
-            f.add(from.at, i64.sub(from.planeStep, voxelBytes));
+            // The pointers to channels stand behind the last one.
+            f.add(to.at, i64.sub(to.planeStep, channelBytes));
+            f.add(from.at, i64.sub(from.planeStep, channelBytes));
             f.add(sums.at, sums.planeStep);
             f.add(importance.at, importance.planeStep);
           });
@@ -270,7 +300,8 @@ const finishKernel: Kernel = {
   emit: (m) =>
     m.kernel("finish_planes", (f, params, item) => {
       const p = f.readParams(params, FINISH_FIELDS);
-      const voxelBytes = f.local("i64", distance(p.padded, 4));
+      const voxelBytes = f.local("i64", distance(p.channelStride, 4));
+      const padding = f.local("i64", distance(i32.sub(p.channelStride, p.channels), 4));
       const plane = i32.add(p.from, i32.divU(item, p.itemsPerPlane));
       const first = f.local("i32", i32.mul(i32.remU(item, p.itemsPerPlane), p.rowsPerItem));
       const left = f.local("i32", i32.sub(p.rows, first));
@@ -279,22 +310,28 @@ const finishKernel: Kernel = {
       const voxel = f.local("i64", distance(row, i64.extendS(p.columns)));
       const to = f.local("i64", i64.add(p.logits, i64.mul(voxel, voxelBytes)));
       const sums = f.local("i64", i64.add(p.weightSums, i64.shl(voxel, 2)));
-      const voxelEnd = f.local("i64");
-      const [factor, value] = [f.local("v128"), f.local("v128")];
-      // A finite number times zero is zero, NaN and the infinities become NaN, which stays in the sum.
+      const channels = eachChannel(f, p.channels, to);
+      const [factor, factors] = [f.local("f32"), f.local("v128")];
+      const [value, values] = [f.local("f32"), f.local("v128")];
+      // A finite number times zero is zero, NaN and the infinities become NaN, which stays in the sums.
       const zero = v128.const(0, 0, 0, 0);
-      const sum = f.local("v128", zero);
+      const [zeroSum, zeros] = [f.local("f32", f32.const(0)), f.local("v128", zero)];
       f.countdown(count, () => {
-        f.set(factor, f32x4.splat(f32.div(1, f32.mul(f32.load(sums), p.folds))));
-        f.set(voxelEnd, i64.add(to, voxelBytes));
-        walk(f, to, voxelEnd, 16, () => {
-          f.set(value, f32x4.mul(v128.load(to), factor));
-          f.storeV128(to, value);
-          f.set(sum, f32x4.add(sum, f32x4.mul(value, zero)));
+        f.set(factor, f32.div(1, f32.mul(f32.load(sums), p.folds)));
+        f.set(factors, f32x4.splat(factor));
+        channels(() => {
+          f.set(values, f32x4.mul(v128.load(to), factors));
+          f.storeV128(to, values);
+          f.set(zeros, f32x4.add(zeros, f32x4.mul(values, zero)));
+        }, () => {
+          f.set(value, f32.mul(f32.load(to), factor));
+          f.storeF32(to, value);
+          f.set(zeroSum, f32.add(zeroSum, f32.mul(value, 0)));
         });
+        f.add(to, padding);
         f.add(sums, 4);
       });
-      const isFinite = i32.eq(laneBits(f32x4.eq(sum, zero)), 15);
+      const isFinite = i32.and(i32.eq(laneBits(f32x4.eq(zeros, zero)), 15), f32.eq(zeroSum, 0));
       f.if(i32.and(p.hasFlag, i32.eqz(isFinite)), () => f.storeF32(p.flag, f32.const(1)));
     }),
 };

@@ -113,7 +113,7 @@ function sourceRows(f: FunctionBuilder, job: ResampleItem, cache: Cache, plane: 
 function classify(f: FunctionBuilder, { p }: ResampleItem, sources: SourceRow[], classifyRow: FunctionReference): void {
   for (const { logits, channels, tag, tagAt } of sources) {
     f.if(i32.ne(i32.load(tagAt), tag), () => {
-      f.call(classifyRow, channels, logits, p.ringColumns, p.tables, p.padded, p.channels);
+      f.call(classifyRow, channels, logits, p.ringColumns, p.tables, p.padded, p.channels, p.channelStride);
       f.storeI32(tagAt, tag);
     });
   }
@@ -181,7 +181,7 @@ interface Position {
 /** Loads blocks of the interpolated logits: planes first, then rows, then columns. */
 function interpolation(f: FunctionBuilder, job: ResampleItem, sources: readonly SourceRow[], position: Position) {
   const { plane, row, columns, weights } = position;
-  const offsets = columns.map((column) => f.local("i64", distance(column, job.voxelBytes)));
+  const offsets = columns.map((column) => f.local("i64", distance(column, job.voxelStep)));
   const pointers = sources.map(({ logits }) => offsets.map((offset) => f.local("i64", i64.add(logits, offset))));
   return (planesMixed: boolean) => (block: Local<"i64">, offset = 0): V128 => {
     const value = (source: number, side: number) => v128.load(i64.add(pointers[source][side], block), offset);

@@ -14,9 +14,11 @@ import { eachOutputRow, mix, readItem, type ResampleItem, spreadLargest } from "
 interface Job extends ResampleItem {
   /** Byte offset of a voxel's last block of four channels. */
   readonly lastBlock: Local<"i64">;
-  /** Added to the last block: -Infinity in padding lanes. */
+  /** The most that the last block may be: -Infinity behind the last channel. */
   readonly tail: Local<"v128">;
   readonly scratch: Local<"i64">;
+  /** Bytes of a row in scratch, whole blocks. */
+  readonly mixedRowBytes: Local<"i64">;
   readonly rowMix: Local<"i64">;
   readonly columnScratch: Local<"i64">;
 }
@@ -44,13 +46,15 @@ function resampleKernel(name: string, finishRow: FinishRow): Kernel {
 
 function readJob(f: FunctionBuilder, params: Local<"i64">, scratch: Local<"i64">): Job {
   const item = readItem(f, params);
+  const mixedRowBytes = f.local("i64", i64.and(i64.add(item.rowBytes, 15), -16));
   return {
     ...item,
     lastBlock: f.local("i64", i64.sub(item.voxelBytes, 16)),
     tail: f.local("v128", v128.load(item.p.tables)),
     scratch,
-    rowMix: f.local("i64", i64.add(scratch, i64.shl(item.rowBytes, 1))),
-    columnScratch: f.local("i64", i64.add(scratch, i64.mul(item.rowBytes, 3))),
+    mixedRowBytes,
+    rowMix: f.local("i64", i64.add(scratch, i64.shl(mixedRowBytes, 1))),
+    columnScratch: f.local("i64", i64.add(scratch, i64.mul(mixedRowBytes, 3))),
   };
 }
 
@@ -64,7 +68,7 @@ function rowFinder(f: FunctionBuilder, job: Job, mixRows: FunctionReference, pla
   const planeFraction = f.local("f32", f32.load(planeEntry, 12));
   // Rows of the source that the two buffers hold.
   const held = [f.local("i32", -1), f.local("i32", -1)];
-  const buffers = [f.local("i64", job.scratch), f.local("i64", i64.add(job.scratch, rowBytes))];
+  const buffers = [f.local("i64", job.scratch), f.local("i64", i64.add(job.scratch, job.mixedRowBytes))];
   const other = f.local("i64");
   const swapped = f.local("i64");
   const swappedRow = f.local("i32");
@@ -105,7 +109,7 @@ function rowFinder(f: FunctionBuilder, job: Job, mixRows: FunctionReference, pla
   };
 }
 
-/** (to, a, b, weightA, weightB, bytes): to = a * weightA + b * weightB. */
+/** (to, a, b, weightA, weightB, bytes): to = a * weightA + b * weightB, in whole blocks of 16 bytes. */
 function emitMixRows(m: ModuleBuilder): FunctionReference {
   return m.func(["i64", "i64", "i64", "f32", "f32", "i64"] as const, (f, to, a, b, weightA, weightB, bytes) => {
     const wa = f.local("v128", f32x4.splat(weightA));
@@ -139,8 +143,8 @@ function eachColumn(f: FunctionBuilder, job: Job, row: Local<"i64">, body: (voxe
   const weightA = f.local("v128");
   const weightB = f.local("v128");
   f.countdown(job.p.outColumns, () => {
-    f.set(a, i64.add(row, distance(i32.load(entry), job.voxelBytes)));
-    f.set(b, i64.add(row, distance(i32.load(entry, 4), job.voxelBytes)));
+    f.set(a, i64.add(row, distance(i32.load(entry), job.voxelStep)));
+    f.set(b, i64.add(row, distance(i32.load(entry, 4), job.voxelStep)));
     f.set(weightA, v128.load32Splat(entry, 8));
     f.set(weightB, v128.load32Splat(entry, 12));
     f.set(mixed, f32.ne(f32.load(entry, 12), 0));
@@ -221,7 +225,7 @@ function writeChannels(f: FunctionBuilder, { p, voxelBytes, columnScratch }: Job
 const softmaxRow = probabilityRow((f, job, to) => {
   const at = f.local("i64", i64.add(to, job.lastBlock));
   const end = f.local("i64", i64.add(to, job.voxelBytes));
-  const largest = f.local("v128", f32x4.add(v128.load(at), job.tail));
+  const largest = f.local("v128", f32x4.pmin(job.tail, v128.load(at)));
   const value = f.local("v128");
   f.storeV128(at, largest);
   f.set(at, to);

@@ -73,7 +73,9 @@ export function accumulateReference(spec: {
       padded;
     const to = ((s % ring.planes) * ring.rows + u) * ring.columns + v;
     const weight = f32(spec.importance[voxel] * f32(spec.scale));
-    for (let c = 0; c < padded; c++) spec.logits[to * padded + c] += f32(spec.output[from + c] * weight);
+    for (let c = 0; c < ring.channels; c++) {
+      spec.logits[to * ring.channelStride + c] += f32(spec.output[from + c] * weight);
+    }
     if (spec.addWeight) spec.weightSums[to] += spec.importance[voxel];
   }
 }
@@ -87,12 +89,11 @@ export function finishReference(
   to: number,
   folds: number,
 ): void {
-  const padded = padToFour(ring.channels);
   const voxels = ring.rows * ring.columns;
   for (let s = from; s < to; s++) {
     for (let i = (s % ring.planes) * voxels; i < (s % ring.planes + 1) * voxels; i++) {
       const factor = f32(1 / f32(weightSums[i] * folds));
-      for (let c = 0; c < padded; c++) logits[i * padded + c] *= factor;
+      for (let c = 0; c < ring.channels; c++) logits[i * ring.channelStride + c] *= factor;
     }
   }
 }
@@ -105,7 +106,6 @@ export function interpolateReference(
   from: number,
   to: number,
 ): Float32Array {
-  const padded = padToFour(ring.channels);
   const [planes, rows, columns] = tables;
   const out = new Float32Array((to - from) * rows.first.length * columns.first.length * ring.channels);
   let at = 0;
@@ -114,7 +114,7 @@ export function interpolateReference(
       for (let x = 0; x < columns.first.length; x++) {
         for (let c = 0; c < ring.channels; c++) {
           const value = (s: number, u: number, v: number) =>
-            logits[(((s % ring.planes) * ring.rows + u) * ring.columns + v) * padded + c];
+            logits[(((s % ring.planes) * ring.rows + u) * ring.columns + v) * ring.channelStride + c];
           const acrossPlanes = (u: number, v: number) => mix(planes, j, (s) => value(s, u, v));
           const acrossRows = (v: number) => mix(rows, r, (u) => acrossPlanes(u, v));
           out[at++] = mix(columns, x, acrossRows);

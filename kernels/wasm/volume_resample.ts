@@ -47,7 +47,10 @@ export interface ResampleProbabilities extends ResampleRange {
   readonly targetSlot: string;
 }
 
-/** Bytes before the tables: what is added to the last four channels (-Infinity in padding lanes, so that they never win). */
+/**
+ * Bytes before the tables: the most that the last four channels may be, -Infinity in the lanes behind the last channel, so that these
+ * never win, whatever they hold (the next voxel's channels, memory that was never written).
+ */
 export const TAIL_BYTES = 16;
 /** Bytes of a table entry: first, second (i32), 1 - fraction, fraction (f32). */
 export const ENTRY_BYTES = 16;
@@ -58,6 +61,7 @@ export const RESAMPLE_FIELDS = {
   target: "address",
   padded: "i32",
   channels: "i32",
+  channelStride: "i32",
   ringPlanes: "i32",
   ringRows: "i32",
   ringColumns: "i32",
@@ -94,7 +98,7 @@ export function packResampleTables(
   const view = new DataView(bytes.buffer);
   for (let lane = 0; lane < 4; lane++) {
     const channel = padToFour(ring.channels) - 4 + lane;
-    view.setFloat32(lane * 4, channel < ring.channels ? 0 : -Infinity, true);
+    view.setFloat32(lane * 4, channel < ring.channels ? Infinity : -Infinity, true);
   }
   let at = TAIL_BYTES;
   const limits = [ring.depth, ring.rows, ring.columns];
@@ -144,7 +148,7 @@ function resample(
 ): Operator {
   const { ring } = spec;
   const padded = padToFour(ring.channels);
-  const rowBytes = ring.columns * padded * 4;
+  const rowBytes = ring.columns * ring.channelStride * 4;
   const [outPlanes, outRows, outColumns] = spec.outputs;
   const rowsPerItem = Math.min(outRows, Math.max(4, Math.min(64, Math.round(ITEM_ROWS * outRows / ring.rows))));
   const sourceRows = Math.min(ring.rows, Math.ceil(rowsPerItem * ring.rows / outRows) + 2);
@@ -160,6 +164,7 @@ function resample(
     target: { slot: spec.targetSlot, offset: place.offset },
     padded,
     channels: ring.channels,
+    channelStride: ring.channelStride,
     ringPlanes: ring.planes,
     ringRows: ring.rows,
     ringColumns: ring.columns,
@@ -195,6 +200,6 @@ function resample(
  */
 function scratchBytes({ ring, outputs }: ResampleRange, what: "labels" | "probabilities", cacheRows: number): number {
   const voxel = padToFour(ring.channels) * 4;
-  if (what === "probabilities") return (3 * ring.columns + outputs[2]) * voxel;
+  if (what === "probabilities") return 3 * Math.ceil(ring.columns * ring.channelStride / 4) * 16 + outputs[2] * voxel;
   return voxel + cacheRows * 8 + (2 * cacheRows + 1) * Math.ceil(ring.columns / 8) * 16;
 }

@@ -16,7 +16,7 @@ export interface Blocks {
   readonly voxelBytes: Local<"i64">;
   /** Byte offset of the last block. */
   readonly lastBlock: Local<"i64">;
-  /** Added to the last block: -Infinity in padding lanes. */
+  /** The most that the last block may be: -Infinity behind the last channel. */
   readonly tail: Local<"v128">;
   /** The block `at + offset` bytes into the voxel. */
   readonly load: (at: Local<"i64">, offset?: number) => V128;
@@ -36,7 +36,7 @@ export const argmax: Decide = (f, { voxelBytes, lastBlock, tail, load, from, kee
   const bits = f.local("i32");
   const at = f.local("i64");
   const value = f.local("v128");
-  const largest = f.local("v128", f32x4.add(load(lastBlock), tail));
+  const largest = f.local("v128", f32x4.pmin(tail, load(lastBlock)));
   if (keep) f.storeV128(i64.add(from, lastBlock), largest);
   f.set(at, 0);
   const blocks = (count: number) => {
@@ -52,7 +52,7 @@ export const argmax: Decide = (f, { voxelBytes, lastBlock, tail, load, from, kee
   walk(f, at, f.local("i64", i64.and(lastBlock, -16 * unrolled)), 16 * unrolled, () => blocks(unrolled));
   walk(f, at, lastBlock, 16, () => blocks(1));
   spreadLargest(f, largest);
-  // Padding comes after the last real channel, so an equal zero there never is the first.
+  // What lies behind the last channel comes after it, so an equal number there never is the first.
   f.set(channel, 0);
   f.set(at, 0);
   f.block((found) => {
@@ -76,14 +76,15 @@ export const regions: Decide = (f, { channels, lastBlock, tail, load }, channel)
   };
   f.set(channel, channels);
   walk(f, at, lastBlock, 16, () => look(load(at)));
-  look(f32x4.add(load(at), tail));
+  look(f32x4.pmin(tail, load(at)));
 };
 
-/** (to, from, columns, packed tables, padded, channels): u16 channel of every voxel of a row of logits. */
+/** (to, from, columns, packed tables, padded, channels, channel stride): u16 channel of every voxel of a row of logits. */
 export function emitClassifyRow(m: ModuleBuilder, decide: Decide): FunctionReference {
-  const types = ["i64", "i64", "i32", "i64", "i32", "i32"] as const;
-  return m.func(types, (f, to, from, columns, tables, padded, channels) => {
+  const types = ["i64", "i64", "i32", "i64", "i32", "i32", "i32"] as const;
+  return m.func(types, (f, to, from, columns, tables, padded, channels, channelStride) => {
     const voxelBytes = f.local("i64", distance(padded, 4));
+    const step = f.local("i64", distance(channelStride, 4));
     const blocks: Blocks = {
       channels,
       voxelBytes,
@@ -98,7 +99,7 @@ export function emitClassifyRow(m: ModuleBuilder, decide: Decide): FunctionRefer
       decide(f, blocks, channel);
       f.storeI32Low16(to, channel);
       f.add(to, 2);
-      f.add(from, voxelBytes);
+      f.add(from, step);
     });
   });
 }
@@ -111,7 +112,10 @@ export function mix(a: V128, b: V128, weightA: V128, weightB: V128): V128 {
 /** What every item of a resampling reads first: parameters, sizes in bytes, where the tables lie. */
 export interface ResampleItem {
   readonly p: ParamLocals<typeof RESAMPLE_FIELDS>;
+  /** Of a voxel's blocks of four channels. */
   readonly voxelBytes: Local<"i64">;
+  /** From voxel to voxel, row to row, plane to plane of the ring. */
+  readonly voxelStep: Local<"i64">;
   readonly rowBytes: Local<"i64">;
   readonly planeBytes: Local<"i64">;
   readonly planeEntries: Local<"i64">;
@@ -124,13 +128,14 @@ export interface ResampleItem {
 export function readItem(f: FunctionBuilder, params: Local<"i64">): ResampleItem {
   const p = f.readParams(params, RESAMPLE_FIELDS);
   const voxelBytes = f.local("i64", distance(p.padded, 4));
-  const rowBytes = f.local("i64", distance(p.ringColumns, voxelBytes));
+  const voxelStep = f.local("i64", distance(p.channelStride, 4));
+  const rowBytes = f.local("i64", distance(p.ringColumns, voxelStep));
   const planeBytes = f.local("i64", distance(p.ringRows, rowBytes));
   const planeEntries = f.local("i64", i64.add(p.tables, TAIL_BYTES));
   const rowEntries = f.local("i64", i64.add(planeEntries, distance(p.outPlanes, ENTRY_BYTES)));
   const columnEntries = f.local("i64", i64.add(rowEntries, distance(p.outRows, ENTRY_BYTES)));
   const values = f.local("i64", i64.add(columnEntries, distance(p.outColumns, ENTRY_BYTES)));
-  return { p, voxelBytes, rowBytes, planeBytes, planeEntries, rowEntries, columnEntries, values };
+  return { p, voxelBytes, voxelStep, rowBytes, planeBytes, planeEntries, rowEntries, columnEntries, values };
 }
 
 /** An item's output rows, one plane after the other. `onPlane` makes what the rows of a plane share; `onRow` gets the row's first target. */

@@ -3,7 +3,7 @@
  * weights once no further patch touches a plane.
  */
 import { padToFour, permute, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import type { RingGeometry } from "../wasm/volume_accumulate.ts";
+import type { RingGeometry as StridedRing } from "../wasm/volume_accumulate.ts";
 import type { Placement } from "../wasm/volume_gather.ts";
 import {
   type ArrayLayout,
@@ -26,7 +26,8 @@ import {
 import { boxOf, extent } from "./volume_box.ts";
 import type { SlotLayout, WgslDispatch, WgslOperator } from "./kernel.ts";
 
-export type { RingGeometry } from "../wasm/volume_accumulate.ts";
+/** A ring whose voxels are whole blocks of four channels: a channel stride of padToFour(channels). */
+export type RingGeometry = Omit<StridedRing, "channelStride">;
 
 export interface Accumulate {
   readonly ring: RingGeometry;

@@ -8,7 +8,6 @@
  * through the caches; axes that are not resampled cost no second read.
  */
 import { padToFour, type Vec3 } from "../../core/base/shape.ts";
-import type { RingGeometry } from "../wasm/volume_accumulate.ts";
 import type { LabelChoice, MixTable } from "../wasm/volume_resample.ts";
 import {
   type ArrayLayout,
@@ -30,6 +29,7 @@ import {
   WORKGROUP,
 } from "./elementwise_segments.ts";
 import type { WgslOperator } from "./kernel.ts";
+import type { RingGeometry } from "./volume_accumulate.ts";
 import { type Box, boxOf, extent } from "./volume_box.ts";
 import { chooseText, mixedText, probabilitiesText, unrollsBlocks } from "./volume_resample_text.ts";
 

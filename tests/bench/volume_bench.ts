@@ -112,17 +112,16 @@ function linear(from: number, to: number): MixTable {
 
 /** Logits as of segmentations, blobs of 24 voxels where one channel is largest; or noise, where every voxel is a boundary. */
 function fillLogits(from: number, ring: RingGeometry, blobs: boolean): void {
-  const padded = padToFour(ring.channels);
-  const view = new Float32Array(memory.buffer, from, ring.planes * ring.rows * ring.columns * padded);
+  const view = new Float32Array(memory.buffer, from, ring.planes * ring.rows * ring.columns * ring.channels);
   let index = 0;
   for (let s = 0; s < ring.planes; s++) {
     for (let u = 0; u < ring.rows; u++) {
       for (let v = 0; v < ring.columns; v++) {
         const blob = (s / 24 | 0) * 7 + (u / 24 | 0) * 5 + (v / 24 | 0) * 3;
         const winner = blob % 3 === 0 ? blob % ring.channels : 0;
-        for (let c = 0; c < padded; c++) {
+        for (let c = 0; c < ring.channels; c++) {
           const noise = Math.imul(index + 12345, 2654435761) >>> 8;
-          view[index++] = c >= ring.channels ? 0 : (blobs && c === winner ? 5 : -5) + noise / 2 ** 24;
+          view[index++] = (blobs && c === winner ? 5 : -5) + noise / 2 ** 24;
         }
       }
     }
@@ -145,10 +144,11 @@ function stream(): void {
 function accumulate(channels: number, patch: Vec3, mirror: readonly [boolean, boolean, boolean], axes: Vec3): void {
   const padded = padToFour(channels);
   const sizes = axes.map((axis) => patch[axis]);
-  const ring = { channels, planes: sizes[0], rows: sizes[1] + 40, columns: sizes[2] + 40, axes, depth: 1000 };
+  const size = { planes: sizes[0], rows: sizes[1] + 40, columns: sizes[2] + 40, depth: 1000 };
+  const ring = { channels, channelStride: channels, ...size, axes };
   const voxels = voxelCount(patch);
   const slots = place({
-    logits: ring.planes * ring.rows * ring.columns * padded * 4,
+    logits: ring.planes * ring.rows * ring.columns * channels * 4,
     sums: ring.planes * ring.rows * ring.columns * 4,
     output: voxels * padded * 4,
     importance: voxels * 4,
@@ -164,9 +164,10 @@ function accumulate(channels: number, patch: Vec3, mirror: readonly [boolean, bo
 }
 
 function finish(channels: number): void {
-  const ring = { channels, planes: 96, rows: 96, columns: 96, axes: [0, 1, 2] as Vec3, depth: 1000 };
+  const size = { planes: 96, rows: 96, columns: 96, depth: 1000 };
+  const ring = { channels, channelStride: channels, ...size, axes: [0, 1, 2] as Vec3 };
   const voxels = 96 ** 3;
-  const slots = place({ logits: voxels * padToFour(channels) * 4, sums: voxels * 4 });
+  const slots = place({ logits: voxels * channels * 4, sums: voxels * 4 });
   new Float32Array(memory.buffer, slots.sums, voxels).fill(1);
   const range = { ring, from: 0, to: ring.planes, folds: 1 };
   const operator = planFinishPlanes({ ...range, logitsSlot: "logits", weightSumsSlot: "sums" });
@@ -182,6 +183,7 @@ function resample(
 ): void {
   const ring = {
     channels,
+    channelStride: channels,
     planes: source[0],
     rows: source[1],
     columns: source[2],
@@ -195,7 +197,7 @@ function resample(
     Array.from({ length: channels }, (_, i) => i),
   );
   const voxels = voxelCount(outputs);
-  const logitBytes = voxelCount(source) * padToFour(channels) * 4;
+  const logitBytes = voxelCount(source) * channels * 4;
   const targetBytes = what === "softmax" ? voxels * channels * 4 : voxels;
   const slots = place({ logits: logitBytes, tables: packed.length, target: targetBytes });
   bytes.set(packed, slots.tables);

@@ -128,12 +128,14 @@ interface RingSetup extends Disposable {
   readonly ring: LogitRing;
 }
 
-function makeRing(engine: Engine, geometry: Omit<LogitRing, "logits" | "weightSums">): RingSetup {
+/** With the channel stride that all engines have in common. */
+function makeRing(engine: Engine, geometry: Omit<LogitRing, "logits" | "weightSums" | "channelStride">): RingSetup {
+  const channelStride = padToFour(geometry.channels);
   const voxels = geometry.planes * geometry.rows * geometry.columns;
-  const logits = engine.alloc("f32", voxels * padToFour(geometry.channels), "logit ring");
+  const logits = engine.alloc("f32", voxels * channelStride, "logit ring");
   const weightSums = engine.alloc("f32", voxels, "weight sums");
   return {
-    ring: { ...geometry, logits, weightSums },
+    ring: { ...geometry, channelStride, logits, weightSums },
     [Symbol.dispose]: () => {
       logits[Symbol.dispose]();
       weightSums[Symbol.dispose]();

@@ -161,3 +161,14 @@ Deno.test({ name: "After the engine is disposed every call says so", ignore }, a
   tensor[Symbol.dispose]();
   await Promise.allSettled([reading]);
 });
+
+Deno.test({ name: "A ring whose voxels are not whole blocks of four channels is refused", ignore }, async () => {
+  await using engine = await open();
+  const [channels, voxels] = [5, 8];
+  using logits = engine.alloc("f32", voxels * channels, "logit ring");
+  using weightSums = engine.alloc("f32", voxels, "weight sums");
+  const size = { planes: 2, rows: 2, columns: 2, depth: 2, axes: [0, 1, 2] as Vec3 };
+  const ring = { logits, weightSums, channels, channelStride: channels, ...size };
+  assertEquals(engine.ringStride(channels), 8);
+  await assertFails(() => engine.finishPlanes(ring, 0, 2, 1), RangeError, "channel stride of 5");
+});

@@ -136,6 +136,7 @@ export function createReferenceEngine(delay = 0): Promise<Engine> {
       return copy as ElementArrays[T];
     },
     flush,
+    ringStride: (channels) => channels,
     gatherPatches(call) {
       checkGather(call);
       const { inputs } = stateOf(call.program, "Gathering patches");

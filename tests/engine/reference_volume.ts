@@ -8,7 +8,7 @@ import type {
   ResampleToLabels,
   ResampleToProbabilities,
 } from "../../core/engine/engine.ts";
-import { padToFour, type Vec3 } from "../../core/base/shape.ts";
+import type { Vec3 } from "../../core/base/shape.ts";
 
 /** Fills `inputs[i]`, (channels, z, y, x), with patch i. */
 export function gather(
@@ -52,7 +52,7 @@ export function accumulate(
     const [z, y, x] = flip(position, patch, mirror);
     const source = (z * patch[1] + y) * patch[2] + x;
     for (let c = 0; c < ring.channels; c++) {
-      logits[voxel * padToFour(ring.channels) + c] += output[c * patchVoxels + source] * importance[index] * call.scale;
+      logits[voxel * ring.channelStride + c] += output[c * patchVoxels + source] * importance[index] * call.scale;
     }
     if (call.addWeight) weightSums[voxel] += importance[index];
   });
@@ -72,8 +72,8 @@ export function finish(
     for (let i = 0; i < ring.rows * ring.columns; i++) {
       const voxel = ringVoxel(ring, plane, 0, 0) + i;
       for (let c = 0; c < ring.channels; c++) {
-        logits[voxel * padToFour(ring.channels) + c] /= weightSums[voxel] * folds;
-        if (nonFinite && !Number.isFinite(logits[voxel * padToFour(ring.channels) + c])) nonFinite[0] = 1;
+        logits[voxel * ring.channelStride + c] /= weightSums[voxel] * folds;
+        if (nonFinite && !Number.isFinite(logits[voxel * ring.channelStride + c])) nonFinite[0] = 1;
       }
     }
   }
@@ -127,7 +127,7 @@ function resample(
             for (const [v, wv] of taps(tables[2], column)) {
               const weight = ws * wu * wv;
               if (weight === 0) continue;
-              const voxel = ringVoxel(ring, s, u, v) * padToFour(ring.channels);
+              const voxel = ringVoxel(ring, s, u, v) * ring.channelStride;
               for (let c = 0; c < ring.channels; c++) values[c] += weight * logits[voxel + c];
             }
           }

@@ -109,10 +109,9 @@ export function noise(length: number, seed: number): Float32Array {
   return values;
 }
 
-/** Channels-last noise whose padding lanes are zero: `voxels` times `channels` padded to four. */
-export function paddedNoise(voxels: number, channels: number, seed: number): Float32Array {
-  const padded = (channels + 3) & ~3;
-  const values = noise(voxels * padded, seed);
-  for (let i = 0; i < values.length; i++) if (i % padded >= channels) values[i] = 0;
+/** Channels-last noise whose padding lanes are zero: `voxels` times `channels` padded to four, or to `stride`. */
+export function paddedNoise(voxels: number, channels: number, seed: number, stride = (channels + 3) & ~3) {
+  const values = noise(voxels * stride, seed);
+  for (let i = 0; i < values.length; i++) if (i % stride >= channels) values[i] = 0;
   return values;
 }

@@ -65,18 +65,25 @@ Deno.test("A patch larger than one item's rows is cut whole", () => {
   assertEquals(input, gatherReference({ volume, channels: 2, grid, patches, patch }));
 });
 
+/** A test of rings whose voxels are padded to blocks of four, and one of rings without padding. */
+function eachStride(channels: number, name: string, test: (channelStride: number) => void): void {
+  Deno.test(name, () => test(padToFour(channels)));
+  if (channels % 4) Deno.test(`${name}, without padding`, () => test(channels));
+}
+
 for (const channels of CHANNELS) {
   for (const axes of AXES) {
-    Deno.test(`Patches of ${channels} channels add up in a ring along axes ${axes.join()}, flipped, wrapped and clipped`, () => {
+    const name =
+      `Patches of ${channels} channels add up in a ring along axes ${axes.join()}, flipped, wrapped and clipped`;
+    eachStride(channels, name, (channelStride) => {
       const grid: Vec3 = [13, 10, 12];
       const patch: Vec3 = [4, 6, 5];
       const [depth, rows, columns] = permute<number>(grid, axes);
       const planes = permute<number>(patch, axes)[0] + 1;
-      const ring: RingGeometry = { channels, planes, rows, columns, axes, depth };
-      const padded = padToFour(channels);
+      const ring: RingGeometry = { channels, channelStride, planes, rows, columns, axes, depth };
       const output = paddedNoise(2 * voxelCount(patch), channels, 2);
       const importance = noise(voxelCount(patch), 3).map(Math.abs);
-      const start = paddedNoise(planes * rows * columns, channels, 8);
+      const start = paddedNoise(planes * rows * columns, channels, 8, channelStride);
       const [logits, expected] = [start.slice(), start.slice()];
       const weightSums = noise(planes * rows * columns, 9).map(Math.abs);
       const expectedWeights = weightSums.slice();
@@ -93,17 +100,25 @@ for (const channels of CHANNELS) {
       });
       assertEquals(logits, expected);
       assertEquals(weightSums, expectedWeights);
-      assert(logits.every((v, i) => i % padded < channels || v === 0), "padding lanes stay zero");
+      assert(logits.every((v, i) => i % channelStride < channels || v === 0), "padding lanes stay zero");
     });
   }
 }
 
 Deno.test("A patch of many planes along x adds up in groups of neighbours, across the end of the ring", () => {
   const patch: Vec3 = [3, 4, 21];
-  const ring: RingGeometry = { channels: 5, planes: 23, rows: 6, columns: 5, axes: [2, 0, 1], depth: 60 };
+  const ring: RingGeometry = {
+    channels: 5,
+    channelStride: 5,
+    planes: 23,
+    rows: 6,
+    columns: 5,
+    axes: [2, 0, 1],
+    depth: 60,
+  };
   const output = paddedNoise(voxelCount(patch), 5, 2);
   const importance = noise(voxelCount(patch), 3);
-  const logits = paddedNoise(ring.planes * ring.rows * ring.columns, 5, 4);
+  const logits = paddedNoise(ring.planes * ring.rows * ring.columns, 5, 4, 5);
   const weightSums = noise(ring.planes * ring.rows * ring.columns, 5);
   const [expected, expectedWeights] = [logits.slice(), weightSums.slice()];
   for (const mirror of MIRRORS) {
@@ -120,11 +135,12 @@ Deno.test("A patch of many planes along x adds up in groups of neighbours, acros
 });
 
 Deno.test("A patch with many items to a plane adds up like a small one", () => {
-  const ring: RingGeometry = { channels: 61, planes: 2, rows: 20, columns: 40, axes: [0, 1, 2], depth: 2 };
+  const size = { planes: 2, rows: 20, columns: 40, depth: 2 };
+  const ring: RingGeometry = { channels: 61, channelStride: 61, ...size, axes: [0, 1, 2] };
   const patch: Vec3 = [2, 20, 40];
   const output = paddedNoise(voxelCount(patch), 61, 2);
   const importance = noise(voxelCount(patch), 3);
-  const logits = paddedNoise(voxelCount(patch), 61, 4);
+  const logits = paddedNoise(voxelCount(patch), 61, 4, 61);
   const expected = logits.slice();
   const weightSums = new Float32Array(voxelCount(patch));
   const call = {
@@ -143,10 +159,11 @@ Deno.test("A patch with many items to a plane adds up like a small one", () => {
 });
 
 for (const channels of CHANNELS) {
-  Deno.test(`Planes of ${channels} channels are divided by their weights, across the end of the ring`, () => {
-    const ring: RingGeometry = { channels, planes: 4, rows: 7, columns: 9, axes: [1, 0, 2], depth: 30 };
+  const name = `Planes of ${channels} channels are divided by their weights, across the end of the ring`;
+  eachStride(channels, name, (channelStride) => {
+    const ring: RingGeometry = { channels, channelStride, planes: 4, rows: 7, columns: 9, axes: [1, 0, 2], depth: 30 };
     const voxels = ring.planes * ring.rows * ring.columns;
-    const logits = paddedNoise(voxels, channels, 1);
+    const logits = paddedNoise(voxels, channels, 1, channelStride);
     const weightSums = noise(voxels, 2).map((v) => Math.abs(v) + 1e-3);
     const expected = logits.slice();
     finishReference(ring, expected, weightSums, 6, 9, 5);

@@ -41,10 +41,10 @@ interface Case {
   readonly to: number;
 }
 
-function cases(channels: number): Case[] {
-  const ring: RingGeometry = { channels, planes: 11, rows: 9, columns: 7, axes: [1, 0, 2], depth: 23 };
+function cases(channels: number, channelStride: number): Case[] {
+  const ring: RingGeometry = { channels, channelStride, planes: 11, rows: 9, columns: 7, axes: [1, 0, 2], depth: 23 };
   const of = (name: string, tables: readonly [MixTable, MixTable, MixTable], from: number, to: number) => ({
-    ...{ name, ring, tables, from, to },
+    ...{ name: `${name}, channel stride ${channelStride}`, ring, tables, from, to },
   });
   return [
     of("equal grids", [linear(23, 23), linear(9, 9), linear(7, 7)], 15, 23),
@@ -60,11 +60,10 @@ function cases(channels: number): Case[] {
 /** Logits with ties between channels, and voxels whose real channels are all negative. */
 function logitsOf(ring: RingGeometry): Float32Array {
   const voxels = ring.planes * ring.rows * ring.columns;
-  const padded = padToFour(ring.channels);
-  const values = paddedNoise(voxels, ring.channels, ring.channels);
+  const values = paddedNoise(voxels, ring.channels, ring.channels, ring.channelStride);
   for (let voxel = 0; voxel < voxels; voxel++) {
     for (let c = 0; c < ring.channels; c++) {
-      const at = voxel * padded + c;
+      const at = voxel * ring.channelStride + c;
       if (voxel % 3 === 0) values[at] = Math.round(values[at] * 2);
       if (voxel % 5 === 0) values[at] -= 3;
     }
@@ -104,7 +103,8 @@ function checkLabels(test: Case, choice: LabelChoice, targetType: "u8" | "u16", 
 }
 
 for (const channels of CHANNELS) {
-  for (const test of cases(channels)) {
+  // Voxels padded to blocks of four, and without padding.
+  for (const test of [padToFour(channels), channels].flatMap((stride) => cases(channels, stride))) {
     const [planes, rows, columns] = outputsOf(test.tables);
     Deno.test(`The largest of ${channels} logits is the same as one by one: ${test.name}`, () => {
       const values = Array.from({ length: channels }, (_, i) => (i * 7) % 250);
@@ -158,7 +158,15 @@ for (const channels of CHANNELS) {
 }
 
 Deno.test("Channels that are all negative never lose to padding lanes", () => {
-  const ring: RingGeometry = { channels: 5, planes: 1, rows: 1, columns: 2, axes: [0, 1, 2], depth: 1 };
+  const ring: RingGeometry = {
+    channels: 5,
+    channelStride: 8,
+    planes: 1,
+    rows: 1,
+    columns: 2,
+    axes: [0, 1, 2],
+    depth: 1,
+  };
   const logits = Float32Array.of(-9, -8, -7, -6, -5, 0, 0, 0, -5, -6, -7, -8, -9, 0, 0, 0);
   const tables = [linear(1, 1), linear(1, 1), linear(2, 2)] as const;
   const target = new Uint8Array(2);
@@ -170,8 +178,41 @@ Deno.test("Channels that are all negative never lose to padding lanes", () => {
   assertEquals([...target], [14, 10]);
 });
 
+Deno.test("Whatever lies behind the last channel of the last voxel decides nothing", () => {
+  const size = { planes: 2, rows: 1, columns: 2, depth: 2 };
+  const ring: RingGeometry = { channels: 5, channelStride: 5, ...size, axes: [0, 1, 2] };
+  const tables = [linear(2, 2), linear(1, 1), linear(2, 2)] as const;
+  const range = { ring, outputs: [2, 1, 2] as Vec3, logitsSlot: "l", tablesSlot: "t", from: 0, to: 1 };
+  const target = { targetSlot: "o", targetType: "u8", view: { offset: 0, strides: [2, 2, 1] } } as const;
+  for (const behind of [NaN, Infinity, 7]) {
+    // The second plane has not been opened.
+    const logits = new Float32Array(20).fill(behind);
+    logits.set([-9, -8, -7, -6, -5, -5, -6, -7, -8, -9]);
+    const labels = (kind: LabelChoice["kind"]) => {
+      const o = new Uint8Array(2);
+      const t = packResampleTables(ring, tables, [10, 11, 12, 13, 14]);
+      run(planResampleToLabels({ ...range, ...target, kind }), { l: logits, t, o });
+      return [...o];
+    };
+    assertEquals([labels("argmax"), labels("regions")], [[14, 10], [0, 0]]);
+    const o = new Float32Array(10);
+    const operator = planResampleToProbabilities({ ...range, targetSlot: "o", nonlinearity: "softmax" });
+    run(operator, { l: logits, t: packResampleTables(ring, tables), o });
+    const expected = probabilitiesReference([-9, -8, -7, -6, -5], "softmax");
+    assertClose(o, Float32Array.from(expected.flatMap((p, i) => [p, expected[4 - i]])), 1e-6);
+  }
+});
+
 Deno.test("An axis with equal sources passes values on whatever its fractions are", () => {
-  const ring: RingGeometry = { channels: 3, planes: 2, rows: 3, columns: 5, axes: [0, 1, 2], depth: 2 };
+  const ring: RingGeometry = {
+    channels: 3,
+    channelStride: 4,
+    planes: 2,
+    rows: 3,
+    columns: 5,
+    axes: [0, 1, 2],
+    depth: 2,
+  };
   const logits = paddedNoise(30, 3, 4).map((v) => v * 1e3);
   const odd = (length: number): MixTable => {
     const first = Int32Array.from({ length }, (_, i) => i);
@@ -192,7 +233,7 @@ Deno.test("An axis with equal sources passes values on whatever its fractions ar
 
 Deno.test("The exponential function has a relative error below 1e-6 from 0 to -80", () => {
   const columns = 4001;
-  const ring: RingGeometry = { channels: 1, planes: 1, rows: 1, columns, axes: [0, 1, 2], depth: 1 };
+  const ring: RingGeometry = { channels: 1, channelStride: 4, planes: 1, rows: 1, columns, axes: [0, 1, 2], depth: 1 };
   const logits = new Float32Array(columns * 4);
   for (let i = 0; i < columns; i++) logits[i * 4] = -i * 0.02;
   const tables = [linear(1, 1), linear(1, 1), linear(columns, columns)] as const;
@@ -209,14 +250,30 @@ Deno.test("The exponential function has a relative error below 1e-6 from 0 to -8
 });
 
 Deno.test("Many rows and planes in several items give the labels of one", () => {
-  const ring: RingGeometry = { channels: 2, planes: 40, rows: 40, columns: 6, axes: [0, 1, 2], depth: 40 };
+  const ring: RingGeometry = {
+    channels: 2,
+    channelStride: 2,
+    planes: 40,
+    rows: 40,
+    columns: 6,
+    axes: [0, 1, 2],
+    depth: 40,
+  };
   const tables = [linear(40, 67), linear(40, 55), linear(6, 9)] as const;
   const test = { name: "many items", ring, tables, from: 3, to: 60 };
   checkLabels(test, { kind: "argmax", values: [0, 1] }, "u8", [55 * 9, 9, 1], 0);
 });
 
 Deno.test("Tables whose two sources share a place of the cache give the labels of one by one", () => {
-  const ring: RingGeometry = { channels: 5, planes: 12, rows: 140, columns: 6, axes: [0, 1, 2], depth: 12 };
+  const ring: RingGeometry = {
+    channels: 5,
+    channelStride: 5,
+    planes: 12,
+    rows: 140,
+    columns: 6,
+    axes: [0, 1, 2],
+    depth: 12,
+  };
   // Rows 32 to 128 apart share a place for every size of the cache; planes two apart do.
   const apart = (length: number, distance: number, limit: number): MixTable => {
     const first = Int32Array.from({ length }, (_, i) => (i * 5) % (limit - distance));
@@ -233,7 +290,15 @@ Deno.test("Tables whose two sources share a place of the cache give the labels o
 });
 
 Deno.test("A table that reads outside the ring's volume is refused", async () => {
-  const ring: RingGeometry = { channels: 2, planes: 4, rows: 4, columns: 4, axes: [0, 1, 2], depth: 4 };
+  const ring: RingGeometry = {
+    channels: 2,
+    channelStride: 2,
+    planes: 4,
+    rows: 4,
+    columns: 4,
+    axes: [0, 1, 2],
+    depth: 4,
+  };
   const wrong: MixTable = { ...linear(4, 4), second: Int32Array.of(1, 2, 3, 4) };
   await assertFails(() => packResampleTables(ring, [linear(4, 4), wrong, linear(4, 4)]), RangeError, "axis 1", "4");
 });

@@ -92,7 +92,7 @@ for (
             ...{ sample: i % 2, scale: 1 / 8, addWeight: i % 2 === 0 },
           };
           accumulateReference({
-            ...{ ...call, logits: expected, weightSums: expectedSums },
+            ...{ ...call, ring: { ...ring, channelStride: padded }, logits: expected, weightSums: expectedSums },
             ...{ output: Float32Array.from(output.data.array), importance: Float32Array.from(importance.data.array) },
           });
           const operator = planAccumulate({
@@ -122,7 +122,7 @@ for (const [channels, segment] of [[1, 0], [3, 100], [5, 333], [25, 0]]) {
     const sums = segmented("w", weights, 4, segment ? 57 : undefined);
     const before = Float32Array.from(logits.data.array);
     const expected = before.slice();
-    finishReference(ring, expected, weights, 6, 9, 5);
+    finishReference({ ...ring, channelStride: padToFour(channels) }, expected, weights, 6, 9, 5);
     const operator = planFinishPlanes({
       ring,
       logits: logits.layout,

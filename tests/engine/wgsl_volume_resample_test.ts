@@ -102,7 +102,7 @@ async function checkLabels(test: Case, rule: LabelChoice, targetType: "u8" | "u1
   const { ring, tables, from, to } = test;
   const [planes, rows, columns] = sizesOf(tables);
   const logits = logitsOf(ring);
-  const values = interpolateReference(ring, logits, tables, from, to);
+  const values = interpolateReference({ ...ring, channelStride: padToFour(ring.channels) }, logits, tables, from, to);
   const size = offset + planes * rows * columns * 2;
   const words = size + (4 - size % 4);
   const array = targetType === "u8" ? new Uint8Array(words).fill(99) : new Uint16Array(words).fill(999);
@@ -155,7 +155,13 @@ for (const channels of [1, 3, 5, 25]) {
     gpuTest(`WGSL: softmax and sigmoid of ${channels} logits are those of f64: ${test.name}`, async () => {
       const { ring, tables, from, to } = test;
       const logits = logitsOf(ring).map((v) => v * 20);
-      const values = interpolateReference(ring, logits, tables, from, to);
+      const values = interpolateReference(
+        { ...ring, channelStride: padToFour(ring.channels) },
+        logits,
+        tables,
+        from,
+        to,
+      );
       for (const nonlinearity of ["softmax", "sigmoid"] as const) {
         const { spec, slots } = sourceOf(test, logits);
         const array = new Float32Array((to - from) * channels * rows * columns);

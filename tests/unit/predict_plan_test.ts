@@ -23,6 +23,7 @@ function inputsOf({ output, stepSize = 0.5, ...given }: Wanted): StreamInputs {
     tiles: tileGrid(grid, patch, stepSize, patch[0] === 1 ? 2 : 3),
     inputChannels: 1,
     outputChannels: 60,
+    ringStride: 60,
     outputVoxels: to[0] * to[1] * to[2],
     mirrorings: 1,
     folds: 1,
