@@ -129,13 +129,14 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
     const [arena, values] = regions;
     host.enqueue(planClear({ slot: "values", offset: 0, bytes: plan.layout.floats * 12 }), { values });
     const placed = { plan, arena, values, constants: writeConstants(plan) };
-    const forward = placeSteps(placed, plan.forward, 0);
+    const forward = (runs: "training" | "validation") =>
+      forwardOf(plan, runs).flatMap((i) => placeSteps(placed, [plan.forward[i]], i));
     const counts = placeSteps(placed, [plan.counts], plan.forward.length);
     const backward = placeSteps(placed, plan.backward, plan.forward.length + 1);
     return {
       ...placed,
-      trainStep: stream.encode([...forward, ...backward]),
-      validationStep: stream.encode([...forward, ...counts]),
+      trainStep: stream.encode([...forward("training"), ...backward]),
+      validationStep: stream.encode([...forward("validation"), ...counts]),
       moving: new Set(),
       batch: options.batch,
       patch: options.patch,
@@ -297,8 +298,9 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
       const state = stateOf(program, "Timing a training step");
       const { plan } = state;
       const times: number[] = [];
-      const indices = [...plan.forward.keys(), ...plan.backward.keys().map((i) => plan.forward.length + 1 + i)];
-      const steps = [...plan.forward, ...plan.backward];
+      const forward = forwardOf(plan, "training");
+      const indices = [...forward, ...plan.backward.keys().map((i) => plan.forward.length + 1 + i)];
+      const steps = [...forward.map((i) => plan.forward[i]), ...plan.backward];
       for (const [i, step] of steps.entries()) {
         const encoded = stream.encode(placeSteps(state, [step], indices[i]));
         await stream.settled();
@@ -334,6 +336,11 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
       });
     },
   };
+}
+
+/** Numbers of the steps of the forward pass that a training step or a validation runs. */
+function forwardOf({ forward, only }: TrainingPlan, runs: "training" | "validation"): number[] {
+  return [...forward.keys()].filter((i) => (only.get(i) ?? runs) === runs);
 }
 
 /** In f32 a loss scale is put in and taken out again without effect, so that it is left out here. */
@@ -376,7 +383,10 @@ function costsOf(
       activations: plan.arena.bytes,
       scratch: plan.scratchBytes * threads,
     },
-    steps: [...plan.forward, ...plan.backward, { name: "SGD", operator: update }].map(({ name, operator }) => ({
+    steps: [...forwardOf(plan, "training").map((i) => plan.forward[i]), ...plan.backward, {
+      name: "SGD",
+      operator: update,
+    }].map(({ name, operator }) => ({
       name,
       algorithm: operator.algorithm,
       flops: operator.flops,

@@ -28,7 +28,7 @@ interface Block {
 }
 
 /**
- * No two nodes share a parameter, and there is no batch norm.
+ * No two nodes share a parameter. The running statistics of a batch norm are among those without a gradient.
  * @param trained Names of the parameters that get a gradient.
  */
 export function layOutParameters(graph: Graph, trained: ReadonlySet<string>): ParameterLayout {
@@ -67,8 +67,9 @@ function blocksOf(graph: Graph): Block[] {
       const bias = node.bias === undefined ? [] : [placed(node.bias, length)];
       return [{ parameters: [weight, ...bias], floats: length + node.channels }];
     }
-    if (node.kind !== "instanceNorm") return [];
-    return [node.weight, node.bias].filter((name) => name !== undefined).map((name) => {
+    if (node.kind !== "instanceNorm" && node.kind !== "batchNorm") return [];
+    const running = node.kind === "batchNorm" ? [node.runningMean, node.runningVar] : [];
+    return [node.weight, node.bias, ...running].filter((name) => name !== undefined).map((name) => {
       const vector = placed(name, 0);
       return { parameters: [vector], floats: padToFour(vector.shape[0]) };
     });

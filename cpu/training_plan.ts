@@ -8,7 +8,7 @@ import type { TrainingOptions } from "../core/engine/training.ts";
 import { checkTrainingOptions } from "../core/engine/training_checks.ts";
 import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
 import { fuseGraph, parametersRead, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
-import type { Graph } from "../core/graph/graph.ts";
+import type { Graph, InstanceNormNode } from "../core/graph/graph.ts";
 import { type MemoryPlan, planMemory } from "../core/graph/memory_plan.ts";
 import type { GradientProblem } from "../kernels/wasm/conv/gradient_problem.ts";
 import { planConvWithPacking, planTransposedConv } from "../kernels/wasm/conv/plan_conv.ts";
@@ -17,6 +17,7 @@ import { planWeightGradient } from "../kernels/wasm/conv/plan_weight_gradient.ts
 import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise_norm.ts";
 import { planAveragePool, planResidualAdd } from "../kernels/wasm/elementwise_residual.ts";
 import type { Operand, Operator, Target } from "../kernels/wasm/kernel.ts";
+import { planBatchMoments, planNormFromMoments } from "../kernels/wasm/training_batch_norm.ts";
 import { planNormBackward, type TensorRange } from "../kernels/wasm/training_norm.ts";
 import { planGradientNorm } from "../kernels/wasm/training_optimizer.ts";
 import { planGradientPass, planPoolBackward } from "../kernels/wasm/training_passes.ts";
@@ -38,6 +39,8 @@ export interface TrainingPlan {
   readonly forward: readonly PlannedStep[];
   readonly backward: readonly PlannedStep[];
   readonly counts: PlannedStep;
+  /** Steps of the forward pass that only one of both runs: batch norm is another thing to each. */
+  readonly only: ReadonlyMap<number, "training" | "validation">;
   readonly arena: MemoryPlan;
   readonly layout: ParameterLayout;
   /** Slots in the parameters and in their gradients, as first floats. */
@@ -77,7 +80,7 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
   }
   checkTrainingOptions(graph, options);
   const computed = graph.outputs.filter((_, i) => outputWeights[i] !== 0);
-  const network = fuseGraph(graph, patch, computed);
+  const network = fuseGraph(graph, patch, computed, true);
   const pass = planBackward(network);
   const layout = layOutParameters(graph, parametersRead(network.steps));
   const offsets = new Map(layout.parameters.map(({ name, offset }) => [name, offset]));
@@ -92,6 +95,8 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
 
   const slotOf = (tensor: TensorId) => `tensor:${network.tensors[tensor].group}`;
   const statisticsOf = (tensor: TensorId) => `statistics:${tensor}`;
+  const momentsOf = (tensor: TensorId) => [`mean:${tensor}`, `variance:${tensor}`] as const;
+  const only = new Map<number, "training" | "validation">();
 
   /** A tensor's channel range in memory; `kind` is its slot's prefix. */
   function rangeOf(tensor: TensorId, slot: string): TensorRange {
@@ -142,20 +147,62 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
     for (const { part, ...entry } of entriesOf(tensor)) {
       touch(entry.normSlot, batch * 3 * entry.totalChannels * 4);
       const range = { batch, channels, ...entry, slope: part.slope };
-      add(`norm table of ${describeWriter(network, tensor)}`, normTable(part, range));
+      const name = `norm table of ${describeWriter(network, tensor)}`;
+      if (part.norm?.kind !== "batchNorm") {
+        add(name, normTable(part, range));
+        continue;
+      }
+      const { runningMean, runningVar } = part.norm;
+      only.set(steps.length, "validation");
+      const running = { meanSlot: `parameter:${runningMean}`, varianceSlot: `parameter:${runningVar}` };
+      add(`${name}, running`, planNormFromMoments({ ...range, ...affineOf(part.norm), ...running }));
+      touch(entry.normSlot);
+      only.set(steps.length, "training");
+      add(name, normTable(part, range));
     }
   }
 
+  /** Mean and variance of the batch, where a batch norm reads the tensor. */
+  function writeMoments(tensor: TensorId): void {
+    const norm = entriesOf(tensor)[0]?.part.norm;
+    if (norm?.kind !== "batchNorm") return;
+    const { channels, grid } = network.tensors[tensor];
+    const [meanSlot, varianceSlot] = momentsOf(tensor);
+    touch(statisticsOf(tensor));
+    for (const slot of [meanSlot, varianceSlot]) touch(slot, padToFour(channels) * 4);
+    only.set(steps.length, "training");
+    add(
+      `batch moments of ${describeWriter(network, tensor)}`,
+      planBatchMoments({
+        ...{ batch, voxels: voxelCount(grid), channels, parts: statisticsParts.get(tensor) ?? 0 },
+        ...{ statisticsSlot: statisticsOf(tensor), meanSlot, varianceSlot },
+        runningMeanSlot: `parameter:${norm.runningMean}`,
+        runningVarianceSlot: `parameter:${norm.runningVar}`,
+      }),
+    );
+  }
+
+  function affineOf({ eps, weight, bias }: Pick<InstanceNormNode, "eps" | "weight" | "bias">) {
+    return {
+      eps,
+      ...(weight !== undefined && { weightSlot: `parameter:${weight}` }),
+      ...(bias !== undefined && { biasSlot: `parameter:${bias}` }),
+    };
+  }
+
   function normTable({ tensor, norm }: ViewPart, range: Parameters<typeof planNormConstant>[0]): Operator {
-    if (norm?.kind !== "instanceNorm") return planNormConstant(range);
+    if (!norm) return planNormConstant(range);
+    if (norm.kind === "batchNorm") {
+      const [meanSlot, varianceSlot] = momentsOf(tensor);
+      for (const slot of [meanSlot, varianceSlot]) touch(slot);
+      return planNormFromMoments({ ...range, ...affineOf(norm), meanSlot, varianceSlot });
+    }
     touch(statisticsOf(tensor));
     return planNormFinalize({
       ...range,
       parts: statisticsParts.get(tensor) ?? 0,
       statisticsSlot: statisticsOf(tensor),
-      eps: norm.eps,
-      ...(norm.weight !== undefined && { weightSlot: `parameter:${norm.weight}` }),
-      ...(norm.bias !== undefined && { biasSlot: `parameter:${norm.bias}` }),
+      ...affineOf(norm),
     });
   }
 
@@ -219,6 +266,7 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
           add(`average pool ${shape}`, planAveragePool({ ...pool, target: write(step.output) }));
         }
       }
+      writeMoments(step.output);
       writeTables(step.output);
     }
   }
@@ -258,8 +306,8 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
     const stored = storedRange(tensor);
     const gradient = gradientRange(tensor);
     const name = `norm gradient ${describeWriter(network, tensor)} ${channels} ${grid.join("x")}`;
-    const voxels = voxelCount(grid);
     if (!norm) {
+      const voxels = voxelCount(grid);
       const passing = { batch, voxels, source: gradient, target: gradient, sign: stored, slope, accumulate: false };
       add(name, planGradientPass(passing));
       return;
@@ -268,11 +316,14 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
     touch(entry.normSlot);
     const unit = "unit norm";
     const padded = padToFour(channels);
-    const unitRange = { batch, channels, normSlot: unit, channelOffset: 0, totalChannels: padded, slope: 1 };
+    // To a batch norm the whole batch is one sample.
+    const samples = norm.kind === "batchNorm" ? 1 : batch;
+    const voxels = voxelCount(grid) * batch / samples;
+    const unitRange = { batch: samples, channels, normSlot: unit, channelOffset: 0, totalChannels: padded, slope: 1 };
     const { weight: _weight, bias: _bias, ...plain } = norm;
     const unitNorm = normTable({ tensor, norm: plain, slope: 1 }, unitRange);
     const backward = planNormBackward({
-      batch,
+      batch: samples,
       voxels,
       stored,
       gradient,
@@ -284,7 +335,7 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
     add(name, {
       ...backward,
       calls: [...unitNorm.calls, ...backward.calls],
-      temporaries: { ...backward.temporaries, [unit]: batch * 3 * padded * 4 },
+      temporaries: { ...backward.temporaries, [unit]: samples * 3 * padded * 4 },
     });
   }
 
@@ -379,6 +430,7 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
   return {
     forward: steps.slice(0, forwardSteps),
     counts: steps[forwardSteps],
+    only,
     backward: steps.slice(forwardSteps + 1),
     arena: planMemory(schedule.lifetimes()),
     layout,

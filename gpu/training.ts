@@ -242,12 +242,10 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
     async trainStep(program, options) {
       const state = stateOf(program, "Training the network");
       const { device, values, moving } = state;
-      const { forwardSteps, layout } = device.plan;
+      const { layout } = device.plan;
       write(values.segments(OPTIONS), optionsOf(options));
       state.lossScale = options.lossScale;
-      const steps = device.dispatches(values);
-      run(steps.slice(0, forwardSteps));
-      run(steps.slice(forwardSteps + 1));
+      run(stepsOf(device.plan, device.dispatches(values), "training"));
       const { loss, squares } = await readResults(state);
       const skipped = !Number.isFinite(squares);
       if (!skipped) {
@@ -258,7 +256,7 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
     async validationStep(program) {
       const state = stateOf(program, "Validating the network");
       const { device, values } = state;
-      run(device.dispatches(values).slice(0, device.plan.forwardSteps + 1));
+      run(stepsOf(device.plan, device.dispatches(values), "validation"));
       const [{ loss }, counts] = await Promise.all([readResults(state), readCounts(state)]);
       return { loss, ...counts };
     },
@@ -356,6 +354,14 @@ function optionsOf(options?: SgdOptions): Float32Array<ArrayBuffer> {
   return values;
 }
 
+/** What a training step or a validation runs of all steps. */
+function stepsOf<T>({ forwardSteps, only }: TrainingPlan, steps: readonly T[], runs: "training" | "validation"): T[] {
+  return steps.filter((_, i) => {
+    if (i < forwardSteps) return (only.get(i) ?? runs) === runs;
+    return runs === "training" ? i > forwardSteps : i === forwardSteps;
+  });
+}
+
 function costsOf(
   plan: TrainingPlan,
   slowness: number,
@@ -368,7 +374,7 @@ function costsOf(
       activations: plan.buffers.bytes,
       scratch: plan.uniformBytes + UNIFORM_BYTES,
     },
-    steps: plan.steps.map(({ name, operator: { algorithm, flops }, seconds }) => ({
+    steps: stepsOf(plan, plan.steps, "training").map(({ name, operator: { algorithm, flops }, seconds }) => ({
       ...{ name, algorithm, flops, seconds: seconds * slowness },
     })),
   };

@@ -29,7 +29,7 @@ export interface ParameterLayout {
 const CHUNK_BYTES = 64 * 2 ** 20;
 
 /**
- * No two nodes share a parameter, and there is no batch norm.
+ * No two nodes share a parameter. The running statistics of a batch norm are among those without a gradient.
  * @param trained names of the parameters that get a gradient
  */
 export function layOutParameters(

@@ -7,7 +7,7 @@ import type { TrainingOptions } from "../core/engine/training.ts";
 import { checkTrainingOptions } from "../core/engine/training_checks.ts";
 import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
 import { fuseGraph, parametersRead, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
-import type { Graph } from "../core/graph/graph.ts";
+import type { Graph, InstanceNormNode } from "../core/graph/graph.ts";
 import { planDataGradient } from "../kernels/wgsl/conv/data_gradient.ts";
 import type { GradientProblem } from "../kernels/wgsl/conv/problem.ts";
 import { planPackWeights } from "../kernels/wgsl/conv/pack_kernels.ts";
@@ -24,6 +24,7 @@ import { planAveragePool } from "../kernels/wgsl/elementwise_pool.ts";
 import { planResidualAdd } from "../kernels/wgsl/elementwise_residual.ts";
 import type { SlotLayout, WgslOperand, WgslOperator, WgslTarget } from "../kernels/wgsl/kernel.ts";
 import { labelWords } from "../kernels/wgsl/training_loss.ts";
+import { planBatchMoments, planNormFromMoments } from "../kernels/wgsl/training_batch_norm.ts";
 import { planNormBackward } from "../kernels/wgsl/training_norm.ts";
 import { planGradientNorm, planSgdUpdate } from "../kernels/wgsl/training_optimizer.ts";
 import { planGradientPass, planPoolBackward } from "../kernels/wgsl/training_passes.ts";
@@ -43,6 +44,8 @@ export interface PlannedOutput {
 /** Its steps are those of the forward pass and the losses, the counts of a validation, the backward pass and the optimizer. */
 export interface TrainingPlan extends RunPlan {
   readonly forwardSteps: number;
+  /** Steps of the forward pass that only one of both runs: batch norm is another thing to each. */
+  readonly only: ReadonlyMap<number, "training" | "validation">;
   readonly layout: ParameterLayout;
   /** What never changes. */
   readonly constants: ReadonlyMap<string, Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>;
@@ -75,7 +78,7 @@ export function planTraining(
   const { patch, batch, loss, outputWeights, precision } = options;
   checkTrainingOptions(graph, options);
   const computed = graph.outputs.filter((_, i) => outputWeights[i] !== 0);
-  const network = fuseGraph(graph, patch, computed);
+  const network = fuseGraph(graph, patch, computed, true);
   const pass = planBackward(network);
   const layout = layOutParameters(graph, parametersRead(network.steps), limits.maxBindingBytes);
   const constants = new Map<string, Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>();
@@ -88,6 +91,8 @@ export function planTraining(
   const typeOf = (group: number) => ends.includes(group) ? "f32" as const : precision;
 
   const statisticsOf = (tensor: TensorId) => `statistics:${tensor}`;
+  const momentsOf = (tensor: TensorId) => [`mean:${tensor}`, `variance:${tensor}`] as const;
+  const only = new Map<number, "training" | "validation">();
 
   /** A tensor's channel range in a slot of its group's shape. */
   function rangeOf(tensor: TensorId, slot: string): TensorRange {
@@ -136,20 +141,62 @@ export function planTraining(
     for (const { part, ...entry } of entriesOf(tensor)) {
       touch(entry.normSlot, batch * 3 * entry.totalChannels * 4);
       const range = { batch, channels, ...entry, slope: part.slope };
-      add(`norm table of ${describeWriter(network, tensor)}`, normTable(part, range));
+      const name = `norm table of ${describeWriter(network, tensor)}`;
+      if (part.norm?.kind !== "batchNorm") {
+        add(name, normTable(part, range));
+        continue;
+      }
+      const { runningMean, runningVar } = part.norm;
+      only.set(steps.length, "validation");
+      const running = { meanSlot: parameterSlot(runningMean), varianceSlot: parameterSlot(runningVar) };
+      add(`${name}, running`, planNormFromMoments({ ...range, ...affineOf(part.norm), ...running }));
+      touch(entry.normSlot);
+      only.set(steps.length, "training");
+      add(name, normTable(part, range));
     }
   }
 
+  /** Mean and variance of the batch, where a batch norm reads the tensor. */
+  function writeMoments(tensor: TensorId): void {
+    const norm = entriesOf(tensor)[0]?.part.norm;
+    if (norm?.kind !== "batchNorm") return;
+    const { channels, grid } = network.tensors[tensor];
+    const [meanSlot, varianceSlot] = momentsOf(tensor);
+    touch(statisticsOf(tensor));
+    for (const slot of [meanSlot, varianceSlot]) touch(slot, padToFour(channels) * 4);
+    only.set(steps.length, "training");
+    add(
+      `batch moments of ${describeWriter(network, tensor)}`,
+      planBatchMoments({
+        ...{ batch, voxels: voxelCount(grid), channels, parts: statisticsParts.get(tensor) ?? 0 },
+        ...{ statisticsSlot: statisticsOf(tensor), meanSlot, varianceSlot },
+        runningMeanSlot: parameterSlot(norm.runningMean),
+        runningVarianceSlot: parameterSlot(norm.runningVar),
+      }),
+    );
+  }
+
+  function affineOf({ eps, weight, bias }: Pick<InstanceNormNode, "eps" | "weight" | "bias">) {
+    return {
+      eps,
+      ...(weight !== undefined && { weightSlot: parameterSlot(weight) }),
+      ...(bias !== undefined && { biasSlot: parameterSlot(bias) }),
+    };
+  }
+
   function normTable({ tensor, norm }: ViewPart, range: NormConstant): WgslOperator {
-    if (norm?.kind !== "instanceNorm") return planNormConstant(range);
+    if (!norm) return planNormConstant(range);
+    if (norm.kind === "batchNorm") {
+      const [meanSlot, varianceSlot] = momentsOf(tensor);
+      for (const slot of [meanSlot, varianceSlot]) touch(slot);
+      return planNormFromMoments({ ...range, ...affineOf(norm), meanSlot, varianceSlot });
+    }
     touch(statisticsOf(tensor));
     return planNormFinalize({
       ...range,
       parts: statisticsParts.get(tensor) ?? 0,
       statisticsSlot: statisticsOf(tensor),
-      eps: norm.eps,
-      ...(norm.weight !== undefined && { weightSlot: parameterSlot(norm.weight) }),
-      ...(norm.bias !== undefined && { biasSlot: parameterSlot(norm.bias) }),
+      ...affineOf(norm),
     });
   }
 
@@ -240,6 +287,7 @@ export function planTraining(
           add(`average pool ${shape}`, planAveragePool({ ...pool, target: write(step.output) }));
         }
       }
+      writeMoments(step.output);
       writeTables(step.output);
     }
   }
@@ -260,14 +308,16 @@ export function planTraining(
     const { tensor, norm, slope } = part;
     const { channels, grid } = network.tensors[tensor];
     const name = `norm gradient ${describeWriter(network, tensor)} ${channels} ${grid.join("x")}`;
-    const voxels = voxelCount(grid);
+    // To a batch norm the whole batch is one sample.
+    const samples = norm?.kind === "batchNorm" ? 1 : batch;
+    const voxels = voxelCount(grid) * batch / samples;
     const unitNormSlot = `unit norm:${tensor}`;
     if (norm) {
       const padded = padToFour(channels);
-      touch(unitNormSlot, batch * 3 * padded * 4);
+      touch(unitNormSlot, samples * 3 * padded * 4);
       const { weight: _weight, bias: _bias, ...plain } = norm;
       const range = {
-        ...{ batch, channels, normSlot: unitNormSlot, channelOffset: 0 },
+        ...{ batch: samples, channels, normSlot: unitNormSlot, channelOffset: 0 },
         totalChannels: padded,
         slope: 1,
       };
@@ -285,7 +335,7 @@ export function planTraining(
     add(
       name,
       planNormBackward({
-        ...{ batch, voxels, stored, gradient, ...entry, unitNormSlot, limits },
+        ...{ batch: samples, voxels, stored, gradient, ...entry, unitNormSlot, limits },
         ...(norm.weight !== undefined && { weightGradientSlot: gradientSlot(norm.weight) }),
         ...(norm.bias !== undefined && { biasGradientSlot: gradientSlot(norm.bias) }),
       }),
@@ -407,6 +457,7 @@ export function planTraining(
   return {
     ...schedule.finish(),
     forwardSteps,
+    only,
     layout,
     constants,
     input,

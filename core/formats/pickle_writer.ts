@@ -24,9 +24,10 @@ export interface OrderedDict {
   readonly attributes?: Readonly<Record<string, PickleValue>>;
 }
 
-/** torch.Tensor of float32 in C order that is the whole of a storage, which is stored beside the pickle under this number. */
+/** torch.Tensor in C order that is the whole of a storage, which is stored beside the pickle under this number. */
 export interface TensorOfStorage {
   readonly python: "tensor";
+  readonly type: "float32" | "int64";
   readonly storage: number;
   readonly shape: readonly number[];
 }
@@ -198,13 +199,13 @@ function writeOrderedDict({ items, attributes }: OrderedDict, out: Sink): void {
 }
 
 /** torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks); the storage by a persistent id. */
-function writeTensor({ storage, shape }: TensorOfStorage, out: Sink): void {
+function writeTensor({ type, storage, shape }: TensorOfStorage, out: Sink): void {
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, n) => product * n, 1));
   const elements = shape.reduce((product, n) => product * n, 1);
   writeGlobal("torch._utils", "_rebuild_tensor_v2", out);
   out.push(code("("), code("("));
   writeText("storage", out);
-  writeGlobal("torch", "FloatStorage", out);
+  writeGlobal("torch", { float32: "FloatStorage", int64: "LongStorage" }[type], out);
   writeText(String(storage), out);
   writeText("cpu", out);
   writeInt(elements, out);

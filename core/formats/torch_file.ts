@@ -20,11 +20,12 @@ const ALIGNMENT = 64;
 export async function writeTorchFile(
   path: string,
   value: PickleValue,
-  storages: readonly Float32Array[],
+  storages: readonly (Float32Array | BigInt64Array)[],
   options: WriteOptions = {},
 ): Promise<void> {
   const text = (content: string) => new TextEncoder().encode(content);
-  const bytesOf = (array: Float32Array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  const bytesOf = (array: Float32Array | BigInt64Array) =>
+    new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
   const data = pickle(value, 2);
   const members: readonly (readonly [name: string, bytes: Uint8Array])[] = [
     ["data.pkl", data],

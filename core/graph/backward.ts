@@ -14,7 +14,7 @@ export type PoolStep = FusedStep & { readonly kind: "averagePool" };
 export type BackwardStep =
   /** The gradient of `part.tensor`: from what readers see to what is stored, in place; and those of the norm's weight and bias. */
   | { readonly kind: "view"; readonly part: ViewPart }
-  /** Gradients of weight and bias; without `bias` that of the bias is zero (an instance norm takes every constant out again). */
+  /** Gradients of weight and bias; without `bias` that of the bias is zero (a norm takes every constant out again). */
   | { readonly kind: "weight"; readonly conv: ConvStep; readonly bias: boolean }
   | { readonly kind: "data"; readonly conv: ConvStep; readonly accumulate: boolean }
   /** From a copy to its input, or from a sum to one of its inputs, through its slope. */
@@ -116,9 +116,6 @@ function readersViews({ steps }: FusedNetwork): Map<TensorId, ViewPart> {
     if (known && (known.norm !== part.norm || known.slope !== part.slope)) {
       throw untrainable("a value that is read both with and without its norm or activation");
     }
-    if (part.norm?.kind === "batchNorm") {
-      throw untrainable("batch normalisation", "train a plan that has instance normalisation");
-    }
     views.set(part.tensor, part);
   }
   return views;
@@ -136,10 +133,9 @@ function dependsOnParameters({ steps }: FusedNetwork): Set<TensorId> {
   return trained;
 }
 
-function untrainable(what: string, remedy?: string): UserError {
+function untrainable(what: string): UserError {
   return new UserError({
     doing: "planning the training of the network",
     problem: `the network has ${what}, which cannot be trained`,
-    ...(remedy !== undefined && { remedy }),
   });
 }

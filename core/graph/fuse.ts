@@ -25,7 +25,7 @@ export interface StoredTensor {
   readonly group: number;
   /** First channel of its range, every member padded to four. */
   readonly channelOffset: number;
-  /** True if an instance norm reads it, so that the writer leaves statistics. */
+  /** True if a norm by its own values reads it, so that the writer leaves statistics. */
   readonly statistics: boolean;
 }
 
@@ -107,12 +107,14 @@ interface DraftTensor {
 /**
  * Fuses a graph for a patch; values that do not lead to one of `outputs` (by default the graph's first alone) are dropped.
  * What a view cannot express (a norm of an activation, a value in two concatenations) becomes an identity convolution first.
+ * @param isTrained batch norm takes the moments of the batch, so that it needs statistics as instance norm does
  * @throws RangeError where shapes do not fit.
  */
 export function fuseGraph(
   graph: Graph,
   patch: Vec3,
   outputs: readonly ValueId[] = graph.outputs.slice(0, 1),
+  isTrained = false,
 ): FusedNetwork {
   const shapes = inferShapes(graph, patch);
   const readers = countReaders(graph, outputs);
@@ -138,9 +140,10 @@ export function fuseGraph(
   function normalised(id: ValueId, norm: InstanceNormNode | BatchNormNode): View {
     let view = single(id);
     const [{ tensor, norm: former, slope }] = view;
-    const lacksStatistics = norm.kind === "instanceNorm" && tensors[tensor].writer !== "conv";
+    const needsStatistics = norm.kind === "instanceNorm" || isTrained;
+    const lacksStatistics = needsStatistics && tensors[tensor].writer !== "conv";
     if (former || slope !== 1 || lacksStatistics) view = copy(view, shapes[id]);
-    if (norm.kind === "instanceNorm") tensors[view[0].tensor].statistics = true;
+    if (needsStatistics) tensors[view[0].tensor].statistics = true;
     return [{ tensor: view[0].tensor, norm, slope: 1 }];
   }
 

@@ -44,7 +44,7 @@ export interface InstanceNormNode {
   readonly bias?: string;
 }
 
-/** Batch norm at inference: stored running mean and variance. */
+/** Batch norm: by the running mean and variance, in training steps by those of the batch over samples and grid. */
 export interface BatchNormNode {
   readonly kind: "batchNorm";
   readonly input: ValueId;

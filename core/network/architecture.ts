@@ -21,3 +21,8 @@ export interface NetworkArchitecture {
   /** Residual encoder: channels of the stem, where they are not those of the first stage. */
   readonly stemChannels?: number;
 }
+
+/** The same with batch norm in the place of its norm, as nnUNetTrainerBN builds it. */
+export function withBatchNorm(architecture: NetworkArchitecture): NetworkArchitecture {
+  return { ...architecture, norm: { kind: "batch", eps: 1e-5, affine: true } };
+}

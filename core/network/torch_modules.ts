@@ -9,9 +9,12 @@ export interface TorchModule {
   readonly path: string;
   /** torch's `_version` of the module. */
   readonly version: 1 | 2;
-  /** Name in the state_dict, and the parameter of the graph it stands for. */
+  /** Name in the state_dict, and the weight of the graph it stands for (but for num_batches_tracked, which no graph has). */
   readonly parameters: readonly { readonly key: string; readonly name: string }[];
 }
+
+/** What torch calls a buffer: kept with the parameters, but not learnt. */
+const BUFFERS = ["running_mean", "running_var", "num_batches_tracked"];
 
 /** All modules in the order of torch's state_dict. */
 export function torchModules(architecture: NetworkArchitecture): TorchModule[] {
@@ -31,7 +34,8 @@ export function torchModules(architecture: NetworkArchitecture): TorchModule[] {
     type Part = readonly [name: string, add: (path: string) => void];
     const parts: Part[] = [["conv", (at) => convolution(at, `${owner}.conv`, bias)]];
     if (norm.kind !== "none") {
-      parts.push(["norm", (at) => add(at, `${owner}.norm`, norm.affine ? ["weight", "bias"] : [], 2)]);
+      const held = [...(norm.affine ? ["weight", "bias"] : []), ...(norm.kind === "batch" ? BUFFERS : [])];
+      parts.push(["norm", (at) => add(at, `${owner}.norm`, held, 2)]);
     }
     if (nonlinear && negativeSlope !== 1) parts.push(["nonlin", (at) => add(at)]);
     add(path);
@@ -98,5 +102,6 @@ export function torchModules(architecture: NetworkArchitecture): TorchModule[] {
 
 /** Names of the parameters in the order of torch's network.parameters(), by which the optimizer's state counts them. */
 export function parameterOrder(modules: readonly TorchModule[]): string[] {
-  return [...new Set(modules.flatMap(({ parameters }) => parameters.map(({ name }) => name)))];
+  const names = modules.flatMap(({ parameters }) => parameters.map(({ name }) => name));
+  return [...new Set(names)].filter((name) => !BUFFERS.some((buffer) => name.endsWith(`.${buffer}`)));
 }

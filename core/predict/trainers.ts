@@ -6,7 +6,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { nearestName } from "../base/nearest.ts";
-import type { NetworkArchitecture } from "../network/architecture.ts";
+import { type NetworkArchitecture, withBatchNorm } from "../network/architecture.ts";
 
 const TRAINING_LENGTHS =
   "1epoch 5epochs 10epochs 20epochs 50epochs 100epochs 250epochs 500epochs 750epochs 2000epochs 4000epochs " +
@@ -31,7 +31,7 @@ const PLANS_NETWORK: ReadonlySet<string> = new Set([
   ...TOTALSEGMENTATOR.split(" "),
 ]);
 
-/** nnUNetTrainerBN: batch norm with eps 1e-5 and weights in place of the plans' norm. */
+/** Trainers with batch norm in place of the plans' norm. */
 const BATCH_NORM: ReadonlySet<string> = new Set(["nnUNetTrainerBN"]);
 
 /** Upstream trainers with networks that are not implemented here. */
@@ -53,7 +53,7 @@ export function trainerArchitecture(
   file: string,
 ): NetworkArchitecture {
   if (PLANS_NETWORK.has(trainerName)) return architecture;
-  if (BATCH_NORM.has(trainerName)) return { ...architecture, norm: { kind: "batch", eps: 1e-5, affine: true } };
+  if (BATCH_NORM.has(trainerName)) return withBatchNorm(architecture);
   if (assumePlansNetwork) return architecture;
   const doing = "opening the model";
   const other = OTHER_NETWORK.find(([pattern]) => pattern.test(trainerName));

@@ -14,7 +14,7 @@ export function initialWeights(shapes: readonly WeightShape[], seed: number): Ma
   return new Map(shapes.map(({ name, shape }, index) => {
     const values = new Float32Array(shape.reduce((product, n) => product * n, 1));
     if (/\.conv2\.norm\.weight$/.test(name)) values.fill(0); // the last norm of a residual block
-    else if (/\.norm\.weight$/.test(name)) values.fill(1);
+    else if (/\.norm\.(weight|running_var)$/.test(name)) values.fill(1);
     else if (name.endsWith(".weight")) {
       const stream = createRandomStream({ seed, epoch: 0, iteration: 0, sample: index, purpose: PURPOSE });
       // torch counts the second axis as inputs, also of transposed convolutions, where it is the outputs.

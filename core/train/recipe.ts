@@ -24,6 +24,8 @@ export interface TrainingRecipe {
   /** Of the Dice. */
   readonly smooth: number;
   readonly deepSupervision: boolean;
+  /** Batch norm in place of the plans' norm. */
+  readonly batchNorm?: true;
   readonly augmentation: AugmentationOptions;
   /** Share of a batch whose patches hold foreground. */
   readonly foregroundShare: number;
@@ -88,6 +90,7 @@ const TRAINERS: ReadonlyMap<string, Partial<TrainingRecipe>> = new Map<string, P
   ["nnUNetTrainerCELoss_5epochs", { diceWeight: 0, epochs: 5 }],
   ["nnUNetTrainerDiceLoss", { crossEntropyWeight: 0 }],
   ["nnUNetTrainerNoDeepSupervision", { deepSupervision: false }],
+  ["nnUNetTrainerBN", { batchNorm: true }],
   ["nnUNetTrainerCosAnneal", { schedule: "cosine" }],
   // Of 2.5.1: the method that would switch random oversampling on is never called; only the share differs.
   ["nnUNetTrainer_probabilisticOversampling", {}],
@@ -100,7 +103,6 @@ const REFUSED: readonly (readonly [RegExp, string])[] = [
   [/^nnUNetTrainerDA5/, "the heavier augmentation DA5 is not implemented"],
   [/Adan|Adam/, "the only optimizer here is SGD"],
   [/Top[kK]10/, "the loss TopK is not implemented"],
-  [/^nnUNetTrainerBN$/, "networks with batch norm are not trained here"],
   [/^nnUNetTrainerBenchmark/, "it only measures times"],
 ];
 

@@ -10,6 +10,7 @@ import { readDatasetJson } from "../dataset/read_dataset_json.ts";
 import type { Precision } from "../engine/engine.ts";
 import type { LossOptions, TrainingOptions } from "../engine/training.ts";
 import type { Graph } from "../graph/graph.ts";
+import { withBatchNorm } from "../network/architecture.ts";
 import { buildGraph } from "../network/build_graph.ts";
 import { weightShapes } from "../graph/weight_shapes.ts";
 import { checkPatch } from "../plan/check_patch.ts";
@@ -69,7 +70,8 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
   await requireFiles(task, plansFile, datasetFile);
   const plans = await readPlans(plansFile);
   const dataset = await readDatasetJson(datasetFile);
-  const configuration = resolveConfiguration(plans, configurationName);
+  const planned = resolveConfiguration(plans, configurationName);
+  const configuration = recipe.batchNorm ? { ...planned, architecture: withBatchNorm(planned.architecture) } : planned;
   checkChannels(dataset, configuration, datasetFile);
   checkLoss(recipe, dataset, datasetFile);
 

@@ -48,18 +48,29 @@ export async function writeCheckpoint(
   { values, momentum }: TrainingValues,
   context: CheckpointContext,
 ): Promise<void> {
-  const storages: Float32Array[] = [];
+  const storages: (Float32Array | BigInt64Array)[] = [];
   const numbers = new Map<string, number>();
+  const stored = (key: string, data: Float32Array | BigInt64Array): number => {
+    const number = numbers.get(key) ?? storages.push(data) - 1;
+    numbers.set(key, number);
+    return number;
+  };
   const tensor = (name: string, data: Float32Array | undefined, key = name): PickleValue => {
     const shape = context.shapes.get(name);
     if (!data || !shape) throw new Error(`Writing a checkpoint: there is no parameter ${name}`);
-    const number = numbers.get(key) ?? storages.push(data) - 1;
-    numbers.set(key, number);
-    return { python: "tensor", storage: number, shape };
+    return { python: "tensor", type: "float32", storage: stored(key, data), shape };
   };
+  const { recipe } = context;
+  // Batch norm counts its batches, which torch has no use for at a fixed momentum.
+  const steps = BigInt(state.epoch * recipe.iterations + (state.within?.iteration ?? 0));
+  const counter = (name: string): PickleValue => (
+    { python: "tensor", type: "int64", storage: stored(name, BigInt64Array.of(steps)), shape: [] }
+  );
   const modules = torchModules(context.architecture);
   const weights = modules.flatMap(({ parameters }) =>
-    parameters.map(({ key, name }) => [key, tensor(name, values.get(name))] as const)
+    parameters.map(({ key, name }) =>
+      [key, name.endsWith(".num_batches_tracked") ? counter(name) : tensor(name, values.get(name))] as const
+    )
   );
   const metadata = modules.map(({ path, version }) => [path, dict({ version: int(version) })] as const);
   const order = parameterOrder(modules);
@@ -67,7 +78,6 @@ export async function writeCheckpoint(
     const data = momentum.get(name);
     return data ? [[int(index), dict({ momentum_buffer: tensor(name, data, `momentum of ${name}`) })]] : [];
   });
-  const { recipe } = context;
   const value = dict({
     network_weights: {
       python: "orderedDict",

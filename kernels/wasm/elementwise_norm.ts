@@ -139,7 +139,7 @@ export function planNormConstant(spec: NormConstant): Operator {
   };
 }
 
-function checkRange(spec: NormTableRange): void {
+export function checkRange(spec: NormTableRange): void {
   const fits = spec.channelOffset % 4 === 0 && spec.totalChannels % 4 === 0 &&
     spec.channelOffset + padToFour(spec.channels) <= spec.totalChannels;
   if (!fits) {
@@ -147,6 +147,58 @@ function checkRange(spec: NormTableRange): void {
       `Describing a norm table: ${spec.channels} channels from ${spec.channelOffset} on do not fit ${spec.totalChannels}`,
     );
   }
+}
+
+/** Bytes of one part of the statistics: voxel count, means, M2s. */
+export const statisticsBytes = (padded: Expr<"i32">) => i64.add(i64.shl(i64.extendS(padded), 3), 4);
+
+/** Number `lane` of four in two variables of two. */
+export const laneOf = (halves: readonly V128[], lane: number) => f64x2.extract(halves[lane >> 1], lane & 1);
+
+/** Voxels, means and M2s of four channels over consecutive parts of the statistics, the first at `first`; two channels a variable. */
+export function mergeParts(
+  f: FunctionBuilder,
+  first: Expr<"i64">,
+  of: { readonly parts: Expr<"i32">; readonly padded: Expr<"i32">; readonly channel: Expr<"i32"> },
+) {
+  const partBytes = f.local("i64", statisticsBytes(of.padded));
+  const means = f.local("i64", i64.add(i64.add(first, 4), distance(of.channel, 4)));
+  const [part, block, squares] = [f.local("i64"), f.local("i64"), f.local("i64")];
+  const count = f.local("f64");
+  const total = f.local("f64", 0);
+  const [values, half] = [f.local("v128"), f.local("v128")];
+  const upper = (x: V128) => v128.shuffle32(x, x, [2, 3, 2, 3]);
+  const eachPart = (body: () => void) => {
+    f.set(part, first);
+    f.set(block, means);
+    f.countdown(of.parts, () => {
+      f.set(count, f64.promote(f32.load(part)));
+      f.set(values, v128.load(block));
+      body();
+      f.add(part, partBytes);
+      f.add(block, partBytes);
+    });
+  };
+  // Two passes: the mean of all, then squares about it. In f64 this is Chan's merge without its chain of divisions.
+  const mean = [f.local("v128", f64x2.splat(0)), f.local("v128", f64x2.splat(0))];
+  eachPart(() => {
+    f.set(total, f64.add(total, count));
+    [values, upper(values)].forEach((v, i) =>
+      f.set(mean[i], f64x2.add(mean[i], f64x2.mul(f64x2.promoteLow(v), f64x2.splat(count))))
+    );
+  });
+  for (const sum of mean) f.set(sum, f64x2.div(sum, f64x2.splat(total)));
+  const m2 = [f.local("v128", f64x2.splat(0)), f.local("v128", f64x2.splat(0))];
+  eachPart(() => {
+    f.set(squares, i64.add(block, distance(of.padded, 4)));
+    [values, upper(values)].forEach((v, i) => {
+      f.set(half, f64x2.sub(f64x2.promoteLow(v), mean[i]));
+      f.set(half, f64x2.mul(f64x2.mul(half, half), f64x2.splat(count)));
+      const within = v128.load64Zero(squares, i * 8);
+      f.set(m2[i], f64x2.add(m2[i], f64x2.add(f64x2.promoteLow(within), half)));
+    });
+  });
+  return { total, mean, m2 };
 }
 
 const normFinalizeKernel: Kernel = {
@@ -157,47 +209,9 @@ const normFinalizeKernel: Kernel = {
       const groups = f.local("i32", i32.shrU(p.padded, 2));
       const sample = f.local("i32", i32.divU(item, groups));
       const channel = f.local("i32", i32.shl(i32.remU(item, groups), 2));
-      const partBytes = f.local("i64", i64.add(i64.shl(i64.extendS(p.padded), 3), 4));
+      const partBytes = f.local("i64", statisticsBytes(p.padded));
       const first = f.local("i64", i64.add(p.statistics, distance(i32.mul(sample, p.parts), partBytes)));
-      const means = f.local("i64", i64.add(i64.add(first, 4), distance(channel, 4)));
-      const part = f.local("i64");
-      const block = f.local("i64");
-      const squares = f.local("i64");
-      const count = f.local("f64");
-      const total = f.local("f64", 0);
-      const values = f.local("v128");
-      const half = f.local("v128");
-      const upper = (x: V128) => v128.shuffle32(x, x, [2, 3, 2, 3]);
-      const eachPart = (body: () => void) => {
-        f.set(part, first);
-        f.set(block, means);
-        f.countdown(p.parts, () => {
-          f.set(count, f64.promote(f32.load(part)));
-          f.set(values, v128.load(block));
-          body();
-          f.add(part, partBytes);
-          f.add(block, partBytes);
-        });
-      };
-      // Two passes: the mean of all, then squares about it. In f64 this is Chan's merge without its chain of divisions.
-      const mean = [f.local("v128", f64x2.splat(0)), f.local("v128", f64x2.splat(0))];
-      eachPart(() => {
-        f.set(total, f64.add(total, count));
-        [values, upper(values)].forEach((v, i) =>
-          f.set(mean[i], f64x2.add(mean[i], f64x2.mul(f64x2.promoteLow(v), f64x2.splat(count))))
-        );
-      });
-      for (const sum of mean) f.set(sum, f64x2.div(sum, f64x2.splat(total)));
-      const m2 = [f.local("v128", f64x2.splat(0)), f.local("v128", f64x2.splat(0))];
-      eachPart(() => {
-        f.set(squares, i64.add(block, distance(p.padded, 4)));
-        [values, upper(values)].forEach((v, i) => {
-          f.set(half, f64x2.sub(f64x2.promoteLow(v), mean[i]));
-          f.set(half, f64x2.mul(f64x2.mul(half, half), f64x2.splat(count)));
-          const within = v128.load64Zero(squares, i * 8);
-          f.set(m2[i], f64x2.add(m2[i], f64x2.add(f64x2.promoteLow(within), half)));
-        });
-      });
+      const { total, mean, m2 } = mergeParts(f, first, { parts: p.parts, padded: p.padded, channel });
       const scale = f.local("f32");
       const bias = f.local("f32");
       const write = tableWriter(f, p, sample);
@@ -208,7 +222,7 @@ const normFinalizeKernel: Kernel = {
           f.if(p.hasWeight, () => f.set(scale, f32.load(i64.add(p.weight, distance(c, 4)))));
           f.set(bias, 0);
           f.if(p.hasBias, () => f.set(bias, f32.load(i64.add(p.bias, distance(c, 4)))));
-          const [mu, sum] = [mean, m2].map((halves) => f64x2.extract(halves[lane >> 1], lane & 1));
+          const [mu, sum] = [mean, m2].map((halves) => laneOf(halves, lane));
           const variance = f64.add(f64.div(sum, total), f64.promote(p.eps));
           f.set(scale, f32.demote(f64.div(f64.promote(scale), f64.sqrt(variance))));
           // With the rounded scale, so that the mean itself maps to the bias.
@@ -240,7 +254,7 @@ const normConstantKernel: Kernel = {
 };
 
 /** Writes scale, shift and slope of a channel of a sample into the table. */
-function tableWriter(
+export function tableWriter(
   f: FunctionBuilder,
   p: { readonly norm: Expr<"i64">; readonly total: Expr<"i32">; readonly offset: Expr<"i32"> },
   sample: Expr<"i32">,

@@ -15,6 +15,9 @@ const MERGERS = 64;
 const GROUP_PARTS = 1024;
 const GROUPED_SLOT = "grouped statistics";
 
+/** Statistics to be merged, as {@link NormFinalize} has them. */
+type Statistics = Pick<NormFinalize, "batch" | "channels" | "parts" | "statisticsSlot">;
+
 /**
  * Merges the statistics of a sample's parts and writes scale = weight / sqrt(variance + eps), shift = bias - mean * scale with the
  * biased variance (Ulyanov et al. 2016, torch's InstanceNorm).
@@ -27,14 +30,22 @@ const GROUPED_SLOT = "grouped statistics";
 export function planNormFinalize(spec: NormFinalize): WgslOperator {
   checkRange(spec);
   const padded = padToFour(spec.channels);
+  const last = (slot: string, parts: number) => tableDispatch(spec, slot, parts, padded);
+  return { algorithm: "norm table from statistics", ...mergeInGroups(spec, last) };
+}
+
+/** The operator whose `last` dispatch merges a sample's parts, in few enough of them. */
+export function mergeInGroups(
+  spec: Statistics,
+  last: (statisticsSlot: string, parts: number) => WgslDispatch,
+): Omit<WgslOperator, "algorithm"> {
+  const padded = padToFour(spec.channels);
   const groups = Math.ceil(spec.parts / GROUP_PARTS);
   const elements = spec.batch * spec.parts * (1 + 2 * padded);
-  const table = (slot: string, parts: number) => tableDispatch(spec, slot, parts, padded);
   return {
-    algorithm: "norm table from statistics",
     dispatches: groups === 1
-      ? [table(spec.statisticsSlot, spec.parts)]
-      : [groupDispatch(spec, groups, padded), table(GROUPED_SLOT, groups)],
+      ? [last(spec.statisticsSlot, spec.parts)]
+      : [groupDispatch(spec, groups, padded), last(GROUPED_SLOT, groups)],
     temporaries: groups === 1 ? {} : { [GROUPED_SLOT]: spec.batch * groups * (1 + 2 * padded) * 4 },
     flops: elements * 3,
     bytes: elements * 4,
@@ -42,7 +53,7 @@ export function planNormFinalize(spec: NormFinalize): WgslOperator {
 }
 
 /** One part of every group of parts: workgroup (four channels, group, sample). */
-function groupDispatch(spec: NormFinalize, groups: number, padded: number): WgslDispatch {
+function groupDispatch(spec: Statistics, groups: number, padded: number): WgslDispatch {
   const views = [
     wholeView("statistics", spec.statisticsSlot, "f32", "read"),
     wholeView("merged", GROUPED_SLOT, "f32", "read_write"),
@@ -105,11 +116,12 @@ ${MAIN}
   return { name: "norm table", code, bindings, uniforms, workgroups: [padded / 4, 1, spec.batch] };
 }
 
-const MAIN = `@compute @workgroup_size(${MERGERS})
+/** The head of a kernel whose workgroups merge four channels each. */
+export const MAIN = `@compute @workgroup_size(${MERGERS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {`;
 
 /** `merge_parts`: the moments of parts [first, end) of a sample's four channels, known to the first threads of the workgroup. */
-function mergeText(header: KernelHeader, parts: number, padded: number): string {
+export function mergeText(header: KernelHeader, parts: number, padded: number): string {
   const halvings = Array.from({ length: Math.log2(MERGERS) }, (_, i) => MERGERS >> (i + 1));
   return `${header.text}
 
@@ -209,7 +221,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   };
 }
 
-function checkRange(spec: NormTableRange): void {
+export function checkRange(spec: NormTableRange): void {
   const fits = spec.channelOffset % 4 === 0 && spec.totalChannels % 4 === 0 &&
     spec.channelOffset + padToFour(spec.channels) <= spec.totalChannels;
   if (!fits) {

@@ -72,6 +72,11 @@ async function compare(engine: TrainingEngine, trace: Trace): Promise<void> {
         assert(error <= 1e-4, `logits of output ${output}: error ${error}`);
       }
     }
+    const { values: afterFirst } = await engine.readParameters(program);
+    for (const [name, expected] of trace.runningValues) {
+      const { error, largest } = differences(afterFirst.get(name) ?? [], expected);
+      assert(error <= 1e-5 * largest, `${name}: error ${error} of ${largest}`);
+    }
     const gradients = await engine.readGradients(program);
     assertEquals([...gradients.keys()].sort(), [...trace.gradientValues.keys()].sort());
     for (const [name, expected] of trace.gradientValues) {
@@ -89,9 +94,15 @@ async function compare(engine: TrainingEngine, trace: Trace): Promise<void> {
   const { error } = differences(losses, trace.losses);
   assert(error <= 1e-3, `ten losses ${losses}, expected ${trace.losses}`);
 
+  if (trace.validationLossAfter !== undefined) {
+    const after = await engine.validationStep(program);
+    const expected = trace.validationLossAfter;
+    assert(Math.abs(after.loss - expected) <= 1e-3, `validation loss ${after.loss}, expected ${expected}`);
+  }
   const { values, momentum } = await engine.readParameters(program);
   const heads = ["decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"];
   for (const { name, shape } of program.parameters.filter(({ hasGradient }) => !hasGradient)) {
+    if (trace.runningValues.has(name)) continue;
     assert(heads.includes(name));
     assertEquals(values.get(name), randomWeights().get(name, shape));
   }
@@ -109,7 +120,13 @@ for (const name of TRACES) {
 const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 
 /** A network of each kind: a software adapter takes a minute for its kernels. */
-const GPU_TRACES = ["plain_3d_anisotropic", "plain_2d_many_regions_ignore", "residual_3d_labels"];
+const GPU_TRACES = [
+  "plain_3d_anisotropic",
+  "plain_2d_many_regions_ignore",
+  "residual_3d_labels",
+  "plain_3d_batch_norm",
+  "residual_2d_batch_norm",
+];
 
 for (const name of GPU_TRACES) {
   Deno.test({ name: `Training steps of ${name} on the GPU engine follow the real nnU-Net's`, ignore }, async () => {

@@ -4,6 +4,7 @@ import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { BRICKS_ENDING, writeBricks } from "../../core/formats/bricks.ts";
 import type { ImageGeometry } from "../../core/formats/image.ts";
 import { writeNpzCase } from "../../core/formats/npy_case.ts";
+import { type CheckpointFile, openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
 import type { TrainingData } from "../../core/formats/training_data.ts";
 import { writeLabels } from "../../core/formats/write_image.ts";
 import { sampleClassLocations } from "../../core/preprocess/class_locations.ts";
@@ -194,4 +195,24 @@ export async function inFolder(run: (folder: string) => Promise<void>): Promise<
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** Of a checkpoint: weights by name, the optimizer's tensors by parameter, and the numbers of the log. */
+export async function checkpointContent(file: string): Promise<Record<string, unknown>> {
+  using checkpoint: CheckpointFile = await openCheckpoint(file);
+  const weights = Array.from(checkpoint.weights, ([name, tensor]) => [name, tensor.read()]);
+  const optimizer = checkpoint.members.get("optimizer_state") as Map<string, Map<number, Map<string, unknown>>>;
+  const states = Array.from(
+    optimizer.get("state") ?? [],
+    ([index, state]) => [index, Array.from(state, ([name, value]) => [name, checkpoint.tensor(value, name)?.read()])],
+  );
+  const logging = checkpoint.members.get("logging") as Map<string, unknown>;
+  const losses = ["train_losses", "val_losses", "lrs", "dice_per_class_or_region", "ema_fg_dice"];
+  return {
+    weights,
+    states,
+    log: losses.map((name) => logging.get(name)),
+    best: checkpoint.members.get("_best_ema"),
+    epoch: checkpoint.members.get("current_epoch"),
+  };
 }

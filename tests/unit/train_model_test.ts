@@ -2,32 +2,12 @@
 import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { readNpz } from "../../core/formats/npz.ts";
-import { type CheckpointFile, openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
+import { openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
 import { trainModel } from "../../core/train/train_model.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
-import { inFolder, listening, makePreprocessed, tinyPlans, trainRequest } from "./train_fixture.ts";
+import { checkpointContent, inFolder, listening, makePreprocessed, tinyPlans, trainRequest } from "./train_fixture.ts";
 
 const MODEL = "nnUNetTrainer_test__nnUNetPlans__tiny";
-
-/** Weights and momentum by name, and the numbers of the log. */
-async function contentOf(file: string): Promise<Record<string, unknown>> {
-  using checkpoint: CheckpointFile = await openCheckpoint(file);
-  const weights = Array.from(checkpoint.weights, ([name, tensor]) => [name, tensor.read()]);
-  const optimizer = checkpoint.members.get("optimizer_state") as Map<string, Map<number, Map<string, unknown>>>;
-  const momentum = Array.from(
-    optimizer.get("state") ?? [],
-    ([index, state]) => [index, checkpoint.tensor(state.get("momentum_buffer"), String(index))?.read()],
-  );
-  const logging = checkpoint.members.get("logging") as Map<string, unknown>;
-  const losses = ["train_losses", "val_losses", "lrs", "dice_per_class_or_region", "ema_fg_dice"];
-  return {
-    weights,
-    momentum,
-    log: losses.map((name) => logging.get(name)),
-    best: checkpoint.members.get("_best_ema"),
-    epoch: checkpoint.members.get("current_epoch"),
-  };
-}
 
 Deno.test("a training writes what upstream's does: folders, log, checkpoints, validation with its summary", () =>
   inFolder(async (folder) => {
@@ -78,7 +58,7 @@ Deno.test("stopped in the middle of an epoch and continued, a training comes to 
       assert(continuing.infos.some((text) => text.startsWith("continuing from")), continuing.infos.join("\n"));
       for (const name of ["checkpoint_final.pth", "checkpoint_best.pth"]) {
         const [expected, actual] = [whole, results].map((one) => join(one.results, MODEL, "fold_0", name));
-        assertEquals(await contentOf(actual), await contentOf(expected));
+        assertEquals(await checkpointContent(actual), await checkpointContent(expected));
       }
     }
   }));
@@ -104,7 +84,7 @@ Deno.test("killed, a training goes on from the checkpoint it has to the same bit
     const [expected, actual] = [whole, folders].map(({ results }) =>
       join(results, MODEL, "fold_0", "checkpoint_final.pth")
     );
-    assertEquals(await contentOf(actual), await contentOf(expected));
+    assertEquals(await checkpointContent(actual), await checkpointContent(expected));
     assertEquals(await Deno.stat(leftover).then(() => true, () => false), false);
   }));
 
@@ -230,7 +210,7 @@ Deno.test("Python's packed cases are unpacked and give the same training as bric
     for (const format of ["bricks", "npz"] as const) {
       const folders = await makePreprocessed(join(folder, format), { format });
       await trainModel(trainRequest(folders, { changes }), listening());
-      contents.push(await contentOf(join(folders.results, MODEL, "fold_0", "checkpoint_final.pth")));
+      contents.push(await checkpointContent(join(folders.results, MODEL, "fold_0", "checkpoint_final.pth")));
       const unpacked = join(folders.preprocessed, "nnUNetPlans_tiny", "a.npy");
       assertEquals(await Deno.stat(unpacked).then(() => true, () => false), format === "npz");
     }

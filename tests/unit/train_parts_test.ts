@@ -36,6 +36,7 @@ Deno.test("trainers' names become options; a length that upstream has a class fo
   assertEquals(readRecipe("nnUNetTrainerCELoss").diceWeight, 0);
   assertEquals(readRecipe("nnUNetTrainerDiceLoss").crossEntropyWeight, 0);
   assertEquals(readRecipe("nnUNetTrainerDiceCELoss_noSmooth").smooth, 0);
+  assertEquals(readRecipe("nnUNetTrainerBN").batchNorm, true);
   const named = readRecipe("nnUNetTrainer", { epochs: 30, iterations: 100, name: "short" });
   assertEquals([named.trainerName, named.folderName], ["nnUNetTrainer", "nnUNetTrainer_short"]);
   assertEquals([named.epochs, named.iterations, named.validationIterations], [30, 100, 20]);

@@ -57,8 +57,6 @@ Deno.test("The arena is smaller than everything in it, and a larger batch needs 
 });
 
 Deno.test("What cannot be trained is refused by name", async () => {
-  const batchNorm = architecture({ ...FEATURES, norm: { kind: "batch", eps: 1e-5, affine: true } });
-  await assertFails(() => planTraining(buildGraph(batchNorm, 1, 3, DEEP), OPTIONS), UserError, "batch normalisation");
   const graph = buildGraph(architecture(FEATURES), 1, 3, DEEP);
   await assertFails(() => planTraining(graph, { ...OPTIONS, precision: "f16" }), UserError, "f16");
   await assertFails(() => planTraining(graph, { ...OPTIONS, outputWeights: [1] }), RangeError, "1 output weights");

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Makes the training traces of this folder with the real nnU-Net 2.5.1 (CPU): its trainer's network, loss, optimizer, clipping.
 
-usage: make_training_traces.py OUT_FOLDER      (environment: a Python with nnunetv2==2.5.1)
+usage: make_training_traces.py OUT_FOLDER [CASE ...]      (environment: a Python with nnunetv2==2.5.1)
 
 A case is a tiny network and one fixed batch without augmentation. Weights, images and label maps come from counter-based formulas that
 tests/golden/training/trace_data.ts has too, so they are not stored. Per case: NAME.json (what the network and loss are, ten losses of
 train_step, its gradient norms, validation counts before training) and NAME.f32 (logits of every output of the first step, in
-the order of its outputs, then the gradient of every parameter that has one, before clipping, in the order of the JSON's list).
+the order of its outputs, then the gradient of every parameter that has one, before clipping, in the order of the JSON's list; with batch
+norm then the running statistics after the first step). `trainer` of a case is the class; the default is nnUNetTrainer.
 """
 import json, os, sys, tempfile
 WORK = tempfile.mkdtemp()
@@ -16,6 +17,7 @@ os.environ['nnUNet_compile'] = 'f'
 import numpy as np, torch
 from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import DownsampleSegForDSTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerBN import nnUNetTrainerBN
 torch.set_num_threads(1)
 
 
@@ -36,7 +38,7 @@ def random_weight(name, shape, seed=1):
     if len(shape) > 1:
         fan_in = count / (shape[1] if 'transpconvs' in name else shape[0])
         return (values * np.float64(np.sqrt(6 / fan_in))).astype(np.float32).reshape(shape)
-    return (1 + values / 2 if name.endswith('norm.weight') else values / 2).astype(np.float32)
+    return (1 + values / 2 if name.endswith(('norm.weight', 'running_var')) else values / 2).astype(np.float32)
 
 
 def label_map(batch, grid, labels, seed):
@@ -68,6 +70,8 @@ CASES = {
     'residual_3d_labels': dict(PLAIN3, residual=True, labels=LABELS, batch_dice=False, clip=0.25),
     'residual_3d_regions': dict(PLAIN3, residual=True, labels=REGIONS, order=[1, 2, 3], batch_dice=True, patch=(4, 12, 12), strides=((1, 1, 1), (1, 2, 2), (2, 2, 2))),
     'residual_2d_labels_ignore': dict(PLAIN2, residual=True, labels=dict(LABELS, ignore=3), batch_dice=False),
+    'plain_3d_batch_norm': dict(PLAIN3, labels=LABELS, batch_dice=False, trainer=nnUNetTrainerBN),
+    'residual_2d_batch_norm': dict(PLAIN2, residual=True, labels=dict(LABELS, ignore=3), batch_dice=True, features=(4, 6, 8, 8), trainer=nnUNetTrainerBN),
 }
 BATCH = 2
 
@@ -91,9 +95,14 @@ def trainer_of(c):
                                        _kw_requires_import=['conv_op', 'norm_op', 'dropout_op', 'nonlin']))})
     dataset = dict(channel_names={str(i): 'x' for i in range(c['channels'])}, labels=c['labels'], file_ending='.nii.gz', numTraining=1)
     if 'order' in c: dataset['regions_class_order'] = c['order']
-    t = nnUNetTrainer(plans, config, 0, dataset, device=torch.device('cpu')); t.initialize()
+    t = c.get('trainer', nnUNetTrainer)(plans, config, 0, dataset, device=torch.device('cpu')); t.initialize()
     t.set_deep_supervision_enabled(True)
     return t, arch
+
+
+def running(network):
+    """Running mean and variance of every batch norm."""
+    return {n: b for n, b in network.named_buffers() if b.ndim == 1}
 
 
 def make(name, c, out):
@@ -104,6 +113,7 @@ def make(name, c, out):
         for n, p in t.network.named_parameters():
             shape = tuple(p.shape) if p.ndim == 1 or c['dims'] == 3 else (*p.shape[:2], 1, *p.shape[2:])
             p.copy_(torch.from_numpy(random_weight(n, shape).reshape(p.shape)))
+        for n, b in running(t.network).items(): b.copy_(torch.from_numpy(random_weight(n, tuple(b.shape))))
     data = torch.from_numpy(random_values(BATCH * c['channels'] * int(np.prod(grid)), 11).reshape(BATCH, c['channels'], *c['patch']) * np.float32(1.5))
     values = sorted({v for k, l in c['labels'].items() for v in (l if isinstance(l, list) else [l])})
     labels = torch.from_numpy(label_map(BATCH, grid, values, 12).reshape(BATCH, 1, *c['patch']))
@@ -128,14 +138,17 @@ def make(name, c, out):
                 if p.grad is not None: grads[n] = p.grad.detach().clone().numpy()
         norms.append(float(norm_of(parameters, c.get('clip', limit))))
     torch.nn.utils.clip_grad_norm_ = clip
-    losses = [float(t.train_step(batch())['loss']) for _ in range(10)]
+    losses, moments = [], {}
+    for step in range(10):
+        losses.append(float(t.train_step(batch())['loss']))
+        if step == 0: moments = {n: b.clone().numpy() for n, b in running(network).items()}
     torch.nn.utils.clip_grad_norm_ = norm_of; hook.remove()
     untouched = [n for n, p in network.named_parameters() if p.grad is None]
     assert untouched == ['decoder.seg_layers.0.weight', 'decoder.seg_layers.0.bias'], untouched
     logits = [x.numpy() for x in outputs[0]]
     weights = [float(w) for w in t.loss.weight_factors]
     with open(os.path.join(out, name + '.f32'), 'wb') as f:
-        for x in [*logits, *grads.values()]: f.write(np.ascontiguousarray(x, '<f4').tobytes())
+        for x in [*logits, *grads.values(), *moments.values()]: f.write(np.ascontiguousarray(x, '<f4').tobytes())
     meta = dict(architecture=dict(network_class_name='PlainConvUNet' if not c.get('residual') else 'ResidualEncoderUNet', arch_kwargs=arch),
                 patch=list(grid), batch=BATCH, channels=c['channels'], labelValues=values, heads=lm.num_segmentation_heads,
                 loss=dict(regions=[list(r) if isinstance(r, (list, tuple)) else [r] for r in lm.foreground_regions] if lm.has_regions else None,
@@ -143,9 +156,13 @@ def make(name, c, out):
                 outputWeights=weights, outputs=[list(x.shape) for x in logits], gradients=[[n, int(g.size)] for n, g in grads.items()],
                 clipNorm=c.get('clip', 12), losses=losses, gradientNorms=norms,
                 validation=dict(loss=float(val['loss']), tp=val['tp_hard'].tolist(), fp=val['fp_hard'].tolist(), fn=val['fn_hard'].tolist()))
+    if 'trainer' in c: meta['trainer'] = c['trainer'].__name__
+    if moments:
+        with torch.no_grad(): network.eval(); after = t.validation_step(batch())
+        meta.update(running=[[n, int(m.size)] for n, m in moments.items()], validationLossAfter=float(after['loss']))
     with open(os.path.join(out, name + '.json'), 'w') as f: json.dump(meta, f, indent=1); f.write('\n')
     print(name, sum(g.size for g in grads.values()), 'parameters; losses', [round(l, 4) for l in losses], 'norms', [round(x, 2) for x in norms[:3]])
 
 
 if __name__ == '__main__':
-    for case in CASES: make(case, CASES[case], sys.argv[1])
+    for case in sys.argv[2:] or CASES: make(case, CASES[case], sys.argv[1])

@@ -2,8 +2,10 @@
 import { type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import type { TrainingOptions } from "../../../core/engine/training.ts";
 import type { Graph } from "../../../core/graph/graph.ts";
+import { withBatchNorm } from "../../../core/network/architecture.ts";
 import { buildGraph } from "../../../core/network/build_graph.ts";
 import { readArchitecture } from "../../../core/plan/read_architecture.ts";
+import { readRecipe } from "../../../core/train/recipe.ts";
 import { randomValues } from "../../engine/networks.ts";
 
 export const TRACES = [
@@ -19,9 +21,13 @@ export const TRACES = [
   "residual_3d_labels",
   "residual_3d_regions",
   "residual_2d_labels_ignore",
+  "plain_3d_batch_norm",
+  "residual_2d_batch_norm",
 ] as const;
 
 interface TraceFile {
+  /** Upstream's class; absent: nnUNetTrainer. */
+  readonly trainer?: string;
   readonly architecture: unknown;
   readonly patch: Vec3;
   readonly batch: number;
@@ -45,6 +51,9 @@ interface TraceFile {
     readonly fp: readonly number[];
     readonly fn: readonly number[];
   };
+  /** With batch norm: running statistics, and the loss of a validation step after the last training step. */
+  readonly running?: readonly (readonly [string, number])[];
+  readonly validationLossAfter?: number;
 }
 
 export interface Trace extends TraceFile {
@@ -54,6 +63,8 @@ export interface Trace extends TraceFile {
   readonly logits: readonly Float32Array[];
   /** By parameter: the first step's gradient before clipping. */
   readonly gradientValues: ReadonlyMap<string, Float32Array>;
+  /** Running statistics after the first step. */
+  readonly runningValues: ReadonlyMap<string, Float32Array>;
   readonly images: readonly Float32Array[];
   readonly labels: readonly Int16Array[];
 }
@@ -66,9 +77,12 @@ export async function readTrace(name: string): Promise<Trace> {
   const take = (length: number) => stored.subarray(end, end += length);
   const logits = file.outputs.map((shape) => take(shape.reduce((a, b) => a * b)));
   const gradientValues = new Map(file.gradients.map(([parameter, length]) => [parameter, take(length)]));
+  const runningValues = new Map((file.running ?? []).map(([buffer, length]) => [buffer, take(length)]));
+  const recipe = readRecipe(file.trainer ?? "nnUNetTrainer");
   const context = { doing: "reading the trace", file: name, path: [] };
   const dimensions = name.includes("_2d_") ? 2 : 3;
-  const architecture = readArchitecture({ architecture: file.architecture }, dimensions, context);
+  const planned = readArchitecture({ architecture: file.architecture }, dimensions, context);
+  const architecture = recipe.batchNorm ? withBatchNorm(planned) : planned;
   const { regions, ignoreLabel, batchDice } = file.loss;
   return {
     ...file,
@@ -81,14 +95,15 @@ export async function readTrace(name: string): Promise<Trace> {
         target: regions ? { kind: "regions", regions } : { kind: "labels" },
         ...(ignoreLabel !== null && { ignoreLabel }),
         batchDice,
-        smooth: 1e-5,
-        diceWeight: 1,
-        crossEntropyWeight: 1,
+        smooth: recipe.smooth,
+        diceWeight: recipe.diceWeight,
+        crossEntropyWeight: recipe.crossEntropyWeight,
       },
       outputWeights: file.outputWeights,
     },
     logits,
     gradientValues,
+    runningValues,
     images: samplesOf(randomValues(file.batch * file.channels * voxelCount(file.patch), 11).map((v) => v * 1.5), file),
     labels: labelMaps(file),
   };

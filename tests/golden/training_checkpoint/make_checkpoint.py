@@ -1,8 +1,8 @@
-"""Writes upstream.pth, plans.json and dataset.json: a checkpoint of upstream's own trainer after three real steps and two logged epochs.
+"""Writes the checkpoint of one of upstream's own trainers after two logged epochs of a few real steps, and plans.json and dataset.json.
 
-Run with the environment of nnunetv2 2.5.1: python make_checkpoint.py
-With a path, compares that checkpoint, written by this program from upstream.pth, with upstream.pth value by value and type by type, and
-has upstream's trainer load it and take a step: python make_checkpoint.py written.pth
+Run with the environment of nnunetv2 2.5.1: python make_checkpoint.py NAME     (NAME: see CHECKPOINTS)
+With a path, compares that checkpoint, written by this program from NAME.pth (write_checkpoint.ts), with NAME.pth value by value and type
+by type, and has upstream's trainer load it, and take two steps: python make_checkpoint.py NAME written.pth
 """
 import json
 import os
@@ -20,6 +20,10 @@ os.environ["nnUNet_compile"] = "f"
 import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerBN import nnUNetTrainerBN
+
+# The trainer, and the steps of each of two epochs.
+CHECKPOINTS = {"upstream": (nnUNetTrainer, (1, 2)), "batch_norm": (nnUNetTrainerBN, (2, 2))}
 
 
 def configuration():
@@ -59,8 +63,8 @@ DATASET = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "größe": 
            "file_ending": ".nii.gz"}
 
 
-def trainer():
-    one = nnUNetTrainer(PLANS, "tiny", 0, DATASET, device=torch.device("cpu"))
+def trainer(name):
+    one = CHECKPOINTS[name][0](PLANS, "tiny", 0, DATASET, device=torch.device("cpu"))
     one.initialize()
     one.set_deep_supervision_enabled(True)
     return one
@@ -72,14 +76,14 @@ def step(one):
     return one.train_step({"data": data, "target": target})["loss"]
 
 
-def make():
+def make(name):
     torch.manual_seed(1)
-    one = trainer()
+    one = trainer(name)
     one.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-    for epoch in range(2):
+    for epoch, steps in enumerate(CHECKPOINTS[name][1]):
         one.on_epoch_start()
         one.on_train_epoch_start()
-        losses = [{"loss": step(one)} for _ in range(1 + epoch)]
+        losses = [{"loss": step(one)} for _ in range(steps)]
         one.on_train_epoch_end(losses)
         tp = np.array([3 + epoch, 0], np.float32)
         fp = np.array([1, 0], np.float32)
@@ -89,9 +93,9 @@ def make():
         one._best_ema = one.logger.my_fantastic_logging["ema_fg_dice"][-1]
         one.current_epoch += 1
     one.current_epoch -= 1
-    one.save_checkpoint(join(HERE, "upstream.pth"))
-    for name, value in (("plans", PLANS), ("dataset", DATASET)):
-        with open(join(HERE, f"{name}.json"), "w") as f:
+    one.save_checkpoint(join(HERE, f"{name}.pth"))
+    for file, value in (("plans", PLANS), ("dataset", DATASET)):
+        with open(join(HERE, f"{file}.json"), "w") as f:
             json.dump(value, f, indent=4)
 
 
@@ -116,17 +120,17 @@ def compare(a, b, path, differences):
         differences.append(f"{path}: {a} {b}")
 
 
-def check(written):
-    a, b = [torch.load(f, map_location="cpu", weights_only=False) for f in (join(HERE, "upstream.pth"), written)]
+def check(name, written):
+    a, b = [torch.load(f, map_location="cpu", weights_only=False) for f in (join(HERE, f"{name}.pth"), written)]
     differences = []
     compare(a, b, "", differences)
     compare(a["network_weights"]._metadata, b["network_weights"]._metadata, "_metadata", differences)
     storages = [len({t.untyped_storage().data_ptr() for t in c["network_weights"].values()}) for c in (a, b)]
-    one = trainer()
+    one = trainer(name)
     one.load_checkpoint(written)
     losses = [step(one) for _ in range(2)]
     print("differences:", differences or "none", "; storages:", storages, "; upstream's steps from it:", losses)
 
 
 if __name__ == "__main__":
-    check(sys.argv[1]) if len(sys.argv) > 1 else make()
+    check(*sys.argv[1:]) if len(sys.argv) > 2 else make(sys.argv[1])

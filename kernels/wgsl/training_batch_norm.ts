@@ -1,0 +1,121 @@
+/**
+ * Batch norm (Ioffe and Szegedy 2015) as torch's BatchNormNd. In a training step mean and variance are those of the batch, and the running
+ * ones move towards them; in a validation the running ones are used. Either way they become a norm table, the same for all samples. Its
+ * backward is that of instance norm (training_norm.ts) with the whole batch as one sample.
+ */
+import { padToFour } from "../../core/base/shape.ts";
+import {
+  BATCH_NORM_MOMENTUM,
+  type BatchMoments,
+  type NormFromMoments,
+  unbiasedFactor,
+} from "../wasm/training_batch_norm.ts";
+import { checkRange, MAIN, mergeInGroups, mergeText } from "./elementwise_norm.ts";
+import { f32Literal, kernelHeader, threadDispatch, wholeView } from "./elementwise_segments.ts";
+import type { WgslDispatch, WgslOperator } from "./kernel.ts";
+import { wgsl } from "./template.ts";
+
+export type { BatchMoments, NormFromMoments } from "../wasm/training_batch_norm.ts";
+
+/** Workgroups of four channels of the whole batch; then the running moments, one dispatch each: they may lie in one buffer. */
+export function planBatchMoments(spec: BatchMoments): WgslOperator {
+  const padded = padToFour(spec.channels);
+  const merged = { ...spec, batch: 1, parts: spec.batch * spec.parts };
+  const operator = mergeInGroups(merged, (statisticsSlot, parts) => {
+    const header = kernelHeader([
+      wholeView("statistics", statisticsSlot, "f32", "read"),
+      wholeView("mean", spec.meanSlot, "f32", "read_write"),
+      wholeView("variance", spec.varianceSlot, "f32", "read_write"),
+    ], { start: 0, end: 0 });
+    const code = wgsl`
+${mergeText(header, parts, padded)}
+
+${MAIN}
+  let all = merge_parts(0u, 0u, ${parts}u, group.x, lane);
+  if (lane >= 4u) { return; }
+  let channel = group.x * 4u + lane;
+  let is_channel = channel < ${spec.channels}u;
+  store_mean(channel, select(0.0, all.mean[lane], is_channel));
+  store_variance(channel, select(0.0, all.m2[lane] / all.count, is_channel));
+}
+`;
+    const { bindings, uniforms } = header;
+    return { name: "batch moments", code, bindings, uniforms, workgroups: [padded / 4, 1, 1] };
+  });
+  const running = [
+    runningDispatch(spec, spec.runningMeanSlot, "load_mean(channel)"),
+    runningDispatch(spec, spec.runningVarianceSlot, `load_variance(channel) * ${f32Literal(unbiasedFactor(spec))}`),
+  ];
+  return { algorithm: "moments of a batch", ...operator, dispatches: [...operator.dispatches, ...running] };
+}
+
+/** Moves a running moment towards `value`, an expression of the batch's, in every channel whose moments are finite. */
+function runningDispatch(spec: BatchMoments, runningSlot: string, value: string): WgslDispatch {
+  const range = { start: 0, end: spec.channels };
+  const header = kernelHeader([
+    ...(runningSlot === spec.runningMeanSlot ? [wholeView("mean", spec.meanSlot, "f32", "read")] : []),
+    wholeView("variance", spec.varianceSlot, "f32", "read"),
+    wholeView("running", runningSlot, "f32", "read_write"),
+  ], range);
+  const code = wgsl`
+${header.text}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let channel = p.start + id.x;
+  if (channel >= p.end) { return; }
+  // By its bits: a compiler may take floats to be finite.
+  if ((bitcast<u32>(load_variance(channel)) & 0x7f800000u) == 0x7f800000u) { return; }
+  let moved = (${value}) * ${f32Literal(BATCH_NORM_MOMENTUM)};
+  store_running(channel, fma(load_running(channel), ${f32Literal(1 - BATCH_NORM_MOMENTUM)}, moved));
+}
+`;
+  return threadDispatch("running moments", header, range, code);
+}
+
+/** A thread: a channel of a sample. */
+export function planNormFromMoments(spec: NormFromMoments): WgslOperator {
+  checkRange(spec);
+  const padded = padToFour(spec.channels);
+  const range = { start: 0, end: spec.batch * padded };
+  const header = kernelHeader([
+    wholeView("table", spec.normSlot, "f32", "read_write"),
+    wholeView("mean", spec.meanSlot, "f32", "read"),
+    wholeView("variance", spec.varianceSlot, "f32", "read"),
+    ...(spec.weightSlot === undefined ? [] : [wholeView("weight", spec.weightSlot, "f32", "read")]),
+    ...(spec.biasSlot === undefined ? [] : [wholeView("bias", spec.biasSlot, "f32", "read")]),
+  ], range);
+  const code = wgsl`
+${header.text}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let thread = p.start + id.x;
+  if (thread >= p.end) { return; }
+  let sample = thread / ${padded}u;
+  let channel = thread % ${padded}u;
+  // Padding lanes keep zeros: scale 0, shift 0, slope 1.
+  var scale = 0.0;
+  var shift = 0.0;
+  var slope = 1.0;
+  if (channel < ${spec.channels}u) {
+    scale = ${spec.weightSlot === undefined ? "1.0" : "load_weight(channel)"} / sqrt(load_variance(channel) + ${
+    f32Literal(spec.eps)
+  });
+    shift = fma(-load_mean(channel), scale, ${spec.biasSlot === undefined ? "0.0" : "load_bias(channel)"});
+    slope = ${f32Literal(spec.slope)};
+  }
+  let at = sample * ${3 * spec.totalChannels}u + ${spec.channelOffset}u + channel;
+  store_table(at, scale);
+  store_table(at + ${spec.totalChannels}u, shift);
+  store_table(at + ${2 * spec.totalChannels}u, slope);
+}
+`;
+  return {
+    algorithm: "norm table from moments",
+    dispatches: [threadDispatch("norm table from moments", header, range, code)],
+    temporaries: {},
+    flops: spec.batch * padded * 4,
+    bytes: spec.batch * padded * 20,
+  };
+}
