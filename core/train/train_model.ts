@@ -95,7 +95,9 @@ function describe({ setup, state, notes, warnings }: PreparedTraining, log: LogF
   const patch = configuration.patchSize.slice(3 - configuration.dimensions).join(" x ");
   const lines = [
     `${task.datasetName}, ${recipe.folderName}, ${plans.plansName}, ${configuration.name}, fold ${task.fold}: ` +
-    `${recipe.epochs} epoch${recipe.epochs === 1 ? "" : "s"} of ${recipe.iterations} steps, batch ${batch}, patch ${patch}, ${split.train.length} ` +
+    `${recipe.epochs} epoch${
+      recipe.epochs === 1 ? "" : "s"
+    } of ${recipe.iterations} steps, batch ${batch}, patch ${patch}, ${split.train.length} ` +
     `cases to train on and ${split.val.length} to validate on, seed ${state.seed}`,
     ...notes,
   ];
