@@ -68,6 +68,7 @@ const STANDARD: TrainingRecipe = {
 const NO_MIRRORING: Partial<TrainingRecipe> = { augmentation: { ...STANDARD_AUGMENTATION, mirroring: "none" } };
 const MIRROR_01: Partial<TrainingRecipe> = { augmentation: { ...STANDARD_AUGMENTATION, mirroring: "axes01" } };
 const NEAREST: AugmentationOptions = { ...STANDARD_AUGMENTATION, labelInterpolation: "nearest" };
+const DA5: AugmentationOptions = { ...STANDARD_AUGMENTATION, recipe: "da5" };
 
 const LENGTHS = [1, 5, 10, 20, 50, 100, 250, 500, 750, 2000, 4000, 8000];
 const LENGTHS_WITHOUT_MIRRORING = [250, 2000, 4000, 8000];
@@ -85,6 +86,12 @@ const TRAINERS: ReadonlyMap<string, Partial<TrainingRecipe>> = new Map<string, P
   ["nnUNetTrainer_DASegOrd0_NoMirroring", { augmentation: { ...NEAREST, mirroring: "none" } }],
   ["nnUNetTrainer_onlyMirror01_DASegOrd0", { augmentation: { ...NEAREST, mirroring: "axes01" } }],
   ["nnUNetTrainerNoDA", { augmentation: { ...STANDARD_AUGMENTATION, recipe: "none" } }],
+  ["nnUNetTrainerDA5", { augmentation: DA5 }],
+  ["nnUNetTrainerDA5_10epochs", { augmentation: DA5, epochs: 10 }],
+  ["nnUNetTrainerDA5Segord0", { augmentation: { ...DA5, labelInterpolation: "nearest" } }],
+  ["nnUNetTrainerDA5ord0", {
+    augmentation: { ...DA5, labelInterpolation: "nearest", imageInterpolation: "nearest" },
+  }],
   ["nnUNetTrainerDiceCELoss_noSmooth", { smooth: 0 }],
   ["nnUNetTrainerCELoss", { diceWeight: 0 }],
   ["nnUNetTrainerCELoss_5epochs", { diceWeight: 0, epochs: 5 }],
@@ -100,7 +107,6 @@ const TRAINERS: ReadonlyMap<string, Partial<TrainingRecipe>> = new Map<string, P
 
 /** Upstream's classes that are not to be had here, and why. */
 const REFUSED: readonly (readonly [RegExp, string])[] = [
-  [/^nnUNetTrainerDA5/, "the heavier augmentation DA5 is not implemented"],
   [/Adan|Adam/, "the only optimizer here is SGD"],
   [/Top[kK]10/, "the loss TopK is not implemented"],
   [/^nnUNetTrainerBenchmark/, "it only measures times"],

@@ -88,6 +88,8 @@ export function createSampleLoader(setting: SampleSetting): SampleLoader {
   }
   const streamOf = ({ epoch, iteration, sample }: SampleName, purpose: number) =>
     createRandomStream({ seed, epoch, iteration, sample, purpose });
+  const drawn = (name: SampleName) =>
+    drawAugmentation(streamOf(name, STREAM.augmentation), spec, streamOf({ ...name, sample: 0 }, STREAM.batch));
 
   return {
     async load(name) {
@@ -98,7 +100,7 @@ export function createSampleLoader(setting: SampleSetting): SampleLoader {
       try {
         const loaded = await read(caseId, name, stream);
         const { image, labels } = phase === "train"
-          ? augmentSample(spec, loaded, drawAugmentation(streamOf(name, STREAM.augmentation), spec), buffers)
+          ? augmentSample(spec, loaded, drawn(name), buffers)
           : validationSample(spec, loaded, buffers);
         return { caseId, image: image.slice(), labels: labels.slice() };
       } catch (error) {

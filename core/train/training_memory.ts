@@ -3,6 +3,7 @@ import { UserError } from "../base/errors.ts";
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { TrainingEngine, TrainingMemory, TrainingOptions } from "../engine/training.ts";
 import type { Graph } from "../graph/graph.ts";
+import { splineCoefficients } from "./augment/sample.ts";
 import type { TrainingSetup } from "./setup.ts";
 
 /** Code, heaps and threads beside the arrays. */
@@ -26,7 +27,7 @@ export function forecastTraining(
 ): TrainingForecast {
   const { memory, steps } = engine.forecastTraining(setup.graph, options);
   const { spec } = setup.augmentation;
-  const loaded = voxelCount(spec.loadPatch) * (4 * spec.channels + 4);
+  const loaded = voxelCount(spec.loadPatch) * (4 * spec.channels + 4) + 4 * splineCoefficients(spec);
   const sample = voxelCount(spec.patch) * (4 * setup.inputChannels + 2);
   const samples = Math.max(1, threads) * (loaded + 3 * sample) + ahead * sample;
   return {

@@ -9,14 +9,11 @@ import { cpuUsage } from "node:process";
 import { createRandomStream } from "../../core/base/random_stream.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { augmentSample } from "../../core/train/augment/augment_sample.ts";
-import {
-  type AugmentationParameters,
-  type AugmentationStep,
-  drawAugmentation,
-} from "../../core/train/augment/parameters.ts";
+import { type AugmentationParameters, drawAugmentation } from "../../core/train/augment/parameters.ts";
 import { STREAM } from "../../core/train/augment/sample_choice.ts";
 import { createAugmentationBuffers, type LoadedPatch } from "../../core/train/augment/sample.ts";
 import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
+import type { AugmentationStep } from "../../core/train/augment/steps.ts";
 
 interface Setting {
   readonly dimensions: 2 | 3;

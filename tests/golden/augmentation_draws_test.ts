@@ -7,6 +7,7 @@ import { type AugmentationParameters, drawAugmentation } from "../../core/train/
 import { chooseCase, choosePatch, isForegroundForced, STREAM } from "../../core/train/augment/sample_choice.ts";
 import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { assertSameShare, distanceOfCounts, distanceToQuantiles, ksProbability } from "./augmentation/distributions.ts";
 
 interface Golden {
   readonly draws: readonly {
@@ -52,45 +53,6 @@ function streamOf(iteration: number, purpose: number): RandomStream {
   return createRandomStream({ seed: SEED, epoch: 0, iteration, sample: 0, purpose });
 }
 
-/** Kolmogorov's and Smirnov's probability that two samples of DRAWS each are at least `distance` apart. */
-function ksProbability(distance: number, equal = DRAWS / 2): number {
-  const lambda = (Math.sqrt(equal) + 0.12 + 0.11 / Math.sqrt(equal)) * distance;
-  if (lambda < 0.2) return 1;
-  let sum = 0;
-  for (let k = 1; k <= 100; k++) sum += 2 * (k % 2 ? 1 : -1) * Math.exp(-2 * k * k * lambda * lambda);
-  return Math.min(1, sum);
-}
-
-/** Largest distance of the values' distribution to the one with these quantiles. */
-function distanceToQuantiles(values: readonly number[], quantiles: readonly number[]): number {
-  const sorted = Float64Array.from(values).sort();
-  let at = 0;
-  let largest = 0;
-  quantiles.forEach((quantile, i) => {
-    while (at < sorted.length && sorted[at] <= quantile) at++;
-    largest = Math.max(largest, Math.abs(at / sorted.length - i / (quantiles.length - 1)));
-  });
-  return largest;
-}
-
-/** The same of counts by value. */
-function distanceOfCounts(a: ReadonlyMap<number, number>, b: ReadonlyMap<number, number>): number {
-  let [sumA, sumB, largest] = [0, 0, 0];
-  for (const value of [...new Set([...a.keys(), ...b.keys()])].sort((one, other) => one - other)) {
-    sumA += a.get(value) ?? 0;
-    sumB += b.get(value) ?? 0;
-    largest = Math.max(largest, Math.abs(sumA - sumB) / DRAWS);
-  }
-  return largest;
-}
-
-/** Asserts that two counts out of `of` each can be of the same probability, one in a thousand times not. */
-function assertSameShare(what: string, a: number, b: number, of: number): void {
-  const share = (a + b) / (2 * of);
-  const deviation = Math.sqrt(2 * share * (1 - share) / of) || 1;
-  assert(Math.abs(a - b) / of <= 3.3 * deviation, `${what}: ${a} and upstream's ${b} of ${of}`);
-}
-
 function specOf(one: Golden["draws"][number]): AugmentationSpec {
   const [z, y, x] = one.dimensions === 3 ? one.patch : [1, ...one.patch];
   return deriveAugmentation(
@@ -110,7 +72,7 @@ function specOf(one: Golden["draws"][number]): AugmentationSpec {
 function valuesOf({ spatial, steps, cascade }: AugmentationParameters, planar: boolean): [string, number[]][] {
   const values: [string, number[]][] = [];
   if (spatial && spatial.angles[0] !== 0) values.push(["angle", planar ? [spatial.angles[0]] : [...spatial.angles]]);
-  if (spatial && spatial.scale !== 1) values.push(["scale", [spatial.scale]]);
+  if (typeof spatial?.scale === "number" && spatial.scale !== 1) values.push(["scale", [spatial.scale]]);
   for (const step of steps) {
     if (step.kind === "noise") values.push(["noise", [step.sigma]]);
     if (step.kind === "blur") values.push(["blur", step.sigmas.filter((sigma) => sigma > 0)]);
@@ -132,7 +94,7 @@ for (const one of golden.draws) {
       }
     }
     for (const [kind, drawn] of values) {
-      const p = ksProbability(distanceToQuantiles(drawn.slice(0, DRAWS), one.quantiles[kind]));
+      const p = ksProbability(distanceToQuantiles(drawn.slice(0, DRAWS), one.quantiles[kind]), DRAWS / 2);
       assert(p > P_VALUE, `${kind}: p ${p}`);
     }
   });
@@ -152,7 +114,8 @@ for (const one of golden.draws) {
         if (step.kind === "mirror") step.axes.forEach((axis) => count(`mirror ${axis}`));
         else if (step.kind === "gamma" && step.channel === 0) count(step.inverted ? "gamma inverted" : "gamma");
         else if (step.kind === "blur" || step.kind === "lowResolution") count(step.kind);
-        else if (step.kind === "noise" || step.kind !== "gamma" && step.channel === 0) count(step.kind);
+        else if (step.kind === "noise") count(step.kind);
+        else if ((step.kind === "brightness" || step.kind === "contrast") && step.channel === 0) count(step.kind);
       }
       const [first] = cascade;
       if (first?.kind === "operator") count(`first mask ${first.mask}`);
@@ -251,7 +214,7 @@ for (const one of golden.patches) {
     }
     starts.forEach((counts, axis) => {
       const expected = new Map(Object.entries(one.starts[axis]).map(([start, times]) => [Number(start), times]));
-      const p = ksProbability(distanceOfCounts(counts, expected));
+      const p = ksProbability(distanceOfCounts(counts, expected), DRAWS / 2);
       assert(p > P_VALUE, `axis ${axis}: p ${p}`);
     });
     assertSameShare("patches with foreground", foreground, one.foreground, DRAWS);

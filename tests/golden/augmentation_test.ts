@@ -6,15 +6,11 @@ import { removeComponent } from "../../core/train/augment/components.ts";
 import { changeContrast, changeGamma, scaleBrightness } from "../../core/train/augment/intensity.ts";
 import { lowResolutionSize, simulateLowResolution } from "../../core/train/augment/low_resolution.ts";
 import { applyOperator, structuringElement } from "../../core/train/augment/masks.ts";
-import type {
-  AugmentationStep,
-  BinaryOperator,
-  CascadeStep,
-  SpatialParameters,
-} from "../../core/train/augment/parameters.ts";
+import type { SpatialParameters } from "../../core/train/augment/parameters.ts";
 import { createAugmentationBuffers } from "../../core/train/augment/sample.ts";
 import { spatialTransform } from "../../core/train/augment/spatial.ts";
 import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
+import type { AugmentationStep, BinaryOperator, CascadeStep } from "../../core/train/augment/steps.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { bytes, floats, image, ints, labels, thinned } from "./augmentation/inputs.ts";
 
@@ -113,6 +109,8 @@ function specOf(patch: Vec3, loadPatch: Vec3, planar: boolean, more: Partial<Aug
     planar,
     maxRotation: Math.PI,
     labelInterpolation: "linear",
+    imageInterpolation: "linear",
+    turnableAxes: [],
     mirrorAxes: [],
     maskedChannels: [],
     ...more,

@@ -43,7 +43,7 @@ Deno.test("trainers' names become options; a length that upstream has a class fo
 });
 
 Deno.test("trainers and settings that can't be had are refused by name, with what can", async () => {
-  await assertFails(() => readRecipe("nnUNetTrainerDA5"), UserError, "DA5", "nnUNetTrainerNoMirroring");
+  await assertFails(() => readRecipe("nnUNetTrainerBenchmark_5epochs"), UserError, "times", "nnUNetTrainerDA5");
   await assertFails(() => readRecipe("nnUNetTrainerAdam"), UserError, "SGD");
   await assertFails(() => readRecipe("nnUNetTrainer_30epochs"), UserError, "--epochs 30 --name");
   await assertFails(() => readRecipe("nnUNetTrianer"), UserError, "the nearest is nnUNetTrainer");

@@ -4,13 +4,15 @@ import { blur } from "./blur.ts";
 import { removeComponent } from "./components.ts";
 import { changeContrast, changeGamma, scaleBrightness } from "./intensity.ts";
 import { lowResolutionSize, simulateLowResolution } from "./low_resolution.ts";
-import { applyOperator, structuringElement, writeMasks } from "./masks.ts";
+import { applyOperator, reversed, structuringElement, writeMasks } from "./masks.ts";
 import { mirror } from "./mirror.ts";
 import { addNoise } from "./noise.ts";
-import type { AugmentationParameters, AugmentationStep, CascadeStep } from "./parameters.ts";
+import { applyDa5Step } from "./da5_steps.ts";
+import type { AugmentationParameters } from "./parameters.ts";
 import type { AugmentationBuffers, LoadedPatch, PreparedSample } from "./sample.ts";
 import { spatialTransform } from "./spatial.ts";
 import type { AugmentationSpec } from "./spec.ts";
+import type { AugmentationStep, CascadeStep } from "./steps.ts";
 
 /**
  * Augments a training sample.
@@ -58,7 +60,7 @@ function takePatch(
       `Augmentation: ${spec.channels} channels of ${loaded.size.join(" x ")} are not what was loaded`,
     );
   }
-  const transform = spatialTransform(spec, loaded.size, spatial);
+  const transform = spatialTransform(spec, loaded.size, spatial, buffers.coefficients);
   transform.image(image, buffers.image);
   transform.labels(labels, buffers.labels);
   if (spec.cascadeLabels === undefined) return;
@@ -78,7 +80,7 @@ function applyStep(spec: AugmentationSpec, step: AugmentationStep, buffers: Augm
     case "brightness":
       return scaleBrightness(channel(step.channel), step.factor);
     case "contrast":
-      return changeContrast(channel(step.channel), step.factor);
+      return changeContrast(channel(step.channel), step.factor, step.unbounded);
     case "lowResolution": {
       const low = lowResolutionSize(patch, step.scale, spec.planar);
       return simulateLowResolution(channel(step.channel), patch, low, buffers.scratch);
@@ -89,6 +91,9 @@ function applyStep(spec: AugmentationSpec, step: AugmentationStep, buffers: Augm
       mirror(buffers.image, channels, patch, step.axes);
       mirror(buffers.labels, 1, patch, step.axes);
       if (spec.cascadeLabels !== undefined) mirror(buffers.previous, 1, patch, step.axes);
+      return;
+    default:
+      return applyDa5Step(spec, step, buffers);
   }
 }
 
@@ -114,7 +119,8 @@ function finish(
   for (const step of cascade) {
     if (step.kind === "operator") {
       const element = structuringElement(step.radius, dimensions);
-      applyOperator(image, patch, channels, cascadeLabels.length, step.mask, step.operator, element);
+      const erodingElement = spec.recipe === "da5" ? reversed(element) : element;
+      applyOperator(image, patch, channels, cascadeLabels.length, step.mask, step.operator, element, erodingElement);
     } else {
       const at = (channels + step.mask) * labels.length;
       removeComponent(image.subarray(at, at + labels.length), patch, step.choice);

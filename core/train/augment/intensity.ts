@@ -1,6 +1,7 @@
 /**
  * Brightness, contrast and gamma of a channel, in place. Statistics are summed in float64.
- * Sources: batchgeneratorsv2/transforms/intensity/{brightness,contrast,gamma}.py (0.3.6).
+ * Sources: batchgeneratorsv2/transforms/intensity/{brightness,contrast,gamma}.py (0.3.6), batchgenerators/augmentations/
+ * color_augmentations.py (0.25.5), whose gamma differs by 1e-7 in what it divides by.
  */
 import { createPower } from "./power.ts";
 
@@ -10,10 +11,15 @@ export function scaleBrightness(image: Float32Array, factor: number): void {
   for (let i = 0; i < image.length; i++) image[i] *= f;
 }
 
-/** Stretches the distances to the mean, within the range that there was. */
-export function changeContrast(image: Float32Array, factor: number): void {
+/** Adds. */
+export function addBrightness(image: Float32Array, offset: number): void {
+  for (let i = 0; i < image.length; i++) image[i] += offset;
+}
+
+/** Stretches the distances to the mean. @param unbounded True: values may leave the range that there was */
+export function changeContrast(image: Float32Array, factor: number, unbounded = false): void {
   const f = Math.fround(factor);
-  const { lowest, highest } = rangeOf(image);
+  const { lowest, highest } = unbounded ? { lowest: -Infinity, highest: Infinity } : rangeOf(image);
   const { mean } = momentsOf(image);
   for (let i = 0; i < image.length; i++) {
     image[i] = Math.min(Math.max((image[i] - mean) * f + mean, lowest), highest);
@@ -51,7 +57,7 @@ export function changeGamma(image: Float32Array, gamma: number, inverted: boolea
 }
 
 /** Smallest and largest value. Four of each: a comparison need not wait for the one before. */
-function rangeOf(image: Float32Array): { readonly lowest: number; readonly highest: number } {
+export function rangeOf(image: Float32Array): { readonly lowest: number; readonly highest: number } {
   let low0 = image[0];
   let low1 = low0;
   let low2 = low0;

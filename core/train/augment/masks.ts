@@ -4,7 +4,7 @@
  * Sources: batchgeneratorsv2/transforms/nnunet/{seg_to_onehot,random_binary_operator}.py (0.3.6), skimage.morphology.ball and disk.
  */
 import { type Vec3, voxelCount } from "../../base/shape.ts";
-import type { BinaryOperator } from "./parameters.ts";
+import type { BinaryOperator } from "./steps.ts";
 
 /** Writes one channel of 0 and 1 for each of `values` into `image` from channel `first` on. */
 export function writeMasks(labels: Int16Array, values: readonly number[], image: Float32Array, first: number): void {
@@ -42,8 +42,18 @@ export function structuringElement(radius: number, dimensions: 2 | 3): Structuri
   return [...runs.values()];
 }
 
+/** The element seen from its other side; elements of even length are off-centre. */
+export function reversed(element: StructuringElement): StructuringElement {
+  return element.map(({ low, high, rows }) => ({
+    low: -high,
+    high: -low,
+    rows: rows.map(([z, y]) => [-z, -y] as const),
+  }));
+}
+
 /**
  * Applies an operator to mask `mask` of the `masks` channels of `image` from `first` on; voxels it gains are cleared in the others.
+ * @param erodingElement That of erosions: torch's dilate the complement by the same element, skimage's (recipe "da5") by the reversed one
  */
 export function applyOperator(
   image: Float32Array,
@@ -53,6 +63,7 @@ export function applyOperator(
   mask: number,
   operator: BinaryOperator,
   element: StructuringElement,
+  erodingElement = element,
 ): void {
   const voxels = voxelCount(size);
   const own = image.subarray((first + mask) * voxels, (first + mask + 1) * voxels);
@@ -66,7 +77,7 @@ export function applyOperator(
     : ["erode", "dilate"];
   for (const step of order) {
     if (step === "erode") invert(bits, size[2]);
-    bits = dilate(bits, size, element);
+    bits = dilate(bits, size, step === "erode" ? erodingElement : element);
     if (step === "erode") invert(bits, size[2]);
   }
   const words = wordsOf(size[2]);

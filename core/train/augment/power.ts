@@ -1,6 +1,6 @@
 /**
  * x^p for many x of 0..1 and one p, by a table of the mantissa's powers: several times faster than Math.pow, with a relative error
- * below 1e-7.
+ * below 1e-7 up to p = 2, 4e-7 up to p = 4.
  */
 
 /** Raises numbers to one power. */
@@ -14,7 +14,7 @@ const STEP_BITS = 11;
 const STEPS = 1 << STEP_BITS;
 const REST = 1 << (23 - STEP_BITS);
 
-/** @param p 0 < p <= 2 */
+/** @param p 0 < p <= 4 */
 export function createPower(p: number): Power {
   const values = new Float64Array(STEPS);
   const slopes = new Float64Array(STEPS);

@@ -1,5 +1,6 @@
 /** A sample before and after augmentation, and the memory it is worked on in. Plain data, to be sent between threads. */
 import { type Vec3, voxelCount } from "../../base/shape.ts";
+import { coefficientCount } from "./spatial_da5.ts";
 import type { AugmentationSpec } from "./spec.ts";
 
 /** A box of a case as it was loaded: image 0, labels and previous stage -1 where it reached over the case's borders. */
@@ -30,11 +31,18 @@ export interface AugmentationBuffers {
   readonly previous: Int16Array;
   /** Two of one channel. */
   readonly scratch: readonly [Float32Array, Float32Array];
+  /** Where the image is interpolated by splines: those of one channel as it was loaded, or of a slice of it. */
+  readonly coefficients: Float32Array;
 }
 
 /** Channels of the network's input. */
 export function inputChannels(spec: AugmentationSpec): number {
   return spec.channels + (spec.cascadeLabels?.length ?? 0);
+}
+
+/** Elements of AugmentationBuffers.coefficients. */
+export function splineCoefficients({ imageInterpolation, loadPatch, planar }: AugmentationSpec): number {
+  return imageInterpolation === "cubic" ? coefficientCount(loadPatch, planar) : 0;
 }
 
 /** Memory for samples of this spec, for any number of them one after the other. */
@@ -45,5 +53,6 @@ export function createAugmentationBuffers(spec: AugmentationSpec): AugmentationB
     labels: new Int16Array(voxels),
     previous: new Int16Array(spec.cascadeLabels === undefined ? 0 : voxels),
     scratch: [new Float32Array(voxels), new Float32Array(voxels)],
+    coefficients: new Float32Array(splineCoefficients(spec)),
   };
 }

@@ -15,6 +15,8 @@ export const STREAM = {
   trainingSample: 0,
   augmentation: 1,
   validationSample: 2,
+  /** What the samples of a batch have in common; of its sample 0. */
+  batch: 3,
 } as const;
 
 /** True if sample `index` of a batch must hold foreground: the last third of the samples; none of a batch of one. */

@@ -5,14 +5,18 @@
 import type { Vec3 } from "../../base/shape.ts";
 import type { SpatialParameters } from "./parameters.ts";
 
-/** Rows of A = R2 * R1 * R0 * scale, where Rk turns by angles[k] about array axis k. */
+/**
+ * Rows of A = diag(scale) * R2 * R1 * R0, where Rk turns by angles[k] about array axis k. Recipe "da5" has its coordinates as row
+ * vectors, which turns the other way round: its angles are the negatives of batchgenerators'.
+ */
 export function spatialMatrix({ angles, scale }: SpatialParameters): readonly [Vec3, Vec3, Vec3] {
   const [c0, c1, c2] = angles.map(Math.cos);
   const [s0, s1, s2] = angles.map(Math.sin);
+  const [z, y, x] = typeof scale === "number" ? [scale, scale, scale] : scale;
   return [
-    [scale * c2 * c1, scale * (c2 * s1 * s0 - s2 * c0), scale * (c2 * s1 * c0 + s2 * s0)],
-    [scale * s2 * c1, scale * (s2 * s1 * s0 + c2 * c0), scale * (s2 * s1 * c0 - c2 * s0)],
-    [scale * -s1, scale * c1 * s0, scale * c1 * c0],
+    [z * c2 * c1, z * (c2 * s1 * s0 - s2 * c0), z * (c2 * s1 * c0 + s2 * s0)],
+    [y * s2 * c1, y * (s2 * s1 * s0 + c2 * c0), y * (s2 * s1 * c0 - c2 * s0)],
+    [x * -s1, x * c1 * s0, x * c1 * c0],
   ];
 }
 

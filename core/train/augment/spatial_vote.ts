@@ -1,7 +1,8 @@
 /**
  * Which label a voxel of a rotated patch gets: of the labels at the corners of its cell the one with the largest interpolated share.
  * Source: _apply_to_segmentation of batchgeneratorsv2/transforms/spatial/spatial.py (0.3.6), whose scores are 1000 times the share in
- * float16: shares that differ by less than that resolves are equal, and the nearest voxel's label decides.
+ * float16: shares that differ by less than that resolves are equal, and the nearest voxel's label decides. batchgenerators (0.25.5)
+ * compares the shares themselves.
  */
 
 /** Room for the corners of one cell. */
@@ -20,7 +21,12 @@ export function createCell(): Cell {
  * The label of a cell's first `count` corners; the cell's contents are used up.
  * @param nearest Label of the voxel nearest to the position
  */
-export function vote({ labels, weights }: Cell, count: number, nearest: number): number {
+export function vote(
+  { labels, weights }: Cell,
+  count: number,
+  nearest: number,
+  shares: "float16" | "exact" = "float16",
+): number {
   let distinct = 0;
   for (let i = 0; i < count; i++) {
     let j = 0;
@@ -34,7 +40,7 @@ export function vote({ labels, weights }: Cell, count: number, nearest: number):
   let winner = 0;
   let top = -1;
   for (let i = 0; i < distinct; i++) {
-    const score = Math.f16round(Math.fround(1000 * weights[i]));
+    const score = shares === "exact" ? weights[i] : Math.f16round(Math.fround(1000 * weights[i]));
     weights[i] = score;
     if (score > top || (score === top && labels[i] < winner)) [winner, top] = [labels[i], score];
   }

@@ -10,12 +10,14 @@ import type { Configuration } from "../../plan/plans.ts";
 
 /** What a trainer's name says of augmentation. */
 export interface AugmentationOptions {
-  /** "none": nnUNetTrainerNoDA, which loads the final patch and does to it what validation does. */
-  readonly recipe: "standard" | "none";
+  /** "none": nnUNetTrainerNoDA, which loads the final patch and does to it what validation does. "da5": nnUNetTrainerDA5. */
+  readonly recipe: "standard" | "none" | "da5";
   /** "axes01": nnUNetTrainer_onlyMirror01, axes 0 and 1 of a 3-D patch, axis 0 of a 2-D one. Recipe "none" never mirrors. */
   readonly mirroring: "all" | "none" | "axes01";
   /** "nearest": the trainers named DASegOrd0. */
   readonly labelInterpolation: "linear" | "nearest";
+  /** Of rotation and scaling, where it is not the recipe's own: nnUNetTrainerDA5ord0. */
+  readonly imageInterpolation?: "nearest";
 }
 
 /** nnUNetTrainer's. */
@@ -40,6 +42,9 @@ export interface AugmentationSpec {
   /** Radians: rotations are drawn from -maxRotation to maxRotation. */
   readonly maxRotation: number;
   readonly labelInterpolation: AugmentationOptions["labelInterpolation"];
+  readonly imageInterpolation: "linear" | "cubic" | "nearest";
+  /** Recipe "da5": axes of (z, y, x) that are turned into each other, two or more of equal length, or none. */
+  readonly turnableAxes: readonly number[];
   /** Axes of (z, y, x) that are flipped at random. */
   readonly mirrorAxes: readonly number[];
   /** Image channels that are 0 outside the nonzero region. */
@@ -59,8 +64,9 @@ export interface DerivedAugmentation {
 const THICK_SLICES = 3;
 /** Of a patch whose edges differ more than this times, 2-D rotations are small. */
 const LONG_PATCH = 1.5;
-/** Patches are loaded larger by this, so that shrinking objects does not show the border; upstream's 1 / min(0.85, 1.25). */
+/** Patches are loaded larger by this, so that shrinking objects does not show the border; upstream's min(0.85, 1.25), min(0.7, 1.43). */
 const LOADED_SCALE = 0.85;
+const DA5_LOADED_SCALE = 0.7;
 
 /**
  * Derives what augmentation does.
@@ -80,16 +86,20 @@ export function deriveAugmentation(
   const maxRotation = degrees / 360 * 2 * Math.PI;
   const mirrorAxes = !augmented ? [] : allowedAxes(dimensions, options.mirroring);
   const offset = 3 - dimensions;
+  const isDa5 = options.recipe === "da5";
+  const loadedScale = isDa5 ? DA5_LOADED_SCALE : LOADED_SCALE;
   return {
     spec: {
       recipe: options.recipe,
       dimensions,
       channels,
       patch,
-      loadPatch: augmented ? initialPatch(patch, dimensions, maxRotation, dummy2d) : patch,
+      loadPatch: augmented ? initialPatch(patch, dimensions, maxRotation, dummy2d, loadedScale) : patch,
       planar: dimensions === 2 || dummy2d,
       maxRotation,
       labelInterpolation: options.labelInterpolation,
+      imageInterpolation: isDa5 ? options.imageInterpolation ?? "cubic" : "linear",
+      turnableAxes: isDa5 ? equalAxes(patch, dimensions) : [],
       mirrorAxes: mirrorAxes.map((axis) => axis + offset),
       // nnUNetTrainerNoDA does not mask either: its images are as they were normalised.
       maskedChannels: augmented ? indicesOfTrue(configuration.useMaskForNorm) : [],
@@ -105,11 +115,17 @@ function allowedAxes(dimensions: 2 | 3, mirroring: AugmentationOptions["mirrorin
 }
 
 /** Edges that hold the patch turned about each axis, one at a time, and scaled. */
-function initialPatch(patch: Vec3, dimensions: 2 | 3, maxRotation: number, dummy2d: boolean): Vec3 {
+function initialPatch(
+  patch: Vec3,
+  dimensions: 2 | 3,
+  maxRotation: number,
+  dummy2d: boolean,
+  loadedScale: number,
+): Vec3 {
   const angle = Math.min(90 / 360 * 2 * Math.PI, maxRotation);
   const [s, c] = [Math.sin(angle), Math.cos(angle)];
   const [z, y, x] = patch;
-  const edge = (...lengths: number[]) => Math.trunc(Math.max(...lengths.map(Math.abs)) / LOADED_SCALE);
+  const edge = (...lengths: number[]) => Math.trunc(Math.max(...lengths.map(Math.abs)) / loadedScale);
   // Row vector times rotation matrix, as upstream has it.
   if (dimensions === 2) return [1, edge(y, c * y + s * x), edge(x, c * x - s * y)];
   const grown: Vec3 = [
@@ -118,6 +134,14 @@ function initialPatch(patch: Vec3, dimensions: 2 | 3, maxRotation: number, dummy
     edge(x, c * x - s * y, c * x + s * z),
   ];
   return dummy2d ? [z, grown[1], grown[2]] : grown;
+}
+
+/** The axes whose length the most axes have, if that is more than one. */
+function equalAxes(patch: Vec3, dimensions: 2 | 3): number[] {
+  const axes = [0, 1, 2].slice(3 - dimensions);
+  const sharing = axes.map((axis) => axes.filter((other) => patch[other] === patch[axis]).length);
+  const most = Math.max(...sharing);
+  return most > 1 ? axes.filter((_, i) => sharing[i] === most) : [];
 }
 
 function indicesOfTrue(flags: readonly boolean[]): number[] {

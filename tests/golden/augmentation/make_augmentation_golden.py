@@ -4,12 +4,10 @@
     TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 python make_augmentation_golden.py
 
 with nnunetv2 2.5.1, batchgeneratorsv2 0.3.6 and torch installed; writes transforms.json and draws.json beside itself.
-Inputs are formulas (image, labels below; augmentation_inputs.ts has the same). Images are stored as base64 of float32, every STEP-th
+Inputs are formulas (golden_inputs.py; inputs.ts has the same). Images are stored as base64 of float32, every STEP-th
 value; label maps as base64 of int8, every value. Distributions are stored as quantiles of 10,000 draws, or as counts.
 """
 import base64
-import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,31 +32,7 @@ from nnunetv2.training.dataloading.data_loader_2d import nnUNetDataLoader2D
 from nnunetv2.training.dataloading.data_loader_3d import nnUNetDataLoader3D
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-HERE = Path(__file__).resolve().parent
-STEP = 13
-DRAWS = 10_000
-
-
-def image(shape, k=0.0):
-    n = np.arange(int(np.prod(shape)), dtype=np.float64).reshape(shape)
-    return (10 * np.sin(0.37 * n + k) + 3 * np.cos(0.011 * n)).astype(np.float32)
-
-
-def labels(shape, num, off=0):
-    g = np.meshgrid(*[np.arange(s) for s in shape], indexing='ij')
-    return (sum((a + 1) * (c // (4 + a)) for a, c in enumerate(g)) % num + off).astype(np.int16)
-
-
-def floats(a):
-    return base64.b64encode(np.ascontiguousarray(a, np.float32).ravel()[::STEP].tobytes()).decode()
-
-
-def ints(a):
-    return base64.b64encode(np.ascontiguousarray(a).astype(np.int8).tobytes()).decode()
-
-
-def tensor(a):
-    return torch.from_numpy(np.array(a))
+from golden_inputs import DRAWS, STEP, floats, image, ints, labels, quantiles, tensor, write
 
 
 # ---------------------------------------------------------------- transforms, parameters given
@@ -331,9 +305,7 @@ def collect(name, patch, dims, degrees, dummy2d, channels, cascade=None):
             out['operators'], out['firstMask'] = counts, first
     out['quantiles'] = {}
     for key, v in values.items():
-        v = np.sort(np.array(v[:DRAWS], np.float64))
-        at = (np.arange(201) * (DRAWS - 1)) // 200
-        out['quantiles'][key] = [float('%.5g' % q) for q in v[at]]
+        out['quantiles'][key] = quantiles(v)
     return {'name': name, 'patch': patch, 'dimensions': dims, 'channels': channels, 'cascade': cascade, **out}
 
 
@@ -404,14 +376,6 @@ FORCED = []
 for batch in (1, 2, 3, 4, 5, 7, 12, 49):
     label = SimpleNamespace(batch_size=batch, oversample_foreground_percent=0.33)
     FORCED.append({'batch': batch, 'forced': [nnUNetDataLoaderBase._oversample_last_XX_percent(label, i) for i in range(batch)]})
-
-
-def write(name, content):
-    lines = ',\n'.join('%s: %s' % (json.dumps(k), '[\n' + ',\n'.join(json.dumps(i) for i in v) + '\n]' if isinstance(v, list)
-                                  else json.dumps(v)) for k, v in content.items())
-    path = HERE / name
-    path.write_text('{\n' + lines + '\n}\n')
-    print(path.name, path.stat().st_size, 'bytes')
 
 
 write('transforms.json', {'step': STEP, 'spatial': SPATIAL, 'blur': BLUR, 'intensity': INTENSITY, 'lowResolution': LOW_RESOLUTION,
