@@ -24,7 +24,7 @@ import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { labelWords } from "../kernels/wgsl/training_loss.ts";
 import { OPTION, OPTION_FLOATS } from "../kernels/wgsl/training_optimizer.ts";
 import { planGatherPatches } from "../kernels/wgsl/volume_gather.ts";
-import { type DeviceBuffer, layoutOf, oneSegment, type Segments } from "./buffers.ts";
+import { type DeviceBuffer, layoutOf, oneSegment, roundUp, type Segments } from "./buffers.ts";
 import { type PreparedDispatch, UNIFORM_BYTES } from "./commands.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, type Tools } from "./program.ts";
 import { readBytes } from "./readback.ts";
@@ -312,7 +312,8 @@ function takeValues({ buffers }: Tools, { layout, constants }: TrainingPlan): De
         const buffer = take(`${kind} ${chunk}`, floats * 4, `the network's ${kind}`);
         const slotOf = { parameters: parameterSlot, gradients: gradientSlot, momentum: () => "" }[kind];
         for (const { name, offset, length } of layout.parameters.filter((parameter) => parameter.chunk === chunk)) {
-          slots.set(slotOf(name), oneSegment(buffer, length * 4, offset * 4));
+          // Whole vectors: wgpu 29 may check a binding against the pipeline before, whose element is one.
+          slots.set(slotOf(name), oneSegment(buffer, roundUp(length * 4, 16), offset * 4));
         }
       }
     });
