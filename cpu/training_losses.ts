@@ -51,11 +51,13 @@ export function planLoss({ schedule, batch, loss, ...slots }: LossPlan, output: 
   const shape: LossShape = {
     ...{ batch, grid, channels, logitsSlot, targetSlot: `target:${output.name}`, membershipSlot },
     regions: loss.target.kind === "regions",
+    ...(loss.topK && { topK: { ...loss.topK, entropiesSlot: `entropies:${output.name}` } }),
   };
 
   function touchOperands(): void {
     schedule.touch(logitsSlot);
     schedule.touch(shape.targetSlot, batch * voxelCount(grid) * 4);
+    if (shape.topK) schedule.touch(shape.topK.entropiesSlot, batch * voxelCount(grid) * 4);
   }
 
   return {

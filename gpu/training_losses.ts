@@ -58,10 +58,12 @@ export function planLoss(plan: LossPlan, { name, grid, weight, index, logits }: 
       ...{ batch, grid, logits: logits(), membershipSlot: MEMBERSHIP, limits },
       ...{ targetSlot: `target:${name}`, softmaxSlot: `softmax:${name}` },
       regions: loss.target.kind === "regions",
+      ...(loss.topK && { topK: { ...loss.topK, entropiesSlot: `entropies:${name}` } }),
     };
     const voxels = batch * voxelCount(grid);
     schedule.touch(shape.targetSlot, voxels * 4);
     if (!shape.regions) schedule.touch(shape.softmaxSlot, voxels * 8);
+    if (shape.topK) schedule.touch(shape.topK.entropiesSlot, voxels * 4);
     return shape;
   }
 

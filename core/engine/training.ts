@@ -30,6 +30,15 @@ export interface LossOptions {
   readonly diceWeight: number;
   /** Of the (binary) cross-entropy. */
   readonly crossEntropyWeight: number;
+  /** With labels: the cross-entropy is the mean of a batch's largest (upstream's TopKLoss) instead of that of all voxels that count. */
+  readonly topK?: TopKOptions;
+}
+
+export interface TopKOptions {
+  /** How many: percentage of all voxels, ignored ones included, whose cross-entropy is 0. */
+  readonly percent: number;
+  /** Share of the target that is spread evenly over all classes, as in torch's CrossEntropyLoss. */
+  readonly labelSmoothing: number;
 }
 
 export interface TrainingOptions {

@@ -17,6 +17,7 @@ export function checkTrainingOptions(graph: Graph, { batch, outputWeights, loss 
   if (loss.target.kind === "labels" && loss.ignoreLabel !== undefined && loss.ignoreLabel < 0) {
     throw new RangeError(`Planning a training: the ignore label is ${loss.ignoreLabel}`);
   }
+  if (loss.target.kind === "regions" && loss.topK) throw new RangeError("Planning a training: TopK is not for regions");
   const names = weightShapes(graph).map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {

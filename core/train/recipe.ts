@@ -5,6 +5,7 @@
 import { UserError } from "../base/errors.ts";
 import { nearestName } from "../base/nearest.ts";
 import { type AugmentationOptions, STANDARD_AUGMENTATION } from "./augment/spec.ts";
+import type { TopKOptions } from "../engine/training.ts";
 import { FOREGROUND_SHARE } from "./augment/sample_choice.ts";
 
 export interface TrainingRecipe {
@@ -21,6 +22,8 @@ export interface TrainingRecipe {
   readonly schedule: "poly" | "cosine";
   readonly diceWeight: number;
   readonly crossEntropyWeight: number;
+  /** The cross-entropy is that of the worst voxels. */
+  readonly topK?: TopKOptions;
   /** Of the Dice. */
   readonly smooth: number;
   readonly deepSupervision: boolean;
@@ -69,6 +72,7 @@ const NO_MIRRORING: Partial<TrainingRecipe> = { augmentation: { ...STANDARD_AUGM
 const MIRROR_01: Partial<TrainingRecipe> = { augmentation: { ...STANDARD_AUGMENTATION, mirroring: "axes01" } };
 const NEAREST: AugmentationOptions = { ...STANDARD_AUGMENTATION, labelInterpolation: "nearest" };
 const DA5: AugmentationOptions = { ...STANDARD_AUGMENTATION, recipe: "da5" };
+const TOP_10: TopKOptions = { percent: 10, labelSmoothing: 0 };
 
 const LENGTHS = [1, 5, 10, 20, 50, 100, 250, 500, 750, 2000, 4000, 8000];
 const LENGTHS_WITHOUT_MIRRORING = [250, 2000, 4000, 8000];
@@ -96,6 +100,9 @@ const TRAINERS: ReadonlyMap<string, Partial<TrainingRecipe>> = new Map<string, P
   ["nnUNetTrainerCELoss", { diceWeight: 0 }],
   ["nnUNetTrainerCELoss_5epochs", { diceWeight: 0, epochs: 5 }],
   ["nnUNetTrainerDiceLoss", { crossEntropyWeight: 0 }],
+  ["nnUNetTrainerTopk10Loss", { diceWeight: 0, topK: TOP_10 }],
+  ["nnUNetTrainerTopk10LossLS01", { diceWeight: 0, topK: { ...TOP_10, labelSmoothing: 0.1 } }],
+  ["nnUNetTrainerDiceTopK10Loss", { topK: TOP_10 }],
   ["nnUNetTrainerNoDeepSupervision", { deepSupervision: false }],
   ["nnUNetTrainerBN", { batchNorm: true }],
   ["nnUNetTrainerCosAnneal", { schedule: "cosine" }],
@@ -108,7 +115,6 @@ const TRAINERS: ReadonlyMap<string, Partial<TrainingRecipe>> = new Map<string, P
 /** Upstream's classes that are not to be had here, and why. */
 const REFUSED: readonly (readonly [RegExp, string])[] = [
   [/Adan|Adam/, "the only optimizer here is SGD"],
-  [/Top[kK]10/, "the loss TopK is not implemented"],
   [/^nnUNetTrainerBenchmark/, "it only measures times"],
 ];
 

@@ -131,6 +131,7 @@ export function trainingOptions(setup: TrainingSetup, precision: Precision): Tra
     smooth: recipe.smooth,
     diceWeight: recipe.diceWeight,
     crossEntropyWeight: recipe.crossEntropyWeight,
+    ...(recipe.topK && { topK: recipe.topK }),
   };
   return {
     patch: configuration.patchSize,
@@ -218,7 +219,7 @@ function checkChannels(dataset: DatasetJson, configuration: Configuration, file:
 
 /** What upstream's trainers of a single loss can't do. */
 function checkLoss(recipe: TrainingRecipe, { labels }: DatasetJson, file: string): void {
-  const problem = recipe.diceWeight === 0 && labels.hasRegions
+  const problem = (recipe.diceWeight === 0 || recipe.topK) && labels.hasRegions
     ? "regions"
     : recipe.crossEntropyWeight === 0 && labels.ignoreLabel !== undefined
     ? "an ignore label"

@@ -8,6 +8,7 @@
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import type { Operator, Param } from "./kernel.ts";
 import { listParams, type ParamTypes } from "./params.ts";
+import { planTopK, topCount, type TopKLoss } from "./training_top_k.ts";
 
 /** An output's logits, alone in their tensor: [batch][voxel][padded channels]. */
 export interface LossShape {
@@ -19,6 +20,8 @@ export interface LossShape {
   readonly targetSlot: string;
   readonly membershipSlot: string;
   readonly regions: boolean;
+  /** Labels: the largest cross-entropies alone count. */
+  readonly topK?: TopKLoss;
 }
 
 export interface LossSums extends LossShape {
@@ -79,12 +82,17 @@ export const LOSS_FIELDS = {
   parts: "address",
   coefficients: "address",
   gradient: "address",
+  /** Only with TopK. */
+  entropies: "address",
   channels: "i32",
   padded: "i32",
   voxels: "i32",
   voxelsPerItem: "i32",
   itemsPerSample: "i32",
   regions: "i32",
+  /** The target's share of a label's own channel beside that of any channel: with TopK, of a smoothed label. */
+  ownShare: "f32",
+  anyShare: "f32",
 } as const satisfies ParamTypes;
 
 export const LOSS_TOTAL_FIELDS = {
@@ -173,6 +181,7 @@ export function planLossTarget(spec: LossTarget): Operator {
 
 function lossFields(spec: LossShape) {
   const unused = { slot: spec.logitsSlot };
+  const smoothing = spec.topK?.labelSmoothing ?? 0;
   return {
     logits: { slot: spec.logitsSlot },
     target: { slot: spec.targetSlot },
@@ -180,14 +189,20 @@ function lossFields(spec: LossShape) {
     parts: unused,
     coefficients: unused,
     gradient: unused,
+    entropies: spec.topK ? { slot: spec.topK.entropiesSlot } : unused,
     channels: spec.channels,
     padded: padToFour(spec.channels),
     voxels: voxelCount(spec.grid),
     voxelsPerItem: ITEM_VOXELS,
     itemsPerSample: lossItems(spec.grid),
     regions: spec.regions ? 1 : 0,
+    ownShare: 1 - smoothing,
+    anyShare: smoothing / spec.channels,
   };
 }
+
+const kernelOf = ({ regions, topK }: LossShape, what: "sums" | "gradient") =>
+  `loss_${regions ? "region" : topK ? "top_label" : "label"}_${what}`;
 
 function lossCost({ batch, grid, channels }: LossShape) {
   const elements = batch * voxelCount(grid) * padToFour(channels);
@@ -215,23 +230,40 @@ export function planLossSums(spec: LossSums): Operator {
     ignores: spec.ignores ? 1 : 0,
     smooth: spec.smooth,
     diceWeight: spec.diceWeight,
-    crossEntropyWeight: spec.crossEntropyWeight,
+    // With TopK the cross-entropy is added to the Dice afterwards.
+    crossEntropyWeight: spec.topK ? 0 : spec.crossEntropyWeight,
     outputWeight: spec.outputWeight,
   });
-  return {
+  const sums: Operator = {
     algorithm: spec.regions ? "Dice and binary cross-entropy" : "Dice and cross-entropy",
     calls: [
-      { kernel: spec.regions ? "loss_region_sums" : "loss_label_sums", params, items, scratchBytes: padded * 4 },
+      { kernel: kernelOf(spec, "sums"), params, items, scratchBytes: padded * 4 },
       { kernel: "loss_total", params: total, items: 1, scratchBytes: 0 },
     ],
     temporaries: { [parts]: items * partFloats(padded) * 4, "loss totals": 3 * padded * 8 },
     ...lossCost(spec),
   };
+  if (!spec.topK) return sums;
+  const count = spec.batch * voxelCount(spec.grid);
+  const top = planTopK({
+    ...{ valuesSlot: spec.topK.entropiesSlot, count, k: topCount(count, spec.topK.percent) },
+    weight: spec.outputWeight * spec.crossEntropyWeight,
+    ...{ resultSlot: spec.resultSlot, resultOffset: spec.resultOffset },
+  });
+  return {
+    algorithm: "Dice and largest cross-entropies",
+    calls: [...sums.calls, ...top.calls],
+    temporaries: { ...sums.temporaries, ...top.temporaries },
+    flops: sums.flops + top.flops,
+    bytes: sums.bytes + top.bytes,
+    coreSeconds: sums.coreSeconds + top.coreSeconds,
+  };
 }
 
 /**
  * dL/dlogits; padding lanes become zero. With a, b of the coefficients and e their last vector, dL/dp = a * g + b for the probability p and
- * membership g of a channel, and the cross-entropy adds e * (p - g) to the logit's gradient.
+ * membership g of a channel, and the cross-entropy adds e * (p - g) to the logit's gradient. With TopK e is a voxel's own, and g smoothed
+ * in the latter.
  */
 export function planLossGradient(spec: LossGradient): Operator {
   const params = listParams(LOSS_FIELDS, {
@@ -244,7 +276,7 @@ export function planLossGradient(spec: LossGradient): Operator {
   return {
     algorithm: "loss backward",
     calls: [{
-      kernel: spec.regions ? "loss_region_gradient" : "loss_label_gradient",
+      kernel: kernelOf(spec, "gradient"),
       params,
       items: spec.batch * lossItems(spec.grid),
       scratchBytes: padToFour(spec.channels) * 4,

@@ -56,6 +56,10 @@ interface VoxelWalk {
   /** The voxel's logits, and its row in the membership table. */
   readonly logits: Local<"i64">;
   readonly members: Local<"i64">;
+  /** Address of the voxel's cross-entropy. */
+  entropy(): Expr<"i64">;
+  /** Sets a block's membership to the smoothed target. */
+  smooth(members: Local<"v128">): void;
   /** Runs `body` for every channel block. */
   blocks(body: () => void): void;
   /** Which lanes of the block at `at` are channels. */
@@ -75,6 +79,7 @@ function walkVoxels(f: FunctionBuilder, params: Expr<"i64">, item: Expr<"i32">):
   const target = f.local("i64", i64.add(p.target, i64.shl(voxel, 2)));
   const [at, members] = [f.local("i64"), f.local("i64")];
   const row = f.local("i32");
+  const mask = () => channelMask(p.channels, i32.shrU(i32.wrap(at), 2));
   return {
     p,
     sample,
@@ -82,11 +87,13 @@ function walkVoxels(f: FunctionBuilder, params: Expr<"i64">, item: Expr<"i32">):
     at,
     logits,
     members,
+    entropy: () => i64.add(i64.sub(target, p.target), p.entropies),
+    smooth: (g) => f.set(g, f32x4.madd(g, f32x4.splat(p.ownShare), v128.and(f32x4.splat(p.anyShare), mask()))),
     blocks: (body) => {
       f.set(at, 0);
       walk(f, at, voxelBytes, 16, body);
     },
-    mask: () => channelMask(p.channels, i32.shrU(i32.wrap(at), 2)),
+    mask,
     voxels: (counted, ignored) =>
       f.countdown(count, () => {
         f.set(row, i32.load(target));
@@ -138,7 +145,10 @@ function addTo(f: FunctionBuilder, address: Expr<"i64">, value: V128): void {
   f.storeV128(address, f32x4.add(v128.load(address), value));
 }
 
-function emitSums(name: string, regions: boolean): Kernel {
+/** What a kernel is for: sigmoids of regions, softmax of labels, and the latter where only the largest cross-entropies count. */
+type LossKind = "regions" | "labels" | "top labels";
+
+function emitSums(name: string, kind: LossKind): Kernel {
   return {
     name,
     emit: (m) =>
@@ -167,7 +177,7 @@ function emitSums(name: string, regions: boolean): Kernel {
           f.set(z, v128.load(i64.add(w.logits, at)));
           f.set(g, v128.load(i64.add(w.members, at)));
         };
-        if (regions) {
+        if (kind === "regions") {
           const s = sigmoid(f, z);
           w.voxels(() => {
             w.blocks(() => {
@@ -190,15 +200,21 @@ function emitSums(name: string, regions: boolean): Kernel {
               load();
               f.set(probability, f32x4.mul(v128.load(i64.add(scratch, at)), s.share));
               addBlock();
+              if (kind === "top labels") w.smooth(g);
               f.set(own, f32x4.madd(g, f32x4.sub(z, s.largest), own));
             });
             setLaneSum(f, own);
             setLog(f, log, s.sum);
+            if (kind === "top labels") {
+              // Never less than zero but for rounding, whose bits would not be in order.
+              f.storeF32(w.entropy(), f32x4.extract(f32x4.abs(f32x4.sub(log, own)), 0));
+              return;
+            }
             // All lanes of the difference are the same: one of them counts.
             const difference = v128.and(f32x4.sub(log, own), v128.constI32(-1, 0, 0, 0));
             f.set(entropy, f32x4.add(entropy, difference));
             f.set(counted, f32.add(counted, 1));
-          });
+          }, kind === "top labels" ? () => f.storeF32(w.entropy(), 0) : undefined);
         }
         setLaneSum(f, entropy);
         const end = f.local("i64", i64.add(truths, voxelBytes));
@@ -294,7 +310,7 @@ const totalKernel: Kernel = {
     }),
 };
 
-function emitGradient(name: string, regions: boolean): Kernel {
+function emitGradient(name: string, kind: LossKind): Kernel {
   return {
     name,
     emit: (m) =>
@@ -324,7 +340,7 @@ function emitGradient(name: string, regions: boolean): Kernel {
           f.storeV128(to(), v128.and(value, w.mask()));
         };
         const ignored = () => w.blocks(() => f.storeV128(to(), ZERO));
-        if (regions) {
+        if (kind === "regions") {
           const s = sigmoid(f, z);
           w.voxels(() =>
             w.blocks(() => {
@@ -337,6 +353,7 @@ function emitGradient(name: string, regions: boolean): Kernel {
         } else {
           const s = softmax(f, w, scratch);
           w.voxels(() => {
+            if (kind === "top labels") f.set(entropy, v128.load32Splat(w.entropy()));
             s.run();
             f.set(inner, ZERO);
             w.blocks(() => {
@@ -349,6 +366,7 @@ function emitGradient(name: string, regions: boolean): Kernel {
             w.blocks(() => {
               load();
               f.set(probability, v128.load(i64.add(scratch, at)));
+              if (kind === "top labels") w.smooth(g);
               store(f32x4.mul(probability, f32x4.sub(d, inner)));
             });
           }, ignored);
@@ -407,10 +425,12 @@ const countsKernel: Kernel = {
 
 export const TRAINING_LOSS_KERNELS: readonly Kernel[] = [
   targetKernel,
-  emitSums("loss_label_sums", false),
-  emitSums("loss_region_sums", true),
+  emitSums("loss_label_sums", "labels"),
+  emitSums("loss_top_label_sums", "top labels"),
+  emitSums("loss_region_sums", "regions"),
   totalKernel,
-  emitGradient("loss_label_gradient", false),
-  emitGradient("loss_region_gradient", true),
+  emitGradient("loss_label_gradient", "labels"),
+  emitGradient("loss_top_label_gradient", "top labels"),
+  emitGradient("loss_region_gradient", "regions"),
   countsKernel,
 ];

@@ -10,6 +10,7 @@ import type { ConvLimits } from "./conv/problem.ts";
 import {
   type ArrayView,
   cutRanges,
+  f32Literal,
   kernelHeader,
   threadDispatch,
   walkedSegment,
@@ -17,7 +18,9 @@ import {
 } from "./elementwise_segments.ts";
 import type { WgslDispatch, WgslOperator } from "./kernel.ts";
 import { wgsl } from "./template.ts";
+import { topCount, type TopKLoss } from "../wasm/training_top_k.ts";
 import { totalText } from "./training_loss_total.ts";
+import { planTopK } from "./training_top_k.ts";
 import { planChunkSums, planSumTotals, sumsBytes } from "./training_sums.ts";
 import { type TensorRange, voxelView, voxelWalk } from "./training_tensors.ts";
 
@@ -34,6 +37,8 @@ export interface LossShape {
   readonly softmaxSlot: string;
   readonly membershipSlot: string;
   readonly regions: boolean;
+  /** Labels: the largest cross-entropies alone count. */
+  readonly topK?: TopKLoss;
   readonly limits: ConvLimits;
 }
 
@@ -86,6 +91,12 @@ fn mask_of(block: u32) -> vec4<bool> {
   return vec4u(block * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(${channels}u);
 }`;
 
+/** `smoothed`: the target of the block, of its membership `g`. */
+const smoothText = ({ labelSmoothing }: TopKLoss, { logits: { channels } }: LossShape) =>
+  wgsl`
+let spread = select(vec4f(0.0), vec4f(${f32Literal(labelSmoothing / channels)}), mask_of(block));
+let smoothed = fma(g, vec4f(${f32Literal(1 - labelSmoothing)}), spread);`;
+
 /** A voxel per thread, four at a time of the logits' segments. */
 function voxelRanges({ batch, grid, logits }: LossShape, others: readonly TensorRange[] = []) {
   return cutRanges(batch * voxelCount(grid), [logits, ...others].map((tensor) => voxelWalk(tensor, 1)));
@@ -110,7 +121,8 @@ for (var block = 0u; block < ${padToFour(logits.channels) / 4}u; block++) {
   sum += e.x + e.y + e.z + e.w;
 }
 store_softmax(voxel * 2u, largest + log(sum));
-store_softmax(voxel * 2u + 1u, f32(predicted));`;
+store_softmax(voxel * 2u + 1u, f32(predicted));
+${spec.topK ? entropyText(spec, spec.topK) : ""}`;
   const dispatches = voxelRanges(spec).map((range): WgslDispatch => {
     const views: ArrayView[] = [
       wholeView("labels", spec.labelSlot, "u32", "read"),
@@ -120,6 +132,12 @@ store_softmax(voxel * 2u + 1u, f32(predicted));`;
         wholeView("softmax", spec.softmaxSlot, "f32", "read_write"),
         voxelView("logits", logits, "read", [range.start, range.end - 1]),
       ]),
+      ...(spec.topK
+        ? [
+          wholeView("membership", spec.membershipSlot, "vec4<f32>", "read"),
+          wholeView("entropies", spec.topK.entropiesSlot, "u32", "read_write"),
+        ]
+        : []),
     ];
     const header = kernelHeader(views, range);
     const code = wgsl`
@@ -149,6 +167,19 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   });
   return { algorithm: "target downsampling", dispatches, temporaries: {}, ...cost(spec) };
 }
+
+/** The voxel's cross-entropy: never less than zero but for rounding, whose bits would not be in order. */
+const entropyText = (spec: LossShape, topK: TopKLoss) =>
+  wgsl`
+var own = 0.0;
+if (row >= 0) {
+  for (var block = 0u; block < ${padToFour(spec.logits.channels) / 4}u; block++) {
+    ${blockText(spec)}
+    ${smoothText(topK, spec)}
+    own += dot(smoothed, z - vec4f(largest));
+  }
+}
+store_entropies(voxel, select(0u, bitcast<u32>(log(sum) - own) & 0x7fffffffu, row >= 0));`;
 
 /** What the kernels over voxels read. */
 function lossViews(spec: LossShape, voxels: readonly [number, number]): ArrayView[] {
@@ -185,7 +216,14 @@ export function planLossSums(spec: LossSums): WgslOperator {
   const { batch, regions, limits } = spec;
   const blocks = padToFour(spec.logits.channels) / 4;
   const shape = { batch, voxels: voxelCount(spec.grid), blocks, quantities: LOSS_QUANTITIES };
-  const entropy = regions ? "max(z, vec4f(0.0)) - z * g + log(vec4f(1.0) + decay)" : "g * (vec4f(log_sum) - z)";
+  const { topK } = spec;
+  // With TopK the cross-entropy is added to the Dice afterwards.
+  const dice = topK ? { ...spec, crossEntropyWeight: 0 } : spec;
+  const entropy = topK
+    ? "vec4f(0.0)"
+    : regions
+    ? "max(z, vec4f(0.0)) - z * g + log(vec4f(1.0) + decay)"
+    : "g * (vec4f(log_sum) - z)";
   const sums = planChunkSums({
     ...{ ...shape, name: "loss", limits, partsSlot: PARTS },
     viewsOf: (voxels) => lossViews(spec, voxels),
@@ -210,26 +248,44 @@ sum_4 += vec4f(1.0);`,
   ], { start: 0, end: 1 });
   const { bindings, uniforms } = header;
   const total: WgslDispatch = {
-    ...{ name: "loss total", code: totalText(header.text, spec, padToFour(spec.logits.channels)), bindings, uniforms },
+    ...{ name: "loss total", code: totalText(header.text, dice, padToFour(spec.logits.channels)), bindings, uniforms },
     workgroups: [1, 1, 1],
   };
-  return {
+  const operator: WgslOperator = {
     algorithm: regions ? "Dice and binary cross-entropy" : "Dice and cross-entropy",
     dispatches: [...sums, planSumTotals({ ...shape, partsSlot: PARTS, totalsSlot: TOTALS }), total],
     temporaries: { [PARTS]: bytes.parts, [TOTALS]: bytes.totals },
     ...cost(spec),
   };
+  if (!topK) return operator;
+  const count = batch * shape.voxels;
+  const top = planTopK({
+    ...{ valuesSlot: topK.entropiesSlot, count, k: topCount(count, topK.percent) },
+    weight: spec.outputWeight * spec.crossEntropyWeight,
+    ...{ optionsSlot: spec.optionsSlot, resultSlot: spec.resultSlot, resultIndex: spec.resultIndex },
+  });
+  return {
+    algorithm: "Dice and largest cross-entropies",
+    dispatches: [...operator.dispatches, ...top.dispatches],
+    temporaries: { ...operator.temporaries, ...top.temporaries },
+    flops: operator.flops + top.flops,
+    bytes: operator.bytes + top.bytes,
+  };
 }
 
 /**
  * dL/dlogits; padding lanes become zero. With a, b of the coefficients and e their last vector, dL/dp = a * g + b for the probability p and
- * membership g of a channel, and the cross-entropy adds e * (p - g) to the logit's gradient. A thread: a voxel.
+ * membership g of a channel, and the cross-entropy adds e * (p - g) to the logit's gradient. With TopK e is a voxel's own, and g smoothed
+ * in the latter. A thread: a voxel.
  */
 export function planLossGradient(
   spec: LossShape & { readonly coefficientsSlot: string; readonly gradient: TensorRange },
 ): WgslOperator {
-  const { batch, logits, gradient } = spec;
+  const { batch, logits, gradient, topK } = spec;
   const blocks = padToFour(logits.channels) / 4;
+  const [entropy, goal] = topK
+    ? ["vec4f(load_entropies(voxel))", "smoothed"]
+    : [`load_coefficients(${2 * batch * blocks}u)`, "g"];
   const each = (body: string) =>
     wgsl`
 for (var block = 0u; block < ${blocks}u; block++) {
@@ -246,6 +302,7 @@ let d = fma(load_coefficients(table + block), g, load_coefficients(table + ${blo
     const header = kernelHeader([
       ...lossViews(spec, voxels),
       wholeView("coefficients", spec.coefficientsSlot, "vec4<f32>", "read"),
+      ...(topK ? [wholeView("entropies", topK.entropiesSlot, "f32", "read")] : []),
       {
         ...voxelView("gradient", gradient, "read_write", voxels),
         segments: walkedSegment(voxelWalk(gradient, 1), range),
@@ -266,7 +323,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let table = voxel / ${voxelCount(spec.grid)}u * ${2 * blocks}u;
-  let entropy = load_coefficients(${2 * batch * blocks}u);
+  let entropy = ${entropy};
   ${
       spec.regions ? "" : wgsl`
 let log_sum = load_softmax(voxel * 2u);
@@ -275,7 +332,7 @@ ${each(`${load}\ninner += dot(probability, d);`)}`
     }
   ${
       each(
-        `${load}\nlet value = fma(entropy, probability - g, ${dice});\n${
+        `${load}\n${topK ? smoothText(topK, spec) : ""}\nlet value = fma(entropy, probability - ${goal}, ${dice});\n${
           store("select(vec4f(0.0), value, mask_of(block))")
         }`,
       )

@@ -126,6 +126,8 @@ const GPU_TRACES = [
   "residual_3d_labels",
   "plain_3d_batch_norm",
   "residual_2d_batch_norm",
+  "plain_2d_top_k_ignore",
+  "residual_3d_top_k_smoothed",
 ];
 
 for (const name of GPU_TRACES) {

@@ -37,6 +37,7 @@ Deno.test("trainers' names become options; a length that upstream has a class fo
   assertEquals(readRecipe("nnUNetTrainerDiceLoss").crossEntropyWeight, 0);
   assertEquals(readRecipe("nnUNetTrainerDiceCELoss_noSmooth").smooth, 0);
   assertEquals(readRecipe("nnUNetTrainerBN").batchNorm, true);
+  assertEquals(readRecipe("nnUNetTrainerTopk10LossLS01").topK, { percent: 10, labelSmoothing: 0.1 });
   const named = readRecipe("nnUNetTrainer", { epochs: 30, iterations: 100, name: "short" });
   assertEquals([named.trainerName, named.folderName], ["nnUNetTrainer", "nnUNetTrainer_short"]);
   assertEquals([named.epochs, named.iterations, named.validationIterations], [30, 100, 20]);

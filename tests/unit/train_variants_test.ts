@@ -1,11 +1,20 @@
 /** Trainings of a tiny network with the trainers that change the network, the loss or the optimizer, on the CPU engine. */
-import { Interrupted } from "../../core/base/errors.ts";
+import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { trainModel } from "../../core/train/train_model.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
-import { checkpointContent, inFolder, listening, makePreprocessed, trainRequest } from "./train_fixture.ts";
+import {
+  checkpointContent,
+  DATASET_JSON,
+  inFolder,
+  listening,
+  makePreprocessed,
+  trainRequest,
+} from "./train_fixture.ts";
 
-for (const trainerName of ["nnUNetTrainerBN"]) {
+const TRAINERS = ["nnUNetTrainerBN", "nnUNetTrainerTopk10LossLS01", "nnUNetTrainerDiceTopK10Loss"];
+
+for (const trainerName of TRAINERS) {
   Deno.test(`${trainerName} trains and validates; stopped and continued it comes to the same bits`, () =>
     inFolder(async (folder) => {
       const folders = await makePreprocessed(folder);
@@ -29,3 +38,15 @@ for (const trainerName of ["nnUNetTrainerBN"]) {
       assertEquals(await checkpointContent(actual), await checkpointContent(expected));
     }));
 }
+
+Deno.test("a loss that is not defined for regions is refused for a dataset that has them", () =>
+  inFolder(async (folder) => {
+    const labels = { background: 0, whole: [1, 2], core: 2 };
+    const folders = await makePreprocessed(folder, {
+      datasetJson: { ...DATASET_JSON, labels, regions_class_order: [1, 2] },
+    });
+    for (const trainerName of ["nnUNetTrainerTopk10Loss", "nnUNetTrainerDiceTopK10Loss"]) {
+      const request = trainRequest(folders, { trainerName });
+      await assertFails(() => trainModel(request, listening()), UserError, "regions", `the loss of ${trainerName}`);
+    }
+  }));

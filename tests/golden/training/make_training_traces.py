@@ -18,6 +18,8 @@ import numpy as np, torch
 from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import DownsampleSegForDSTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerBN import nnUNetTrainerBN
+from nnunetv2.training.nnUNetTrainer.variants.loss.nnUNetTrainerTopkLoss import (
+    nnUNetTrainerDiceTopK10Loss, nnUNetTrainerTopk10Loss, nnUNetTrainerTopk10LossLS01)
 torch.set_num_threads(1)
 
 
@@ -72,6 +74,9 @@ CASES = {
     'residual_2d_labels_ignore': dict(PLAIN2, residual=True, labels=dict(LABELS, ignore=3), batch_dice=False),
     'plain_3d_batch_norm': dict(PLAIN3, labels=LABELS, batch_dice=False, trainer=nnUNetTrainerBN),
     'residual_2d_batch_norm': dict(PLAIN2, residual=True, labels=dict(LABELS, ignore=3), batch_dice=True, features=(4, 6, 8, 8), trainer=nnUNetTrainerBN),
+    'plain_3d_dice_top_k': dict(PLAIN3, labels=LABELS, batch_dice=False, trainer=nnUNetTrainerDiceTopK10Loss),
+    'plain_2d_top_k_ignore': dict(PLAIN2, labels=dict(LABELS, ignore=3), batch_dice=True, features=(4, 6, 8, 8), trainer=nnUNetTrainerTopk10Loss),
+    'residual_3d_top_k_smoothed': dict(PLAIN3, residual=True, labels=LABELS, batch_dice=False, trainer=nnUNetTrainerTopk10LossLS01),
 }
 BATCH = 2
 

@@ -23,6 +23,9 @@ export const TRACES = [
   "residual_2d_labels_ignore",
   "plain_3d_batch_norm",
   "residual_2d_batch_norm",
+  "plain_3d_dice_top_k",
+  "plain_2d_top_k_ignore",
+  "residual_3d_top_k_smoothed",
 ] as const;
 
 interface TraceFile {
@@ -98,6 +101,7 @@ export async function readTrace(name: string): Promise<Trace> {
         smooth: recipe.smooth,
         diceWeight: recipe.diceWeight,
         crossEntropyWeight: recipe.crossEntropyWeight,
+        ...(recipe.topK && { topK: recipe.topK }),
       },
       outputWeights: file.outputWeights,
     },
