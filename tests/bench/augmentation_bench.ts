@@ -3,7 +3,7 @@
  * the same parameters, in turns, where NNUNET_BENCH_PYTHON names a Python that has nnunetv2 2.5.1. Times are processor time of the
  * process, the best of the rounds: other work on the machine counts less.
  *
- *   deno task bench augmentation [--samples N] [--rounds N] [hippocampus large thick 2d cascade]
+ *   deno task bench augmentation [--da5] [--samples N] [--rounds N] [hippocampus large thick 2d cascade]
  */
 import { cpuUsage } from "node:process";
 import { createRandomStream } from "../../core/base/random_stream.ts";
@@ -30,6 +30,8 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
   cascade: { dimensions: 3, patchSize: [128, 128, 128], channels: 1, previousStage: "3d_lowres" },
 };
 
+const SCRIPTS = { standard: "augmentation_upstream.py", da5: "augmentation_da5_upstream.py" } as const;
+
 export async function bench(args: readonly string[]): Promise<number> {
   const option = (name: string, otherwise: number) => {
     const at = args.indexOf(name);
@@ -37,13 +39,14 @@ export async function bench(args: readonly string[]): Promise<number> {
   };
   const chosen = Object.entries(SETTINGS).filter(([name]) => args.includes(name));
   const python = Deno.env.get("NNUNET_BENCH_PYTHON");
-  using upstream = python ? startUpstream(python) : undefined;
+  const recipe = args.includes("--da5") ? "da5" : "standard";
+  using upstream = python ? startUpstream(python, SCRIPTS[recipe]) : undefined;
   for (const [name, setting] of chosen.length > 0 ? chosen : Object.entries(SETTINGS)) {
     const { spec } = deriveAugmentation(
       { ...setting, useMaskForNorm: [] },
       setting.channels,
       { foregroundLabels: [1, 2] },
-      STANDARD_AUGMENTATION,
+      { ...STANDARD_AUGMENTATION, recipe },
     );
     say(
       `${name}: patch ${spec.patch.join(" x ")}, loaded ${spec.loadPatch.join(" x ")}, processor milliseconds a sample`,
@@ -83,28 +86,66 @@ function rowsOf(spec: AugmentationSpec, samples: number): [string, readonly Augm
     const key = { seed: 7, epoch: 0, iteration, sample: 0, purpose: STREAM.augmentation };
     return drawAugmentation(createRandomStream(key), spec);
   });
-  const rows: [string, readonly AugmentationParameters[]][] = [
+  const rows = spec.recipe === "da5" ? da5Steps(spec) : standardSteps(spec);
+  return [
     ["crop", only()],
     ["rotation and scaling", [{ spatial: turned, steps: [], cascade: [] }]],
-    ["noise", only({ kind: "noise", sigma: 0.05, seed: 1 })],
-    ["blur", only({ kind: "blur", channel: 0, sigmas: [spec.dimensions === 2 ? 0 : 0.8, 0.8, 0.95] })],
-    ["brightness", only({ kind: "brightness", channel: 0, factor: 0.9 })],
-    ["contrast", only({ kind: "contrast", channel: 0, factor: 1.1 })],
-    ["low resolution", only({ kind: "lowResolution", channel: 0, scale: 0.7 })],
-    ["gamma", only({ kind: "gamma", channel: 0, gamma: 0.8, inverted: false })],
-    ["mirror", only({ kind: "mirror", axes: spec.mirrorAxes })],
+    ...rows.map(([name, step]): [string, readonly AugmentationParameters[]] => [name, only(step)]),
+    ...(spec.cascadeLabels && spec.recipe === "standard" ? cascadeRows() : []),
+    [`${samples} as drawn`, drawn],
   ];
-  if (spec.cascadeLabels) {
-    const operator = (name: "dilation" | "opening", radius: number): AugmentationParameters => ({
-      steps: [],
-      cascade: [{ kind: "operator", mask: 0, operator: name, radius }],
-    });
-    rows.push(["dilation, radius 4.5", [operator("dilation", 4.5)]], ["opening, radius 7.5", [
-      operator("opening", 7.5),
-    ]]);
-    rows.push(["component", [{ steps: [], cascade: [{ kind: "removeComponent", mask: 1, choice: 0 }] }]]);
-  }
-  return [...rows, [`${samples} as drawn`, drawn]];
+}
+
+function standardSteps(spec: AugmentationSpec): [string, AugmentationStep][] {
+  return [
+    ["noise", { kind: "noise", sigma: 0.05, seed: 1 }],
+    ["blur", { kind: "blur", channel: 0, sigmas: [spec.dimensions === 2 ? 0 : 0.8, 0.8, 0.95] }],
+    ["brightness", { kind: "brightness", channel: 0, factor: 0.9 }],
+    ["contrast", { kind: "contrast", channel: 0, factor: 1.1 }],
+    ["low resolution", { kind: "lowResolution", channel: 0, scale: 0.7 }],
+    ["gamma", { kind: "gamma", channel: 0, gamma: 0.8, inverted: false }],
+    ["mirror", { kind: "mirror", axes: spec.mirrorAxes }],
+  ];
+}
+
+function da5Steps({ patch, dimensions, mirrorAxes, turnableAxes }: AugmentationSpec): [string, AugmentationStep][] {
+  const depth = dimensions === 2 ? 0 : patch[0];
+  const shareOf = (share: number): Vec3 => [depth * share, patch[1] * share, patch[2] * share];
+  const kernel = { centre: shareOf(0.4), deviation: shareOf(0.3) };
+  const third = (n: number) => Math.max(1, Math.floor(n / 3));
+  const box: Vec3 = [third(patch[0]), third(patch[1]), third(patch[2])];
+  const order: [number, number, number] = [0, 1, 2];
+  const [a, b] = turnableAxes.slice(-2);
+  [order[a], order[b]] = [b, a];
+  return [
+    ["quarter turn", { kind: "reorient", order, flips: [a] }],
+    ["exchanged axes", { kind: "reorient", order, flips: [] }],
+    ["median of 3", { kind: "median", channel: 0, width: 3 }],
+    ["median of 7", { kind: "median", channel: 0, width: 7 }],
+    ["gaussian", { kind: "gaussian", channel: 0, sigma: 0.9 }],
+    ["noise", { kind: "noise", sigma: 0.05, seed: 1 }],
+    ["brightness", { kind: "addBrightness", channel: 0, offset: 0.3 }],
+    ["contrast", { kind: "contrast", channel: 0, factor: 1.1 }],
+    ["low resolution", { kind: "splineLowResolution", channel: 0, scale: 0.6 }],
+    ["gamma", { kind: "gamma", channel: 0, gamma: 0.8, inverted: true }],
+    ["mirror", { kind: "mirror", axes: mirrorAxes }],
+    ["blank", { kind: "blank", channel: 0, start: [0, 1, 1], size: box }],
+    ["brightness gradient", { kind: "brightnessGradient", channel: 0, kernel, strength: 2 }],
+    ["local gamma", { kind: "localGamma", channel: 0, kernel, gamma: 2 }],
+    ["sharpening", { kind: "sharpen", channel: 0, strength: 0.5 }],
+  ];
+}
+
+function cascadeRows(): [string, readonly AugmentationParameters[]][] {
+  const operator = (name: "dilation" | "opening", radius: number): AugmentationParameters => ({
+    steps: [],
+    cascade: [{ kind: "operator", mask: 0, operator: name, radius }],
+  });
+  return [
+    ["dilation, radius 4.5", [operator("dilation", 4.5)]],
+    ["opening, radius 7.5", [operator("opening", 7.5)]],
+    ["component", [{ steps: [], cascade: [{ kind: "removeComponent", mask: 1, choice: 0 }] }]],
+  ];
 }
 
 /** A smooth image with two balls as labels; augmentation_upstream.py makes the same. */
@@ -124,8 +165,8 @@ function phantom(spec: AugmentationSpec): LoadedPatch {
 type Upstream = (spec: AugmentationSpec, parameters: readonly AugmentationParameters[]) => Promise<number[]>;
 
 /** Upstream's transforms in a process of their own, answering request by request. */
-function startUpstream(python: string): Disposable & { readonly run: Upstream } {
-  const script = new URL("./augmentation_upstream.py", import.meta.url).pathname;
+function startUpstream(python: string, file: string): Disposable & { readonly run: Upstream } {
+  const script = new URL(`./${file}`, import.meta.url).pathname;
   const child = new Deno.Command(python, { args: [script], stdin: "piped", stdout: "piped", stderr: "inherit" })
     .spawn();
   const writer = child.stdin.getWriter();

@@ -3,6 +3,7 @@
 Request: {"spec": AugmentationSpec, "parameters": [AugmentationParameters, ...]} as core/train/augment has them.
 Answer: processor milliseconds of each; the sample's copy is not timed. Needs batchgeneratorsv2 0.3.6.
 """
+import copy
 import json
 import sys
 import time
@@ -114,21 +115,23 @@ class Pipeline:
         return transform.apply(d, apply_to_channel=one, multipliers=torch.tensor([s['factor']]))
 
 
-def main():
+def answer(make_sample, make_pipeline):
+    """Answers requests until there are no more: a pipeline of a spec is called with a copy of the spec's sample and parameters."""
     kept = None
     for line in sys.stdin:
         request = json.loads(line)
         if kept is None or kept[0] != request['spec']:
-            kept = (request['spec'], Pipeline(request['spec']), phantom(request['spec']))
+            kept = (request['spec'], make_pipeline(request['spec']), make_sample(request['spec']))
         _, pipeline, sample = kept
         times = []
         with torch.no_grad():
             for parameters in request['parameters']:
-                d = {k: v.clone() for k, v in sample.items()}
+                d = {k: copy.deepcopy(v) for k, v in sample.items()}
                 start = time.process_time()
                 pipeline(d, parameters)
                 times.append((time.process_time() - start) * 1e3)
         print(json.dumps(times), flush=True)
 
 
-main()
+if __name__ == '__main__':
+    answer(phantom, Pipeline)
