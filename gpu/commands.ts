@@ -154,7 +154,8 @@ export function createCommands(gpu: GpuDevice): Commands {
     checkAliasing(dispatch, ranges);
     const entries: GPUBindGroupEntry[] = ranges.map(({ buffer, offset, bytes }, binding) => ({
       binding,
-      resource: { buffer: buffer.buffer, offset, size: bytes },
+      // Whole vec4: wgpu 29 may hold a dispatch's bindings against what the pipeline before it needs. Arrays lie at least so far apart.
+      resource: { buffer: buffer.buffer, offset, size: roundUp(bytes, 16) },
     }));
     if (dispatch.uniforms) {
       const size = uniformBlockBytes(dispatch);

@@ -47,3 +47,19 @@ Deno.test("parameters without a gradient lie apart from those that have one, eac
   const small = layOutParameters(GRAPH, new Set(layout.parameters.map(({ name }) => name)), 24 * 2 ** 20);
   assert(small.chunks.every(({ floats }) => floats * 4 <= 24 * 2 ** 20));
 });
+
+Deno.test("gradients of wide 3x3x3 layers are Winograd's, those of heads and transposed convolutions direct", () => {
+  const algorithms = new Map(
+    planTraining(GRAPH, OPTIONS, LARGE_GPU).steps.map(({ name, operator }) => [name, operator.algorithm]),
+  );
+  const of = (name: string) => [...algorithms].find(([step]) => step.startsWith(name))?.[1] ?? "";
+  for (const layer of ["encoder.stages.0.0.convs.1", "encoder.stages.3.0.convs.1", "decoder.stages.4.convs.0"]) {
+    assert(of(`weight gradient conv ${layer}.conv `).startsWith("weight gradient winograd 4x4x4"), layer);
+    assert(of(`data gradient conv ${layer}.conv `).startsWith("winograd 4x4x4"), layer);
+  }
+  assert(of("data gradient conv encoder.stages.3.0.convs.0.conv ").startsWith("winograd 4*2x4*2x4*2"));
+  for (const layer of ["conv decoder.seg_layers.4", "transposed conv decoder.transpconvs.4"]) {
+    assert(of(`weight gradient ${layer} `).startsWith("weight gradient direct"), layer);
+    assert(of(`data gradient ${layer} `).startsWith("direct"), layer);
+  }
+});

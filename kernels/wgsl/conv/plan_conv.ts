@@ -1,5 +1,6 @@
 /** Chooses how a convolution is computed on a GPU, and lists the ways there are. Choices depend on shapes and limits alone. */
 import { padToFour } from "../../../core/base/shape.ts";
+import { allOf, firstOf, preferring, type Way } from "./candidates.ts";
 import { directTiles, planDirect, planTransposed, transposedTiles } from "./direct.ts";
 import {
   channelLayout,
@@ -9,7 +10,6 @@ import {
   type WgslConvProblem,
   type WgslTransposedConvProblem,
 } from "./problem.ts";
-import { BindingLimitError } from "./touched.ts";
 import { tileName } from "./gemm.ts";
 import { NOMINAL, tilesFor } from "./tiles.ts";
 import { planWinograd, schemeName, winogradChoices, winogradName, withChunk, withTile } from "./winograd.ts";
@@ -35,9 +35,9 @@ const NOTHING_WANTED: WantedCandidate = () => undefined;
  */
 export function planConv(problem: WgslConvProblem, wanted = NOTHING_WANTED): WgslConvOperator {
   const one = { ...problem, batch: 1 };
-  const single = firstOf(problem.name, preferring(wanted(one), candidatePlans(one)));
+  const single = firstOf(problem.name, preferring(wanted(one), convWays(one)));
   if (problem.batch === 1) return single.operator;
-  const plans = candidatePlans(problem, single.packing);
+  const plans = convWays(problem, single.packing);
   return firstOf(problem.name, preferring(wanted(problem) ?? wanted(one), plans)).operator;
 }
 
@@ -47,52 +47,41 @@ export function planConv(problem: WgslConvProblem, wanted = NOTHING_WANTED): Wgs
  * @throws as {@link planConv}; BindingLimitError if there is no way to compute it as a convolution
  */
 export function planTrainedConv(problem: WgslConvProblem, wanted = NOTHING_WANTED): WgslConvOperator {
-  return firstOf(problem.name, preferring(wanted(problem), trainedPlans(problem))).operator;
+  return firstOf(problem.name, preferring(wanted(problem), trainedWays(problem))).operator;
 }
 
 /** The ways worth measuring of a convolution of a training. @throws as {@link planTrainedConv} */
 export function trainedConvCandidates(problem: WgslConvProblem): ConvCandidate[] {
-  return candidates(problem.name, trainedPlans(problem));
+  return allOf(problem.name, trainedWays(problem));
 }
 
-function trainedPlans(problem: WgslConvProblem): Planned[] {
+function trainedWays(problem: WgslConvProblem): ConvWay[] {
   const inputs = channelLayout(problem.input.parts).padded;
   const matrixBytes = 4 * inputs * padToFour(problem.outputChannels);
-  const seconds = (plan: Planned) => plan.seconds + plan.matrices * matrixBytes / NOMINAL.memory;
-  return candidatePlans(problem).sort((a, b) => seconds(a) - seconds(b));
+  const seconds = (plan: ConvWay) => plan.seconds + plan.matrices * matrixBytes / NOMINAL.memory;
+  return convWays(problem).sort((a, b) => seconds(a) - seconds(b));
 }
 
 /** A transposed convolution with kernel = stride: one product, its taps scattered as they are written. @throws as {@link planConv}. */
 export function planTransposedConv(problem: WgslTransposedConvProblem, wanted = NOTHING_WANTED): WgslConvOperator {
   const name = wanted(problem) ?? wanted({ ...problem, batch: 1 });
-  return firstOf(problem.name, preferring(name, transposedPlans(problem))).operator;
-}
-
-/** The wanted way first: the very one, else the one that differs in its chunk alone (another batch has others). */
-function preferring(wanted: string | undefined, plans: readonly Planned[]): readonly Planned[] {
-  if (wanted === undefined) return plans;
-  const withoutChunk = (name: string) => name.replace(/ by \d+$/, "");
-  const first = plans.find(({ name }) => name === wanted) ??
-    plans.find(({ name }) => withoutChunk(name) === withoutChunk(wanted));
-  return first ? [first, ...plans] : plans;
+  return firstOf(problem.name, preferring(name, transposedWays(problem))).operator;
 }
 
 /** The ways worth measuring, the one forecast to be the fastest first. @throws as {@link planConv}. */
 export function convCandidates(problem: WgslConvProblem): ConvCandidate[] {
-  return candidates(problem.name, candidatePlans(problem));
+  return allOf(problem.name, convWays(problem));
 }
 
 /** As {@link convCandidates}: register tiles. */
 export function transposedConvCandidates(problem: WgslTransposedConvProblem): ConvCandidate[] {
-  return candidates(problem.name, transposedPlans(problem).slice(0, 4));
+  return allOf(problem.name, transposedWays(problem).slice(0, 4));
 }
 
-interface Planned {
-  /** The operator's algorithm. */
-  readonly name: string;
-  /** Candidates of one packing read the same packed weights. */
+/** A way of a convolution. */
+interface ConvWay extends Way {
+  /** Ways of one packing read the same packed weights. */
   readonly packing: string;
-  readonly seconds: number;
   /** Matrices of input by output channels that packing writes. */
   readonly matrices: number;
   readonly plan: () => WgslConvOperator;
@@ -101,12 +90,12 @@ interface Planned {
 const DIRECT = "direct";
 
 /** A few register tiles of the direct form; the best four schemes, the best of them with other tiles and chunks. Or of one packing only. */
-function candidatePlans(problem: WgslConvProblem, only?: string): Planned[] {
+function convWays(problem: WgslConvProblem, only?: string): ConvWay[] {
   const isAsked = (packing: string) => only === undefined || packing === only;
   // The data gradient of a strided convolution is one in the transform domain alone.
   const hasDirect = isAsked(DIRECT) && problem.gradientGrid === undefined;
   const matrices = productOf(problem.kernel);
-  const direct = (hasDirect ? directTiles(problem) : []).slice(0, 4).map(({ tile, seconds }): Planned => ({
+  const direct = (hasDirect ? directTiles(problem) : []).slice(0, 4).map(({ tile, seconds }): ConvWay => ({
     ...{ name: `direct ${tileName(tile)}`, packing: DIRECT, seconds, matrices },
     plan: () => planDirect(problem, tile),
   }));
@@ -117,7 +106,7 @@ function candidatePlans(problem: WgslConvProblem, only?: string): Planned[] {
       .sort((a, b) => a.seconds - b.seconds).slice(1, 4),
     ...[0.5, 2].map((factor) => withChunk(problem, best, best.chunk * factor)),
   ];
-  const winograd = [...choices, ...variants].map((choice): Planned => ({
+  const winograd = [...choices, ...variants].map((choice): ConvWay => ({
     ...{ name: winogradName(choice), packing: schemeName(choice.shape.schemes), seconds: choice.seconds },
     matrices: weightCount(choice.shape.schemes),
     plan: () => planWinograd(problem, choice),
@@ -125,38 +114,9 @@ function candidatePlans(problem: WgslConvProblem, only?: string): Planned[] {
   return [...direct, ...winograd].sort((a, b) => a.seconds - b.seconds);
 }
 
-function transposedPlans(problem: WgslTransposedConvProblem): Planned[] {
+function transposedWays(problem: WgslTransposedConvProblem): ConvWay[] {
   return transposedTiles(problem).map((tile) => ({
     ...{ name: `transposed ${tileName(tile)}`, packing: "transposed", seconds: 0, matrices: 0 },
     plan: () => planTransposed(problem, tile),
   }));
-}
-
-/** What can be planned, or why it cannot. */
-function attempt({ name, packing, plan }: Planned): ConvCandidate | BindingLimitError {
-  try {
-    return { name, packing, operator: plan() };
-  } catch (error) {
-    if (error instanceof BindingLimitError) return error;
-    throw error;
-  }
-}
-
-function firstOf(name: string, plans: readonly Planned[]): ConvCandidate {
-  let refused: BindingLimitError | undefined;
-  for (const plan of plans) {
-    const planned = attempt(plan);
-    if (!(planned instanceof BindingLimitError)) return planned;
-    refused ??= planned;
-  }
-  throw refused ??
-    new BindingLimitError(`Describing the convolution ${name}: the device has too little workgroup memory for any way`);
-}
-
-/** All that can be planned; the algorithm (scheme, register tile, chunk) tells them apart. */
-function candidates(problem: string, plans: readonly Planned[]): ConvCandidate[] {
-  const distinct = plans.filter((plan, i) => plans.findIndex(({ name }) => name === plan.name) === i);
-  const planned = distinct.map(attempt).flatMap((p) => p instanceof BindingLimitError ? [] : [p]);
-  if (planned.length === 0) firstOf(problem, plans);
-  return planned;
 }

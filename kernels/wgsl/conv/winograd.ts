@@ -25,6 +25,8 @@ import { NOMINAL, productSeconds, rankTiles, tilesFor } from "./tiles.ts";
 import { cutGroups, tensorView, weightLayout, weightView } from "./touched.ts";
 import { outputTransformText } from "./winograd_kernels.ts";
 import {
+  chunkTiles,
+  DEFAULT_CACHE_BYTES,
   inputSide,
   outputBoxes,
   type SchemeTriple,
@@ -38,8 +40,6 @@ import { createTexts, planInputTransform, tilesOf, type TransformPlan } from "./
 
 export const V_SLOT = "winograd inputs";
 export const M_SLOT = "winograd products";
-
-const DEFAULT_CACHE_BYTES = 24 << 20;
 
 /** All the numbers of one way to do it. */
 export interface WinogradChoice {
@@ -56,34 +56,18 @@ export const winogradName = ({ shape, tile, chunk }: WinogradChoice) =>
 
 export const schemeName = (schemes: SchemeTriple) => schemes.map((s) => s.name).join("x");
 
-/** Tiles of a chunk: V and M within the cache and within a binding each; whole groups of both transforms. */
-function chunkTiles(problem: WgslConvProblem, s: WinogradShape): number {
-  const { cacheBytes = DEFAULT_CACHE_BYTES, maxBindingBytes } = problem.limits;
-  const count = productOf(s.points);
-  const [v, m] = [count * s.inputBlocks * 16, count * s.outputBlocks * 16];
-  const grain = Math.max(s.input.tiles, s.output.tiles);
-  const all = ceilDiv(problem.batch * s.sampleTiles, grain) * grain;
-  const most = Math.min(cacheBytes / (v + m), maxBindingBytes / Math.max(v, m));
-  // Too few tiles would leave the products without rows: the cache is exceeded then, the binding never.
-  const wanted = Math.min(Math.max(Math.floor(most), 64), Math.floor(maxBindingBytes / Math.max(v, m)));
-  if (all <= wanted) return all;
-  // Whole register tiles where there are so many: rows of a product come by 64.
-  const unit = wanted >= 64 ? Math.max(64, grain) : grain;
-  return Math.max(grain, Math.floor(wanted / unit) * unit);
-}
-
 function choose(problem: WgslConvProblem, schemes: SchemeTriple, tile?: GemmTile): WinogradChoice | undefined {
   const shape = winogradShape(problem, schemes);
   if (!shape) return undefined;
-  const chunk = chunkTiles(problem, shape);
   const count = productOf(shape.points);
-  if (chunk * count * Math.max(shape.inputBlocks, shape.outputBlocks) * 16 > problem.limits.maxBindingBytes) {
-    return undefined;
-  }
+  const all = problem.batch * shape.sampleTiles;
+  const grain = Math.max(shape.input.tiles, shape.output.tiles);
+  const bytes = [count * shape.inputBlocks * 16, count * shape.outputBlocks * 16] as const;
+  const chunk = chunkTiles(problem.limits, all, grain, bytes);
+  if (chunk * Math.max(...bytes) > problem.limits.maxBindingBytes) return undefined;
   const product = { rows: chunk, columns: shape.outputBlocks, depth: shape.inputBlocks, count };
   const [best] = tile ? [tile] : rankTiles(tilesFor(shape.outputBlocks, problem.limits, () => 0), product);
   if (!best) return undefined;
-  const all = problem.batch * shape.sampleTiles;
   const chunks = ceilDiv(all, chunk);
   const weightBytes = weightCount(schemes) * shape.inputBlocks * shape.outputBlocks * 64;
   // Every V and M is written once and read once for each tile of columns or rows; F(4) reads each input about three times.

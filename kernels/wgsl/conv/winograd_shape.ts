@@ -133,6 +133,30 @@ export function inputGroup(
   return groupFor(limits, blocks, inputMemory(points, inputs), rowsOf(inputPhases(points, inputs)));
 }
 
+export const DEFAULT_CACHE_BYTES = 24 << 20;
+
+/**
+ * Tiles of a chunk, counted over all tiles of the batch: two arrays of so many bytes a tile within the cache and within a binding each.
+ * @param grain Tiles of a workgroup of the transforms, of which a chunk takes whole ones.
+ * @param asked About so many tiles, as far as a binding allows, instead of what the cache holds.
+ */
+export function chunkTiles(
+  { cacheBytes = DEFAULT_CACHE_BYTES, maxBindingBytes }: ConvLimits,
+  tiles: number,
+  grain: number,
+  [a, b]: readonly [number, number],
+  asked?: number,
+): number {
+  const all = ceilDiv(tiles, grain) * grain;
+  const bound = Math.floor(maxBindingBytes / Math.max(a, b));
+  // Too few tiles would leave the products without rows: the cache is exceeded then, the binding never.
+  const wanted = Math.min(asked ?? Math.max(Math.floor(cacheBytes / (a + b)), 64), bound);
+  if (all <= wanted) return all;
+  // Whole register tiles where there are so many: rows of a product come by 64.
+  const unit = wanted >= 64 ? Math.max(64, grain) : grain;
+  return Math.max(grain, Math.floor(wanted / unit) * unit);
+}
+
 /** vec4 that the input transform keeps of a tile and block: what the last phase reads. */
 export function inputMemory(points: Vec3, inputs: Vec3): number {
   return productOf(inputPhases(points, inputs).at(-1)?.size ?? [1]);

@@ -7,6 +7,7 @@ import { planDirect, planTransposed } from "../../../kernels/wgsl/conv/direct.ts
 import type { GemmTile } from "../../../kernels/wgsl/conv/gemm.ts";
 import { gemmPeakKernel } from "../../../kernels/wgsl/conv/peak.ts";
 import { BASE_LIMITS, channelLayout, type WgslConvProblem } from "../../../kernels/wgsl/conv/problem.ts";
+import { weightGradientCandidates } from "../../../kernels/wgsl/conv/weight_gradient.ts";
 import { planWinograd, schemeName, winogradChoices, withTile } from "../../../kernels/wgsl/conv/winograd.ts";
 
 const TILE: GemmTile = { nx: 4, ny: 16, tm: 2, tn: 1, depth: 2 };
@@ -61,6 +62,21 @@ function winograd(c: Canonical, scheme: string) {
   return planWinograd(of, withTile(of, choice, TILE));
 }
 
+/** The weight gradient of the same convolution, by the candidate of this name. */
+function weightGradient(c: Canonical, name: string) {
+  const { input, output, outputChannels, ...rest } = problem(c);
+  const { layout, channelStride, channelOffset } = output;
+  const candidate = weightGradientCandidates({
+    ...rest,
+    transposed: false,
+    input,
+    outputGradient: { layout: { ...layout, slot: "gradient" }, channelStride, channelOffset, channels: outputChannels },
+    weightGradientSlot: "weight gradient",
+  }).find((one) => one.name.startsWith(`weight gradient ${name}`));
+  if (!candidate) throw new RangeError(`No candidate ${name}`);
+  return candidate.operator;
+}
+
 /** File name -> text of the kernel. */
 export function renderings(): Record<string, string> {
   const plain: Canonical = {
@@ -70,6 +86,9 @@ export function renderings(): Record<string, string> {
   const text = (operator: { readonly dispatches: readonly { readonly code: string }[] }, dispatch = 0) =>
     operator.dispatches[dispatch].code;
   const cube = winograd(plain, "4x4x4");
+  const [direct, weights] = ["direct", "winograd 4x4x4"].map((name) =>
+    weightGradient({ ...plain, parts: [8, 8] }, name)
+  );
   const transposed: Canonical = {
     ...{ ...plain, kernel: [1, 2, 2], stride: [1, 2, 2], output: [8, 16, 16], norm: true, statistics: false },
   };
@@ -90,6 +109,12 @@ export function renderings(): Record<string, string> {
       winograd({ ...plain, stride: [2, 2, 2], output: [4, 4, 4] }, "2/2x2/2x2/2"),
       1,
     ),
+    "weight_gradient_direct_3x3x3.wgsl": text(direct),
+    "weight_gradient_direct_3x3x3_chunks.wgsl": text(direct, 1),
+    // The first, of what the convolution read, is the forward pass' own.
+    "weight_gradient_winograd_4x4x4_output.wgsl": text(weights, 1),
+    "weight_gradient_winograd_4x4x4_product.wgsl": text(weights, 2),
+    "weight_gradient_winograd_4x4x4_taps.wgsl": text(weights, weights.dispatches.length - 1),
     "peak.wgsl": text(gemmPeakKernel(64, TILE)),
   };
 }

@@ -1,0 +1,56 @@
+/** Ways to compute one thing: the first that the device can run, or all of them for an autotuner. */
+import type { WgslOperator } from "../kernel.ts";
+import { BindingLimitError } from "./touched.ts";
+
+/** A way that was not planned yet. */
+export interface Way {
+  /** The operator's algorithm: tells the ways of a problem apart, and stays the same from version to version. */
+  readonly name: string;
+  /** Forecast for the nominal GPU. */
+  readonly seconds: number;
+  readonly plan: () => WgslOperator;
+}
+
+/** A way and what was planned. */
+export type Planned<W extends Way> = W & { readonly operator: ReturnType<W["plan"]> };
+
+/** The wanted way first: the very one, else the one that differs in its chunk alone (another batch has others). */
+export function preferring<W extends Way>(wanted: string | undefined, ways: readonly W[]): readonly W[] {
+  if (wanted === undefined) return ways;
+  const withoutChunk = (name: string) => name.replace(/ by \d+$/, "");
+  const first = ways.find(({ name }) => name === wanted) ??
+    ways.find(({ name }) => withoutChunk(name) === withoutChunk(wanted));
+  return first ? [first, ...ways] : ways;
+}
+
+/** What can be planned, or why it cannot. */
+function attempt<W extends Way>(way: W): Planned<W> | BindingLimitError {
+  try {
+    return { ...way, operator: way.plan() as ReturnType<W["plan"]> };
+  } catch (error) {
+    if (error instanceof BindingLimitError) return error;
+    throw error;
+  }
+}
+
+/** The first way that the device can run. @throws BindingLimitError if there is none, with why the first cannot be. */
+export function firstOf<W extends Way>(problem: string, ways: readonly W[]): Planned<W> {
+  let refused: BindingLimitError | undefined;
+  for (const way of ways) {
+    const planned = attempt(way);
+    if (!(planned instanceof BindingLimitError)) return planned;
+    refused ??= planned;
+  }
+  throw refused ??
+    new BindingLimitError(
+      `Describing the convolution ${problem}: the device has too little workgroup memory for any way`,
+    );
+}
+
+/** All that can be planned, each name once. @throws as {@link firstOf} */
+export function allOf<W extends Way>(problem: string, ways: readonly W[]): Planned<W>[] {
+  const distinct = ways.filter((way, i) => ways.findIndex(({ name }) => name === way.name) === i);
+  const planned = distinct.map(attempt).flatMap((p) => p instanceof BindingLimitError ? [] : [p]);
+  if (planned.length === 0) firstOf(problem, ways);
+  return planned;
+}
