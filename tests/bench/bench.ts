@@ -5,6 +5,10 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
     help: "whole predictions against the Python nnU-Net: wall time and peak memory",
     load: () => import("./predict_bench.ts"),
   },
+  forecast: {
+    help: "a whole prediction: the memory and time that were forecast against those it took",
+    load: () => import("./forecast_bench.ts"),
+  },
   preprocess: {
     help: "whole runs of plan_and_preprocess against the Python nnU-Net: wall time and peak memory",
     load: () => import("./preprocess_bench.ts"),

@@ -1,9 +1,11 @@
-/** Runs a command to its end and measures it from outside: wall time, and peak memory of the whole process tree (Linux). */
+/** Runs a command to its end and measures it from outside: wall time, memory and processor time of the whole process tree (Linux). */
 
 export interface Measurement {
   readonly seconds: number;
   /** Largest sum, over the process tree, of proportional set sizes, in MB (10^6 bytes); polled. */
   readonly peakMB: number;
+  /** Processor time, in whole seconds of each process, as last polled. */
+  readonly processorSeconds: number;
   readonly code: number;
   readonly stderr: string;
 }
@@ -24,11 +26,13 @@ export async function measureProcess(
     stdout: "null",
     stderr: "piped",
   }).spawn();
-  let peak = 0;
+  let [peak, processorSeconds] = [0, 0];
   let running = true;
   const polling = (async () => {
     for (; running; await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS))) {
-      peak = Math.max(peak, await treeKilobytes(child.pid));
+      const use = await treeUse(child.pid);
+      peak = Math.max(peak, use.kilobytes);
+      processorSeconds = Math.max(processorSeconds, use.seconds);
     }
   })();
   const output = await child.output();
@@ -37,19 +41,21 @@ export async function measureProcess(
   return {
     seconds: (performance.now() - start) / 1000,
     peakMB: peak * 1024 / 1e6,
+    processorSeconds,
     code: output.code,
     stderr: new TextDecoder().decode(output.stderr),
   };
 }
 
 /** Deno guards /proc, so `ps` is asked: first for the tree, then for its members' memory, which costs more. */
-async function treeKilobytes(root: number): Promise<number> {
+async function treeUse(root: number): Promise<{ readonly kilobytes: number; readonly seconds: number }> {
   const tree = new Set([root]);
   const processes = await ps("-eo", "pid=,ppid=");
   // A child has a larger number than its parent unless numbers wrapped round: the second pass finds it then, too.
   for (const [pid, parent] of [...processes, ...processes]) if (tree.has(parent)) tree.add(pid);
-  const memory = await ps("-o", "pss=", "-p", [...tree].join(","));
-  return memory.reduce((sum, [kilobytes]) => sum + (kilobytes || 0), 0);
+  const members = await ps("-o", "pss=,times=", "-p", [...tree].join(","));
+  const sum = (column: number) => members.reduce((total, values) => total + (values[column] || 0), 0);
+  return { kilobytes: sum(0), seconds: sum(1) };
 }
 
 async function ps(...args: string[]): Promise<number[][]> {

@@ -27,6 +27,12 @@ function upstreamFlags(flags: readonly string[]): string[] {
   return kept;
 }
 
+/** The command that predicts with this program; flags and the output folder follow. */
+export function predictCommand(model: string, images: string): string[] {
+  const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
+  return [Deno.execPath(), "run", ...permissions, MAIN, "predict_from_modelfolder", "-m", model, "-i", images];
+}
+
 export async function bench(args: readonly string[]): Promise<number> {
   const cut = args.indexOf("--");
   const own = cut < 0 ? args : args.slice(0, cut);
@@ -46,12 +52,9 @@ export async function bench(args: readonly string[]): Promise<number> {
   for (let run = 0; run < runs; run++) {
     const gpu = own.includes("--gpu");
     const arguments_ = ["-m", model, "-i", images];
-    const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
-    const program = [Deno.execPath(), "run", ...permissions, MAIN, "predict_from_modelfolder"];
     const ourDevice = ["-device", gpu ? "gpu" : "cpu"];
-    ours.push(
-      await measureProcess([...program, ...arguments_, ...ourDevice, "-o", join(out, `ours_${run}`), ...flags]),
-    );
+    const ourOutput = join(out, `ours_${run}`);
+    ours.push(await measureProcess([...predictCommand(model, images), ...ourDevice, "-o", ourOutput, ...flags]));
     if (!python) continue;
     const script = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as f; f()";
     theirs.push(
