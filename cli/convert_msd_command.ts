@@ -1,6 +1,6 @@
 /** The command `convert_MSD_dataset`. */
 import { convertMsdDataset } from "../core/dataset/convert_msd.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { createCountProgress } from "./count_progress.ts";
 import { environmentOfProcess } from "./dataset_folders.ts";
 import type { FlagTable } from "./flag.ts";

@@ -1,6 +1,6 @@
 /** The command `convert_old_nnUNet_dataset`. */
 import { convertV1Dataset } from "../core/dataset/convert_v1.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { environmentOfProcess } from "./dataset_folders.ts";
 import type { FlagTable } from "./flag.ts";
 import { parseCommandLine } from "./parse_command_line.ts";

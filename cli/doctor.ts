@@ -4,7 +4,7 @@ import { foldersIn, isFolder, roots } from "../core/dataset/dataset_names.ts";
 import { readEnvironment } from "../core/dataset/environment.ts";
 import { join } from "../core/base/path.ts";
 import { type CpuDescription, describeCpu } from "../cpu/describe.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { testGpu, tuneGpu } from "./doctor_gpu.ts";
 import type { FlagTable } from "./flag.ts";
 import { describeGpu, probeGpu } from "./gpu_probe.ts";

@@ -8,7 +8,7 @@ import { filesEndingIn } from "../core/dataset/raw_dataset.ts";
 import { readDatasetJson } from "../core/dataset/read_dataset_json.ts";
 import { evaluateFolder, type Evaluation } from "../core/evaluate/evaluate_folder.ts";
 import { labelTarget, targetsOf } from "../core/evaluate/targets.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { createCountProgress } from "./count_progress.ts";
 import { EVALUATE_FOLDER, EVALUATE_SIMPLE } from "./evaluate_flags.ts";
 import type { Values } from "./flag.ts";

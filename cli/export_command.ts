@@ -4,7 +4,7 @@ import { stringifyJson } from "../core/base/json.ts";
 import { dirname, join } from "../core/base/path.ts";
 import { writeSafetensors } from "../core/formats/safetensors.ts";
 import { type Checkpoint, openCheckpoint } from "../core/formats/torch_checkpoint.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import type { FlagTable } from "./flag.ts";
 import { listenForInterrupts } from "./interrupt.ts";
 import { parseCommandLine } from "./parse_command_line.ts";

@@ -5,7 +5,7 @@ import { stringifyJson } from "../core/base/json.ts";
 import type { Environment } from "../core/dataset/environment.ts";
 import { describeFinding } from "../core/dataset/integrity.ts";
 import type { FingerprintOutcome } from "../core/preprocess/fingerprint.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { createCountProgress, printList } from "./count_progress.ts";
 import { environmentOfProcess, foldersOf } from "./dataset_folders.ts";
 import { listenForInterrupts } from "./interrupt.ts";

@@ -1,5 +1,5 @@
 /** Help texts, from the tables of commands and flags. */
-import { type CommandEntry, COMMANDS } from "./commands.ts";
+import { type CommandEntry, COMMANDS, LATER_COMMANDS } from "./commands.ts";
 import { type Flag, type FlagTable, isPositional } from "./flag.ts";
 import { HELP } from "./parse_flags.ts";
 
@@ -8,19 +8,17 @@ const INDENT = 30;
 
 /** The program's own help: all commands. */
 export function programHelp(): string {
-  const ready = COMMANDS.filter(({ load }) => load);
-  const later = COMMANDS.filter(({ load }) => !load);
-  const column = Math.max(...ready.map(({ name }) => name.length)) + 4;
+  const column = Math.max(...COMMANDS.map(({ name }) => name.length)) + 4;
   return [
     "nnunet: nnU-Net v2 as one program. Takes the files, commands and flags of Python's nnU-Net 2.5.1.",
     "",
     "Usage: nnunet COMMAND [FLAGS]        nnunet COMMAND --help shows a command's flags",
     "",
     "Commands:",
-    ...ready.map(({ name, summary }) => `  ${name.padEnd(column)}${summary}`),
+    ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(column)}${summary}`),
     "",
     "Known, and not in this version:",
-    ...wrap(later.map(({ name }) => name).join(", "), WIDTH - 2).map((line) => `  ${line}`),
+    ...wrap(LATER_COMMANDS.map(({ name }) => name).join(", "), WIDTH - 2).map((line) => `  ${line}`),
     "",
     "Python nnU-Net's names (nnUNetv2_predict, ...) are taken as commands too; `nnunet link DIR` makes them commands of their own.",
     "",

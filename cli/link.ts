@@ -2,7 +2,8 @@
 import { UserError } from "../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../core/base/files.ts";
 import { dirname, fromFileUrl, join, resolve } from "../core/base/path.ts";
-import { type Command, COMMANDS } from "./commands.ts";
+import type { Command } from "./command.ts";
+import { type CommandEntry, COMMANDS, LATER_COMMANDS } from "./commands.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
 import { print } from "./terminal.ts";
 
@@ -36,7 +37,7 @@ export const link: Command & { readonly flags: typeof FLAGS } = {
     const folder = resolve(values.folder);
     await ensureFolder(folder, "making the folder for the commands");
     const start = await startOfProgram();
-    const names = ["nnunet", ...COMMANDS.flatMap(({ upstream }) => upstream ?? [])];
+    const names = ["nnunet", ...upstreamNames(COMMANDS), ...upstreamNames(LATER_COMMANDS)];
     for (const name of names) {
       const path = join(folder, windows ? `${name}.cmd` : name);
       await refuseForeign(path, values.force);
@@ -46,12 +47,10 @@ export const link: Command & { readonly flags: typeof FLAGS } = {
       });
       if (!windows) await Deno.chmod(path, 0o755);
     }
-    const missing = COMMANDS.filter(({ upstream, load }) => upstream && !load).length;
+    const ready = upstreamNames(COMMANDS);
     print(
-      `${names.length} commands in ${folder}: nnunet, ${
-        COMMANDS.flatMap(({ upstream, load }) => load && upstream || []).join(", ")
-      }, ` +
-        `and ${missing} names of commands that this version does not have yet (they say so).`,
+      `${names.length} commands in ${folder}: nnunet, ${ready.join(", ")}, ` +
+        `and ${LATER_COMMANDS.length} names of commands that this version does not have yet (they say so).`,
     );
     if (!(Deno.env.get("PATH") ?? "").split(windows ? ";" : ":").includes(folder)) {
       print(
@@ -101,4 +100,8 @@ function shellStarter(command: readonly string[]): string {
 
 function cmdStarter(command: readonly string[]): string {
   return `@rem ${MARK}\r\n@${command.map((word) => `"${word.replaceAll("%", "%%")}"`).join(" ")} %*\r\n`;
+}
+
+function upstreamNames(commands: readonly CommandEntry[]): string[] {
+  return commands.flatMap(({ upstream }) => upstream ?? []);
 }

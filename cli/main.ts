@@ -2,7 +2,8 @@
 import { Interrupted, UsageError, UserError } from "../core/base/errors.ts";
 import { nearestName } from "../core/base/nearest.ts";
 import { basename } from "../core/base/path.ts";
-import { COMMANDS, findCommand } from "./commands.ts";
+import { type CommandEntry, COMMANDS, findCommand, LATER_COMMANDS } from "./commands.ts";
+import { loadCommand } from "./load_command.ts";
 import { programHelp } from "./help.ts";
 import { print, printError } from "./terminal.ts";
 
@@ -34,7 +35,9 @@ async function dispatch(args: readonly string[], programNames: readonly string[]
   if (name === "--version" || name === "-V") return await dispatch(["version"], []);
   const entry = findCommand(name);
   if (!entry) {
-    const names = COMMANDS.flatMap((one) => (one.upstream ? [one.name, one.upstream] : [one.name]));
+    const names = [...COMMANDS, ...LATER_COMMANDS].flatMap((
+      one: CommandEntry,
+    ) => (one.upstream ? [one.name, one.upstream] : [one.name]));
     const near = nearestName(name, names);
     throw new UsageError(
       `nnunet: error: there is no command "${name}"${near ? `; did you mean ${near}?` : ""}\n` +
@@ -42,11 +45,11 @@ async function dispatch(args: readonly string[], programNames: readonly string[]
     );
   }
   const shownName = own ?? (name === entry.upstream ? name : `nnunet ${name}`);
-  if (!entry.load) {
+  const command = await loadCommand(entry.name);
+  if (!command) {
     printError(`${shownName}: ${entry.summary}: not implemented in this version of nnunet.`);
     return EXIT.failed;
   }
-  const command = await entry.load();
   return await command.run(rest, shownName);
 }
 

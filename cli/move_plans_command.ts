@@ -1,7 +1,7 @@
 /** The command `move_plans_between_datasets`. */
 import { resolveDatasetName } from "../core/dataset/dataset_names.ts";
 import { movePlans } from "../core/plan/move_plans.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { environmentOfProcess, requireRoots } from "./dataset_folders.ts";
 import type { FlagTable } from "./flag.ts";
 import { parseCommandLine } from "./parse_command_line.ts";

@@ -1,6 +1,7 @@
 /** A command's arguments, parsed: prints the help where it is asked for, adds the usage line to errors. */
 import { UsageError } from "../core/base/errors.ts";
-import { type Command, findCommand } from "./commands.ts";
+import type { Command } from "./command.ts";
+import { findCommand } from "./commands.ts";
 import type { FlagTable, Values } from "./flag.ts";
 import { commandHelp, usageLine } from "./help.ts";
 import { parseFlags } from "./parse_flags.ts";

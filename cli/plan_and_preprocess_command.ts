@@ -1,6 +1,6 @@
 /** The command `plan_and_preprocess`: fingerprints, plans and training data of datasets. */
 import { readJsonFile } from "../core/base/json.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { environmentOfProcess } from "./dataset_folders.ts";
 import { runFingerprints } from "./extract_fingerprint_command.ts";
 import { parseCommandLine } from "./parse_command_line.ts";

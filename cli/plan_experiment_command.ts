@@ -5,7 +5,7 @@ import type { Environment } from "../core/dataset/environment.ts";
 import { channelNameWarnings, explainPlans } from "../core/plan/explain.ts";
 import { planDataset, type PlannedDataset } from "../core/plan/plan_dataset.ts";
 import { type Planner, PLANNERS } from "../core/plan/planners.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { environmentOfProcess, foldersOf } from "./dataset_folders.ts";
 import { wrap } from "./help.ts";
 import { parseCommandLine } from "./parse_command_line.ts";

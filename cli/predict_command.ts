@@ -1,7 +1,7 @@
 /** The commands `predict` and `predict_from_modelfolder`: flags in, a prediction request out. */
 import { resolveDatasetName, resolveModelFolder } from "../core/dataset/dataset_names.ts";
 import { type Environment, readEnvironment } from "../core/dataset/environment.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
 import { PREDICT, PREDICT_FROM_MODELFOLDER, type PredictValues } from "./predict_flags.ts";
 

@@ -4,7 +4,7 @@ import { writeAtomically } from "../core/base/files.ts";
 import { stringifyJson } from "../core/base/json.ts";
 import type { Environment } from "../core/dataset/environment.ts";
 import type { PreprocessOutcome } from "../core/preprocess/preprocess_dataset.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { createCountProgress, printList } from "./count_progress.ts";
 import { environmentOfProcess, foldersOf } from "./dataset_folders.ts";
 import { listenForInterrupts } from "./interrupt.ts";

@@ -5,7 +5,7 @@ import { resolveDatasetName } from "../core/dataset/dataset_names.ts";
 import type { Environment } from "../core/dataset/environment.ts";
 import type { Fold } from "../core/train/splits.ts";
 import type { EpochProgress, TrainHooks, TrainRequest } from "../core/train/train_request.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { type CountProgress, createCountProgress } from "./count_progress.ts";
 import { environmentOfProcess, requireFolders } from "./dataset_folders.ts";
 import { listenForInterrupts } from "./interrupt.ts";

@@ -1,5 +1,5 @@
 /** The `version` command, and the version itself. */
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
 import { print } from "./terminal.ts";
 

@@ -7,7 +7,7 @@ import type { WgslDispatch, WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { BINDING_ALIGNMENT, type BufferRange, type DeviceBuffer, roundUp, type Segments } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
 import { type Pipeline, uniformBlockBytes } from "./pipelines.ts";
-import { uniformBytes } from "./uniforms.ts";
+import { uniformBytes } from "./uniform_bytes.ts";
 
 /** A dispatch with everything made beforehand. */
 export interface PreparedDispatch {

@@ -1,21 +1,8 @@
-/** The small parameters of dispatches as bytes, and where those of many dispatches lie in one buffer. */
+/** Where the small parameters of many dispatches lie in one buffer. */
 import type { WgslDispatch } from "../kernels/wgsl/kernel.ts";
 import { BINDING_ALIGNMENT, type DeviceBuffer, roundUp } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
-
-/** Bytes of the uniform block as kernels see it. @throws RangeError if a value does not fit its type. */
-export function uniformBytes(uniforms: NonNullable<WgslDispatch["uniforms"]>): Uint8Array<ArrayBuffer> {
-  const view = new DataView(new ArrayBuffer(roundUp(uniforms.length * 4, 16)));
-  uniforms.forEach(({ type, value }, i) => {
-    if (type === "f32") return view.setFloat32(i * 4, value, true);
-    const [least, most] = type === "u32" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
-    if (!(Number.isInteger(value) && value >= least && value <= most)) {
-      throw new RangeError(`Writing a kernel's uniforms: value ${i} is ${value}, which is no ${type}`);
-    }
-    view.setUint32(i * 4, value, true);
-  });
-  return new Uint8Array(view.buffer);
-}
+import { uniformBytes } from "./uniform_bytes.ts";
 
 /** Bytes of all dispatches' uniforms, each where a binding may begin. */
 export function uniformBytesOf(dispatches: readonly WgslDispatch[]): number {

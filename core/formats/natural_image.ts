@@ -5,7 +5,8 @@
 import { UserError } from "../base/errors.ts";
 import { openBytes } from "./gzip.ts";
 import { READING } from "./nifti_file.ts";
-import { decodePng, type PngImage } from "./png.ts";
+import { decodePng } from "./png.ts";
+import type { PngImage } from "./png_samples.ts";
 
 /** A decoded picture and the channels that it becomes. */
 export interface Picture {

@@ -3,7 +3,7 @@
  * Source: PNG specification, third edition, sections 8 (interlacing) and 9 (filtering).
  */
 import zlib from "node:zlib";
-import { type PngImage, unpackBits } from "./png.ts";
+import { type PngImage, unpackBits } from "./png_samples.ts";
 
 /** The seven passes: first column and row, and the steps. */
 const PASSES = [

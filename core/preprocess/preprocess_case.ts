@@ -11,7 +11,8 @@ import { type BoundingBox, copyCrop, type CropView, fillHoles, markNonzero, nonz
 import { type NonFinitePolicy, replaceNonFinite } from "./non_finite.ts";
 import { normalise } from "./normalise.ts";
 import { checkPreviousStageGrid, cropPreviousStage } from "./previous_stage.ts";
-import { resampleChannel, resampleLabels, type ResamplePlan } from "./resample.ts";
+import { resampleChannel, resampleLabels } from "./resample.ts";
+import type { ResamplePlan } from "./resample_plan.ts";
 import { resampledShape } from "./separate_z.ts";
 
 export interface PreprocessOptions {

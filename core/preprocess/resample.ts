@@ -4,8 +4,8 @@
  * Beside input and output only line and plane buffers are alive: the pass across planes goes through the output itself.
  */
 import { equalVec3, type Vec3, voxelCount } from "../base/shape.ts";
-import type { Resampling } from "../plan/plans.ts";
 import { nearestExactTable, nearestTable, torchLinearTable } from "./axis_tables.ts";
+import type { ResamplePlan } from "./resample_plan.ts";
 import { refuseGridChange, separateZAxis } from "./separate_z.ts";
 import {
   type AxisOperator,
@@ -19,13 +19,6 @@ import {
 } from "./spline.ts";
 export { resampleLabels } from "./resample_labels.ts";
 export { separateZAxis } from "./separate_z.ts";
-
-/** How, and between which spacings (transposed axes, mm): they decide whether one axis is resampled by itself. */
-export interface ResamplePlan {
-  readonly resampling: Resampling;
-  readonly currentSpacing: Vec3;
-  readonly newSpacing: Vec3;
-}
 
 type Operators = readonly [AxisOperator, AxisOperator, AxisOperator];
 

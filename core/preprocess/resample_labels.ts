@@ -8,7 +8,7 @@ import { UserError } from "../base/errors.ts";
 import { equalVec3, type Vec3, voxelCount } from "../base/shape.ts";
 import type { Resampling } from "../plan/plans.ts";
 import { linearTable, nearestExactTable, nearestTable, torchLinearTable } from "./axis_tables.ts";
-import type { ResamplePlan } from "./resample.ts";
+import type { ResamplePlan } from "./resample_plan.ts";
 import { refuseGridChange, separateZAxis } from "./separate_z.ts";
 
 /** A linear interpolation along one axis, with the nearest sample for ties. Weights are float64: ties are decided exactly. */

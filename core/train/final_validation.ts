@@ -18,23 +18,7 @@ import type { PredictionEvent } from "../predict/request.ts";
 import { trainerArchitecture } from "../predict/trainers.ts";
 import { predictNextStages } from "./next_stage.ts";
 import type { TrainingSetup } from "./setup.ts";
-
-export interface ValidationOptions {
-  /** Also <case>.npz and <case>.pkl. */
-  readonly saveProbabilities: boolean;
-  /** The checkpoint's trainer may be unknown. */
-  readonly assumePlansNetwork: boolean;
-  readonly maxMemory?: number;
-  readonly signal?: AbortSignal;
-}
-
-export interface ValidationHooks {
-  /** A line for the log. */
-  say(message: string): void;
-  warn(message: string): void;
-  /** Cases done. */
-  onCase?(done: number, of: number): void;
-}
+import type { ValidationHooks, ValidationOptions } from "./validation_options.ts";
 
 export interface ValidatedFold {
   readonly folder: string;

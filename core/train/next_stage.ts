@@ -16,7 +16,7 @@ import { predictCase } from "../predict/predict_case.ts";
 import { readStoredCase } from "../predict/stored_case.ts";
 import type { PreprocessedCase } from "../preprocess/case.ts";
 import { openPreprocessedCase } from "../preprocess/training_case_reader.ts";
-import type { ValidationHooks, ValidationOptions } from "./final_validation.ts";
+import type { ValidationHooks, ValidationOptions } from "./validation_options.ts";
 import type { TrainingSetup } from "./setup.ts";
 
 /** Writes predicted_next_stage/CONFIGURATION/<case>.npz of the model's folder for every configuration that comes next. */

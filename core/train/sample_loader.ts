@@ -9,7 +9,7 @@ import { copyIntoBox, emptyBox } from "../formats/training_box.ts";
 import { type StoredCase, trainingBytes } from "../formats/training_data.ts";
 import { openPreprocessedCase } from "../preprocess/training_case_reader.ts";
 import { augmentSample, validationSample } from "./augment/augment_sample.ts";
-import { drawAugmentation } from "./augment/parameters.ts";
+import { drawAugmentation } from "./augment/draw_augmentation.ts";
 import { createAugmentationBuffers, type LoadedPatch } from "./augment/sample.ts";
 import { chooseCase, choosePatch, isForegroundForced, type PatchRules, STREAM } from "./augment/sample_choice.ts";
 import type { AugmentationSpec } from "./augment/spec.ts";

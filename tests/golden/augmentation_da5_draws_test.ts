@@ -1,6 +1,7 @@
 /** What nnUNetTrainerDA5 draws, of 20,000 samples, against as many of upstream's (make_da5_golden.py). */
 import { createRandomStream } from "../../core/base/random_stream.ts";
-import { type AugmentationParameters, drawAugmentation } from "../../core/train/augment/parameters.ts";
+import { drawAugmentation } from "../../core/train/augment/draw_augmentation.ts";
+import type { AugmentationParameters } from "../../core/train/augment/parameters.ts";
 import { STREAM } from "../../core/train/augment/sample_choice.ts";
 import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
 import type { AugmentationStep } from "../../core/train/augment/steps.ts";

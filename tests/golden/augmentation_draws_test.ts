@@ -3,7 +3,8 @@ import { createRandomStream, type RandomStream } from "../../core/base/random_st
 import type { Vec3 } from "../../core/base/shape.ts";
 import type { ClassLocations } from "../../core/formats/training_data.ts";
 import { addNoise } from "../../core/train/augment/noise.ts";
-import { type AugmentationParameters, drawAugmentation } from "../../core/train/augment/parameters.ts";
+import { drawAugmentation } from "../../core/train/augment/draw_augmentation.ts";
+import type { AugmentationParameters } from "../../core/train/augment/parameters.ts";
 import { chooseCase, choosePatch, isForegroundForced, STREAM } from "../../core/train/augment/sample_choice.ts";
 import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
 import { assert, assertEquals } from "../assert.ts";

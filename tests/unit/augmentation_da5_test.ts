@@ -5,7 +5,7 @@ import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
 import { augmentSample, validationSample } from "../../core/train/augment/augment_sample.ts";
 import { medianFilter } from "../../core/train/augment/median.ts";
-import { drawAugmentation } from "../../core/train/augment/parameters.ts";
+import { drawAugmentation } from "../../core/train/augment/draw_augmentation.ts";
 import { createAugmentationBuffers } from "../../core/train/augment/sample.ts";
 import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
 import { readRecipe } from "../../core/train/recipe.ts";

@@ -2,7 +2,7 @@
 import { createRandomStream } from "../../core/base/random_stream.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { augmentSample, validationSample } from "../../core/train/augment/augment_sample.ts";
-import { drawAugmentation } from "../../core/train/augment/parameters.ts";
+import { drawAugmentation } from "../../core/train/augment/draw_augmentation.ts";
 import { createPower } from "../../core/train/augment/power.ts";
 import { createAugmentationBuffers, type LoadedPatch } from "../../core/train/augment/sample.ts";
 import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";

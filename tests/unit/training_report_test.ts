@@ -1,7 +1,8 @@
 /** The pictures of a training: progress.png, the report in HTML, and the thread that draws them. */
 import { join } from "../../core/base/path.ts";
 import { labelColour } from "../../core/evaluate/overlay.ts";
-import { decodePng, type PngImage } from "../../core/formats/png.ts";
+import { decodePng } from "../../core/formats/png.ts";
+import type { PngImage } from "../../core/formats/png_samples.ts";
 import { htmlReport, type RunDescription } from "../../core/train/html_report.ts";
 import { progressPng } from "../../core/train/progress_plot.ts";
 import { loadRasteriser } from "../../core/train/rasterise.ts";

@@ -1,7 +1,8 @@
 /** The steps of recipe "da5" on the sample that is being made. */
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import { roundHalfEven } from "../../base/numeric.ts";
-import { resampleChannel, type ResamplePlan } from "../../preprocess/resample.ts";
+import { resampleChannel } from "../../preprocess/resample.ts";
+import type { ResamplePlan } from "../../preprocess/resample_plan.ts";
 import { gaussianFilter } from "./gaussian.ts";
 import { addBrightness } from "./intensity.ts";
 import { addBrightnessGradient, changeLocalGamma } from "./local_effects.ts";

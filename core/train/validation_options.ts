@@ -1,0 +1,18 @@
+/** What a validation is asked for, and whom it tells. */
+
+export interface ValidationOptions {
+  /** Also <case>.npz and <case>.pkl. */
+  readonly saveProbabilities: boolean;
+  /** The checkpoint's trainer may be unknown. */
+  readonly assumePlansNetwork: boolean;
+  readonly maxMemory?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ValidationHooks {
+  /** A line for the log. */
+  say(message: string): void;
+  warn(message: string): void;
+  /** Cases done. */
+  onCase?(done: number, of: number): void;
+}
