@@ -1,5 +1,6 @@
 /** The `doctor` command: what this machine offers, which engine would be used and why, and what to install. */
 import { cpus } from "node:os";
+import { describeBytes } from "../core/base/describe_bytes.ts";
 import { foldersIn, isFolder, roots } from "../core/dataset/dataset_names.ts";
 import { readEnvironment } from "../core/dataset/environment.ts";
 import { join } from "../core/base/path.ts";
@@ -11,7 +12,7 @@ import { describeGpu, probeGpu } from "./gpu_probe.ts";
 import { wrap } from "./help.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
 import { decideEngine } from "./select_engine.ts";
-import { formatBytes, print } from "./terminal.ts";
+import { print } from "./terminal.ts";
 import { UPSTREAM_VERSION, VERSION } from "./version.ts";
 
 const FLAGS = {
@@ -145,8 +146,8 @@ const FUSED = [
 function describeMemory(cpu: CpuDescription): string[] {
   const swap = Deno.systemMemoryInfo().swapTotal;
   return [
-    `${formatBytes(cpu.totalMemory)}, ${formatBytes(cpu.availableMemory)} of it free; swap ${
-      swap > 0 ? formatBytes(swap) : "none"
+    `${describeBytes(cpu.totalMemory)}, ${describeBytes(cpu.availableMemory)} of it free; swap ${
+      swap > 0 ? describeBytes(swap) : "none"
     }`,
     "A run says beforehand what it will take (--verbose); --max-memory keeps it below a limit.",
   ];

@@ -3,8 +3,9 @@
  * a line a case, and one a minute where a case takes longer. The bar is drawn by cli-progress, here and nowhere else.
  */
 import cliProgress from "cli-progress";
+import { describeBytes } from "../core/base/describe_bytes.ts";
 import type { PredictionEvent } from "../core/predict/request.ts";
-import { formatBytes, formatSeconds, isTerminal, print, printError } from "./terminal.ts";
+import { formatSeconds, isTerminal, print, printError } from "./terminal.ts";
 
 export interface ProgressOptions {
   /** Warnings and errors only. */
@@ -74,7 +75,7 @@ export function createProgress(options: ProgressOptions): Progress {
         if (options.verbose) {
           say(
             `${event.id}: ${event.grid.join(" x ")} voxels, ${event.tiles} tiles, ` +
-              `${formatBytes(event.memory.total)} of memory and ${formatSeconds(event.forecastSeconds)} forecast`,
+              `${describeBytes(event.memory.total)} of memory and ${formatSeconds(event.forecastSeconds)} forecast`,
           );
         }
         bar?.draw(running, total, event.forecastSeconds);

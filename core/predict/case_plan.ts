@@ -9,7 +9,8 @@ import type { Labels } from "../dataset/dataset_json.ts";
 import type { Model } from "./model_folder.ts";
 import { type Mirroring, mirrorings } from "./mirrors.ts";
 import type { LoadedNetwork } from "./network.ts";
-import { planStream, type StreamChoice, type StreamPlan } from "./stream_plan.ts";
+import { planStream } from "./plan_stream.ts";
+import type { StreamChoice, StreamPlan } from "./stream_plan.ts";
 import { tileGrid } from "./tiles.ts";
 
 /** Code, heaps, threads, and arrays that are not collected yet, as measured. */

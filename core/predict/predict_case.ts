@@ -7,30 +7,13 @@ import { Interrupted, UserError } from "../base/errors.ts";
 import { permute, type Vec3, voxelCount } from "../base/shape.ts";
 import type { Engine, LogitRing, PatchPlacement, Program, ResamplePlanes, TensorHandle } from "../engine/engine.ts";
 import type { LabelVolume } from "../formats/image.ts";
-import { type CasePlan, PROBABILITY_CHUNK_BYTES, type UploadedCase } from "./case_plan.ts";
+import { PROBABILITY_CHUNK_BYTES } from "./case_plan.ts";
 import { freeArray } from "../base/free_array.ts";
 import { importanceMap } from "./importance.ts";
 import { createLogitStore, type LogitStore } from "./logit_store.ts";
-import type { Model } from "./model_folder.ts";
-import type { LoadedNetwork } from "./network.ts";
-import type { ProbabilityFile } from "./probability_file.ts";
+import type { PredictCaseCall } from "./predict_case_call.ts";
 import type { Range, TileRow, TileWindow } from "./stream_plan.ts";
 import { resampleWholeVolume } from "./whole_volume.ts";
-
-export interface PredictCaseCall {
-  readonly engine: Engine;
-  readonly model: Model;
-  readonly network: LoadedNetwork;
-  readonly input: UploadedCase;
-  readonly plan: CasePlan;
-  /** Where probabilities go, if they are wanted. */
-  readonly probabilities?: ProbabilityFile;
-  /** Folder for the scratch file of a spilled ring. */
-  readonly scratchFolder: string;
-  /** Samples that went through the network, of `of`. */
-  readonly onProgress?: (done: number, of: number) => void;
-  readonly signal?: AbortSignal;
-}
 
 /** Batches that may be enqueued and not done; enough to keep an engine busy while the next is being described. */
 const BATCHES_AHEAD = 2;

@@ -4,11 +4,11 @@
  * revert_cropping_on_probabilities (nnunetv2/utilities/label_handling/label_handling.py) leaves it.
  */
 import { statfs } from "node:fs/promises";
+import { describeBytes } from "../base/describe_bytes.ts";
 import { UserError } from "../base/errors.ts";
 import { dirname } from "../base/path.ts";
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { ExportGeometry } from "../preprocess/undo.ts";
-import { describeBytes } from "./stream_plan.ts";
 
 /** A raw file of probabilities that is being filled; disposing it closes and removes it. */
 export interface ProbabilityFile extends Disposable {

@@ -8,7 +8,7 @@ import type { LabelRule, LogitRing } from "../engine/engine.ts";
 import type { LabelVolume } from "../formats/image.ts";
 import { resampleChannel } from "../preprocess/resample.ts";
 import { freeArray } from "../base/free_array.ts";
-import type { PredictCaseCall } from "./predict_case.ts";
+import type { PredictCaseCall } from "./predict_case_call.ts";
 
 /** Resamples a ring that holds all planes, final, class by class. */
 export async function resampleWholeVolume(call: PredictCaseCall & { readonly ring: LogitRing }): Promise<LabelVolume> {

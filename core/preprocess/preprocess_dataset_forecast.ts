@@ -1,4 +1,5 @@
 /** What preprocessing a case will take, from its headers alone: bytes of memory at most, and on disk. */
+import { describeBytes } from "../base/describe_bytes.ts";
 import { UserError } from "../base/errors.ts";
 import { freeBytes } from "../base/files.ts";
 import { permute, type Vec3, voxelCount } from "../base/shape.ts";
@@ -93,11 +94,6 @@ export function checkFreeDisk(folder: string, bytes: number, compressed: boolean
     problem,
     remedy: "free some space, preprocess fewer configurations (-c), or set nnUNet_preprocessed to a larger disk",
   });
-}
-
-/** In MB below a GB, so that small datasets are not told as 0.0 GB. */
-export function describeBytes(bytes: number): string {
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
 /** What is left of images after deflate, about. */

@@ -1,4 +1,5 @@
 /** A prepared training on an engine: memory, samples, epochs, and what is written of them. */
+import { describeBytes } from "../base/describe_bytes.ts";
 import { Interrupted } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import { voxelCount } from "../base/shape.ts";
@@ -197,13 +198,12 @@ function sayMemory(
 ): void {
   const forecast = forecastTraining(engine, setup, options, loading);
   const { memory, samples, total, seconds } = forecast;
-  const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
   hooks.info(
-    `memory: ${megabytes(total)} (weights, gradients and momentum ${megabytes(memory.parameters)}, activations ${
-      megabytes(memory.activations)
-    }, scratch ${megabytes(memory.scratch)}, samples ${megabytes(samples)}); a step is forecast to take ${
-      seconds.toFixed(2)
-    } s`,
+    `memory: ${describeBytes(total)} (weights, gradients and momentum ${
+      describeBytes(memory.parameters)
+    }, activations ${describeBytes(memory.activations)}, scratch ${describeBytes(memory.scratch)}, samples ${
+      describeBytes(samples)
+    }); a step is forecast to take ${seconds.toFixed(2)} s`,
   );
   // A GPU's memory is its own; the engine says when it is too small.
   const available = maxMemory ?? (engine.kind === "cpu" ? Deno.systemMemoryInfo().available : Infinity);

@@ -151,7 +151,7 @@ Deno.test("a segmentation is int8 up to label 127, and int16 beyond", () => {
 Deno.test("a disk with too little space is refused before the work, with both figures", () =>
   inFolder(async (folder) => {
     assertEquals(checkFreeDisk(folder, 1, false), null);
-    await assertFails(() => checkFreeDisk(folder, 1e18, false), UserError, "1000000000.0 GB", "are free", folder);
+    await assertFails(() => checkFreeDisk(folder, 1e18, false), UserError, "909495 TiB", "are free", folder);
     await assertFails(() => checkFreeDisk(folder, 1e18, true), UserError, "before compression");
   }));
 
