@@ -21,7 +21,8 @@ const FLAGS = {
     names: ["--tune"],
     beyond: true,
     group: "The GPU",
-    help: "Measure on the GPU which kernels are the fastest and keep that for later runs; minutes.",
+    help:
+      "Measure on the GPU which kernels are the fastest to predict and train with, and keep that for later runs; minutes.",
   },
   models: {
     kind: "list",
@@ -43,7 +44,7 @@ const FLAGS = {
 export const doctor: Command & { readonly flags: typeof FLAGS } = {
   flags: FLAGS,
   details: [
-    "A GPU is tested: small networks are computed on it and on the CPU, and the results compared. How that went, and what " +
+    "A GPU is tested: small networks are computed and trained for a step on it and on the CPU, and the results compared. How that went, and what " +
     "--tune measures, is kept in a file that later runs read; nothing else is changed, and no network needed. Exit code 1: " +
     "the GPU computes wrong results, or could not be measured.",
   ],

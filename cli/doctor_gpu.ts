@@ -1,6 +1,8 @@
 /** What `doctor` does with a GPU beyond looking at it: the self-test, and measuring kernels (`--tune`). */
 import { UserError } from "../core/base/errors.ts";
 import type { Vec3 } from "../core/base/shape.ts";
+import type { CompileOptions } from "../core/engine/engine.ts";
+import type { TrainingOptions } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import { openModel } from "../core/predict/model_folder.ts";
 import type { GpuEngine, TunedConvolution } from "../gpu/engine.ts";
@@ -71,9 +73,11 @@ interface Network {
   readonly name: string;
   readonly graph: Graph;
   readonly patch: Vec3;
+  /** Of a training. */
+  readonly batch: number;
 }
 
-/** Measures the convolutions of models' networks and keeps what is fastest. @returns false if that could not be done */
+/** Measures the convolutions of models' networks, and the gradients of their trainings, and keeps what is fastest. @returns false if that could not be done */
 export async function tuneGpu(
   models: readonly string[] | undefined,
   allowSoftware: boolean,
@@ -94,7 +98,11 @@ export async function tuneGpu(
   for (const network of networks) {
     print(`measuring for ${network.name}`);
     for (const precision of (["f32", "f16"] as const).filter(engine.supports)) {
-      all.push(...await tuneNetwork(engine, network, precision, new Set(all.map(({ key }) => key))));
+      const { graph, patch, batch } = network;
+      const training = { patch, batch, precision, loss: LOSS, outputWeights: graph.outputs.map(() => 1) };
+      for (const options of [{ patch, batch: 1, precision }, training]) {
+        all.push(...await tuneNetwork(engine, graph, options, new Set(all.map(({ key }) => key))));
+      }
     }
     const convolutions = Object.fromEntries(
       all.map(({ key, candidate, milliseconds }) => [key, { candidate, milliseconds }]),
@@ -109,13 +117,18 @@ export async function tuneGpu(
   return true;
 }
 
+/** Any loss: its kernels are not measured. */
+const LOSS: TrainingOptions["loss"] = {
+  ...{ target: { kind: "labels" }, batchDice: false, smooth: 1e-5, diceWeight: 1, crossEntropyWeight: 1 },
+};
+
 async function tuneNetwork(
   engine: GpuEngine,
-  { graph, patch }: Network,
-  precision: "f32" | "f16",
+  graph: Graph,
+  options: CompileOptions | TrainingOptions,
   known: ReadonlySet<string>,
 ): Promise<TunedConvolution[]> {
-  return await engine.tune(graph, { patch, batch: 1, precision }, {
+  return await engine.tune(graph, options, {
     skip: (key) => known.has(key),
     onTuned({ key, candidate, milliseconds, untuned, untunedMilliseconds }, done, of) {
       const gain = candidate === untuned ? "as forecast" : `${untuned} takes ${untunedMilliseconds.toFixed(2)} ms`;
@@ -145,7 +158,8 @@ async function networkOf(folder: string): Promise<Network> {
     checkpointName: "checkpoint_final.pth",
     assumePlansNetwork: true,
   });
-  return { name: folder, graph: model.graph, patch: model.configuration.patchSize };
+  const { patchSize, batchSize } = model.configuration;
+  return { name: folder, graph: model.graph, patch: patchSize, batch: batchSize };
 }
 
 /** One convolution and one transposed convolution: enough to see that measuring works. */
@@ -160,6 +174,7 @@ const SMALL: Network = {
     outputs: [2],
   },
   patch: [8, 8, 8],
+  batch: 1,
 };
 
 /** What nnU-Net's planner makes of large images; on a software adapter something that takes seconds. */
@@ -176,7 +191,13 @@ function usualNetworks(isSoftware: boolean): Network[] {
       name: "nnU-Net's usual 3-D network, patch 128 x 128 x 128",
       graph: buildGraph(deep, 1, 3),
       patch: [128, 128, 128],
+      batch: 2,
     },
-    { name: "nnU-Net's usual 2-D network, patch 512 x 512", graph: buildGraph(flat, 1, 3), patch: [1, 512, 512] },
+    {
+      name: "nnU-Net's usual 2-D network, patch 512 x 512",
+      graph: buildGraph(flat, 1, 3),
+      patch: [1, 512, 512],
+      batch: 12,
+    },
   ];
 }

@@ -4,10 +4,22 @@
  */
 import type { Engine } from "../core/engine/engine.ts";
 import type { GpuEngine } from "../gpu/engine.ts";
+import type { TrainingEngine } from "../core/engine/training.ts";
 import { SELF_TEST_CASES, type SelfTestResult } from "./self_test_cases.ts";
+import { TRAINING_SELF_TEST_CASES } from "./self_test_training.ts";
 
-/** Largest difference allowed, as a share of the CPU values' standard deviation; of labels (near ties), as a share of all. */
-export const SELF_TEST_TOLERANCE = { f32: 1e-4, f16: 1e-2, labels: 1e-3 } as const;
+/**
+ * Largest difference allowed, as a share of the CPU values' standard deviation; of labels (near ties), as a share of all. Gradients are sums
+ * of many values that nearly cancel out.
+ */
+export const SELF_TEST_TOLERANCE = {
+  f32: 1e-4,
+  f16: 1e-2,
+  labels: 1e-3,
+  gradients: { f32: 1e-2, f16: 0.1 },
+} as const;
+
+const CASES = [...SELF_TEST_CASES, ...TRAINING_SELF_TEST_CASES];
 
 export interface SelfTestReport {
   readonly cases: number;
@@ -23,21 +35,22 @@ export interface SelfTestReport {
 }
 
 /** Runs all cases on both engines. @throws what the GPU engine throws once it has failed altogether (a lost device) */
-export async function selfTest(gpu: GpuEngine, cpu: Engine): Promise<SelfTestReport> {
+export async function selfTest(gpu: GpuEngine, cpu: Engine & TrainingEngine): Promise<SelfTestReport> {
   const started = performance.now();
-  const cases = SELF_TEST_CASES.filter(({ precision }) => gpu.supports(precision));
+  const cases = CASES.filter(({ precision }) => gpu.supports(precision));
   const failures: string[] = [];
   const algorithms = new Set<string>();
   let worst = 0;
-  for (const { name, precision, run } of cases) {
+  for (const { name, precision, tolerance, run } of cases) {
+    const allowed = (tolerance === undefined ? SELF_TEST_TOLERANCE : SELF_TEST_TOLERANCE[tolerance])[precision];
     const actual = await run(gpu, precision, (names) => names.forEach((one) => algorithms.add(one)));
-    const difference = compare(actual, await run(cpu, "f32"), SELF_TEST_TOLERANCE[precision]);
-    if (precision === "f32") worst = Math.max(worst, difference.worst);
+    const difference = compare(actual, await run(cpu, "f32"), allowed);
+    if (precision === "f32" && tolerance === undefined) worst = Math.max(worst, difference.worst);
     if (difference.failure !== undefined) failures.push(`${name}: ${difference.failure}`);
   }
   return {
     cases: cases.length,
-    skipped: SELF_TEST_CASES.length - cases.length,
+    skipped: CASES.length - cases.length,
     failures,
     worst,
     algorithms,

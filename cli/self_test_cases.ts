@@ -1,9 +1,10 @@
 /**
- * What the GPU's self-test computes: small networks and volume operators that between them run every kind of kernel, written against
+ * What the GPU's self-test computes (its training half is self_test_training.ts): small networks and volume operators that between them run every kind of kernel, written against
  * the engine port alone, so that the same case runs on the GPU and on the CPU.
  */
 import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
 import type { AxisTable, Engine, LogitRing, PatchPlacement, Precision, WeightSource } from "../core/engine/engine.ts";
+import type { TrainingEngine } from "../core/engine/training.ts";
 import type { NetworkArchitecture } from "../core/network/architecture.ts";
 import { buildGraph } from "../core/network/build_graph.ts";
 
@@ -14,12 +15,18 @@ export interface SelfTestCase {
   readonly name: string;
   /** How the GPU keeps activations. */
   readonly precision: Precision;
+  /** Which tolerance holds: the precision's if absent. */
+  readonly tolerance?: "gradients";
   /** `onAlgorithms` is told what a network's steps are computed by. */
-  run(engine: Engine, precision: Precision, onAlgorithms?: (names: readonly string[]) => void): Promise<SelfTestResult>;
+  run(
+    engine: Engine & TrainingEngine,
+    precision: Precision,
+    onAlgorithms?: (names: readonly string[]) => void,
+  ): Promise<SelfTestResult>;
 }
 
 /** Numbers in [-1, 1) that depend on seed and index alone (SplitMix32). */
-function randomValues(count: number, seed: number): Float32Array<ArrayBuffer> {
+export function randomValues(count: number, seed: number): Float32Array<ArrayBuffer> {
   const values = new Float32Array(count);
   for (let i = 0; i < count; i++) {
     let h = (Math.imul(seed + 1, 0x9e3779b9) + Math.imul(i + 1, 0x85ebca6b)) | 0;
@@ -31,7 +38,7 @@ function randomValues(count: number, seed: number): Float32Array<ArrayBuffer> {
 }
 
 /** Weights that keep values near 1. */
-const WEIGHTS: WeightSource = {
+export const WEIGHTS: WeightSource = {
   get(name, shape) {
     const count = shape.reduce((a, b) => a * b, 1);
     const values = randomValues(count, [...name].reduce((hash, c) => (Math.imul(hash, 31) + c.charCodeAt(0)) | 0, 1));
@@ -61,7 +68,7 @@ export function unet(options: Stages): NetworkArchitecture {
   };
 }
 
-interface NetworkCase {
+export interface NetworkCase {
   readonly name: string;
   readonly net: Stages;
   readonly patch: Vec3;

@@ -17,7 +17,7 @@ import type {
   TensorHandle,
   WeightSet,
 } from "../core/engine/engine.ts";
-import type { TrainingEngine } from "../core/engine/training.ts";
+import type { TrainingOptions } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { planClear } from "../kernels/wgsl/volume_clear.ts";
@@ -31,8 +31,8 @@ import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, type Tools } from "./program.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
-import { createTraining } from "./training.ts";
-import { hasTimestamps, timeGroups } from "./timing.ts";
+import { createTraining, type GpuTraining } from "./training.ts";
+import { timeInTurn } from "./timing.ts";
 import { tuneConvolutions, type TunedConvolution, type TuneHooks } from "./tune.ts";
 import { type Tuning, wantedOf } from "./tuning.ts";
 import { writeBytes } from "./upload.ts";
@@ -52,7 +52,7 @@ export interface GpuEngineOptions extends DeviceOptions {
 }
 
 /** The GPU engine, which can tell what memory it has taken and whether it still works. */
-export interface GpuEngine extends Engine, TrainingEngine {
+export interface GpuEngine extends Engine, GpuTraining {
   readonly kind: "gpu";
   readonly adapter: AdapterFacts;
   /** For benches of single kernels. Destroyed with the engine. */
@@ -63,8 +63,8 @@ export interface GpuEngine extends Engine, TrainingEngine {
   memoryUse(): { readonly used: number; readonly held: number; readonly highWater: number };
   /** Submissions so far. */
   readonly submissions: number;
-  /** Measures the ways to compute a network's convolutions. @throws UserError if the device fails */
-  tune(graph: Graph, options: CompileOptions, hooks?: TuneHooks): Promise<TunedConvolution[]>;
+  /** Measures the ways to compute a network's convolutions, those of its training where it is asked for one. @throws UserError if the device fails */
+  tune(graph: Graph, options: CompileOptions | TrainingOptions, hooks?: TuneHooks): Promise<TunedConvolution[]>;
   /** Milliseconds of an operator on slots of so many bytes each, whatever they hold; for benches of single kernels. */
   timeOperator(operator: WgslOperator, slots: Readonly<Record<string, number>>): Promise<number>;
   /** True if programs of this precision can be compiled. */
@@ -175,18 +175,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     async timeSteps(program, set) {
       const doing = "Timing a network";
       const state = programOf(program, doing);
-      const steps = state.dispatches(weightsFor(state, set, doing));
-      await commands.wait();
-      if (hasTimestamps(gpu)) return await timeGroups(gpu, steps);
-      const times: number[] = [];
-      for (const dispatches of steps) {
-        const start = performance.now();
-        for (const dispatch of dispatches) commands.dispatch(dispatch);
-        await commands.wait();
-        times.push(performance.now() - start);
-      }
-      gpu.check();
-      return times;
+      return await timeInTurn(tools, state.dispatches(weightsFor(state, set, doing)));
     },
     forecast: (graph, compileOptions) => costsOf(plan(graph, compileOptions), commands.slowness),
     async compile(graph, compileOptions) {

@@ -4,8 +4,10 @@
  */
 import { createHash } from "node:crypto";
 import type { Vec3 } from "../core/base/shape.ts";
+import type { LossOptions } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
-import { convCandidates, transposedConvCandidates } from "../kernels/wgsl/conv/plan_conv.ts";
+import { measuredCandidates } from "../kernels/wgsl/conv/measured.ts";
+import type { MeasuredProblem } from "../kernels/wgsl/conv/plan_conv.ts";
 import { BASE_LIMITS } from "../kernels/wgsl/conv/problem.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { planAccumulate, planFinishPlanes } from "../kernels/wgsl/volume_accumulate.ts";
@@ -13,6 +15,7 @@ import { planClear } from "../kernels/wgsl/volume_clear.ts";
 import { planGatherPatches } from "../kernels/wgsl/volume_gather.ts";
 import { planResampleToLabels, planResampleToProbabilities } from "../kernels/wgsl/volume_resample.ts";
 import { planProgram } from "./program_plan.ts";
+import { planTraining } from "./training_plan.ts";
 
 const CUBE: Vec3 = [3, 3, 3];
 const ONE: Vec3 = [1, 1, 1];
@@ -56,13 +59,36 @@ function canonicalOperators(): WgslOperator[] {
   for (const precision of ["f32", "f16"] as const) {
     const plan = planProgram(CANONICAL, { patch: [4, 6, 8], batch: 1, precision }, BASE_LIMITS, (problem) => {
       if (precision === "f16") return undefined; // only accessors differ
-      const candidates = "kernel" in problem ? convCandidates(problem) : transposedConvCandidates(problem);
-      operators.push(...candidates.map(({ operator }) => operator));
+      operators.push(...measuredCandidates(problem).map(({ operator }) => operator));
       return undefined;
     });
     operators.push(...plan.steps.map(({ operator }) => operator));
   }
-  return [...operators, ...volumeOperators()];
+  return [...operators, ...trainingOperators(), ...volumeOperators()];
+}
+
+/** A training of the canonical network, every way of its gradients included. */
+function trainingOperators(): WgslOperator[] {
+  const operators: WgslOperator[] = [];
+  const all = (problem: MeasuredProblem) => {
+    if ("weightGradientSlot" in problem || ("kernel" in problem && problem.gradientGrid)) {
+      operators.push(...measuredCandidates(problem).map(({ operator }) => operator));
+    }
+    return undefined;
+  };
+  const loss = { batchDice: false, smooth: 1e-5, diceWeight: 1, crossEntropyWeight: 1 };
+  const labels = { ...loss, target: { kind: "labels" } } as const;
+  const losses: readonly LossOptions[] = [
+    labels,
+    { ...loss, target: { kind: "regions", regions: [[1, 2], [2], [3]] } },
+    { ...labels, topK: { percent: 10, labelSmoothing: 0 } },
+  ];
+  for (const one of losses) {
+    const options = { patch: [4, 6, 8] as Vec3, batch: 1, precision: "f32" as const, outputWeights: [1], loss: one };
+    const plan = planTraining(CANONICAL, options, BASE_LIMITS, one === labels ? all : undefined);
+    operators.push(...plan.steps.map(({ operator }) => operator));
+  }
+  return operators;
 }
 
 /** The operators around a network, on a small volume. */

@@ -1,6 +1,7 @@
 /** How long dispatches take on the device itself: its timestamps before and after, where it has them. For the bench and for tuning. */
 import type { PreparedDispatch } from "./commands.ts";
 import type { GpuDevice } from "./device.ts";
+import type { Tools } from "./program.ts";
 
 /** Timestamps are read in groups of this many pairs: a query set holds 4096. */
 const PAIRS = 2048;
@@ -8,6 +9,24 @@ const PAIRS = 2048;
 /** True if the device can tell the time. */
 export function hasTimestamps({ device }: GpuDevice): boolean {
   return device.features.has("timestamp-query");
+}
+
+/** Runs groups of dispatches in order and returns the milliseconds of each: by the device's clock, or with about 11 ms of waiting in each. */
+export async function timeInTurn(
+  { gpu, commands }: Pick<Tools, "gpu" | "commands">,
+  groups: readonly (readonly PreparedDispatch[])[],
+): Promise<number[]> {
+  await commands.wait();
+  if (hasTimestamps(gpu)) return await timeGroups(gpu, groups);
+  const times: number[] = [];
+  for (const dispatches of groups) {
+    const start = performance.now();
+    for (const dispatch of dispatches) commands.dispatch(dispatch);
+    await commands.wait();
+    times.push(performance.now() - start);
+  }
+  gpu.check();
+  return times;
 }
 
 /**

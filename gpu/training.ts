@@ -24,10 +24,11 @@ import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { labelWords } from "../kernels/wgsl/training_loss.ts";
 import { OPTION, OPTION_FLOATS } from "../kernels/wgsl/training_optimizer.ts";
 import { planGatherPatches } from "../kernels/wgsl/volume_gather.ts";
-import { type DeviceBuffer, layoutOf, oneSegment, roundUp, type Segments } from "./buffers.ts";
+import { type DeviceBuffer, layoutOf, oneSegment, type Segments } from "./buffers.ts";
 import { type PreparedDispatch, UNIFORM_BYTES } from "./commands.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, type Tools } from "./program.ts";
 import { readBytes } from "./readback.ts";
+import { timeInTurn } from "./timing.ts";
 import type { PlacedParameter } from "./training_parameters.ts";
 import {
   COUNTS,
@@ -64,8 +65,15 @@ interface TrainingState {
   lossScale: number;
 }
 
+/** Training, and how long its parts take. */
+export interface GpuTraining extends TrainingEngine {
+  readonly kind: "gpu";
+  /** Runs a step with the options of the last one and returns the milliseconds of each of `program.steps`; for the bench. */
+  timeTraining(program: TrainingProgram): Promise<number[]>;
+}
+
 /** The training half of the GPU engine. */
-export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" | "description"> {
+export function createTraining(host: TrainingHost): Omit<GpuTraining, "kind" | "description"> {
   const { tools, limits, enqueue } = host;
   const { gpu, commands, buffers } = tools;
   const programs = new WeakMap<TrainingProgram, TrainingState>();
@@ -260,6 +268,10 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
       const [{ loss }, counts] = await Promise.all([readResults(state), readCounts(state)]);
       return { loss, ...counts };
     },
+    timeTraining(program) {
+      const { device, values } = stateOf(program, "Timing a training step");
+      return timeInTurn(tools, stepsOf(device.plan, device.dispatches(values), "training"));
+    },
     readGradients(program) {
       const state = stateOf(program, "Reading the gradients");
       return readValues(state, "gradients", ({ hasGradient }) => hasGradient, 1 / state.lossScale);
@@ -312,8 +324,7 @@ function takeValues({ buffers }: Tools, { layout, constants }: TrainingPlan): De
         const buffer = take(`${kind} ${chunk}`, floats * 4, `the network's ${kind}`);
         const slotOf = { parameters: parameterSlot, gradients: gradientSlot, momentum: () => "" }[kind];
         for (const { name, offset, length } of layout.parameters.filter((parameter) => parameter.chunk === chunk)) {
-          // Whole vectors: wgpu 29 may check a binding against the pipeline before, whose element is one.
-          slots.set(slotOf(name), oneSegment(buffer, roundUp(length * 4, 16), offset * 4));
+          slots.set(slotOf(name), oneSegment(buffer, length * 4, offset * 4));
         }
       }
     });

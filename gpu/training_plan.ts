@@ -372,7 +372,7 @@ export function planTraining(
             outputGradient: gradientRange(conv.output),
             weightGradientSlot: gradientSlot(conv.weight ?? ""),
             ...(step.bias && { biasGradientSlot: gradientSlot(conv.bias ?? "") }),
-          }),
+          }, wanted),
         );
         break;
       }

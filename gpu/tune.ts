@@ -1,22 +1,20 @@
 /**
- * Autotuning: every way to compute each of a network's convolutions, run on the device on random data, checked against the others and
+ * Autotuning: every way to compute each of a network's convolutions, for a training of their gradients too, run on the device on random data, checked against the others and
  * timed. What is found is data (tuning.ts); results differ between ways by rounding alone.
  */
 import type { CompileOptions } from "../core/engine/engine.ts";
+import type { TrainingOptions } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
-import {
-  type ConvCandidate,
-  convCandidates,
-  type ConvLimits,
-  transposedConvCandidates,
-  type WgslConvProblem,
-  type WgslTransposedConvProblem,
-} from "../kernels/wgsl/conv/plan_conv.ts";
+import { convolutionCandidates, type MeasuredCandidate, measuredCandidates } from "../kernels/wgsl/conv/measured.ts";
+import type { ConvLimits, MeasuredProblem } from "../kernels/wgsl/conv/plan_conv.ts";
+import type { WgslConvOperator } from "../kernels/wgsl/conv/problem.ts";
+import type { SlotLayout } from "../kernels/wgsl/kernel.ts";
 import type { Segments } from "./buffers.ts";
-import { type PreparedOperator, prepareOperator, timeOperator } from "./prepare_operator.ts";
+import { type OwnSlot, type PreparedOperator, prepareOperator, timeOperator } from "./prepare_operator.ts";
 import type { Tools } from "./program.ts";
 import { planProgram } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
+import { planTraining } from "./training_plan.ts";
 import { problemKey } from "./tuning.ts";
 import { writeBytes } from "./upload.ts";
 
@@ -39,8 +37,6 @@ export interface TuneHooks {
   readonly skip?: (key: string) => boolean;
 }
 
-type Problem = WgslConvProblem | WgslTransposedConvProblem;
-
 /** A candidate that takes this many times the best so far is not run again. */
 const HOPELESS = 1.5;
 /** Results of candidates may differ by this share of their standard deviation; rounding is a hundredth of it. */
@@ -48,13 +44,20 @@ const TOLERANCE = { f32: 1e-3, f16: 2e-2 } as const;
 /** Elements compared at the start and in the middle of a result. */
 const COMPARED_BYTES = 2 ** 20;
 
-/** The distinct convolutions of a network. */
-export function problemsOf(graph: Graph, options: CompileOptions, limits: ConvLimits): Map<string, Problem> {
-  const problems = new Map<string, Problem>();
-  planProgram(graph, options, limits, (problem) => {
-    problems.set(problemKey(problem), problem);
+/** The distinct convolutions of a network, or of its training: gradients too. */
+export function problemsOf(
+  graph: Graph,
+  options: CompileOptions | TrainingOptions,
+  limits: ConvLimits,
+): Map<string, MeasuredProblem> {
+  const problems = new Map<string, MeasuredProblem>();
+  const note = (problem: MeasuredProblem) => {
+    // Adding to what a gradient holds takes what overwriting it takes, and can be compared once only.
+    problems.set(problemKey(problem), "accumulate" in problem ? { ...problem, accumulate: false } : problem);
     return undefined;
-  });
+  };
+  if ("loss" in options) planTraining(graph, options, limits, note);
+  else planProgram(graph, options, limits, note);
   return problems;
 }
 
@@ -62,7 +65,7 @@ export function problemsOf(graph: Graph, options: CompileOptions, limits: ConvLi
 export async function tuneConvolutions(
   tools: Tools,
   graph: Graph,
-  options: CompileOptions,
+  options: CompileOptions | TrainingOptions,
   limits: ConvLimits,
   hooks: TuneHooks = {},
 ): Promise<TunedConvolution[]> {
@@ -76,52 +79,101 @@ export async function tuneConvolutions(
   return all;
 }
 
-async function tuneOne(tools: Tools, key: string, problem: Problem): Promise<TunedConvolution> {
-  const candidates = "kernel" in problem ? convCandidates(problem) : transposedConvCandidates(problem);
+async function tuneOne(tools: Tools, key: string, problem: MeasuredProblem): Promise<TunedConvolution> {
+  const { candidates, result, type, ownOf } = subjectOf(problem);
   using operands = takeOperands(tools, problem);
+  const output = operands.slots.get(result);
+  if (!output) throw new RangeError(`Tuning: there is no slot ${result}`);
   const times = new Map<string, number>();
   const results = new Map<string, readonly Float32Array[]>();
   let best = Infinity;
-  for (const candidate of candidates) {
-    using prepared = await prepareCandidate(tools, problem, candidate, operands);
-    forgetSample(tools, outputOf(operands, problem));
+  for (const [i, { name, operator }] of candidates.entries()) {
+    using prepared: PreparedOperator = await prepareOperator(tools, operator, operands.slots, ownOf(i));
+    forgetSample(tools, output);
     const time = await timeOperator(tools, prepared, HOPELESS * best);
     best = Math.min(best, time);
-    times.set(candidate.name, time);
-    results.set(candidate.name, await sampleOf(tools, outputOf(operands, problem), problem.output.layout.type));
+    times.set(name, time);
+    results.set(name, await sampleOf(tools, output, type));
   }
-  const wrong = outliers(results, TOLERANCE[problem.output.layout.type]);
+  const wrong = outliers(results, TOLERANCE[type]);
   const right = [...times].filter(([name]) => !wrong.includes(name));
   const [candidate, milliseconds] = right.reduce((a, b) => (b[1] < a[1] ? b : a), right[0] ?? [candidates[0].name, 0]);
   const untuned = candidates[0].name;
   return { key, candidate, milliseconds, untuned, untunedMilliseconds: times.get(untuned) ?? 0, wrong };
 }
 
+/** What of a problem is run and compared. */
+interface Subject {
+  readonly candidates: readonly MeasuredCandidate[];
+  /** Slot of the results, and how they are stored. */
+  readonly result: string;
+  readonly type: "f32" | "f16";
+  /** What the i-th candidate needs beside the operands. */
+  ownOf(i: number): OwnSlot[];
+}
+
+function subjectOf(problem: MeasuredProblem): Subject {
+  if ("weightGradientSlot" in problem) {
+    const { weightGradientSlot: result } = problem;
+    return { candidates: measuredCandidates(problem), result, type: "f32", ownOf: () => [] };
+  }
+  const candidates = convolutionCandidates(problem);
+  const { slot: result, type } = problem.output.layout;
+  return { candidates, result, type, ownOf: (i) => ownSlots(problem, candidates[i].operator) };
+}
+
+/** Weights of the operator's own packing, and where its statistics go. */
+function ownSlots(problem: Parameters<typeof convolutionCandidates>[0], operator: WgslConvOperator): OwnSlot[] {
+  const { weightBytes, weightSegmentBytes, statistics } = operator;
+  const inputs = problem.input.parts.reduce((a, b) => a + b);
+  const taps = ("kernel" in problem ? problem.kernel : problem.stride).reduce((a, b) => a * b);
+  const weight = randomFloats(inputs * problem.outputChannels * taps);
+  const packed = new Float32Array(weightBytes / 4);
+  operator.pack(weight.map((v) => v / Math.sqrt(inputs * taps)), randomFloats(problem.outputChannels), packed);
+  const { statisticsSlot } = problem.output;
+  return [
+    { slot: problem.weightSlot, bytes: weightBytes, segmentBytes: weightSegmentBytes, data: packed },
+    ...(statistics && statisticsSlot !== undefined
+      ? [{ slot: statisticsSlot, bytes: statistics.bytes, segmentBytes: statistics.bytes }]
+      : []),
+  ];
+}
+
 interface Operands extends Disposable {
   readonly slots: Map<string, Segments>;
 }
 
-/** A problem's input, norm and output on the device, filled with random numbers. */
-function takeOperands({ buffers, commands }: Tools, problem: Problem): Operands {
-  const { input, output, batch } = problem;
+/** A problem's arrays on the device: what is read filled with random numbers, and the result. */
+function takeOperands({ buffers, commands }: Tools, problem: MeasuredProblem): Operands {
+  const { input, batch } = problem;
   const slots = new Map<string, Segments>();
   const taken: Segments[] = [];
-  const take = (slot: string, bytes: number, segmentBytes: number) => {
+  const take = (slot: string, bytes: number, segmentBytes = bytes) => {
     const segments = buffers.takeSegments(bytes, segmentBytes, "a convolution that is measured");
     taken.push(segments);
     slots.set(slot, segments);
     return segments;
   };
+  const takeTensor = (layout: SlotLayout) => {
+    const size = layout.type === "f16" ? 8 : 16;
+    return take(layout.slot, layout.length * size, layout.segmentLength * size);
+  };
   const give = () => taken.splice(0).forEach(buffers.giveArray);
   try {
-    for (const { layout } of [input, output]) {
-      const size = layout.type === "f16" ? 8 : 16;
-      const segments = take(layout.slot, layout.length * size, layout.segmentLength * size);
-      if (layout === input.layout) fill(segments, layout.type);
+    fill(takeTensor(input.layout), input.layout.type);
+    if ("weightGradientSlot" in problem) {
+      const { outputGradient: { layout, channels }, kernel } = problem;
+      fill(takeTensor(layout), layout.type);
+      take(
+        problem.weightGradientSlot,
+        [channels, ...kernel].reduce((a, b) => a * b, 4 * input.parts.reduce((a, b) => a + b)),
+      );
+    } else {
+      takeTensor(problem.output.layout);
     }
     // Scales, shifts, slopes, all positive: padding lanes stay zeros in a real network, here they only have to be numbers.
     const norm = batch * 3 * input.channelStride * 4;
-    if (input.normSlot !== undefined) fill(take(input.normSlot, norm, norm), "f32", (value) => 0.5 + value / 4);
+    if (input.normSlot !== undefined) fill(take(input.normSlot, norm), "f32", (value) => 0.5 + value / 4);
   } catch (error) {
     give();
     throw error;
@@ -160,33 +212,6 @@ function randomHalves(count: number): Uint16Array<ArrayBuffer> {
     randomFloats(count),
     (v) => (v < 0 ? 0x8000 : 0) | (0x3400 + Math.floor(Math.abs(v) * 0x7ff)),
   );
-}
-
-/** The candidate over the operands, with weights of its own packing. */
-async function prepareCandidate(
-  tools: Tools,
-  problem: Problem,
-  { operator }: ConvCandidate,
-  operands: Operands,
-): Promise<PreparedOperator> {
-  const inputs = problem.input.parts.reduce((a, b) => a + b);
-  const taps = ("kernel" in problem ? problem.kernel : problem.stride).reduce((a, b) => a * b);
-  const weight = randomFloats(inputs * problem.outputChannels * taps);
-  const packed = new Float32Array(operator.weightBytes / 4);
-  operator.pack(weight.map((v) => v / Math.sqrt(inputs * taps)), randomFloats(problem.outputChannels), packed);
-  const { statisticsSlot } = problem.output;
-  return await prepareOperator(tools, operator, operands.slots, [
-    { slot: problem.weightSlot, bytes: operator.weightBytes, segmentBytes: operator.weightSegmentBytes, data: packed },
-    ...(operator.statistics && statisticsSlot !== undefined
-      ? [{ slot: statisticsSlot, bytes: operator.statistics.bytes, segmentBytes: operator.statistics.bytes }]
-      : []),
-  ]);
-}
-
-function outputOf({ slots }: Operands, { output: { layout: { slot } } }: Problem): Segments {
-  const segments = slots.get(slot);
-  if (!segments) throw new RangeError(`Tuning: there is no slot ${slot}`);
-  return segments;
 }
 
 /** The parts of a result that are compared. */

@@ -18,7 +18,8 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
     load: () => import("./network_bench.ts"),
   },
   gpu: {
-    help: "the GPU: peak, parity, forward passes against torch, memory; writes tests/bench/results/ADAPTER.json",
+    help:
+      "the GPU: peak, parity, forward passes and training steps against torch, memory; writes tests/bench/results/ADAPTER.json",
     load: () => import("./gpu_bench.ts"),
   },
   conv: { help: "each convolution of the plain nets", load: () => import("./conv_bench.ts") },

@@ -1,9 +1,10 @@
 /**
  * What a GPU gives: its f32 peak with our products, whether it computes what the CPU does, forward passes of the default 3-D network in
- * f32 and f16, as forecast and tuned, beside torch (fp16 autocast, TF32, f32), and device memory as forecast and as taken. Written to
- * tests/bench/results/ADAPTER.json after every part, so that what was measured stays if the machine goes.
+ * f32 and f16, training steps of it (gpu_training.ts), as forecast and tuned, beside torch (fp16 autocast, TF32, f32), and device memory
+ * as forecast and as taken. Written to tests/bench/results/ADAPTER.json after every part, so that what was measured stays if the machine goes.
  *
- *   deno task bench gpu [--edge 128] [--batches 1,4] [--runs 20] [--no-tune] [--no-parity] [--allow_software_gpu] [--out FOLDER]
+ *   deno task bench gpu [--edge 128] [--batches 1,4] [--train-batch 2] [--runs 20] [--train-only] [--no-train] [--no-tune] [--no-parity]
+ *                       [--allow_software_gpu] [--out FOLDER]
  *
  * On a bare machine that was given a prepared folder: `. .gpu/enter.sh; deno task bench gpu`. NNUNET_BENCH_PYTHON names a Python that has
  * torch with CUDA; without one torch's part is left out. A whole prediction against upstream: `deno task bench predict ... --gpu`.
@@ -20,7 +21,10 @@ import { createGpuEngine, type GpuEngine, type Tuning } from "../../gpu/engine.t
 import { kernelChecksum } from "../../gpu/kernel_checksum.ts";
 import { gemmPeakKernel, peakTiles } from "../../kernels/wgsl/conv/peak.ts";
 import { architecture, randomValues, randomWeights } from "../engine/networks.ts";
+import { compareGradients, measureTraining, trainInTorch } from "./gpu_training.ts";
+import { median } from "./measurements.ts";
 import { startTorch } from "./torch_process.ts";
+import { type Net, trainingOf } from "./training_bench.ts";
 
 const FEATURES = [32, 64, 128, 256, 320, 320];
 /** A software adapter shows that the bench works, no more. */
@@ -34,6 +38,10 @@ interface Setting {
   readonly features: readonly number[];
   readonly graph: Graph;
   readonly allowSoftware: boolean;
+  /** False: trainings alone. */
+  readonly forward: boolean;
+  /** The network that is trained, if it is. */
+  readonly training?: Net;
 }
 
 export async function bench(args: readonly string[]): Promise<number> {
@@ -42,9 +50,11 @@ export async function bench(args: readonly string[]): Promise<number> {
   await using engine = await createGpuEngine({ allowSoftware });
   const { software } = engine.adapter;
   const features = software ? SOFTWARE_FEATURES : FEATURES;
+  const edge = Number(option("--edge", software ? "16" : "128"));
+  const training: Net = { patch: [edge, edge, edge], batch: Number(option("--train-batch", "2")), features };
   const setting: Setting = {
-    ...{ features, allowSoftware },
-    edge: Number(option("--edge", software ? "16" : "128")),
+    ...{ features, allowSoftware, edge, forward: !args.includes("--train-only") },
+    ...(!args.includes("--no-train") && { training }),
     batches: option("--batches", "1,4").split(",").map(Number),
     runs: Number(option("--runs", software ? "2" : "20")),
     graph: buildGraph(architecture({ featuresPerStage: features }), 1, 3),
@@ -57,18 +67,28 @@ export async function bench(args: readonly string[]): Promise<number> {
 
   // torch first: what it reaches is what ours is held against.
   const python = Deno.env.get("NNUNET_BENCH_PYTHON");
-  const torch = python ? await measureTorch(python, setting) : [];
+  const torch = python ? await measureTorch(python, setting) : NO_TORCH;
   await results.add("torch", python ? torch : "NNUNET_BENCH_PYTHON names no Python with torch");
   await results.add("peak", await measurePeak(engine, software ? 256 : 4096));
   if (!args.includes("--no-parity")) await results.add("parity", await measureParity(engine, setting));
-  await results.add("untuned", await measureNetworks(engine, setting, torch));
+  await results.add("untuned", await measureAll(engine, setting, torch));
   if (args.includes("--no-tune")) return 0;
   const tuning = await tune(engine, setting);
   await results.add("tuning", Object.fromEntries(tuning));
   await engine[Symbol.asyncDispose]();
   await using tuned = await createGpuEngine({ allowSoftware, tuning });
-  await results.add("tuned", await measureNetworks(tuned, setting, torch));
+  await results.add("tuned", await measureAll(tuned, setting, torch));
   return 0;
+}
+
+const runsOf = (engine: GpuEngine, net: Net, runs: number) => ({ net, precisions: precisionsOf(engine), runs, say });
+
+async function measureAll(engine: GpuEngine, setting: Setting, torch: TorchTimes) {
+  const { forward, training, runs } = setting;
+  return {
+    ...(forward && { networks: await measureNetworks(engine, setting, torch.forward) }),
+    ...(training && { training: await measureTraining(engine, runsOf(engine, training, runs), torch.training) }),
+  };
 }
 
 /** The results' file, written anew with every part. */
@@ -105,10 +125,19 @@ interface TorchTime {
   readonly median: number;
 }
 
-async function measureTorch(python: string, { edge, features, batches, runs }: Setting): Promise<TorchTime[]> {
+interface TorchTimes {
+  readonly forward: readonly TorchTime[];
+  /** Best milliseconds of a step by type. */
+  readonly training: Readonly<Record<string, number>>;
+}
+
+const NO_TORCH: TorchTimes = { forward: [], training: {} };
+
+async function measureTorch(python: string, setting: Setting): Promise<TorchTimes> {
+  const { edge, features, batches, runs, forward, training } = setting;
   using torch = startTorch(python, "torch_gpu.py", 1);
   const times: TorchTime[] = [];
-  for (const batch of batches) {
+  for (const batch of forward ? batches : []) {
     for (const dtype of ["fp16", "tf32", "fp32"]) {
       try {
         const all = await torch.run({ edge, batch, features, dtype, runs });
@@ -119,7 +148,10 @@ async function measureTorch(python: string, { edge, features, batches, runs }: S
       }
     }
   }
-  return times;
+  return {
+    forward: times,
+    training: training ? await trainInTorch(torch, { net: training, precisions: [], runs, say }) : {},
+  };
 }
 
 /** f32 TFLOP/s of large square products, by register tile. */
@@ -145,6 +177,14 @@ async function measurePeak({ device, timeOperator }: GpuEngine, size: number) {
 
 /** One forward pass against the CPU engine's: largest error as a share of the standard deviation, and share of equal labels. */
 async function measureParity(gpu: GpuEngine, setting: Setting) {
+  const { forward, training } = setting;
+  return {
+    ...(forward && await measureForwardParity(gpu, setting)),
+    ...(training && { gradients: await compareGradients(gpu, runsOf(gpu, { ...training, batch: 1 }, 1)) }),
+  };
+}
+
+async function measureForwardParity(gpu: GpuEngine, setting: Setting) {
   await using cpu = await createCpuEngine();
   const wanted = await forward(cpu, setting, "f32");
   const mean = wanted.reduce((a, b) => a + b, 0) / wanted.length;
@@ -243,13 +283,16 @@ async function measureNetworks(
   return all;
 }
 
-async function tune(engine: GpuEngine, { graph, edge, batches }: Setting): Promise<Tuning> {
+async function tune(engine: GpuEngine, { graph, edge, batches, forward, training }: Setting): Promise<Tuning> {
   const tuning = new Map<string, string>();
-  for (const batch of new Set([1, ...(engine.adapter.software ? [] : batches)])) {
-    for (const precision of precisionsOf(engine)) {
-      const measured = await engine.tune(graph, { patch: [edge, edge, edge], batch, precision }, {
-        skip: (key) => tuning.has(key),
-      });
+  const patch: Vec3 = [edge, edge, edge];
+  for (const precision of precisionsOf(engine)) {
+    const forwards = [...new Set([1, ...(engine.adapter.software ? [] : batches)])].map((batch) => ({
+      ...{ graph, options: { patch, batch, precision } },
+    }));
+    const all = [...(forward ? forwards : []), ...(training ? [trainingOf(training, precision)] : [])];
+    for (const { graph, options } of all) {
+      const measured = await engine.tune(graph, options, { skip: (key) => tuning.has(key) });
       for (const { key, candidate, wrong } of measured) {
         tuning.set(key, candidate);
         if (wrong.length > 0) say(`WRONG RESULTS: ${key}: ${wrong.join(", ")}`);
@@ -262,10 +305,6 @@ async function tune(engine: GpuEngine, { graph, edge, batches }: Setting): Promi
 
 function precisionsOf(engine: GpuEngine): Precision[] {
   return (["f32", "f16"] as const).filter(engine.supports);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 function say(line: string): void {

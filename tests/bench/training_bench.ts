@@ -8,11 +8,12 @@ import type { Vec3 } from "../../core/base/shape.ts";
 import { voxelCount } from "../../core/base/shape.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { type CpuEngine, createCpuEngine } from "../../cpu/engine.ts";
-import type { TrainingProgram } from "../../core/engine/training.ts";
+import type { Precision } from "../../core/engine/engine.ts";
+import type { TrainingEngine, TrainingOptions, TrainingProgram } from "../../core/engine/training.ts";
 import { architecture, randomValues, randomWeights } from "../engine/networks.ts";
 import { startTorch, type TorchProcess } from "./torch_process.ts";
 
-interface Net {
+export interface Net {
   readonly patch: Vec3;
   readonly batch: number;
   readonly features: readonly number[];
@@ -25,7 +26,14 @@ const NETS: Readonly<Record<string, Net>> = {
   plane256: { patch: [1, 256, 256], batch: 4, features: [32, 64, 128, 256, 512, 512] },
 };
 
-const SGD = { learningRate: 0.01, momentum: 0.99, weightDecay: 3e-5, nesterov: true, clipNorm: 12, lossScale: 1 };
+export const SGD = {
+  learningRate: 0.01,
+  momentum: 0.99,
+  weightDecay: 3e-5,
+  nesterov: true,
+  clipNorm: 12,
+  lossScale: 1,
+};
 
 export async function bench(args: readonly string[]): Promise<number> {
   const option = (name: string, otherwise: number) => {
@@ -43,22 +51,31 @@ export async function bench(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-async function prepare(engine: CpuEngine, net: Net): Promise<TrainingProgram> {
-  const { patch, batch, features } = net;
+/** A training with deep supervision, the lowest resolution left out. */
+export function trainingOf({ patch, batch, features }: Net, precision: Precision) {
   const dimensions = patch[0] === 1 ? 2 : 3;
   const graph = buildGraph(architecture({ dimensions, featuresPerStage: features }), 1, 3, { deepSupervision: true });
-  const weights = graph.outputs.map((_, i) => (i === graph.outputs.length - 1 ? 0 : 2 ** -i));
+  const weights = graph.outputs.map((_, i) => (i > 0 && i === graph.outputs.length - 1 ? 0 : 2 ** -i));
   const sum = weights.reduce((a, b) => a + b);
-  const program = await engine.compileTraining(graph, {
-    patch,
-    batch,
-    precision: "f32",
+  const options: TrainingOptions = {
+    ...{ patch, batch, precision },
     loss: { target: { kind: "labels" }, batchDice: false, smooth: 1e-5, diceWeight: 1, crossEntropyWeight: 1 },
     outputWeights: weights.map((weight) => weight / sum),
-  });
+  };
+  return { graph, options };
+}
+
+/** Compiles it, with random parameters and samples. */
+export async function prepareTraining(
+  engine: TrainingEngine,
+  net: Net,
+  precision: Precision = "f32",
+): Promise<TrainingProgram> {
+  const { graph, options } = trainingOf(net, precision);
+  const program = await engine.compileTraining(graph, options);
   await engine.setParameters(program, randomWeights());
-  const voxels = voxelCount(patch);
-  for (let sample = 0; sample < batch; sample++) {
+  const voxels = voxelCount(net.patch);
+  for (let sample = 0; sample < net.batch; sample++) {
     const labels = Int16Array.from(randomValues(voxels, sample), (v) => Math.floor((v + 1) * 1.5));
     engine.setSample(program, sample, randomValues(voxels, 100 + sample), labels);
   }
@@ -74,7 +91,7 @@ async function benchNet(
   torch?: TorchProcess,
 ): Promise<void> {
   await using engine = await createCpuEngine({ threads });
-  using program = await prepare(engine, net);
+  using program = await prepareTraining(engine, net);
   const [ours, theirs]: [number[], number[]] = [[], []];
   await engine.trainStep(program, SGD);
   for (let round = 0; round < rounds; round++) {
@@ -105,6 +122,11 @@ async function benchNet(
   if (steps) await listSteps(engine, program);
 }
 
+/** What a step of a training does, from its name: "weight gradient". */
+export function kindOf(name: string): string {
+  return /^(norm table|\w+ gradient|transposed conv|\w+)/.exec(name)?.[0] ?? name;
+}
+
 /** The times of the steps that take more than 1/300 of all, then sums by kind. */
 async function listSteps(engine: CpuEngine, program: TrainingProgram): Promise<void> {
   const first = await engine.timeTraining(program);
@@ -114,8 +136,7 @@ async function listSteps(engine: CpuEngine, program: TrainingProgram): Promise<v
   const kinds = new Map<string, number>();
   times.forEach((ms, i) => {
     const { name, algorithm, flops, seconds } = program.steps[i];
-    const [kind] = /^(norm table|\w+ gradient|transposed conv|\w+)/.exec(name) ?? [name];
-    kinds.set(kind, (kinds.get(kind) ?? 0) + ms);
+    kinds.set(kindOf(name), (kinds.get(kindOf(name)) ?? 0) + ms);
     if (ms < total / 300) return;
     say(
       `  ${(ms / total * 100).toFixed(1).padStart(5)} % ${ms.toFixed(1).padStart(7)} ms, forecast ${

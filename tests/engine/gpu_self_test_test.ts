@@ -26,7 +26,22 @@ Deno.test({ name: "the self-test passes, and runs every kind of kernel in severa
     assert(all.some((name) => name.startsWith(kind)), `no network is computed by ${kind}`);
   }
   const schemes = new Set(all.filter((name) => name.startsWith("winograd")).map((name) => name.split(" ")[1]));
-  assert(schemes.size >= 6, `${[...schemes]}`);
+  assert(schemes.size >= 6 && [...schemes].some((name) => name.includes("*2")), `${[...schemes]}`);
+  for (const way of ["direct", "winograd 4x4x4", "winograd 1x4x4"]) {
+    assert(all.some((name) => name.startsWith(`weight gradient ${way} `)), `no weight gradient is computed by ${way}`);
+  }
+});
+
+Deno.test({ name: "a GPU that computes wrong gradients is found out", ignore }, async () => {
+  using _driver = miscompile((code, label) =>
+    label.startsWith("winograd weight gradient")
+      ? code.replaceAll("let factor = taps_y", "let factor = 1.05 * taps_y")
+      : code
+  );
+  await using gpu = await createGpuEngine({ allowSoftware: true });
+  await using cpu = await createCpuEngine();
+  const { failures } = await selfTest(gpu, cpu);
+  assert(failures.length > 0 && failures.every((text) => /^a training step .* differs by/.test(text)), `${failures}`);
 });
 
 Deno.test({ name: "doctor tests the GPU and says so; the next prediction relies on it", ignore }, async () => {

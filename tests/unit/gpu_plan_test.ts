@@ -5,7 +5,7 @@ import { planBuffers } from "../../gpu/buffer_plan.ts";
 import { planProgram, tensorLayout } from "../../gpu/program_plan.ts";
 import { problemsOf } from "../../gpu/tune.ts";
 import { type Tuning, wantedOf } from "../../gpu/tuning.ts";
-import { convCandidates } from "../../kernels/wgsl/conv/plan_conv.ts";
+import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";
 import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { architecture } from "../engine/networks.ts";
@@ -90,10 +90,12 @@ Deno.test("measured ways of convolutions are taken where they are named, forecas
   assertEquals(algorithms(new Map([["conv of another shape", "direct 8x32x16"]])), usual);
   const [single, problem] = [...problemsOf(graph, { ...options, batch: 1 }, BASE_LIMITS)]
     .find(([key]) => key.includes(" 8@0/8 f32 normed")) ?? ["", undefined];
-  assert(problem !== undefined && "kernel" in problem);
+  assert(problem !== undefined);
   assertEquals(algorithms(new Map([[single, "a kernel that was there once"]])), usual);
   // Measured for one sample; another batch takes the same scheme and tile, in chunks of its own.
-  const name = convCandidates(problem).map((candidate) => candidate.name).findLast((one) => one.startsWith("winograd"));
+  const name = measuredCandidates(problem).map((candidate) => candidate.name).findLast((one) =>
+    one.startsWith("winograd")
+  );
   const way = name?.replace(/ by \d+$/, "") ?? "";
   const changed = algorithms(new Map([[single, `${way} by 999`]])).filter((one, i) => one !== usual[i]);
   assert(changed.length > 0 && changed.every((one) => one.startsWith(`${way} by `)), `${way}: ${changed}`);

@@ -3,6 +3,10 @@ import type { TrainingOptions } from "../../core/engine/training.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { layOutParameters } from "../../gpu/training_parameters.ts";
 import { planTraining } from "../../gpu/training_plan.ts";
+import { problemsOf } from "../../gpu/tune.ts";
+import { wantedOf } from "../../gpu/tuning.ts";
+import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";
+import type { WantedCandidate } from "../../kernels/wgsl/conv/plan_conv.ts";
 import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { architecture } from "../engine/networks.ts";
@@ -46,6 +50,28 @@ Deno.test("parameters without a gradient lie apart from those that have one, eac
   }
   const small = layOutParameters(GRAPH, new Set(layout.parameters.map(({ name }) => name)), 24 * 2 ** 20);
   assert(small.chunks.every(({ floats }) => floats * 4 <= 24 * 2 ** 20));
+});
+
+Deno.test("measured ways of gradients are taken where they are named", () => {
+  const graph = buildGraph(architecture({ featuresPerStage: [8, 16] }), 1, 3, { deepSupervision: true });
+  const options: TrainingOptions = { ...OPTIONS, patch: [16, 16, 16], outputWeights: [1] };
+  const problems = problemsOf(graph, options, BASE_LIMITS);
+  const tuning = new Map<string, string>();
+  for (
+    const kind of [
+      "weight gradient 3x3x3/1x1x1 batch 2 of 16x16x16 8@",
+      "data gradient 3x3x3/2x2x2 batch 2 of 8x8x8 16@",
+    ]
+  ) {
+    const [key, problem] = [...problems].find(([key]) => key.startsWith(kind)) ?? ["", undefined];
+    assert(problem !== undefined, [...problems.keys()].join("\n"));
+    tuning.set(key, measuredCandidates(problem).at(-1)?.name ?? "");
+  }
+  const algorithms = (wanted?: WantedCandidate) =>
+    planTraining(graph, options, BASE_LIMITS, wanted).steps.map(({ operator }) => operator.algorithm);
+  const usual = algorithms();
+  const changed = algorithms(wantedOf(tuning)).filter((way, i) => way !== usual[i]);
+  assertEquals(new Set(changed), new Set(tuning.values()));
 });
 
 Deno.test("gradients of wide 3x3x3 layers are Winograd's, those of heads and transposed convolutions direct", () => {

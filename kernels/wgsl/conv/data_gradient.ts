@@ -4,7 +4,7 @@
  * stride 2 a Winograd form that makes both phases of the finer grid of one box of dL/dy (GRADIENT_SCHEMES). What is left, kernels that
  * nnU-Net does not plan, is a direct kernel that walks the input and asks which outputs each voxel reached.
  */
-import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import { type ArrayView, kernelHeader, type ThreadRange } from "../elementwise_segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { unroll, wgsl } from "../template.ts";
@@ -14,7 +14,7 @@ import { planTrainedConv, type WantedCandidate } from "./plan_conv.ts";
 import {
   channelLayout,
   type ConvLimits,
-  convOutputGrid,
+  gradientOutputGrid,
   type GradientProblem,
   productOf,
   type WgslConvProblem,
@@ -40,13 +40,6 @@ export interface DataGradientProblem extends GradientProblem {
 export interface DataGradientOperator extends WgslOperator {
   readonly seconds?: number;
   readonly packed: { readonly bytes: number; readonly segmentBytes: number };
-}
-
-/** Grid of what the convolution wrote. */
-export function gradientOutputGrid({ inputGrid, kernel, stride, transposed }: GradientProblem): Vec3 {
-  return transposed
-    ? [inputGrid[0] * stride[0], inputGrid[1] * stride[1], inputGrid[2] * stride[2]]
-    : convOutputGrid(inputGrid, kernel, stride);
 }
 
 /** The gradient as a convolution of dL/dy; undefined where it is none. */

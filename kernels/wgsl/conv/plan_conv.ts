@@ -13,6 +13,7 @@ import {
 import { tileName } from "./gemm.ts";
 import { NOMINAL, tilesFor } from "./tiles.ts";
 import { planWinograd, schemeName, winogradChoices, winogradName, withChunk, withTile } from "./winograd.ts";
+import type { WeightGradientProblem } from "./weight_problem.ts";
 import { weightCount } from "./winograd_shape.ts";
 
 export type {
@@ -23,8 +24,11 @@ export type {
   WgslTransposedConvProblem,
 } from "./problem.ts";
 
+/** What there are several ways for. */
+export type MeasuredProblem = WgslConvProblem | WgslTransposedConvProblem | WeightGradientProblem;
+
 /** The name of the candidate that was measured to be the fastest for a problem, if any was. */
-export type WantedCandidate = (problem: WgslConvProblem | WgslTransposedConvProblem) => string | undefined;
+export type WantedCandidate = (problem: MeasuredProblem) => string | undefined;
 
 const NOTHING_WANTED: WantedCandidate = () => undefined;
 

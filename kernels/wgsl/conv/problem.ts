@@ -1,10 +1,11 @@
 /** What a convolution on a GPU is to its planner: shapes, slots and the device's limits, nothing about how it is computed. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import type { GradientProblem } from "../../wasm/conv/gradient_problem.ts";
 import { convOutputGrid } from "../../wasm/conv/problem.ts";
 import type { AxisScheme } from "../../wasm/conv/scheme.ts";
 import type { WeightedWgslOperator, WgslOperand, WgslTarget } from "../kernel.ts";
 
-export type { GradientProblem } from "../../wasm/conv/gradient_problem.ts";
+export type { GradientProblem };
 export { convOutputGrid } from "../../wasm/conv/problem.ts";
 
 /** What a device allows, as far as it decides how a convolution is computed. */
@@ -109,6 +110,13 @@ export const ceilDiv = (a: number, b: number) => Math.ceil(a / b);
 /** The grid that a convolution writes. */
 export function writtenGrid({ inputGrid, kernel, stride, gradientGrid }: WgslConvProblem): Vec3 {
   return gradientGrid ?? convOutputGrid(inputGrid, kernel, stride);
+}
+
+/** Grid of what the convolution of a gradient wrote. */
+export function gradientOutputGrid({ inputGrid, kernel, stride, transposed }: GradientProblem): Vec3 {
+  return transposed
+    ? [inputGrid[0] * stride[0], inputGrid[1] * stride[1], inputGrid[2] * stride[2]]
+    : convOutputGrid(inputGrid, kernel, stride);
 }
 
 /** A statement that writes a vec4 of the output, or adds to it. */

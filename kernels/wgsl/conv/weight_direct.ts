@@ -21,9 +21,8 @@ import {
 import type { WgslDispatch, WgslOperand } from "../kernel.ts";
 import { unroll, wgsl } from "../template.ts";
 import { elementBytes, voxelView } from "../training_tensors.ts";
-import { gradientOutputGrid } from "./data_gradient.ts";
 import { outerName, outerSeconds, outerText, type OuterTile, outerTile, outerTiles } from "./outer.ts";
-import { channelLayout, productOf } from "./problem.ts";
+import { channelLayout, gradientOutputGrid, productOf } from "./problem.ts";
 import { NOMINAL } from "./tiles.ts";
 import { BindingLimitError, cutGroups, tensorView } from "./touched.ts";
 import {

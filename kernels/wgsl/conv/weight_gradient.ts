@@ -6,7 +6,8 @@ import { voxelCount } from "../../../core/base/shape.ts";
 import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "../training_sums.ts";
 import { blocksOf, voxelView } from "../training_tensors.ts";
 import { allOf, firstOf, preferring, type Way } from "./candidates.ts";
-import { gradientOutputGrid } from "./data_gradient.ts";
+import type { WantedCandidate } from "./plan_conv.ts";
+import { gradientOutputGrid } from "./problem.ts";
 import { directChoices, planWeightDirect } from "./weight_direct.ts";
 import type { WeightGradientOperator, WeightGradientProblem } from "./weight_problem.ts";
 import { planWeightWinograd, weightWinogradChoices, weightWinogradName, withWeightChunk } from "./weight_winograd.ts";
@@ -32,7 +33,7 @@ const BIAS_TOTALS = "bias gradient totals";
  */
 export function planWeightGradient(
   problem: WeightGradientProblem,
-  wanted: (problem: WeightGradientProblem) => string | undefined = () => undefined,
+  wanted: WantedCandidate = () => undefined,
 ): WeightGradientOperator {
   const { operator } = firstOf(problem.name, preferring(wanted(problem), weightWays(problem)));
   if (problem.biasGradientSlot === undefined) return operator;

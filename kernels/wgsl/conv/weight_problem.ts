@@ -2,8 +2,7 @@
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import type { WgslOperand, WgslOperator } from "../kernel.ts";
 import { elementBytes, type TensorRange } from "../training_tensors.ts";
-import { gradientOutputGrid } from "./data_gradient.ts";
-import { channelLayout, type ConvLimits, type GradientProblem, productOf } from "./problem.ts";
+import { channelLayout, type ConvLimits, gradientOutputGrid, type GradientProblem, productOf } from "./problem.ts";
 
 /** dL/dw[o][i][tap] = sum over samples and voxels v of dL/dy[v][o] in[v * stride + tap - pad][i]. */
 export interface WeightGradientProblem extends GradientProblem {

@@ -13,9 +13,8 @@ import { type Matrix, schemesFor, transposed } from "../../wasm/conv/scheme.ts";
 import { f32Literal, kernelHeader, MAX_THREADS, threadDispatch, u32, wholeView } from "../elementwise_segments.ts";
 import type { WgslDispatch, WgslOperand } from "../kernel.ts";
 import { unroll, wgsl } from "../template.ts";
-import { gradientOutputGrid } from "./data_gradient.ts";
 import { outerName, outerSeconds, outerText, outerThreads, type OuterTile, outerTile, outerTiles } from "./outer.ts";
-import { ceilDiv, channelLayout, productOf } from "./problem.ts";
+import { ceilDiv, channelLayout, gradientOutputGrid, productOf } from "./problem.ts";
 import { NOMINAL } from "./tiles.ts";
 import {
   PARTS_SLOT,
