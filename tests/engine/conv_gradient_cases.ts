@@ -23,6 +23,7 @@ export const GRADIENT_CASES: Readonly<Record<string, GradientCase>> = {
   "3x3x3 of two channels": { grid: [5, 6, 9], parts: [2], outputs: 4, kernel: CUBE, stride: ONE },
   "3x3x3 of a concat": { grid: [5, 6, 7], parts: [3, 6], outputs: 13, kernel: CUBE, stride: ONE, norm: true },
   "3x3x3 of many channels": { grid: [3, 5, 4], parts: [37], outputs: 45, kernel: CUBE, stride: ONE, norm: true },
+  "3x3x3 of several tiles of channels": { grid: [3, 4, 4], parts: [40, 33], outputs: 70, kernel: CUBE, stride: ONE },
   "3x3x3 of several blocks": { grid: [9, 17, 33], parts: [8], outputs: 8, kernel: CUBE, stride: ONE, norm: true },
   "3x3x3 on a single voxel": { grid: ONE, parts: [5], outputs: 3, kernel: CUBE, stride: ONE, norm: true },
   "3x3x3 stride 2": { grid: [5, 8, 7], parts: [4], outputs: 8, kernel: CUBE, stride: [2, 2, 2], norm: true },

@@ -16,6 +16,7 @@ const NAMES = [
   "3x3x3 of one channel",
   "3x3x3 of a concat",
   "3x3x3 of many channels",
+  "3x3x3 of several tiles of channels",
   "3x3x3 of several blocks",
   "3x3x3 stride 2",
   "3x3x3 stride (1, 2, 2)",
