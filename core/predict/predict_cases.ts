@@ -197,8 +197,9 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
   const { id, properties, warnings, replacedVoxels, grid } = about;
   for (const message of warnings) hooks.onEvent?.({ kind: "warning", id, message });
   const { stream } = plan;
-  const { memory, tiles, seconds: forecastSeconds } = stream;
+  const { memory, tiles } = stream;
   session.planned(memory.total);
+  const forecastSeconds = await session.forecast(stream.seconds);
   hooks.onEvent?.({ kind: "case", id, index: place.index, grid, tiles, memory, forecastSeconds });
   const scratchFolder = options.scratchFolder ?? dirname(one.output);
   await ensureFolder(dirname(one.output), "making the output folder");

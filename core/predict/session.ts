@@ -5,6 +5,7 @@
 import type { Engine, Precision } from "../engine/engine.ts";
 import type { PreprocessedCase } from "../preprocess/case.ts";
 import { type LoadedNetwork, loadNetwork } from "./network.ts";
+import { measurePace } from "./pace.ts";
 import { choosePrecision } from "./precision.ts";
 import type { PredictionEvent, PredictionRequest } from "./request.ts";
 
@@ -16,6 +17,8 @@ export interface Session extends AsyncDisposable {
   readonly loaded: LoadedNetwork | undefined;
   /** Bytes the next plans should stay below, if any way does; set once an engine has failed. */
   readonly aim: number | undefined;
+  /** Seconds that a plan's forecast should say, measured once where they are many. */
+  forecast(plannedSeconds: number): Promise<number>;
   /** Remembers what a case was planned with, for the aim after a failure. */
   planned(bytes: number): void;
   /**
@@ -25,12 +28,16 @@ export interface Session extends AsyncDisposable {
   recover(error: unknown, attempt: number): Promise<boolean>;
 }
 
+/** Seconds of a forecast from which on it is worth a quarter of a second to know the machine's speed. */
+const WORTH_MEASURING = 5;
+
 export function openSession(request: PredictionRequest, onEvent?: (event: PredictionEvent) => void): Session {
   const { model, options = {} } = request;
   let { engine } = request;
   let loaded: LoadedNetwork | undefined;
   let aim: number | undefined;
   let lastBytes: number | undefined;
+  let pace: number | undefined;
 
   async function precisionFor(input: PreprocessedCase): Promise<Precision> {
     const { precision = "f32" } = options;
@@ -59,6 +66,11 @@ export function openSession(request: PredictionRequest, onEvent?: (event: Predic
     async network(input) {
       return loaded ??= loadNetwork(engine, model, options.maxMemory !== undefined, await precisionFor(input));
     },
+    async forecast(plannedSeconds) {
+      if (plannedSeconds < WORTH_MEASURING) return plannedSeconds;
+      pace ??= await measurePace(engine);
+      return plannedSeconds * pace;
+    },
     planned(bytes) {
       lastBytes = bytes;
     },
@@ -67,6 +79,7 @@ export function openSession(request: PredictionRequest, onEvent?: (event: Predic
       if (!reopen) return false;
       await close();
       engine = await reopen();
+      pace = undefined;
       aim = engine.kind === "gpu" && lastBytes !== undefined ? lastBytes / 2 : undefined;
       return true;
     },
