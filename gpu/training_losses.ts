@@ -6,7 +6,6 @@ import type { ConvLimits } from "../kernels/wgsl/conv/plan_conv.ts";
 import {
   coefficientBytes,
   countBytes,
-  type LossShape,
   membershipTable,
   nearestExact,
   planLossCounts,
@@ -14,6 +13,7 @@ import {
   planLossSums,
   planLossTarget,
 } from "../kernels/wgsl/training_loss.ts";
+import type { LossShape } from "../kernels/wgsl/training_loss_spec.ts";
 import type { TensorRange } from "../kernels/wgsl/training_tensors.ts";
 import type { Schedule } from "./training_schedule.ts";
 

@@ -6,7 +6,6 @@
  * counts for; the last row for none), or -1 where the voxel is ignored.
  */
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import type { ConvLimits } from "./conv/problem.ts";
 import {
   type ArrayView,
   cutRanges,
@@ -20,27 +19,12 @@ import type { WgslDispatch, WgslOperator } from "./kernel.ts";
 import { wgsl } from "./template.ts";
 import { topCount, type TopKLoss } from "../wasm/training_top_k.ts";
 import { totalText } from "./training_loss_total.ts";
+import { LOSS_QUANTITIES, type LossShape, type LossSums } from "./training_loss_spec.ts";
 import { planTopK } from "./training_top_k.ts";
 import { planChunkSums, planSumTotals, sumsBytes } from "./training_sums.ts";
 import { type TensorRange, voxelView, voxelWalk } from "./training_tensors.ts";
 
 export { membershipTable, nearestExact } from "../wasm/training_loss.ts";
-
-/** An output's logits, alone in their tensor. */
-export interface LossShape {
-  readonly batch: number;
-  readonly grid: Vec3;
-  readonly logits: TensorRange;
-  /** i32 [batch][voxel]. */
-  readonly targetSlot: string;
-  /** f32 [batch][voxel][2]: the logarithm of the sum of exponentials, and the channel of the largest logit; 0 with regions. */
-  readonly softmaxSlot: string;
-  readonly membershipSlot: string;
-  readonly regions: boolean;
-  /** Labels: the largest cross-entropies alone count. */
-  readonly topK?: TopKLoss;
-  readonly limits: ConvLimits;
-}
 
 export interface LossTarget extends LossShape {
   /** Grid of the label map, i16 (batch, z, y, x), each sample in whole words. */
@@ -51,24 +35,6 @@ export interface LossTarget extends LossShape {
   readonly ignoreLabel?: number;
   /** Rows of the membership table but the last. */
   readonly labels: number;
-}
-
-export interface LossSums extends LossShape {
-  /** True if voxels can be ignored. */
-  readonly ignores: boolean;
-  readonly batchDice: boolean;
-  readonly smooth: number;
-  readonly diceWeight: number;
-  readonly crossEntropyWeight: number;
-  /** Of this output among all. */
-  readonly outputWeight: number;
-  /** f32: the output's loss times its weight. */
-  readonly resultSlot: string;
-  readonly resultIndex: number;
-  /** f32, element 0: the loss scale. */
-  readonly optionsSlot: string;
-  /** f32 [batch][2][padded], then one vector: see {@link planLossGradient}. */
-  readonly coefficientsSlot: string;
 }
 
 /** Words of a sample's labels. */
@@ -208,8 +174,6 @@ let probability = select(decay, vec4f(1.0), z >= vec4f(0.0)) / (vec4f(1.0) + dec
 
 const PARTS = "loss parts";
 const TOTALS = "loss totals";
-/** Sums per channel: intersections, predictions, truths, cross-entropy, voxels that count (the same in all channels). */
-export const LOSS_QUANTITIES = 5;
 
 /** Sums over the voxels, the loss, and the coefficients of its gradient. */
 export function planLossSums(spec: LossSums): WgslOperator {

@@ -1,7 +1,7 @@
 /** From an output's sums to its loss and the coefficients of its gradient: one thread, a few numbers. */
 import { f32Literal } from "./elementwise_segments.ts";
 import { wgsl } from "./template.ts";
-import { LOSS_QUANTITIES, type LossSums } from "./training_loss.ts";
+import { LOSS_QUANTITIES, type LossSums } from "./training_loss_spec.ts";
 
 /** The kernel behind its header. Coefficients are multiplied by the loss scale, the loss is not. */
 export function totalText(header: string, spec: LossSums, padded: number): string {
