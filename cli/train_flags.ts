@@ -43,7 +43,7 @@ export const TRAIN = {
     default: "nnUNetTrainer",
     group: HOW,
     help:
-      "Trainer: nnUNetTrainer, nnUNetTrainer_250epochs, nnUNetTrainerNoMirroring, nnUNetTrainerDA5, nnUNetTrainerBN, ... An unknown one is answered with the list.",
+      "Trainer: nnUNetTrainer, nnUNetTrainer_250epochs, nnUNetTrainerNoMirroring, nnUNetTrainerDA5, nnUNetTrainerBN, nnUNetTrainerAdam, ... An unknown one is answered with the list.",
   },
   plans: {
     kind: "text",

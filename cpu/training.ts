@@ -7,8 +7,7 @@ import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
 import { checkAlive } from "../core/engine/checks.ts";
 import type { StepCost, WeightSource } from "../core/engine/engine.ts";
 import type {
-  ParameterValues,
-  SgdOptions,
+  OptimizerState,
   TrainingEngine,
   TrainingMemory,
   TrainingOptions,
@@ -18,7 +17,7 @@ import type {
 } from "../core/engine/training.ts";
 import { checkSample } from "../core/engine/training_checks.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
-import { planSgdUpdate } from "../kernels/wasm/training_optimizer.ts";
+import { ADAM_STATE_BYTES } from "../kernels/wasm/training_adam.ts";
 import { planClear } from "../kernels/wasm/volume_clear.ts";
 import { planGatherPatches } from "../kernels/wasm/volume_gather.ts";
 import { copyCall, type PlacedCall } from "./encode.ts";
@@ -26,6 +25,7 @@ import { type PlannedStep, temporaryBlock } from "./program_plan.ts";
 import type { Encoded, Region, Stream } from "./stream.ts";
 import type { PlacedParameter } from "./training_parameters.ts";
 import { planTraining, type TrainingPlan } from "./training_plan.ts";
+import { keptKinds, KIND, updateOf, valueBytes } from "./training_values.ts";
 
 /** What training needs of the engine. */
 export interface TrainingHost {
@@ -40,7 +40,7 @@ export interface TrainingHost {
 interface TrainingState {
   readonly plan: TrainingPlan;
   readonly arena: Region;
-  /** Parameters, gradients and momentum, one after the other, in one layout. */
+  /** All {@link KIND}s of values, one after the other, in one layout; then Adam's state. */
   readonly values: Region;
   readonly constants: ReadonlyMap<string, number>;
   readonly trainStep: Encoded;
@@ -51,10 +51,6 @@ interface TrainingState {
   readonly patch: Vec3;
   readonly options: TrainingOptions;
 }
-
-const PARAMETERS = 0;
-const GRADIENTS = 1;
-const MOMENTUM = 2;
 
 /** What the CPU engine can do in training besides the port. */
 export interface CpuTraining {
@@ -80,9 +76,14 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
     return arena.address + offset;
   }
 
-  /** Address of the parameters, their gradients or momentum. */
+  /** Address of a kind of values. */
   function valuesAt({ plan, values }: Pick<TrainingState, "plan" | "values">, kind: number): number {
     return values.address + kind * plan.layout.floats * 4;
+  }
+
+  /** Address of Adam's state, behind all values. */
+  function adamAt({ plan, values }: Pick<TrainingState, "plan" | "values">): number {
+    return values.address + valueBytes(plan) - ADAM_STATE_BYTES;
   }
 
   function placeSteps(
@@ -97,9 +98,9 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
         const constant = constants.get(slot);
         if (constant !== undefined) return constant;
         const parameter = plan.parameterSlots.get(slot);
-        if (parameter !== undefined) return valuesAt(state, PARAMETERS) + parameter * 4;
+        if (parameter !== undefined) return valuesAt(state, KIND.parameters) + parameter * 4;
         const gradient = plan.gradientSlots.get(slot);
-        return gradient === undefined ? arenaSlot(state, slot) : valuesAt(state, GRADIENTS) + gradient * 4;
+        return gradient === undefined ? arenaSlot(state, slot) : valuesAt(state, KIND.gradients) + gradient * 4;
       };
       return operator.calls.map((call) => ({ call, addressOf }));
     });
@@ -120,14 +121,14 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
     const regions: Region[] = [];
     try {
       regions.push(host.allocate(plan.arena.bytes, "the activations and gradients of the training"));
-      regions.push(host.allocate(plan.layout.floats * 12, "the network's parameters, gradients and momentum"));
+      regions.push(host.allocate(valueBytes(plan), "the network's parameters, gradients and momentum"));
       stream.reserveScratch(plan.scratchBytes);
     } catch (error) {
       regions.forEach(host.release);
       throw error;
     }
     const [arena, values] = regions;
-    host.enqueue(planClear({ slot: "values", offset: 0, bytes: plan.layout.floats * 12 }), { values });
+    host.enqueue(planClear({ slot: "values", offset: 0, bytes: valueBytes(plan) }), { values });
     const placed = { plan, arena, values, constants: writeConstants(plan) };
     const forward = (runs: "training" | "validation") =>
       forwardOf(plan, runs).flatMap((i) => placeSteps(placed, [plan.forward[i]], i));
@@ -153,7 +154,7 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
     stream.afterwards(() => state.constants.forEach((address) => memory.freeSmall(address)));
   }
 
-  /** Copies the wanted parameters, gradients or momentum out of the memory. */
+  /** Copies the wanted values of a kind out of the memory. */
   function copyValues(
     state: TrainingState,
     kind: number,
@@ -203,29 +204,40 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
       programs.set(program, state);
       return Promise.resolve(program);
     },
-    setParameters(program, source: WeightSource, momentum?: ParameterValues) {
+    setParameters(program, source: WeightSource, optimizer?: OptimizerState) {
       const doing = "Setting the parameters";
       const state = stateOf(program, doing);
-      const { layout } = state.plan;
+      const { layout, adam } = state.plan;
       const bytes = layout.floats * 4;
-      const staging = memory.allocateIdle(2 * bytes, "setting the network's parameters");
+      const kept = keptKinds(state.plan, optimizer);
+      const stagedBytes = (1 + kept.length) * bytes + (adam ? ADAM_STATE_BYTES : 0);
+      const staging = memory.allocateIdle(stagedBytes, "setting the network's parameters");
       state.moving.clear();
       try {
-        const staged = new Float32Array(memory.memory.buffer, staging, 2 * layout.floats);
+        const staged = new Float32Array(memory.memory.buffer, staging, (1 + kept.length) * layout.floats);
         staged.fill(0);
         for (const { name, shape, offset, length, hasGradient } of layout.parameters) {
           staged.set(source.get(name, shape), offset);
-          const velocity = hasGradient ? momentum?.get(name) : undefined;
-          if (!velocity) continue;
-          if (velocity.length !== length) {
-            throw new RangeError(`${doing}: the momentum of ${name} has ${velocity.length} elements, not ${length}`);
+          if (!hasGradient || !optimizer?.momentum.has(name)) continue;
+          for (const [i, { what, values }] of kept.entries()) {
+            const value = values?.get(name);
+            if (value?.length !== length) {
+              throw new RangeError(`${doing}: the ${what} of ${name} has ${value?.length} elements, not ${length}`);
+            }
+            staged.set(value, (i + 1) * layout.floats + offset);
           }
-          staged.set(velocity, layout.floats + offset);
           state.moving.add(name);
         }
-        for (const [i, kind] of [PARAMETERS, MOMENTUM].entries()) {
+        for (const [i, kind] of [KIND.parameters, ...kept.map((one) => one.kind)].entries()) {
           const slots = { source: staging + i * bytes, target: valuesAt(state, kind), length: bytes };
           host.enqueue(copying(bytes), slots, [state.values]);
+        }
+        if (adam) {
+          const source = staging + (1 + kept.length) * bytes;
+          memory.bytes(source, ADAM_STATE_BYTES).fill(0);
+          new Float64Array(memory.memory.buffer, source, 1)[0] = optimizer?.adam?.steps ?? 0;
+          const slots = { source, target: adamAt(state), length: ADAM_STATE_BYTES };
+          host.enqueue(copying(ADAM_STATE_BYTES), slots, [state.values]);
         }
       } finally {
         memory.free(staging, stream.issued);
@@ -234,9 +246,17 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
     },
     readParameters(program) {
       const state = stateOf(program, "Reading the parameters");
+      const moving = ({ name }: PlacedParameter) => state.moving.has(name);
       return stream.read(state.values, () => ({
-        values: copyValues(state, PARAMETERS, () => true),
-        momentum: copyValues(state, MOMENTUM, ({ name }) => state.moving.has(name)),
+        values: copyValues(state, KIND.parameters, () => true),
+        momentum: copyValues(state, KIND.momentum, moving),
+        ...(state.plan.adam && {
+          adam: {
+            steps: new Float64Array(memory.memory.buffer, adamAt(state), 1)[0],
+            averages: copyValues(state, KIND.averages, moving),
+            ...(state.plan.adam.amsgrad && { largest: copyValues(state, KIND.largest, moving) }),
+          },
+        }),
       }));
     },
     setSample(program, sample, image, labels) {
@@ -273,9 +293,14 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
       host.enqueue(
         updateOf(plan, options),
         {
-          parameters: valuesAt(state, PARAMETERS),
-          gradients: valuesAt(state, GRADIENTS),
-          momentum: valuesAt(state, MOMENTUM),
+          parameters: valuesAt(state, KIND.parameters),
+          gradients: valuesAt(state, KIND.gradients),
+          momentum: valuesAt(state, KIND.momentum),
+          ...(plan.adam && {
+            averages: valuesAt(state, KIND.averages),
+            largest: valuesAt(state, plan.adam.amsgrad ? KIND.largest : KIND.averages),
+            adam: adamAt(state),
+          }),
           results: arenaSlot(state, plan.resultSlot),
         },
         [arena, values],
@@ -314,7 +339,7 @@ export function createTraining(host: TrainingHost): Omit<TrainingEngine, "kind" 
     },
     readGradients(program) {
       const state = stateOf(program, "Reading the gradients");
-      return stream.read(state.values, () => copyValues(state, GRADIENTS, ({ hasGradient }) => hasGradient));
+      return stream.read(state.values, () => copyValues(state, KIND.gradients, ({ hasGradient }) => hasGradient));
     },
     readLogits(program, output, sample) {
       const doing = "Reading logits";
@@ -343,24 +368,6 @@ function forwardOf({ forward, only }: TrainingPlan, runs: "training" | "validati
   return [...forward.keys()].filter((i) => (only.get(i) ?? runs) === runs);
 }
 
-/** In f32 a loss scale is put in and taken out again without effect, so that it is left out here. */
-function updateOf(plan: TrainingPlan, options: SgdOptions): Operator {
-  const { learningRate, momentum, weightDecay, nesterov, clipNorm } = options;
-  return planSgdUpdate({
-    parameterSlot: "parameters",
-    gradientSlot: "gradients",
-    momentumSlot: "momentum",
-    floats: plan.layout.trainedFloats,
-    squaresSlot: "results",
-    squaresOffset: plan.outputs.filter((output) => output !== undefined).length * 8,
-    learningRate,
-    momentum,
-    weightDecay,
-    nesterov,
-    clipNorm,
-  });
-}
-
 function copying(bytes: number): Operator {
   return { algorithm: "copy", calls: [copyCall(bytes)], temporaries: {}, flops: 0, bytes, coreSeconds: 0 };
 }
@@ -379,12 +386,12 @@ function costsOf(
   const constants = [...plan.constants.values()].reduce((sum, data) => sum + data.byteLength, 0);
   return {
     memory: {
-      parameters: plan.layout.floats * 12 + constants,
+      parameters: valueBytes(plan) + constants,
       activations: plan.arena.bytes,
       scratch: plan.scratchBytes * threads,
     },
     steps: [...forwardOf(plan, "training").map((i) => plan.forward[i]), ...plan.backward, {
-      name: "SGD",
+      name: update.algorithm,
       operator: update,
     }].map(({ name, operator }) => ({
       name,

@@ -4,7 +4,7 @@
  */
 import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
 import { UserError } from "../core/base/errors.ts";
-import type { TrainingOptions } from "../core/engine/training.ts";
+import type { AdamOptions, TrainingOptions } from "../core/engine/training.ts";
 import { checkTrainingOptions } from "../core/engine/training_checks.ts";
 import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
 import { fuseGraph, parametersRead, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
@@ -43,6 +43,7 @@ export interface TrainingPlan {
   readonly only: ReadonlyMap<number, "training" | "validation">;
   readonly arena: MemoryPlan;
   readonly layout: ParameterLayout;
+  readonly adam?: AdamOptions;
   /** Slots in the parameters and in their gradients, as first floats. */
   readonly parameterSlots: ReadonlyMap<string, number>;
   readonly gradientSlots: ReadonlyMap<string, number>;
@@ -434,6 +435,7 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
     backward: steps.slice(forwardSteps + 1),
     arena: planMemory(schedule.lifetimes()),
     layout,
+    ...(options.adam && { adam: options.adam }),
     parameterSlots,
     gradientSlots,
     constants,

@@ -8,7 +8,7 @@ import { padToFour, voxelCount } from "../core/base/shape.ts";
 import { checkAlive } from "../core/engine/checks.ts";
 import type { Precision, StepCost, WeightSource } from "../core/engine/engine.ts";
 import type {
-  ParameterValues,
+  OptimizerState,
   SgdOptions,
   TrainingEngine,
   TrainingMemory,
@@ -22,6 +22,7 @@ import type { Graph } from "../core/graph/graph.ts";
 import type { ConvLimits, WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { labelWords } from "../kernels/wgsl/training_loss.ts";
+import { ADAM_STATE_FLOATS, ADAM_STEPS } from "../kernels/wgsl/training_adam.ts";
 import { OPTION, OPTION_FLOATS } from "../kernels/wgsl/training_optimizer.ts";
 import { planGatherPatches } from "../kernels/wgsl/volume_gather.ts";
 import { type DeviceBuffer, layoutOf, oneSegment, type Segments } from "./buffers.ts";
@@ -31,6 +32,7 @@ import { readBytes } from "./readback.ts";
 import { timeInTurn } from "./timing.ts";
 import type { PlacedParameter } from "./training_parameters.ts";
 import {
+  ADAM_STATE,
   COUNTS,
   gradientSlot,
   LABELS,
@@ -53,7 +55,8 @@ export interface TrainingHost {
   enqueue(operator: WgslOperator, slots: Readonly<Record<string, Segments>>): void;
 }
 
-type Kind = "parameters" | "gradients" | "momentum";
+/** Kinds of values; the last two with Adam alone, and the last of them with amsgrad. */
+type Kind = "parameters" | "gradients" | "momentum" | "averages" | "largest";
 
 interface TrainingState {
   readonly device: DeviceProgram<TrainingPlan>;
@@ -105,7 +108,7 @@ export function createTraining(host: TrainingHost): Omit<GpuTraining, "kind" | "
     writeBytes(commands, (operator) => enqueue(operator, { target }), target, new Uint8Array(data.buffer), 0);
   }
 
-  /** The wanted parameters, gradients or momentum, read chunk by chunk and all at once. */
+  /** The wanted values of a kind, read chunk by chunk and all at once. */
   async function readValues(
     { device: { plan: { layout } }, values }: TrainingState,
     kind: Kind,
@@ -164,10 +167,11 @@ export function createTraining(host: TrainingHost): Omit<GpuTraining, "kind" | "
       for (const [slot, data] of planned.constants) write(values.segments(slot), data);
       write(values.segments(OPTIONS), optionsOf());
       for (const [chunk, { floats, trained }] of planned.layout.chunks.entries()) {
-        for (const kind of trained ? ["gradients", "momentum"] as const : []) {
+        for (const kind of trained ? ["gradients", ...keptKinds(planned)] as const : []) {
           write(values.whole(kind, chunk), new Float32Array(floats));
         }
       }
+      if (planned.adam) write(values.segments(ADAM_STATE), new Float32Array(ADAM_STATE_FLOATS));
       const program: TrainingProgram = {
         graph,
         patch: options.patch,
@@ -182,40 +186,57 @@ export function createTraining(host: TrainingHost): Omit<GpuTraining, "kind" | "
       programs.set(program, { device, values, options, moving: new Set(), lossScale: 1 });
       return program;
     },
-    async setParameters(program, source: WeightSource, momentum?: ParameterValues) {
+    async setParameters(program, source: WeightSource, optimizer?: OptimizerState) {
       const doing = "Setting the parameters";
-      const { device: { plan: { layout } }, values, moving } = stateOf(program, doing);
+      const { device: { plan }, values, moving } = stateOf(program, doing);
+      const { layout } = plan;
       const staged = (kind: Kind) =>
         layout.chunks.map(({ floats, trained }) => new Float32Array(kind === "parameters" || trained ? floats : 0));
-      const [parameters, velocities] = [staged("parameters"), staged("momentum")];
+      const parameters = staged("parameters");
+      const kept = keptKinds(plan).map((kind) => ({ kind, from: keptValues(optimizer, kind), to: staged(kind) }));
       moving.clear();
       for (const { name, shape, chunk, offset, length, hasGradient } of layout.parameters) {
         const value = source.get(name, shape);
         parameters[chunk].set(value, offset);
         source.release?.(value);
-        const velocity = hasGradient ? momentum?.get(name) : undefined;
-        if (!velocity) continue;
-        if (velocity.length !== length) {
-          throw new RangeError(`${doing}: the momentum of ${name} has ${velocity.length} elements, not ${length}`);
+        if (!hasGradient || !optimizer?.momentum.has(name)) continue;
+        for (const { kind, from, to } of kept) {
+          const one = from?.get(name);
+          if (one?.length !== length) {
+            throw new RangeError(`${doing}: the ${kind} of ${name} has ${one?.length} elements, not ${length}`);
+          }
+          to[chunk].set(one, offset);
         }
-        velocities[chunk].set(velocity, offset);
         moving.add(name);
       }
-      for (const chunk of layout.chunks.keys()) {
+      for (const [chunk, { trained }] of layout.chunks.entries()) {
         write(values.whole("parameters", chunk), parameters[chunk]);
-        if (velocities[chunk].length > 0) write(values.whole("momentum", chunk), velocities[chunk]);
+        if (trained) { for (const { kind, to } of kept) write(values.whole(kind, chunk), to[chunk]); }
+      }
+      if (plan.adam) {
+        const state = new Float32Array(ADAM_STATE_FLOATS);
+        state[ADAM_STEPS] = optimizer?.adam?.steps ?? 0;
+        write(values.segments(ADAM_STATE), state);
       }
       await commands.wait().catch(gpu.blame);
       gpu.check();
     },
     async readParameters(program) {
       const state = stateOf(program, "Reading the parameters");
+      const { values: held, device: { plan: { adam } } } = state;
       const moving = new Set(state.moving);
-      const [values, momentum] = await Promise.all([
+      const kept = (kind: Kind) => readValues(state, kind, ({ name }) => moving.has(name));
+      const none = Promise.resolve(undefined);
+      const [values, momentum, averages, largest, shared] = await Promise.all([
         readValues(state, "parameters", () => true),
-        readValues(state, "momentum", ({ name }) => moving.has(name)),
+        kept("momentum"),
+        adam ? kept("averages") : none,
+        adam?.amsgrad ? kept("largest") : none,
+        adam ? readBytes(gpu, commands, held.segments(ADAM_STATE), 0, ADAM_STATE_FLOATS * 4) : none,
       ]);
-      return { values, momentum };
+      if (!averages || !shared) return { values, momentum };
+      const steps = new Float32Array(shared.buffer)[ADAM_STEPS];
+      return { values, momentum, adam: { steps, averages, ...(largest && { largest }) } };
     },
     setSample(program, sample, image, labels) {
       const doing = "Setting a sample";
@@ -296,7 +317,16 @@ export function createTraining(host: TrainingHost): Omit<GpuTraining, "kind" | "
   };
 }
 
-/** Parameters, gradients, momentum and what never changes, on the device. */
+/** What the optimizer keeps of every parameter with a gradient. */
+function keptKinds({ adam }: TrainingPlan): readonly ("momentum" | "averages" | "largest")[] {
+  return adam ? ["momentum", "averages", ...(adam.amsgrad ? ["largest"] as const : [])] : ["momentum"];
+}
+
+function keptValues(state: OptimizerState | undefined, kind: "momentum" | "averages" | "largest") {
+  return kind === "momentum" ? state?.momentum : state?.adam?.[kind];
+}
+
+/** Parameters, gradients, what the optimizer keeps of them and what never changes, on the device. */
 interface DeviceValues extends DeviceWeights {
   whole(kind: Kind, chunk: number): Segments;
   /** @throws RangeError if there is no such slot */
@@ -304,7 +334,8 @@ interface DeviceValues extends DeviceWeights {
 }
 
 /** @throws UserError if there is not enough memory */
-function takeValues({ buffers }: Tools, { layout, constants }: TrainingPlan): DeviceValues {
+function takeValues({ buffers }: Tools, plan: TrainingPlan): DeviceValues {
+  const { layout, constants, adam } = plan;
   const slots = new Map<string, Segments>();
   const taken: DeviceBuffer[] = [];
   let alive = true;
@@ -318,11 +349,13 @@ function takeValues({ buffers }: Tools, { layout, constants }: TrainingPlan): De
   try {
     for (const [slot, { byteLength }] of constants) take(slot, byteLength, "the loss's tables");
     take(OPTIONS, OPTION_FLOATS * 4, "the optimizer's options");
+    if (adam) take(ADAM_STATE, ADAM_STATE_FLOATS * 4, "the optimizer's state");
     layout.chunks.forEach(({ floats, trained }, chunk) => {
-      const kinds: readonly Kind[] = trained ? ["parameters", "gradients", "momentum"] : ["parameters"];
+      const kinds: readonly Kind[] = ["parameters", ...(trained ? ["gradients", ...keptKinds(plan)] as const : [])];
       for (const kind of kinds) {
         const buffer = take(`${kind} ${chunk}`, floats * 4, `the network's ${kind}`);
-        const slotOf = { parameters: parameterSlot, gradients: gradientSlot, momentum: () => "" }[kind];
+        if (kind !== "parameters" && kind !== "gradients") continue;
+        const slotOf = { parameters: parameterSlot, gradients: gradientSlot }[kind];
         for (const { name, offset, length } of layout.parameters.filter((parameter) => parameter.chunk === chunk)) {
           slots.set(slotOf(name), oneSegment(buffer, length * 4, offset * 4));
         }
@@ -379,7 +412,8 @@ function costsOf(
   slowness: number,
 ): { readonly memory: TrainingMemory; readonly steps: readonly StepCost[] } {
   const constants = [...plan.constants.values()].reduce((sum, data) => sum + data.byteLength, 0);
-  const floats = plan.layout.chunks.reduce((sum, { floats, trained }) => sum + floats * (trained ? 3 : 1), 0);
+  const kinds = 2 + keptKinds(plan).length;
+  const floats = plan.layout.chunks.reduce((sum, { floats, trained }) => sum + floats * (trained ? kinds : 1), 0);
   return {
     memory: {
       parameters: floats * 4 + constants,

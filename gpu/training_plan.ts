@@ -3,7 +3,7 @@
  * which tensors, gradients and temporaries share a buffer, the parameters' layout. Pure.
  */
 import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
-import type { TrainingOptions } from "../core/engine/training.ts";
+import type { AdamOptions, TrainingOptions } from "../core/engine/training.ts";
 import { checkTrainingOptions } from "../core/engine/training_checks.ts";
 import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
 import { fuseGraph, parametersRead, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
@@ -24,6 +24,7 @@ import { planAveragePool } from "../kernels/wgsl/elementwise_pool.ts";
 import { planResidualAdd } from "../kernels/wgsl/elementwise_residual.ts";
 import type { SlotLayout, WgslOperand, WgslOperator, WgslTarget } from "../kernels/wgsl/kernel.ts";
 import { labelWords } from "../kernels/wgsl/training_loss.ts";
+import { planAdamUpdate } from "../kernels/wgsl/training_adam.ts";
 import { planBatchMoments, planNormFromMoments } from "../kernels/wgsl/training_batch_norm.ts";
 import { planNormBackward } from "../kernels/wgsl/training_norm.ts";
 import { planGradientNorm, planSgdUpdate } from "../kernels/wgsl/training_optimizer.ts";
@@ -47,6 +48,7 @@ export interface TrainingPlan extends RunPlan {
   /** Steps of the forward pass that only one of both runs: batch norm is another thing to each. */
   readonly only: ReadonlyMap<number, "training" | "validation">;
   readonly layout: ParameterLayout;
+  readonly adam?: AdamOptions;
   /** What never changes. */
   readonly constants: ReadonlyMap<string, Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>;
   readonly input: SlotLayout;
@@ -64,6 +66,7 @@ export const RESULTS = "results";
 export const COUNTS = "counts";
 /** f32: see OPTION. */
 export const OPTIONS = "options";
+export const ADAM_STATE = "Adam's state";
 
 /**
  * Plans a training for a device; `wanted` names the ways of convolutions that were measured to be the fastest.
@@ -443,12 +446,15 @@ export function planTraining(
         gradientSlot: `gradients ${chunk}`,
         parameterSlot: `parameters ${chunk}`,
         momentumSlot: `momentum ${chunk}`,
+        averagesSlot: `averages ${chunk}`,
+        ...(options.adam?.amsgrad && { largestSlot: `largest ${chunk}` }),
       }]
       : []
   );
   const optimizer = { ranges, optionsSlot: OPTIONS, resultSlot: RESULTS, resultIndex: network.outputs.length };
   add("gradient norm", planGradientNorm(optimizer));
-  add("SGD", planSgdUpdate(optimizer));
+  if (options.adam) add("Adam", planAdamUpdate({ ...optimizer, ...options.adam, stateSlot: ADAM_STATE }));
+  else add("SGD", planSgdUpdate(optimizer));
   // A batch can be used again, and what a step gives is read after it.
   const input = storedRange(0).layout;
   for (const output of network.outputs) storedRange(output);
@@ -459,6 +465,7 @@ export function planTraining(
     forwardSteps,
     only,
     layout,
+    ...(options.adam && { adam: options.adam }),
     constants,
     input,
     inputChannels: network.tensors[0].channels,

@@ -52,11 +52,24 @@ export interface TrainingOptions {
    * lead to such outputs get no gradient, no momentum and no weight decay: they keep their values.
    */
   readonly outputWeights: readonly number[];
+  /** The optimizer; absent: SGD. */
+  readonly adam?: AdamOptions;
+}
+
+/** Adam and AdamW as torch's. */
+export interface AdamOptions {
+  /** Shares of the old in the averages of gradients and squared gradients. */
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+  /** AdamW: the weights decay by themselves, p -= lr * weightDecay * p, and not by their gradients. */
+  readonly decoupled: boolean;
+  /** Divides by the root of the largest average of squares so far. */
+  readonly amsgrad: boolean;
 }
 
 /** Bytes that training needs, known before anything is allocated. */
 export interface TrainingMemory {
-  /** Parameters, gradients and momentum. */
+  /** Parameters, gradients and what the optimizer keeps. */
   readonly parameters: number;
   /** Tensors kept for the backward pass and gradients of tensors. */
   readonly activations: number;
@@ -81,7 +94,7 @@ export interface TrainingProgram extends Disposable {
   readonly parameters: readonly TrainedParameter[];
 }
 
-/** SGD as torch's: g += weightDecay * p; v = g on a parameter's first step, else momentum * v + g; p -= lr * (g + momentum * v) with Nesterov. */
+/** What a step is given; Adam takes neither momentum nor nesterov of it. SGD as torch's: g += weightDecay * p; v = g on a parameter's first step, else momentum * v + g; p -= lr * (g + momentum * v) with Nesterov. */
 export interface SgdOptions {
   readonly learningRate: number;
   readonly momentum: number;
@@ -113,6 +126,23 @@ export interface ValidationStepResult {
 /** Values by torch's name, in torch's layouts, f32. */
 export type ParameterValues = ReadonlyMap<string, Float32Array>;
 
+/** What an optimizer keeps of the parameters that have had a step; of the others there is nothing. */
+export interface OptimizerState {
+  /** SGD's momentum, Adam's average of the gradients. */
+  readonly momentum: ParameterValues;
+  readonly adam?: AdamState;
+}
+
+/** What Adam keeps beside. */
+export interface AdamState {
+  /** Steps so far, which are those of all parameters that have had one. */
+  readonly steps: number;
+  /** Averages of the squared gradients. */
+  readonly averages: ParameterValues;
+  /** With amsgrad: the largest of them so far. */
+  readonly largest?: ParameterValues;
+}
+
 /** An engine that can train. */
 export interface TrainingEngine {
   readonly kind: "cpu" | "gpu";
@@ -125,15 +155,13 @@ export interface TrainingEngine {
   ): { readonly memory: TrainingMemory; readonly steps: readonly StepCost[] };
   /** @throws UserError if there is not enough memory. */
   compileTraining(graph: Graph, options: TrainingOptions): Promise<TrainingProgram>;
-  /** Sets all parameters; momentum of those in `momentum`, the others have none yet (their next step is their first). */
-  setParameters(program: TrainingProgram, values: WeightSource, momentum?: ParameterValues): Promise<void>;
-  /** All parameters; momentum of those that have had a step. */
-  readParameters(
-    program: TrainingProgram,
-  ): Promise<{ readonly values: Map<string, Float32Array>; readonly momentum: Map<string, Float32Array> }>;
+  /** Sets all parameters, and the optimizer's state of those that are in it; the next step of the others is their first. */
+  setParameters(program: TrainingProgram, values: WeightSource, state?: OptimizerState): Promise<void>;
+  /** All parameters, and the optimizer's state. */
+  readParameters(program: TrainingProgram): Promise<{ readonly values: ParameterValues } & OptimizerState>;
   /** One sample of the next batch: image (channels, z, y, x) and full-resolution label map (z, y, x). Both may be reused at once. */
   setSample(program: TrainingProgram, sample: number, image: Float32Array, labels: Int16Array): void;
-  /** Forward, loss, backward, clipping, SGD on the batch that was set. */
+  /** Forward, loss, backward, clipping and the optimizer's step on the batch that was set. */
   trainStep(program: TrainingProgram, options: SgdOptions): Promise<TrainStepResult>;
   /** Forward and loss on the batch that was set, changing nothing. */
   validationStep(program: TrainingProgram): Promise<ValidationStepResult>;

@@ -38,7 +38,10 @@ export async function writeDebugJson(
     num_input_channels: setup.inputChannels,
     num_iterations_per_epoch: recipe.iterations,
     num_val_iterations_per_epoch: recipe.validationIterations,
-    optimizer: { ...SGD, lr: recipe.learningRate, schedule: recipe.schedule },
+    optimizer: {
+      ...(recipe.adam ? { ...recipe.adam, weightDecay: SGD.weightDecay, clipNorm: SGD.clipNorm } : SGD),
+      ...{ lr: recipe.learningRate, schedule: recipe.schedule },
+    },
     output_folder: foldFolder,
     output_folder_base: modelFolder,
     oversample_foreground_percent: recipe.foregroundShare,

@@ -57,15 +57,15 @@ interface Resumed extends ResumedTraining {
   readonly trainerName: string;
 }
 
-async function resume({ foldFolder, graph, configuration }: TrainingSetup): Promise<Resumed | undefined> {
+async function resume({ foldFolder, graph, configuration, recipe }: TrainingSetup): Promise<Resumed | undefined> {
   using checkpoint = await openLastCheckpoint(foldFolder);
   if (!checkpoint) return undefined;
   const { file, trainerName } = checkpoint;
-  return { ...readTrainingCheckpoint(checkpoint, graph, configuration.architecture), file, trainerName };
+  return { ...readTrainingCheckpoint(checkpoint, graph, configuration.architecture, recipe.adam), file, trainerName };
 }
 
 async function continued(request: TrainRequest, asked: TrainingSetup, resumed: Resumed): Promise<PreparedTraining> {
-  const { file, state, trainerName } = resumed;
+  const { file, state, trainerName, values, momentum, adam } = resumed;
   const recipe = resumed.recipe ? sameRecipe(request, asked.recipe, resumed.recipe, resumed) : asked.recipe;
   const setup = resumed.recipe ? await readTrainingSetup(asked.task, recipe) : asked;
   const seed = state.seed ?? request.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
@@ -76,7 +76,7 @@ async function continued(request: TrainRequest, asked: TrainingSetup, resumed: R
   return {
     setup,
     state: { ...state, seed },
-    takeValues: handOver({ values: resumed.values, momentum: resumed.momentum }),
+    takeValues: handOver({ values, momentum, ...(adam && { adam }) }),
     notes: [`continuing from ${file}: epoch ${state.epoch}${where}`],
     warnings,
   };

@@ -7,13 +7,15 @@ import { z } from "zod";
 import { UserError } from "../base/errors.ts";
 import { checkFields } from "../base/fields.ts";
 import { parseJson } from "../base/json.ts";
+import type { AdamOptions } from "../engine/training.ts";
 import type { CheckpointFile } from "../formats/torch_checkpoint.ts";
 import { toPlain } from "../formats/pickle_plain.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { NetworkArchitecture } from "../network/architecture.ts";
-import { type WeightShape, weightShapes } from "../graph/weight_shapes.ts";
+import { weightShapes } from "../graph/weight_shapes.ts";
 import { parameterOrder, torchModules } from "../network/torch_modules.ts";
 import { checkpointWeights, weightsOf } from "../network/weights.ts";
+import { readOptimizerState } from "./optimizer_state.ts";
 import type { LossScaleState } from "./loss_scale.ts";
 import type { TrainingRecipe } from "./recipe.ts";
 import type { TrainingLog } from "./training_log.ts";
@@ -32,12 +34,14 @@ export interface ResumedTraining extends TrainingValues {
 /**
  * Reads all that is needed to go on; nothing refers to the file afterwards.
  * @param graph With the outputs of deep supervision
- * @throws UserError if it is of another network, listing what differs, or damaged
+ * @param adam The optimizer; absent: SGD
+ * @throws UserError if it is of another network or optimizer, listing what differs, or damaged
  */
 export function readTrainingCheckpoint(
   checkpoint: CheckpointFile,
   graph: Graph,
   architecture: NetworkArchitecture,
+  adam?: AdamOptions,
 ): ResumedTraining {
   const { file, members } = checkpoint;
   const source = checkpointWeights(checkpoint, graph, file);
@@ -51,9 +55,11 @@ export function readTrainingCheckpoint(
   if (bestEma !== undefined && typeof bestEma !== "number") throw damaged(file, "_best_ema is no number");
   const log = readLog(checkpoint, epoch);
   const run = readRun(checkpoint);
+  const order = parameterOrder(torchModules(architecture));
+  const sizes = new Map(shapes.map(({ name, shape }) => [name, shape.reduce((product, n) => product * n, 1)]));
   return {
     values,
-    momentum: readMomentum(checkpoint, shapes, architecture),
+    ...readOptimizerState(checkpoint, adam, order, sizes, (problem) => damaged(file, problem)),
     state: {
       epoch,
       log,
@@ -64,35 +70,6 @@ export function readTrainingCheckpoint(
     },
     ...(run && { recipe: parseJson(run.recipe, file) as TrainingRecipe }),
   };
-}
-
-/** Momentum buffers, which are counted in the order of network.parameters(). */
-function readMomentum(
-  checkpoint: CheckpointFile,
-  shapes: readonly WeightShape[],
-  architecture: NetworkArchitecture,
-): Map<string, Float32Array> {
-  const { file, members } = checkpoint;
-  const optimizer = members.get("optimizer_state");
-  const states = optimizer instanceof Map ? optimizer.get("state") : undefined;
-  if (!(states instanceof Map)) throw damaged(file, "optimizer_state is missing: it cannot be continued");
-  const order = parameterOrder(torchModules(architecture));
-  const sizes = new Map(shapes.map(({ name, shape }) => [name, shape.reduce((product, n) => product * n, 1)]));
-  const momentum = new Map<string, Float32Array>();
-  for (const [index, state] of states) {
-    const name = order.at(index);
-    const buffer = state instanceof Map ? state.get("momentum_buffer") : undefined;
-    if (name === undefined || !(state instanceof Map) || buffer === undefined) {
-      throw damaged(file, "its optimizer is not SGD with momentum, or of another network");
-    }
-    if (buffer === null) continue; // torch's before the first step
-    const data = checkpoint.tensor(buffer, `momentum of ${name}`)?.read();
-    if (!data || data.length !== sizes.get(name)) {
-      throw damaged(file, `the momentum of ${name} has another size than it`);
-    }
-    momentum.set(name, data);
-  }
-  return momentum;
 }
 
 /** Records of the epochs that are finished; an epoch that was going on when it was written is left out. */

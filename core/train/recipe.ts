@@ -5,7 +5,7 @@
 import { UserError } from "../base/errors.ts";
 import { nearestName } from "../base/nearest.ts";
 import { type AugmentationOptions, STANDARD_AUGMENTATION } from "./augment/spec.ts";
-import type { TopKOptions } from "../engine/training.ts";
+import type { AdamOptions, TopKOptions } from "../engine/training.ts";
 import { FOREGROUND_SHARE } from "./augment/sample_choice.ts";
 
 export interface TrainingRecipe {
@@ -20,6 +20,8 @@ export interface TrainingRecipe {
   readonly learningRate: number;
   /** poly: lr (1 - e / epochs)^0.9; cosine: lr (1 + cos(pi e / epochs)) / 2. */
   readonly schedule: "poly" | "cosine";
+  /** In place of SGD. */
+  readonly adam?: AdamOptions;
   readonly diceWeight: number;
   readonly crossEntropyWeight: number;
   /** The cross-entropy is that of the worst voxels. */
@@ -49,7 +51,7 @@ export interface RecipeChanges {
   readonly name?: string;
 }
 
-/** Numbers that no trainer changes. */
+/** SGD's numbers, which no trainer changes; Adam has its weight decay and clipping. */
 export const SGD = { momentum: 0.99, weightDecay: 3e-5, nesterov: true, clipNorm: 12 } as const;
 
 const STANDARD: TrainingRecipe = {
@@ -72,6 +74,9 @@ const NO_MIRRORING: Partial<TrainingRecipe> = { augmentation: { ...STANDARD_AUGM
 const MIRROR_01: Partial<TrainingRecipe> = { augmentation: { ...STANDARD_AUGMENTATION, mirroring: "axes01" } };
 const NEAREST: AugmentationOptions = { ...STANDARD_AUGMENTATION, labelInterpolation: "nearest" };
 const DA5: AugmentationOptions = { ...STANDARD_AUGMENTATION, recipe: "da5" };
+/** torch's defaults. */
+const ADAM: AdamOptions = { betas: [0.9, 0.999], eps: 1e-8, decoupled: false, amsgrad: false };
+const ADAM_W: AdamOptions = { ...ADAM, decoupled: true, amsgrad: true };
 const TOP_10: TopKOptions = { percent: 10, labelSmoothing: 0 };
 
 const LENGTHS = [1, 5, 10, 20, 50, 100, 250, 500, 750, 2000, 4000, 8000];
@@ -105,6 +110,12 @@ const TRAINERS: ReadonlyMap<string, Partial<TrainingRecipe>> = new Map<string, P
   ["nnUNetTrainerDiceTopK10Loss", { topK: TOP_10 }],
   ["nnUNetTrainerNoDeepSupervision", { deepSupervision: false }],
   ["nnUNetTrainerBN", { batchNorm: true }],
+  ["nnUNetTrainerAdam", { adam: ADAM_W }],
+  ["nnUNetTrainerAdam1en3", { adam: ADAM_W, learningRate: 1e-3 }],
+  ["nnUNetTrainerAdam3en4", { adam: ADAM_W, learningRate: 3e-4 }],
+  ["nnUNetTrainerVanillaAdam", { adam: ADAM }],
+  ["nnUNetTrainerVanillaAdam1en3", { adam: ADAM, learningRate: 1e-3 }],
+  ["nnUNetTrainerVanillaAdam3en4", { adam: ADAM, learningRate: 3e-4 }],
   ["nnUNetTrainerCosAnneal", { schedule: "cosine" }],
   // Of 2.5.1: the method that would switch random oversampling on is never called; only the share differs.
   ["nnUNetTrainer_probabilisticOversampling", {}],
@@ -114,7 +125,7 @@ const TRAINERS: ReadonlyMap<string, Partial<TrainingRecipe>> = new Map<string, P
 
 /** Upstream's classes that are not to be had here, and why. */
 const REFUSED: readonly (readonly [RegExp, string])[] = [
-  [/Adan|Adam/, "the only optimizer here is SGD"],
+  [/Adan/, "the optimizers here are SGD and Adam"],
   [/^nnUNetTrainerBenchmark/, "it only measures times"],
 ];
 

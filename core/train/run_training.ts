@@ -199,7 +199,7 @@ function sayMemory(
   const forecast = forecastTraining(engine, setup, options, loading);
   const { memory, samples, total, seconds } = forecast;
   hooks.info(
-    `memory: ${describeBytes(total)} (weights, gradients and momentum ${
+    `memory: ${describeBytes(total)} (weights, gradients and ${setup.recipe.adam ? "moments" : "momentum"} ${
       describeBytes(memory.parameters)
     }, activations ${describeBytes(memory.activations)}, scratch ${describeBytes(memory.scratch)}, samples ${
       describeBytes(samples)
@@ -217,14 +217,14 @@ function logitBytes({ configuration, dataset }: TrainingSetup): number {
 async function setValues(
   engine: TrainingEngine,
   program: TrainingProgram,
-  { values, momentum }: TrainingValues,
+  { values, ...optimizer }: TrainingValues,
 ): Promise<void> {
   const get = (name: string): Float32Array => {
     const value = values.get(name);
     if (!value) throw new Error(`Training: there is no value for ${name}`);
     return value;
   };
-  await engine.setParameters(program, { get }, momentum);
+  await engine.setParameters(program, { get }, optimizer);
 }
 
 function secondsLeft(records: readonly EpochRecord[], epochs: number): number {

@@ -139,6 +139,7 @@ export function trainingOptions(setup: TrainingSetup, precision: Precision): Tra
     precision,
     loss,
     outputWeights: outputWeights(graph.outputs.length, recipe.deepSupervision),
+    ...(recipe.adam && { adam: recipe.adam }),
   };
 }
 

@@ -91,13 +91,13 @@ export async function trainEpochs(run: EpochRun, from: TrainingState): Promise<T
   return state;
 }
 
-/** Parameters and momentum. @throws UserError if a parameter is not finite */
+/** Parameters and the optimizer's state. @throws UserError if a parameter is not finite */
 export async function readFinite({ engine, program, setup }: EpochRun): Promise<TrainingValues> {
-  const { values, momentum } = await engine.readParameters(program);
-  for (const [name, data] of values) {
+  const read = await engine.readParameters(program);
+  for (const [name, data] of read.values) {
     if (!isFiniteThroughout(data)) throw diverged(`the weights ${name} are no longer finite`, setup);
   }
-  return { values, momentum };
+  return read;
 }
 
 /** Zero times a number is zero, but NaN for NaN and the infinities. */

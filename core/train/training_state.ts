@@ -1,4 +1,5 @@
 /** A training at one moment: all that a checkpoint holds of it beside what stands in plans and dataset.json. */
+import type { OptimizerState, ParameterValues } from "../engine/training.ts";
 import type { TrainingLog } from "./training_log.ts";
 import type { LossScaleState } from "./loss_scale.ts";
 
@@ -23,8 +24,7 @@ export interface TrainingState {
   readonly seed: number;
 }
 
-/** Parameters and their momentum by name; momentum of those that have had a step. */
-export interface TrainingValues {
-  readonly values: ReadonlyMap<string, Float32Array>;
-  readonly momentum: ReadonlyMap<string, Float32Array>;
+/** Parameters by name, and the optimizer's state. */
+export interface TrainingValues extends OptimizerState {
+  readonly values: ParameterValues;
 }

@@ -10,7 +10,8 @@ import { writeTorchFile } from "../formats/torch_file.ts";
 import type { NetworkArchitecture } from "../network/architecture.ts";
 import { parameterOrder, torchModules } from "../network/torch_modules.ts";
 import { GRAD_SCALER, type LossScaleState } from "./loss_scale.ts";
-import { SGD, type TrainingRecipe } from "./recipe.ts";
+import { writeOptimizerState } from "./optimizer_state.ts";
+import type { TrainingRecipe } from "./recipe.ts";
 import type { Fold } from "./splits.ts";
 import type { EpochRecord } from "./training_log.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";
@@ -45,7 +46,7 @@ export const RUN_VERSION = 1;
 export async function writeCheckpoint(
   path: string,
   state: TrainingState,
-  { values, momentum }: TrainingValues,
+  { values, ...optimizer }: TrainingValues,
   context: CheckpointContext,
 ): Promise<void> {
   const storages: (Float32Array | BigInt64Array)[] = [];
@@ -74,20 +75,16 @@ export async function writeCheckpoint(
   );
   const metadata = modules.map(({ path, version }) => [path, dict({ version: int(version) })] as const);
   const order = parameterOrder(modules);
-  const momenta = order.flatMap((name, index): [PickleValue, PickleValue][] => {
-    const data = momentum.get(name);
-    return data ? [[int(index), dict({ momentum_buffer: tensor(name, data, `momentum of ${name}`) })]] : [];
-  });
+  const scalar = (value: number, key: string): PickleValue => (
+    { python: "tensor", type: "float32", storage: stored(key, Float32Array.of(value)), shape: [] }
+  );
   const value = dict({
     network_weights: {
       python: "orderedDict",
       items: new Map(weights),
       attributes: { _metadata: { python: "orderedDict", items: new Map(metadata) } },
     },
-    optimizer_state: dict({
-      state: new Map(momenta),
-      param_groups: [parameterGroup(recipe, context.learningRate, order.length)],
-    }),
+    optimizer_state: writeOptimizerState(optimizer, recipe, context.learningRate, order, tensor, scalar),
     grad_scaler_state: scalerState(state.lossScale),
     logging: logging(state, context),
     _best_ema: state.bestEma === undefined ? null : dice(state.bestEma, context),
@@ -105,23 +102,6 @@ export async function writeCheckpoint(
     [RUN_MEMBER]: pickleJson(runMember(state, recipe)),
   });
   await writeTorchFile(path, value, storages);
-}
-
-/** One group with all parameters, as torch.optim.SGD has it. */
-function parameterGroup(recipe: TrainingRecipe, learningRate: number, count: number): PickleValue {
-  return dict({
-    lr: float(learningRate),
-    momentum: float(SGD.momentum),
-    dampening: int(0),
-    weight_decay: float(SGD.weightDecay),
-    nesterov: SGD.nesterov,
-    maximize: false,
-    foreach: null,
-    differentiable: false,
-    fused: null,
-    initial_lr: float(recipe.learningRate),
-    params: Array.from({ length: count }, (_, index) => int(index)),
-  });
 }
 
 function scalerState(state: LossScaleState | undefined): PickleValue {

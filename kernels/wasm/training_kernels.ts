@@ -1,5 +1,6 @@
 /** Every kernel that only training needs, for the module. */
 import type { Kernel } from "./emit/module_builder.ts";
+import { ADAM_KERNELS } from "./training_adam.ts";
 import { BATCH_NORM_KERNELS } from "./training_batch_norm.ts";
 import { TRAINING_LOSS_KERNELS } from "./training_loss_kernels.ts";
 import { TRAINING_NORM_KERNELS } from "./training_norm.ts";
@@ -14,4 +15,5 @@ export const TRAINING_KERNELS: readonly Kernel[] = [
   ...TRAINING_LOSS_KERNELS,
   ...TOP_K_KERNELS,
   ...TRAINING_OPTIMIZER_KERNELS,
+  ...ADAM_KERNELS,
 ];

@@ -8,14 +8,16 @@ import { createGpuEngine } from "../../gpu/engine.ts";
 import { randomWeights } from "../engine/networks.ts";
 import { readTrace, type Trace, TRACES } from "./training/trace_data.ts";
 
-const SGD: SgdOptions = {
-  learningRate: 0.01,
+/** Without its learning rate, which is the trace's. */
+const STEP = {
   momentum: 0.99,
   weightDecay: 3e-5,
   nesterov: true,
   clipNorm: 12,
   lossScale: 1,
-};
+} as const;
+
+const stepOf = ({ clipNorm, learningRate }: Trace): SgdOptions => ({ ...STEP, clipNorm, learningRate });
 
 async function prepare(engine: TrainingEngine, trace: Trace): Promise<TrainingProgram> {
   const program = await engine.compileTraining(trace.graph, trace.options);
@@ -57,7 +59,7 @@ async function compare(engine: TrainingEngine, trace: Trace): Promise<void> {
 
   const losses: number[] = [];
   for (let step = 0; step < trace.losses.length; step++) {
-    const result = await engine.trainStep(program, { ...SGD, clipNorm: trace.clipNorm });
+    const result = await engine.trainStep(program, stepOf(trace));
     losses.push(result.loss);
     const norm = trace.gradientNorms[step];
     assert(Math.abs(result.gradientNorm - norm) <= 1e-3 * norm, `norm ${result.gradientNorm}, expected ${norm}`);
@@ -128,6 +130,8 @@ const GPU_TRACES = [
   "residual_2d_batch_norm",
   "plain_2d_top_k_ignore",
   "residual_3d_top_k_smoothed",
+  "plain_3d_adam",
+  "residual_2d_vanilla_adam",
 ];
 
 for (const name of GPU_TRACES) {
@@ -144,17 +148,17 @@ async function train(opened: Promise<TrainingEngine & AsyncDisposable>, trace: T
   const losses: number[] = [];
   for (let step = 0; step < 4; step++) {
     if (restart && step === 2) {
-      const { values, momentum } = await engine.readParameters(program);
+      const { values, ...state } = await engine.readParameters(program);
       await engine.setParameters(program, randomWeights(5));
-      await engine.setParameters(program, { get: (name) => values.get(name) ?? new Float32Array() }, momentum);
+      await engine.setParameters(program, { get: (name) => values.get(name) ?? new Float32Array() }, state);
     }
-    losses.push((await engine.trainStep(program, SGD)).loss);
+    losses.push((await engine.trainStep(program, stepOf(trace))).loss);
   }
   return { losses, ...(await engine.readParameters(program)) };
 }
 
 Deno.test("Training gives the same bits with one thread and three, and after its state was read and set again", async () => {
-  for (const name of ["plain_3d_anisotropic", "residual_3d_regions"]) {
+  for (const name of ["plain_3d_anisotropic", "residual_3d_regions", "plain_3d_adam", "residual_2d_batch_norm"]) {
     const trace = await readTrace(name);
     const expected = await train(createCpuEngine({ threads: 1 }), trace, false);
     assertEquals(await train(createCpuEngine({ threads: 3 }), trace, false), expected);
@@ -165,25 +169,32 @@ Deno.test("Training gives the same bits with one thread and three, and after its
 Deno.test(
   { name: "Training on the GPU gives the same bits again, and after its state was read and set", ignore },
   async () => {
-    const trace = await readTrace("plain_2d_regions");
-    const expected = await train(createGpuEngine({ allowSoftware: true }), trace, false);
-    assertEquals(await train(createGpuEngine({ allowSoftware: true }), trace, true), expected);
+    for (const name of ["plain_2d_regions", "plain_3d_adam"]) {
+      const trace = await readTrace(name);
+      const expected = await train(createGpuEngine({ allowSoftware: true }), trace, false);
+      assertEquals(await train(createGpuEngine({ allowSoftware: true }), trace, true), expected);
+    }
   },
 );
 
 async function skipStep(opened: Promise<TrainingEngine & AsyncDisposable>): Promise<void> {
-  const trace = await readTrace("plain_2d_regions");
   await using engine = await opened;
+  for (const name of ["plain_2d_regions", "plain_3d_adam"]) await skipStepOf(engine, await readTrace(name));
+}
+
+async function skipStepOf(engine: TrainingEngine, trace: Trace): Promise<void> {
   using program = await prepare(engine, trace);
   engine.setSample(program, 0, trace.images[0].map(() => NaN), trace.labels[0]);
-  const { skipped, loss } = await engine.trainStep(program, SGD);
+  const { skipped, loss } = await engine.trainStep(program, stepOf(trace));
   assertEquals([skipped, loss], [true, NaN]);
   const { values, momentum } = await engine.readParameters(program);
   assertEquals(momentum.size, 0);
   for (const { name, shape } of program.parameters) assertEquals(values.get(name), randomWeights().get(name, shape));
   engine.setSample(program, 0, trace.images[0], trace.labels[0]);
-  const next = await engine.trainStep(program, SGD);
-  assert(Math.abs(next.loss - trace.losses[0]) <= 1e-4, `loss ${next.loss}`);
+  for (const expected of trace.losses.slice(0, 3)) {
+    const next = await engine.trainStep(program, stepOf(trace));
+    assert(Math.abs(next.loss - expected) <= 1e-3, `loss ${next.loss}, expected ${expected}`);
+  }
 }
 
 Deno.test("A step whose gradients are not finite changes nothing on the CPU engine", () =>
@@ -205,12 +216,10 @@ Deno.test(
       return;
     }
     using program = await prepare(engine, { ...trace, options });
-    const overflowing = await engine.trainStep(program, { ...SGD, clipNorm: trace.clipNorm, lossScale: 2 ** 40 });
+    const overflowing = await engine.trainStep(program, { ...stepOf(trace), lossScale: 2 ** 40 });
     assertEquals(overflowing.skipped, true);
     for (const [step, expected] of trace.losses.entries()) {
-      const { loss, gradientNorm, skipped } = await engine.trainStep(program, {
-        ...{ ...SGD, clipNorm: trace.clipNorm, lossScale: 1024 },
-      });
+      const { loss, gradientNorm, skipped } = await engine.trainStep(program, { ...stepOf(trace), lossScale: 1024 });
       assertEquals(skipped, false);
       assert(Math.abs(loss - expected) <= 2e-2, `loss ${loss} of step ${step}, expected ${expected}`);
       const norm = trace.gradientNorms[step];

@@ -38,6 +38,9 @@ Deno.test("trainers' names become options; a length that upstream has a class fo
   assertEquals(readRecipe("nnUNetTrainerDiceCELoss_noSmooth").smooth, 0);
   assertEquals(readRecipe("nnUNetTrainerBN").batchNorm, true);
   assertEquals(readRecipe("nnUNetTrainerTopk10LossLS01").topK, { percent: 10, labelSmoothing: 0.1 });
+  const { adam, learningRate } = readRecipe("nnUNetTrainerAdam3en4");
+  assertEquals([adam?.amsgrad, adam?.decoupled, learningRate], [true, true, 3e-4]);
+  assertEquals(readRecipe("nnUNetTrainerVanillaAdam").adam?.amsgrad, false);
   const named = readRecipe("nnUNetTrainer", { epochs: 30, iterations: 100, name: "short" });
   assertEquals([named.trainerName, named.folderName], ["nnUNetTrainer", "nnUNetTrainer_short"]);
   assertEquals([named.epochs, named.iterations, named.validationIterations], [30, 100, 20]);
@@ -45,7 +48,7 @@ Deno.test("trainers' names become options; a length that upstream has a class fo
 
 Deno.test("trainers and settings that can't be had are refused by name, with what can", async () => {
   await assertFails(() => readRecipe("nnUNetTrainerBenchmark_5epochs"), UserError, "times", "nnUNetTrainerDA5");
-  await assertFails(() => readRecipe("nnUNetTrainerAdam"), UserError, "SGD");
+  await assertFails(() => readRecipe("nnUNetTrainerAdan1en3"), UserError, "SGD and Adam", "nnUNetTrainerAdam1en3");
   await assertFails(() => readRecipe("nnUNetTrainer_30epochs"), UserError, "--epochs 30 --name");
   await assertFails(() => readRecipe("nnUNetTrianer"), UserError, "the nearest is nnUNetTrainer");
   await assertFails(() => readRecipe("nnUNetTrainer", { epochs: 30 }), UserError, "--epochs 30", "--name SUFFIX");

@@ -12,7 +12,13 @@ import {
   trainRequest,
 } from "./train_fixture.ts";
 
-const TRAINERS = ["nnUNetTrainerBN", "nnUNetTrainerTopk10LossLS01", "nnUNetTrainerDiceTopK10Loss"];
+const TRAINERS = [
+  "nnUNetTrainerBN",
+  "nnUNetTrainerTopk10LossLS01",
+  "nnUNetTrainerDiceTopK10Loss",
+  "nnUNetTrainerAdam",
+  "nnUNetTrainerVanillaAdam3en4",
+];
 
 for (const trainerName of TRAINERS) {
   Deno.test(`${trainerName} trains and validates; stopped and continued it comes to the same bits`, () =>
@@ -48,5 +54,24 @@ Deno.test("a loss that is not defined for regions is refused for a dataset that 
     for (const trainerName of ["nnUNetTrainerTopk10Loss", "nnUNetTrainerDiceTopK10Loss"]) {
       const request = trainRequest(folders, { trainerName });
       await assertFails(() => trainModel(request, listening()), UserError, "regions", `the loss of ${trainerName}`);
+    }
+  }));
+
+Deno.test("a training of one optimizer is not continued with another", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const changes = { epochs: 2, iterations: 1, name: "test" };
+    const foldOf = (trainerName: string) => join(folders.results, `${trainerName}_test__nnUNetPlans__tiny`, "fold_0");
+    await trainModel(trainRequest(folders, { changes }), listening());
+    const trainers = [["nnUNetTrainerVanillaAdam", "Adam without"], [
+      "nnUNetTrainerAdam",
+      "Adam with amsgrad",
+    ]] as const;
+    for (const [trainerName, optimizer] of trainers) {
+      const fold = foldOf(trainerName);
+      await Deno.mkdir(fold, { recursive: true });
+      await Deno.copyFile(join(foldOf("nnUNetTrainer"), "checkpoint_final.pth"), join(fold, "checkpoint_final.pth"));
+      const request = trainRequest(folders, { trainerName, changes, start: { kind: "continue" } });
+      await assertFails(() => trainModel(request, listening()), UserError, `its optimizer is not ${optimizer}`);
     }
   }));

@@ -20,6 +20,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerBN import nnUNetTrainerBN
 from nnunetv2.training.nnUNetTrainer.variants.loss.nnUNetTrainerTopkLoss import (
     nnUNetTrainerDiceTopK10Loss, nnUNetTrainerTopk10Loss, nnUNetTrainerTopk10LossLS01)
+from nnunetv2.training.nnUNetTrainer.variants.optimizer.nnUNetTrainerAdam import nnUNetTrainerAdam, nnUNetTrainerVanillaAdam3en4
 torch.set_num_threads(1)
 
 
@@ -77,6 +78,8 @@ CASES = {
     'plain_3d_dice_top_k': dict(PLAIN3, labels=LABELS, batch_dice=False, trainer=nnUNetTrainerDiceTopK10Loss),
     'plain_2d_top_k_ignore': dict(PLAIN2, labels=dict(LABELS, ignore=3), batch_dice=True, features=(4, 6, 8, 8), trainer=nnUNetTrainerTopk10Loss),
     'residual_3d_top_k_smoothed': dict(PLAIN3, residual=True, labels=LABELS, batch_dice=False, trainer=nnUNetTrainerTopk10LossLS01),
+    'plain_3d_adam': dict(PLAIN3, labels=LABELS, batch_dice=False, trainer=nnUNetTrainerAdam),
+    'residual_2d_vanilla_adam': dict(PLAIN2, residual=True, labels=dict(LABELS, ignore=3), batch_dice=True, features=(4, 6, 8, 8), clip=0.25, trainer=nnUNetTrainerVanillaAdam3en4),
 }
 BATCH = 2
 

@@ -26,6 +26,8 @@ export const TRACES = [
   "plain_3d_dice_top_k",
   "plain_2d_top_k_ignore",
   "residual_3d_top_k_smoothed",
+  "plain_3d_adam",
+  "residual_2d_vanilla_adam",
 ] as const;
 
 interface TraceFile {
@@ -61,6 +63,7 @@ interface TraceFile {
 
 export interface Trace extends TraceFile {
   readonly graph: Graph;
+  readonly learningRate: number;
   readonly options: TrainingOptions;
   /** (batch, channels, z, y, x) of every output of the first step. */
   readonly logits: readonly Float32Array[];
@@ -104,7 +107,9 @@ export async function readTrace(name: string): Promise<Trace> {
         ...(recipe.topK && { topK: recipe.topK }),
       },
       outputWeights: file.outputWeights,
+      ...(recipe.adam && { adam: recipe.adam }),
     },
+    learningRate: recipe.learningRate,
     logits,
     gradientValues,
     runningValues,

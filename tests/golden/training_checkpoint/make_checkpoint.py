@@ -21,9 +21,11 @@ import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerBN import nnUNetTrainerBN
+from nnunetv2.training.nnUNetTrainer.variants.optimizer.nnUNetTrainerAdam import nnUNetTrainerAdam, nnUNetTrainerVanillaAdam1en3
 
 # The trainer, and the steps of each of two epochs.
-CHECKPOINTS = {"upstream": (nnUNetTrainer, (1, 2)), "batch_norm": (nnUNetTrainerBN, (2, 2))}
+CHECKPOINTS = {"upstream": (nnUNetTrainer, (1, 2)), "batch_norm": (nnUNetTrainerBN, (2, 2)),
+               "adam": (nnUNetTrainerAdam, (1, 2)), "vanilla_adam": (nnUNetTrainerVanillaAdam1en3, (1, 1))}
 
 
 def configuration():

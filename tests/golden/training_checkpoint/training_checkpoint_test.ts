@@ -17,6 +17,9 @@ for (const name of Object.keys(CHECKPOINTS)) {
     assertEquals(state.log[1].end - state.log[1].start, 2.5);
     const without = [...values.keys()].filter((one) => !momentum.has(one) && !/running_(mean|var)$/.test(one));
     assertEquals(without, ["decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"]);
+    const steps: Readonly<Record<string, number>> = { adam: 3, vanilla_adam: 2 };
+    assertEquals(resumed.adam?.steps, steps[name]);
+    assertEquals(resumed.adam?.averages.size, steps[name] && momentum.size);
     assertEquals(momentum.get("encoder.stages.0.0.convs.0.conv.weight")?.length, 2 * 27);
   });
 
@@ -31,6 +34,7 @@ for (const name of Object.keys(CHECKPOINTS)) {
       assertEquals(state, before.resumed.state);
       assertEquals(after.resumed.values, before.resumed.values);
       assertEquals(after.resumed.momentum, before.resumed.momentum);
+      assertEquals(after.resumed.adam, before.resumed.adam);
       assertEquals(after.members.filter((member) => member !== "nnunet_run"), before.members);
       assertEquals(after.initArgs, before.initArgs);
       assertEquals(after.keys, before.keys);

@@ -15,6 +15,8 @@ const FOLDER = fromFileUrl(new URL(".", import.meta.url));
 /** make_checkpoint.py's, and how they were trained. */
 export const CHECKPOINTS: Readonly<Record<string, TrainingRecipe>> = {
   upstream: readRecipe("nnUNetTrainer"),
+  adam: readRecipe("nnUNetTrainerAdam"),
+  vanilla_adam: readRecipe("nnUNetTrainerVanillaAdam1en3"),
   batch_norm: { ...readRecipe("nnUNetTrainerBN"), iterations: 2 },
 };
 
@@ -30,7 +32,7 @@ export async function openUpstream(name: string, file = join(FOLDER, `${name}.pt
     recipe,
     graph,
     configuration,
-    resumed: readTrainingCheckpoint(checkpoint, graph, configuration.architecture),
+    resumed: readTrainingCheckpoint(checkpoint, graph, configuration.architecture, recipe.adam),
     members: [...checkpoint.members.keys()],
     keys: [...weights.keys()],
     initArgs: checkpoint.initArgs,

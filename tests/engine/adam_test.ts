@@ -1,0 +1,124 @@
+/** Adam's step on both engines against torch's formula in float64 (torch/optim/adam.py, _single_tensor_adam). */
+import { ADAM_STATE_BYTES, planAdamUpdate } from "../../kernels/wasm/training_adam.ts";
+import { TRAINING_KERNELS } from "../../kernels/wasm/training_kernels.ts";
+import { ADAM_STATE_FLOATS, ADAM_STEPS, planAdamUpdate as planWgslUpdate } from "../../kernels/wgsl/training_adam.ts";
+import { OPTION, OPTION_FLOATS } from "../../kernels/wgsl/training_optimizer.ts";
+import { assertClose, assertEquals } from "../assert.ts";
+import { noise, operatorRunner } from "./run_operator.ts";
+import { gpuPresent, runWgsl } from "./run_wgsl_operator.ts";
+
+const FLOATS = 40_000;
+const OPTIONS = { learningRate: 0.01, weightDecay: 0.05, clipNorm: 2 };
+const ADAM = { betas: [0.9, 0.999], eps: 1e-8 } as const;
+
+interface Case {
+  readonly decoupled: boolean;
+  readonly amsgrad: boolean;
+  /** Steps before this one. */
+  readonly steps: number;
+}
+
+const CASES: readonly Case[] = [
+  { decoupled: true, amsgrad: true, steps: 0 },
+  { decoupled: true, amsgrad: true, steps: 41 },
+  { decoupled: false, amsgrad: false, steps: 1 },
+  { decoupled: false, amsgrad: false, steps: 250_000 },
+];
+
+function inputs({ steps }: Case) {
+  const isFirst = steps === 0;
+  const kept = (seed: number) => noise(FLOATS, seed).map((value) => (isFirst ? 0 : 0.01 * value));
+  // Not too close to zero, where rounding would count more.
+  const least = isFirst ? 0 : 1e-6;
+  const [averages, largest] = [kept(4), kept(5)].map((values) => values.map((value) => value * value + least));
+  return { p: noise(FLOATS, 1), g: noise(FLOATS, 2), m: kept(3), averages, largest };
+}
+
+type Values = ReturnType<typeof inputs>;
+
+/** The same after a step. */
+function reference(
+  { p, g, m, averages, largest }: Values,
+  { decoupled, amsgrad, steps }: Case,
+  squares: number,
+): Values {
+  const { learningRate, weightDecay, clipNorm } = OPTIONS;
+  const [beta1, beta2] = ADAM.betas;
+  const clip = Math.min(1, clipNorm / (Math.sqrt(squares) + 1e-6));
+  const after: Values = { p: p.slice(), g, m: m.slice(), averages: averages.slice(), largest: largest.slice() };
+  for (let i = 0; i < FLOATS; i++) {
+    const gradient = g[i] * clip + (decoupled ? 0 : weightDecay * p[i]);
+    const momentum = m[i] + (gradient - m[i]) * (1 - beta1);
+    const average = averages[i] * beta2 + (1 - beta2) * gradient ** 2;
+    const most = amsgrad ? Math.max(largest[i], average) : average;
+    const denominator = Math.sqrt(most) / Math.sqrt(1 - beta2 ** (steps + 1)) + ADAM.eps;
+    const parameter = decoupled ? p[i] * (1 - learningRate * weightDecay) : p[i];
+    after.p[i] = parameter - learningRate / (1 - beta1 ** (steps + 1)) * momentum / denominator;
+    [after.m[i], after.averages[i]] = [momentum, average];
+    if (amsgrad) after.largest[i] = most;
+  }
+  return after;
+}
+
+function assertStepped(actual: Values, expected: Values): void {
+  for (const name of ["p", "m", "averages", "largest"] as const) assertClose(actual[name], expected[name], 2e-6, name);
+}
+
+for (const one of CASES) {
+  const { decoupled, amsgrad, steps } = one;
+  const name = `${decoupled ? "AdamW" : "Adam"}'s step ${steps + 1}${amsgrad ? " with amsgrad" : ""} is torch's`;
+  const slots = { parameterSlot: "p", gradientSlot: "g", momentumSlot: "m", averagesSlot: "averages" };
+  const range = { ...slots, ...(amsgrad && { largestSlot: "largest" }), floats: FLOATS };
+  const squares = 9;
+
+  Deno.test(`${name}, and not taken where the gradients are not finite`, () => {
+    const spec = {
+      ...range,
+      ...OPTIONS,
+      ...ADAM,
+      decoupled,
+      squaresSlot: "results",
+      squaresOffset: 8,
+      stateSlot: "state",
+    };
+    const run = operatorRunner(TRAINING_KERNELS);
+    const [values, state] = [inputs(one), new Float64Array(ADAM_STATE_BYTES / 8)];
+    state[0] = steps;
+    run(planAdamUpdate(spec), { ...values, state, results: Float64Array.of(0, NaN) });
+    assertEquals([values, state[0]], [inputs(one), steps]);
+    run(planAdamUpdate(spec), { ...values, state, results: Float64Array.of(0, squares) });
+    assertStepped(values, reference(inputs(one), one, squares));
+    assertEquals(state[0], steps + 1);
+  });
+
+  Deno.test({
+    name: `WGSL: ${name}, and not taken where the gradients are not finite`,
+    ignore: !gpuPresent,
+    fn: async () => {
+      const lossScale = 128;
+      const options = new Float32Array(OPTION_FLOATS);
+      for (const [option, value] of Object.entries({ ...OPTIONS, lossScale })) {
+        options[OPTION[option as keyof typeof OPTION]] = value;
+      }
+      const operator = planWgslUpdate({
+        ...{ ranges: [range], ...ADAM, decoupled, optionsSlot: "options", stateSlot: "state" },
+        ...{ resultSlot: "results", resultIndex: 1 },
+      });
+      const values = { ...inputs(one), g: inputs(one).g.map((g) => g * lossScale) };
+      const state = new Float32Array(ADAM_STATE_FLOATS);
+      state[ADAM_STEPS] = steps;
+      const runWith = (result: number) => {
+        const arrays = { ...values, state, options, results: Float32Array.of(0, result) };
+        return runWgsl(
+          operator,
+          Object.fromEntries(Object.entries(arrays).map(([slot, array]) => [slot, { array }])),
+        );
+      };
+      await runWith(Infinity);
+      assertEquals([values.p, values.m, state[ADAM_STEPS]], [inputs(one).p, inputs(one).m, steps]);
+      await runWith(squares);
+      assertStepped(values, reference(inputs(one), one, squares));
+      assertEquals(state[ADAM_STEPS], steps + 1);
+    },
+  });
+}
