@@ -359,8 +359,11 @@ interface Table {
   readonly totalChannels: number;
 }
 
+/** By {@link tableKey}. */
+export type NormTables = ReadonlyMap<string, Table>;
+
 /** One norm table for every way in which a step looks at tensors. */
-export function collectTables(network: FusedNetwork): Map<string, Table> {
+export function collectTables(network: FusedNetwork): NormTables {
   const tables = new Map<string, Table>();
   for (const view of network.steps.flatMap(viewsOf)) {
     const key = tableKey(view);

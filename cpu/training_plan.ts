@@ -2,30 +2,30 @@
  * From a graph and its loss to everything a training step needs before it allocates: operators of the forward and backward pass in order,
  * the place of every tensor, gradient and temporary in one arena by lifetime, the parameters' layout. Pure.
  */
-import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
+import { type Vec3, voxelCount } from "../core/base/shape.ts";
 import { UserError } from "../core/base/errors.ts";
 import type { AdamOptions, TrainingOptions } from "../core/engine/training.ts";
 import { checkTrainingOptions } from "../core/engine/training_checks.ts";
 import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
-import { fuseGraph, parametersRead, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
-import type { Graph, InstanceNormNode } from "../core/graph/graph.ts";
+import { fuseGraph, parametersRead } from "../core/graph/fuse.ts";
+import type { Graph } from "../core/graph/graph.ts";
 import { type MemoryPlan, planMemory } from "../core/graph/memory_plan.ts";
 import type { GradientProblem } from "../kernels/wasm/conv/gradient_problem.ts";
 import { planConvWithPacking, planTransposedConv } from "../kernels/wasm/conv/plan_conv.ts";
 import { planDataGradient } from "../kernels/wasm/conv/plan_data_gradient.ts";
 import { planWeightGradient } from "../kernels/wasm/conv/plan_weight_gradient.ts";
-import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise_norm.ts";
 import { planAveragePool, planResidualAdd } from "../kernels/wasm/elementwise_residual.ts";
-import type { Operand, Operator, Target } from "../kernels/wasm/kernel.ts";
-import { planBatchMoments, planNormFromMoments } from "../kernels/wasm/training_batch_norm.ts";
-import { planNormBackward, type TensorRange } from "../kernels/wasm/training_norm.ts";
+import type { Operand } from "../kernels/wasm/kernel.ts";
+import type { TensorRange } from "../kernels/wasm/training_norm.ts";
 import { planGradientNorm } from "../kernels/wasm/training_optimizer.ts";
 import { planGradientPass, planPoolBackward } from "../kernels/wasm/training_passes.ts";
-import { collectTables, describeWriter, packingInEveryRun, tableKey } from "./program_plan.ts";
+import { collectTables, packingInEveryRun } from "./program_plan.ts";
 import { type PlannedStep, scratchOf } from "./program_plan.ts";
 import { type LossPlan, membershipOf, planLoss } from "./training_losses.ts";
 import { layOutParameters, type ParameterLayout } from "./training_parameters.ts";
+import { createTrainingNorms } from "./training_norms.ts";
 import { createSchedule } from "./training_schedule.ts";
+import { createTrainingTensors, statisticsOf } from "./training_tensors.ts";
 
 /** Logits of an output with a loss. */
 export interface PlannedOutput {
@@ -91,121 +91,10 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
   const constants = new Map<string, Float32Array<ArrayBuffer>>();
   const schedule = createSchedule();
   const { touch, add, steps } = schedule;
-  const statisticsParts = new Map<TensorId, number>();
-  const tables = collectTables(network);
-
-  const slotOf = (tensor: TensorId) => `tensor:${network.tensors[tensor].group}`;
-  const statisticsOf = (tensor: TensorId) => `statistics:${tensor}`;
-  const momentsOf = (tensor: TensorId) => [`mean:${tensor}`, `variance:${tensor}`] as const;
-  const only = new Map<number, "training" | "validation">();
-
-  /** A tensor's channel range in memory; `kind` is its slot's prefix. */
-  function rangeOf(tensor: TensorId, slot: string): TensorRange {
-    const { group, channelOffset, channels, grid } = network.tensors[tensor];
-    const { channelStride } = network.groups[group];
-    touch(slot, batch * voxelCount(grid) * channelStride * 4);
-    return { slot, channelStride, channelOffset, channels };
-  }
-
-  const storedRange = (tensor: TensorId) => rangeOf(tensor, slotOf(tensor));
-
-  function gradientRange(tensor: TensorId): TensorRange {
-    const shared = pass.sharedGradients.get(tensor);
-    if (shared !== undefined) return gradientRange(shared);
-    return rangeOf(tensor, `tensorGradient:${network.tensors[tensor].group}`);
-  }
-
-  function read(view: View): Operand {
-    const { slot, channelStride, channelOffset } = storedRange(view[0].tensor);
-    const table = tables.get(tableKey(view));
-    if (table) touch(table.slot);
-    const parts = view.map(({ tensor }) => network.tensors[tensor].channels);
-    return { slot, channelStride, channelOffset, parts, ...(table && { normSlot: table.slot }) };
-  }
-
-  function write(tensor: TensorId): Target {
-    const statistics = network.tensors[tensor].statistics;
-    return { ...storedRange(tensor), ...(statistics && { statisticsSlot: statisticsOf(tensor) }) };
-  }
-
-  function asOperand({ channels, ...range }: TensorRange): Operand {
-    return { ...range, parts: [channels] };
-  }
-
-  /** The range of the norm tables that a tensor's entries are in. */
-  function entriesOf(tensor: TensorId) {
-    return [...tables.values()].flatMap(({ slot, view, totalChannels }) => {
-      const index = view.findIndex((part) => part.tensor === tensor);
-      if (index < 0) return [];
-      const before = view.slice(0, index);
-      const channelOffset = before.reduce((sum, part) => sum + padToFour(network.tensors[part.tensor].channels), 0);
-      return [{ normSlot: slot, part: view[index], totalChannels, channelOffset }];
-    });
-  }
-
-  function writeTables(tensor: TensorId): void {
-    const { channels } = network.tensors[tensor];
-    for (const { part, ...entry } of entriesOf(tensor)) {
-      touch(entry.normSlot, batch * 3 * entry.totalChannels * 4);
-      const range = { batch, channels, ...entry, slope: part.slope };
-      const name = `norm table of ${describeWriter(network, tensor)}`;
-      if (part.norm?.kind !== "batchNorm") {
-        add(name, normTable(part, range));
-        continue;
-      }
-      const { runningMean, runningVar } = part.norm;
-      only.set(steps.length, "validation");
-      const running = { meanSlot: `parameter:${runningMean}`, varianceSlot: `parameter:${runningVar}` };
-      add(`${name}, running`, planNormFromMoments({ ...range, ...affineOf(part.norm), ...running }));
-      touch(entry.normSlot);
-      only.set(steps.length, "training");
-      add(name, normTable(part, range));
-    }
-  }
-
-  /** Mean and variance of the batch, where a batch norm reads the tensor. */
-  function writeMoments(tensor: TensorId): void {
-    const norm = entriesOf(tensor)[0]?.part.norm;
-    if (norm?.kind !== "batchNorm") return;
-    const { channels, grid } = network.tensors[tensor];
-    const [meanSlot, varianceSlot] = momentsOf(tensor);
-    touch(statisticsOf(tensor));
-    for (const slot of [meanSlot, varianceSlot]) touch(slot, padToFour(channels) * 4);
-    only.set(steps.length, "training");
-    add(
-      `batch moments of ${describeWriter(network, tensor)}`,
-      planBatchMoments({
-        ...{ batch, voxels: voxelCount(grid), channels, parts: statisticsParts.get(tensor) ?? 0 },
-        ...{ statisticsSlot: statisticsOf(tensor), meanSlot, varianceSlot },
-        runningMeanSlot: `parameter:${norm.runningMean}`,
-        runningVarianceSlot: `parameter:${norm.runningVar}`,
-      }),
-    );
-  }
-
-  function affineOf({ eps, weight, bias }: Pick<InstanceNormNode, "eps" | "weight" | "bias">) {
-    return {
-      eps,
-      ...(weight !== undefined && { weightSlot: `parameter:${weight}` }),
-      ...(bias !== undefined && { biasSlot: `parameter:${bias}` }),
-    };
-  }
-
-  function normTable({ tensor, norm }: ViewPart, range: Parameters<typeof planNormConstant>[0]): Operator {
-    if (!norm) return planNormConstant(range);
-    if (norm.kind === "batchNorm") {
-      const [meanSlot, varianceSlot] = momentsOf(tensor);
-      for (const slot of [meanSlot, varianceSlot]) touch(slot);
-      return planNormFromMoments({ ...range, ...affineOf(norm), meanSlot, varianceSlot });
-    }
-    touch(statisticsOf(tensor));
-    return planNormFinalize({
-      ...range,
-      parts: statisticsParts.get(tensor) ?? 0,
-      statisticsSlot: statisticsOf(tensor),
-      ...affineOf(norm),
-    });
-  }
+  const context = { network, pass, batch, tables: collectTables(network), schedule };
+  const tensors = createTrainingTensors(context);
+  const { slotOf, storedRange, gradientRange, read, write } = tensors;
+  const { statisticsParts, only, writeTables, writeMoments, backwardOfView } = createTrainingNorms(context, tensors);
 
   const nameOf = ({ weight }: ConvStep) => weight?.replace(/\.weight$/, "") ?? "copy";
 
@@ -298,46 +187,6 @@ export function planTraining(graph: Graph, options: TrainingOptions): TrainingPl
       stride: conv.stride,
       transposed: conv.kind === "transposedConv",
     };
-  }
-
-  /** In place: the gradient of what readers saw becomes that of what is stored. */
-  function backwardOfView(part: ViewPart): void {
-    const { tensor, norm, slope } = part;
-    const { channels, grid } = network.tensors[tensor];
-    const stored = storedRange(tensor);
-    const gradient = gradientRange(tensor);
-    const name = `norm gradient ${describeWriter(network, tensor)} ${channels} ${grid.join("x")}`;
-    if (!norm) {
-      const voxels = voxelCount(grid);
-      const passing = { batch, voxels, source: gradient, target: gradient, sign: stored, slope, accumulate: false };
-      add(name, planGradientPass(passing));
-      return;
-    }
-    const [{ part: _, ...entry }] = entriesOf(tensor);
-    touch(entry.normSlot);
-    const unit = "unit norm";
-    const padded = padToFour(channels);
-    // To a batch norm the whole batch is one sample.
-    const samples = norm.kind === "batchNorm" ? 1 : batch;
-    const voxels = voxelCount(grid) * batch / samples;
-    const unitRange = { batch: samples, channels, normSlot: unit, channelOffset: 0, totalChannels: padded, slope: 1 };
-    const { weight: _weight, bias: _bias, ...plain } = norm;
-    const unitNorm = normTable({ tensor, norm: plain, slope: 1 }, unitRange);
-    const backward = planNormBackward({
-      batch: samples,
-      voxels,
-      stored,
-      gradient,
-      ...entry,
-      unitNormSlot: unit,
-      ...(norm.weight !== undefined && { weightGradientSlot: `gradient:${norm.weight}` }),
-      ...(norm.bias !== undefined && { biasGradientSlot: `gradient:${norm.bias}` }),
-    });
-    add(name, {
-      ...backward,
-      calls: [...unitNorm.calls, ...backward.calls],
-      temporaries: { ...backward.temporaries, [unit]: samples * 3 * padded * 4 },
-    });
   }
 
   function backwardStep(step: BackwardStep): void {
@@ -461,4 +310,8 @@ function identityWeights(channels: number): Float32Array<ArrayBuffer> {
   const weights = new Float32Array(channels * channels + channels);
   for (let c = 0; c < channels; c++) weights[c * channels + c] = 1;
   return weights;
+}
+
+function asOperand({ channels, ...range }: TensorRange): Operand {
+  return { ...range, parts: [channels] };
 }

@@ -301,8 +301,11 @@ interface Table {
   readonly view: View;
 }
 
+/** By {@link tableKey}. */
+export type NormTables = ReadonlyMap<string, Table>;
+
 /** One norm table for every way in which a step looks at tensors; it covers all channels of the tensors' group. */
-export function collectTables(network: FusedNetwork): Map<string, Table> {
+export function collectTables(network: FusedNetwork): NormTables {
   const tables = new Map<string, Table>();
   for (const view of network.steps.flatMap(viewsOf)) {
     const key = tableKey(view);

@@ -25,23 +25,14 @@ import { labelWords } from "../kernels/wgsl/training_loss.ts";
 import { ADAM_STATE_FLOATS, ADAM_STEPS } from "../kernels/wgsl/training_adam.ts";
 import { OPTION, OPTION_FLOATS } from "../kernels/wgsl/training_optimizer.ts";
 import { planGatherPatches } from "../kernels/wgsl/volume_gather.ts";
-import { type DeviceBuffer, layoutOf, oneSegment, type Segments } from "./buffers.ts";
+import { layoutOf, type Segments } from "./buffers.ts";
 import { type PreparedDispatch, UNIFORM_BYTES } from "./commands.ts";
-import { createProgram, type DeviceProgram, type DeviceWeights, type Tools } from "./program.ts";
+import { createProgram, type DeviceProgram, type Tools } from "./program.ts";
 import { readBytes } from "./readback.ts";
 import { timeInTurn } from "./timing.ts";
 import type { PlacedParameter } from "./training_parameters.ts";
-import {
-  ADAM_STATE,
-  COUNTS,
-  gradientSlot,
-  LABELS,
-  OPTIONS,
-  parameterSlot,
-  planTraining,
-  RESULTS,
-  type TrainingPlan,
-} from "./training_plan.ts";
+import { ADAM_STATE, COUNTS, LABELS, OPTIONS, planTraining, RESULTS, type TrainingPlan } from "./training_plan.ts";
+import { type DeviceValues, keptKinds, keptValues, takeValues, type ValueKind } from "./training_values.ts";
 import { writeBytes } from "./upload.ts";
 
 /** What training needs of the engine. */
@@ -54,9 +45,6 @@ export interface TrainingHost {
   supports(precision: Precision): boolean;
   enqueue(operator: WgslOperator, slots: Readonly<Record<string, Segments>>): void;
 }
-
-/** Kinds of values; the last two with Adam alone, and the last of them with amsgrad. */
-type Kind = "parameters" | "gradients" | "momentum" | "averages" | "largest";
 
 interface TrainingState {
   readonly device: DeviceProgram<TrainingPlan>;
@@ -111,7 +99,7 @@ export function createTraining(host: TrainingHost): Omit<GpuTraining, "kind" | "
   /** The wanted values of a kind, read chunk by chunk and all at once. */
   async function readValues(
     { device: { plan: { layout } }, values }: TrainingState,
-    kind: Kind,
+    kind: ValueKind,
     wanted: (parameter: PlacedParameter) => boolean,
     factor = 1,
   ): Promise<Map<string, Float32Array>> {
@@ -190,7 +178,7 @@ export function createTraining(host: TrainingHost): Omit<GpuTraining, "kind" | "
       const doing = "Setting the parameters";
       const { device: { plan }, values, moving } = stateOf(program, doing);
       const { layout } = plan;
-      const staged = (kind: Kind) =>
+      const staged = (kind: ValueKind) =>
         layout.chunks.map(({ floats, trained }) => new Float32Array(kind === "parameters" || trained ? floats : 0));
       const parameters = staged("parameters");
       const kept = keptKinds(plan).map((kind) => ({ kind, from: keptValues(optimizer, kind), to: staged(kind) }));
@@ -225,7 +213,7 @@ export function createTraining(host: TrainingHost): Omit<GpuTraining, "kind" | "
       const state = stateOf(program, "Reading the parameters");
       const { values: held, device: { plan: { adam } } } = state;
       const moving = new Set(state.moving);
-      const kept = (kind: Kind) => readValues(state, kind, ({ name }) => moving.has(name));
+      const kept = (kind: ValueKind) => readValues(state, kind, ({ name }) => moving.has(name));
       const none = Promise.resolve(undefined);
       const [values, momentum, averages, largest, shared] = await Promise.all([
         readValues(state, "parameters", () => true),
@@ -313,75 +301,6 @@ export function createTraining(host: TrainingHost): Omit<GpuTraining, "kind" | "
         for (let i = 0; i < voxels; i++) out[c * voxels + i] = stored[i * padded + c];
       }
       return out;
-    },
-  };
-}
-
-/** What the optimizer keeps of every parameter with a gradient. */
-function keptKinds({ adam }: TrainingPlan): readonly ("momentum" | "averages" | "largest")[] {
-  return adam ? ["momentum", "averages", ...(adam.amsgrad ? ["largest"] as const : [])] : ["momentum"];
-}
-
-function keptValues(state: OptimizerState | undefined, kind: "momentum" | "averages" | "largest") {
-  return kind === "momentum" ? state?.momentum : state?.adam?.[kind];
-}
-
-/** Parameters, gradients, what the optimizer keeps of them and what never changes, on the device. */
-interface DeviceValues extends DeviceWeights {
-  whole(kind: Kind, chunk: number): Segments;
-  /** @throws RangeError if there is no such slot */
-  segments(name: string): Segments;
-}
-
-/** @throws UserError if there is not enough memory */
-function takeValues({ buffers }: Tools, plan: TrainingPlan): DeviceValues {
-  const { layout, constants, adam } = plan;
-  const slots = new Map<string, Segments>();
-  const taken: DeviceBuffer[] = [];
-  let alive = true;
-  const give = () => taken.splice(0).forEach((buffer) => buffers.give(buffer));
-  const take = (slot: string, bytes: number, what: string): DeviceBuffer => {
-    const buffer = buffers.take(bytes, what);
-    taken.push(buffer);
-    slots.set(slot, oneSegment(buffer, bytes));
-    return buffer;
-  };
-  try {
-    for (const [slot, { byteLength }] of constants) take(slot, byteLength, "the loss's tables");
-    take(OPTIONS, OPTION_FLOATS * 4, "the optimizer's options");
-    if (adam) take(ADAM_STATE, ADAM_STATE_FLOATS * 4, "the optimizer's state");
-    layout.chunks.forEach(({ floats, trained }, chunk) => {
-      const kinds: readonly Kind[] = ["parameters", ...(trained ? ["gradients", ...keptKinds(plan)] as const : [])];
-      for (const kind of kinds) {
-        const buffer = take(`${kind} ${chunk}`, floats * 4, `the network's ${kind}`);
-        if (kind !== "parameters" && kind !== "gradients") continue;
-        const slotOf = { parameters: parameterSlot, gradients: gradientSlot }[kind];
-        for (const { name, offset, length } of layout.parameters.filter((parameter) => parameter.chunk === chunk)) {
-          slots.set(slotOf(name), oneSegment(buffer, length * 4, offset * 4));
-        }
-      }
-    });
-  } catch (error) {
-    give();
-    throw error;
-  }
-  const segments = (name: string) => {
-    const found = slots.get(name);
-    if (!found) throw new RangeError(`Resolving a kernel's operands: there is no slot ${name}`);
-    return found;
-  };
-  return {
-    signature: "",
-    get alive() {
-      return alive;
-    },
-    slot: (name) => slots.get(name),
-    segments,
-    whole: (kind, chunk) => segments(`${kind} ${chunk}`),
-    [Symbol.dispose]() {
-      if (!alive) return;
-      alive = false;
-      give();
     },
   };
 }

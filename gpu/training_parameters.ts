@@ -59,3 +59,7 @@ export function layOutParameters(
   });
   return { parameters, chunks };
 }
+
+/** Slots of a parameter and of its gradient. */
+export const parameterSlot = (name: string) => `parameter:${name}`;
+export const gradientSlot = (name: string) => `gradient:${name}`;

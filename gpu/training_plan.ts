@@ -2,12 +2,12 @@
  * From a graph and its loss to everything a training step needs before it allocates: operators of the forward and backward pass in order,
  * which tensors, gradients and temporaries share a buffer, the parameters' layout. Pure.
  */
-import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
+import { type Vec3, voxelCount } from "../core/base/shape.ts";
 import type { AdamOptions, TrainingOptions } from "../core/engine/training.ts";
 import { checkTrainingOptions } from "../core/engine/training_checks.ts";
 import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/backward.ts";
-import { fuseGraph, parametersRead, type TensorId, type View, type ViewPart } from "../core/graph/fuse.ts";
-import type { Graph, InstanceNormNode } from "../core/graph/graph.ts";
+import { fuseGraph, parametersRead, type View } from "../core/graph/fuse.ts";
+import type { Graph } from "../core/graph/graph.ts";
 import { planDataGradient } from "../kernels/wgsl/conv/data_gradient.ts";
 import type { GradientProblem } from "../kernels/wgsl/conv/problem.ts";
 import { planPackWeights } from "../kernels/wgsl/conv/pack_kernels.ts";
@@ -19,21 +19,19 @@ import {
   type WgslConvOperator,
 } from "../kernels/wgsl/conv/plan_conv.ts";
 import { planWeightGradient } from "../kernels/wgsl/conv/weight_gradient.ts";
-import { type NormConstant, planNormConstant, planNormFinalize } from "../kernels/wgsl/elementwise_norm.ts";
 import { planAveragePool } from "../kernels/wgsl/elementwise_pool.ts";
 import { planResidualAdd } from "../kernels/wgsl/elementwise_residual.ts";
-import type { SlotLayout, WgslOperand, WgslOperator, WgslTarget } from "../kernels/wgsl/kernel.ts";
+import type { SlotLayout } from "../kernels/wgsl/kernel.ts";
 import { labelWords } from "../kernels/wgsl/training_loss.ts";
 import { planAdamUpdate } from "../kernels/wgsl/training_adam.ts";
-import { planBatchMoments, planNormFromMoments } from "../kernels/wgsl/training_batch_norm.ts";
-import { planNormBackward } from "../kernels/wgsl/training_norm.ts";
 import { planGradientNorm, planSgdUpdate } from "../kernels/wgsl/training_optimizer.ts";
 import { planGradientPass, planPoolBackward } from "../kernels/wgsl/training_passes.ts";
-import type { TensorRange } from "../kernels/wgsl/training_tensors.ts";
-import { BYTES, collectTables, describeWriter, type RunPlan, tableKey, tensorLayout } from "./program_plan.ts";
+import { collectTables, type RunPlan } from "./program_plan.ts";
 import { planLoss } from "./training_losses.ts";
-import { layOutParameters, type ParameterLayout } from "./training_parameters.ts";
+import { createTrainingNorms } from "./training_norms.ts";
+import { gradientSlot, layOutParameters, type ParameterLayout, parameterSlot } from "./training_parameters.ts";
 import { createSchedule } from "./training_schedule.ts";
+import { createTrainingTensors, statisticsOf } from "./training_tensors.ts";
 
 /** Logits of an output with a loss, f32. */
 export interface PlannedOutput {
@@ -87,122 +85,10 @@ export function planTraining(
   const constants = new Map<string, Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>();
   const schedule = createSchedule();
   const { steps, touch, add } = schedule;
-  const statisticsParts = new Map<TensorId, number>();
-  const tables = collectTables(network);
-  // Images and logits are no activations.
-  const ends = [0, ...network.outputs].map((tensor) => network.tensors[tensor].group);
-  const typeOf = (group: number) => ends.includes(group) ? "f32" as const : precision;
-
-  const statisticsOf = (tensor: TensorId) => `statistics:${tensor}`;
-  const momentsOf = (tensor: TensorId) => [`mean:${tensor}`, `variance:${tensor}`] as const;
-  const only = new Map<number, "training" | "validation">();
-
-  /** A tensor's channel range in a slot of its group's shape. */
-  function rangeOf(tensor: TensorId, slot: string): TensorRange {
-    const { group, channelOffset, channels } = network.tensors[tensor];
-    const shape = network.groups[group];
-    const layout = tensorLayout(slot, batch, shape, typeOf(group), limits.maxBindingBytes);
-    const elementBytes = 4 * BYTES[layout.type];
-    touch(slot, layout.length * elementBytes, layout.segmentLength * elementBytes);
-    return { layout, channelStride: shape.channelStride, channelOffset, channels };
-  }
-
-  const storedRange = (tensor: TensorId) => rangeOf(tensor, `tensor:${network.tensors[tensor].group}`);
-
-  function gradientRange(tensor: TensorId): TensorRange {
-    const shared = pass.sharedGradients.get(tensor);
-    if (shared !== undefined) return gradientRange(shared);
-    return rangeOf(tensor, `tensorGradient:${network.tensors[tensor].group}`);
-  }
-
-  function read(view: View): WgslOperand {
-    const { channels: _, ...first } = storedRange(view[0].tensor);
-    const table = tables.get(tableKey(view));
-    if (table) touch(table.slot);
-    const parts = view.map(({ tensor }) => network.tensors[tensor].channels);
-    return { ...first, parts, ...(table && { normSlot: table.slot }) };
-  }
-
-  function write(tensor: TensorId): WgslTarget {
-    const statistics = network.tensors[tensor].statistics;
-    return { ...storedRange(tensor), ...(statistics && { statisticsSlot: statisticsOf(tensor) }) };
-  }
-
-  /** The norm tables that a tensor has entries in, and how it is seen by their readers. */
-  function entriesOf(tensor: TensorId) {
-    const { group, channelOffset } = network.tensors[tensor];
-    const totalChannels = network.groups[group].channelStride;
-    return [...tables.values()].flatMap(({ slot, view }) =>
-      view.filter((part) => part.tensor === tensor).map((part) => ({
-        ...{ normSlot: slot, part, totalChannels, channelOffset },
-      }))
-    );
-  }
-
-  function writeTables(tensor: TensorId): void {
-    const { channels } = network.tensors[tensor];
-    for (const { part, ...entry } of entriesOf(tensor)) {
-      touch(entry.normSlot, batch * 3 * entry.totalChannels * 4);
-      const range = { batch, channels, ...entry, slope: part.slope };
-      const name = `norm table of ${describeWriter(network, tensor)}`;
-      if (part.norm?.kind !== "batchNorm") {
-        add(name, normTable(part, range));
-        continue;
-      }
-      const { runningMean, runningVar } = part.norm;
-      only.set(steps.length, "validation");
-      const running = { meanSlot: parameterSlot(runningMean), varianceSlot: parameterSlot(runningVar) };
-      add(`${name}, running`, planNormFromMoments({ ...range, ...affineOf(part.norm), ...running }));
-      touch(entry.normSlot);
-      only.set(steps.length, "training");
-      add(name, normTable(part, range));
-    }
-  }
-
-  /** Mean and variance of the batch, where a batch norm reads the tensor. */
-  function writeMoments(tensor: TensorId): void {
-    const norm = entriesOf(tensor)[0]?.part.norm;
-    if (norm?.kind !== "batchNorm") return;
-    const { channels, grid } = network.tensors[tensor];
-    const [meanSlot, varianceSlot] = momentsOf(tensor);
-    touch(statisticsOf(tensor));
-    for (const slot of [meanSlot, varianceSlot]) touch(slot, padToFour(channels) * 4);
-    only.set(steps.length, "training");
-    add(
-      `batch moments of ${describeWriter(network, tensor)}`,
-      planBatchMoments({
-        ...{ batch, voxels: voxelCount(grid), channels, parts: statisticsParts.get(tensor) ?? 0 },
-        ...{ statisticsSlot: statisticsOf(tensor), meanSlot, varianceSlot },
-        runningMeanSlot: parameterSlot(norm.runningMean),
-        runningVarianceSlot: parameterSlot(norm.runningVar),
-      }),
-    );
-  }
-
-  function affineOf({ eps, weight, bias }: Pick<InstanceNormNode, "eps" | "weight" | "bias">) {
-    return {
-      eps,
-      ...(weight !== undefined && { weightSlot: parameterSlot(weight) }),
-      ...(bias !== undefined && { biasSlot: parameterSlot(bias) }),
-    };
-  }
-
-  function normTable({ tensor, norm }: ViewPart, range: NormConstant): WgslOperator {
-    if (!norm) return planNormConstant(range);
-    if (norm.kind === "batchNorm") {
-      const [meanSlot, varianceSlot] = momentsOf(tensor);
-      for (const slot of [meanSlot, varianceSlot]) touch(slot);
-      return planNormFromMoments({ ...range, ...affineOf(norm), meanSlot, varianceSlot });
-    }
-    touch(statisticsOf(tensor));
-    return planNormFinalize({
-      ...range,
-      parts: statisticsParts.get(tensor) ?? 0,
-      statisticsSlot: statisticsOf(tensor),
-      ...affineOf(norm),
-    });
-  }
-
+  const context = { network, pass, batch, precision, limits, tables: collectTables(network), schedule };
+  const tensors = createTrainingTensors(context);
+  const { storedRange, gradientRange, read, write } = tensors;
+  const { statisticsParts, only, writeTables, writeMoments, backwardOfView } = createTrainingNorms(context, tensors);
   const nameOf = ({ weight }: ConvStep) => weight?.replace(/\.weight$/, "") ?? "copy";
   const partsOf = (view: View) => view.map(({ tensor }) => network.tensors[tensor].channels);
 
@@ -304,45 +190,6 @@ export function planTraining(
       stride: conv.stride,
       transposed: conv.kind === "transposedConv",
     };
-  }
-
-  /** In place: the gradient of what readers saw becomes that of what is stored. */
-  function backwardOfView(part: ViewPart): void {
-    const { tensor, norm, slope } = part;
-    const { channels, grid } = network.tensors[tensor];
-    const name = `norm gradient ${describeWriter(network, tensor)} ${channels} ${grid.join("x")}`;
-    // To a batch norm the whole batch is one sample.
-    const samples = norm?.kind === "batchNorm" ? 1 : batch;
-    const voxels = voxelCount(grid) * batch / samples;
-    const unitNormSlot = `unit norm:${tensor}`;
-    if (norm) {
-      const padded = padToFour(channels);
-      touch(unitNormSlot, samples * 3 * padded * 4);
-      const { weight: _weight, bias: _bias, ...plain } = norm;
-      const range = {
-        ...{ batch: samples, channels, normSlot: unitNormSlot, channelOffset: 0 },
-        totalChannels: padded,
-        slope: 1,
-      };
-      add(`unit norm of ${describeWriter(network, tensor)}`, normTable({ tensor, norm: plain, slope: 1 }, range));
-    }
-    const [stored, gradient] = [storedRange(tensor), gradientRange(tensor)];
-    if (!norm) {
-      const passing = { batch, voxels, source: gradient, target: gradient, sign: stored, slope, accumulate: false };
-      add(name, planGradientPass(passing));
-      return;
-    }
-    const [{ part: _, ...entry }] = entriesOf(tensor);
-    touch(entry.normSlot);
-    touch(unitNormSlot);
-    add(
-      name,
-      planNormBackward({
-        ...{ batch: samples, voxels, stored, gradient, ...entry, unitNormSlot, limits },
-        ...(norm.weight !== undefined && { weightGradientSlot: gradientSlot(norm.weight) }),
-        ...(norm.bias !== undefined && { biasGradientSlot: gradientSlot(norm.bias) }),
-      }),
-    );
   }
 
   function dataGradient(conv: ConvStep, accumulate: boolean): void {
@@ -478,8 +325,5 @@ export function planTraining(
     }),
   };
 }
-
-export const parameterSlot = (name: string) => `parameter:${name}`;
-export const gradientSlot = (name: string) => `gradient:${name}`;
 
 const kernelOf = (conv: ConvStep): Vec3 => conv.kind === "conv" ? conv.kernel : conv.stride;

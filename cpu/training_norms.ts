@@ -1,0 +1,148 @@
+/** Norms in a training: their tables before a tensor's readers, batch norm's moments, and the way back through them. */
+import { padToFour, voxelCount } from "../core/base/shape.ts";
+import type { TensorId, ViewPart } from "../core/graph/fuse.ts";
+import type { InstanceNormNode } from "../core/graph/graph.ts";
+import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise_norm.ts";
+import type { Operator } from "../kernels/wasm/kernel.ts";
+import { planBatchMoments, planNormFromMoments } from "../kernels/wasm/training_batch_norm.ts";
+import { planNormBackward } from "../kernels/wasm/training_norm.ts";
+import { planGradientPass } from "../kernels/wasm/training_passes.ts";
+import { describeWriter } from "./program_plan.ts";
+import { statisticsOf, type TrainingContext, type TrainingTensors } from "./training_tensors.ts";
+
+export interface TrainingNorms {
+  /** How many parts a tensor's sums come in, noted by the convolution that writes them. */
+  readonly statisticsParts: Map<TensorId, number>;
+  /** Steps that only one of both runs: batch norm is another thing to each. */
+  readonly only: ReadonlyMap<number, "training" | "validation">;
+  /** Plans the norm tables that a tensor has entries in. */
+  writeTables(tensor: TensorId): void;
+  /** Plans mean and variance of the batch, where a batch norm reads the tensor. */
+  writeMoments(tensor: TensorId): void;
+  /** Plans, in place: the gradient of what readers saw becomes that of what is stored. */
+  backwardOfView(part: ViewPart): void;
+}
+
+export function createTrainingNorms(context: TrainingContext, tensors: TrainingTensors): TrainingNorms {
+  const { network, batch, tables, schedule: { steps, touch, add } } = context;
+  const { storedRange, gradientRange } = tensors;
+  const statisticsParts = new Map<TensorId, number>();
+  const only = new Map<number, "training" | "validation">();
+
+  /** The range of the norm tables that a tensor's entries are in. */
+  function entriesOf(tensor: TensorId) {
+    return [...tables.values()].flatMap(({ slot, view, totalChannels }) => {
+      const index = view.findIndex((part) => part.tensor === tensor);
+      if (index < 0) return [];
+      const before = view.slice(0, index);
+      const channelOffset = before.reduce((sum, part) => sum + padToFour(network.tensors[part.tensor].channels), 0);
+      return [{ normSlot: slot, part: view[index], totalChannels, channelOffset }];
+    });
+  }
+
+  function writeTables(tensor: TensorId): void {
+    const { channels } = network.tensors[tensor];
+    for (const { part, ...entry } of entriesOf(tensor)) {
+      touch(entry.normSlot, batch * 3 * entry.totalChannels * 4);
+      const range = { batch, channels, ...entry, slope: part.slope };
+      const name = `norm table of ${describeWriter(network, tensor)}`;
+      if (part.norm?.kind !== "batchNorm") {
+        add(name, normTable(part, range));
+        continue;
+      }
+      const { runningMean, runningVar } = part.norm;
+      only.set(steps.length, "validation");
+      const running = { meanSlot: `parameter:${runningMean}`, varianceSlot: `parameter:${runningVar}` };
+      add(`${name}, running`, planNormFromMoments({ ...range, ...affineOf(part.norm), ...running }));
+      touch(entry.normSlot);
+      only.set(steps.length, "training");
+      add(name, normTable(part, range));
+    }
+  }
+
+  function writeMoments(tensor: TensorId): void {
+    const norm = entriesOf(tensor)[0]?.part.norm;
+    if (norm?.kind !== "batchNorm") return;
+    const { channels, grid } = network.tensors[tensor];
+    const [meanSlot, varianceSlot] = momentsOf(tensor);
+    touch(statisticsOf(tensor));
+    for (const slot of [meanSlot, varianceSlot]) touch(slot, padToFour(channels) * 4);
+    only.set(steps.length, "training");
+    add(
+      `batch moments of ${describeWriter(network, tensor)}`,
+      planBatchMoments({
+        ...{ batch, voxels: voxelCount(grid), channels, parts: statisticsParts.get(tensor) ?? 0 },
+        ...{ statisticsSlot: statisticsOf(tensor), meanSlot, varianceSlot },
+        runningMeanSlot: `parameter:${norm.runningMean}`,
+        runningVarianceSlot: `parameter:${norm.runningVar}`,
+      }),
+    );
+  }
+
+  function affineOf({ eps, weight, bias }: Pick<InstanceNormNode, "eps" | "weight" | "bias">) {
+    return {
+      eps,
+      ...(weight !== undefined && { weightSlot: `parameter:${weight}` }),
+      ...(bias !== undefined && { biasSlot: `parameter:${bias}` }),
+    };
+  }
+
+  function normTable({ tensor, norm }: ViewPart, range: Parameters<typeof planNormConstant>[0]): Operator {
+    if (!norm) return planNormConstant(range);
+    if (norm.kind === "batchNorm") {
+      const [meanSlot, varianceSlot] = momentsOf(tensor);
+      for (const slot of [meanSlot, varianceSlot]) touch(slot);
+      return planNormFromMoments({ ...range, ...affineOf(norm), meanSlot, varianceSlot });
+    }
+    touch(statisticsOf(tensor));
+    return planNormFinalize({
+      ...range,
+      parts: statisticsParts.get(tensor) ?? 0,
+      statisticsSlot: statisticsOf(tensor),
+      ...affineOf(norm),
+    });
+  }
+
+  function backwardOfView(part: ViewPart): void {
+    const { tensor, norm, slope } = part;
+    const { channels, grid } = network.tensors[tensor];
+    const stored = storedRange(tensor);
+    const gradient = gradientRange(tensor);
+    const name = `norm gradient ${describeWriter(network, tensor)} ${channels} ${grid.join("x")}`;
+    if (!norm) {
+      const voxels = voxelCount(grid);
+      const passing = { batch, voxels, source: gradient, target: gradient, sign: stored, slope, accumulate: false };
+      add(name, planGradientPass(passing));
+      return;
+    }
+    const [{ part: _, ...entry }] = entriesOf(tensor);
+    touch(entry.normSlot);
+    const unit = "unit norm";
+    const padded = padToFour(channels);
+    // To a batch norm the whole batch is one sample.
+    const samples = norm.kind === "batchNorm" ? 1 : batch;
+    const voxels = voxelCount(grid) * batch / samples;
+    const unitRange = { batch: samples, channels, normSlot: unit, channelOffset: 0, totalChannels: padded, slope: 1 };
+    const { weight: _weight, bias: _bias, ...plain } = norm;
+    const unitNorm = normTable({ tensor, norm: plain, slope: 1 }, unitRange);
+    const backward = planNormBackward({
+      batch: samples,
+      voxels,
+      stored,
+      gradient,
+      ...entry,
+      unitNormSlot: unit,
+      ...(norm.weight !== undefined && { weightGradientSlot: `gradient:${norm.weight}` }),
+      ...(norm.bias !== undefined && { biasGradientSlot: `gradient:${norm.bias}` }),
+    });
+    add(name, {
+      ...backward,
+      calls: [...unitNorm.calls, ...backward.calls],
+      temporaries: { ...backward.temporaries, [unit]: samples * 3 * padded * 4 },
+    });
+  }
+
+  return { statisticsParts, only, writeTables, writeMoments, backwardOfView };
+}
+
+const momentsOf = (tensor: TensorId) => [`mean:${tensor}`, `variance:${tensor}`] as const;

@@ -1,0 +1,83 @@
+/** Parameters, gradients and what the optimizer keeps of them, in the device's memory. */
+import type { OptimizerState } from "../core/engine/training.ts";
+import { ADAM_STATE_FLOATS } from "../kernels/wgsl/training_adam.ts";
+import { OPTION_FLOATS } from "../kernels/wgsl/training_optimizer.ts";
+import { type DeviceBuffer, oneSegment, type Segments } from "./buffers.ts";
+import type { DeviceWeights, Tools } from "./program.ts";
+import { gradientSlot, parameterSlot } from "./training_parameters.ts";
+import { ADAM_STATE, OPTIONS, type TrainingPlan } from "./training_plan.ts";
+
+/** Kinds of values; the last two with Adam alone, and the last of them with amsgrad. */
+export type ValueKind = "parameters" | "gradients" | "momentum" | "averages" | "largest";
+
+/** What the optimizer keeps of every parameter with a gradient. */
+export function keptKinds({ adam }: TrainingPlan): readonly ("momentum" | "averages" | "largest")[] {
+  return adam ? ["momentum", "averages", ...(adam.amsgrad ? ["largest"] as const : [])] : ["momentum"];
+}
+
+export function keptValues(state: OptimizerState | undefined, kind: "momentum" | "averages" | "largest") {
+  return kind === "momentum" ? state?.momentum : state?.adam?.[kind];
+}
+
+/** Parameters, gradients, what the optimizer keeps of them and what never changes, on the device. */
+export interface DeviceValues extends DeviceWeights {
+  whole(kind: ValueKind, chunk: number): Segments;
+  /** @throws RangeError if there is no such slot */
+  segments(name: string): Segments;
+}
+
+/** @throws UserError if there is not enough memory */
+export function takeValues({ buffers }: Tools, plan: TrainingPlan): DeviceValues {
+  const { layout, constants, adam } = plan;
+  const slots = new Map<string, Segments>();
+  const taken: DeviceBuffer[] = [];
+  let alive = true;
+  const give = () => taken.splice(0).forEach((buffer) => buffers.give(buffer));
+  const take = (slot: string, bytes: number, what: string): DeviceBuffer => {
+    const buffer = buffers.take(bytes, what);
+    taken.push(buffer);
+    slots.set(slot, oneSegment(buffer, bytes));
+    return buffer;
+  };
+  try {
+    for (const [slot, { byteLength }] of constants) take(slot, byteLength, "the loss's tables");
+    take(OPTIONS, OPTION_FLOATS * 4, "the optimizer's options");
+    if (adam) take(ADAM_STATE, ADAM_STATE_FLOATS * 4, "the optimizer's state");
+    layout.chunks.forEach(({ floats, trained }, chunk) => {
+      const kinds: readonly ValueKind[] = [
+        "parameters",
+        ...(trained ? ["gradients", ...keptKinds(plan)] as const : []),
+      ];
+      for (const kind of kinds) {
+        const buffer = take(`${kind} ${chunk}`, floats * 4, `the network's ${kind}`);
+        if (kind !== "parameters" && kind !== "gradients") continue;
+        const slotOf = { parameters: parameterSlot, gradients: gradientSlot }[kind];
+        for (const { name, offset, length } of layout.parameters.filter((parameter) => parameter.chunk === chunk)) {
+          slots.set(slotOf(name), oneSegment(buffer, length * 4, offset * 4));
+        }
+      }
+    });
+  } catch (error) {
+    give();
+    throw error;
+  }
+  const segments = (name: string) => {
+    const found = slots.get(name);
+    if (!found) throw new RangeError(`Resolving a kernel's operands: there is no slot ${name}`);
+    return found;
+  };
+  return {
+    signature: "",
+    get alive() {
+      return alive;
+    },
+    slot: (name) => slots.get(name),
+    segments,
+    whole: (kind, chunk) => segments(`${kind} ${chunk}`),
+    [Symbol.dispose]() {
+      if (!alive) return;
+      alive = false;
+      give();
+    },
+  };
+}
