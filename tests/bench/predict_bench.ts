@@ -67,9 +67,10 @@ export async function bench(args: readonly string[]): Promise<number> {
       ),
     );
   }
-  for (const run of [...ours, ...theirs]) {
-    if (run.code !== 0) console.error(`a run ended with exit code ${run.code}:\n${run.stderr.slice(-2000)}`);
-  }
+  Deno.removeSync(out, { recursive: true });
+  const failed = [...ours, ...theirs].filter((run) => run.code !== 0);
+  for (const run of failed) console.error(`a run ended with exit code ${run.code}:\n${run.stderr.slice(-2000)}`);
+  if (failed.length > 0) return 1;
   console.log(describeRuns("nnunet", ours));
   if (theirs.length) {
     console.log(describeRuns("nnUNetv2", theirs));
@@ -80,6 +81,5 @@ export async function bench(args: readonly string[]): Promise<number> {
       }`,
     );
   }
-  Deno.removeSync(out, { recursive: true });
-  return [...ours, ...theirs].every((run) => run.code === 0) ? 0 : 1;
+  return 0;
 }
