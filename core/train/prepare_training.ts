@@ -77,7 +77,7 @@ async function continued(request: TrainRequest, asked: TrainingSetup, resumed: R
     setup,
     state: { ...state, seed },
     takeValues: handOver({ values, momentum, ...(adam && { adam }) }),
-    notes: [`continuing from ${file}: epoch ${state.epoch}${where}`],
+    notes: [`continuing from ${file}: epoch ${state.epoch + 1}${where}`],
     warnings,
   };
 }

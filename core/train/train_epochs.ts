@@ -259,7 +259,9 @@ async function stop(run: EpochRun, state: StateWithin): Promise<never> {
   await run.hooks.save("stopped", state, () => readFinite(run));
   const { recipe } = run.setup;
   throw new Interrupted(
-    `stopped in epoch ${state.epoch} after ${state.within.iteration} of ${recipe.iterations} steps; the same command ` +
+    `stopped in epoch ${
+      state.epoch + 1
+    } after ${state.within.iteration} of ${recipe.iterations} steps; the same command ` +
       "with --c goes on from there",
   );
 }

@@ -47,12 +47,15 @@ Deno.test({
       using checkpoint = await openCheckpoint(join(foldFolder(folders), "checkpoint_latest.pth"));
       const epoch = Number(checkpoint.members.get("current_epoch"));
       assert(epoch >= 1, String(epoch));
+      // Messages count from 1, checkpoints from 0.
+      assert(stopped.stderr.includes(`stopped in epoch ${epoch + 1} after`), stopped.stderr);
 
       const other = await runCommand([...LINE, "--c", "--epochs", "9"], { env });
       assertEquals(other.code, 1);
       assert(other.stderr.includes("--epochs 9, it was started with 3000"), other.stderr);
       const { stdout } = await interruptCommand([...LINE, "--c"], `epoch ${epoch + 2}/3000`, "SIGTERM", { env });
-      assert(stdout.includes(`continuing from ${join(foldFolder(folders), "checkpoint_latest.pth")}`), stdout);
+      const from = join(foldFolder(folders), "checkpoint_latest.pth");
+      assert(stdout.includes(`continuing from ${from}: epoch ${epoch + 1}`), stdout);
     }),
 });
 

@@ -75,7 +75,7 @@ Deno.test("killed, a training goes on from the checkpoint it has to the same bit
       if (++steps === 5) controller.abort();
     };
     const stopping = listening({ onStep, signal: controller.signal });
-    await assertFails(() => trainModel(trainRequest(folders), stopping), Interrupted, "epoch 1");
+    await assertFails(() => trainModel(trainRequest(folders), stopping), Interrupted, "epoch 2");
     // As if nothing had been written when it ended.
     const fold = join(folders.results, MODEL, "fold_0");
     const leftover = join(fold, ".checkpoint_latest.pth.1-0a1b2c3d.tmp");
