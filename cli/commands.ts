@@ -101,7 +101,10 @@ export const LATER_COMMANDS: readonly CommandEntry[] = ([
   ["plot_overlay_pngs", "Draw segmentations over images"],
 ] as const).map(([name, summary]) => ({ name, upstream: `nnUNetv2_${name}`, summary }));
 
+/** Those that are there, then those that are not yet. */
+export const ALL_COMMANDS: readonly CommandEntry[] = [...COMMANDS, ...LATER_COMMANDS];
+
 /** The command of this name, `nnunet`'s or Python nnU-Net's. */
 export function findCommand(name: string): CommandEntry | undefined {
-  return [...COMMANDS, ...LATER_COMMANDS].find((entry: CommandEntry) => entry.name === name || entry.upstream === name);
+  return ALL_COMMANDS.find((entry) => entry.name === name || entry.upstream === name);
 }

@@ -77,7 +77,10 @@ interface Network {
   readonly batch: number;
 }
 
-/** Measures the convolutions of models' networks, and the gradients of their trainings, and keeps what is fastest. @returns false if that could not be done */
+/**
+ * Measures the convolutions of models' networks, and the gradients of their trainings, and keeps what is fastest.
+ * @returns false if that could not be done
+ */
 export async function tuneGpu(
   models: readonly string[] | undefined,
   allowSoftware: boolean,

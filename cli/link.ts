@@ -3,7 +3,7 @@ import { UserError } from "../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../core/base/files.ts";
 import { dirname, fromFileUrl, join, resolve } from "../core/base/path.ts";
 import type { Command } from "./command.ts";
-import { type CommandEntry, COMMANDS, LATER_COMMANDS } from "./commands.ts";
+import { ALL_COMMANDS, type CommandEntry, COMMANDS, LATER_COMMANDS } from "./commands.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
 import { print } from "./terminal.ts";
 
@@ -37,7 +37,7 @@ export const link: Command & { readonly flags: typeof FLAGS } = {
     const folder = resolve(values.folder);
     await ensureFolder(folder, "making the folder for the commands");
     const start = await startOfProgram();
-    const names = ["nnunet", ...upstreamNames(COMMANDS), ...upstreamNames(LATER_COMMANDS)];
+    const names = ["nnunet", ...upstreamNames(ALL_COMMANDS)];
     for (const name of names) {
       const path = join(folder, windows ? `${name}.cmd` : name);
       await refuseForeign(path, values.force);

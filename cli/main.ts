@@ -2,7 +2,7 @@
 import { Interrupted, UsageError, UserError } from "../core/base/errors.ts";
 import { nearestName } from "../core/base/nearest.ts";
 import { basename } from "../core/base/path.ts";
-import { type CommandEntry, COMMANDS, findCommand, LATER_COMMANDS } from "./commands.ts";
+import { ALL_COMMANDS, findCommand } from "./commands.ts";
 import { loadCommand } from "./load_command.ts";
 import { programHelp } from "./help.ts";
 import { print, printError } from "./terminal.ts";
@@ -35,9 +35,7 @@ async function dispatch(args: readonly string[], programNames: readonly string[]
   if (name === "--version" || name === "-V") return await dispatch(["version"], []);
   const entry = findCommand(name);
   if (!entry) {
-    const names = [...COMMANDS, ...LATER_COMMANDS].flatMap((
-      one: CommandEntry,
-    ) => (one.upstream ? [one.name, one.upstream] : [one.name]));
+    const names = ALL_COMMANDS.flatMap(({ name, upstream }) => upstream ? [name, upstream] : [name]);
     const near = nearestName(name, names);
     throw new UsageError(
       `nnunet: error: there is no command "${name}"${near ? `; did you mean ${near}?` : ""}\n` +

@@ -1,6 +1,6 @@
 /**
- * What the GPU's self-test computes (its training half is self_test_training.ts): small networks and volume operators that between them run every kind of kernel, written against
- * the engine port alone, so that the same case runs on the GPU and on the CPU.
+ * What the GPU's self-test computes: small networks and volume operators that between them run every kind of kernel, written against
+ * the engine port alone, so that the same case runs on the GPU and on the CPU. The training half is self_test_training.ts.
  */
 import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
 import type { AxisTable, Engine, LogitRing, PatchPlacement, Precision, WeightSource } from "../core/engine/engine.ts";

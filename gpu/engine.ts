@@ -63,7 +63,10 @@ export interface GpuEngine extends Engine, GpuTraining {
   memoryUse(): { readonly used: number; readonly held: number; readonly highWater: number };
   /** Submissions so far. */
   readonly submissions: number;
-  /** Measures the ways to compute a network's convolutions, those of its training where it is asked for one. @throws UserError if the device fails */
+  /**
+   * Measures the ways to compute a network's convolutions, those of its training where it is asked for one.
+   * @throws UserError if the device fails
+   */
   tune(graph: Graph, options: CompileOptions | TrainingOptions, hooks?: TuneHooks): Promise<TunedConvolution[]>;
   /** Milliseconds of an operator on slots of so many bytes each, whatever they hold; for benches of single kernels. */
   timeOperator(operator: WgslOperator, slots: Readonly<Record<string, number>>): Promise<number>;

@@ -1,6 +1,6 @@
 /**
- * Autotuning: every way to compute each of a network's convolutions, for a training of their gradients too, run on the device on random data, checked against the others and
- * timed. What is found is data (tuning.ts); results differ between ways by rounding alone.
+ * Autotuning: every way to compute each of a network's convolutions, for a training of their gradients too, run on the device on random
+ * data, checked against the others and timed. What is found is data (tuning.ts); results differ between ways by rounding alone.
  */
 import type { CompileOptions } from "../core/engine/engine.ts";
 import type { TrainingOptions } from "../core/engine/training.ts";

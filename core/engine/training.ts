@@ -94,7 +94,10 @@ export interface TrainingProgram extends Disposable {
   readonly parameters: readonly TrainedParameter[];
 }
 
-/** What a step is given; Adam takes neither momentum nor nesterov of it. SGD as torch's: g += weightDecay * p; v = g on a parameter's first step, else momentum * v + g; p -= lr * (g + momentum * v) with Nesterov. */
+/**
+ * What a step is given; Adam takes neither momentum nor nesterov of it. SGD as torch's: g += weightDecay * p; v = g on a parameter's first
+ * step, else momentum * v + g; p -= lr * (g + momentum * v) with Nesterov.
+ */
 export interface SgdOptions {
   readonly learningRate: number;
   readonly momentum: number;

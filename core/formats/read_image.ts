@@ -3,6 +3,7 @@
  * nibabel 5.4 and skimage 0.26 behind nnU-Net 2.5.1. Damaged files, and headers that upstream reads as something else than they say,
  * are refused; tests/golden/headers/cases.ts lists them with the reasons.
  */
+import { describeBytes } from "../base/describe_bytes.ts";
 import { UserError } from "../base/errors.ts";
 import type { Vec3 } from "../base/shape.ts";
 import type { CaseImage, ImageGeometry, LabelVolume, ReaderName } from "./image.ts";
@@ -131,10 +132,9 @@ function allocate(length: number, file: string): Float32Array {
   try {
     return new Float32Array(length);
   } catch (error) {
-    const size = (length * 4 / 2 ** 30).toFixed(1);
-    const problem = `its ${
-      length.toLocaleString("en-US")
-    } voxels need ${size} GiB as float32, which could not be allocated`;
+    const problem = `its ${length.toLocaleString("en-US")} voxels need ${
+      describeBytes(length * 4)
+    } as float32, which could not be allocated`;
     const remedy = "use a machine with more memory, or cut the image into parts";
     throw new UserError({ doing: READING, file, problem, remedy }, { cause: error });
   }

@@ -1,4 +1,5 @@
 /** The memory a training takes, said before its first step, and what would fit where it is too much. */
+import { describeBytes } from "../base/describe_bytes.ts";
 import { UserError } from "../base/errors.ts";
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { TrainingEngine, TrainingMemory, TrainingOptions } from "../engine/training.ts";
@@ -53,13 +54,12 @@ export function requireMemory(
   const beside = forecast.total - bytesOf(forecast.memory);
   const fits = (changed: Partial<TrainingOptions>) =>
     bytesOf(engine.forecastTraining(setup.graph, { ...options, ...changed }).memory) + beside <= available;
-  const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   throw new UserError({
     doing: "planning the training's memory",
     problem: `a batch of ${options.batch} patches of ${shown(options.patch)} voxels takes ${
-      gigabytes(forecast.total)
-    } (network ${gigabytes(bytesOf(forecast.memory))}, samples ${gigabytes(forecast.samples)}); ${
-      gigabytes(available)
+      describeBytes(forecast.total)
+    } (network ${describeBytes(bytesOf(forecast.memory))}, samples ${describeBytes(forecast.samples)}); ${
+      describeBytes(available)
     } may be used`,
     remedy: whatFits(setup, options, fits),
   });

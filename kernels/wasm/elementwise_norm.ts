@@ -86,18 +86,8 @@ export function planNormFinalize(spec: NormFinalize): Operator {
       kernel: "norm_finalize",
       params: listParams(NORM_FINALIZE_FIELDS, {
         statistics: { slot: spec.statisticsSlot },
-        norm: { slot: spec.normSlot },
-        weight: { slot: spec.weightSlot ?? spec.normSlot },
-        bias: { slot: spec.biasSlot ?? spec.normSlot },
-        hasWeight: spec.weightSlot === undefined ? 0 : 1,
-        hasBias: spec.biasSlot === undefined ? 0 : 1,
         parts: spec.parts,
-        channels: spec.channels,
-        padded,
-        total: spec.totalChannels,
-        offset: spec.channelOffset,
-        eps: spec.eps,
-        slope: spec.slope,
+        ...tableParams(spec),
       }),
       items: spec.batch * (padded / 4),
       scratchBytes: 0,
@@ -106,6 +96,24 @@ export function planNormFinalize(spec: NormFinalize): Operator {
     flops: elements * 3,
     bytes: elements * 4,
     coreSeconds: elements * 1e-9,
+  };
+}
+
+/** The parameters of a kernel that makes a table from means and variances. */
+export function tableParams(spec: NormTableRange & Pick<NormFinalize, "weightSlot" | "biasSlot" | "eps">) {
+  return {
+    norm: { slot: spec.normSlot },
+    // A kernel does not read what it is told not to.
+    weight: { slot: spec.weightSlot ?? spec.normSlot },
+    bias: { slot: spec.biasSlot ?? spec.normSlot },
+    hasWeight: spec.weightSlot === undefined ? 0 : 1,
+    hasBias: spec.biasSlot === undefined ? 0 : 1,
+    channels: spec.channels,
+    padded: padToFour(spec.channels),
+    total: spec.totalChannels,
+    offset: spec.channelOffset,
+    eps: spec.eps,
+    slope: spec.slope,
   };
 }
 

@@ -4,7 +4,7 @@
  * backward is that of instance norm (training_norm.ts) with the whole batch as one sample.
  */
 import { padToFour } from "../../core/base/shape.ts";
-import { checkRange, laneOf, mergeParts, type NormTableRange, tableWriter } from "./elementwise_norm.ts";
+import { checkRange, laneOf, mergeParts, type NormTableRange, tableParams, tableWriter } from "./elementwise_norm.ts";
 import { distance } from "./elementwise_simd.ts";
 import { f32, f64, i32, i64 } from "./emit/expression.ts";
 import type { Kernel } from "./emit/module_builder.ts";
@@ -109,19 +109,9 @@ export function planNormFromMoments(spec: NormFromMoments): Operator {
   checkRange(spec);
   const padded = padToFour(spec.channels);
   const params = listParams(TABLE_FIELDS, {
-    norm: { slot: spec.normSlot },
     mean: { slot: spec.meanSlot },
     variance: { slot: spec.varianceSlot },
-    weight: { slot: spec.weightSlot ?? spec.normSlot },
-    bias: { slot: spec.biasSlot ?? spec.normSlot },
-    hasWeight: spec.weightSlot === undefined ? 0 : 1,
-    hasBias: spec.biasSlot === undefined ? 0 : 1,
-    channels: spec.channels,
-    padded,
-    total: spec.totalChannels,
-    offset: spec.channelOffset,
-    eps: spec.eps,
-    slope: spec.slope,
+    ...tableParams(spec),
   });
   return {
     algorithm: "norm table from moments",

@@ -179,15 +179,41 @@ ${
 `;
 }
 
-/** Writes a table of constants; a thread writes scale, shift and slope of a channel of a sample. */
+/** Writes a table of constants. */
 export function planNormConstant(spec: NormConstant): WgslOperator {
+  return planTableOfChannels(spec, {
+    name: "constant norm table",
+    inputs: { scale: spec.scaleSlot, shift: spec.shiftSlot },
+    scale: spec.scaleSlot === undefined ? "1.0" : "load_scale(channel)",
+    shift: spec.shiftSlot === undefined ? "0.0" : "load_shift(channel)",
+    flops: 0,
+    channelBytes: 12,
+  });
+}
+
+/** A norm table whose entries are those of every sample, as expressions of the channel. */
+export interface ChannelTable {
+  readonly name: string;
+  /** Slots of f32 by channel, by the names the expressions load them by; those that are undefined are not bound. */
+  readonly inputs: Readonly<Record<string, string | undefined>>;
+  /** `shift` may use `scale`. */
+  readonly scale: string;
+  readonly shift: string;
+  readonly flops: number;
+  /** Read and written for a channel of a sample. */
+  readonly channelBytes: number;
+}
+
+/** A thread writes scale, shift and slope of a channel of a sample. */
+export function planTableOfChannels(spec: NormTableRange, table: ChannelTable): WgslOperator {
   checkRange(spec);
   const padded = padToFour(spec.channels);
   const range = { start: 0, end: spec.batch * padded };
   const views = [
     wholeView("table", spec.normSlot, "f32", "read_write"),
-    ...(spec.scaleSlot === undefined ? [] : [wholeView("scale", spec.scaleSlot, "f32", "read")]),
-    ...(spec.shiftSlot === undefined ? [] : [wholeView("shift", spec.shiftSlot, "f32", "read")]),
+    ...Object.entries(table.inputs).flatMap(([name, slot]) =>
+      slot === undefined ? [] : [wholeView(name, slot, "f32", "read")]
+    ),
   ];
   const header = kernelHeader(views, range);
   const code = `${header.text}
@@ -198,12 +224,13 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (thread >= p.end) { return; }
   let sample = thread / ${padded}u;
   let channel = thread % ${padded}u;
+  // Padding lanes keep zeros: scale 0, shift 0, slope 1.
   var scale = 0.0;
   var shift = 0.0;
   var slope = 1.0;
   if (channel < ${spec.channels}u) {
-    scale = ${spec.scaleSlot === undefined ? "1.0" : "load_scale(channel)"};
-    shift = ${spec.shiftSlot === undefined ? "0.0" : "load_shift(channel)"};
+    scale = ${table.scale};
+    shift = ${table.shift};
     slope = ${f32Literal(spec.slope)};
   }
   let at = sample * ${3 * spec.totalChannels}u + ${spec.channelOffset}u + channel;
@@ -213,11 +240,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 }
 `;
   return {
-    algorithm: "constant norm table",
-    dispatches: [threadDispatch("constant norm table", header, range, code)],
+    algorithm: table.name,
+    dispatches: [threadDispatch(table.name, header, range, code)],
     temporaries: {},
-    flops: 0,
-    bytes: spec.batch * padded * 12,
+    flops: table.flops,
+    bytes: spec.batch * padded * table.channelBytes,
   };
 }
 

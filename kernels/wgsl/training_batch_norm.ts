@@ -10,7 +10,7 @@ import {
   type NormFromMoments,
   unbiasedFactor,
 } from "../wasm/training_batch_norm.ts";
-import { checkRange, MAIN, mergeInGroups, mergeText } from "./elementwise_norm.ts";
+import { MAIN, mergeInGroups, mergeText, planTableOfChannels } from "./elementwise_norm.ts";
 import { f32Literal, kernelHeader, threadDispatch, wholeView } from "./elementwise_segments.ts";
 import type { WgslDispatch, WgslOperator } from "./kernel.ts";
 import { wgsl } from "./template.ts";
@@ -73,49 +73,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   return threadDispatch("running moments", header, range, code);
 }
 
-/** A thread: a channel of a sample. */
+/** A table of the batch's moments, or of the running ones. */
 export function planNormFromMoments(spec: NormFromMoments): WgslOperator {
-  checkRange(spec);
-  const padded = padToFour(spec.channels);
-  const range = { start: 0, end: spec.batch * padded };
-  const header = kernelHeader([
-    wholeView("table", spec.normSlot, "f32", "read_write"),
-    wholeView("mean", spec.meanSlot, "f32", "read"),
-    wholeView("variance", spec.varianceSlot, "f32", "read"),
-    ...(spec.weightSlot === undefined ? [] : [wholeView("weight", spec.weightSlot, "f32", "read")]),
-    ...(spec.biasSlot === undefined ? [] : [wholeView("bias", spec.biasSlot, "f32", "read")]),
-  ], range);
-  const code = wgsl`
-${header.text}
-
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
-  let sample = thread / ${padded}u;
-  let channel = thread % ${padded}u;
-  // Padding lanes keep zeros: scale 0, shift 0, slope 1.
-  var scale = 0.0;
-  var shift = 0.0;
-  var slope = 1.0;
-  if (channel < ${spec.channels}u) {
-    scale = ${spec.weightSlot === undefined ? "1.0" : "load_weight(channel)"} / sqrt(load_variance(channel) + ${
-    f32Literal(spec.eps)
+  const weight = spec.weightSlot === undefined ? "1.0" : "load_weight(channel)";
+  const bias = spec.biasSlot === undefined ? "0.0" : "load_bias(channel)";
+  return planTableOfChannels(spec, {
+    name: "norm table from moments",
+    inputs: { mean: spec.meanSlot, variance: spec.varianceSlot, weight: spec.weightSlot, bias: spec.biasSlot },
+    scale: `${weight} / sqrt(load_variance(channel) + ${f32Literal(spec.eps)})`,
+    shift: `fma(-load_mean(channel), scale, ${bias})`,
+    flops: spec.batch * padToFour(spec.channels) * 4,
+    channelBytes: 20,
   });
-    shift = fma(-load_mean(channel), scale, ${spec.biasSlot === undefined ? "0.0" : "load_bias(channel)"});
-    slope = ${f32Literal(spec.slope)};
-  }
-  let at = sample * ${3 * spec.totalChannels}u + ${spec.channelOffset}u + channel;
-  store_table(at, scale);
-  store_table(at + ${spec.totalChannels}u, shift);
-  store_table(at + ${2 * spec.totalChannels}u, slope);
-}
-`;
-  return {
-    algorithm: "norm table from moments",
-    dispatches: [threadDispatch("norm table from moments", header, range, code)],
-    temporaries: {},
-    flops: spec.batch * padded * 4,
-    bytes: spec.batch * padded * 20,
-  };
 }
