@@ -12,12 +12,12 @@ import { print } from "./terminal.ts";
 /** Each script of the bundle and the module it is made from. */
 const SCRIPTS: readonly (readonly [script: string, source: string])[] = [
   ["main.js", "main.ts"],
-  ["case_worker.ts", "core/predict/case_worker.ts"],
+  ["case_worker.ts", "core/predict/run/case_worker.ts"],
   ["evaluate_worker.ts", "core/evaluate/evaluate_worker.ts"],
   ["fingerprint_worker.ts", "core/preprocess/fingerprint_worker.ts"],
   ["preprocess_worker.ts", "core/preprocess/preprocess_worker.ts"],
-  ["report_worker.ts", "core/train/report_worker.ts"],
-  ["sample_worker.ts", "core/train/sample_worker.ts"],
+  ["report_worker.ts", "core/train/report/report_worker.ts"],
+  ["sample_worker.ts", "core/train/samples/sample_worker.ts"],
   ["engine_worker.ts", "cpu/engine_worker.ts"],
 ];
 

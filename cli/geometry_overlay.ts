@@ -4,9 +4,9 @@ import { join } from "../core/base/path.ts";
 import type { Vec3 } from "../core/base/shape.ts";
 import type { RawCase } from "../core/dataset/raw_dataset.ts";
 import { fullestSlice, greyWindow, overlayPng } from "../core/evaluate/overlay.ts";
-import type { CaseImage, ImageGeometry, ReaderName } from "../core/formats/image.ts";
-import { imageGridCorners } from "../core/formats/image_grid.ts";
-import { readCase } from "../core/formats/read_image.ts";
+import type { CaseImage, ImageGeometry, ReaderName } from "../core/formats/image/image.ts";
+import { imageGridCorners } from "../core/formats/image/image_grid.ts";
+import { readCase } from "../core/formats/image/read_image.ts";
 
 /** Pixels that a picture is about as wide as, at least. */
 const WIDTH = 384;

@@ -1,7 +1,7 @@
 /** Help texts, from the tables of commands and flags. */
-import { type CommandEntry, COMMANDS, LATER_COMMANDS } from "./commands.ts";
-import { type Flag, type FlagTable, isPositional } from "./flag.ts";
-import { HELP } from "./parse_flags.ts";
+import { type CommandEntry, COMMANDS, LATER_COMMANDS } from "./commands/commands.ts";
+import { type Flag, type FlagTable, isPositional } from "./flags/flag.ts";
+import { HELP } from "./flags/parse_flags.ts";
 
 const WIDTH = 100;
 const INDENT = 30;

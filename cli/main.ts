@@ -2,8 +2,8 @@
 import { Interrupted, UsageError, UserError } from "../core/base/errors.ts";
 import { nearestName } from "../core/base/nearest.ts";
 import { basename } from "../core/base/path.ts";
-import { ALL_COMMANDS, findCommand } from "./commands.ts";
-import { loadCommand } from "./load_command.ts";
+import { ALL_COMMANDS, findCommand } from "./commands/commands.ts";
+import { loadCommand } from "./commands/load_command.ts";
 import { programHelp } from "./help.ts";
 import { print, printError } from "./terminal.ts";
 

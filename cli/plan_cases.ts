@@ -3,12 +3,12 @@ import { UserError } from "../core/base/errors.ts";
 import { basename, dirname, join } from "../core/base/path.ts";
 import { isFolder } from "../core/dataset/dataset_names.ts";
 import { checkOutputs, listInputCases } from "../core/dataset/input_cases.ts";
-import { openBytes } from "../core/formats/gzip.ts";
-import type { ReaderName } from "../core/formats/image.ts";
-import { NIFTI2_HEADER_BYTES, parseNiftiHeader } from "../core/formats/nifti_header.ts";
-import type { Model } from "../core/predict/model_folder.ts";
-import type { CaseToPredict } from "../core/predict/request.ts";
-import type { PredictValues } from "./predict_flags.ts";
+import { openBytes } from "../core/formats/archive/gzip.ts";
+import type { ReaderName } from "../core/formats/image/image.ts";
+import { NIFTI2_HEADER_BYTES, parseNiftiHeader } from "../core/formats/image/nifti_header.ts";
+import type { Model } from "../core/predict/model/model_folder.ts";
+import type { CaseToPredict } from "../core/predict/run/request.ts";
+import type { PredictValues } from "./flags/predict_flags.ts";
 
 export interface PlannedCases {
   readonly cases: readonly CaseToPredict[];

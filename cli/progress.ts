@@ -4,7 +4,7 @@
  */
 import cliProgress from "cli-progress";
 import { describeBytes } from "../core/base/describe_bytes.ts";
-import type { PredictionEvent } from "../core/predict/request.ts";
+import type { PredictionEvent } from "../core/predict/run/request.ts";
 import { formatSeconds, isTerminal, print, printError } from "./terminal.ts";
 
 export interface ProgressOptions {

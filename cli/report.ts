@@ -4,10 +4,10 @@ import { ensureFolder, writeAtomically } from "../core/base/files.ts";
 import { stringifyJson } from "../core/base/json.ts";
 import { dirname, join } from "../core/base/path.ts";
 import type { Engine, Precision, StepCost } from "../core/engine/engine.ts";
-import type { Model } from "../core/predict/model_folder.ts";
-import type { CaseRecord, FailedCase } from "../core/predict/request.ts";
+import type { Model } from "../core/predict/model/model_folder.ts";
+import type { CaseRecord, FailedCase } from "../core/predict/run/request.ts";
 import { fileDigest, programDigest } from "./program_digest.ts";
-import { UPSTREAM_VERSION, VERSION } from "./version.ts";
+import { UPSTREAM_VERSION, VERSION } from "./commands/version.ts";
 
 /** Raised when a field changes its meaning. */
 const REPORT_FORMAT = 1;

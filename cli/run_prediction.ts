@@ -3,16 +3,16 @@ import { Interrupted, UserError } from "../core/base/errors.ts";
 import { ensureFolder } from "../core/base/files.ts";
 import { dirname } from "../core/base/path.ts";
 import type { Environment } from "../core/dataset/environment.ts";
-import { type Model, openModel } from "../core/predict/model_folder.ts";
-import { predictCases } from "../core/predict/predict_cases.ts";
-import type { PredictionEvent, PredictionRequest } from "../core/predict/request.ts";
+import { type Model, openModel } from "../core/predict/model/model_folder.ts";
+import { predictCases } from "../core/predict/run/predict_cases.ts";
+import type { PredictionEvent, PredictionRequest } from "../core/predict/run/request.ts";
 import { listenForInterrupts } from "./interrupt.ts";
 import { planCases, type PlannedCases } from "./plan_cases.ts";
-import type { PredictValues } from "./predict_flags.ts";
+import type { PredictValues } from "./flags/predict_flags.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { failedCase, type ReportState, writeReport } from "./report.ts";
-import { followEngines, type RunEngines } from "./run_engines.ts";
-import { type ChosenEngine, selectEngine } from "./select_engine.ts";
+import { followEngines, type RunEngines } from "./engines/run_engines.ts";
+import { type ChosenEngine, selectEngine } from "./engines/select_engine.ts";
 import { formatSeconds, print, printError } from "./terminal.ts";
 
 export interface PredictionJob {

@@ -2,7 +2,7 @@
 import { checkAlive, checkAlloc, checkRange } from "../core/engine/checks.ts";
 import type { ElementArrays, ElementType, Engine, TensorHandle } from "../core/engine/engine.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
-import { planClear } from "../kernels/wasm/volume_clear.ts";
+import { planClear } from "../kernels/wasm/volume/clear.ts";
 import { copyCall } from "./encode.ts";
 import type { Region, Stream } from "./stream.ts";
 

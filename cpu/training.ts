@@ -17,9 +17,9 @@ import type {
 } from "../core/engine/training.ts";
 import { checkSample } from "../core/engine/training_checks.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
-import { ADAM_STATE_BYTES } from "../kernels/wasm/training_adam.ts";
-import { planClear } from "../kernels/wasm/volume_clear.ts";
-import { planGatherPatches } from "../kernels/wasm/volume_gather.ts";
+import { ADAM_STATE_BYTES } from "../kernels/wasm/training/adam.ts";
+import { planClear } from "../kernels/wasm/volume/clear.ts";
+import { planGatherPatches } from "../kernels/wasm/volume/gather.ts";
 import { copyCall, type PlacedCall } from "./encode.ts";
 import { type PlannedStep, temporaryBlock } from "./program_plan.ts";
 import type { Encoded, Region, Stream } from "./stream.ts";

@@ -11,7 +11,7 @@ import {
   planLossGradient,
   planLossSums,
   planLossTarget,
-} from "../kernels/wasm/training_loss.ts";
+} from "../kernels/wasm/training/loss.ts";
 import type { Schedule } from "./training_schedule.ts";
 
 /** An output with a loss. */

@@ -2,11 +2,11 @@
 import { padToFour, voxelCount } from "../core/base/shape.ts";
 import type { TensorId, ViewPart } from "../core/graph/fuse.ts";
 import type { InstanceNormNode } from "../core/graph/graph.ts";
-import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise_norm.ts";
+import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise/norm.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
-import { planBatchMoments, planNormFromMoments } from "../kernels/wasm/training_batch_norm.ts";
-import { planNormBackward } from "../kernels/wasm/training_norm.ts";
-import { planGradientPass } from "../kernels/wasm/training_passes.ts";
+import { planBatchMoments, planNormFromMoments } from "../kernels/wasm/training/batch_norm.ts";
+import { planNormBackward } from "../kernels/wasm/training/norm.ts";
+import { planGradientPass } from "../kernels/wasm/training/passes.ts";
 import { describeWriter } from "./program_plan.ts";
 import { statisticsOf, type TrainingContext, type TrainingTensors } from "./training_tensors.ts";
 

@@ -3,7 +3,7 @@ import { voxelCount } from "../core/base/shape.ts";
 import type { BackwardPass } from "../core/graph/backward.ts";
 import type { FusedNetwork, TensorId, View } from "../core/graph/fuse.ts";
 import type { Operand, Target } from "../kernels/wasm/kernel.ts";
-import type { TensorRange } from "../kernels/wasm/training_norm.ts";
+import type { TensorRange } from "../kernels/wasm/training/norm.ts";
 import { type NormTables, tableKey } from "./program_plan.ts";
 import type { Schedule } from "./training_schedule.ts";
 

@@ -1,8 +1,8 @@
 /** What a training keeps of every parameter, and the optimizer that works on it. */
 import type { OptimizerState, SgdOptions } from "../core/engine/training.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
-import { ADAM_STATE_BYTES, planAdamUpdate } from "../kernels/wasm/training_adam.ts";
-import { planSgdUpdate } from "../kernels/wasm/training_optimizer.ts";
+import { ADAM_STATE_BYTES, planAdamUpdate } from "../kernels/wasm/training/adam.ts";
+import { planSgdUpdate } from "../kernels/wasm/training/optimizer.ts";
 import type { TrainingPlan } from "./training_plan.ts";
 
 /** Order of the kinds of values; the last two with Adam alone, and the last of them with amsgrad. */

@@ -7,13 +7,13 @@ import {
   checkResampleToProbabilities,
 } from "../core/engine/checks.ts";
 import type { Engine, LabelRule, ResamplePlanes } from "../core/engine/engine.ts";
-import { planAccumulate, planFinishPlanes } from "../kernels/wasm/volume_accumulate.ts";
-import { planGatherPatches } from "../kernels/wasm/volume_gather.ts";
+import { planAccumulate, planFinishPlanes } from "../kernels/wasm/volume/accumulate.ts";
+import { planGatherPatches } from "../kernels/wasm/volume/gather.ts";
 import {
   packResampleTables,
   planResampleToLabels,
   planResampleToProbabilities,
-} from "../kernels/wasm/volume_resample.ts";
+} from "../kernels/wasm/volume/resample.ts";
 import type { Programs } from "./programs.ts";
 import type { Stream } from "./stream.ts";
 import type { Tensors } from "./tensors.ts";

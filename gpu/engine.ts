@@ -20,7 +20,7 @@ import type {
 import type { TrainingOptions } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
-import { planClear } from "../kernels/wgsl/volume_clear.ts";
+import { planClear } from "../kernels/wgsl/volume/clear.ts";
 import type { AdapterFacts } from "./adapter.ts";
 import { type Buffers, createBuffers, layoutOf, type Segments } from "./buffers.ts";
 import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";

@@ -10,10 +10,10 @@ import { measuredCandidates } from "../kernels/wgsl/conv/measured.ts";
 import type { MeasuredProblem } from "../kernels/wgsl/conv/plan_conv.ts";
 import { BASE_LIMITS } from "../kernels/wgsl/conv/problem.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
-import { planAccumulate, planFinishPlanes } from "../kernels/wgsl/volume_accumulate.ts";
-import { planClear } from "../kernels/wgsl/volume_clear.ts";
-import { planGatherPatches } from "../kernels/wgsl/volume_gather.ts";
-import { planResampleToLabels, planResampleToProbabilities } from "../kernels/wgsl/volume_resample.ts";
+import { planAccumulate, planFinishPlanes } from "../kernels/wgsl/volume/accumulate.ts";
+import { planClear } from "../kernels/wgsl/volume/clear.ts";
+import { planGatherPatches } from "../kernels/wgsl/volume/gather.ts";
+import { planResampleToLabels, planResampleToProbabilities } from "../kernels/wgsl/volume/resample.ts";
 import { planProgram } from "./program_plan.ts";
 import { planTraining } from "./training_plan.ts";
 

@@ -12,9 +12,9 @@ import {
   planLossGradient,
   planLossSums,
   planLossTarget,
-} from "../kernels/wgsl/training_loss.ts";
-import type { LossShape } from "../kernels/wgsl/training_loss_spec.ts";
-import type { TensorRange } from "../kernels/wgsl/training_tensors.ts";
+} from "../kernels/wgsl/training/loss.ts";
+import type { LossShape } from "../kernels/wgsl/training/loss_spec.ts";
+import type { TensorRange } from "../kernels/wgsl/training/tensors.ts";
 import type { Schedule } from "./training_schedule.ts";
 
 /** An output with a loss. */

@@ -2,11 +2,11 @@
 import { padToFour, voxelCount } from "../core/base/shape.ts";
 import type { TensorId, ViewPart } from "../core/graph/fuse.ts";
 import type { InstanceNormNode } from "../core/graph/graph.ts";
-import { type NormConstant, planNormConstant, planNormFinalize } from "../kernels/wgsl/elementwise_norm.ts";
+import { type NormConstant, planNormConstant, planNormFinalize } from "../kernels/wgsl/elementwise/norm.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
-import { planBatchMoments, planNormFromMoments } from "../kernels/wgsl/training_batch_norm.ts";
-import { planNormBackward } from "../kernels/wgsl/training_norm.ts";
-import { planGradientPass } from "../kernels/wgsl/training_passes.ts";
+import { planBatchMoments, planNormFromMoments } from "../kernels/wgsl/training/batch_norm.ts";
+import { planNormBackward } from "../kernels/wgsl/training/norm.ts";
+import { planGradientPass } from "../kernels/wgsl/training/passes.ts";
 import { describeWriter } from "./program_plan.ts";
 import { gradientSlot, parameterSlot } from "./training_parameters.ts";
 import { statisticsOf, type TrainingContext, type TrainingTensors } from "./training_tensors.ts";

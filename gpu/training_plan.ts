@@ -19,13 +19,13 @@ import {
   type WgslConvOperator,
 } from "../kernels/wgsl/conv/plan_conv.ts";
 import { planWeightGradient } from "../kernels/wgsl/conv/weight_gradient.ts";
-import { planAveragePool } from "../kernels/wgsl/elementwise_pool.ts";
-import { planResidualAdd } from "../kernels/wgsl/elementwise_residual.ts";
+import { planAveragePool } from "../kernels/wgsl/elementwise/pool.ts";
+import { planResidualAdd } from "../kernels/wgsl/elementwise/residual.ts";
 import type { SlotLayout } from "../kernels/wgsl/kernel.ts";
-import { labelWords } from "../kernels/wgsl/training_loss.ts";
-import { planAdamUpdate } from "../kernels/wgsl/training_adam.ts";
-import { planGradientNorm, planSgdUpdate } from "../kernels/wgsl/training_optimizer.ts";
-import { planGradientPass, planPoolBackward } from "../kernels/wgsl/training_passes.ts";
+import { labelWords } from "../kernels/wgsl/training/loss.ts";
+import { planAdamUpdate } from "../kernels/wgsl/training/adam.ts";
+import { planGradientNorm, planSgdUpdate } from "../kernels/wgsl/training/optimizer.ts";
+import { planGradientPass, planPoolBackward } from "../kernels/wgsl/training/passes.ts";
 import { collectTables, type RunPlan } from "./program_plan.ts";
 import { planLoss } from "./training_losses.ts";
 import { createTrainingNorms } from "./training_norms.ts";

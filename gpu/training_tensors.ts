@@ -4,7 +4,7 @@ import type { BackwardPass } from "../core/graph/backward.ts";
 import type { FusedNetwork, TensorId, View } from "../core/graph/fuse.ts";
 import type { ConvLimits } from "../kernels/wgsl/conv/plan_conv.ts";
 import type { WgslOperand, WgslTarget } from "../kernels/wgsl/kernel.ts";
-import type { TensorRange } from "../kernels/wgsl/training_tensors.ts";
+import type { TensorRange } from "../kernels/wgsl/training/tensors.ts";
 import { BYTES, type NormTables, tableKey, tensorLayout } from "./program_plan.ts";
 import type { Schedule } from "./training_schedule.ts";
 

@@ -1,7 +1,7 @@
 /** Parameters, gradients and what the optimizer keeps of them, in the device's memory. */
 import type { OptimizerState } from "../core/engine/training.ts";
-import { ADAM_STATE_FLOATS } from "../kernels/wgsl/training_adam.ts";
-import { OPTION_FLOATS } from "../kernels/wgsl/training_optimizer.ts";
+import { ADAM_STATE_FLOATS } from "../kernels/wgsl/training/adam.ts";
+import { OPTION_FLOATS } from "../kernels/wgsl/training/optimizer.ts";
 import { type DeviceBuffer, oneSegment, type Segments } from "./buffers.ts";
 import type { DeviceWeights, Tools } from "./program.ts";
 import { gradientSlot, parameterSlot } from "./training_parameters.ts";

@@ -1,6 +1,6 @@
 /** Copies from the host to the device: whole words by the queue, bytes within a word by a kernel. */
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
-import { planMergeWord } from "../kernels/wgsl/volume_words.ts";
+import { planMergeWord } from "../kernels/wgsl/volume/words.ts";
 import { layoutOf, type Segments } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 

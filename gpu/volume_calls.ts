@@ -9,13 +9,13 @@ import {
 } from "../core/engine/checks.ts";
 import type { Engine, LabelRule, LogitRing, Program, ResamplePlanes, TensorHandle } from "../core/engine/engine.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
-import { planAccumulate, planFinishPlanes } from "../kernels/wgsl/volume_accumulate.ts";
-import { planGatherPatches } from "../kernels/wgsl/volume_gather.ts";
+import { planAccumulate, planFinishPlanes } from "../kernels/wgsl/volume/accumulate.ts";
+import { planGatherPatches } from "../kernels/wgsl/volume/gather.ts";
 import {
   packResampleTables,
   planResampleToLabels,
   planResampleToProbabilities,
-} from "../kernels/wgsl/volume_resample.ts";
+} from "../kernels/wgsl/volume/resample.ts";
 import { type Buffers, layoutOf, type Segments } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 import type { DeviceProgram } from "./program.ts";

@@ -1,9 +1,9 @@
 /** Phantoms as the files a prediction starts from. */
 import zlib from "node:zlib";
 import { writeAtomically } from "../../core/base/files.ts";
-import type { ImageGeometry } from "../../core/formats/image.ts";
-import { sitkHeader } from "../../core/formats/nifti_write.ts";
-import { writeLabels } from "../../core/formats/write_image.ts";
+import type { ImageGeometry } from "../../core/formats/image/image.ts";
+import { sitkHeader } from "../../core/formats/image/nifti_write.ts";
+import { writeLabels } from "../../core/formats/image/write_image.ts";
 import type { Phantom } from "./phantom.ts";
 
 const NIFTI_INT16 = 4;

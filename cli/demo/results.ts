@@ -3,7 +3,7 @@ import { writeAtomically } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
 import { dice, labelOverlaps } from "../../core/evaluate/overlap.ts";
 import { fullestSlice, overlayPng, type SlicePicture } from "../../core/evaluate/overlay.ts";
-import { readLabels } from "../../core/formats/read_image.ts";
+import { readLabels } from "../../core/formats/image/read_image.ts";
 import { print } from "../terminal.ts";
 import { type Phantom, PHANTOM_LABELS } from "./phantom.ts";
 import type { PhantomCase } from "./phantom_dataset.ts";

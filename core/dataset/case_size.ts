@@ -1,7 +1,7 @@
 /** How large a case becomes when it is read, from the headers of its files alone. */
 import { UserError } from "../base/errors.ts";
-import { openBytes } from "../formats/gzip.ts";
-import { openNifti } from "../formats/nifti_file.ts";
+import { openBytes } from "../formats/archive/gzip.ts";
+import { openNifti } from "../formats/image/nifti_file.ts";
 import type { RawCase } from "./raw_dataset.ts";
 
 /** Voxels of all channels of an image file; 0 if its header can't be read, which reading it will say. */

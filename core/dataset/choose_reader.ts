@@ -3,8 +3,8 @@
  * training image. Source: nnunetv2/imageio/reader_writer_registry.py.
  */
 import { UserError } from "../base/errors.ts";
-import { READER_NAMES, type ReaderName } from "../formats/image.ts";
-import { fileEndings, readCase } from "../formats/read_image.ts";
+import { READER_NAMES, type ReaderName } from "../formats/image/image.ts";
+import { fileEndings, readCase } from "../formats/image/read_image.ts";
 
 /** Upstream's order of trying, with the endings it gives each reader. */
 const UPSTREAM_READERS: readonly (readonly [name: string, endings: readonly string[]])[] = [

@@ -6,7 +6,7 @@ import { Interrupted, UserError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { readJsonFile } from "../base/json.ts";
 import { basename, join, resolve } from "../base/path.ts";
-import { openNifti } from "../formats/nifti_file.ts";
+import { openNifti } from "../formats/image/nifti_file.ts";
 import { convertDatasetJson } from "./convert_json.ts";
 import { makeFolderWhole } from "./copy_dataset.ts";
 import { foldersIn, isFolder, roots } from "./dataset_names.ts";

@@ -4,8 +4,8 @@
  */
 import { basename } from "../base/path.ts";
 import { equalVec3, type Vec3 } from "../base/shape.ts";
-import type { CaseImage } from "../formats/image.ts";
-import { compareGrids, GRID_TOLERANCE } from "../formats/image_grid.ts";
+import type { CaseImage } from "../formats/image/image.ts";
+import { compareGrids, GRID_TOLERANCE } from "../formats/image/image_grid.ts";
 import type { Finding } from "./integrity.ts";
 import type { RawCase } from "./raw_dataset.ts";
 

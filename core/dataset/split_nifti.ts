@@ -5,9 +5,9 @@
 import zlib from "node:zlib";
 import { UserError } from "../base/errors.ts";
 import { writeAll, writeAtomically } from "../base/files.ts";
-import { type ByteSource, openBytes, PIECE_BYTES } from "../formats/gzip.ts";
-import { NIFTI1_HEADER_BYTES, parseNiftiHeader } from "../formats/nifti_header.ts";
-import { VOXEL_TYPES } from "../formats/nifti_voxels.ts";
+import { type ByteSource, openBytes, PIECE_BYTES } from "../formats/archive/gzip.ts";
+import { NIFTI1_HEADER_BYTES, parseNiftiHeader } from "../formats/image/nifti_header.ts";
+import { VOXEL_TYPES } from "../formats/image/nifti_voxels.ts";
 
 /** Of all packers' levels; upstream's writer uses zlib's default, 6, which takes several times as long for 2 % less. */
 const GZIP_LEVEL = 3;

@@ -1,9 +1,9 @@
 /** The comparison of one segmentation with its reference; plain data in and out, so that it runs in any thread. */
 import { UserError } from "../base/errors.ts";
 import { equalVec3 } from "../base/shape.ts";
-import type { ReaderName } from "../formats/image.ts";
-import { compareGrids, GRID_TOLERANCE } from "../formats/image_grid.ts";
-import { readLabels } from "../formats/read_image.ts";
+import type { ReaderName } from "../formats/image/image.ts";
+import { compareGrids, GRID_TOLERANCE } from "../formats/image/image_grid.ts";
+import { readLabels } from "../formats/image/read_image.ts";
 import { countOverlaps, type Overlap, type Target } from "./overlap.ts";
 
 export interface EvaluationJob {

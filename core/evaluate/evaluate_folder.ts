@@ -8,7 +8,7 @@ import { type JobKind, runJobs } from "../base/job_threads.ts";
 import { voxelsOfFile } from "../dataset/case_size.ts";
 import { isFolder } from "../dataset/dataset_names.ts";
 import { filesEndingIn } from "../dataset/raw_dataset.ts";
-import type { ReaderName } from "../formats/image.ts";
+import type { ReaderName } from "../formats/image/image.ts";
 import { BYTES_PER_VOXEL, evaluateCase, type EvaluatedCase, type EvaluationJob } from "./evaluate_case.ts";
 import type { Target } from "./overlap.ts";
 import { type CaseMetrics, metricsOf, summarise, type Summary, summaryText } from "./summary.ts";

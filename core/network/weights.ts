@@ -2,7 +2,7 @@
 import { UserError } from "../base/errors.ts";
 import { freeArray } from "../base/free_array.ts";
 import type { WeightSource } from "../engine/engine.ts";
-import type { Checkpoint, StoredTensor } from "../formats/torch_checkpoint.ts";
+import type { Checkpoint, StoredTensor } from "../formats/torch/torch_checkpoint.ts";
 import type { Graph } from "../graph/graph.ts";
 import { type WeightShape, weightShapes } from "../graph/weight_shapes.ts";
 

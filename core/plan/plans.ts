@@ -3,7 +3,7 @@
  * `transposed` axes are those after transpose_forward. Read by core/plan/read_plans.ts.
  */
 import type { Vec3 } from "../base/shape.ts";
-import type { ReaderName } from "../formats/image.ts";
+import type { ReaderName } from "../formats/image/image.ts";
 import type { NetworkArchitecture } from "../network/architecture.ts";
 
 export type { NetworkArchitecture } from "../network/architecture.ts";

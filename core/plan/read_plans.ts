@@ -7,7 +7,7 @@ import { checkFields, type FieldContext, fieldError, show } from "../base/fields
 import { keysOf, readJsonFile } from "../base/json.ts";
 import { nearestName } from "../base/nearest.ts";
 import { permute, type Vec3 } from "../base/shape.ts";
-import { READER_NAMES, type ReaderName } from "../formats/image.ts";
+import { READER_NAMES, type ReaderName } from "../formats/image/image.ts";
 import type { Configuration, IntensityProperties, NormalizationScheme, Plans } from "./plans.ts";
 import { readArchitecture } from "./read_architecture.ts";
 import { readResampling } from "./read_resampling.ts";

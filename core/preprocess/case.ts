@@ -1,6 +1,6 @@
 /** A case on its way through the pipeline, as plain data that can cross to a worker and back. */
 import type { Vec3 } from "../base/shape.ts";
-import type { ImageGeometry } from "../formats/image.ts";
+import type { ImageGeometry } from "../formats/image/image.ts";
 
 /** What undoing the preprocessing needs; upstream's properties. All but `geometry` are in transposed axes. */
 export interface CaseProperties {

@@ -5,7 +5,7 @@
  */
 import { createRandomState } from "../base/numpy_random.ts";
 import type { Labels } from "../dataset/dataset_json.ts";
-import type { ClassKey, ClassLocations } from "../formats/training_data.ts";
+import type { ClassKey, ClassLocations } from "../formats/preprocessed/training_data.ts";
 
 const SEED = 1234;
 const SAMPLES = 10_000;

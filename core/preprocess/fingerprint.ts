@@ -12,7 +12,7 @@ import { checkDatasetFiles, type Finding } from "../dataset/integrity.ts";
 import type { CaseExpectation } from "../dataset/integrity_case.ts";
 import { fileStates, rememberCheck, rememberedCheck } from "../dataset/integrity_record.ts";
 import { type RawCase, type RawDataset, readRawDataset } from "../dataset/raw_dataset.ts";
-import type { ReaderName } from "../formats/image.ts";
+import type { ReaderName } from "../formats/image/image.ts";
 import type { IntensityProperties } from "../plan/plans.ts";
 import type { AnalysedCase, CaseFingerprint, FingerprintJob } from "./fingerprint_case.ts";
 import { analyseCases } from "./fingerprint_pool.ts";

@@ -7,8 +7,8 @@ import { equalVec3, type Vec3, voxelCount } from "../base/shape.ts";
 import { type CaseExpectation, checkCase } from "../dataset/integrity_case.ts";
 import { type Finding, findingOfError } from "../dataset/integrity.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
-import type { CaseImage, ReaderName } from "../formats/image.ts";
-import { readCase } from "../formats/read_image.ts";
+import type { CaseImage, ReaderName } from "../formats/image/image.ts";
+import { readCase } from "../formats/image/read_image.ts";
 import { nonzeroBoundingBox } from "./crop.ts";
 import { type SampledIntensities, sampleIntensities } from "./intensity_samples.ts";
 

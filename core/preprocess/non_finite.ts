@@ -1,6 +1,6 @@
 /** NaN and infinite voxels: refused, or replaced before the image is cropped, since NaN counts as not zero there. */
 import { UserError } from "../base/errors.ts";
-import type { CaseImage } from "../formats/image.ts";
+import type { CaseImage } from "../formats/image/image.ts";
 import type { Configuration } from "../plan/plans.ts";
 
 /** What `--nan` says: an error (the default), 0, or the smallest finite value of the channel. */

@@ -2,7 +2,7 @@
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import type { Vec3 } from "../base/shape.ts";
-import { readNpz } from "../formats/npz.ts";
+import { readNpz } from "../formats/archive/npz.ts";
 
 /**
  * Its labels on the preprocessed grid.

@@ -4,7 +4,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { contiguousStrides, equalVec3, permute, type Vec3, voxelCount } from "../base/shape.ts";
-import type { CaseImage, ImageGeometry, LabelVolume } from "../formats/image.ts";
+import type { CaseImage, ImageGeometry, LabelVolume } from "../formats/image/image.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import type { CaseProperties, PreprocessedCase } from "./case.ts";
 import { type BoundingBox, copyCrop, type CropView, fillHoles, markNonzero, nonzeroBoundingBox } from "./crop.ts";

@@ -5,8 +5,8 @@ import { freeBytes } from "../base/files.ts";
 import { permute, type Vec3, voxelCount } from "../base/shape.ts";
 import { voxelsOfFile } from "../dataset/case_size.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
-import { openNifti } from "../formats/nifti_file.ts";
-import { trainingBytes } from "../formats/training_data.ts";
+import { openNifti } from "../formats/image/nifti_file.ts";
+import { trainingBytes } from "../formats/preprocessed/training_data.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { resampledShape } from "./separate_z.ts";
 

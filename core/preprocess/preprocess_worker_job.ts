@@ -2,11 +2,11 @@
 import { UserError, type UserErrorParts } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
-import { BRICKS_ENDING, writeBricks } from "../formats/bricks.ts";
-import type { ReaderName } from "../formats/image.ts";
-import { writeNpyCase, writeNpzCase } from "../formats/npy_case.ts";
-import { readCase, readLabels } from "../formats/read_image.ts";
-import type { ClassKey, TrainingData } from "../formats/training_data.ts";
+import { BRICKS_ENDING, writeBricks } from "../formats/preprocessed/bricks.ts";
+import type { ReaderName } from "../formats/image/image.ts";
+import { writeNpyCase, writeNpzCase } from "../formats/preprocessed/npy_case.ts";
+import { readCase, readLabels } from "../formats/image/read_image.ts";
+import type { ClassKey, TrainingData } from "../formats/preprocessed/training_data.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import type { NonFinitePolicy } from "./non_finite.ts";
 import { checkSegmentationGrid, preprocessTrainingCase } from "./training_case.ts";

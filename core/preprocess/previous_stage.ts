@@ -1,8 +1,8 @@
 /** The cascade's input: the previous stage's segmentation, checked against the image and cropped with it. */
 import { UserError } from "../base/errors.ts";
 import { equalVec3, type Vec3, voxelCount } from "../base/shape.ts";
-import type { ImageGeometry, LabelVolume } from "../formats/image.ts";
-import { compareGrids, GRID_TOLERANCE } from "../formats/image_grid.ts";
+import type { ImageGeometry, LabelVolume } from "../formats/image/image.ts";
+import { compareGrids, GRID_TOLERANCE } from "../formats/image/image_grid.ts";
 import { copyCrop, type CropView } from "./crop.ts";
 
 /** Warnings about a segmentation that does not lie where the image does. @throws UserError if shape or place don't match. */

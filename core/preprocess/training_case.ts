@@ -4,9 +4,9 @@
  */
 import { UserError } from "../base/errors.ts";
 import { equalVec3 } from "../base/shape.ts";
-import type { CaseImage, ImageGeometry, LabelVolume } from "../formats/image.ts";
-import { compareGrids, GRID_TOLERANCE } from "../formats/image_grid.ts";
-import type { ClassKey, TrainingData } from "../formats/training_data.ts";
+import type { CaseImage, ImageGeometry, LabelVolume } from "../formats/image/image.ts";
+import { compareGrids, GRID_TOLERANCE } from "../formats/image/image_grid.ts";
+import type { ClassKey, TrainingData } from "../formats/preprocessed/training_data.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { sampleClassLocations } from "./class_locations.ts";
 import type { NonFinitePolicy } from "./non_finite.ts";

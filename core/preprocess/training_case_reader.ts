@@ -1,10 +1,10 @@
 /** Opening a preprocessed case for training, whatever its format. */
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
-import { BRICKS_ENDING } from "../formats/bricks.ts";
-import { openBricks } from "../formats/bricks_reader.ts";
-import { openNpyCase, openNpzCase } from "../formats/npy_case_reader.ts";
-import type { StoredCase } from "../formats/training_data.ts";
+import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
+import { openBricks } from "../formats/preprocessed/bricks_reader.ts";
+import { openNpyCase, openNpzCase } from "../formats/preprocessed/npy_case_reader.ts";
+import type { StoredCase } from "../formats/preprocessed/training_data.ts";
 
 const DOING = "reading the preprocessed case";
 

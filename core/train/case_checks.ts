@@ -2,9 +2,9 @@
 import { Interrupted, UserError } from "../base/errors.ts";
 import { writeAll, writeAtomically } from "../base/files.ts";
 import { join } from "../base/path.ts";
-import { BRICKS_ENDING } from "../formats/bricks.ts";
-import { npyPreamble, readNpz } from "../formats/npz.ts";
-import type { ClassKey } from "../formats/training_data.ts";
+import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
+import { npyPreamble, readNpz } from "../formats/archive/npz.ts";
+import type { ClassKey } from "../formats/preprocessed/training_data.ts";
 import { openPreprocessedCase } from "../preprocess/training_case_reader.ts";
 import type { TrainingSetup } from "./setup.ts";
 

@@ -3,8 +3,8 @@
  * each parameter, counted in the order of network.parameters(), and one group with all parameters.
  */
 import type { AdamOptions, OptimizerState } from "../engine/training.ts";
-import type { CheckpointFile } from "../formats/torch_checkpoint.ts";
-import { dict, float, int, type PickleValue, tuple } from "../formats/pickle_writer.ts";
+import type { CheckpointFile } from "../formats/torch/torch_checkpoint.ts";
+import { dict, float, int, type PickleValue, tuple } from "../formats/torch/pickle_writer.ts";
 import { SGD, type TrainingRecipe } from "./recipe.ts";
 
 /** torch's names of the tensors, and where they are here. */

@@ -3,7 +3,7 @@
  * it was started with; others are refused. Source: maybe_load_checkpoint of nnunetv2/run/run_training.py (2.5.1).
  */
 import { UserError } from "../base/errors.ts";
-import { openCheckpoint } from "../formats/torch_checkpoint.ts";
+import { openCheckpoint } from "../formats/torch/torch_checkpoint.ts";
 import { weightShapes } from "../graph/weight_shapes.ts";
 import { initialWeights } from "./initial_weights.ts";
 import { readPretrainedWeights, readTrainingCheckpoint, type ResumedTraining } from "./read_checkpoint.ts";

@@ -8,13 +8,13 @@ import type { TrainingEngine, TrainingProgram, TrainStepResult, ValidationStepRe
 import { meanLoss, nextEma, validationMetrics } from "./epoch_metrics.ts";
 import { lossScaleBefore, withResult } from "./loss_scale.ts";
 import { learningRateOf, SGD } from "./recipe.ts";
-import type { Sample, SampleName } from "./sample_loader.ts";
-import type { SampleSlice } from "./sample_slice.ts";
-import type { SampleStream } from "./sample_stream.ts";
+import type { Sample, SampleName } from "./samples/sample_loader.ts";
+import type { SampleSlice } from "./samples/sample_slice.ts";
+import type { SampleStream } from "./samples/sample_stream.ts";
 import type { TrainingSetup } from "./setup.ts";
 import type { EpochRecord } from "./training_log.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";
-import { validationSlices } from "./validation_slices.ts";
+import { validationSlices } from "./report/validation_slices.ts";
 
 /** What the epochs run on. */
 export interface EpochRun {

@@ -4,7 +4,7 @@
 import { Interrupted, UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import type { Engine } from "../engine/engine.ts";
-import { type Checkpoint, openCheckpoint } from "../formats/torch_checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../formats/torch/torch_checkpoint.ts";
 import { missingClasses, unpackCases } from "./case_checks.ts";
 import { checkpointInMemory, type ValidatedFold, validateFold } from "./final_validation.ts";
 import { createLogFile, type LogFile } from "./log_file.ts";

@@ -3,7 +3,7 @@ import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { reformatJson } from "../base/json.ts";
 import { join } from "../base/path.ts";
-import { type CheckpointFile, openCheckpoint } from "../formats/torch_checkpoint.ts";
+import { type CheckpointFile, openCheckpoint } from "../formats/torch/torch_checkpoint.ts";
 import { isLogFile } from "./log_file.ts";
 import type { TrainingSetup } from "./setup.ts";
 

@@ -4,9 +4,9 @@
  * Source: nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py (2.5.1), torch/optim/optimizer.py (state_dict).
  */
 import { JsonFloat, parseJsonExactly, stringifyJson } from "../base/json.ts";
-import { dict, float, float32, float64, int, type PickleValue, tuple } from "../formats/pickle_writer.ts";
-import { pickleJson } from "../formats/pickle_json.ts";
-import { writeTorchFile } from "../formats/torch_file.ts";
+import { dict, float, float32, float64, int, type PickleValue, tuple } from "../formats/torch/pickle_writer.ts";
+import { pickleJson } from "../formats/torch/pickle_json.ts";
+import { writeTorchFile } from "../formats/torch/torch_file.ts";
 import type { NetworkArchitecture } from "../network/architecture.ts";
 import { parameterOrder, torchModules } from "../network/torch_modules.ts";
 import { GRAD_SCALER, type LossScaleState } from "./loss_scale.ts";

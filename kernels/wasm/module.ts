@@ -1,8 +1,8 @@
 /** The one WebAssembly module of the CPU engine, assembled from every kernel. */
 import { createModuleBuilder, type Kernel } from "./emit/module_builder.ts";
 import { CONV_KERNELS } from "./conv/kernels.ts";
-import { TRAINING_KERNELS } from "./training_kernels.ts";
-import { ELEMENTWISE_AND_VOLUME_KERNELS } from "./volume_kernels.ts";
+import { TRAINING_KERNELS } from "./training/kernels.ts";
+import { ELEMENTWISE_AND_VOLUME_KERNELS } from "./volume/kernels.ts";
 
 export { encodeParams } from "./params.ts";
 

@@ -5,20 +5,20 @@
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { f32x4, i64, v128 } from "../../kernels/wasm/emit/expression.ts";
 import type { Kernel } from "../../kernels/wasm/emit/module_builder.ts";
-import { distance, walk } from "../../kernels/wasm/elementwise_simd.ts";
-import { planResidualAdd } from "../../kernels/wasm/elementwise_residual.ts";
+import { distance, walk } from "../../kernels/wasm/elementwise/simd.ts";
+import { planResidualAdd } from "../../kernels/wasm/elementwise/residual.ts";
 import { encodeParams } from "../../kernels/wasm/module.ts";
 import type { Operator } from "../../kernels/wasm/kernel.ts";
 import { at, listParams, type ParamTypes } from "../../kernels/wasm/params.ts";
-import { planAccumulate, planFinishPlanes, type RingGeometry } from "../../kernels/wasm/volume_accumulate.ts";
-import { planGatherPatches } from "../../kernels/wasm/volume_gather.ts";
-import { ELEMENTWISE_AND_VOLUME_KERNELS } from "../../kernels/wasm/volume_kernels.ts";
+import { planAccumulate, planFinishPlanes, type RingGeometry } from "../../kernels/wasm/volume/accumulate.ts";
+import { planGatherPatches } from "../../kernels/wasm/volume/gather.ts";
+import { ELEMENTWISE_AND_VOLUME_KERNELS } from "../../kernels/wasm/volume/kernels.ts";
 import {
   type MixTable,
   packResampleTables,
   planResampleToLabels,
   planResampleToProbabilities,
-} from "../../kernels/wasm/volume_resample.ts";
+} from "../../kernels/wasm/volume/resample.ts";
 import { instantiate } from "../engine/run_operator.ts";
 
 const STREAM = { to: "address", from: "address", bytes: "i32" } as const satisfies ParamTypes;

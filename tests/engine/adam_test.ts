@@ -1,8 +1,8 @@
 /** Adam's step on both engines against torch's formula in float64 (torch/optim/adam.py, _single_tensor_adam). */
-import { ADAM_STATE_BYTES, planAdamUpdate } from "../../kernels/wasm/training_adam.ts";
-import { TRAINING_KERNELS } from "../../kernels/wasm/training_kernels.ts";
-import { ADAM_STATE_FLOATS, ADAM_STEPS, planAdamUpdate as planWgslUpdate } from "../../kernels/wgsl/training_adam.ts";
-import { OPTION, OPTION_FLOATS } from "../../kernels/wgsl/training_optimizer.ts";
+import { ADAM_STATE_BYTES, planAdamUpdate } from "../../kernels/wasm/training/adam.ts";
+import { TRAINING_KERNELS } from "../../kernels/wasm/training/kernels.ts";
+import { ADAM_STATE_FLOATS, ADAM_STEPS, planAdamUpdate as planWgslUpdate } from "../../kernels/wgsl/training/adam.ts";
+import { OPTION, OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
 import { assertClose, assertEquals } from "../assert.ts";
 import { noise, operatorRunner } from "./run_operator.ts";
 import { gpuPresent, runWgsl } from "./run_wgsl_operator.ts";

@@ -1,7 +1,7 @@
 /** Convolutions whose gradients every engine's kernels are tested on, with what the plain reference says. */
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
-import { referenceGradients } from "../../kernels/wasm/conv/gradient_reference.ts";
-import { convOutputGrid } from "../../kernels/wasm/conv/problem.ts";
+import { referenceGradients } from "../../kernels/operators/conv/gradient_reference.ts";
+import { convOutputGrid } from "../../kernels/operators/conv/problem.ts";
 import { channelsLast } from "./gradient_harness.ts";
 import { noise } from "./run_operator.ts";
 

@@ -5,11 +5,11 @@ import type {
   DataGradientProblem,
   GradientTarget,
   WeightGradientProblem,
-} from "../../kernels/wasm/conv/gradient_problem.ts";
+} from "../../kernels/operators/conv/gradient_problem.ts";
 import { CONV_KERNELS } from "../../kernels/wasm/conv/kernels.ts";
 import { planWeightGradient, type WeightChoice, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
 import { dataGradientChoices, inputRanges, planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
-import { type WeightPair, weightPairs } from "../../kernels/wasm/conv/weight_sides.ts";
+import { type WeightPair, weightPairs } from "../../kernels/wasm/conv/weight_gradient_sides.ts";
 import type { Operand, Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
 import { assertClose, assertEquals } from "../assert.ts";

@@ -5,9 +5,9 @@ import {
   normFinalizeReference,
   type OperandData,
   residualAddReference,
-} from "../../kernels/wasm/elementwise_reference.ts";
-import { NORM_KERNELS, planNormConstant, planNormFinalize } from "../../kernels/wasm/elementwise_norm.ts";
-import { planAveragePool, planResidualAdd, RESIDUAL_KERNELS } from "../../kernels/wasm/elementwise_residual.ts";
+} from "../../kernels/operators/elementwise/reference.ts";
+import { NORM_KERNELS, planNormConstant, planNormFinalize } from "../../kernels/wasm/elementwise/norm.ts";
+import { planAveragePool, planResidualAdd, RESIDUAL_KERNELS } from "../../kernels/wasm/elementwise/residual.ts";
 import type { Target } from "../../kernels/wasm/kernel.ts";
 import { noise, operatorRunner, paddedNoise } from "./run_operator.ts";
 

@@ -1,6 +1,6 @@
 /** Commands on the GPU for tests: their findings about the GPU are kept in a folder of the test's own. */
-import { recordOf } from "../../cli/gpu_start.ts";
-import type { GpuRecord } from "../../cli/gpu_record.ts";
+import { recordOf } from "../../cli/engines/gpu_start.ts";
+import type { GpuRecord } from "../../cli/engines/gpu_record.ts";
 import { factsOf, requestAdapter } from "../../gpu/adapter.ts";
 
 export interface GpuCache extends AsyncDisposable {

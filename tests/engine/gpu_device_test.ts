@@ -6,9 +6,9 @@ import { createCommands, SUBMISSION_SECONDS } from "../../gpu/commands.ts";
 import { openDevice } from "../../gpu/device.ts";
 import { createPipelines } from "../../gpu/pipelines.ts";
 import { readBytes } from "../../gpu/readback.ts";
-import { f32, kernelHeader, threadDispatch, wholeView } from "../../kernels/wgsl/elementwise_segments.ts";
+import { f32, kernelHeader, threadDispatch, wholeView } from "../../kernels/wgsl/elementwise/segments.ts";
 import type { WgslDispatch } from "../../kernels/wgsl/kernel.ts";
-import { planClear } from "../../kernels/wgsl/volume_clear.ts";
+import { planClear } from "../../kernels/wgsl/volume/clear.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 
 const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;

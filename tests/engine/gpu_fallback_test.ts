@@ -3,7 +3,7 @@
  * finished on the CPU.
  */
 import { fromFileUrl, join } from "../../core/base/path.ts";
-import { readLabels } from "../../core/formats/read_image.ts";
+import { readLabels } from "../../core/formats/image/read_image.ts";
 import { main } from "../../cli/main.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { assert, assertEquals } from "../assert.ts";

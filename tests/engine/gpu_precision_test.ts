@@ -2,9 +2,9 @@
 import { main } from "../../cli/main.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import type { Graph } from "../../core/graph/graph.ts";
-import { readLabels } from "../../core/formats/read_image.ts";
-import type { Model } from "../../core/predict/model_folder.ts";
-import { choosePrecision, modelKey, type PrecisionChoice } from "../../core/predict/precision.ts";
+import { readLabels } from "../../core/formats/image/read_image.ts";
+import type { Model } from "../../core/predict/model/model_folder.ts";
+import { choosePrecision, modelKey, type PrecisionChoice } from "../../core/predict/model/precision.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";

@@ -1,6 +1,6 @@
 /** The self-test: right on a GPU that computes right, and a GPU that does not is found out and not used. */
 import { main } from "../../cli/main.ts";
-import { selfTest } from "../../cli/self_test.ts";
+import { selfTest } from "../../cli/engines/self_test.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";

@@ -1,8 +1,8 @@
 /** The largest values and their shares, on both engines, against sorting. */
-import { planTopK, topCount } from "../../kernels/wasm/training_top_k.ts";
-import { TRAINING_KERNELS } from "../../kernels/wasm/training_kernels.ts";
-import { OPTION_FLOATS } from "../../kernels/wgsl/training_optimizer.ts";
-import { planTopK as planWgslTopK } from "../../kernels/wgsl/training_top_k.ts";
+import { planTopK, topCount } from "../../kernels/wasm/training/top_k.ts";
+import { TRAINING_KERNELS } from "../../kernels/wasm/training/kernels.ts";
+import { OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
+import { planTopK as planWgslTopK } from "../../kernels/wgsl/training/top_k.ts";
 import { assertClose, assertEquals } from "../assert.ts";
 import { noise, operatorRunner } from "./run_operator.ts";
 import { gpuPresent, runWgsl } from "./run_wgsl_operator.ts";

@@ -7,11 +7,11 @@ import {
   planLossGradient,
   planLossSums,
   planLossTarget,
-} from "../../kernels/wasm/training_loss.ts";
-import { TRAINING_KERNELS } from "../../kernels/wasm/training_kernels.ts";
-import { planNormBackward } from "../../kernels/wasm/training_norm.ts";
-import { planGradientNorm, planSgdUpdate } from "../../kernels/wasm/training_optimizer.ts";
-import { planGradientPass, planPoolBackward } from "../../kernels/wasm/training_passes.ts";
+} from "../../kernels/wasm/training/loss.ts";
+import { TRAINING_KERNELS } from "../../kernels/wasm/training/kernels.ts";
+import { planNormBackward } from "../../kernels/wasm/training/norm.ts";
+import { planGradientNorm, planSgdUpdate } from "../../kernels/wasm/training/optimizer.ts";
+import { planGradientPass, planPoolBackward } from "../../kernels/wasm/training/passes.ts";
 import { noise, operatorRunner, paddedNoise } from "./run_operator.ts";
 
 const run = operatorRunner(TRAINING_KERNELS);

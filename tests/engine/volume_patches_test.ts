@@ -5,10 +5,10 @@ import {
   planAccumulate,
   planFinishPlanes,
   type RingGeometry,
-} from "../../kernels/wasm/volume_accumulate.ts";
-import { CLEAR_KERNELS, planClear } from "../../kernels/wasm/volume_clear.ts";
-import { GATHER_KERNELS, type Placement, planGatherPatches } from "../../kernels/wasm/volume_gather.ts";
-import { accumulateReference, finishReference, gatherReference } from "../../kernels/wasm/volume_reference.ts";
+} from "../../kernels/wasm/volume/accumulate.ts";
+import { CLEAR_KERNELS, planClear } from "../../kernels/wasm/volume/clear.ts";
+import { GATHER_KERNELS, type Placement, planGatherPatches } from "../../kernels/wasm/volume/gather.ts";
+import { accumulateReference, finishReference, gatherReference } from "../../kernels/operators/volume/reference.ts";
 import { noise, operatorRunner, paddedNoise } from "./run_operator.ts";
 
 const run = operatorRunner([...GATHER_KERNELS, ...ACCUMULATE_KERNELS, ...CLEAR_KERNELS]);

@@ -1,16 +1,20 @@
 import { assert, assertClose, assertEquals, assertFails } from "../assert.ts";
 import { padToFour, type Vec3 } from "../../core/base/shape.ts";
-import type { RingGeometry } from "../../kernels/wasm/volume_accumulate.ts";
-import { interpolateReference, labelReference, probabilitiesReference } from "../../kernels/wasm/volume_reference.ts";
+import type { RingGeometry } from "../../kernels/wasm/volume/accumulate.ts";
+import {
+  interpolateReference,
+  labelReference,
+  probabilitiesReference,
+} from "../../kernels/operators/volume/reference.ts";
 import {
   type LabelChoice,
   type MixTable,
   packResampleTables,
   planResampleToLabels,
   planResampleToProbabilities,
-} from "../../kernels/wasm/volume_resample.ts";
-import { LABEL_KERNELS } from "../../kernels/wasm/volume_label_kernel.ts";
-import { PROBABILITY_KERNELS } from "../../kernels/wasm/volume_probability_kernel.ts";
+} from "../../kernels/wasm/volume/resample.ts";
+import { LABEL_KERNELS } from "../../kernels/wasm/volume/label_kernel.ts";
+import { PROBABILITY_KERNELS } from "../../kernels/wasm/volume/probability_kernel.ts";
 import { noise, operatorRunner, paddedNoise } from "./run_operator.ts";
 
 const run = operatorRunner([...LABEL_KERNELS, ...PROBABILITY_KERNELS]);

@@ -1,6 +1,6 @@
 /** Runs WGSL convolutions on cases in torch's layouts and checks what they wrote: values, statistics, padding lanes, what lies beside. */
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import { referenceConv, referenceTransposedConv } from "../../kernels/wasm/conv/reference.ts";
+import { referenceConv, referenceTransposedConv } from "../../kernels/operators/conv/reference.ts";
 import {
   BASE_LIMITS,
   channelLayout,

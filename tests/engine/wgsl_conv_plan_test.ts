@@ -7,7 +7,7 @@ import {
 } from "../../kernels/wgsl/conv/plan_conv.ts";
 import { gemmPeakKernel, peakTiles } from "../../kernels/wgsl/conv/peak.ts";
 import { BASE_LIMITS, type WgslConvProblem } from "../../kernels/wgsl/conv/problem.ts";
-import { wgsl } from "../../kernels/wgsl/template.ts";
+import { wgsl } from "../../kernels/wgsl/emit/template.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import { padToFour, voxelCount } from "../../core/base/shape.ts";
 import { assert, assertClose, assertEquals, assertFails } from "../assert.ts";

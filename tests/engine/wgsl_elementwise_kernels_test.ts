@@ -5,11 +5,11 @@ import {
   normFinalizeReference,
   type OperandData,
   residualAddReference,
-} from "../../kernels/wasm/elementwise_reference.ts";
-import { planNormConstant, planNormFinalize } from "../../kernels/wgsl/elementwise_norm.ts";
-import { planAveragePool } from "../../kernels/wgsl/elementwise_pool.ts";
-import { planResidualAdd } from "../../kernels/wgsl/elementwise_residual.ts";
-import { cutRanges, halveUntil, touchedSegments } from "../../kernels/wgsl/elementwise_segments.ts";
+} from "../../kernels/operators/elementwise/reference.ts";
+import { planNormConstant, planNormFinalize } from "../../kernels/wgsl/elementwise/norm.ts";
+import { planAveragePool } from "../../kernels/wgsl/elementwise/pool.ts";
+import { planResidualAdd } from "../../kernels/wgsl/elementwise/residual.ts";
+import { cutRanges, halveUntil, touchedSegments } from "../../kernels/wgsl/elementwise/segments.ts";
 import type { WgslOperand, WgslTarget } from "../../kernels/wgsl/kernel.ts";
 import { noise } from "./run_operator.ts";
 import { activations, gpuPresent, halfPresent, runWgsl, type SlotData } from "./run_wgsl_operator.ts";

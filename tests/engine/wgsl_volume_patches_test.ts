@@ -1,9 +1,9 @@
 import { assert, assertClose, assertEquals } from "../assert.ts";
 import { padToFour, permute, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import { accumulateReference, finishReference, gatherReference } from "../../kernels/wasm/volume_reference.ts";
-import { planAccumulate, planFinishPlanes, type RingGeometry } from "../../kernels/wgsl/volume_accumulate.ts";
-import { planClear } from "../../kernels/wgsl/volume_clear.ts";
-import { type Placement, planGatherPatches } from "../../kernels/wgsl/volume_gather.ts";
+import { accumulateReference, finishReference, gatherReference } from "../../kernels/operators/volume/reference.ts";
+import { planAccumulate, planFinishPlanes, type RingGeometry } from "../../kernels/wgsl/volume/accumulate.ts";
+import { planClear } from "../../kernels/wgsl/volume/clear.ts";
+import { type Placement, planGatherPatches } from "../../kernels/wgsl/volume/gather.ts";
 import { noise, paddedNoise } from "./run_operator.ts";
 import { activations, gpuPresent, halfPresent, runWgsl, segmented } from "./run_wgsl_operator.ts";
 

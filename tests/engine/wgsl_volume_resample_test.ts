@@ -1,14 +1,18 @@
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { padToFour, type Vec3 } from "../../core/base/shape.ts";
-import { interpolateReference, labelReference, probabilitiesReference } from "../../kernels/wasm/volume_reference.ts";
-import type { RingGeometry } from "../../kernels/wgsl/volume_accumulate.ts";
+import {
+  interpolateReference,
+  labelReference,
+  probabilitiesReference,
+} from "../../kernels/operators/volume/reference.ts";
+import type { RingGeometry } from "../../kernels/wgsl/volume/accumulate.ts";
 import {
   type LabelChoice,
   type MixTable,
   packResampleTables,
   planResampleToLabels,
   planResampleToProbabilities,
-} from "../../kernels/wgsl/volume_resample.ts";
+} from "../../kernels/wgsl/volume/resample.ts";
 import { paddedNoise } from "./run_operator.ts";
 import { gpuPresent, runWgsl, segmented } from "./run_wgsl_operator.ts";
 

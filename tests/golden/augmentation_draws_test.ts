@@ -1,7 +1,7 @@
 /** Drawn parameters and patch positions, 10,000 of each kind, against as many of upstream's (make_augmentation_golden.py). */
 import { createRandomStream, type RandomStream } from "../../core/base/random_stream.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
-import type { ClassLocations } from "../../core/formats/training_data.ts";
+import type { ClassLocations } from "../../core/formats/preprocessed/training_data.ts";
 import { addNoise } from "../../core/train/augment/noise.ts";
 import { drawAugmentation } from "../../core/train/augment/draw_augmentation.ts";
 import type { AugmentationParameters } from "../../core/train/augment/parameters.ts";

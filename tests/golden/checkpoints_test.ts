@@ -1,11 +1,11 @@
 /** Checkpoints, pickles and arrays that torch and numpy wrote; fixtures and the script that made them: tests/golden/checkpoints. */
 import { createHash } from "node:crypto";
 import { UserError } from "../../core/base/errors.ts";
-import { readNpz } from "../../core/formats/npz.ts";
-import { isNumpyArray } from "../../core/formats/pickle_globals.ts";
-import { toPlain } from "../../core/formats/pickle_plain.ts";
-import { unpickle } from "../../core/formats/pickle.ts";
-import { openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
+import { readNpz } from "../../core/formats/archive/npz.ts";
+import { isNumpyArray } from "../../core/formats/torch/pickle_globals.ts";
+import { toPlain } from "../../core/formats/torch/pickle_plain.ts";
+import { unpickle } from "../../core/formats/torch/pickle.ts";
+import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { weightShapes } from "../../core/graph/weight_shapes.ts";
 import { checkpointWeights } from "../../core/network/weights.ts";

@@ -1,7 +1,7 @@
 /** Command lines through the flag parser against what argparse makes of them in nnU-Net's own entry points (cli_flags/cases.json). */
-import type { Flag, FlagTable } from "../../cli/flag.ts";
-import { parseFlags } from "../../cli/parse_flags.ts";
-import { PREDICT, PREDICT_FROM_MODELFOLDER } from "../../cli/predict_flags.ts";
+import type { Flag, FlagTable } from "../../cli/flags/flag.ts";
+import { parseFlags } from "../../cli/flags/parse_flags.ts";
+import { PREDICT, PREDICT_FROM_MODELFOLDER } from "../../cli/flags/predict_flags.ts";
 import { UsageError } from "../../core/base/errors.ts";
 import { assert, assertEquals } from "../assert.ts";
 import cases from "./cli_flags/cases.json" with { type: "json" };

@@ -1,6 +1,6 @@
 /** The commands preprocess and plan_and_preprocess as a user runs them, on the datasets of tests/golden/preprocess_dataset. */
 import { fromFileUrl, join } from "../../core/base/path.ts";
-import { openNpzCase } from "../../core/formats/npy_case_reader.ts";
+import { openNpzCase } from "../../core/formats/preprocessed/npy_case_reader.ts";
 import { openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { namesIn, runCommand } from "./cli/run_command.ts";

@@ -1,6 +1,6 @@
 /** `train` as a user runs it: a process of its own, stopped by a signal, a full disk, and its messages. */
 import { join } from "../../core/base/path.ts";
-import { openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
+import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { DATASET, type Folders, inFolder, makePreprocessed } from "../unit/train_fixture.ts";

@@ -5,7 +5,7 @@ import { evaluateFolder, type Evaluation } from "../../core/evaluate/evaluate_fo
 import { nanMean } from "../../core/evaluate/summary.ts";
 import { labelTarget, targetsOf } from "../../core/evaluate/targets.ts";
 import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
-import { writeLabels } from "../../core/formats/write_image.ts";
+import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { copyFolder, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
 

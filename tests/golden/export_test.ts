@@ -1,5 +1,5 @@
 /** `export --safetensors` of checkpoints that torch wrote (checkpoints/make_checkpoints.py), read back by the format's rules. */
-import { openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
+import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";

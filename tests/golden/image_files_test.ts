@@ -7,13 +7,13 @@ import {
   orientationOf,
   reorientedAffine,
   reorientedSize,
-} from "../../core/formats/nibabel_geometry.ts";
-import { type NiftiHeader, parseNiftiHeader } from "../../core/formats/nifti_header.ts";
-import { columnLengths } from "../../core/formats/nifti_matrix.ts";
-import { decodePng, encodeRgbPng } from "../../core/formats/png.ts";
-import { readCase, readLabels } from "../../core/formats/read_image.ts";
-import { interpretAsItk } from "../../core/formats/sitk_geometry.ts";
-import { writeLabels } from "../../core/formats/write_image.ts";
+} from "../../core/formats/image/nibabel_geometry.ts";
+import { type NiftiHeader, parseNiftiHeader } from "../../core/formats/image/nifti_header.ts";
+import { columnLengths } from "../../core/formats/image/nifti_matrix.ts";
+import { decodePng, encodeRgbPng } from "../../core/formats/image/png.ts";
+import { readCase, readLabels } from "../../core/formats/image/read_image.ts";
+import { interpretAsItk } from "../../core/formats/image/sitk_geometry.ts";
+import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { agree, HEADERS, NIFTI_READERS, readExpected, sha } from "./headers/cases.ts";
 

@@ -1,9 +1,9 @@
 /** Written segmentations: what SimpleITK and nibabel read from them (tests/golden/headers/read_back.json), and all orientations. */
 import zlib from "node:zlib";
 import { Interrupted, UserError } from "../../core/base/errors.ts";
-import type { ImageGeometry } from "../../core/formats/image.ts";
-import { fileEndings, readCase, readLabels } from "../../core/formats/read_image.ts";
-import { writeLabels } from "../../core/formats/write_image.ts";
+import type { ImageGeometry } from "../../core/formats/image/image.ts";
+import { fileEndings, readCase, readLabels } from "../../core/formats/image/read_image.ts";
+import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { HEADERS } from "./headers/cases.ts";
 import { writeCase, WRITTEN_CASES } from "./headers/write_cases.ts";

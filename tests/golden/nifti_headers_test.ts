@@ -4,12 +4,12 @@
  */
 import zlib from "node:zlib";
 import { UserError } from "../../core/base/errors.ts";
-import type { CaseImage, ReaderName } from "../../core/formats/image.ts";
-import { interpretAsNibabel } from "../../core/formats/nibabel_geometry.ts";
-import { parseNiftiHeader } from "../../core/formats/nifti_header.ts";
-import { readCase } from "../../core/formats/read_image.ts";
-import { type HeaderProblem, interpretAsItk, type ItkImage } from "../../core/formats/sitk_geometry.ts";
-import { writeLabels } from "../../core/formats/write_image.ts";
+import type { CaseImage, ReaderName } from "../../core/formats/image/image.ts";
+import { interpretAsNibabel } from "../../core/formats/image/nibabel_geometry.ts";
+import { parseNiftiHeader } from "../../core/formats/image/nifti_header.ts";
+import { readCase } from "../../core/formats/image/read_image.ts";
+import { type HeaderProblem, interpretAsItk, type ItkImage } from "../../core/formats/image/sitk_geometry.ts";
+import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { assert, assertEquals } from "../assert.ts";
 import {
   agree,

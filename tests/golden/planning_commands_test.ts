@@ -1,6 +1,6 @@
 /** The dataset commands as a user calls them: folders from the environment, lists of findings, reports, exit codes. */
 import { fromFileUrl, join } from "../../core/base/path.ts";
-import { decodePng } from "../../core/formats/png.ts";
+import { decodePng } from "../../core/formats/image/png.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { LABEL, makeRawDataset, niftiBytes } from "../unit/raw_dataset_fixture.ts";
 import { copyFolder, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "../assert.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { convertMsdDataset } from "../../core/dataset/convert_msd.ts";
 import { convertV1Dataset } from "../../core/dataset/convert_v1.ts";
-import { readCase } from "../../core/formats/read_image.ts";
+import { readCase } from "../../core/formats/image/read_image.ts";
 import { movePlans } from "../../core/plan/move_plans.ts";
 import { planDataset, type PlanDatasetOptions } from "../../core/plan/plan_dataset.ts";
 import { PLANNERS } from "../../core/plan/planners.ts";

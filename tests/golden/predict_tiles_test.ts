@@ -1,7 +1,7 @@
 /** Tile positions, importance maps and mirrorings against those of the real nnU-Net (predict_tiles/make_tiles.py). */
-import { importanceMap } from "../../core/predict/importance.ts";
-import { mirrorings } from "../../core/predict/mirrors.ts";
-import { tileCount, tileGrid, tilePositions } from "../../core/predict/tiles.ts";
+import { importanceMap } from "../../core/predict/stream/importance.ts";
+import { mirrorings } from "../../core/predict/stream/mirrors.ts";
+import { tileCount, tileGrid, tilePositions } from "../../core/predict/stream/tiles.ts";
 import { assertEquals, assertFails } from "../assert.ts";
 
 interface Golden {

@@ -2,11 +2,11 @@
 import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { voxelCount } from "../../core/base/shape.ts";
-import { openNpzCase } from "../../core/formats/npy_case_reader.ts";
-import { readNpz } from "../../core/formats/npz.ts";
-import { unpickle } from "../../core/formats/pickle.ts";
-import { isNumpyArray } from "../../core/formats/pickle_globals.ts";
-import type { StoredCase } from "../../core/formats/training_data.ts";
+import { openNpzCase } from "../../core/formats/preprocessed/npy_case_reader.ts";
+import { readNpz } from "../../core/formats/archive/npz.ts";
+import { unpickle } from "../../core/formats/torch/pickle.ts";
+import { isNumpyArray } from "../../core/formats/torch/pickle_globals.ts";
+import type { StoredCase } from "../../core/formats/preprocessed/training_data.ts";
 import { sampleClassLocations } from "../../core/preprocess/class_locations.ts";
 import { preprocessDataset, type PreprocessDatasetOptions } from "../../core/preprocess/preprocess_dataset.ts";
 import type { DataFormat } from "../../core/preprocess/preprocess_worker_job.ts";

@@ -2,9 +2,9 @@
  * The properties pickle: equal, byte for byte, to files that Python has read and found equal to upstream's in every type
  * (tests/golden/properties/make_properties.py), and equal in value to upstream's own as this program reads them.
  */
-import { type PickledProperties, pickleProperties } from "../../core/formats/pickle_properties.ts";
-import { unpickle } from "../../core/formats/pickle.ts";
-import { isNumpyArray } from "../../core/formats/pickle_globals.ts";
+import { type PickledProperties, pickleProperties } from "../../core/formats/torch/pickle_properties.ts";
+import { unpickle } from "../../core/formats/torch/pickle.ts";
+import { isNumpyArray } from "../../core/formats/torch/pickle_globals.ts";
 import { assertEquals } from "../assert.ts";
 
 const fixture = (name: string) => new URL(`./properties/${name}`, import.meta.url);

@@ -1,6 +1,6 @@
 /** The demo as it is called, training included: a minute on two free cores. */
 import { fromFileUrl, join } from "../../core/base/path.ts";
-import { decodePng } from "../../core/formats/png.ts";
+import { decodePng } from "../../core/formats/image/png.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder } from "../golden/cli/run_command.ts";
 

@@ -2,7 +2,7 @@
 import { createRandomStream } from "../../core/base/random_stream.ts";
 import { join } from "../../core/base/path.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
-import { openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
+import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { augmentSample, validationSample } from "../../core/train/augment/augment_sample.ts";
 import { medianFilter } from "../../core/train/augment/median.ts";
 import { drawAugmentation } from "../../core/train/augment/draw_augmentation.ts";

@@ -1,11 +1,11 @@
 import { UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
-import { brickShape, writeBricks } from "../../core/formats/bricks.ts";
-import { openBricks } from "../../core/formats/bricks_reader.ts";
-import { writeNpyCase } from "../../core/formats/npy_case.ts";
-import { openNpyCase } from "../../core/formats/npy_case_reader.ts";
-import type { StoredCase, TrainingData } from "../../core/formats/training_data.ts";
+import { brickShape, writeBricks } from "../../core/formats/preprocessed/bricks.ts";
+import { openBricks } from "../../core/formats/preprocessed/bricks_reader.ts";
+import { writeNpyCase } from "../../core/formats/preprocessed/npy_case.ts";
+import { openNpyCase } from "../../core/formats/preprocessed/npy_case_reader.ts";
+import type { StoredCase, TrainingData } from "../../core/formats/preprocessed/training_data.ts";
 import { checkFreeDisk, forecastCase } from "../../core/preprocess/preprocess_dataset_forecast.ts";
 import { preprocessTrainingCase } from "../../core/preprocess/training_case.ts";
 import type { Configuration, Plans } from "../../core/plan/plans.ts";

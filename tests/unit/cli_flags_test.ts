@@ -1,8 +1,8 @@
-import type { FlagTable } from "../../cli/flag.ts";
+import type { FlagTable } from "../../cli/flags/flag.ts";
 import { commandHelp, programHelp, usageLine, wrap } from "../../cli/help.ts";
-import { parseBytes, parseFlags, parseInteger, parseNumber } from "../../cli/parse_flags.ts";
-import { PREDICT, PREDICT_FROM_MODELFOLDER } from "../../cli/predict_flags.ts";
-import { ALL_COMMANDS, findCommand } from "../../cli/commands.ts";
+import { parseBytes, parseFlags, parseInteger, parseNumber } from "../../cli/flags/parse_flags.ts";
+import { PREDICT, PREDICT_FROM_MODELFOLDER } from "../../cli/flags/predict_flags.ts";
+import { ALL_COMMANDS, findCommand } from "../../cli/commands/commands.ts";
 import { UsageError } from "../../core/base/errors.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 

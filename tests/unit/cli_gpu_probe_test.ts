@@ -1,4 +1,4 @@
-import { describeGpu, type GpuFacts } from "../../cli/gpu_probe.ts";
+import { describeGpu, type GpuFacts } from "../../cli/engines/gpu_probe.ts";
 import { assert, assertEquals } from "../assert.ts";
 
 const NOTHING: GpuFacts = { os: "linux", webgpu: true, deviceFiles: null, vulkanDrivers: [], unusedDrivers: [] };

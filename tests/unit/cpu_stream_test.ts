@@ -2,7 +2,7 @@ import { UserError } from "../../core/base/errors.ts";
 import { createStream, type Stream } from "../../cpu/stream.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
-import { planClear } from "../../kernels/wasm/volume_clear.ts";
+import { planClear } from "../../kernels/wasm/volume/clear.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import { architecture, randomWeights } from "../engine/networks.ts";

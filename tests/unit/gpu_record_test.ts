@@ -1,5 +1,5 @@
 /** The file of what was found out about a GPU: kept, merged, and left aside with one line where it does not hold. */
-import { type GpuIdentity, openGpuRecord } from "../../cli/gpu_record.ts";
+import { type GpuIdentity, openGpuRecord } from "../../cli/engines/gpu_record.ts";
 import { kernelChecksum } from "../../gpu/kernel_checksum.ts";
 import { assert, assertEquals } from "../assert.ts";
 

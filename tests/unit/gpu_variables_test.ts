@@ -1,4 +1,4 @@
-import { judgeGpuVariables } from "../../cli/gpu_variables.ts";
+import { judgeGpuVariables } from "../../cli/engines/gpu_variables.ts";
 import { assert, assertEquals } from "../assert.ts";
 
 const TWO = ["/dev/nvidia0", "/dev/nvidia1"];

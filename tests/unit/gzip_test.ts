@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import zlib from "node:zlib";
 import { UserError } from "../../core/base/errors.ts";
-import { openBytes, PIECE_BYTES } from "../../core/formats/gzip.ts";
+import { openBytes, PIECE_BYTES } from "../../core/formats/archive/gzip.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 
 /** Bytes that pack to about half. */

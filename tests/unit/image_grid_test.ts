@@ -1,6 +1,6 @@
 import { UserError } from "../../core/base/errors.ts";
-import type { ImageGeometry } from "../../core/formats/image.ts";
-import { checkSameGrid, compareGrids, imageGridCorners } from "../../core/formats/image_grid.ts";
+import type { ImageGeometry } from "../../core/formats/image/image.ts";
+import { checkSameGrid, compareGrids, imageGridCorners } from "../../core/formats/image/image_grid.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 
 function grid(origin: number[], spacing: number[] = [1, 2, 4]): ImageGeometry {

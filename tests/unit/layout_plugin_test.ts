@@ -7,14 +7,14 @@ Deno.test("core imports only core, and never to its right", () => {
     importViolation("core/base/shape.ts", "core/plan/plans.ts"),
     "core/base may not import core/plan: inside core, left never imports right",
   );
-  assertEquals(importViolation("core/predict/tiles.ts", "cpu/engine.ts"), "core imports only core, not cpu");
+  assertEquals(importViolation("core/predict/stream/tiles.ts", "cpu/engine.ts"), "core imports only core, not cpu");
 });
 
 Deno.test("engines see kernels and the port, kernels see shapes only, nothing sees tests", () => {
   assertEquals(importViolation("cpu/engine.ts", "kernels/wasm/conv.ts"), null);
   assertEquals(importViolation("cpu/engine.ts", "core/engine/engine.ts"), null);
   assertEquals(
-    importViolation("cpu/engine.ts", "core/predict/tiles.ts"),
+    importViolation("cpu/engine.ts", "core/predict/stream/tiles.ts"),
     "cpu may import kernels, core/engine, core/graph, core/base, not core/predict",
   );
   assertEquals(

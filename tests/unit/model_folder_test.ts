@@ -1,8 +1,8 @@
 /** Opening model folders; the checkpoints in them are those that torch wrote for tests/golden/checkpoints. */
 import { UserError } from "../../core/base/errors.ts";
 import { nearestName } from "../../core/base/nearest.ts";
-import { openModel, type OpenModelOptions } from "../../core/predict/model_folder.ts";
-import { trainerArchitecture } from "../../core/predict/trainers.ts";
+import { openModel, type OpenModelOptions } from "../../core/predict/model/model_folder.ts";
+import { trainerArchitecture } from "../../core/predict/model/trainers.ts";
 import type { NetworkArchitecture } from "../../core/network/architecture.ts";
 import { assertEquals, assertFails } from "../assert.ts";
 

@@ -1,6 +1,6 @@
 import { inflateRawSync } from "node:zlib";
 import { UserError } from "../../core/base/errors.ts";
-import { readNpz, writeNpz } from "../../core/formats/npz.ts";
+import { readNpz, writeNpz } from "../../core/formats/archive/npz.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 
 async function* chunks(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {

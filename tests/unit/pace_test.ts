@@ -1,5 +1,5 @@
 /** The machine's speed against the cost model's. */
-import { measurePace } from "../../core/predict/pace.ts";
+import { measurePace } from "../../core/predict/run/pace.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
 

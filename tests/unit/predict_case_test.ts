@@ -1,12 +1,12 @@
 /** The streaming predictor against the definition, and against itself under every memory limit. */
 import type { Engine } from "../../core/engine/engine.ts";
-import type { LabelVolume } from "../../core/formats/image.ts";
-import { type CasePlan, planCase, uploadCase } from "../../core/predict/case_plan.ts";
-import type { Model } from "../../core/predict/model_folder.ts";
-import { loadNetwork } from "../../core/predict/network.ts";
-import { predictCase } from "../../core/predict/predict_case.ts";
-import { createProbabilityFile } from "../../core/predict/probability_file.ts";
-import type { RingPlacement, StreamChoice } from "../../core/predict/stream_plan.ts";
+import type { LabelVolume } from "../../core/formats/image/image.ts";
+import { type CasePlan, planCase, uploadCase } from "../../core/predict/stream/case_plan.ts";
+import type { Model } from "../../core/predict/model/model_folder.ts";
+import { loadNetwork } from "../../core/predict/model/network.ts";
+import { predictCase } from "../../core/predict/stream/predict_case.ts";
+import { createProbabilityFile } from "../../core/predict/stream/probability_file.ts";
+import type { RingPlacement, StreamChoice } from "../../core/predict/stream/stream.ts";
 import type { PreprocessedCase } from "../../core/preprocess/case.ts";
 import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";

@@ -1,9 +1,9 @@
 /** The predictor on the CPU engine: labels as defined, byte-equal for every number of threads, placement and batch. */
 import { createCpuEngine } from "../../cpu/engine.ts";
-import { planCase, uploadCase } from "../../core/predict/case_plan.ts";
-import { loadNetwork } from "../../core/predict/network.ts";
-import { predictCase } from "../../core/predict/predict_case.ts";
-import type { StreamChoice } from "../../core/predict/stream_plan.ts";
+import { planCase, uploadCase } from "../../core/predict/stream/case_plan.ts";
+import { loadNetwork } from "../../core/predict/model/network.ts";
+import { predictCase } from "../../core/predict/stream/predict_case.ts";
+import type { StreamChoice } from "../../core/predict/stream/stream.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { type CaseOptions, makeCase, makeModel, type ModelOptions } from "./predict_fixture.ts";
 import { predictByDefinition } from "./predict_oracle.ts";

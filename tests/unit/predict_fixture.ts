@@ -2,10 +2,10 @@
 import type { Vec3 } from "../../core/base/shape.ts";
 import { voxelCount } from "../../core/base/shape.ts";
 import type { Labels } from "../../core/dataset/dataset_json.ts";
-import type { Checkpoint } from "../../core/formats/torch_checkpoint.ts";
+import type { Checkpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import type { Configuration, Plans, Resampling } from "../../core/plan/plans.ts";
-import type { Model } from "../../core/predict/model_folder.ts";
+import type { Model } from "../../core/predict/model/model_folder.ts";
 import type { PreprocessedCase } from "../../core/preprocess/case.ts";
 
 /** Uniform numbers in [-1, 1) by a linear congruential generator. */

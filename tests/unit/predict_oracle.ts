@@ -3,10 +3,10 @@
  * them whole, decides, un-crops, un-transposes. No streaming, no ring, no plan.
  */
 import { contiguousStrides, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import { importanceMap } from "../../core/predict/importance.ts";
-import type { Model } from "../../core/predict/model_folder.ts";
-import { mirrorings } from "../../core/predict/mirrors.ts";
-import { tileGrid } from "../../core/predict/tiles.ts";
+import { importanceMap } from "../../core/predict/stream/importance.ts";
+import type { Model } from "../../core/predict/model/model_folder.ts";
+import { mirrorings } from "../../core/predict/stream/mirrors.ts";
+import { tileGrid } from "../../core/predict/stream/tiles.ts";
 import { linearTable } from "../../core/preprocess/axis_tables.ts";
 import type { PreprocessedCase } from "../../core/preprocess/case.ts";
 import { evaluateGraph, readWeights } from "../engine/reference_network.ts";

@@ -1,9 +1,9 @@
 /** The stream plan: what it promises about planes, and how it chooses under limits. */
 import { UserError } from "../../core/base/errors.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
-import { planStream } from "../../core/predict/plan_stream.ts";
-import type { StreamInputs } from "../../core/predict/stream_plan.ts";
-import { tileGrid } from "../../core/predict/tiles.ts";
+import { planStream } from "../../core/predict/stream/plan_stream.ts";
+import type { StreamInputs } from "../../core/predict/stream/stream.ts";
+import { tileGrid } from "../../core/predict/stream/tiles.ts";
 import { linearTable } from "../../core/preprocess/axis_tables.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 

@@ -2,10 +2,10 @@
 import { UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import type { Engine } from "../../core/engine/engine.ts";
-import { writeLabels } from "../../core/formats/write_image.ts";
-import type { Model } from "../../core/predict/model_folder.ts";
-import { predictCases } from "../../core/predict/predict_cases.ts";
-import type { PredictionEvent, PredictionRequest } from "../../core/predict/request.ts";
+import { writeLabels } from "../../core/formats/image/write_image.ts";
+import type { Model } from "../../core/predict/model/model_folder.ts";
+import { predictCases } from "../../core/predict/run/predict_cases.ts";
+import type { PredictionEvent, PredictionRequest } from "../../core/predict/run/request.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { createReferenceEngine } from "../engine/reference_engine.ts";
 import { makeModel, randomNumbers } from "./predict_fixture.ts";

@@ -1,7 +1,7 @@
 /** Preprocessing of a case: what is refused, replaced and warned of; cropping; the way back. */
 import { UserError } from "../../core/base/errors.ts";
 import { contiguousStrides, permute, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import type { CaseImage, ImageGeometry } from "../../core/formats/image.ts";
+import type { CaseImage, ImageGeometry } from "../../core/formats/image/image.ts";
 import type { Configuration, NormalizationScheme, Plans } from "../../core/plan/plans.ts";
 import type { CaseProperties } from "../../core/preprocess/case.ts";
 import { copyCrop, nonzeroBoundingBox } from "../../core/preprocess/crop.ts";

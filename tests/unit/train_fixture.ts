@@ -1,12 +1,12 @@
 /** A small preprocessed dataset on disk: spheres in noise, tiny plans; and a training of it. */
 import { join } from "../../core/base/path.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
-import { BRICKS_ENDING, writeBricks } from "../../core/formats/bricks.ts";
-import type { ImageGeometry } from "../../core/formats/image.ts";
-import { writeNpzCase } from "../../core/formats/npy_case.ts";
-import { type CheckpointFile, openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
-import type { TrainingData } from "../../core/formats/training_data.ts";
-import { writeLabels } from "../../core/formats/write_image.ts";
+import { BRICKS_ENDING, writeBricks } from "../../core/formats/preprocessed/bricks.ts";
+import type { ImageGeometry } from "../../core/formats/image/image.ts";
+import { writeNpzCase } from "../../core/formats/preprocessed/npy_case.ts";
+import { type CheckpointFile, openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
+import type { TrainingData } from "../../core/formats/preprocessed/training_data.ts";
+import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { sampleClassLocations } from "../../core/preprocess/class_locations.ts";
 import type { TrainHooks, TrainRequest } from "../../core/train/train_request.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";

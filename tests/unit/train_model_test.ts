@@ -1,8 +1,8 @@
 /** Whole trainings of a tiny network on the CPU engine. */
 import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
-import { readNpz } from "../../core/formats/npz.ts";
-import { openCheckpoint } from "../../core/formats/torch_checkpoint.ts";
+import { readNpz } from "../../core/formats/archive/npz.ts";
+import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { trainModel } from "../../core/train/train_model.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { checkpointContent, inFolder, listening, makePreprocessed, tinyPlans, trainRequest } from "./train_fixture.ts";

@@ -1,13 +1,13 @@
 /** The pictures of a training: progress.png, the report in HTML, and the thread that draws them. */
 import { join } from "../../core/base/path.ts";
 import { labelColour } from "../../core/evaluate/overlay.ts";
-import { decodePng } from "../../core/formats/png.ts";
-import type { PngImage } from "../../core/formats/png_samples.ts";
-import { htmlReport, type RunDescription } from "../../core/train/html_report.ts";
-import { progressPng } from "../../core/train/progress_plot.ts";
-import { loadRasteriser } from "../../core/train/rasterise.ts";
-import { sampleSlice } from "../../core/train/sample_slice.ts";
-import { startTrainingReport } from "../../core/train/training_report.ts";
+import { decodePng } from "../../core/formats/image/png.ts";
+import type { PngImage } from "../../core/formats/image/png_samples.ts";
+import { htmlReport, type RunDescription } from "../../core/train/report/html_report.ts";
+import { progressPng } from "../../core/train/report/progress_plot.ts";
+import { loadRasteriser } from "../../core/train/report/rasterise.ts";
+import { sampleSlice } from "../../core/train/samples/sample_slice.ts";
+import { startTrainingReport } from "../../core/train/report/training_report.ts";
 import type { EpochRecord, TrainingLog } from "../../core/train/training_log.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";

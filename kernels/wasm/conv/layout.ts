@@ -2,7 +2,7 @@
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import type { Operand } from "../kernel.ts";
 import { at } from "../params.ts";
-import { type ConvProblem, outputGridOf } from "./problem.ts";
+import { type ConvProblem, outputGridOf } from "../../operators/conv/problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
 
 export interface ChannelLayout {

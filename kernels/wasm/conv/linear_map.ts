@@ -1,7 +1,7 @@
 /** Emits y = A x on four-wide vectors for a small constant matrix, sharing work between rows (or columns) that differ in signs only. */
 import { f32x4, type V128 } from "../emit/expression.ts";
 import { discardingBuilder, type FunctionBuilder, type Local } from "../emit/module_builder.ts";
-import type { Matrix } from "./scheme.ts";
+import type { Matrix } from "../../operators/conv/scheme.ts";
 
 /** Gives the splat of a constant. */
 export type Constants = (value: number) => V128;

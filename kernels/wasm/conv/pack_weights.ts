@@ -2,7 +2,7 @@
 import type { Vec3 } from "../../../core/base/shape.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { type ChannelLayout, padToPanel, productOf } from "./layout.ts";
-import type { AxisScheme, Matrix } from "./scheme.ts";
+import type { AxisScheme, Matrix } from "../../operators/conv/scheme.ts";
 
 /** target[a][i][b] = sum over k of matrix[i][k] source[a][k][b]. */
 export function transformAxis(

@@ -3,9 +3,9 @@ import { packCycles } from "./cost_model.ts";
 import { productOf, sum } from "./layout.ts";
 import { directChoice, planDirect, planTransposed } from "./plan_direct.ts";
 import { planWinograd, type WinogradChoice, winogradChoices } from "./plan_winograd.ts";
-import type { ConvOperator, ConvProblem, TransposedConvProblem } from "./problem.ts";
+import type { ConvOperator, ConvProblem, TransposedConvProblem } from "../../operators/conv/problem.ts";
 
-export type { ConvOperator, ConvProblem, TransposedConvProblem } from "./problem.ts";
+export type { ConvOperator, ConvProblem, TransposedConvProblem } from "../../operators/conv/problem.ts";
 
 /**
  * The cheapest way to compute `problem`: direct, or Winograd with the best tile per axis.

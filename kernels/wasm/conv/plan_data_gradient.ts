@@ -7,14 +7,14 @@
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import type { KernelCall, Operator, Target } from "../kernel.ts";
 import { CORE_HERTZ, packCycles } from "./cost_model.ts";
-import type { DataGradientProblem } from "./gradient_problem.ts";
+import type { DataGradientProblem } from "../../operators/conv/gradient_problem.ts";
 import { productOf, sum } from "./layout.ts";
 import { gradientPackingCall } from "./pack_direct_kernel.ts";
 import { winogradPacking } from "./pack_kernel.ts";
 import { directChoice, planDirect, stagedChannels } from "./plan_direct.ts";
 import { planWinograd, type WinogradChoice, winogradChoices } from "./plan_winograd.ts";
-import type { ConvProblem } from "./problem.ts";
-import { gradientFlops, gradientOutputGrid, gradientPad } from "./weight_sides.ts";
+import type { ConvProblem } from "../../operators/conv/problem.ts";
+import { gradientFlops, gradientOutputGrid, gradientPad } from "./weight_gradient_sides.ts";
 
 /** Neighbouring channels of the convolution's input that are written together. */
 export interface InputRange {

@@ -8,7 +8,13 @@ import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams 
 import { directPacking } from "./pack_direct_kernel.ts";
 import { packDirect, packTransposed } from "./pack_weights.ts";
 import { statisticsOf } from "./plan_winograd.ts";
-import { type ConvOperator, type ConvProblem, type ItemRow, outputGridOf, padOf } from "./problem.ts";
+import {
+  type ConvOperator,
+  type ConvProblem,
+  type ItemRow,
+  outputGridOf,
+  padOf,
+} from "../../operators/conv/problem.ts";
 
 export interface DirectChoice {
   readonly block: Vec3;

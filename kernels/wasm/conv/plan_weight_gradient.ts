@@ -4,16 +4,16 @@ import type { KernelCall, Operator } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
 import { BIAS_GRADIENT_PARAMS, biasGradientFinish, biasGradientParts } from "./bias_gradient_kernel.ts";
 import { CORE_HERTZ } from "./cost_model.ts";
-import type { WeightGradientProblem } from "./gradient_problem.ts";
+import type { WeightGradientProblem } from "../../operators/conv/gradient_problem.ts";
 import { ceilDiv, sum } from "./layout.ts";
-import { weightDirectCalls, type WeightDirectChoice, weightDirectChoice } from "./plan_weight_direct.ts";
+import { weightDirectCalls, type WeightDirectChoice, weightDirectChoice } from "./plan_weight_gradient_direct.ts";
 import {
   weightWinogradCalls,
   type WeightWinogradChoice,
   weightWinogradChoice,
   weightWinogradChoices,
-} from "./plan_weight_winograd.ts";
-import { gradientFlops, gradientOutputGrid, type WeightPair, weightPairs } from "./weight_sides.ts";
+} from "./plan_weight_gradient_winograd.ts";
+import { gradientFlops, gradientOutputGrid, type WeightPair, weightPairs } from "./weight_gradient_sides.ts";
 
 export type WeightChoice = WeightDirectChoice | WeightWinogradChoice;
 

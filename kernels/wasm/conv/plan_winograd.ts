@@ -14,8 +14,8 @@ import {
   type ItemRow,
   outputGridOf,
   padOf,
-} from "./problem.ts";
-import { type AxisScheme, gradientSchemesFor, schemesFor } from "./scheme.ts";
+} from "../../operators/conv/problem.ts";
+import { type AxisScheme, gradientSchemesFor, schemesFor } from "../../operators/conv/scheme.ts";
 import { align64, type BlockGeometry, blockScratch, WINOGRAD_PARAMS } from "./winograd_block.ts";
 
 export type SchemeTriple = readonly [AxisScheme, AxisScheme, AxisScheme];

@@ -3,7 +3,7 @@ import { f32x4, type I32, i32, type I64, i64, type V128, v128 } from "../emit/ex
 import type { Expr } from "../emit/expression.ts";
 import type { FunctionBuilder, FunctionReference, Local, ModuleBuilder } from "../emit/module_builder.ts";
 import { type Constants, emitPairedColumns, emitRows, hoistConstants } from "./linear_map.ts";
-import { type AxisScheme, GRADIENT_SCHEMES, type Matrix, SCHEMES, transposed } from "./scheme.ts";
+import { type AxisScheme, GRADIENT_SCHEMES, type Matrix, SCHEMES, transposed } from "../../operators/conv/scheme.ts";
 
 /** base + a * b, in 64 bits. */
 export function addProduct(base: I64, a: I32, b: I32): Expr<"i64"> {

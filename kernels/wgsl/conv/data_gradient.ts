@@ -5,10 +5,10 @@
  * nnU-Net does not plan, is a direct kernel that walks the input and asks which outputs each voxel reached.
  */
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
-import { type ArrayView, kernelHeader, type ThreadRange } from "../elementwise_segments.ts";
+import { type ArrayView, kernelHeader, type ThreadRange } from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
-import { unroll, wgsl } from "../template.ts";
-import { elementBytes, type TensorRange } from "../training_tensors.ts";
+import { unroll, wgsl } from "../emit/template.ts";
+import { elementBytes, type TensorRange } from "../training/tensors.ts";
 import { packedLayout, type PackWeights, planPackWeights } from "./pack_kernels.ts";
 import { planTrainedConv, type WantedCandidate } from "./plan_conv.ts";
 import {

@@ -1,9 +1,9 @@
 /** Direct and transposed convolutions as one register-tiled product (implicit GEMM): nothing is stored between input and output. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import { normViews } from "../elementwise_operand.ts";
-import { type ArrayView, kernelHeader, type ThreadRange } from "../elementwise_segments.ts";
+import { normViews } from "../elementwise/operand.ts";
+import { type ArrayView, kernelHeader, type ThreadRange } from "../elementwise/segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
-import { unroll, wgsl } from "../template.ts";
+import { unroll, wgsl } from "../emit/template.ts";
 import { type Gather, gatherDepth, gatherText } from "./gather.ts";
 import { columnText, gemmText, type GemmTile, rowText, tileColumns, tileName, tileRows } from "./gemm.ts";
 import { packDirect, packTransposed } from "./pack.ts";

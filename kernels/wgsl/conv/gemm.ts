@@ -8,7 +8,7 @@
  * 16 reads for 64), so that the arithmetic units are what is busy. Threads next to each other take neighbouring columns: they read B
  * without bank conflicts and share their reads of A. The next slice is on its way from device memory while one is multiplied.
  */
-import { unroll, wgsl } from "../template.ts";
+import { unroll, wgsl } from "../emit/template.ts";
 
 /** How a product is cut among threads. */
 export interface GemmTile {

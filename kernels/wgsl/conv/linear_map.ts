@@ -1,6 +1,6 @@
 /** y = A x on vec4 for a small constant matrix, as WGSL: rows that differ in signs alone share their work. */
-import type { Matrix } from "../../wasm/conv/scheme.ts";
-import { f32Literal } from "../elementwise_segments.ts";
+import type { Matrix } from "../../operators/conv/scheme.ts";
+import { f32Literal } from "../elementwise/segments.ts";
 
 interface Term {
   readonly coefficient: number;

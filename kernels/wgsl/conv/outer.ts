@@ -9,7 +9,7 @@
  * Where the tile is too small for many threads, `shares` groups of them take turns with the k of a slice, and meet in a fixed order at the
  * end. The next slice is on its way from device memory while one is multiplied.
  */
-import { unroll, wgsl } from "../template.ts";
+import { unroll, wgsl } from "../emit/template.ts";
 import { NOMINAL } from "./tiles.ts";
 
 /** One side of a product, in vec4 of channels: all of it, a workgroup's tile, a thread's own. */

@@ -1,7 +1,7 @@
 /** From torch's weights to the kernels': k as the kernels run over it, output channels padded to four, the bias behind. */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import { transformAxis } from "../../wasm/conv/pack_weights.ts";
-import type { AxisScheme } from "../../wasm/conv/scheme.ts";
+import type { AxisScheme } from "../../operators/conv/scheme.ts";
 import { type ChannelLayout, productOf } from "./problem.ts";
 
 /**

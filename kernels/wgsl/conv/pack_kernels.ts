@@ -12,9 +12,9 @@ import {
   MAX_THREADS,
   threadDispatch,
   wholeView,
-} from "../elementwise_segments.ts";
+} from "../elementwise/segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
-import { unroll, wgsl } from "../template.ts";
+import { unroll, wgsl } from "../emit/template.ts";
 import { channelLayout, type ConvLimits, productOf, type WeightPacking } from "./problem.ts";
 import { BindingLimitError, weightLayout, weightView } from "./touched.ts";
 

@@ -1,7 +1,7 @@
 /** The product alone, large and square: what f32 rate a device reaches with the kernels here, for the bench's roofline. */
-import { kernelHeader, wholeView } from "../elementwise_segments.ts";
+import { kernelHeader, wholeView } from "../elementwise/segments.ts";
 import type { WgslOperator } from "../kernel.ts";
-import { unroll } from "../template.ts";
+import { unroll } from "../emit/template.ts";
 import { columnText, gemmText, type GemmTile, plainA, rowText, tileColumns, tileName, tileRows } from "./gemm.ts";
 import { BASE_LIMITS, ceilDiv, type ConvLimits } from "./problem.ts";
 import { tilesFor } from "./tiles.ts";

@@ -13,7 +13,7 @@ import {
 import { tileName } from "./gemm.ts";
 import { NOMINAL, tilesFor } from "./tiles.ts";
 import { planWinograd, schemeName, winogradChoices, winogradName, withChunk, withTile } from "./winograd.ts";
-import type { WeightGradientProblem } from "./weight_problem.ts";
+import type { WeightGradientProblem } from "./weight_gradient_problem.ts";
 import { weightCount } from "./winograd_shape.ts";
 
 export type {

@@ -1,12 +1,12 @@
 /** What a convolution on a GPU is to its planner: shapes, slots and the device's limits, nothing about how it is computed. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import type { GradientProblem } from "../../wasm/conv/gradient_problem.ts";
-import { convOutputGrid } from "../../wasm/conv/problem.ts";
-import type { AxisScheme } from "../../wasm/conv/scheme.ts";
+import type { GradientProblem } from "../../operators/conv/gradient_problem.ts";
+import { convOutputGrid } from "../../operators/conv/problem.ts";
+import type { AxisScheme } from "../../operators/conv/scheme.ts";
 import type { WeightedWgslOperator, WgslOperand, WgslTarget } from "../kernel.ts";
 
 export type { GradientProblem };
-export { convOutputGrid } from "../../wasm/conv/problem.ts";
+export { convOutputGrid } from "../../operators/conv/problem.ts";
 
 /** What a device allows, as far as it decides how a convolution is computed. */
 export interface ConvLimits {

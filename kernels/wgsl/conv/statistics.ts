@@ -4,8 +4,8 @@
  * would have. Parts are merged later in fixed order (Chan, Golub and LeVeque 1979).
  */
 import { padToFour } from "../../../core/base/shape.ts";
-import { type ArrayView, wholeView } from "../elementwise_segments.ts";
-import { unroll, wgsl } from "../template.ts";
+import { type ArrayView, wholeView } from "../elementwise/segments.ts";
+import { unroll, wgsl } from "../emit/template.ts";
 import type { WgslConvProblem } from "./problem.ts";
 
 /** f32 of one part. */

@@ -7,7 +7,7 @@ import {
   type ThreadRange,
   touchedSegments,
   vec4Of,
-} from "../elementwise_segments.ts";
+} from "../elementwise/segments.ts";
 import type { WgslOperand, WgslTarget } from "../kernel.ts";
 import type { ConvLimits } from "./problem.ts";
 

@@ -1,18 +1,23 @@
 /**
  * Chooses how the weight gradient of a convolution is computed, as plan_conv.ts does for the convolution itself: directly, tap by tap
- * (weight_direct.ts), or in the transform domain (weight_winograd.ts). The bias gradient, plain sums of dL/dy, comes along.
+ * (weight_gradient_direct.ts), or in the transform domain (weight_gradient_winograd.ts). The bias gradient, plain sums of dL/dy, comes along.
  */
 import { voxelCount } from "../../../core/base/shape.ts";
-import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "../training_sums.ts";
-import { blocksOf, voxelView } from "../training_tensors.ts";
+import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "../training/sums.ts";
+import { blocksOf, voxelView } from "../training/tensors.ts";
 import { allOf, firstOf, preferring, type Way } from "./candidates.ts";
 import type { WantedCandidate } from "./plan_conv.ts";
 import { gradientOutputGrid } from "./problem.ts";
-import { directChoices, planWeightDirect } from "./weight_direct.ts";
-import type { WeightGradientOperator, WeightGradientProblem } from "./weight_problem.ts";
-import { planWeightWinograd, weightWinogradChoices, weightWinogradName, withWeightChunk } from "./weight_winograd.ts";
+import { directChoices, planWeightDirect } from "./weight_gradient_direct.ts";
+import type { WeightGradientOperator, WeightGradientProblem } from "./weight_gradient_problem.ts";
+import {
+  planWeightWinograd,
+  weightWinogradChoices,
+  weightWinogradName,
+  withWeightChunk,
+} from "./weight_gradient_winograd.ts";
 
-export type { WeightGradientOperator, WeightGradientProblem } from "./weight_problem.ts";
+export type { WeightGradientOperator, WeightGradientProblem } from "./weight_gradient_problem.ts";
 
 interface WeightWay extends Way {
   readonly plan: () => WeightGradientOperator;

@@ -3,10 +3,10 @@
  * point, output transform from M. F(4x4x4, 3x3x3) does 216 products a tile of 64 outputs where the direct form does 1728. A chunk is so
  * large that V and M stay in the device's L2 and the products have rows enough, and no larger.
  */
-import { gradientSchemesFor, schemesFor } from "../../wasm/conv/scheme.ts";
-import { kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise_segments.ts";
+import { gradientSchemesFor, schemesFor } from "../../operators/conv/scheme.ts";
+import { kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
-import { wgsl } from "../template.ts";
+import { wgsl } from "../emit/template.ts";
 import { gemmText, type GemmTile, plainA, tileColumns, tileName, tileRows } from "./gemm.ts";
 import { packWinograd } from "./pack.ts";
 import {

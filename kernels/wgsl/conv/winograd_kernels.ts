@@ -5,9 +5,9 @@
  * Units are (tile, block of four channels). Units of a workgroup lie side by side in workgroup memory ([position][unit]), so neighbouring
  * threads touch neighbouring vec4 there, and neighbouring channels of one voxel in device memory.
  */
-import type { Matrix } from "../../wasm/conv/scheme.ts";
+import type { Matrix } from "../../operators/conv/scheme.ts";
 import type { WgslConvProblem } from "./problem.ts";
-import { unroll, wgsl } from "../template.ts";
+import { unroll, wgsl } from "../emit/template.ts";
 import { normalised, normaliseFunction, normLets, voxelElement } from "./gather.ts";
 import { mapText } from "./linear_map.ts";
 import { productOf, storeOutput } from "./problem.ts";

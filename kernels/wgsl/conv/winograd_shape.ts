@@ -1,7 +1,7 @@
 /** The numbers of a Winograd convolution: tiles, points, how many tiles a workgroup and a chunk take. */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
-import type { AxisScheme, Matrix } from "../../wasm/conv/scheme.ts";
-import type { ThreadRange } from "../elementwise_segments.ts";
+import type { AxisScheme, Matrix } from "../../operators/conv/scheme.ts";
+import type { ThreadRange } from "../elementwise/segments.ts";
 import type { WgslOperand } from "../kernel.ts";
 import type { TouchedBox } from "./touched.ts";
 import { ceilDiv, channelLayout, type ConvLimits, productOf, type WgslConvProblem, writtenGrid } from "./problem.ts";

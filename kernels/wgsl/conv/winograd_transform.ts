@@ -1,6 +1,6 @@
 /** The input transform of a chunk of tiles as dispatches: for a convolution's input, and for both sides of its weight gradient. */
-import { normViews } from "../elementwise_operand.ts";
-import { kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise_segments.ts";
+import { normViews } from "../elementwise/operand.ts";
+import { kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { ceilDiv, type ConvLimits } from "./problem.ts";
 import { cutGroups, tensorView } from "./touched.ts";

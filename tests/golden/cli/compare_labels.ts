@@ -1,7 +1,7 @@
 /** Compares segmentation files as the project's accuracy goal does: per case and class, and over all voxels. */
 import { dice, labelOverlaps } from "../../../core/evaluate/overlap.ts";
-import type { ImageGeometry, ReaderName } from "../../../core/formats/image.ts";
-import { readLabels } from "../../../core/formats/read_image.ts";
+import type { ImageGeometry, ReaderName } from "../../../core/formats/image/image.ts";
+import { readLabels } from "../../../core/formats/image/read_image.ts";
 import { assert, assertClose, assertEquals } from "../../assert.ts";
 
 /** Where the voxels lie, as numbers; the sign of a direction's zeros means nothing. */

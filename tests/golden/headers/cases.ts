@@ -1,5 +1,5 @@
 /** What is shared by the tests on the header cases: the facts, hashes, and the comparison of numbers. */
-import type { ReaderName } from "../../../core/formats/image.ts";
+import type { ReaderName } from "../../../core/formats/image/image.ts";
 import { fromFileUrl } from "../../../core/base/path.ts";
 
 export const HEADERS = fromFileUrl(new URL("./", import.meta.url));

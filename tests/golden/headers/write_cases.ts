@@ -1,7 +1,7 @@
 /** Writes segmentations of some header cases: `deno run --allow-read --allow-write write_cases.ts FOLDER`, for make_read_back.py. */
-import type { LabelVolume, ReaderName } from "../../../core/formats/image.ts";
-import { readCase } from "../../../core/formats/read_image.ts";
-import { writeLabels } from "../../../core/formats/write_image.ts";
+import type { LabelVolume, ReaderName } from "../../../core/formats/image/image.ts";
+import { readCase } from "../../../core/formats/image/read_image.ts";
+import { writeLabels } from "../../../core/formats/image/write_image.ts";
 import { HEADERS, NIFTI_READERS } from "./cases.ts";
 
 /** Cases by file name in nii/; the 2-D one is SimpleITKIO's only. */

@@ -1,7 +1,7 @@
 /** Reads NAME.pth as training does, and writes it again: deno run -A write_checkpoint.ts NAME FILE, to be compared by make_checkpoint.py. */
 import { fromFileUrl, join } from "../../../core/base/path.ts";
 import { readDatasetJson } from "../../../core/dataset/read_dataset_json.ts";
-import { openCheckpoint } from "../../../core/formats/torch_checkpoint.ts";
+import { openCheckpoint } from "../../../core/formats/torch/torch_checkpoint.ts";
 import { withBatchNorm } from "../../../core/network/architecture.ts";
 import { buildGraph } from "../../../core/network/build_graph.ts";
 import { weightShapes } from "../../../core/graph/weight_shapes.ts";

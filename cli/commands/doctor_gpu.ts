@@ -1,0 +1,206 @@
+/** What `doctor` does with a GPU beyond looking at it: the self-test, and measuring kernels (`--tune`). */
+import { UserError } from "../../core/base/errors.ts";
+import type { Vec3 } from "../../core/base/shape.ts";
+import type { CompileOptions } from "../../core/engine/engine.ts";
+import type { TrainingOptions } from "../../core/engine/training.ts";
+import type { Graph } from "../../core/graph/graph.ts";
+import { openModel } from "../../core/predict/model/model_folder.ts";
+import type { GpuEngine, TunedConvolution } from "../../gpu/engine.ts";
+import { findAdapter } from "../engines/gpu_probe.ts";
+import type { GpuRecord } from "../engines/gpu_record.ts";
+import { recordOf, testAgainstCpu } from "../engines/gpu_start.ts";
+import { SELF_TEST_TOLERANCE } from "../engines/self_test.ts";
+import { unet } from "../engines/self_test_cases.ts";
+import { buildGraph } from "../../core/network/build_graph.ts";
+import { formatSeconds, print } from "../terminal.ts";
+
+export interface GpuTest {
+  /** False if the GPU computes wrong results or fails altogether. */
+  readonly right: boolean;
+  readonly lines: readonly string[];
+}
+
+/** Tests the GPU that would be used; nothing where there is none, or only a software adapter that was not asked for. */
+export async function testGpu(allowSoftware: boolean): Promise<GpuTest | undefined> {
+  const adapter = await findAdapter();
+  if (!adapter || (adapter.software && !allowSoftware)) return undefined;
+  const { createGpuEngine } = await import("../../gpu/engine.ts");
+  const record = await recordOf(adapter);
+  const remarks = record.ignored === undefined ? [] : [record.ignored];
+  try {
+    await using engine = await createGpuEngine({ allowSoftware });
+    const { report, notKept } = await testAgainstCpu(engine, record);
+    if (notKept !== undefined) remarks.push(`What is found out about the GPU is not kept: ${notKept}`);
+    const { cases, skipped, failures, worst, seconds } = report;
+    if (failures.length > 0) {
+      return {
+        right: false,
+        lines: [
+          `THE GPU COMPUTES WRONG RESULTS and will not be used: ${failures.length} of ${cases} tests differ from the CPU.`,
+          ...failures.map((failure) => `- ${failure}`),
+          "Update or change the graphics driver. Nothing else can be done about it here.",
+          ...remarks,
+        ],
+      };
+    }
+    return {
+      right: true,
+      lines: [
+        `All ${cases} tests give what the CPU gives, in ${formatSeconds(seconds)}; the largest difference is ` +
+        `${worst.toExponential(1)} of the results' spread (${SELF_TEST_TOLERANCE.f32} is allowed).`,
+        ...(skipped > 0 ? ["Without 16-bit floats (shader-f16): --precision f16 is not possible."] : []),
+        ...describeFindings(record),
+        ...remarks,
+      ],
+    };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { right: false, lines: [`The self-test could not be done: ${error.message}`, ...remarks] };
+  }
+}
+
+function describeFindings({ path, findings: { convolutions, precision } }: GpuRecord): string[] {
+  const tuned = Object.keys(convolutions).length;
+  const models = Object.keys(precision).length;
+  const kept = path === undefined ? "" : ` Kept in ${path}.`;
+  const kernels = tuned > 0
+    ? `Kernels are tuned for ${tuned} shapes of convolutions`
+    : "Kernels are not tuned (--tune measures which are the fastest)";
+  return [`${kernels}; --precision auto has tried ${models} models.${kept}`];
+}
+
+interface Network {
+  readonly name: string;
+  readonly graph: Graph;
+  readonly patch: Vec3;
+  /** Of a training. */
+  readonly batch: number;
+}
+
+/**
+ * Measures the convolutions of models' networks, and the gradients of their trainings, and keeps what is fastest.
+ * @returns false if that could not be done
+ */
+export async function tuneGpu(
+  models: readonly string[] | undefined,
+  allowSoftware: boolean,
+  show: (lines: readonly string[]) => void,
+): Promise<boolean> {
+  const adapter = await findAdapter();
+  if (!adapter || (adapter.software && !allowSoftware)) {
+    show([
+      adapter ? `${adapter.name} is a software adapter (--allow_software_gpu).` : "There is no GPU to measure on.",
+    ]);
+    return false;
+  }
+  const { createGpuEngine } = await import("../../gpu/engine.ts");
+  const record = await recordOf(adapter);
+  await using engine = await createGpuEngine({ allowSoftware });
+  const networks = models ? await Promise.all(models.map(networkOf)) : usualNetworks(adapter.software);
+  const all: TunedConvolution[] = [];
+  for (const network of networks) {
+    print(`measuring for ${network.name}`);
+    for (const precision of (["f32", "f16"] as const).filter(engine.supports)) {
+      const { graph, patch, batch } = network;
+      const training = { patch, batch, precision, loss: LOSS, outputWeights: graph.outputs.map(() => 1) };
+      for (const options of [{ patch, batch: 1, precision }, training]) {
+        all.push(...await tuneNetwork(engine, graph, options, new Set(all.map(({ key }) => key))));
+      }
+    }
+    const convolutions = Object.fromEntries(
+      all.map(({ key, candidate, milliseconds }) => [key, { candidate, milliseconds }]),
+    );
+    const notKept = await record.add({ convolutions });
+    if (notKept !== undefined) {
+      show([`What was measured is not kept: ${notKept}`]);
+      return false;
+    }
+  }
+  show(summary(all, record));
+  return true;
+}
+
+/** Any loss: its kernels are not measured. */
+const LOSS: TrainingOptions["loss"] = {
+  ...{ target: { kind: "labels" }, batchDice: false, smooth: 1e-5, diceWeight: 1, crossEntropyWeight: 1 },
+};
+
+async function tuneNetwork(
+  engine: GpuEngine,
+  graph: Graph,
+  options: CompileOptions | TrainingOptions,
+  known: ReadonlySet<string>,
+): Promise<TunedConvolution[]> {
+  return await engine.tune(graph, options, {
+    skip: (key) => known.has(key),
+    onTuned({ key, candidate, milliseconds, untuned, untunedMilliseconds }, done, of) {
+      const gain = candidate === untuned ? "as forecast" : `${untuned} takes ${untunedMilliseconds.toFixed(2)} ms`;
+      print(`[${done}/${of}] ${key}: ${candidate}, ${milliseconds.toFixed(2)} ms (${gain})`);
+    },
+  });
+}
+
+function summary(all: readonly TunedConvolution[], { path }: GpuRecord): string[] {
+  const sum = (pick: (tuned: TunedConvolution) => number) => all.reduce((total, tuned) => total + pick(tuned), 0);
+  const wrong = all.flatMap((tuned) => tuned.wrong.map((name) => `${tuned.key}: ${name}`));
+  return [
+    `${all.length} shapes: ${sum(({ milliseconds }) => milliseconds).toFixed(1)} ms with the measured kernels, ` +
+    `${
+      sum(({ untunedMilliseconds }) => untunedMilliseconds).toFixed(1)
+    } ms with those that are forecast to be the fastest.`,
+    ...(wrong.length > 0
+      ? [`Kernels whose results were not those of the others, and which are not used: ${wrong.join("; ")}`]
+      : []),
+    `Kept in ${path}; --deterministic leaves it aside.`,
+  ];
+}
+
+async function networkOf(folder: string): Promise<Network> {
+  using model = await openModel(folder, {
+    folds: undefined,
+    checkpointName: "checkpoint_final.pth",
+    assumePlansNetwork: true,
+  });
+  const { patchSize, batchSize } = model.configuration;
+  return { name: folder, graph: model.graph, patch: patchSize, batch: batchSize };
+}
+
+/** One convolution and one transposed convolution: enough to see that measuring works. */
+const SMALL: Network = {
+  name: "two small layers",
+  graph: {
+    nodes: [
+      { kind: "input", channels: 8 },
+      { kind: "conv", input: 0, channels: 8, kernel: [3, 3, 3], stride: [1, 1, 1], weight: "conv.weight" },
+      { kind: "transposedConv", input: 1, channels: 8, stride: [2, 2, 2], weight: "up.weight" },
+    ],
+    outputs: [2],
+  },
+  patch: [8, 8, 8],
+  batch: 1,
+};
+
+/** What nnU-Net's planner makes of large images; on a software adapter something that takes seconds. */
+function usualNetworks(isSoftware: boolean): Network[] {
+  if (isSoftware) return [SMALL];
+  const deep = unet({ featuresPerStage: [32, 64, 128, 256, 320, 320], convsPerStageDecoder: [2, 2, 2, 2, 2] });
+  const flat = unet({
+    dimensions: 2,
+    featuresPerStage: [32, 64, 128, 256, 512, 512, 512, 512],
+    convsPerStageDecoder: new Array(7).fill(2),
+  });
+  return [
+    {
+      name: "nnU-Net's usual 3-D network, patch 128 x 128 x 128",
+      graph: buildGraph(deep, 1, 3),
+      patch: [128, 128, 128],
+      batch: 2,
+    },
+    {
+      name: "nnU-Net's usual 2-D network, patch 512 x 512",
+      graph: buildGraph(flat, 1, 3),
+      patch: [1, 512, 512],
+      batch: 12,
+    },
+  ];
+}

@@ -1,0 +1,141 @@
+/**
+ * What has been found out about a GPU, kept from run to run: that its self-test passed, how models may store activations, which way each
+ * convolution is the fastest. One file for an adapter and its driver; it holds for the kernels it was made with. Losing it costs time only.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
+import { dirname, join } from "../../core/base/path.ts";
+import type { Precision } from "../../core/engine/engine.ts";
+
+/** What a record is about. */
+export interface GpuIdentity {
+  readonly adapter: string;
+  readonly driver: string;
+  /** gpu/kernel_checksum.ts. */
+  readonly kernels: string;
+}
+
+export interface GpuFindings {
+  /** How the self-test last went; undefined: it never ran, with these kernels. */
+  readonly selfTest?: { readonly passed: boolean; readonly when: string };
+  /** By model: what `--precision auto` found. */
+  readonly precision: Readonly<Record<string, { readonly precision: Precision; readonly why: string }>>;
+  /** By shape (gpu/tuning.ts): the fastest candidate. */
+  readonly convolutions: Readonly<Record<string, { readonly candidate: string; readonly milliseconds: number }>>;
+}
+
+export interface GpuRecord {
+  /** Undefined where there is no folder to keep it in. */
+  readonly path?: string;
+  readonly findings: GpuFindings;
+  /** Why what is there is not used, a line for the user; undefined if it is, or nothing is there. */
+  readonly ignored?: string;
+  /** Adds findings to those of the file, which another process may have written to. @returns why they could not be kept */
+  add(more: Partial<GpuFindings>): Promise<string | undefined>;
+}
+
+const FORMAT = { name: "nnunet GPU record", version: 1 } as const;
+const NOTHING: GpuFindings = { precision: {}, convolutions: {} };
+
+const fileSchema = z.strictObject({
+  format: z.strictObject({ name: z.literal(FORMAT.name), version: z.literal(FORMAT.version) }),
+  adapter: z.string(),
+  driver: z.string(),
+  kernels: z.string(),
+  selfTest: z.strictObject({ passed: z.boolean(), when: z.string() }).optional(),
+  precision: z.record(z.string(), z.strictObject({ precision: z.enum(["f32", "f16"]), why: z.string() })),
+  convolutions: z.record(z.string(), z.strictObject({ candidate: z.string(), milliseconds: z.number() })),
+});
+
+/** Reads the record of a GPU, or starts an empty one. */
+export async function openGpuRecord(identity: GpuIdentity, folder = cacheFolder()): Promise<GpuRecord> {
+  const path = folder === undefined ? undefined : join(folder, fileName(identity));
+  const { findings, ignored } = path === undefined
+    ? { findings: NOTHING, ignored: undefined }
+    : await read(path, identity);
+  let current = findings;
+  return {
+    path,
+    ignored,
+    get findings() {
+      return current;
+    },
+    async add(more) {
+      const there = path === undefined ? NOTHING : (await read(path, identity)).findings;
+      current = merge(merge(there, current), more);
+      if (path === undefined) return "there is no folder to keep it in (set NNUNET_CACHE to one)";
+      try {
+        const doing = "keeping what was found out about the GPU";
+        await ensureFolder(dirname(path), doing);
+        await writeAtomically(path, JSON.stringify({ format: FORMAT, ...identity, ...current }, null, 1) + "\n", {
+          doing,
+        });
+        return undefined;
+      } catch (error) {
+        return error instanceof Error ? error.message : String(error);
+      }
+    },
+  };
+}
+
+function merge(a: GpuFindings, b: Partial<GpuFindings>): GpuFindings {
+  const selfTest = b.selfTest ?? a.selfTest;
+  return {
+    ...(selfTest && { selfTest }),
+    precision: { ...a.precision, ...b.precision },
+    convolutions: { ...a.convolutions, ...b.convolutions },
+  };
+}
+
+async function read(path: string, identity: GpuIdentity): Promise<Pick<GpuRecord, "findings" | "ignored">> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { findings: NOTHING };
+    return { findings: NOTHING, ignored: `${path} cannot be read and is not used (${String(error)})` };
+  }
+  const parsed = fileSchema.safeParse(parseOrUndefined(text));
+  if (!parsed.success) {
+    return { findings: NOTHING, ignored: `${path} is damaged and is not used; \`nnunet doctor --tune\` makes it anew` };
+  }
+  const { format: _format, adapter, driver, kernels, ...findings } = parsed.data;
+  if (adapter !== identity.adapter || driver !== identity.driver) {
+    return { findings: NOTHING, ignored: `${path} is of another GPU or driver and is not used` };
+  }
+  if (kernels !== identity.kernels) {
+    const tuned = Object.keys(findings.convolutions).length > 0 ? "; `nnunet doctor --tune` measures again" : "";
+    return { findings: NOTHING, ignored: `${path} was made with other kernels and is not used${tuned}` };
+  }
+  return { findings };
+}
+
+function parseOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** "nvidia-h200-1a2b3c4d5e6f.json": adapter and driver; new kernels replace what was measured with old ones. */
+function fileName({ adapter, driver }: GpuIdentity): string {
+  const readable = adapter.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-").replaceAll(/^-|-$/g, "").slice(0, 40);
+  return `${readable}-${createHash("sha256").update(`${adapter}\n${driver}`).digest("hex").slice(0, 12)}.json`;
+}
+
+/** NNUNET_CACHE, or the system's folder for what programs may lose. */
+function cacheFolder(): string | undefined {
+  const get = (name: string) => Deno.env.get(name) || undefined;
+  const own = get("NNUNET_CACHE");
+  if (own !== undefined) return own;
+  const home = get("HOME");
+  if (Deno.build.os === "windows") return within(get("LOCALAPPDATA"), "nnunet");
+  if (Deno.build.os === "darwin") return within(home, "Library", "Caches", "nnunet");
+  return within(get("XDG_CACHE_HOME"), "nnunet") ?? within(home, ".cache", "nnunet");
+}
+
+function within(folder: string | undefined, ...names: string[]): string | undefined {
+  return folder === undefined ? undefined : join(folder, ...names);
+}

@@ -1,0 +1,99 @@
+/** Starting the GPU engine with what is known of the GPU; one that was never tested is tested before its first prediction. */
+import { UserError } from "../../core/base/errors.ts";
+import type { PrecisionCache } from "../../core/predict/model/precision.ts";
+import type { AdapterFacts } from "../../gpu/adapter.ts";
+import type { GpuEngine, Tuning } from "../../gpu/engine.ts";
+import { describeDriver } from "./gpu_driver.ts";
+import { findAdapter } from "./gpu_probe.ts";
+import { type GpuIdentity, type GpuRecord, openGpuRecord } from "./gpu_record.ts";
+import { selfTest, type SelfTestReport } from "./self_test.ts";
+
+export interface StartedGpu {
+  readonly engine: GpuEngine;
+  readonly record: GpuRecord;
+}
+
+export interface GpuStart {
+  readonly allowSoftware?: boolean;
+  /** Kernels as forecasts choose them, whatever was measured: results don't depend on the tuning then. */
+  readonly deterministic?: boolean;
+  /** Lines for the user. */
+  readonly say?: (line: string) => void;
+  readonly warn?: (line: string) => void;
+}
+
+/** The record of the GPU that would be used. */
+export async function recordOf(adapter: AdapterFacts): Promise<GpuRecord> {
+  const { kernelChecksum } = await import("../../gpu/kernel_checksum.ts");
+  const identity: GpuIdentity = {
+    adapter: adapter.name,
+    driver: await describeDriver(),
+    kernels: kernelChecksum(),
+  };
+  return await openGpuRecord(identity);
+}
+
+/**
+ * Opens the GPU.
+ * @throws UserError if there is none, it gives no device, or it computes wrong results
+ */
+export async function startGpu(start: GpuStart): Promise<StartedGpu> {
+  const { createGpuEngine } = await import("../../gpu/engine.ts");
+  const adapter = await findAdapter();
+  if (!adapter) {
+    const engine = await createGpuEngine(); // Says what is missing.
+    await engine[Symbol.asyncDispose]();
+    throw new Error("Starting the GPU engine: there was no adapter a moment ago");
+  }
+  const record = await recordOf(adapter);
+  if (record.ignored !== undefined) start.warn?.(record.ignored);
+  const tuning = start.deterministic ? undefined : tuningOf(record);
+  const engine = await createGpuEngine({ allowSoftware: start.allowSoftware, ...(tuning && { tuning }) });
+  try {
+    if (record.findings.selfTest?.passed !== true) await testFirst(engine, record, start);
+    return { engine, record };
+  } catch (error) {
+    await engine[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function testFirst(engine: GpuEngine, record: GpuRecord, { say, warn }: GpuStart): Promise<void> {
+  const { name } = engine.adapter;
+  say?.(`testing ${name} against the CPU, once`);
+  const { report, notKept } = await testAgainstCpu(engine, record);
+  if (notKept !== undefined) warn?.(`what is found out about the GPU is not kept: ${notKept}`);
+  if (report.failures.length === 0) return;
+  throw new UserError({
+    doing: `testing ${name} before its first use`,
+    problem: `it computes wrong results and is not used: ${report.failures.join("; ")}`,
+    remedy: "update or change the graphics driver (`nnunet doctor` tests it again), or compute with -device cpu",
+  });
+}
+
+/** The self-test with a CPU engine of its own; how it went is kept, or why that is not possible is told. */
+export async function testAgainstCpu(
+  engine: GpuEngine,
+  record: GpuRecord,
+): Promise<{ readonly report: SelfTestReport; readonly notKept?: string }> {
+  const { createCpuEngine } = await import("../../cpu/engine.ts");
+  await using cpu = await createCpuEngine();
+  const report = await selfTest(engine, cpu);
+  const selfTestFinding = { passed: report.failures.length === 0, when: new Date().toISOString() };
+  return { report, notKept: await record.add({ selfTest: selfTestFinding }) };
+}
+
+function tuningOf({ findings: { convolutions } }: GpuRecord): Tuning | undefined {
+  const entries = Object.entries(convolutions).map(([key, { candidate }]) => [key, candidate] as const);
+  return entries.length > 0 ? new Map(entries) : undefined;
+}
+
+/** What `--precision auto` found before, and where it keeps what it finds. */
+export function precisionCacheOf(record: GpuRecord): PrecisionCache {
+  return {
+    get: (key) => record.findings.precision[key],
+    async set(key, choice) {
+      await record.add({ precision: { [key]: choice } });
+    },
+  };
+}

@@ -1,0 +1,61 @@
+/** The engine of a run, and what goes on in its place when a GPU fails on the way: the GPU once more, in smaller pieces, or the CPU. */
+import type { Engine } from "../../core/engine/engine.ts";
+import { type ChosenEngine, type EngineWish, openGpu, startCpu, type StartHooks } from "./select_engine.ts";
+
+export interface RunEngines extends AsyncDisposable {
+  readonly current: ChosenEngine;
+  /** For {@link PredictionRequest.recover}: opens the next engine if the present one has failed. */
+  recover(error: unknown, attempt: number): (() => Promise<Engine>) | undefined;
+}
+
+export interface RunEngineHooks extends StartHooks {
+  /** Another engine goes on; `why` is a sentence for the user. */
+  readonly onChange: (chosen: ChosenEngine, why: string) => void;
+}
+
+/** A case is tried again on the GPU so often, each time in pieces of half the bytes; and all cases of a run together so often. */
+const [CASE_RETRIES, RUN_RETRIES] = [2, 4];
+
+/** @param first becomes this object's: it disposes whichever engine is the current one */
+export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunEngineHooks): RunEngines {
+  let current = first;
+  let retries = 0;
+
+  async function reopenGpu(failure: Error): Promise<ChosenEngine> {
+    retries++;
+    const chosen = await openGpu(wish, first.reason, hooks);
+    hooks.onChange(chosen, `the GPU failed and is tried again, in smaller pieces: ${failure.message}`);
+    return chosen;
+  }
+
+  async function takeCpu(failure: Error): Promise<ChosenEngine> {
+    const why = `the GPU failed, the CPU goes on (--allow_cpu): ${failure.message}`;
+    const chosen = await startCpu(wish, why, true);
+    hooks.onChange(chosen, why);
+    return chosen;
+  }
+
+  return {
+    get current() {
+      return current;
+    },
+    recover(_error, attempt) {
+      const failure = current.lastFailure();
+      if (!failure) return undefined;
+      const mayRetry = attempt <= CASE_RETRIES && retries < RUN_RETRIES;
+      if (!mayRetry && !wish.allowCpu) return undefined;
+      return async () => {
+        await current.engine[Symbol.asyncDispose]();
+        if (mayRetry) {
+          try {
+            return (current = await reopenGpu(failure)).engine;
+          } catch (error) {
+            if (!wish.allowCpu) throw error;
+          }
+        }
+        return (current = await takeCpu(failure)).engine;
+      };
+    },
+    [Symbol.asyncDispose]: async () => await current.engine[Symbol.asyncDispose](),
+  };
+}

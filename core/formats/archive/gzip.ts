@@ -1,0 +1,278 @@
+/**
+ * Bytes of a plain or gzip-compressed file in order, piece by piece, so that a volume is decompressed straight into its array.
+ * Decompression is node:zlib's. Every gzip member's CRC-32 and length are checked to the end of the file: nothing cut short or
+ * with a flipped bit is read, where upstream's libraries give zeros or wrong voxels without a word.
+ */
+import zlib from "node:zlib";
+import { UserError } from "../../base/errors.ts";
+
+/** A file's bytes (decompressed where it is gzip), to be read once from the front. */
+export interface ByteSource extends AsyncDisposable {
+  /** Bytes of the file as stored. */
+  readonly storedBytes: number;
+  readonly compressed: boolean;
+  /** True if gzip was asked for and the file is not gzip, but plain. */
+  readonly misnamed: boolean;
+  /** Fills `into` from its start; returns how many bytes it got, fewer than asked for only at the end. */
+  read(into: Uint8Array): Promise<number>;
+  /** Reads and checks the rest; returns how many bytes there were, and what is odd about the file's end. */
+  finish(): Promise<{ readonly rest: number; readonly warnings: readonly string[] }>;
+}
+
+/** Size of pieces; 1 MiB was the fastest of 64 KiB .. one piece. */
+export const PIECE_BYTES = 1 << 20;
+
+const DOING = "reading the image";
+
+/**
+ * Opens `file`, decompressing where `compressed` asks for it; a plain file is then given as it is, and marked.
+ * Throws a {@link UserError} if it is not there or is a folder.
+ */
+export async function openBytes(file: string, compressed: boolean, doing = DOING): Promise<ByteSource> {
+  let handle: Deno.FsFile;
+  let size: number;
+  let plain = !compressed;
+  try {
+    handle = await Deno.open(file);
+    const info = await handle.stat();
+    size = info.size;
+    if (info.isDirectory) {
+      handle.close();
+      throw new UserError({ doing, file, problem: "it is a folder, not a file", remedy: "name an image file" });
+    }
+    if (compressed && size > 0) {
+      const start = new Uint8Array(2);
+      await fill(start, (rest) => handle.read(rest));
+      await handle.seek(0, Deno.SeekMode.Start);
+      plain = start[0] !== 0x1f || start[1] !== 0x8b;
+    }
+  } catch (error) {
+    throw openError(error, file, doing);
+  }
+  return plain ? plainSource(handle, size, compressed) : gzipSource(handle, size, file, doing);
+}
+
+function openError(error: unknown, file: string, doing: string): unknown {
+  if (error instanceof Deno.errors.NotFound) {
+    return new UserError({ doing, file, problem: "there is no such file", remedy: "check the name" }, { cause: error });
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    const remedy = "make it readable for this user";
+    return new UserError({ doing, file, problem: "it may not be read", remedy }, { cause: error });
+  }
+  if (error instanceof Deno.errors.IsADirectory) {
+    const remedy = "name an image file";
+    return new UserError({ doing, file, problem: "it is a folder, not a file", remedy }, { cause: error });
+  }
+  return error;
+}
+
+function plainSource(handle: Deno.FsFile, storedBytes: number, misnamed: boolean): ByteSource {
+  const read = (into: Uint8Array) => fill(into, (rest) => handle.read(rest));
+  return {
+    storedBytes,
+    compressed: false,
+    misnamed,
+    read,
+    finish: async () => {
+      const position = await handle.seek(0, Deno.SeekMode.Current);
+      return { rest: Math.max(0, storedBytes - position), warnings: [] };
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(handle.close()),
+  };
+}
+
+async function fill(into: Uint8Array, readSome: (rest: Uint8Array) => Promise<number | null>): Promise<number> {
+  let filled = 0;
+  while (filled < into.length) {
+    const got = await readSome(into.subarray(filled));
+    if (!got) break;
+    filled += got;
+  }
+  return filled;
+}
+
+function gzipSource(handle: Deno.FsFile, storedBytes: number, file: string, doing: string): ByteSource {
+  let output = 0;
+  let garbage = 0;
+  const pieces = gunzipPieces(handle, storedBytes, (bytes) => garbage = bytes);
+  let piece: Uint8Array = new Uint8Array(0);
+  let at = 0;
+
+  const readSome = async (into: Uint8Array): Promise<number | null> => {
+    while (at >= piece.length) {
+      const next = await nextPiece();
+      if (!next) return null;
+      piece = next;
+      at = 0;
+    }
+    const part = piece.subarray(at, at + into.length);
+    into.set(part);
+    at += part.length;
+    return part.length;
+  };
+  const nextPiece = async (): Promise<Uint8Array | null> => {
+    try {
+      const next = await pieces.next();
+      if (next.done) return null;
+      output += next.value.length;
+      return next.value;
+    } catch (error) {
+      throw gzipError(error, file, doing, storedBytes, output);
+    }
+  };
+
+  return {
+    storedBytes,
+    compressed: true,
+    misnamed: false,
+    read: (into) => fill(into, readSome),
+    finish: async () => {
+      let rest = piece.length - at;
+      for (let next = await nextPiece(); next; next = await nextPiece()) rest += next.length;
+      at = piece.length;
+      const warnings = garbage
+        ? [
+          `${file}: the last ${
+            count(garbage)
+          } bytes are not gzip data; they were ignored (the voxels' checksum is right).`,
+        ]
+        : [];
+      return { rest, warnings };
+    },
+    [Symbol.asyncDispose]: async () => {
+      await pieces.return(undefined);
+      handle.close();
+    },
+  };
+}
+
+/** The decompressed pieces. Throws zlib's errors. `onGarbage` is told how many bytes behind the gzip data are something else. */
+async function* gunzipPieces(
+  handle: Deno.FsFile,
+  storedBytes: number,
+  onGarbage: (bytes: number) => void,
+): AsyncGenerator<Uint8Array, void, void> {
+  let given = 0;
+  try {
+    for await (const piece of decompress(zlib.createGunzip({ chunkSize: PIECE_BYTES }), handle, 0, storedBytes)) {
+      given += piece.length;
+      yield piece;
+    }
+    return;
+  } catch (error) {
+    // Behind a whole member, neither another member nor zeros: garbage, unless nothing was whole.
+    if (errorCode(error) !== "Z_DATA_ERROR" || !String(error).includes("incorrect header check")) throw error;
+    const end = await endOfMembers(handle, storedBytes);
+    if (end === 0) throw error;
+    onGarbage(storedBytes - end);
+    let skip = given;
+    for await (const piece of decompress(zlib.createGunzip({ chunkSize: PIECE_BYTES }), handle, 0, end)) {
+      if (skip < piece.length) yield piece.subarray(skip);
+      skip = Math.max(0, skip - piece.length);
+    }
+  }
+}
+
+/** Feeds bytes [from, to) of a file through a zlib stream. */
+async function* decompress(
+  stream: zlib.Gunzip | zlib.InflateRaw,
+  handle: Deno.FsFile,
+  from: number,
+  to: number,
+): AsyncGenerator<Uint8Array, void, void> {
+  let stopped = false;
+  const feed = async () => {
+    try {
+      await handle.seek(from, Deno.SeekMode.Start);
+      let left = to - from;
+      while (left > 0 && !stopped) {
+        const buffer = new Uint8Array(Math.min(PIECE_BYTES, left));
+        const got = await fill(buffer, (rest) => handle.read(rest));
+        left = got < buffer.length ? 0 : left - got;
+        const ready = stream.write(got < buffer.length ? buffer.subarray(0, got) : buffer);
+        if (!ready && !stopped) await new Promise<void>((resolve) => onceAny(stream, ["drain", "close"], resolve));
+      }
+      stream.end();
+    } catch (error) {
+      stream.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+  const feeding = feed();
+  try {
+    for await (const piece of stream) yield piece as Uint8Array;
+  } finally {
+    stopped = true;
+    stream.destroy();
+    await feeding;
+  }
+}
+
+function onceAny(stream: zlib.Gunzip | zlib.InflateRaw, events: readonly string[], listener: () => void): void {
+  const once = () => {
+    for (const event of events) stream.off(event, once);
+    listener();
+  };
+  for (const event of events) stream.on(event, once);
+}
+
+/** Where the last whole gzip member of a file ends; its checks are left to the second reading. Only for files with garbage. */
+async function endOfMembers(handle: Deno.FsFile, size: number): Promise<number> {
+  let end = 0;
+  while (end < size) {
+    const header = new Uint8Array(Math.min(1 << 16, size - end));
+    await handle.seek(end, Deno.SeekMode.Start);
+    await fill(header, (rest) => handle.read(rest));
+    const length = memberHeaderBytes(header);
+    if (length === 0) return end;
+    const inflate = zlib.createInflateRaw({ chunkSize: PIECE_BYTES });
+    for await (const _ of decompress(inflate, handle, end + length, size)) { /* only its length counts */ }
+    end += length + inflate.bytesWritten + 8;
+  }
+  return end;
+}
+
+/** Bytes of a gzip member's header (RFC 1952), 0 if there is none. */
+export function memberHeaderBytes(bytes: Uint8Array): number {
+  if (bytes.length < 18 || bytes[0] !== 0x1f || bytes[1] !== 0x8b || bytes[2] !== 8) return 0;
+  const flags = bytes[3];
+  let at = 10;
+  if (flags & 4) at += 2 + bytes[at] + 256 * bytes[at + 1];
+  for (const flag of [8, 16]) {
+    if (!(flags & flag)) continue;
+    while (at < bytes.length && bytes[at] !== 0) at++;
+    at++;
+  }
+  if (flags & 2) at += 2;
+  return at < bytes.length ? at : 0;
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+function gzipError(error: unknown, file: string, doing: string, stored: number, output: number): unknown {
+  const code = errorCode(error);
+  const detail = error instanceof Error ? error.message : "";
+  const remedy = "copy or download the file again; `gzip -t FILE` tells whether a copy is whole";
+  if (stored === 0) return new UserError({ doing, file, problem: "the file is empty", remedy }, { cause: error });
+  if (code === "Z_BUF_ERROR") {
+    const problem =
+      `the gzip data are cut short: the file's ${count(stored)} bytes end before the compressed data do, after ` +
+      `${count(output)} decompressed bytes`;
+    return new UserError({ doing, file, problem, remedy }, { cause: error });
+  }
+  if (code === "Z_DATA_ERROR") {
+    const what = detail.includes("data check")
+      ? "the checksum (CRC-32) of the decompressed data is wrong"
+      : detail.includes("length check")
+      ? "the stored length is not that of the decompressed data"
+      : `${detail} after ${count(output)} decompressed bytes`;
+    return new UserError({ doing, file, problem: `the gzip data are damaged: ${what}`, remedy }, { cause: error });
+  }
+  return error;
+}
+
+function count(number: number): string {
+  return number.toLocaleString("en-US");
+}

@@ -1,0 +1,228 @@
+/**
+ * A NIfTI file from its first byte to the last: which files belong to an image, the header, then the voxels straight into their
+ * place in the array. Reads `.nii`, `.nii.gz` and pairs (`.hdr` + `.img`, either name; also `.gz`).
+ */
+import { UserError } from "../../base/errors.ts";
+import type { Vec3 } from "../../base/shape.ts";
+import { type ByteSource, openBytes, PIECE_BYTES } from "../archive/gzip.ts";
+import { NIFTI1_HEADER_BYTES, NIFTI2_HEADER_BYTES, type NiftiHeader, parseNiftiHeader } from "./nifti_header.ts";
+import { convertVoxels, REFUSED_TYPES, VOXEL_TYPES, type VoxelConversion } from "./nifti_voxels.ts";
+
+/** What is being done, in errors. */
+export const READING = "reading the image";
+
+/** An opened image: its header is read, its voxels are not. */
+export interface OpenedNifti extends AsyncDisposable {
+  readonly file: string;
+  readonly header: NiftiHeader;
+  /** The bytes of the header's file read so far, from byte 0. */
+  readonly head: Uint8Array;
+  readonly source: ByteSource;
+  /** File that holds the voxels; `file` unless it is a pair. */
+  readonly imageFile: string;
+}
+
+/** Where voxels go: strides of the target in elements for a step along the stored x, y and z, and for the next volume. */
+export interface VoxelTarget {
+  readonly data: Float32Array;
+  readonly offset: number;
+  readonly strides: Vec3;
+  readonly volumeStride: number;
+}
+
+/** Header and image file of the image that `file` names. */
+function filesOf(file: string): { header: string; image: string; pair: boolean } {
+  const match = /\.(hdr|img)(\.gz)?$/i.exec(file);
+  if (!match) return { header: file, image: file, pair: false };
+  const base = file.slice(0, match.index);
+  const upper = match[1] === match[1].toUpperCase();
+  const other = (ending: string) => base + "." + (upper ? ending.toUpperCase() : ending) + (match[2] ?? "");
+  return { header: other("hdr"), image: other("img"), pair: true };
+}
+
+/** Opens `file` and reads its header. */
+export async function openNifti(file: string, doing: string = READING): Promise<OpenedNifti> {
+  const files = filesOf(file);
+  const source = await openBytes(files.header, files.header.toLowerCase().endsWith(".gz"), doing);
+  try {
+    const head = new Uint8Array(NIFTI2_HEADER_BYTES + 4);
+    const got = await source.read(head.subarray(0, NIFTI1_HEADER_BYTES));
+    const start = head.subarray(0, got);
+    let header = parseNiftiHeader(start);
+    let length = got;
+    if (!header && start[4] === 0x6e) {
+      length += await source.read(head.subarray(got, NIFTI2_HEADER_BYTES));
+      header = parseNiftiHeader(head.subarray(0, length));
+    }
+    checkHeader(header, start, files.header, doing);
+    if (!files.pair) return opened(files.header, header, head.slice(0, length), source, files.image);
+    await source.finish();
+    await source[Symbol.asyncDispose]();
+    const image = await openBytes(files.image, files.image.toLowerCase().endsWith(".gz"), doing);
+    return opened(files.header, header, new Uint8Array(0), image, files.image);
+  } catch (error) {
+    await source[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function opened(
+  file: string,
+  header: NiftiHeader,
+  head: Uint8Array,
+  source: ByteSource,
+  imageFile: string,
+): OpenedNifti {
+  return { file, header, head, source, imageFile, [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() };
+}
+
+function checkHeader(
+  header: NiftiHeader | null,
+  start: Uint8Array,
+  file: string,
+  doing: string,
+): asserts header is NiftiHeader {
+  if (start.length === 0) {
+    throw new UserError({ doing, file, problem: "the file is empty", remedy: "copy the file again" });
+  }
+  if (start[0] === 0x1f && start[1] === 0x8b) {
+    const problem = "it is gzip-compressed, though its name does not end in .gz";
+    throw new UserError({ doing, file, problem, remedy: "rename it to .nii.gz, or decompress it with gunzip" });
+  }
+  if (!header || (header.version === 0 && header.sizeofHeader !== NIFTI1_HEADER_BYTES)) {
+    const problem = start.length < NIFTI1_HEADER_BYTES
+      ? `it has only ${start.length} bytes, and a NIfTI header has ${NIFTI1_HEADER_BYTES}`
+      : "it is not a NIfTI file: neither the magic nor the size of a NIfTI header is there";
+    throw new UserError({ doing, file, problem, remedy: "convert the image to NIfTI, or copy the file again" });
+  }
+  if (!VOXEL_TYPES.has(header.datatype)) {
+    const name = REFUSED_TYPES.get(header.datatype);
+    const known = [...VOXEL_TYPES.values()].map((type) => type.name).join(", ");
+    throw new UserError({
+      doing,
+      file,
+      problem: `its data type is ${header.datatype}${
+        name ? ` (${name})` : ", which NIfTI does not define"
+      }; read are ${known}`,
+      remedy: "save it with one number per voxel, as int16 or float32",
+    });
+  }
+}
+
+/** nibabel refuses a broken chain of header extensions; ITK does not look at them. */
+export async function checkExtensions(image: OpenedNifti, dataStart: number): Promise<OpenedNifti> {
+  const { header } = image;
+  const first = header.version === 2 ? NIFTI2_HEADER_BYTES : NIFTI1_HEADER_BYTES;
+  if (!header.singleFile || dataStart <= first + 4) return image;
+  const head = new Uint8Array(dataStart);
+  head.set(image.head);
+  const got = image.head.length + await image.source.read(head.subarray(image.head.length));
+  const extended = { ...image, head: head.subarray(0, got) };
+  if (got < first + 4 || head[first] === 0) return extended;
+  const view = new DataView(head.buffer);
+  for (let at = first + 4; dataStart - at >= 16;) {
+    const size = view.getInt32(at, header.littleEndian);
+    if (size < 8 || at + size > dataStart) {
+      const problem = `a header extension says it has ${size} bytes where ${dataStart - at} are left before the voxels`;
+      const remedy = "save the image without header extensions";
+      throw new UserError({ doing: READING, file: image.file, problem, remedy });
+    }
+    at += size;
+  }
+  return extended;
+}
+
+/**
+ * Reads all voxels of `volumes` volumes of `size` (x, y, z) into `target`, and checks the file to its end. Throws a {@link UserError}
+ * if it has fewer voxels than the header says. Returns warnings.
+ */
+export async function readVoxels(
+  image: OpenedNifti,
+  dataStart: number,
+  size: Vec3,
+  volumes: number,
+  conversion: VoxelConversion,
+  target: VoxelTarget,
+): Promise<readonly string[]> {
+  const bytes = VOXEL_TYPES.get(conversion.datatype)?.bytes ?? 0;
+  const wanted = size[0] * size[1] * size[2] * volumes;
+  const behind = image.head.subarray(Math.min(dataStart, image.head.length));
+  const skipped = await skip(image.source, dataStart - image.head.length);
+  const perPiece = PIECE_BYTES / bytes;
+  const place = scatterer(size, target, perPiece);
+  const staging = new ArrayBuffer(perPiece * bytes);
+  const piece = new Uint8Array(staging);
+  let done = 0;
+  let pending = behind;
+  while (done < wanted && skipped) {
+    const count = Math.min(perPiece, wanted - done);
+    const fromHead = Math.min(pending.length, count * bytes);
+    piece.set(pending.subarray(0, fromHead));
+    pending = pending.subarray(fromHead);
+    const got = fromHead + await image.source.read(piece.subarray(fromHead, count * bytes));
+    if (got < count * bytes) {
+      done += Math.floor(got / bytes);
+      break;
+    }
+    place(staging, count, done, conversion);
+    done += count;
+  }
+  const { warnings } = await image.source.finish();
+  if (done < wanted) throw tooFewVoxels(image, done, wanted, size, volumes);
+  return warnings;
+}
+
+async function skip(source: ByteSource, bytes: number): Promise<boolean> {
+  const sink = new Uint8Array(Math.max(0, Math.min(bytes, PIECE_BYTES)));
+  for (let left = bytes; left > 0;) {
+    const part = sink.subarray(0, Math.min(left, sink.length));
+    if (await source.read(part) < part.length) return false;
+    left -= part.length;
+  }
+  return true;
+}
+
+/** Converts a run of voxels that starts at the stored position `first` and puts it into the target. */
+function scatterer(size: Vec3, target: VoxelTarget, perPiece: number) {
+  const [nx, ny, nz] = size;
+  const { data, offset, strides, volumeStride } = target;
+  const contiguous = strides[0] === 1 && strides[1] === nx && strides[2] === nx * ny && volumeStride === nx * ny * nz;
+  const values = contiguous ? data : new Float32Array(perPiece);
+  return (staging: ArrayBuffer, count: number, first: number, conversion: VoxelConversion): void => {
+    convertVoxels(staging, count, conversion, values, contiguous ? offset + first : 0);
+    if (contiguous) return;
+    const step = strides[0];
+    let x = first % nx;
+    let row = (first - x) / nx;
+    for (let i = 0; i < count; row++, x = 0) {
+      const [y, slice] = [row % ny, Math.floor(row / ny)];
+      let at = offset + x * step + y * strides[1] + (slice % nz) * strides[2] + Math.floor(slice / nz) * volumeStride;
+      const end = Math.min(count, i + nx - x);
+      for (; i < end; i++, at += step) data[at] = values[i];
+    }
+  };
+}
+
+/** Refuses a header that promises more voxels than the file can hold, before memory is taken for them. */
+export function checkSize(image: OpenedNifti, dataStart: number, size: Vec3, volumes: number): void {
+  const bytes = VOXEL_TYPES.get(image.header.datatype)?.bytes ?? 1;
+  const wanted = size[0] * size[1] * size[2] * volumes;
+  // Deflate packs at most 1032 to 1.
+  const most = image.source.compressed ? 1032 * image.source.storedBytes : image.source.storedBytes - dataStart;
+  if (wanted * bytes > most) throw tooFewVoxels(image, Math.max(0, Math.floor(most / bytes)), wanted, size, volumes);
+}
+
+function tooFewVoxels(image: OpenedNifti, there: number, wanted: number, size: Vec3, volumes: number): UserError {
+  const shape = [...size, ...(volumes > 1 ? [volumes] : [])].join(" x ");
+  const most = there.toLocaleString("en-US");
+  return new UserError({
+    doing: READING,
+    file: image.imageFile,
+    problem:
+      `the file ends before its voxels do: the header says ${shape} = ${
+        wanted.toLocaleString("en-US")
+      } voxels, and there ` +
+      `are at most ${most}`,
+    remedy: "copy or export the image again",
+  });
+}

@@ -1,0 +1,187 @@
+/**
+ * nnU-Net's checkpoints: torch.save's zip of a pickle (data.pkl) and raw storages (data/0, data/1, ...), read without running
+ * anything and without reading more than the tensors that are asked for.
+ * Format: torch/serialization.py (_save, _load) and nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py (save_checkpoint).
+ */
+import { UserError } from "../../base/errors.ts";
+import { isTensor } from "./pickle_globals.ts";
+import { toPlain } from "./pickle_plain.ts";
+import { unpickle } from "./pickle.ts";
+import { isStorage, type StoredTensor, storedTensor, type TorchStorage } from "./torch_tensor.ts";
+import { openZip, type ZipEntry, type ZipFile } from "../archive/zip.ts";
+
+export type { StoredTensor } from "./torch_tensor.ts";
+
+/** What inference needs of a checkpoint. Its file stays open until it is disposed. */
+export interface Checkpoint extends Disposable {
+  readonly file: string;
+  readonly trainerName: string;
+  /** init_args.configuration. */
+  readonly configurationName: string;
+  /** inference_allowed_mirroring_axes; null where it is None or absent. */
+  readonly mirrorAxes: readonly number[] | null;
+  /** The trainer's arguments as JSON-like data. */
+  readonly initArgs: unknown;
+  /**
+   * network_weights by their own names: `module.` and `_orig_mod.` are stripped, and the aliases that torch writes beside
+   * (`decoder.encoder.*`, `*.all_modules.*`) are left out, or stand in under the proper name where that is absent.
+   */
+  readonly weights: ReadonlyMap<string, StoredTensor>;
+}
+
+/** A checkpoint file with what training needs beside. */
+export interface CheckpointFile extends Checkpoint {
+  /** Everything in the file as it was unpickled; what of it training needs is read by core/train/read_checkpoint.ts. */
+  readonly members: ReadonlyMap<unknown, unknown>;
+  /** A tensor of `members`, undefined for anything else. @param name For errors */
+  tensor(value: unknown, name: string): StoredTensor | undefined;
+}
+
+const DOING = "reading the checkpoint";
+const COPY_AGAIN = "copy the file again from where it came from";
+/** Pickle protocol 2 and then the LONG1 that legacy torch files start with (torch.serialization.MAGIC_NUMBER). */
+const LEGACY_MAGIC = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
+/**
+ * Opens a checkpoint.
+ * @throws UserError naming the file: not there, cut off, no zip, no torch checkpoint, one of something else than nnU-Net, or one
+ * that wants to run code.
+ */
+// deno-lint-ignore require-await -- reading is synchronous today; callers are not to depend on it
+export async function openCheckpoint(path: string): Promise<CheckpointFile> {
+  refuseLegacy(path);
+  const zip = openZip(path, DOING, "checkpoint");
+  try {
+    return readCheckpoint(zip);
+  } catch (error) {
+    zip[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function readCheckpoint(zip: ZipFile): CheckpointFile {
+  const fail = (problem: string, remedy?: string): never => {
+    throw new UserError({ doing: DOING, file: zip.path, problem, remedy });
+  };
+  const { pickle, prefix } = findPickle(zip, fail);
+  const bigEndian = readText(zip, `${prefix}byteorder`) === "big";
+
+  const storages = new Map<string, TorchStorage>();
+  const persistentLoad = (id: unknown): TorchStorage => {
+    // ("storage", type, key, location, number of elements)
+    if (!Array.isArray(id) || id[0] !== "storage" || typeof id[2] !== "string") {
+      return fail("it is no torch checkpoint: it refers to something that is no storage");
+    }
+    const [, type, key] = id;
+    // Views of one storage as another type have a persistent id of their own.
+    const identity = `${key} ${type?.name}`;
+    const known = storages.get(identity);
+    if (known) return known;
+    const entry = zip.entries.get(`${prefix}data/${key}`);
+    if (!entry) return fail(`the checkpoint is damaged: tensor data ${key} is not in it`, COPY_AGAIN);
+    const storage: TorchStorage = { kind: "storage", type: String(type?.name), zip, entry, bigEndian };
+    storages.set(identity, storage);
+    return storage;
+  };
+  const { value: root } = unpickle(zip.read(pickle), { file: zip.path, doing: DOING, persistentLoad });
+
+  if (!(root instanceof Map) || !root.has("network_weights")) {
+    const names = root instanceof Map ? Array.from(root.keys()).filter((key) => typeof key === "string") : [];
+    const keys = names.slice(0, 8).join(", ");
+    return fail(
+      `it is a torch file but no nnU-Net checkpoint: the key network_weights is missing (there: ${keys || "nothing"})`,
+      "give a checkpoint_*.pth that nnU-Net v2 wrote",
+    );
+  }
+  const trainerName = root.get("trainer_name");
+  const initArgs = toPlain(root.get("init_args")) as { configuration?: unknown } | null;
+  const configurationName = initArgs?.configuration;
+  const stateDict = root.get("network_weights");
+  const mirrorAxes = root.get("inference_allowed_mirroring_axes") ?? null;
+  if (typeof trainerName !== "string") return fail("the key trainer_name is missing from the checkpoint");
+  if (typeof configurationName !== "string") return fail("init_args.configuration is missing from the checkpoint");
+  if (!(stateDict instanceof Map)) return fail("network_weights is no dictionary of tensors");
+  if (!(mirrorAxes === null || (Array.isArray(mirrorAxes) && mirrorAxes.every((axis) => [0, 1, 2].includes(axis))))) {
+    return fail("inference_allowed_mirroring_axes is neither None nor a list of axes 0 to 2");
+  }
+  return {
+    file: zip.path,
+    trainerName,
+    configurationName,
+    mirrorAxes,
+    initArgs,
+    weights: collectWeights(stateDict, zip.path),
+    members: root,
+    tensor: (value, name) =>
+      isTensor(value) && isStorage(value.storage) ? storedTensor(value, value.storage, name, zip.path) : undefined,
+    [Symbol.dispose]: () => zip[Symbol.dispose](),
+  };
+}
+
+function findPickle(zip: ZipFile, fail: (problem: string, remedy?: string) => never): {
+  pickle: ZipEntry;
+  prefix: string;
+} {
+  for (const entry of zip.entries.values()) {
+    // The folder has the name the file was saved under.
+    const prefix = /^(?:[^/]*\/)?(?=data\.pkl$)/.exec(entry.name)?.[0];
+    if (prefix === undefined) continue;
+    if (zip.entries.has(`${prefix}constants.pkl`)) {
+      fail("it is a TorchScript program, no checkpoint", "give a checkpoint_*.pth that nnU-Net v2 wrote");
+    }
+    return { pickle: entry, prefix };
+  }
+  const names = Array.from(zip.entries.keys()).slice(0, 5).join(", ");
+  return fail(
+    `it is a zip file but no torch checkpoint: data.pkl is missing (there: ${names || "nothing"})`,
+    "give a checkpoint_*.pth that nnU-Net v2 wrote",
+  );
+}
+
+function readText(zip: ZipFile, name: string): string | undefined {
+  const entry = zip.entries.get(name);
+  return entry && new TextDecoder().decode(zip.read(entry)).trim();
+}
+
+/** Tensors by their own names; see {@link Checkpoint.weights}. */
+function collectWeights(stateDict: ReadonlyMap<unknown, unknown>, file: string): Map<string, StoredTensor> {
+  const own = new Map<string, StoredTensor>();
+  const aliases = new Map<string, StoredTensor>();
+  for (const [key, value] of stateDict) {
+    if (typeof key !== "string" || !isTensor(value) || !isStorage(value.storage)) continue;
+    const stripped = key.replace(/^(?:module\.|_orig_mod\.)+/, "").replaceAll("._orig_mod.", ".");
+    const name = properName(stripped);
+    (name === stripped ? own : aliases).set(name, storedTensor(value, value.storage, stripped, file));
+  }
+  for (const [name, tensor] of aliases) if (!own.has(name)) own.set(name, tensor);
+  return own;
+}
+
+/**
+ * The name of what an alias stands for. `all_modules` holds a block's conv first and then, after an optional dropout or
+ * nonlinearity, its norm, the only other one with parameters.
+ */
+function properName(name: string): string {
+  return name
+    .replace(/^decoder\.encoder\./, "encoder.")
+    .replace(/\.all_modules\.0\./, ".conv.")
+    .replace(/\.all_modules\.[1-9][0-9]*\./, ".norm.");
+}
+
+function refuseLegacy(path: string): void {
+  const start = new Uint8Array(LEGACY_MAGIC.length);
+  try {
+    using file = Deno.openSync(path, { read: true });
+    file.readSync(start);
+  } catch {
+    return; // openZip says what is wrong with it.
+  }
+  if (LEGACY_MAGIC.every((byte, index) => start[index] === byte)) {
+    throw new UserError({
+      doing: DOING,
+      file: path,
+      problem: "it was saved in torch's old format (before torch 1.6, or with _use_new_zipfile_serialization=False)",
+      remedy: "save it anew with Python: torch.save(torch.load(file, map_location='cpu'), file)",
+    });
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * What a run computes with: an engine, the precision and the network on it. All of it is replaced when the engine has failed and another
+ * one goes on in its place, in smaller pieces.
+ */
+import type { Engine, Precision } from "../../engine/engine.ts";
+import type { PreprocessedCase } from "../../preprocess/case.ts";
+import { type LoadedNetwork, loadNetwork } from "./network.ts";
+import { measurePace } from "../run/pace.ts";
+import { choosePrecision } from "./precision.ts";
+import type { PredictionEvent, PredictionRequest } from "../run/request.ts";
+
+export interface Session extends AsyncDisposable {
+  readonly engine: Engine;
+  /** The network on the engine; the first case decides the precision where that is left open. */
+  network(input: PreprocessedCase): Promise<LoadedNetwork>;
+  /** The network, if a case has got so far. */
+  readonly loaded: LoadedNetwork | undefined;
+  /** Bytes the next plans should stay below, if any way does; set once an engine has failed. */
+  readonly aim: number | undefined;
+  /** Seconds that a plan's forecast should say, measured once where they are many. */
+  forecast(plannedSeconds: number): Promise<number>;
+  /** Remembers what a case was planned with, for the aim after a failure. */
+  planned(bytes: number): void;
+  /**
+   * Goes on with another engine, if the request has one for this error: smaller pieces on a GPU, as before on a CPU.
+   * @returns false if the error stands
+   */
+  recover(error: unknown, attempt: number): Promise<boolean>;
+}
+
+/** Seconds of a forecast from which on it is worth a quarter of a second to know the machine's speed. */
+const WORTH_MEASURING = 5;
+
+export function openSession(request: PredictionRequest, onEvent?: (event: PredictionEvent) => void): Session {
+  const { model, options = {} } = request;
+  let { engine } = request;
+  let loaded: LoadedNetwork | undefined;
+  let aim: number | undefined;
+  let lastBytes: number | undefined;
+  let pace: number | undefined;
+
+  async function precisionFor(input: PreprocessedCase): Promise<Precision> {
+    const { precision = "f32" } = options;
+    if (engine.kind === "cpu") return "f32";
+    if (precision !== "auto") return precision;
+    const choice = await choosePrecision(engine, model, input, options.precisionCache);
+    onEvent?.({ kind: "precision", ...choice });
+    return choice.precision;
+  }
+
+  async function close(): Promise<void> {
+    await loaded?.[Symbol.asyncDispose]();
+    loaded = undefined;
+  }
+
+  return {
+    get engine() {
+      return engine;
+    },
+    get loaded() {
+      return loaded;
+    },
+    get aim() {
+      return aim;
+    },
+    async network(input) {
+      return loaded ??= loadNetwork(engine, model, options.maxMemory !== undefined, await precisionFor(input));
+    },
+    async forecast(plannedSeconds) {
+      if (plannedSeconds < WORTH_MEASURING) return plannedSeconds;
+      pace ??= await measurePace(engine);
+      return plannedSeconds * pace;
+    },
+    planned(bytes) {
+      lastBytes = bytes;
+    },
+    async recover(error, attempt) {
+      const reopen = request.recover?.(error, attempt);
+      if (!reopen) return false;
+      await close();
+      engine = await reopen();
+      pace = undefined;
+      aim = engine.kind === "gpu" && lastBytes !== undefined ? lastBytes / 2 : undefined;
+      return true;
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}

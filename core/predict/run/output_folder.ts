@@ -1,0 +1,46 @@
+/** What a prediction run leaves in the output folder besides the cases, and which cases are there already. */
+import { ensureFolder, writeAtomically } from "../../base/files.ts";
+import { readJsonFile, reformatJson, stringifyJson } from "../../base/json.ts";
+import { join } from "../../base/path.ts";
+import type { Model } from "../model/model_folder.ts";
+import type { CaseToPredict, PredictFromFilesArguments } from "./request.ts";
+
+/**
+ * Writes dataset.json, plans.json (what later steps such as postprocessing need) and predict_from_raw_data_args.json, as upstream's
+ * predict_from_files does.
+ * @throws UserError if the folder can't be made or written to.
+ */
+export async function writeRunFiles(
+  folder: string,
+  model: Model,
+  args: PredictFromFilesArguments | undefined,
+): Promise<void> {
+  await ensureFolder(folder, "making the output folder");
+  if (args) {
+    await writeAtomically(join(folder, "predict_from_raw_data_args.json"), stringifyJson(args, { sortKeys: true }));
+  }
+  for (const name of ["dataset.json", "plans.json"]) {
+    const source = join(model.folder, name);
+    const { text } = await readJsonFile(source, `copying the model's ${name}`);
+    await writeAtomically(join(folder, name), reformatJson(text, source));
+  }
+}
+
+/** Paths of <case>.npz and <case>.pkl beside a segmentation. */
+export function probabilityPaths(output: string, fileEnding: string): { readonly npz: string; readonly pkl: string } {
+  const stem = output.endsWith(fileEnding) ? output.slice(0, -fileEnding.length) : output;
+  return { npz: `${stem}.npz`, pkl: `${stem}.pkl` };
+}
+
+/** True if everything a case gives is there: the segmentation and, where probabilities are saved, .npz and .pkl. */
+export async function isPredicted(of: CaseToPredict, fileEnding: string, saveProbabilities: boolean): Promise<boolean> {
+  const { npz, pkl } = probabilityPaths(of.output, fileEnding);
+  for (const file of saveProbabilities ? [of.output, npz, pkl] : [of.output]) {
+    try {
+      if (!(await Deno.stat(file)).isFile) return false;
+    } catch {
+      return false;
+    }
+  }
+  return true;
+}

@@ -1,0 +1,331 @@
+/**
+ * A whole prediction run: case after case through one loaded network, the next one being read and the previous one being written
+ * beside it. A case that can't be done is reported and the others go on. Upstream: predict_from_files in
+ * nnunetv2/inference/predict_from_raw_data.py.
+ */
+import { Interrupted, UserError } from "../../base/errors.ts";
+import { ensureFolder } from "../../base/files.ts";
+import { dirname, join } from "../../base/path.ts";
+import type { Engine, StepCost } from "../../engine/engine.ts";
+import type { ExportJob, PreparedCase, PrepareJob } from "./case_jobs.ts";
+import { planCase, uploadCase, type UploadedCase } from "../stream/case_plan.ts";
+import { type CasePool, createCasePool } from "./case_pool.ts";
+import type { LoadedNetwork } from "../model/network.ts";
+import { freeArray } from "../../base/free_array.ts";
+import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
+import { predictCase } from "../stream/predict_case.ts";
+import { createProbabilityFile, type ProbabilityFile } from "../stream/probability_file.ts";
+import type {
+  CaseRecord,
+  CaseToPredict,
+  FailedCase,
+  PredictionHooks,
+  PredictionOptions,
+  PredictionRequest,
+  PredictionSummary,
+} from "./request.ts";
+import { openSession, type Session } from "../model/session.ts";
+
+const DEFAULTS = {
+  stepSize: 0.5,
+  mirroring: true,
+  saveProbabilities: false,
+  continuePrediction: false,
+  nonFinite: "refuse",
+  overlap: true,
+  checksums: false,
+} as const;
+
+type Options = PredictionOptions & Required<Pick<PredictionOptions, keyof typeof DEFAULTS>>;
+
+/** What a run keeps at hand. */
+interface Run {
+  readonly request: PredictionRequest;
+  readonly options: Options;
+  readonly hooks: PredictionHooks;
+  readonly session: Session;
+  readonly pool: CasePool;
+  readonly done: CaseRecord[];
+  readonly failed: FailedCase[];
+}
+
+/** How reading a case ended. The case is taken out once the engine has its copy, so that its arrays can be freed. */
+interface Prepared {
+  case?: PreparedCase;
+  readonly error?: unknown;
+}
+
+/** A case that has been through the network. */
+interface Predicted {
+  readonly one: CaseToPredict;
+  readonly job: ExportJob;
+  /** The raw probabilities, removed when the case is written or has failed. */
+  readonly probabilities?: ProbabilityFile;
+  /** All but what writing adds. */
+  readonly record: Omit<CaseRecord, "labels" | "timings" | "checksums">;
+  readonly timings: Omit<CaseRecord["timings"], "export">;
+  readonly checksums: Readonly<Record<string, string>>;
+}
+
+/**
+ * Predicts all cases of a request, in order.
+ * @throws UserError for what concerns the whole run (output folder, model); what concerns one case is in the summary.
+ * @throws Interrupted when the signal is aborted; whole files only are left then.
+ */
+export async function predictCases(
+  request: PredictionRequest,
+  hooks: PredictionHooks = {},
+): Promise<PredictionSummary> {
+  const started = performance.now();
+  const options: Options = { ...DEFAULTS, ...request.options };
+  const { model } = request;
+  if (request.outputFolder !== undefined) await writeRunFiles(request.outputFolder, model, request.arguments);
+  const { todo, skipped } = await splitDone(request, options);
+  hooks.onEvent?.({ kind: "start", cases: todo.length, skipped: skipped.length });
+  const done: CaseRecord[] = [];
+  const failed: FailedCase[] = [];
+  let steps: readonly StepCost[] = [];
+  if (todo.length > 0) {
+    await using session = openSession(request, hooks.onEvent);
+    await using pool = createCasePool(options.overlap, hooks.signal);
+    await runCases({ request, options, hooks, session, pool, done, failed }, todo);
+    const batch = done.at(-1)?.batch;
+    if (batch !== undefined) steps = session.loaded?.forecast(batch).steps ?? [];
+  }
+  if (hooks.signal?.aborted) throw new Interrupted("The prediction was stopped");
+  const inOrder = new Map(request.cases.map(({ id }, index) => [id, index]));
+  const byOrder = (a: { id: string }, b: { id: string }) => (inOrder.get(a.id) ?? 0) - (inOrder.get(b.id) ?? 0);
+  return {
+    done: done.sort(byOrder),
+    skipped,
+    failed: failed.sort(byOrder),
+    seconds: (performance.now() - started) / 1000,
+    steps,
+  };
+}
+
+async function splitDone({ cases, model }: PredictionRequest, options: Options) {
+  const todo: CaseToPredict[] = [];
+  const skipped: string[] = [];
+  for (const one of cases) {
+    const there = options.continuePrediction &&
+      await isPredicted(one, model.dataset.fileEnding, options.saveProbabilities);
+    if (there) skipped.push(one.id);
+    else todo.push(one);
+  }
+  return { todo, skipped };
+}
+
+/** One case ahead is read, one behind is written: never more, as each holds an image. */
+async function runCases(run: Run, todo: readonly CaseToPredict[]): Promise<void> {
+  const { options: { overlap }, hooks } = run;
+  let next = prepare(run, todo[0]);
+  let writing: Promise<void> = Promise.resolve();
+  try {
+    for (let index = 0; index < todo.length && !hooks.signal?.aborted; index++) {
+      const prepared = await next;
+      const following = todo.at(index + 1);
+      let isStarted = false;
+      const startFollowing = () => {
+        if (following && !isStarted) next = prepare(run, following);
+        isStarted = true;
+      };
+      try {
+        // The next case is read while the network runs, once the engine has its copy of this one.
+        const predicted = await predictWithRetries(run, todo[index], prepared, {
+          index,
+          hasNext: following !== undefined,
+          onUploaded: overlap ? startFollowing : () => {},
+        });
+        await writing;
+        writing = write(run, predicted);
+        // It is awaited after the next case's network; until then its failure is not unhandled.
+        writing.catch(() => {});
+        if (!overlap) await writing;
+      } catch (error) {
+        fail(run, todo[index], error);
+      }
+      startFollowing();
+    }
+  } finally {
+    await next;
+    await writing.catch(() => {});
+  }
+  await writing;
+}
+
+function prepare({ request: { model }, options, pool }: Run, one: CaseToPredict): Promise<Prepared> {
+  const job: PrepareJob = {
+    kind: "prepare",
+    id: one.id,
+    files: one.files,
+    ...(one.previousStageFile !== undefined && { previousStageFile: one.previousStageFile }),
+    ...(one.stored && { stored: one.stored }),
+    plans: { ...model.plans, json: null },
+    configuration: model.configuration,
+    nonFinite: options.nonFinite,
+    checksums: options.checksums,
+  };
+  return pool.prepare(job).then((result) => ({ case: result }), (error: unknown) => ({ error }));
+}
+
+interface Place {
+  readonly index: number;
+  readonly hasNext: boolean;
+  readonly onUploaded: () => void;
+}
+
+/** A case whose engine fails is read again and goes on with the engine that takes its place, if there is one. */
+async function predictWithRetries(run: Run, one: CaseToPredict, first: Prepared, place: Place): Promise<Predicted> {
+  let prepared = first;
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await predictOne(run, one, prepared, place);
+    } catch (error) {
+      if (error instanceof Interrupted || !(await run.session.recover(error, attempt))) throw error;
+      if (!prepared.case) prepared = await prepare(run, one);
+    }
+  }
+}
+
+async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, place: Place): Promise<Predicted> {
+  const { request: { model }, options, hooks, session } = run;
+  if (!prepared.case) throw prepared.error;
+  const network = await session.network(prepared.case.case);
+  const { engine } = session;
+  const { plan, about, reading } = planOf(run, network, prepared, place);
+  const { id, properties, warnings, replacedVoxels, grid } = about;
+  for (const message of warnings) hooks.onEvent?.({ kind: "warning", id, message });
+  const { stream } = plan;
+  const { memory, tiles } = stream;
+  session.planned(memory.total);
+  const forecastSeconds = await session.forecast(stream.seconds);
+  hooks.onEvent?.({ kind: "case", id, index: place.index, grid, tiles, memory, forecastSeconds });
+  const scratchFolder = options.scratchFolder ?? dirname(one.output);
+  await ensureFolder(dirname(one.output), "making the output folder");
+  const probabilities = options.saveProbabilities
+    ? await createProbabilityFile({
+      caseId: id,
+      path: join(scratchFolder, `.${id}-${crypto.randomUUID().slice(0, 8)}.probabilities`),
+      channels: model.outputChannels,
+      geometry: plan.geometry,
+      transposeBackward: model.plans.transposeBackward,
+      grid: plan.outputGrid,
+      nonlinearity: plan.nonlinearity,
+    })
+    : undefined;
+  try {
+    const started = performance.now();
+    using uploaded = takeCase(engine, prepared);
+    place.onUploaded();
+    const labels = await predictCase({
+      engine,
+      model,
+      network,
+      input: uploaded,
+      plan,
+      probabilities,
+      scratchFolder,
+      onProgress: (done, of) => hooks.onEvent?.({ kind: "progress", id, done, of }),
+      signal: hooks.signal,
+    });
+    probabilities?.finish();
+    const paths = probabilityPaths(one.output, model.dataset.fileEnding);
+    return {
+      one,
+      job: {
+        kind: "export",
+        id,
+        labels,
+        properties,
+        output: one.output,
+        ...(probabilities && { probabilities: { ...paths, raw: probabilities.path, shape: probabilities.shape } }),
+        labelNames: model.dataset.labels.names,
+        checksums: options.checksums,
+      },
+      probabilities,
+      record: {
+        id,
+        files: one.files,
+        output: one.output,
+        shape: properties.geometry.shape,
+        spacing: properties.geometry.spacing,
+        networkGrid: grid,
+        tiles,
+        networkRuns: stream.runs,
+        batch: stream.batch,
+        placement: stream.placement,
+        memory,
+        forecastSeconds,
+        warnings,
+        replacedVoxels,
+      },
+      timings: {
+        read: reading.readSeconds,
+        preprocess: reading.preprocessSeconds,
+        network: (performance.now() - started) / 1000,
+      },
+      checksums: reading.checksums,
+    };
+  } catch (error) {
+    probabilities?.[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** The plan of a case and what is kept of it beside its arrays. */
+function planOf(
+  { request: { model }, options, session }: Run,
+  network: LoadedNetwork,
+  prepared: Prepared,
+  place: Place,
+) {
+  if (!prepared.case) throw prepared.error;
+  const { case: input, ...reading } = prepared.case;
+  const plan = planCase(model, network, input, {
+    stepSize: options.stepSize,
+    mirroring: options.mirroring,
+    saveProbabilities: options.saveProbabilities,
+    maxMemory: options.maxMemory,
+    aim: session.aim,
+    besideBytes: place.hasNext && options.overlap ? input.data.byteLength : 0,
+  });
+  const { data: _data, previousStage: _previousStage, ...about } = input;
+  return { plan, about, reading };
+}
+
+function takeCase(engine: Engine, prepared: Prepared): UploadedCase {
+  if (!prepared.case) throw prepared.error;
+  const { data, previousStage } = prepared.case.case;
+  const uploaded = uploadCase(engine, prepared.case.case);
+  freeArray(data);
+  freeArray(previousStage);
+  prepared.case = undefined;
+  return uploaded;
+}
+
+async function write(run: Run, predicted: Predicted): Promise<void> {
+  const { one, job, record, timings, checksums } = predicted;
+  using _raw = predicted.probabilities;
+  try {
+    const exported = await run.pool.export(job);
+    const done: CaseRecord = {
+      ...record,
+      labels: exported.labels,
+      timings: { ...timings, export: exported.seconds },
+      ...(run.options.checksums && { checksums: { ...checksums, ...exported.checksums } }),
+    };
+    run.done.push(done);
+    run.hooks.onEvent?.({ kind: "done", record: done });
+  } catch (error) {
+    fail(run, one, error);
+  }
+}
+
+/** Notes a case that can't be done; anything that is no UserError ends the run. */
+function fail(run: Run, { id }: CaseToPredict, error: unknown): void {
+  if (!(error instanceof UserError)) throw error;
+  const named = error.parts.caseId === undefined ? error.withCase(id) : error;
+  run.failed.push({ id, error: named.parts, message: named.message });
+  run.hooks.onEvent?.({ kind: "failed", id, error: named.parts, message: named.message });
+}

@@ -1,0 +1,187 @@
+/** Plans direct weight gradients: the block of voxels, groups of channels and chunks of blocks. */
+import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
+import type { KernelCall } from "../kernel.ts";
+import { at, listParams } from "../params.ts";
+import { CYCLES, imbalance, L2_BYTES, outerCycles } from "./cost_model.ts";
+import type { WeightGradientProblem } from "../../operators/conv/gradient_problem.ts";
+import { PANEL } from "./gemm_kernels.ts";
+import { ceilDiv, productOf } from "./layout.ts";
+import { RUN_BYTES } from "./outer_kernels.ts";
+import { WEIGHT_DIRECT_PARAMS, weightDirect } from "./weight_gradient_direct_kernel.ts";
+import {
+  chunkCounts,
+  gradientPad,
+  groupSizes,
+  MOST_GROUP_SUMS,
+  MOST_SUMS,
+  type WeightPair,
+} from "./weight_gradient_sides.ts";
+import { finishScratch, unitsOf, weightSumsFinish } from "./weight_gradient_sums.ts";
+import { align64 } from "./winograd_block.ts";
+
+export interface WeightDirectChoice {
+  readonly kind: "direct";
+  readonly block: Vec3;
+  readonly groupA: number;
+  readonly groupB: number;
+  readonly chunks: number;
+  /** Of the whole batch, on one core. */
+  readonly cycles: number;
+}
+
+/** Voxels of a block: not fewer than this or an eighth of the grid, as sums are read and written once a block. */
+const LEAST_VOXELS = 64;
+const MOST_VOXELS = 512;
+
+/** Channels of a staged voxel of A. */
+const stagedA = ({ a }: WeightPair) => Math.min(a.channels, a.padded) < 4 ? a.channels : a.padded;
+
+function divisions(size: number): number[] {
+  const sizes = new Set<number>();
+  for (let parts = 1; parts < size; parts = Math.max(parts + 1, Math.floor(parts * 1.5))) {
+    sizes.add(ceilDiv(size, parts));
+  }
+  return [...sizes, 1];
+}
+
+const boxOf = (problem: WeightGradientProblem, block: Vec3) =>
+  block.map((n, i) => (n - 1) * problem.stride[i] + problem.kernel[i]);
+
+export function weightDirectChoice(problem: WeightGradientProblem, pair: WeightPair): WeightDirectChoice {
+  const { a, b } = pair;
+  const { kernel, batch } = problem;
+  const staged = stagedA(pair);
+  const taps = productOf(kernel);
+  const leastVoxels = Math.min(LEAST_VOXELS, productOf(b.grid) / 8);
+  let best: WeightDirectChoice | undefined;
+  for (const groupA of staged < 4 ? [staged] : groupSizes(staged, 4)) {
+    for (const groupB of groupSizes(b.padded, PANEL)) {
+      const groups = ceilDiv(staged, groupA) * ceilDiv(b.padded, groupB);
+      const sumsBytes = taps * groupA * groupB * 4;
+      if (sumsBytes > MOST_GROUP_SUMS) continue;
+      for (const z of divisions(b.grid[0])) {
+        for (const y of divisions(b.grid[1])) {
+          for (const x of divisions(b.grid[2])) {
+            const block: Vec3 = [z, y, x];
+            const voxels = productOf(block);
+            if (voxels > MOST_VOXELS || voxels < leastVoxels) continue;
+            const box = productOf(boxOf(problem, block));
+            const bytes = (box * groupA + voxels * groupB) * 4;
+            if (bytes > L2_BYTES && voxels > 1) continue;
+            const blocks = batch * ceilDiv(b.grid[0], z) * ceilDiv(b.grid[1], y) * ceilDiv(b.grid[2], x);
+            const load = (norm: number) => norm ? CYCLES.loadPoint : CYCLES.plainLoadPoint;
+            const stage = box * padToFour(groupA) / 4 * load(a.hasNorm) * (staged < 4 ? 3 : 1) +
+              voxels * groupB / 4 * load(b.hasNorm) + (box / boxOf(problem, block)[2] + voxels / x) * CYCLES.line;
+            const runs = z * y;
+            const products = kernel[0] * kernel[1] *
+              outerCycles(kernel[2] * groupA, ceilDiv(groupB, PANEL), voxels, runs);
+            const far = sumsBytes + bytes > L2_BYTES ? taps * groupA * groupB * 8 / 24 : 0;
+            const cost = (stage + products + far) * groups * batch * productOf(b.grid) / voxels;
+            for (const chunks of chunkCounts(blocks)) {
+              if (chunks > 1 && chunks * groups * sumsBytes > MOST_SUMS) continue;
+              const merge = (chunks > 1 ? chunks * groups * sumsBytes * 2 * CYCLES.memoryByte : 0) +
+                groups * sumsBytes;
+              const rounds = ceilDiv(blocks, chunks) * chunks / blocks;
+              const cycles = cost * rounds * imbalance(groups * chunks) + merge;
+              if (!best || cycles < best.cycles) best = { kind: "direct", block, groupA, groupB, chunks, cycles };
+            }
+          }
+        }
+      }
+    }
+  }
+  if (!best) {
+    throw new RangeError(`Planning the weight gradient of ${problem.name}: the grid ${b.grid.join("x")} is empty`);
+  }
+  return best;
+}
+
+/** The calls of one pair; `sumsSlot` holds the sums of several chunks. */
+export function weightDirectCalls(
+  problem: WeightGradientProblem,
+  pair: WeightPair,
+  choice: WeightDirectChoice,
+  sumsSlot: string,
+): { readonly calls: readonly KernelCall[]; readonly sumsBytes: number } {
+  const { a, b, allA } = pair;
+  const { kernel, stride } = problem;
+  const { block, groupA, groupB, chunks } = choice;
+  const staged = stagedA(pair);
+  const groups = ceilDiv(staged, groupA) * ceilDiv(b.padded, groupB);
+  const groupBytes = productOf(kernel) * groupA * groupB * 4;
+  const finish = finishScratch(kernel, kernel);
+  const box = boxOf(problem, block);
+  const pad = gradientPad(problem);
+  let end = align64(block[0] * block[1] * RUN_BYTES);
+  const region = (bytes: number) => {
+    const start = end;
+    end += align64(bytes);
+    return start;
+  };
+  const params = listParams(WEIGHT_DIRECT_PARAMS, {
+    sums: at(chunks > 1 ? sumsSlot : problem.weightGradientSlot),
+    target: at(problem.weightGradientSlot),
+    chunks,
+    channelsA: staged,
+    channelsB: b.padded,
+    groupA,
+    groupB,
+    realA: a.channels,
+    realB: b.channels,
+    firstA: a.first,
+    firstB: b.first,
+    allA,
+    rows: kernel[0] * kernel[1],
+    columns: kernel[2],
+    transforms: 0,
+    schemeZ: 0,
+    schemeY: 0,
+    schemeX: 0,
+    weightsZ: kernel[0],
+    weightsY: kernel[1],
+    weightsX: kernel[2],
+    tapsZ: kernel[0],
+    tapsY: kernel[1],
+    tapsX: kernel[2],
+    sourceA: a.start,
+    sourceB: b.start,
+    normA: a.norm,
+    normB: b.norm,
+    hasNormA: a.hasNorm,
+    hasNormB: b.hasNorm,
+    normChannelsA: a.normChannels,
+    normChannelsB: b.normChannels,
+    voxelA: a.voxel,
+    voxelB: b.voxel,
+    batch: problem.batch,
+    gridAZ: a.grid[0],
+    gridAY: a.grid[1],
+    gridAX: a.grid[2],
+    gridBZ: b.grid[0],
+    gridBY: b.grid[1],
+    gridBX: b.grid[2],
+    strideZ: stride[0],
+    strideY: stride[1],
+    strideX: stride[2],
+    padZ: pad[0],
+    padY: pad[1],
+    padX: pad[2],
+    blockZ: block[0],
+    blockY: block[1],
+    blockX: block[2],
+    blocksZ: ceilDiv(b.grid[0], block[0]),
+    blocksY: ceilDiv(b.grid[1], block[1]),
+    blocksX: ceilDiv(b.grid[2], block[2]),
+    lineAt: region(staged < 4 ? box[2] * 16 : 0),
+    boxAt: region(productOf(box) * groupA * 4),
+    stagedBAt: region(productOf(block) * groupB * 4 + 16),
+    sumsAt: region(chunks > 1 ? 0 : groupBytes),
+    finishAt: region(chunks > 1 ? 0 : finish),
+  });
+  const calls = [{ kernel: weightDirect.name, params, items: groups * chunks, scratchBytes: end }];
+  if (chunks > 1) {
+    const items = groups * unitsOf(groupA, groupB);
+    calls.push({ kernel: weightSumsFinish.name, params, items, scratchBytes: finish });
+  }
+  return { calls, sumsBytes: chunks > 1 ? chunks * groups * groupBytes : 0 };
+}

@@ -1,0 +1,264 @@
+/** Plans weight gradients in the transform domain: schemes per axis, block of tiles, groups of channels and chunks of blocks. */
+import type { Vec3 } from "../../../core/base/shape.ts";
+import type { KernelCall } from "../kernel.ts";
+import { at, listParams } from "../params.ts";
+import { CYCLES, imbalance, L2_BYTES, outerCycles } from "./cost_model.ts";
+import type { WeightGradientProblem } from "../../operators/conv/gradient_problem.ts";
+import { PANEL } from "./gemm_kernels.ts";
+import { ceilDiv, productOf } from "./layout.ts";
+import { type AxisScheme, schemesFor } from "../../operators/conv/scheme.ts";
+import {
+  chunkCounts,
+  gradientPad,
+  groupSizes,
+  MOST_GROUP_SUMS,
+  MOST_SUMS,
+  type WeightPair,
+} from "./weight_gradient_sides.ts";
+import { finishScratch, unitsOf, weightSumsFinish } from "./weight_gradient_sums.ts";
+import {
+  TABLE_BYTES,
+  WEIGHT_WINOGRAD_PARAMS,
+  type WeightGeometry,
+  weightScratch,
+  weightWinograd,
+} from "./weight_gradient_winograd_kernel.ts";
+import { align64 } from "./winograd_block.ts";
+
+export interface WeightWinogradChoice {
+  readonly kind: "winograd";
+  readonly schemes: readonly [AxisScheme, AxisScheme, AxisScheme];
+  readonly block: Vec3;
+  readonly groupA: number;
+  readonly groupB: number;
+  readonly chunks: number;
+  /** Of the whole batch, on one core. */
+  readonly cycles: number;
+}
+
+const vec = (f: (axis: 0 | 1 | 2) => number): Vec3 => [f(0), f(1), f(2)];
+const MOST_TILES = 64;
+/** Bytes of an item's scratch without the sums. */
+const MOST_SCRATCH = 5 << 19;
+
+function geometry(choice: Omit<WeightWinogradChoice, "kind" | "chunks" | "cycles">): WeightGeometry {
+  const { schemes, block, groupA, groupB } = choice;
+  return {
+    points: vec((i) => schemes[i].points),
+    outputs: vec((i) => schemes[i].outputs),
+    steps: vec((i) => schemes[i].outputs * schemes[i].stride),
+    ...{ block, groupA, groupB },
+  };
+}
+
+/** Bytes of an item's regions but for its sums. */
+function regionBytes(g: WeightGeometry): number {
+  const { a, b } = weightScratch(g);
+  const of = (s: typeof a) => g.points[0] * s.loaded + g.points[1] * s.plane + g.points[2] * s.point;
+  return of(a) + of(b);
+}
+
+/** Cycles an item spends on a full block. */
+function blockCycles(g: WeightGeometry, normalised: boolean, sumsBytes: number): number {
+  const { a, b } = weightScratch(g);
+  const [pz, py, px] = g.points;
+  const [tz, ty] = g.block;
+  const passes = (s: typeof a, loadPoint: number) =>
+    (pz * s.loaded * loadPoint + pz * py * (s.plane + px * s.point) * CYCLES.passPoint) / 16;
+  const calls = CYCLES.call * (2 * pz * tz * (1 + py * ty) + pz * py * px + 2 * ty * g.outputs[1] * tz);
+  const count = productOf(g.block);
+  const products = outerCycles(g.groupA, ceilDiv(g.groupB, PANEL), count);
+  // Sums that do not stay in L2 are read and written through a shared cache.
+  const far = sumsBytes + regionBytes(g) > L2_BYTES ? pz * py * px * g.groupA * g.groupB * 8 / 24 : 0;
+  return passes(a, normalised ? CYCLES.loadPoint : CYCLES.plainLoadPoint) + passes(b, CYCLES.plainLoadPoint) + calls +
+    pz * py * px * products + far;
+}
+
+const weightsOf = (schemes: readonly AxisScheme[]) => productOf(schemes.map((s) => s.weight.length));
+
+function divisions(tiles: number, most: number): number[] {
+  const sizes = new Set<number>();
+  for (let parts = ceilDiv(tiles, most); parts <= tiles && sizes.size < 6; parts++) sizes.add(ceilDiv(tiles, parts));
+  return [...sizes];
+}
+
+/** The triples of schemes that compute a problem, large tiles first; none where an axis has no scheme. */
+function triplesOf({ kernel, stride, transposed }: WeightGradientProblem): WeightWinogradChoice["schemes"][] {
+  if (transposed) return [];
+  const [zs, ys, xs] = [0, 1, 2].map((i) => schemesFor(kernel[i], stride[i]).toReversed());
+  const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): WeightWinogradChoice["schemes"] => [z, y, x])));
+  return triples.filter((schemes) => schemes.some((s) => s.points > 1));
+}
+
+/** The best choice of each triple of schemes for a pair. */
+export function weightWinogradChoices(problem: WeightGradientProblem, pair: WeightPair): WeightWinogradChoice[] {
+  return triplesOf(problem).map((schemes) => bestOf(problem, pair, schemes)).filter((best) => best !== undefined);
+}
+
+/** The best of them if it takes less than `limit` cycles; triples whose products alone take more are not looked at. */
+export function weightWinogradChoice(
+  problem: WeightGradientProblem,
+  pair: WeightPair,
+  limit: number,
+): WeightWinogradChoice | undefined {
+  const { a, b } = pair;
+  let best: WeightWinogradChoice | undefined;
+  for (const schemes of triplesOf(problem)) {
+    const tiles = schemes.map((s, i) => ceilDiv(b.grid[i], s.outputs) * s.points);
+    const products = problem.batch * productOf(tiles) * a.padded * b.padded / 8;
+    if (products >= (best?.cycles ?? limit)) continue;
+    const choice = bestOf(problem, pair, schemes);
+    if (choice && choice.cycles < (best?.cycles ?? limit)) best = choice;
+  }
+  return best;
+}
+
+function bestOf(
+  problem: WeightGradientProblem,
+  { a, b }: WeightPair,
+  schemes: WeightWinogradChoice["schemes"],
+): WeightWinogradChoice | undefined {
+  const tiles = vec((i) => ceilDiv(b.grid[i], schemes[i].outputs));
+  const weights = weightsOf(schemes);
+  let best: WeightWinogradChoice | undefined;
+  for (const groupA of groupSizes(a.padded, 4)) {
+    for (const groupB of groupSizes(b.padded, PANEL)) {
+      const groups = ceilDiv(a.padded, groupA) * ceilDiv(b.padded, groupB);
+      const sumsBytes = weights * groupA * groupB * 4;
+      if (sumsBytes > MOST_GROUP_SUMS) continue;
+      for (const z of divisions(tiles[0], 2)) {
+        for (const y of divisions(tiles[1], 8)) {
+          for (const x of divisions(tiles[2], MOST_TILES)) {
+            const block: Vec3 = [z, y, x];
+            if (productOf(block) > MOST_TILES) continue;
+            const g = geometry({ schemes, block, groupA, groupB });
+            if (regionBytes(g) > MOST_SCRATCH && productOf(block) > 1) continue;
+            const cost = blockCycles(g, a.hasNorm === 1, sumsBytes) * problem.batch * groups *
+              productOf(tiles) / productOf(block);
+            const blocks = problem.batch * productOf(tiles.map((n, i) => ceilDiv(n, block[i])));
+            const finish = groups * unitsOf(groupA, groupB) *
+              (weights * 32 * 4 + 3 * 16 * 8 * productOf(problem.kernel));
+            for (const chunks of chunkCounts(blocks)) {
+              if (chunks > 1 && chunks * groups * sumsBytes > MOST_SUMS) continue;
+              const merge = chunks > 1 ? chunks * groups * sumsBytes * 2 * CYCLES.memoryByte : 0;
+              const clear = chunks * groups * sumsBytes / 16;
+              const rounds = ceilDiv(blocks, chunks) * chunks / blocks;
+              const cycles = cost * rounds * imbalance(groups * chunks) + merge + clear +
+                finish * imbalance(groups * (chunks > 1 ? unitsOf(groupA, groupB) : 1));
+              if (!best || cycles < best.cycles) {
+                best = { kind: "winograd", schemes, block, groupA, groupB, chunks, cycles };
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  return best;
+}
+
+/** The calls of one pair; `sumsSlot` holds the sums of several chunks. */
+export function weightWinogradCalls(
+  problem: WeightGradientProblem,
+  { a, b, allA }: WeightPair,
+  choice: WeightWinogradChoice,
+  sumsSlot: string,
+): { readonly calls: readonly KernelCall[]; readonly sumsBytes: number } {
+  const { schemes, block, groupA, groupB, chunks } = choice;
+  const g = geometry(choice);
+  const tiles = vec((i) => ceilDiv(b.grid[i], schemes[i].outputs));
+  const blocks = vec((i) => ceilDiv(tiles[i], block[i]));
+  const groups = ceilDiv(a.padded, groupA) * ceilDiv(b.padded, groupB);
+  const rows = weightsOf(schemes);
+  const s = weightScratch(g);
+  const finish = finishScratch(schemes.map((axis) => axis.weight.length), schemes.map((axis) => axis.taps));
+  const groupBytes = rows * groupA * groupB * 4;
+  let end = TABLE_BYTES;
+  const region = (bytes: number) => {
+    const start = end;
+    end += align64(bytes);
+    return start;
+  };
+  const pad = gradientPad(problem);
+  const params = listParams(WEIGHT_WINOGRAD_PARAMS, {
+    sums: at(chunks > 1 ? sumsSlot : problem.weightGradientSlot),
+    target: at(problem.weightGradientSlot),
+    chunks,
+    channelsA: a.padded,
+    channelsB: b.padded,
+    groupA,
+    groupB,
+    realA: a.channels,
+    realB: b.channels,
+    firstA: a.first,
+    firstB: b.first,
+    allA,
+    rows,
+    columns: 1,
+    transforms: 1,
+    schemeZ: schemes[0].id,
+    schemeY: schemes[1].id,
+    schemeX: schemes[2].id,
+    weightsZ: schemes[0].weight.length,
+    weightsY: schemes[1].weight.length,
+    weightsX: schemes[2].weight.length,
+    tapsZ: schemes[0].taps,
+    tapsY: schemes[1].taps,
+    tapsX: schemes[2].taps,
+    sourceA: a.start,
+    sourceB: b.start,
+    norm: a.norm,
+    hasNorm: a.hasNorm,
+    normChannels: a.normChannels,
+    voxelA: a.voxel,
+    voxelB: b.voxel,
+    batch: problem.batch,
+    inZ: a.grid[0],
+    inY: a.grid[1],
+    inX: a.grid[2],
+    outZ: b.grid[0],
+    outY: b.grid[1],
+    outX: b.grid[2],
+    pointsZ: g.points[0],
+    pointsY: g.points[1],
+    pointsX: g.points[2],
+    tileZ: g.outputs[0],
+    tileY: g.outputs[1],
+    tileX: g.outputs[2],
+    stepZ: g.steps[0],
+    stepY: g.steps[1],
+    stepX: g.steps[2],
+    padZ: pad[0],
+    padY: pad[1],
+    padX: pad[2],
+    tilesZ: tiles[0],
+    tilesY: tiles[1],
+    tilesX: tiles[2],
+    blockZ: block[0],
+    blockY: block[1],
+    blockX: block[2],
+    blocksZ: blocks[0],
+    blocksY: blocks[1],
+    blocksX: blocks[2],
+    loadedA: region(g.points[0] * s.a.loaded),
+    loadedB: region(g.points[0] * s.b.loaded),
+    planesA: region(g.points[1] * s.a.plane),
+    planesB: region(g.points[1] * s.b.plane),
+    pointsA: region(g.points[2] * s.a.point),
+    pointsB: region(g.points[2] * s.b.point),
+    sumsAt: region(chunks > 1 ? 0 : groupBytes),
+    finishAt: region(chunks > 1 ? 0 : finish),
+    loadedStrideA: s.a.loaded,
+    loadedStrideB: s.b.loaded,
+    planeStrideA: s.a.plane,
+    planeStrideB: s.b.plane,
+    pointStrideA: s.a.point,
+    pointStrideB: s.b.point,
+  });
+  const calls = [{ kernel: weightWinograd.name, params, items: groups * chunks, scratchBytes: end }];
+  if (chunks > 1) {
+    const items = groups * unitsOf(groupA, groupB);
+    calls.push({ kernel: weightSumsFinish.name, params, items, scratchBytes: finish });
+  }
+  return { calls, sumsBytes: chunks > 1 ? chunks * groups * groupBytes : 0 };
+}

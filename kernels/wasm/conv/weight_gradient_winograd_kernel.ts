@@ -1,0 +1,269 @@
+/**
+ * The weight gradient of a separable transform-domain convolution, the transpose of winograd_kernels.ts. With A the input (norm, slope
+ * and padding applied on load) and B the gradient of the output, every point's gradient is the sum over tiles of (transformed A) outer
+ * (transformed B); points become taps at the end. An item does one chunk of the blocks of tiles of all samples, for one group of
+ * channels of A and one of B; all it transforms stays in its scratch.
+ */
+import { type I32, i32, i64 } from "../emit/expression.ts";
+import type { Kernel, Local, ParamLocals } from "../emit/module_builder.ts";
+import type { ParamTypes } from "../params.ts";
+import { emitRowLoad } from "./load_rows.ts";
+import { outerProduct } from "./outer_kernels.ts";
+import { MASK_TABLE, transformFunctions } from "./transform_kernels.ts";
+import { emitFinish, groupSums, locateGroup, SUMS_PARAMS } from "./weight_gradient_sums.ts";
+import { wide } from "./winograd_block.ts";
+
+/** Bytes of scratch before the regions: masks and offsets, then the table of one run. */
+export const TABLE_BYTES = MASK_TABLE.bytes + 64;
+
+/** Strides are bytes; per axis z, y, x. */
+export const WEIGHT_WINOGRAD_PARAMS = {
+  ...SUMS_PARAMS,
+  sourceA: "address",
+  sourceB: "address",
+  norm: "address",
+  hasNorm: "i32",
+  /** Channels in a row of the norm table. */
+  normChannels: "i32",
+  voxelA: "i32",
+  voxelB: "i32",
+  batch: "i32",
+  inZ: "i32",
+  inY: "i32",
+  inX: "i32",
+  outZ: "i32",
+  outY: "i32",
+  outX: "i32",
+  pointsZ: "i32",
+  pointsY: "i32",
+  pointsX: "i32",
+  tileZ: "i32",
+  tileY: "i32",
+  tileX: "i32",
+  stepZ: "i32",
+  stepY: "i32",
+  stepX: "i32",
+  padZ: "i32",
+  padY: "i32",
+  padX: "i32",
+  tilesZ: "i32",
+  tilesY: "i32",
+  tilesX: "i32",
+  blockZ: "i32",
+  blockY: "i32",
+  blockX: "i32",
+  blocksZ: "i32",
+  blocksY: "i32",
+  blocksX: "i32",
+  /** Regions of scratch (see {@link weightScratch}), and the distance of points within them. */
+  loadedA: "i32",
+  loadedB: "i32",
+  planesA: "i32",
+  planesB: "i32",
+  pointsA: "i32",
+  pointsB: "i32",
+  sumsAt: "i32",
+  finishAt: "i32",
+  loadedStrideA: "i32",
+  loadedStrideB: "i32",
+  planeStrideA: "i32",
+  planeStrideB: "i32",
+  pointStrideA: "i32",
+  pointStrideB: "i32",
+} as const satisfies ParamTypes;
+
+type P = ParamLocals<typeof WEIGHT_WINOGRAD_PARAMS>;
+
+/** What the passes do on one side, A or B. */
+interface Side {
+  /** Rows and columns a tile is from the next, and of a block's tiles in all. */
+  readonly stepY: Local<"i32">;
+  readonly stepX: Local<"i32">;
+  readonly rows: Local<"i32">;
+  readonly columns: Local<"i32">;
+  readonly vectors: Local<"i32">;
+  readonly pixel: Local<"i64">;
+  readonly loaded: Local<"i64">;
+  readonly loadedStride: Local<"i64">;
+  readonly planes: Local<"i64">;
+  readonly planeStride: Local<"i64">;
+  readonly points: Local<"i64">;
+  readonly pointStride: Local<"i64">;
+}
+
+/** Index of a point's sums: points beyond the last weight share it. */
+function weightIndex(p: P, zp: Local<"i32">, yp: Local<"i32">, xp: Local<"i32">) {
+  const axis = (point: Local<"i32">, weights: Local<"i32">) => i32.min(point, i32.sub(weights, 1));
+  const zy = i32.add(i32.mul(axis(zp, p.weightsZ), p.weightsY), axis(yp, p.weightsY));
+  return i32.add(i32.mul(zy, p.weightsX), axis(xp, p.weightsX));
+}
+
+export const weightWinograd: Kernel = {
+  name: "conv_weight_gradient_winograd",
+  emit: (m) => {
+    const transforms = transformFunctions(m);
+    const outer = outerProduct(m);
+    m.kernel("conv_weight_gradient_winograd", (f, params, item, scratch) => {
+      const p = f.readParams(params, WEIGHT_WINOGRAD_PARAMS);
+      const region = (offset: Local<"i32">) => f.local("i64", i64.add(scratch, wide(offset)));
+      const g = locateGroup(f, p, item);
+      const chunk = item;
+      const sums = region(p.sumsAt);
+      f.if(i32.gtS(p.chunks, 1), () => f.set(sums, groupSums(f, p.sums, g, chunk)));
+      f.zeroBytes(sums, g.bytes);
+      const run = f.local("i64", i64.add(scratch, MASK_TABLE.bytes));
+      f.zeroBytes(run, 16);
+
+      const perSample = f.local("i32", i32.mul(i32.mul(p.blocksZ, p.blocksY), p.blocksX));
+      const blocks = f.local("i32", i32.mul(perSample, p.batch));
+      const firstBlock = f.local("i32", i32.divU(i32.mul(chunk, blocks), p.chunks));
+      const lastBlock = f.local("i32", i32.divU(i32.mul(i32.add(chunk, 1), blocks), p.chunks));
+      const stride = (voxel: Local<"i32">, sizes: readonly I32[]) =>
+        f.local("i64", sizes.reduce((bytes, size) => i64.mul(bytes, wide(size)), wide(voxel)));
+      const [voxelA, voxelB] = [stride(p.voxelA, []), stride(p.voxelB, [])];
+      const [yStrideA, zStrideA] = [stride(p.voxelA, [p.inX]), stride(p.voxelA, [p.inX, p.inY])];
+      const [yStrideB, zStrideB] = [stride(p.voxelB, [p.outX]), stride(p.voxelB, [p.outX, p.outY])];
+      const channelsAt = (source: Local<"i64">, first: Local<"i32">) => i64.add(source, i64.shl(wide(first), 2));
+
+      f.for(firstBlock, lastBlock, 1, (block) => {
+        const index = f.local("i32", block);
+        const axis = (blocks: Local<"i32">, size: Local<"i32">, tiles: Local<"i32">) => {
+          const first = f.local("i32", i32.mul(i32.remU(index, blocks), size));
+          f.set(index, i32.divU(index, blocks));
+          return [first, f.local("i32", i32.min(size, i32.sub(tiles, first)))] as const;
+        };
+        const [firstX, tilesX] = axis(p.blocksX, p.blockX, p.tilesX);
+        const [firstY, tilesY] = axis(p.blocksY, p.blockY, p.tilesY);
+        const [firstZ, tilesZ] = axis(p.blocksZ, p.blockZ, p.tilesZ);
+        const sample = index;
+        const count = f.local("i32", i32.mul(i32.mul(tilesZ, tilesY), tilesX));
+        const span = (tiles: Local<"i32">, step: Local<"i32">, last: Local<"i32">) =>
+          f.local("i32", i32.add(i32.mul(i32.sub(tiles, 1), step), last));
+        const origin = (first: Local<"i32">, step: Local<"i32">, pad: I32) =>
+          f.local("i32", i32.sub(i32.mul(first, step), pad));
+        const a: Side = {
+          ...{ stepY: p.stepY, stepX: p.stepX },
+          rows: span(tilesY, p.stepY, p.pointsY),
+          columns: span(tilesX, p.stepX, p.pointsX),
+          vectors: f.local("i32", i32.shrU(g.countA, 2)),
+          pixel: f.local("i64", i64.shl(wide(g.countA), 2)),
+          ...{ loaded: region(p.loadedA), planes: region(p.planesA), points: region(p.pointsA) },
+          loadedStride: f.local("i64", wide(p.loadedStrideA)),
+          planeStride: f.local("i64", wide(p.planeStrideA)),
+          pointStride: f.local("i64", wide(p.pointStrideA)),
+        };
+        const b: Side = {
+          ...{ stepY: p.tileY, stepX: p.tileX },
+          rows: span(tilesY, p.tileY, p.tileY),
+          columns: span(tilesX, p.tileX, p.tileX),
+          vectors: f.local("i32", i32.shrU(g.countB, 2)),
+          pixel: f.local("i64", i64.shl(wide(g.countB), 2)),
+          ...{ loaded: region(p.loadedB), planes: region(p.planesB), points: region(p.pointsB) },
+          loadedStride: f.local("i64", wide(p.loadedStrideB)),
+          planeStride: f.local("i64", wide(p.planeStrideB)),
+          pointStride: f.local("i64", wide(p.pointStrideB)),
+        };
+        const sampleA = f.local("i64", i64.mul(i64.mul(wide(sample), wide(p.inZ)), zStrideA));
+        f.set(sampleA, i64.add(channelsAt(p.sourceA, g.firstA), sampleA));
+        const sampleB = f.local("i64", i64.mul(i64.mul(wide(sample), wide(p.outZ)), zStrideB));
+        f.set(sampleB, i64.add(channelsAt(p.sourceB, g.firstB), sampleB));
+        const norm = f.local("i64", channelsAt(p.norm, g.firstA));
+        f.set(norm, i64.add(norm, i64.mul(i64.shl(wide(p.normChannels), 2), wide(i32.mul(sample, 3)))));
+        const normStride = f.local("i64", i64.shl(wide(p.normChannels), 2));
+        const [startYA, startXA] = [origin(firstY, p.stepY, p.padY), origin(firstX, p.stepX, p.padX)];
+        const [startYB, startXB] = [origin(firstY, p.tileY, 0), origin(firstX, p.tileX, 0)];
+
+        f.for(0, tilesZ, 1, (tz) => {
+          const tile = f.local("i32", i32.add(firstZ, tz));
+          const common = { points: p.pointsZ, norm, normStride, table: scratch };
+          const within = (s: Side) => i64.mul(i64.mul(s.pixel, wide(s.columns)), wide(i32.mul(tz, s.rows)));
+          emitRowLoad(f, {
+            ...{ ...common, load: transforms.load, maskBit: 2, grid: [p.inZ, p.inY, p.inX] },
+            selector: i32.add(i32.shl(p.schemeZ, 2), p.hasNorm),
+            ...{ sample: sampleA, voxel: voxelA, yStride: yStrideA, zStride: zStrideA },
+            start: [origin(tile, p.stepZ, p.padZ), startYA, startXA],
+            size: [p.pointsZ, a.rows, a.columns],
+            ...{ to: f.local("i64", i64.add(a.loaded, within(a))), plane: a.loadedStride },
+            ...{ vectors: a.vectors, pixel: a.pixel },
+          });
+          emitRowLoad(f, {
+            ...{ ...common, load: transforms.loadGradient, maskBit: 1, grid: [p.outZ, p.outY, p.outX] },
+            selector: i32.shl(p.schemeZ, 1),
+            ...{ sample: sampleB, voxel: voxelB, yStride: yStrideB, zStride: zStrideB },
+            start: [origin(tile, p.tileZ, 0), startYB, startXB],
+            size: [p.tileZ, b.rows, b.columns],
+            ...{ to: f.local("i64", i64.add(b.loaded, within(b))), plane: b.loadedStride },
+            ...{ vectors: b.vectors, pixel: b.pixel },
+          });
+        });
+
+        const passes = [[a, transforms.input], [b, transforms.outputGradient]] as const;
+        f.for(0, p.pointsZ, 1, (zp) => {
+          for (const [s, pass] of passes) {
+            const pitch = f.local("i64", i64.mul(s.pixel, wide(s.columns)));
+            const from = f.local("i64", i64.add(s.loaded, i64.mul(s.loadedStride, wide(zp))));
+            const to = f.local("i64", s.planes);
+            const vectors = f.local("i32", i32.mul(s.columns, s.vectors));
+            const step = f.local("i64", i64.mul(pitch, wide(s.stepY)));
+            f.countdown(tilesZ, () => {
+              f.call(pass, p.schemeY, from, pitch, to, s.planeStride, vectors, tilesY, step, pitch);
+              f.set(from, i64.add(from, i64.mul(pitch, wide(s.rows))));
+              f.set(to, i64.add(to, i64.mul(pitch, wide(tilesY))));
+            });
+          }
+          f.for(0, p.pointsY, 1, (yp) => {
+            for (const [s, pass] of passes) {
+              const pitch = f.local("i64", i64.mul(s.pixel, wide(s.columns)));
+              const from = f.local("i64", i64.add(s.planes, i64.mul(s.planeStride, wide(yp))));
+              const to = f.local("i64", s.points);
+              const step = f.local("i64", i64.mul(s.pixel, wide(s.stepX)));
+              const row = f.local("i64", i64.mul(s.pixel, wide(tilesX)));
+              f.countdown(i32.mul(tilesZ, tilesY), () => {
+                f.call(pass, p.schemeX, from, s.pixel, to, s.pointStride, s.vectors, tilesX, step, s.pixel);
+                f.add(from, pitch);
+                f.add(to, row);
+              });
+            }
+            const [fromA, fromB] = [f.local("i64", a.points), f.local("i64", b.points)];
+            f.for(0, p.pointsX, 1, (xp) => {
+              const to = i64.add(sums, i64.mul(g.rowBytes, wide(weightIndex(p, zp, yp, xp))));
+              const steps = [fromA, a.pixel, fromB, b.pixel, count] as const;
+              f.call(outer, ...steps, run, 1, to, g.panelBytes, g.panels, g.countA);
+              f.add(fromA, a.pointStride);
+              f.add(fromB, b.pointStride);
+            });
+          });
+        });
+      });
+      f.if(i32.eq(p.chunks, 1), () => emitFinish(m, f, params, p, g, sums, region(p.finishAt)));
+    });
+  },
+};
+
+const oddLines = (bytes: number) => ((bytes + 63) & ~63) | 64;
+
+/** What fixes an item's scratch. */
+export interface WeightGeometry {
+  readonly points: readonly [number, number, number];
+  readonly outputs: readonly [number, number, number];
+  readonly steps: readonly [number, number, number];
+  readonly block: readonly [number, number, number];
+  readonly groupA: number;
+  readonly groupB: number;
+}
+
+/** Strides and sizes of an item's regions, bytes. */
+export function weightScratch(g: WeightGeometry) {
+  const [tz, ty, tx] = g.block;
+  const span = (axis: number, step: readonly number[], last: readonly number[]) =>
+    (g.block[axis] - 1) * step[axis] + last[axis];
+  const side = (channels: number, steps: readonly number[], last: readonly number[]) => {
+    const columns = span(2, steps, last);
+    return {
+      loaded: oddLines(tz * span(1, steps, last) * columns * channels * 4),
+      plane: oddLines(tz * ty * columns * channels * 4),
+      point: oddLines(tz * ty * tx * channels * 4 + 16),
+    };
+  };
+  return { a: side(g.groupA, g.steps, g.points), b: side(g.groupB, g.outputs, g.outputs) };
+}

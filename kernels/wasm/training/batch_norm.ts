@@ -1,0 +1,184 @@
+/**
+ * Batch norm (Ioffe and Szegedy 2015) as torch's BatchNormNd. In a training step mean and variance are those of the batch, and the running
+ * ones move towards them; in a validation the running ones are used. Either way they become a norm table, the same for all samples. Its
+ * backward is that of instance norm (norm.ts) with the whole batch as one sample.
+ */
+import { padToFour } from "../../../core/base/shape.ts";
+import { checkRange, laneOf, mergeParts, type NormTableRange, tableParams, tableWriter } from "../elementwise/norm.ts";
+import { distance } from "../elementwise/simd.ts";
+import { f32, f64, i32, i64 } from "../emit/expression.ts";
+import type { Kernel } from "../emit/module_builder.ts";
+import type { Operator } from "../kernel.ts";
+import { listParams, type ParamTypes } from "../params.ts";
+
+/** Share of a batch's moments in the running ones; torch's default, which no trainer changes. */
+export const BATCH_NORM_MOMENTUM = 0.1;
+
+export interface BatchMoments {
+  readonly batch: number;
+  /** Of a sample. */
+  readonly voxels: number;
+  readonly channels: number;
+  /** Parts of the statistics of each sample. */
+  readonly parts: number;
+  /** f32 [batch][parts][1 + 2 * padded channels], as a convolution's epilogue leaves them. */
+  readonly statisticsSlot: string;
+  /** f32 [padded channels] each, overwritten: mean and biased variance over batch and voxels. */
+  readonly meanSlot: string;
+  readonly varianceSlot: string;
+  /** f32 [channels] each: moved towards the batch's mean and unbiased variance; left alone where those are not finite. */
+  readonly runningMeanSlot: string;
+  readonly runningVarianceSlot: string;
+}
+
+/** torch's factor from the biased to the unbiased variance, which is the running one. */
+export function unbiasedFactor({ batch, voxels }: Pick<BatchMoments, "batch" | "voxels">): number {
+  const count = batch * voxels;
+  return count / Math.max(1, count - 1);
+}
+
+/** A table of scale = weight / sqrt(variance + eps), shift = bias - mean * scale, alike for all samples. */
+export interface NormFromMoments extends NormTableRange {
+  /** f32 [channels] each. */
+  readonly meanSlot: string;
+  readonly varianceSlot: string;
+  /** f32 [channels] each; absent: 1 and 0. */
+  readonly weightSlot?: string;
+  readonly biasSlot?: string;
+  readonly eps: number;
+}
+
+const MOMENTS_FIELDS = {
+  statistics: "address",
+  mean: "address",
+  variance: "address",
+  runningMean: "address",
+  runningVariance: "address",
+  parts: "i32",
+  channels: "i32",
+  padded: "i32",
+  momentum: "f32",
+  unbiased: "f32",
+} as const satisfies ParamTypes;
+
+const TABLE_FIELDS = {
+  norm: "address",
+  mean: "address",
+  variance: "address",
+  weight: "address",
+  bias: "address",
+  hasWeight: "i32",
+  hasBias: "i32",
+  channels: "i32",
+  padded: "i32",
+  total: "i32",
+  offset: "i32",
+  eps: "f32",
+  slope: "f32",
+} as const satisfies ParamTypes;
+
+/** One item: four channels. */
+export function planBatchMoments(spec: BatchMoments): Operator {
+  const padded = padToFour(spec.channels);
+  const parts = spec.batch * spec.parts;
+  const params = listParams(MOMENTS_FIELDS, {
+    statistics: { slot: spec.statisticsSlot },
+    mean: { slot: spec.meanSlot },
+    variance: { slot: spec.varianceSlot },
+    runningMean: { slot: spec.runningMeanSlot },
+    runningVariance: { slot: spec.runningVarianceSlot },
+    parts,
+    channels: spec.channels,
+    padded,
+    momentum: BATCH_NORM_MOMENTUM,
+    unbiased: unbiasedFactor(spec),
+  });
+  const elements = parts * (1 + 2 * padded);
+  return {
+    algorithm: "moments of a batch",
+    calls: [{ kernel: "batch_moments", params, items: padded / 4, scratchBytes: 0 }],
+    temporaries: {},
+    flops: elements * 3,
+    bytes: elements * 4,
+    coreSeconds: elements * 1e-9,
+  };
+}
+
+/** One item: one sample. */
+export function planNormFromMoments(spec: NormFromMoments): Operator {
+  checkRange(spec);
+  const padded = padToFour(spec.channels);
+  const params = listParams(TABLE_FIELDS, {
+    mean: { slot: spec.meanSlot },
+    variance: { slot: spec.varianceSlot },
+    ...tableParams(spec),
+  });
+  return {
+    algorithm: "norm table from moments",
+    calls: [{ kernel: "norm_from_moments", params, items: spec.batch, scratchBytes: 0 }],
+    temporaries: {},
+    flops: spec.batch * padded * 4,
+    bytes: spec.batch * padded * 20,
+    coreSeconds: spec.batch * padded * 4e-9,
+  };
+}
+
+const momentsKernel: Kernel = {
+  name: "batch_moments",
+  emit: (m) =>
+    m.kernel("batch_moments", (f, params, item) => {
+      const p = f.readParams(params, MOMENTS_FIELDS);
+      const channel = f.local("i32", i32.shl(item, 2));
+      const { total, mean, m2 } = mergeParts(f, p.statistics, { parts: p.parts, padded: p.padded, channel });
+      const [value, variance] = [f.local("f64"), f.local("f64")];
+      const unbiased = f.local("f64", f64.promote(p.unbiased));
+      const momentum = f.local("f64", f64.promote(p.momentum));
+      for (let lane = 0; lane < 4; lane++) {
+        const at = f.local("i64", distance(i32.add(channel, lane), 4));
+        f.if(i32.ltS(i32.add(channel, lane), p.channels), () => {
+          f.set(value, laneOf(mean, lane));
+          f.set(variance, f64.div(laneOf(m2, lane), total));
+          f.storeF32(i64.add(p.mean, at), f32.demote(value));
+          f.storeF32(i64.add(p.variance, at), f32.demote(variance));
+          f.if(f64.eq(f64.sub(variance, variance), 0), () => {
+            f.set(variance, f64.mul(variance, unbiased));
+            for (const [running, moment] of [[p.runningMean, value], [p.runningVariance, variance]] as const) {
+              const to = f.local("i64", i64.add(running, at));
+              const before = f64.promote(f32.load(to));
+              const after = f64.add(f64.mul(before, f64.sub(1, momentum)), f64.mul(moment, momentum));
+              f.storeF32(to, f32.demote(after));
+            }
+          });
+        }, () => {
+          f.storeF32(i64.add(p.mean, at), f32.const(0));
+          f.storeF32(i64.add(p.variance, at), f32.const(0));
+        });
+      }
+    }),
+};
+
+const tableKernel: Kernel = {
+  name: "norm_from_moments",
+  emit: (m) =>
+    m.kernel("norm_from_moments", (f, params, item) => {
+      const p = f.readParams(params, TABLE_FIELDS);
+      const write = tableWriter(f, p, item);
+      const [scale, bias] = [f.local("f32"), f.local("f32")];
+      f.for(0, p.padded, 1, (c) => {
+        f.if(i32.ltS(c, p.channels), () => {
+          const load = (from: typeof p.mean) => f32.load(i64.add(from, distance(c, 4)));
+          f.set(scale, 1);
+          f.if(p.hasWeight, () => f.set(scale, load(p.weight)));
+          f.set(bias, 0);
+          f.if(p.hasBias, () => f.set(bias, load(p.bias)));
+          const deviation = f64.sqrt(f64.add(f64.promote(load(p.variance)), f64.promote(p.eps)));
+          f.set(scale, f32.demote(f64.div(f64.promote(scale), deviation)));
+          // With the rounded scale, so that the mean itself maps to the bias.
+          const shift = f64.sub(f64.promote(bias), f64.mul(f64.promote(load(p.mean)), f64.promote(scale)));
+          write(c, scale, f32.demote(shift), p.slope);
+        }, () => write(c, f32.const(0), f32.const(0), f32.const(1)));
+      });
+    }),
+};
+
+export const BATCH_NORM_KERNELS: readonly Kernel[] = [momentsKernel, tableKernel];

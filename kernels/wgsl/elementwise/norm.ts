@@ -1,0 +1,259 @@
+/**
+ * Norm tables: what consumers apply to a raw tensor as they load it. A table is f32 [batch][3][total channels]: scales, shifts,
+ * slopes. Instance norm merges the statistics that a convolution's epilogue left (voxel count, means and M2s of each part).
+ */
+import { padToFour } from "../../../core/base/shape.ts";
+import type { NormConstant, NormFinalize, NormTableRange } from "../../wasm/elementwise/norm.ts";
+import { f32Literal, type KernelHeader, kernelHeader, threadDispatch, wholeView } from "./segments.ts";
+import type { WgslDispatch, WgslOperator } from "../kernel.ts";
+
+export type { NormConstant, NormFinalize } from "../../wasm/elementwise/norm.ts";
+
+/** Threads that merge the parts of four channels; a power of two. */
+const MERGERS = 64;
+/** Parts that one workgroup merges; where there are more, a first dispatch makes one part of each group of so many. */
+const GROUP_PARTS = 1024;
+const GROUPED_SLOT = "grouped statistics";
+
+/** Statistics to be merged, as {@link NormFinalize} has them. */
+type Statistics = Pick<NormFinalize, "batch" | "channels" | "parts" | "statisticsSlot">;
+
+/**
+ * Merges the statistics of a sample's parts and writes scale = weight / sqrt(variance + eps), shift = bias - mean * scale with the
+ * biased variance (Ulyanov et al. 2016, torch's InstanceNorm).
+ *
+ * A workgroup merges four channels of a sample: every thread takes every 64th part in turn, then halves meet. Parts are merged by the
+ * means' difference (Chan, Golub and LeVeque 1979), which keeps f32's precision where sums of squares would cancel; the order
+ * depends on the number of parts alone. Statistics are small, so what counts is the way through them: two dispatches where there are
+ * many parts, so that many workgroups share the reading.
+ */
+export function planNormFinalize(spec: NormFinalize): WgslOperator {
+  checkRange(spec);
+  const padded = padToFour(spec.channels);
+  const last = (slot: string, parts: number) => tableDispatch(spec, slot, parts, padded);
+  return { algorithm: "norm table from statistics", ...mergeInGroups(spec, last) };
+}
+
+/** The operator whose `last` dispatch merges a sample's parts, in few enough of them. */
+export function mergeInGroups(
+  spec: Statistics,
+  last: (statisticsSlot: string, parts: number) => WgslDispatch,
+): Omit<WgslOperator, "algorithm"> {
+  const padded = padToFour(spec.channels);
+  const groups = Math.ceil(spec.parts / GROUP_PARTS);
+  const elements = spec.batch * spec.parts * (1 + 2 * padded);
+  return {
+    dispatches: groups === 1
+      ? [last(spec.statisticsSlot, spec.parts)]
+      : [groupDispatch(spec, groups, padded), last(GROUPED_SLOT, groups)],
+    temporaries: groups === 1 ? {} : { [GROUPED_SLOT]: spec.batch * groups * (1 + 2 * padded) * 4 },
+    flops: elements * 3,
+    bytes: elements * 4,
+  };
+}
+
+/** One part of every group of parts: workgroup (four channels, group, sample). */
+function groupDispatch(spec: Statistics, groups: number, padded: number): WgslDispatch {
+  const views = [
+    wholeView("statistics", spec.statisticsSlot, "f32", "read"),
+    wholeView("merged", GROUPED_SLOT, "f32", "read_write"),
+  ];
+  const header = kernelHeader(views, { start: 0, end: 0 });
+  const code = `${mergeText(header, spec.parts, padded)}
+${MAIN}
+  let all = merge_parts(group.z, group.y * ${GROUP_PARTS}u, min(${spec.parts}u, (group.y + 1u) * ${GROUP_PARTS}u), group.x, lane);
+  if (lane == 0u) {
+    let at = (group.z * ${groups}u + group.y) * ${1 + 2 * padded}u;
+    if (group.x == 0u) {
+      store_merged(at, all.count);
+    }
+    for (var i = 0u; i < 4u; i++) {
+      store_merged(at + 1u + group.x * 4u + i, all.mean[i]);
+      store_merged(at + ${1 + padded}u + group.x * 4u + i, all.m2[i]);
+    }
+  }
+}
+`;
+  const { bindings, uniforms } = header;
+  const workgroups = [padded / 4, groups, spec.batch] as const;
+  return { name: "norm statistics in groups", code, bindings, uniforms, workgroups };
+}
+
+/** The table from at most {@link GROUP_PARTS} (of groups: any number of) parts: workgroup (four channels, -, sample). */
+function tableDispatch(spec: NormFinalize, slot: string, parts: number, padded: number): WgslDispatch {
+  const views = [
+    wholeView("statistics", slot, "f32", "read"),
+    wholeView("table", spec.normSlot, "f32", "read_write"),
+    ...(spec.weightSlot === undefined ? [] : [wholeView("weight", spec.weightSlot, "f32", "read")]),
+    ...(spec.biasSlot === undefined ? [] : [wholeView("bias", spec.biasSlot, "f32", "read")]),
+  ];
+  const header = kernelHeader(views, { start: 0, end: 0 });
+  const code = `${mergeText(header, parts, padded)}
+${MAIN}
+  let all = merge_parts(group.z, 0u, ${parts}u, group.x, lane);
+  // The first four threads write a channel each; padding lanes keep zeros: scale 0, shift 0, slope 1.
+  if (lane < 4u) {
+    let channel = group.x * 4u + lane;
+    var scale = 0.0;
+    var shift = 0.0;
+    var slope = 1.0;
+    if (channel < ${spec.channels}u) {
+      let variance = all.m2[lane] / all.count;
+      scale = ${spec.weightSlot === undefined ? "1.0" : "load_weight(channel)"} / sqrt(variance + ${
+    f32Literal(spec.eps)
+  });
+      shift = fma(-all.mean[lane], scale, ${spec.biasSlot === undefined ? "0.0" : "load_bias(channel)"});
+      slope = ${f32Literal(spec.slope)};
+    }
+    let at = group.z * ${3 * spec.totalChannels}u + ${spec.channelOffset}u + channel;
+    store_table(at, scale);
+    store_table(at + ${spec.totalChannels}u, shift);
+    store_table(at + ${2 * spec.totalChannels}u, slope);
+  }
+}
+`;
+  const { bindings, uniforms } = header;
+  return { name: "norm table", code, bindings, uniforms, workgroups: [padded / 4, 1, spec.batch] };
+}
+
+/** The head of a kernel whose workgroups merge four channels each. */
+export const MAIN = `@compute @workgroup_size(${MERGERS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {`;
+
+/** `merge_parts`: the moments of parts [first, end) of a sample's four channels, known to the first threads of the workgroup. */
+export function mergeText(header: KernelHeader, parts: number, padded: number): string {
+  const halvings = Array.from({ length: Math.log2(MERGERS) }, (_, i) => MERGERS >> (i + 1));
+  return `${header.text}
+
+/// Voxels seen, and of four channels the means and the sums of squared distances from them.
+struct Moments {
+  count: f32,
+  mean: vec4f,
+  m2: vec4f,
+}
+
+fn merge(a: Moments, b: Moments) -> Moments {
+  // A part without voxels says nothing, whatever its means hold.
+  if (b.count == 0.0) { return a; }
+  if (a.count == 0.0) { return b; }
+  let count = a.count + b.count;
+  let share = b.count / count;
+  let apart = b.mean - a.mean;
+  let m2 = fma(apart * apart, vec4f(a.count * share), a.m2 + b.m2);
+  return Moments(count, fma(apart, vec4f(share), a.mean), m2);
+}
+
+/// Moments of a part, its means as distances from the origin.
+fn part_of(sample: u32, part: u32, block: u32, origin: vec4f) -> Moments {
+  let at = (sample * ${parts}u + part) * ${1 + 2 * padded}u;
+  let means = at + 1u + block * 4u;
+  let m2s = means + ${padded}u;
+  return Moments(
+    load_statistics(at),
+    vec4f(load_statistics(means), load_statistics(means + 1u), load_statistics(means + 2u), load_statistics(means + 3u)) - origin,
+    vec4f(load_statistics(m2s), load_statistics(m2s + 1u), load_statistics(m2s + 2u), load_statistics(m2s + 3u)),
+  );
+}
+
+var<workgroup> halves: array<Moments, ${MERGERS}>;
+
+fn merge_parts(sample: u32, first: u32, end: u32, block: u32, lane: u32) -> Moments {
+  var mine = Moments(0.0, vec4f(0.0), vec4f(0.0));
+  // Means are merged as distances from that of the first part: small numbers, of which f32 rounds off less.
+  let first_part = part_of(sample, first, block, vec4f(0.0));
+  let origin = select(vec4f(0.0), first_part.mean, first_part.count > 0.0);
+  for (var part = first + lane; part < end; part += ${MERGERS}u) {
+    mine = merge(mine, part_of(sample, part, block, origin));
+  }
+  halves[lane] = mine;
+${
+    halvings.map((half) =>
+      `  workgroupBarrier();
+  if (lane < ${half}u) { halves[lane] = merge(halves[lane], halves[lane + ${half}u]); }`
+    ).join("\n")
+  }
+  workgroupBarrier();
+  let all = halves[0];
+  return Moments(all.count, all.mean + origin, all.m2);
+}
+`;
+}
+
+/** Writes a table of constants. */
+export function planNormConstant(spec: NormConstant): WgslOperator {
+  return planTableOfChannels(spec, {
+    name: "constant norm table",
+    inputs: { scale: spec.scaleSlot, shift: spec.shiftSlot },
+    scale: spec.scaleSlot === undefined ? "1.0" : "load_scale(channel)",
+    shift: spec.shiftSlot === undefined ? "0.0" : "load_shift(channel)",
+    flops: 0,
+    channelBytes: 12,
+  });
+}
+
+/** A norm table whose entries are those of every sample, as expressions of the channel. */
+export interface ChannelTable {
+  readonly name: string;
+  /** Slots of f32 by channel, by the names the expressions load them by; those that are undefined are not bound. */
+  readonly inputs: Readonly<Record<string, string | undefined>>;
+  /** `shift` may use `scale`. */
+  readonly scale: string;
+  readonly shift: string;
+  readonly flops: number;
+  /** Read and written for a channel of a sample. */
+  readonly channelBytes: number;
+}
+
+/** A thread writes scale, shift and slope of a channel of a sample. */
+export function planTableOfChannels(spec: NormTableRange, table: ChannelTable): WgslOperator {
+  checkRange(spec);
+  const padded = padToFour(spec.channels);
+  const range = { start: 0, end: spec.batch * padded };
+  const views = [
+    wholeView("table", spec.normSlot, "f32", "read_write"),
+    ...Object.entries(table.inputs).flatMap(([name, slot]) =>
+      slot === undefined ? [] : [wholeView(name, slot, "f32", "read")]
+    ),
+  ];
+  const header = kernelHeader(views, range);
+  const code = `${header.text}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let thread = p.start + id.x;
+  if (thread >= p.end) { return; }
+  let sample = thread / ${padded}u;
+  let channel = thread % ${padded}u;
+  // Padding lanes keep zeros: scale 0, shift 0, slope 1.
+  var scale = 0.0;
+  var shift = 0.0;
+  var slope = 1.0;
+  if (channel < ${spec.channels}u) {
+    scale = ${table.scale};
+    shift = ${table.shift};
+    slope = ${f32Literal(spec.slope)};
+  }
+  let at = sample * ${3 * spec.totalChannels}u + ${spec.channelOffset}u + channel;
+  store_table(at, scale);
+  store_table(at + ${spec.totalChannels}u, shift);
+  store_table(at + ${2 * spec.totalChannels}u, slope);
+}
+`;
+  return {
+    algorithm: table.name,
+    dispatches: [threadDispatch(table.name, header, range, code)],
+    temporaries: {},
+    flops: table.flops,
+    bytes: spec.batch * padded * table.channelBytes,
+  };
+}
+
+export function checkRange(spec: NormTableRange): void {
+  const fits = spec.channelOffset % 4 === 0 && spec.totalChannels % 4 === 0 &&
+    spec.channelOffset + padToFour(spec.channels) <= spec.totalChannels;
+  if (!fits) {
+    throw new RangeError(
+      `Describing a norm table: ${spec.channels} channels from ${spec.channelOffset} on do not fit ${spec.totalChannels}`,
+    );
+  }
+}

@@ -1,0 +1,111 @@
+/** Average pooling, the input's norm applied on load. */
+import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import { elementOf, elementText, normaliseText, normViews, paddedChannels } from "./operand.ts";
+import {
+  type ArrayView,
+  bindingsOf,
+  cutRanges,
+  f32Literal,
+  halveUntil,
+  kernelHeader,
+  MAX_BINDINGS,
+  threadDispatch,
+  type ThreadRange,
+  touchedSegments,
+  vec4Of,
+  type Walk,
+  walkedSegment,
+} from "./segments.ts";
+import type { WgslOperand, WgslOperator, WgslTarget } from "../kernel.ts";
+
+export interface AveragePool {
+  readonly batch: number;
+  /** Grid of the input. */
+  readonly grid: Vec3;
+  readonly stride: Vec3;
+  readonly input: WgslOperand;
+  readonly target: WgslTarget;
+}
+
+/**
+ * Mean over windows of `stride` voxels: (batch, z, y, x, channels) to (batch, floor(z / stride), ...); rests of the grid are dropped
+ * (torch's AvgPoolNd with kernel = stride). A thread makes four channels of an output voxel, its window unrolled; windows do not
+ * overlap, so every input is read once, neighbouring threads reading neighbouring channels and then neighbouring windows.
+ */
+export function planAveragePool(spec: AveragePool): WgslOperator {
+  const { batch, grid, stride, input, target } = spec;
+  const padded = paddedChannels(input);
+  if (padded !== padToFour(target.channels)) {
+    throw new RangeError(`Describing an average pool: ${input.parts.join("+")} channels into ${target.channels}`);
+  }
+  const blocks = padded / 4;
+  const [outZ, outY, outX] = grid.map((n, i) => Math.floor(n / stride[i]));
+  const threads = batch * outZ * outY * outX * blocks;
+  const out: Walk = {
+    layout: target.layout,
+    elementOf: (thread) => elementOf(target, Math.floor(thread / blocks), thread % blocks),
+  };
+  /** First input voxel of the window of an output voxel, both counted over the batch. */
+  const cornerOf = (voxel: number) => {
+    const [x, row] = [voxel % outX, Math.floor(voxel / outX)];
+    const [y, plane] = [row % outY, Math.floor(row / outY)];
+    const [z, sample] = [plane % outZ, Math.floor(plane / outZ)];
+    return ((sample * grid[0] + z * stride[0]) * grid[1] + y * stride[1]) * grid[2] + x * stride[2];
+  };
+  const lastOfWindow = ((stride[0] - 1) * grid[1] + stride[1] - 1) * grid[2] + stride[2] - 1;
+  const viewsOf = (range: ThreadRange): ArrayView[] => {
+    const first = elementOf(input, cornerOf(Math.floor(range.start / blocks)), 0);
+    const last = elementOf(input, cornerOf(Math.floor((range.end - 1) / blocks)) + lastOfWindow, blocks - 1);
+    const source = { slot: input.layout.slot, element: vec4Of(input.layout), access: "read" } as const;
+    const mean = { slot: target.layout.slot, element: vec4Of(target.layout), access: "read_write" } as const;
+    return [
+      { name: "input", ...source, segments: touchedSegments(input.layout, [[first, last]]) },
+      { name: "mean", ...mean, segments: walkedSegment(out, range) },
+      ...normViews("input", input),
+    ];
+  };
+  const fits = (range: ThreadRange) => bindingsOf(viewsOf(range)) <= MAX_BINDINGS;
+  const window = Array.from({ length: voxelCount(stride) }, (_, i) => {
+    const z = Math.floor(i / (stride[1] * stride[2]));
+    const y = Math.floor(i / stride[2]) % stride[1];
+    return (z * grid[1] + y) * grid[2] + i % stride[2];
+  });
+  const ranges = cutRanges(threads, [out]).flatMap((range) => halveUntil(range, [outX * blocks, blocks], fits));
+  const dispatches = ranges.map((range) => {
+    const header = kernelHeader(viewsOf(range), range);
+    const code = `${header.text}
+
+${normaliseText("input", input)}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let thread = p.start + id.x;
+  if (thread >= p.end) { return; }
+  let block = thread % ${blocks}u;
+  let voxel = thread / ${blocks}u;
+  let row = voxel / ${outX}u;
+  let plane = row / ${outY}u;
+  let sample = plane / ${outZ}u;
+  let z = sample * ${grid[0]}u + plane % ${outZ}u * ${stride[0]}u;
+  let y = z * ${grid[1]}u + row % ${outY}u * ${stride[1]}u;
+  let corner = y * ${grid[2]}u + voxel % ${outX}u * ${stride[2]}u;
+  var sum = vec4f(0.0);
+${
+      window.map((offset) =>
+        `  sum += normalise_input(load_input(${elementText(input, `(corner + ${offset}u)`, "block")}), sample, block);`
+      ).join("\n")
+    }
+  store_mean(${elementText(target, "voxel", "block")}, sum * ${f32Literal(1 / voxelCount(stride))});
+}
+`;
+    return threadDispatch("average pool", header, range, code);
+  });
+  const bytes = (type: "f32" | "f16") => type === "f16" ? 8 : 16;
+  return {
+    algorithm: "average pool",
+    dispatches,
+    temporaries: {},
+    flops: threads * 4 * voxelCount(stride),
+    bytes: threads * (bytes(input.layout.type) * voxelCount(stride) + bytes(target.layout.type)),
+  };
+}

@@ -1,0 +1,88 @@
+/**
+ * Batch norm (Ioffe and Szegedy 2015) as torch's BatchNormNd. In a training step mean and variance are those of the batch, and the running
+ * ones move towards them; in a validation the running ones are used. Either way they become a norm table, the same for all samples. Its
+ * backward is that of instance norm (norm.ts) with the whole batch as one sample.
+ */
+import { padToFour } from "../../../core/base/shape.ts";
+import {
+  BATCH_NORM_MOMENTUM,
+  type BatchMoments,
+  type NormFromMoments,
+  unbiasedFactor,
+} from "../../wasm/training/batch_norm.ts";
+import { MAIN, mergeInGroups, mergeText, planTableOfChannels } from "../elementwise/norm.ts";
+import { f32Literal, kernelHeader, threadDispatch, wholeView } from "../elementwise/segments.ts";
+import type { WgslDispatch, WgslOperator } from "../kernel.ts";
+import { wgsl } from "../emit/template.ts";
+
+export type { BatchMoments, NormFromMoments } from "../../wasm/training/batch_norm.ts";
+
+/** Workgroups of four channels of the whole batch; then the running moments, one dispatch each: they may lie in one buffer. */
+export function planBatchMoments(spec: BatchMoments): WgslOperator {
+  const padded = padToFour(spec.channels);
+  const merged = { ...spec, batch: 1, parts: spec.batch * spec.parts };
+  const operator = mergeInGroups(merged, (statisticsSlot, parts) => {
+    const header = kernelHeader([
+      wholeView("statistics", statisticsSlot, "f32", "read"),
+      wholeView("mean", spec.meanSlot, "f32", "read_write"),
+      wholeView("variance", spec.varianceSlot, "f32", "read_write"),
+    ], { start: 0, end: 0 });
+    const code = wgsl`
+${mergeText(header, parts, padded)}
+
+${MAIN}
+  let all = merge_parts(0u, 0u, ${parts}u, group.x, lane);
+  if (lane >= 4u) { return; }
+  let channel = group.x * 4u + lane;
+  let is_channel = channel < ${spec.channels}u;
+  store_mean(channel, select(0.0, all.mean[lane], is_channel));
+  store_variance(channel, select(0.0, all.m2[lane] / all.count, is_channel));
+}
+`;
+    const { bindings, uniforms } = header;
+    return { name: "batch moments", code, bindings, uniforms, workgroups: [padded / 4, 1, 1] };
+  });
+  const running = [
+    runningDispatch(spec, spec.runningMeanSlot, "load_mean(channel)"),
+    runningDispatch(spec, spec.runningVarianceSlot, `load_variance(channel) * ${f32Literal(unbiasedFactor(spec))}`),
+  ];
+  return { algorithm: "moments of a batch", ...operator, dispatches: [...operator.dispatches, ...running] };
+}
+
+/** Moves a running moment towards `value`, an expression of the batch's, in every channel whose moments are finite. */
+function runningDispatch(spec: BatchMoments, runningSlot: string, value: string): WgslDispatch {
+  const range = { start: 0, end: spec.channels };
+  const header = kernelHeader([
+    ...(runningSlot === spec.runningMeanSlot ? [wholeView("mean", spec.meanSlot, "f32", "read")] : []),
+    wholeView("variance", spec.varianceSlot, "f32", "read"),
+    wholeView("running", runningSlot, "f32", "read_write"),
+  ], range);
+  const code = wgsl`
+${header.text}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let channel = p.start + id.x;
+  if (channel >= p.end) { return; }
+  // By its bits: a compiler may take floats to be finite.
+  if ((bitcast<u32>(load_variance(channel)) & 0x7f800000u) == 0x7f800000u) { return; }
+  let moved = (${value}) * ${f32Literal(BATCH_NORM_MOMENTUM)};
+  store_running(channel, fma(load_running(channel), ${f32Literal(1 - BATCH_NORM_MOMENTUM)}, moved));
+}
+`;
+  return threadDispatch("running moments", header, range, code);
+}
+
+/** A table of the batch's moments, or of the running ones. */
+export function planNormFromMoments(spec: NormFromMoments): WgslOperator {
+  const weight = spec.weightSlot === undefined ? "1.0" : "load_weight(channel)";
+  const bias = spec.biasSlot === undefined ? "0.0" : "load_bias(channel)";
+  return planTableOfChannels(spec, {
+    name: "norm table from moments",
+    inputs: { mean: spec.meanSlot, variance: spec.varianceSlot, weight: spec.weightSlot, bias: spec.biasSlot },
+    scale: `${weight} / sqrt(load_variance(channel) + ${f32Literal(spec.eps)})`,
+    shift: `fma(-load_mean(channel), scale, ${bias})`,
+    flops: spec.batch * padToFour(spec.channels) * 4,
+    channelBytes: 20,
+  });
+}

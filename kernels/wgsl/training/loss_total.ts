@@ -1,0 +1,68 @@
+/** From an output's sums to its loss and the coefficients of its gradient: one thread, a few numbers. */
+import { f32Literal } from "../elementwise/segments.ts";
+import { wgsl } from "../emit/template.ts";
+import { LOSS_QUANTITIES, type LossSums } from "./loss_spec.ts";
+
+/** The kernel behind its header. Coefficients are multiplied by the loss scale, the loss is not. */
+export function totalText(header: string, spec: LossSums, padded: number): string {
+  const { batch, batchDice, regions, logits: { channels } } = spec;
+  const first = regions ? 0 : 1;
+  const groups = batchDice ? 1 : batch;
+  const samples = batch / groups;
+  const weight = spec.outputWeight * spec.diceWeight / ((channels - first) * groups);
+  const counted = !regions
+    ? ""
+    : spec.ignores
+    ? `counted = max(counted, ${f32Literal(1e-8)});`
+    : `counted *= ${f32Literal(channels)};`;
+  return wgsl`
+${header}
+
+fn total(sample: u32, quantity: u32, channel: u32) -> f32 {
+  return load_totals((sample * ${LOSS_QUANTITIES}u + quantity) * ${padded}u + channel);
+}
+
+@compute @workgroup_size(1)
+fn main() {
+  let loss_scale = load_options(0u);
+  for (var i = 0u; i < ${batch * 2 * padded}u; i++) { store_coefficients(i, 0.0); }
+  var dice = 0.0;
+  for (var group = 0u; group < ${groups}u; group++) {
+    for (var channel = ${first}u; channel < ${channels}u; channel++) {
+      var intersection = 0.0;
+      var volumes = ${f32Literal(spec.smooth)};
+      for (var i = 0u; i < ${samples}u; i++) {
+        let sample = group * ${samples}u + i;
+        intersection += total(sample, 0u, channel);
+        volumes += total(sample, 1u, channel) + total(sample, 2u, channel);
+      }
+      let nominator = 2.0 * intersection + ${f32Literal(spec.smooth)};
+      let denominator = max(volumes, ${f32Literal(1e-8)});
+      dice += nominator / denominator;
+      let a = ${f32Literal(-2 * weight)} / denominator;
+      // Where the denominator is clipped it does not depend on the prediction.
+      let b = select(${f32Literal(weight)} * (nominator / denominator) / denominator, 0.0, volumes < ${
+    f32Literal(1e-8)
+  });
+      for (var i = 0u; i < ${samples}u; i++) {
+        let at = (group * ${samples}u + i) * ${2 * padded}u + channel;
+        store_coefficients(at, a * loss_scale);
+        store_coefficients(at + ${padded}u, b * loss_scale);
+      }
+    }
+  }
+  var entropy = 0.0;
+  var counted = 0.0;
+  for (var sample = 0u; sample < ${batch}u; sample++) {
+    for (var channel = 0u; channel < ${channels}u; channel++) { entropy += total(sample, 3u, channel); }
+    counted += total(sample, 4u, 0u);
+  }
+  ${counted}
+  // 0 / 0 voxels give 0.
+  var per_voxel = 0.0;
+  if (counted > 0.0) { per_voxel = ${f32Literal(spec.outputWeight * spec.crossEntropyWeight)} / counted; }
+  for (var i = 0u; i < 4u; i++) { store_coefficients(${batch * 2 * padded}u + i, per_voxel * loss_scale); }
+  store_results(${spec.resultIndex}u, per_voxel * entropy - ${f32Literal(weight)} * dice);
+}
+`;
+}

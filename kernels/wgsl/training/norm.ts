@@ -1,0 +1,168 @@
+/**
+ * Backward of instance norm and leaky ReLU. Readers saw v = max(y, y * slope), y = x * scale + shift, of the stored x; given dL/dv, this
+ * leaves dL/dx in its place. With d = dL/dy, n = (x - mean) / deviation and means over the voxels of a sample and channel:
+ * dL/dx = scale * (d - mean(d) - n * mean(d * n)); the norm's weight gets the sum of d * n, its bias that of d.
+ */
+import type { ConvLimits } from "../conv/problem.ts";
+import {
+  cutRanges,
+  f32Literal,
+  kernelHeader,
+  threadDispatch,
+  walkedSegment,
+  wholeView,
+} from "../elementwise/segments.ts";
+import type { WgslDispatch, WgslOperator } from "../kernel.ts";
+import { wgsl } from "../emit/template.ts";
+import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "./sums.ts";
+import { blocksOf, elementBytes, type TensorRange, voxelView, voxelWalk } from "./tensors.ts";
+
+export interface NormBackward {
+  readonly batch: number;
+  readonly voxels: number;
+  /** The raw tensor that was normalised. */
+  readonly stored: TensorRange;
+  /** dL/dv, which becomes dL/dx. */
+  readonly gradient: TensorRange;
+  /** Scales, shifts, slopes as the readers had them: f32 [batch][3][totalChannels], this tensor's from `channelOffset` on. */
+  readonly normSlot: string;
+  readonly channelOffset: number;
+  readonly totalChannels: number;
+  /** The same kind of table, [batch][3][padded channels], without weight and bias: n = x * scale + shift. */
+  readonly unitNormSlot: string;
+  /** f32 [channels] each, overwritten. */
+  readonly weightGradientSlot?: string;
+  readonly biasGradientSlot?: string;
+  readonly limits: ConvLimits;
+}
+
+const PARTS = "norm backward parts";
+const TOTALS = "norm backward totals";
+/** f32 [batch][2][padded]: dL/dx = scale * d + factor * x + constant. */
+const COEFFICIENTS = "norm backward coefficients";
+
+export function planNormBackward(spec: NormBackward): WgslOperator {
+  const { batch, voxels, gradient } = spec;
+  const blocks = blocksOf(gradient);
+  const shape = { batch, voxels, blocks, quantities: 2 };
+  const vector = { ...shape, channels: gradient.channels, totalsSlot: TOTALS };
+  const parameters = [spec.biasGradientSlot, spec.weightGradientSlot].flatMap((gradientSlot, quantity) =>
+    gradientSlot === undefined ? [] : [planVectorGradient({ ...vector, quantity, gradientSlot })]
+  );
+  const bytes = sumsBytes(shape);
+  const elements = batch * voxels * blocks;
+  return {
+    algorithm: "norm backward",
+    dispatches: [
+      ...sumsOf(spec, blocks),
+      planSumTotals({ ...shape, partsSlot: PARTS, totalsSlot: TOTALS }),
+      ...parameters,
+      coefficientsOf(spec, blocks),
+      ...apply(spec, blocks),
+    ],
+    temporaries: { [PARTS]: bytes.parts, [TOTALS]: bytes.totals, [COEFFICIENTS]: batch * 2 * blocks * 16 },
+    flops: elements * 48,
+    bytes: elements * (2 * elementBytes(spec.stored) + 3 * elementBytes(gradient)),
+  };
+}
+
+/** The norm's row of a sample: scale at `norm`, shift and slope behind it. */
+const tableText = ({ totalChannels, channelOffset }: NormBackward) => {
+  const stride = totalChannels / 4;
+  return wgsl`
+let norm = sample * ${3 * stride}u + ${channelOffset / 4}u + block;
+let scale = load_norm(norm);
+let shift = load_norm(norm + ${stride}u);
+let slope = load_norm(norm + ${2 * stride}u);`;
+};
+
+/** `x` and `d` of a voxel's block. */
+const elementText = ({ stored, gradient }: NormBackward) =>
+  wgsl`
+let x = load_stored(voxel * ${stored.channelStride / 4}u + ${stored.channelOffset / 4}u + block);
+let at = voxel * ${gradient.channelStride / 4}u + ${gradient.channelOffset / 4}u + block;
+let d = load_gradient(at) * select(slope, vec4f(1.0), fma(x, scale, shift) > vec4f(0.0));`;
+
+function sumsOf(spec: NormBackward, blocks: number): WgslDispatch[] {
+  return planChunkSums({
+    ...{ name: "norm backward", batch: spec.batch, voxels: spec.voxels, blocks, quantities: 2, limits: spec.limits },
+    viewsOf: (voxels) => [
+      voxelView("stored", spec.stored, "read", voxels),
+      voxelView("gradient", spec.gradient, "read", voxels),
+      wholeView("norm", spec.normSlot, "vec4<f32>", "read"),
+      wholeView("unit", spec.unitNormSlot, "vec4<f32>", "read"),
+    ],
+    setup: wgsl`
+${tableText(spec)}
+let unit = sample * ${3 * blocks}u + block;
+let unit_scale = load_unit(unit);
+let unit_shift = load_unit(unit + ${blocks}u);`,
+    body: wgsl`
+${elementText(spec)}
+sum_0 += d;
+sum_1 = fma(d, fma(x, unit_scale, unit_shift), sum_1);`,
+    partsSlot: PARTS,
+  });
+}
+
+/** A thread: four channels of a sample. */
+function coefficientsOf(spec: NormBackward, blocks: number): WgslDispatch {
+  const range = { start: 0, end: spec.batch * blocks };
+  const header = kernelHeader([
+    wholeView("totals", TOTALS, "vec4<f32>", "read"),
+    wholeView("norm", spec.normSlot, "vec4<f32>", "read"),
+    wholeView("unit", spec.unitNormSlot, "vec4<f32>", "read"),
+    wholeView("coefficients", COEFFICIENTS, "vec4<f32>", "read_write"),
+  ], range);
+  const code = wgsl`
+${header.text}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let thread = p.start + id.x;
+  if (thread >= p.end) { return; }
+  let sample = thread / ${blocks}u;
+  let block = thread % ${blocks}u;
+  let scale = load_norm(sample * ${3 * spec.totalChannels / 4}u + ${spec.channelOffset / 4}u + block);
+  let unit = sample * ${3 * blocks}u + block;
+  let at = sample * ${2 * blocks}u + block;
+  let mean = load_totals(at) * ${f32Literal(1 / spec.voxels)};
+  let product = load_totals(at + ${blocks}u) * ${f32Literal(1 / spec.voxels)};
+  store_coefficients(at, -scale * product * load_unit(unit));
+  store_coefficients(at + ${blocks}u, -scale * fma(product, load_unit(unit + ${blocks}u), mean));
+}
+`;
+  return threadDispatch("norm backward coefficients", header, range, code);
+}
+
+function apply(spec: NormBackward, blocks: number): WgslDispatch[] {
+  const { stored, gradient } = spec;
+  const walks = { stored: voxelWalk(stored, blocks), gradient: voxelWalk(gradient, blocks) };
+  return cutRanges(spec.batch * spec.voxels * blocks, Object.values(walks)).map((range) => {
+    const voxels = [Math.floor(range.start / blocks), Math.floor((range.end - 1) / blocks)] as const;
+    const header = kernelHeader([
+      { ...voxelView("stored", stored, "read", voxels), segments: walkedSegment(walks.stored, range) },
+      { ...voxelView("gradient", gradient, "read_write", voxels), segments: walkedSegment(walks.gradient, range) },
+      wholeView("norm", spec.normSlot, "vec4<f32>", "read"),
+      wholeView("coefficients", COEFFICIENTS, "vec4<f32>", "read"),
+    ], range);
+    const code = wgsl`
+${header.text}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let thread = p.start + id.x;
+  if (thread >= p.end) { return; }
+  let voxel = thread / ${blocks}u;
+  let block = thread % ${blocks}u;
+  let sample = voxel / ${spec.voxels}u;
+  ${tableText(spec)}
+  ${elementText(spec)}
+  let coefficient = sample * ${2 * blocks}u + block;
+  let constant = load_coefficients(coefficient + ${blocks}u);
+  store_gradient(at, fma(scale, d, fma(load_coefficients(coefficient), x, constant)));
+}
+`;
+    return threadDispatch("norm backward", header, range, code);
+  });
+}

@@ -1,0 +1,175 @@
+/**
+ * Sums over the voxels of each sample, for every channel: of products with normalised values, of probabilities, of gradients. Two kernels:
+ * workgroups sum up chunks of voxels, halves meeting in a fixed order; then a thread adds the chunks of four channels in theirs. Chunks
+ * depend on shapes alone, so the same values give the same bits on every run.
+ */
+import type { ArrayView } from "../elementwise/segments.ts";
+import { kernelHeader, threadDispatch, type ThreadRange, wholeView } from "../elementwise/segments.ts";
+import { type ConvLimits } from "../conv/problem.ts";
+import { cutGroups } from "../conv/touched.ts";
+import type { WgslDispatch } from "../kernel.ts";
+import { unroll, wgsl } from "../emit/template.ts";
+
+export interface ChannelSums {
+  /** For timings: "norm backward". */
+  readonly name: string;
+  readonly batch: number;
+  readonly voxels: number;
+  /** vec4 of channels. */
+  readonly blocks: number;
+  /** Sums per channel. */
+  readonly quantities: number;
+  readonly limits: ConvLimits;
+  /** What is read for voxels [first, last], counted over the batch. */
+  readonly viewsOf: (voxels: readonly [number, number]) => readonly ArrayView[];
+  readonly functions?: string;
+  /** Statements on `sample` and `block`, before the voxels. */
+  readonly setup?: string;
+  /** Statements on `voxel` (counted over the batch), `sample` and `block` that add to the vec4f `sum_0`, `sum_1`, ...; `continue` skips one. */
+  readonly body: string;
+  /** f32 [sample][chunk][quantity][4 * blocks]. */
+  readonly partsSlot: string;
+}
+
+const LANES = 256;
+/** The fewest voxels of a chunk, and about the most chunks of a sample. */
+const [LEAST_VOXELS, MOST_CHUNKS] = [1024, 256];
+
+/** Voxels of a chunk, and chunks of a sample. */
+export function chunksOf(voxels: number) {
+  const length = Math.max(LEAST_VOXELS, Math.ceil(voxels / MOST_CHUNKS / LANES) * LANES);
+  return { length, count: Math.ceil(voxels / length) };
+}
+
+type SumsShape = Pick<ChannelSums, "batch" | "voxels" | "blocks" | "quantities">;
+
+/** Bytes of the parts of all chunks, and of the totals of all samples. */
+export function sumsBytes({ batch, voxels, blocks, quantities }: SumsShape) {
+  const totals = batch * quantities * blocks * 16;
+  return { parts: totals * chunksOf(voxels).count, totals };
+}
+
+/** Fills the parts. */
+export function planChunkSums(spec: ChannelSums): WgslDispatch[] {
+  const { voxels, blocks, quantities, batch } = spec;
+  const { length, count } = chunksOf(voxels);
+  const wide = Math.min(16, 2 ** Math.floor(Math.log2(blocks)));
+  const lanes = LANES / wide;
+  const halvings = Array.from({ length: Math.log2(lanes) }, (_, i) => LANES >> (i + 1));
+  const viewsOf = ({ start, end }: ThreadRange) => {
+    const first = Math.floor(start / count) * voxels + start % count * length;
+    const last = end - 1;
+    const behind = Math.min(voxels, (last % count + 1) * length) - 1;
+    return [
+      ...spec.viewsOf([first, Math.floor(last / count) * voxels + behind]),
+      wholeView("parts", spec.partsSlot, "vec4<f32>", "read_write"),
+    ];
+  };
+  return cutGroups(spec.name, { start: 0, end: batch * count }, count, spec.limits, viewsOf).map(({ range, views }) => {
+    const header = kernelHeader(views, range);
+    const code = wgsl`
+${header.text}
+
+${spec.functions ?? ""}
+
+var<workgroup> halves: array<vec4f, ${LANES}>;
+
+@compute @workgroup_size(${LANES})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let number = p.start + group.y;
+  let sample = number / ${count}u;
+  let first = number % ${count}u * ${length}u;
+  let end = min(${voxels}u, first + ${length}u);
+  let block = group.x * ${wide}u + lane % ${wide}u;
+  ${unroll(quantities, (k) => `var sum_${k} = vec4f(0.0);`)}
+  if (block < ${blocks}u) {
+    ${spec.setup ?? ""}
+    for (var within = first + lane / ${wide}u; within < end; within += ${lanes}u) {
+      let voxel = sample * ${voxels}u + within;
+      ${spec.body}
+    }
+  }
+  ${
+      unroll(quantities, (k) =>
+        wgsl`
+halves[lane] = sum_${k};
+workgroupBarrier();
+${halvings.map((half) => `if (lane < ${half}u) { halves[lane] += halves[lane + ${half}u]; }\nworkgroupBarrier();`)}
+if (lane < ${wide}u && block < ${blocks}u) {
+  store_parts((number * ${quantities}u + ${k}u) * ${blocks}u + block, halves[lane]);
+}
+workgroupBarrier();`)
+    }
+}
+`;
+    const { bindings, uniforms } = header;
+    const workgroups = [Math.ceil(blocks / wide), range.end - range.start, 1] as const;
+    return { name: `${spec.name} sums`, code, bindings, uniforms, workgroups };
+  });
+}
+
+/** Adds the chunks of every sample: f32 [sample][quantity][4 * blocks]. */
+export function planSumTotals(
+  shape: SumsShape & { readonly partsSlot: string; readonly totalsSlot: string },
+): WgslDispatch {
+  const { batch, voxels, blocks, quantities } = shape;
+  const { count } = chunksOf(voxels);
+  const row = quantities * blocks;
+  const range = { start: 0, end: batch * row };
+  const header = kernelHeader([
+    wholeView("parts", shape.partsSlot, "vec4<f32>", "read"),
+    wholeView("totals", shape.totalsSlot, "vec4<f32>", "read_write"),
+  ], range);
+  const code = wgsl`
+${header.text}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let thread = p.start + id.x;
+  if (thread >= p.end) { return; }
+  let first = thread / ${row}u * ${count * row}u + thread % ${row}u;
+  var sum = vec4f(0.0);
+  for (var chunk = 0u; chunk < ${count}u; chunk++) {
+    sum += load_parts(first + chunk * ${row}u);
+  }
+  store_totals(thread, sum);
+}
+`;
+  return threadDispatch("sums of chunks", header, range, code);
+}
+
+/** A vector parameter's gradient: a quantity's totals, added over the samples. */
+export function planVectorGradient(
+  spec: {
+    readonly batch: number;
+    readonly blocks: number;
+    readonly quantities: number;
+    readonly quantity: number;
+    readonly channels: number;
+    readonly totalsSlot: string;
+    /** f32 [channels]; overwritten. */
+    readonly gradientSlot: string;
+  },
+): WgslDispatch {
+  const padded = spec.blocks * 4;
+  const range = { start: 0, end: spec.channels };
+  const header = kernelHeader([
+    wholeView("totals", spec.totalsSlot, "f32", "read"),
+    wholeView("gradient", spec.gradientSlot, "f32", "read_write"),
+  ], range);
+  const code = wgsl`
+${header.text}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let channel = p.start + id.x;
+  if (channel >= p.end) { return; }
+  var sum = 0.0;
+  for (var sample = 0u; sample < ${spec.batch}u; sample++) {
+    sum += load_totals((sample * ${spec.quantities}u + ${spec.quantity}u) * ${padded}u + channel);
+  }
+  store_gradient(channel, sum);
+}
+`;
+  return threadDispatch("vector gradient", header, range, code);
+}

@@ -1,0 +1,203 @@
+/**
+ * The largest values of an array without sorting it: the cross-entropies that TopKLoss counts; see kernels/wasm/training/top_k.ts, which
+ * finds them the same way. Counts are whole numbers, so that atomics give the same on every run.
+ */
+import { f32Literal, kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
+import type { WgslDispatch, WgslOperator } from "../kernel.ts";
+import { wgsl } from "../emit/template.ts";
+import { OPTION } from "./optimizer.ts";
+
+export interface TopK {
+  /** f32, not negative, NaN being the largest; overwritten with each value's share in the loss, times the loss scale. */
+  readonly valuesSlot: string;
+  readonly count: number;
+  /** How many values count. */
+  readonly k: number;
+  /** Of the mean of those values in the loss. */
+  readonly weight: number;
+  readonly optionsSlot: string;
+  /** f32: the weighted mean is added to an element. */
+  readonly resultSlot: string;
+  readonly resultIndex: number;
+}
+
+const BINS = 256;
+const PASSES = [24, 16, 8, 0];
+/** The fewest values of a workgroup, and about the most workgroups. */
+const [LEAST_VALUES, MOST_GROUPS] = [4096, 256];
+
+/** u32 [groups][BINS]. */
+const COUNTS = "top values' counts";
+/** u32: bits of the k-th largest value as far as known, how many of the values that have them count, how many do have them. */
+const STATE = "top values' state";
+/** f32 [groups]: sums of the values above the k-th. */
+const SUMS = "top values' sums";
+
+export function planTopK(spec: TopK): WgslOperator {
+  const length = Math.max(LEAST_VALUES, Math.ceil(spec.count / MOST_GROUPS / BINS) * BINS);
+  const groups = Math.ceil(spec.count / length);
+  const range = { start: 0, end: spec.count };
+  return {
+    algorithm: "largest values by their bytes",
+    dispatches: [
+      ...PASSES.flatMap((shift) => [
+        histogramDispatch(spec, { range, length, groups, shift }),
+        choiceDispatch(spec, groups, shift),
+      ]),
+      sharesDispatch(spec, { range, length, groups }),
+      totalDispatch(spec, groups),
+    ],
+    temporaries: { [COUNTS]: groups * BINS * 4, [STATE]: 16, [SUMS]: Math.max(16, groups * 4) },
+    flops: spec.count * 6,
+    bytes: spec.count * 24,
+  };
+}
+
+interface Cut {
+  readonly range: ThreadRange;
+  /** Values of a workgroup, and how many workgroups there are. */
+  readonly length: number;
+  readonly groups: number;
+}
+
+const walkText = (length: number) =>
+  `let end = min(p.end, (group.x + 1u) * ${length}u);
+for (var i = group.x * ${length}u + lane; i < end; i += ${BINS}u)`;
+
+const MAIN = `@compute @workgroup_size(${BINS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {`;
+
+/** How often each value of the next byte is among the values whose bytes above are known. */
+function histogramDispatch(spec: TopK, { range, length, groups, shift }: Cut & { readonly shift: number }) {
+  const header = kernelHeader(
+    [
+      wholeView("values", spec.valuesSlot, "u32", "read"),
+      wholeView("state", STATE, "u32", "read"),
+      wholeView("counts", COUNTS, "u32", "read_write"),
+    ],
+    range,
+    { shift: u32(shift), known: u32(shift === PASSES[0] ? 0 : 1) },
+  );
+  const code = wgsl`
+${header.text}
+
+var<workgroup> bins: array<atomic<u32>, ${BINS}>;
+
+${MAIN}
+  atomicStore(&bins[lane], 0u);
+  workgroupBarrier();
+  let above = select(0u, (load_state(0u) >> p.shift) >> 8u, p.known == 1u);
+  ${walkText(length)} {
+    let bits = load_values(i) >> p.shift;
+    if ((bits >> 8u) == above) { atomicAdd(&bins[bits & 255u], 1u); }
+  }
+  workgroupBarrier();
+  store_counts(group.x * ${BINS}u + lane, atomicLoad(&bins[lane]));
+}
+`;
+  const { bindings, uniforms } = header;
+  const workgroups = [groups, 1, 1] as const;
+  return { name: "top values' histogram", code, bindings, uniforms, workgroups } satisfies WgslDispatch;
+}
+
+/** The byte of the k-th largest value. */
+function choiceDispatch(spec: TopK, groups: number, shift: number): WgslDispatch {
+  const header = kernelHeader(
+    [
+      wholeView("counts", COUNTS, "u32", "read"),
+      wholeView("state", STATE, "u32", "read_write"),
+    ],
+    { start: 0, end: groups },
+    { shift: u32(shift), known: u32(shift === PASSES[0] ? 0 : 1) },
+  );
+  const code = wgsl`
+${header.text}
+
+var<workgroup> bins: array<u32, ${BINS}>;
+
+@compute @workgroup_size(${BINS})
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var count = 0u;
+  for (var i = 0u; i < p.end; i++) { count += load_counts(i * ${BINS}u + lane); }
+  bins[lane] = count;
+  workgroupBarrier();
+  if (lane > 0u) { return; }
+  var left = ${spec.k}u;
+  var bits = 0u;
+  if (p.known == 1u) {
+    bits = load_state(0u);
+    left = load_state(1u);
+  }
+  var bin = ${BINS - 1}u;
+  while (bin > 0u && bins[bin] < left) {
+    left -= bins[bin];
+    bin--;
+  }
+  store_state(0u, bits | (bin << p.shift));
+  store_state(1u, left);
+  store_state(2u, bins[bin]);
+}
+`;
+  const { bindings, uniforms } = header;
+  return { name: "top values' choice", code, bindings, uniforms, workgroups: [1, 1, 1] };
+}
+
+function sharesDispatch(spec: TopK, { range, length, groups }: Cut): WgslDispatch {
+  const header = kernelHeader([
+    wholeView("values", spec.valuesSlot, "u32", "read_write"),
+    wholeView("state", STATE, "u32", "read"),
+    wholeView("options", spec.optionsSlot, "f32", "read"),
+    wholeView("sums", SUMS, "f32", "read_write"),
+  ], range);
+  const halvings = Array.from({ length: Math.log2(BINS) }, (_, i) => BINS >> (i + 1));
+  const code = wgsl`
+${header.text}
+
+var<workgroup> halves: array<f32, ${BINS}>;
+
+${MAIN}
+  let least = load_state(0u);
+  let weight = ${f32Literal(spec.weight / spec.k)} * load_options(${OPTION.lossScale}u);
+  let tied = weight * (f32(load_state(1u)) / f32(load_state(2u)));
+  var sum = 0.0;
+  ${walkText(length)} {
+    let bits = load_values(i);
+    var share = 0.0;
+    if (bits == least) { share = tied; }
+    if (bits > least) {
+      share = weight;
+      sum += bitcast<f32>(bits);
+    }
+    store_values(i, bitcast<u32>(share));
+  }
+  halves[lane] = sum;
+  workgroupBarrier();
+  ${halvings.map((half) => `if (lane < ${half}u) { halves[lane] += halves[lane + ${half}u]; }\nworkgroupBarrier();`)}
+  if (lane == 0u) { store_sums(group.x, halves[0]); }
+}
+`;
+  const { bindings, uniforms } = header;
+  return { name: "top values' shares", code, bindings, uniforms, workgroups: [groups, 1, 1] };
+}
+
+/** The mean, added to the result. */
+function totalDispatch(spec: TopK, groups: number): WgslDispatch {
+  const header = kernelHeader([
+    wholeView("sums", SUMS, "f32", "read"),
+    wholeView("state", STATE, "u32", "read"),
+    wholeView("results", spec.resultSlot, "f32", "read_write"),
+  ], { start: 0, end: groups });
+  const code = wgsl`
+${header.text}
+
+@compute @workgroup_size(1)
+fn main() {
+  var sum = bitcast<f32>(load_state(0u)) * f32(load_state(1u));
+  for (var i = 0u; i < p.end; i++) { sum += load_sums(i); }
+  let before = load_results(${spec.resultIndex}u);
+  store_results(${spec.resultIndex}u, fma(sum, ${f32Literal(spec.weight / spec.k)}, before));
+}
+`;
+  const { bindings, uniforms } = header;
+  return { name: "top values' mean", code, bindings, uniforms, workgroups: [1, 1, 1] };
+}

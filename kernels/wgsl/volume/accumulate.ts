@@ -1,0 +1,250 @@
+/**
+ * Sums of overlapping patches in a ring of open planes: adding a patch's logits weighted by importance, and dividing by the summed
+ * weights once no further patch touches a plane.
+ */
+import { padToFour, permute, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import type { RingGeometry as StridedRing } from "../../wasm/volume/accumulate.ts";
+import type { Placement } from "../../wasm/volume/gather.ts";
+import {
+  type ArrayLayout,
+  type ArrayView,
+  bindingsOf,
+  cutRanges,
+  f32,
+  halveUntil,
+  i32,
+  kernelHeader,
+  MAX_BINDINGS,
+  threadDispatch,
+  type ThreadRange,
+  touchedSegments,
+  u32,
+  vec4Of,
+  type Walk,
+  walkedSegment,
+} from "../elementwise/segments.ts";
+import { boxOf, extent } from "./box.ts";
+import type { SlotLayout, WgslDispatch, WgslOperator } from "../kernel.ts";
+
+/** A ring whose voxels are whole blocks of four channels: a channel stride of padToFour(channels). */
+export type RingGeometry = Omit<StridedRing, "channelStride">;
+
+export interface Accumulate {
+  readonly ring: RingGeometry;
+  /** f32; elements are vec4, padToFour(channels) / 4 of them a voxel. */
+  readonly logits: ArrayLayout;
+  /** f32; elements are single f32, one a voxel. */
+  readonly weightSums: ArrayLayout;
+  /** [sample][z][y][x][padded channels] as vec4 of its type. */
+  readonly output: SlotLayout;
+  readonly sample: number;
+  readonly patch: Vec3;
+  readonly placement: Placement;
+  /** f32 (z, y, x) of the patch; elements are single f32. */
+  readonly importance: ArrayLayout;
+  readonly scale: number;
+  readonly addWeight: boolean;
+}
+
+export interface FinishPlanes {
+  readonly ring: RingGeometry;
+  readonly logits: ArrayLayout;
+  readonly weightSums: ArrayLayout;
+  /** Planes [from, to) of the volume. */
+  readonly from: number;
+  readonly to: number;
+  readonly folds: number;
+  /** Slot of an f32 that is set to 1 if a logit is NaN or infinite. */
+  readonly flagSlot?: string;
+}
+
+/** Planes of the ring that follow each other in memory. */
+interface PlaneRun {
+  /** First plane, counted in the volume. */
+  readonly plane: number;
+  readonly planes: number;
+}
+
+/**
+ * ring += flip(output) * (importance * scale) where the patch lies inside the volume, and weightSums += importance if asked.
+ *
+ * A thread adds four channels of a voxel. Threads go through the part of the ring that the patch covers in the ring's order, so that
+ * ring and sums, read and written, are walked in order; patch and importance, only read, are followed by strides, which are negative
+ * where the input was flipped. Planes beyond the ring's end are a dispatch of their own, so no voxel is touched by two threads.
+ */
+export function planAccumulate(spec: Accumulate): WgslOperator {
+  const { ring, patch, placement } = spec;
+  const origin = permute<number>(placement.origin, ring.axes);
+  const size = permute<number>(patch, ring.axes);
+  const limits = [ring.depth, ring.rows, ring.columns];
+  const first = origin.map((o) => Math.max(0, o));
+  const count = origin.map((o, i) => Math.max(0, Math.min(limits[i], o + size[i]) - first[i]));
+  const voxels = count[0] * count[1] * count[2];
+  const padded = padToFour(ring.channels);
+  const runs = voxels === 0 ? [] : planeRuns(first[0], count[0], ring.planes);
+  return {
+    algorithm: "accumulate",
+    dispatches: runs.flatMap((run) => accumulateRun(spec, run, [first[0], first[1], first[2]], [count[1], count[2]])),
+    temporaries: {},
+    flops: voxels * padded * 2,
+    bytes: voxels * (padded * (spec.output.type === "f16" ? 10 : 12) + (spec.addWeight ? 12 : 4)),
+  };
+}
+
+function accumulateRun(
+  spec: Accumulate,
+  run: PlaneRun,
+  first: Vec3,
+  [rows, columns]: readonly [number, number],
+): WgslDispatch[] {
+  const { ring, patch, placement, output, importance } = spec;
+  const blocks = padToFour(ring.channels) / 4;
+  const origin = permute<number>(placement.origin, ring.axes);
+  const size = permute<number>(patch, ring.axes);
+  const mirror = permute<boolean>(placement.mirror, ring.axes);
+  const step = permute<number>([patch[1] * patch[2], patch[2], 1], ring.axes);
+  const outputStep = step.map((s, i) => mirror[i] ? -s : s);
+  const inPatch = [run.plane, first[1], first[2]].map((position, i) => position - origin[i]);
+  const importanceStart = inPatch.reduce((sum, position, i) => sum + position * step[i], 0);
+  const outputStart = spec.sample * voxelCount(patch) +
+    inPatch.reduce((sum, position, i) => sum + (mirror[i] ? size[i] - 1 - position : position) * step[i], 0);
+  const ringStart = ((run.plane % ring.planes) * ring.rows + first[1]) * ring.columns + first[2];
+
+  const planeThreads = rows * columns * blocks;
+  const ringVoxel = (thread: number) => {
+    const voxel = Math.floor(thread / blocks);
+    const row = Math.floor(voxel / columns);
+    return ringStart + (Math.floor(row / rows) * ring.rows + row % rows) * ring.columns + voxel % columns;
+  };
+  const logits: Walk = {
+    layout: spec.logits,
+    elementOf: (thread) => ringVoxel(thread) * blocks + thread % blocks,
+  };
+  const sums: Walk = { layout: spec.weightSums, elementOf: ringVoxel };
+  const viewsOf = (range: ThreadRange): ArrayView[] => {
+    const box = boxOf(range, planeThreads, columns * blocks, columns);
+    const [outputFirst, outputLast] = extent(box, outputStep, outputStart);
+    const outputs = [outputFirst * blocks, outputLast * blocks + blocks - 1] as const;
+    const weights = extent(box, step, importanceStart);
+    return [
+      {
+        ...{ name: "patch_logits", slot: output.slot, element: vec4Of(output), access: "read" },
+        segments: touchedSegments(output, [outputs]),
+      },
+      {
+        ...{ name: "importance", slot: importance.slot, element: "f32", access: "read" },
+        segments: touchedSegments(importance, [weights]),
+      },
+      ringView("logits", logits, "vec4<f32>", range),
+      ...(spec.addWeight ? [ringView("sums", sums, "f32", range)] : []),
+    ];
+  };
+  const fits = (range: ThreadRange) => bindingsOf(viewsOf(range)) <= MAX_BINDINGS;
+  const ranges = cutRanges(run.planes * planeThreads, spec.addWeight ? [logits, sums] : [logits])
+    .flatMap((range) => halveUntil(range, [planeThreads, columns * blocks], fits));
+  return ranges.map((range) => {
+    const header = kernelHeader(viewsOf(range), range, {
+      // Of the part of the ring that the patch covers.
+      rows: u32(rows),
+      columns: u32(columns),
+      ring_rows: u32(ring.rows),
+      ring_columns: u32(ring.columns),
+      ring_start: u32(ringStart),
+      // In voxels, along planes, rows and columns of the ring.
+      patch_start: i32(outputStart),
+      patch_step_plane: i32(outputStep[0]),
+      patch_step_row: i32(outputStep[1]),
+      patch_step_column: i32(outputStep[2]),
+      importance_start: i32(importanceStart),
+      importance_step_plane: i32(step[0]),
+      importance_step_row: i32(step[1]),
+      importance_step_column: i32(step[2]),
+      scale: f32(spec.scale),
+    });
+    const code = `${header.text}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let thread = p.start + id.x;
+  if (thread >= p.end) { return; }
+  let block = thread % ${blocks}u;
+  let voxel = thread / ${blocks}u;
+  let line = voxel / p.columns;
+  let column = voxel % p.columns;
+  let row = line % p.rows;
+  let plane = line / p.rows;
+  let at = p.ring_start + (plane * p.ring_rows + row) * p.ring_columns + column;
+  let from_patch = u32(p.patch_start + i32(plane) * p.patch_step_plane + i32(row) * p.patch_step_row +
+    i32(column) * p.patch_step_column);
+  let importance = load_importance(u32(p.importance_start + i32(plane) * p.importance_step_plane +
+    i32(row) * p.importance_step_row + i32(column) * p.importance_step_column));
+  let value = load_patch_logits(from_patch * ${blocks}u + block);
+  let element = at * ${blocks}u + block;
+  store_logits(element, fma(value, vec4f(importance * p.scale), load_logits(element)));
+${spec.addWeight ? "  if (block == 0u) { store_sums(at, load_sums(at) + importance); }\n" : ""}}
+`;
+    return threadDispatch("accumulate", header, range, code);
+  });
+}
+
+/** By its bits: a shader's compiler may take all numbers to be finite. All threads that write write the same. */
+const FLAG_NON_FINITE = `  let exponents = bitcast<vec4u>(value) & vec4u(0x7f800000u);
+  if (any(exponents == vec4u(0x7f800000u))) { store_flag(0u, 1.0); }
+`;
+
+/** Divides planes by weightSums * folds, in place. A thread divides four channels of a voxel; planes up to the ring's end are one walk. */
+export function planFinishPlanes(spec: FinishPlanes): WgslOperator {
+  const { ring, from, to } = spec;
+  const blocks = padToFour(ring.channels) / 4;
+  const plane = ring.rows * ring.columns;
+  const dispatches = planeRuns(from, to - from, ring.planes).flatMap((run) => {
+    const start = run.plane % ring.planes * plane;
+    const logits: Walk = { layout: spec.logits, elementOf: (thread) => start * blocks + thread };
+    const sums: Walk = { layout: spec.weightSums, elementOf: (thread) => start + Math.floor(thread / blocks) };
+    return cutRanges(run.planes * plane * blocks, [logits, sums]).map((range) => {
+      const views = [
+        ringView("logits", logits, "vec4<f32>", range),
+        { ...ringView("sums", sums, "f32", range), access: "read" as const },
+        ...(spec.flagSlot === undefined ? [] : [{
+          name: "flag",
+          slot: spec.flagSlot,
+          element: "f32" as const,
+          access: "read_write" as const,
+          segments: [{ segment: 0, first: 0 }],
+        }]),
+      ];
+      const header = kernelHeader(views, range, { first_voxel: u32(start), folds: f32(spec.folds) });
+      const code = `${header.text}
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let thread = p.start + id.x;
+  if (thread >= p.end) { return; }
+  let element = p.first_voxel * ${blocks}u + thread;
+  let factor = 1.0 / (load_sums(p.first_voxel + thread / ${blocks}u) * p.folds);
+  let value = load_logits(element) * factor;
+  store_logits(element, value);
+${spec.flagSlot === undefined ? "" : FLAG_NON_FINITE}}
+`;
+      return threadDispatch("finish planes", header, range, code);
+    });
+  });
+  const voxels = (to - from) * plane;
+  const bytes = voxels * (blocks * 32 + 4);
+  return { algorithm: "finish planes", dispatches, temporaries: {}, flops: voxels * blocks * 4, bytes };
+}
+
+/** Planes [from, from + count) of the volume in runs that end where the ring does. */
+function planeRuns(from: number, count: number, ringPlanes: number): PlaneRun[] {
+  const runs: PlaneRun[] = [];
+  for (let plane = from; plane < from + count;) {
+    const planes = Math.min(from + count - plane, ringPlanes - plane % ringPlanes);
+    runs.push({ plane, planes });
+    plane += planes;
+  }
+  return runs;
+}
+
+function ringView(name: string, walk: Walk, element: ArrayView["element"], range: ThreadRange): ArrayView {
+  return { name, slot: walk.layout.slot, element, access: "read_write", segments: walkedSegment(walk, range) };
+}
