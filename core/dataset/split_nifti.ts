@@ -6,11 +6,14 @@ import zlib from "node:zlib";
 import { UserError } from "../base/errors.ts";
 import { writeAll, writeAtomically } from "../base/files.ts";
 import { type ByteSource, openBytes, PIECE_BYTES } from "../formats/archive/gzip.ts";
+import { mostBytes } from "../formats/image/nifti_file.ts";
 import { NIFTI1_HEADER_BYTES, parseNiftiHeader } from "../formats/image/nifti_header.ts";
 import { VOXEL_TYPES } from "../formats/image/nifti_voxels.ts";
 
 /** Of all packers' levels; upstream's writer uses zlib's default, 6, which takes several times as long for 2 % less. */
 const GZIP_LEVEL = 3;
+/** What lies before the voxels, header extensions, is kept in memory; more than this is none. */
+const MAX_DATA_START = 1 << 28;
 
 /**
  * @param nameOf File of each volume, ending in .nii.gz
@@ -28,10 +31,15 @@ export async function splitNifti(file: string, nameOf: (volume: number) => strin
     throw fail("it is no single-file NIfTI-1 of numbers");
   }
   const dataStart = Math.max(NIFTI1_HEADER_BYTES, Math.trunc(header.voxOffset));
+  const [, nx, ny, nz, volumes] = header.dim;
+  if (Math.min(nx, ny, nz, volumes) < 1) throw fail(`a dimension is not positive (dim is ${header.dim.join(" ")})`);
+  const bytes = nx * ny * nz * type.bytes;
+  // Written so that a vox_offset that is no number is refused.
+  if (!(dataStart <= MAX_DATA_START && dataStart + bytes * volumes <= mostBytes(source))) {
+    throw fail(`it ends before its voxels: vox_offset is ${header.voxOffset}, dim ${header.dim.join(" ")}`);
+  }
   const between = new Uint8Array(dataStart - NIFTI1_HEADER_BYTES);
   if (await source.read(between) < between.length) throw fail("it ends before its voxels");
-  const [, nx, ny, nz, volumes] = header.dim;
-  const bytes = nx * ny * nz * type.bytes;
 
   const view = new DataView(start.buffer);
   const put = (at: number, value: number) => view.setInt16(at, value, header.littleEndian);

@@ -15,8 +15,10 @@ export const READING = "reading the image";
 export interface OpenedNifti extends AsyncDisposable {
   readonly file: string;
   readonly header: NiftiHeader;
-  /** The bytes of the header's file read so far, from byte 0. */
+  /** The bytes that were read of the voxels' file so far, from byte 0; empty where only {@link consumed} is known. */
   readonly head: Uint8Array;
+  /** How many bytes of the voxels' file were read so far. */
+  readonly consumed: number;
   readonly source: ByteSource;
   /** File that holds the voxels; `file` unless it is a pair. */
   readonly imageFile: string;
@@ -73,7 +75,16 @@ function opened(
   source: ByteSource,
   imageFile: string,
 ): OpenedNifti {
-  return { file, header, head, source, imageFile, [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() };
+  const consumed = head.length;
+  return {
+    file,
+    header,
+    head,
+    consumed,
+    source,
+    imageFile,
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  };
 }
 
 function checkHeader(
@@ -109,27 +120,36 @@ function checkHeader(
   }
 }
 
-/** nibabel refuses a broken chain of header extensions; ITK does not look at them. */
+/**
+ * nibabel refuses a broken chain of header extensions; ITK does not look at them. They are passed over, not kept: what lies before the
+ * voxels may be as large as the file.
+ */
 export async function checkExtensions(image: OpenedNifti, dataStart: number): Promise<OpenedNifti> {
-  const { header } = image;
+  const { header, source } = image;
   const first = header.version === 2 ? NIFTI2_HEADER_BYTES : NIFTI1_HEADER_BYTES;
   if (!header.singleFile || dataStart <= first + 4) return image;
-  const head = new Uint8Array(dataStart);
-  head.set(image.head);
-  const got = image.head.length + await image.source.read(head.subarray(image.head.length));
-  const extended = { ...image, head: head.subarray(0, got) };
-  if (got < first + 4 || head[first] === 0) return extended;
-  const view = new DataView(head.buffer);
-  for (let at = first + 4; dataStart - at >= 16;) {
-    const size = view.getInt32(at, header.littleEndian);
-    if (size < 8 || at + size > dataStart) {
-      const problem = `a header extension says it has ${size} bytes where ${dataStart - at} are left before the voxels`;
+  const none = new Uint8Array(0);
+  const start = new Uint8Array(8);
+  let at = image.consumed;
+  const take = async (bytes: number): Promise<boolean> => {
+    const got = await source.read(start.subarray(0, bytes));
+    at += got;
+    return got === bytes;
+  };
+  if (!await take(first + 4 - at) || start[0] === 0) return { ...image, head: none, consumed: at };
+  while (dataStart - at >= 16 && await take(8)) {
+    const size = new DataView(start.buffer).getInt32(0, header.littleEndian);
+    if (size < 8 || at - 8 + size > dataStart) {
+      const problem = `a header extension says it has ${size} bytes where ${
+        dataStart - at + 8
+      } are left before the voxels`;
       const remedy = "save the image without header extensions";
       throw new UserError({ doing: READING, file: image.file, problem, remedy });
     }
-    at += size;
+    if (!await skip(source, size - 8)) break;
+    at += size - 8;
   }
-  return extended;
+  return { ...image, head: none, consumed: at };
 }
 
 /**
@@ -147,7 +167,7 @@ export async function readVoxels(
   const bytes = VOXEL_TYPES.get(conversion.datatype)?.bytes ?? 0;
   const wanted = size[0] * size[1] * size[2] * volumes;
   const behind = image.head.subarray(Math.min(dataStart, image.head.length));
-  const skipped = await skip(image.source, dataStart - image.head.length);
+  const skipped = await skip(image.source, dataStart - image.consumed);
   const perPiece = PIECE_BYTES / bytes;
   const place = scatterer(size, target, perPiece);
   const staging = new ArrayBuffer(perPiece * bytes);
@@ -203,13 +223,30 @@ function scatterer(size: Vec3, target: VoxelTarget, perPiece: number) {
   };
 }
 
-/** Refuses a header that promises more voxels than the file can hold, before memory is taken for them. */
+/**
+ * Refuses a header whose numbers lead outside the file: voxels that start or end behind it, before memory is taken for them.
+ * @param dataStart vox_offset, as the reader takes it
+ */
 export function checkSize(image: OpenedNifti, dataStart: number, size: Vec3, volumes: number): void {
   const bytes = VOXEL_TYPES.get(image.header.datatype)?.bytes ?? 1;
   const wanted = size[0] * size[1] * size[2] * volumes;
-  // Deflate packs at most 1032 to 1.
-  const most = image.source.compressed ? 1032 * image.source.storedBytes : image.source.storedBytes - dataStart;
-  if (wanted * bytes > most) throw tooFewVoxels(image, Math.max(0, Math.floor(most / bytes)), wanted, size, volumes);
+  const most = mostBytes(image.source);
+  if (!(dataStart >= 0 && dataStart <= most)) {
+    const there = `${image.source.compressed ? "at most " : ""}${most.toLocaleString("en-US")} bytes`;
+    throw new UserError({
+      doing: READING,
+      file: image.imageFile,
+      problem: `vox_offset is ${image.header.voxOffset}, outside the file, which has ${there}`,
+      remedy: "set vox_offset to where the voxels start (352 without extensions), or copy the image again",
+    });
+  }
+  const fitting = Math.floor((most - dataStart) / bytes);
+  if (!(wanted <= fitting)) throw tooFewVoxels(image, fitting, wanted, size, volumes);
+}
+
+/** Bytes that can come out of a file: deflate packs at most 1032 to 1. */
+export function mostBytes({ compressed, storedBytes }: ByteSource): number {
+  return compressed ? 1032 * storedBytes : storedBytes;
 }
 
 function tooFewVoxels(image: OpenedNifti, there: number, wanted: number, size: Vec3, volumes: number): UserError {
