@@ -3,7 +3,7 @@ import { writeAtomically } from "../base/files.ts";
 import { stringifyJson } from "../base/json.ts";
 import { join } from "../base/path.ts";
 import type { TrainingEngine, TrainingOptions } from "../engine/training.ts";
-import { SGD } from "./recipe.ts";
+import { SGD } from "../trainers/training_recipe.ts";
 import type { TrainingSetup } from "./setup.ts";
 
 /** Writes it into the fold's folder. Values are texts, as upstream's are. */

@@ -15,7 +15,7 @@ import { checkpointWeights } from "../network/weights.ts";
 import type { Model } from "../predict/model/model_folder.ts";
 import { predictCases } from "../predict/run/predict_cases.ts";
 import type { PredictionEvent } from "../predict/run/request.ts";
-import { trainerArchitecture } from "../predict/model/trainers.ts";
+import { trainerArchitecture } from "../trainers/trainer_network.ts";
 import { predictNextStages } from "./next_stage.ts";
 import type { TrainingSetup } from "./setup.ts";
 import type { ValidationHooks, ValidationOptions } from "./validation_options.ts";

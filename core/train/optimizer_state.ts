@@ -5,7 +5,7 @@
 import type { AdamOptions, OptimizerState } from "../engine/training.ts";
 import type { CheckpointFile } from "../formats/torch/torch_checkpoint.ts";
 import { dict, float, int, type PickleValue, tuple } from "../formats/torch/pickle_writer.ts";
-import { SGD, type TrainingRecipe } from "./recipe.ts";
+import { SGD, type TrainingRecipe } from "../trainers/training_recipe.ts";
 
 /** torch's names of the tensors, and where they are here. */
 function tensorsOf<T>(

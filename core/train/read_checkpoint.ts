@@ -17,7 +17,7 @@ import { parameterOrder, torchModules } from "../network/torch_modules.ts";
 import { checkpointWeights, weightsOf } from "../network/weights.ts";
 import { readOptimizerState } from "./optimizer_state.ts";
 import type { LossScaleState } from "./loss_scale.ts";
-import type { TrainingRecipe } from "./recipe.ts";
+import type { TrainingRecipe } from "../trainers/training_recipe.ts";
 import type { TrainingLog } from "./training_log.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";
 import { RUN_MEMBER, RUN_VERSION } from "./write_checkpoint.ts";

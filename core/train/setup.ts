@@ -10,7 +10,7 @@ import { readDatasetJson } from "../dataset/read_dataset_json.ts";
 import type { Precision } from "../engine/engine.ts";
 import type { LossOptions, TrainingOptions } from "../engine/training.ts";
 import type { Graph } from "../graph/graph.ts";
-import { withBatchNorm } from "../network/architecture.ts";
+import { withTrainer } from "../trainers/trainer_network.ts";
 import { buildGraph } from "../network/build_graph.ts";
 import { weightShapes } from "../graph/weight_shapes.ts";
 import { checkPatch } from "../plan/check_patch.ts";
@@ -18,7 +18,8 @@ import type { Configuration, Plans } from "../plan/plans.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { listPreprocessedCases } from "../preprocess/training_case_reader.ts";
 import { deriveAugmentation, type DerivedAugmentation } from "./augment/spec.ts";
-import { outputWeights, type TrainingRecipe } from "./recipe.ts";
+import type { TrainingRecipe } from "../trainers/training_recipe.ts";
+import { outputWeights } from "./recipe.ts";
 import { chooseSplit, type ChosenSplit, type Fold } from "./splits.ts";
 
 /** Which training of which dataset. */
@@ -71,7 +72,7 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
   const plans = await readPlans(plansFile);
   const dataset = await readDatasetJson(datasetFile);
   const planned = resolveConfiguration(plans, configurationName);
-  const configuration = recipe.batchNorm ? { ...planned, architecture: withBatchNorm(planned.architecture) } : planned;
+  const configuration = { ...planned, architecture: withTrainer(recipe, planned.architecture) };
   checkChannels(dataset, configuration, datasetFile);
   checkLoss(recipe, dataset, datasetFile);
 

@@ -11,7 +11,7 @@ import type { NetworkArchitecture } from "../network/architecture.ts";
 import { parameterOrder, torchModules } from "../network/torch_modules.ts";
 import { GRAD_SCALER, type LossScaleState } from "./loss_scale.ts";
 import { writeOptimizerState } from "./optimizer_state.ts";
-import type { TrainingRecipe } from "./recipe.ts";
+import type { TrainingRecipe } from "../trainers/training_recipe.ts";
 import type { Fold } from "./splits.ts";
 import type { EpochRecord } from "./training_log.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";

@@ -13,7 +13,8 @@ import { drawAugmentation } from "../../core/train/augment/draw_augmentation.ts"
 import type { AugmentationParameters } from "../../core/train/augment/parameters.ts";
 import { STREAM } from "../../core/train/augment/sample_choice.ts";
 import { createAugmentationBuffers, type LoadedPatch } from "../../core/train/augment/sample.ts";
-import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
+import { type AugmentationSpec, deriveAugmentation } from "../../core/train/augment/spec.ts";
+import { STANDARD_AUGMENTATION } from "../../core/trainers/training_recipe.ts";
 import type { AugmentationStep } from "../../core/train/augment/steps.ts";
 
 interface Setting {

@@ -6,7 +6,8 @@ import { addNoise } from "../../core/train/augment/noise.ts";
 import { drawAugmentation } from "../../core/train/augment/draw_augmentation.ts";
 import type { AugmentationParameters } from "../../core/train/augment/parameters.ts";
 import { chooseCase, choosePatch, isForegroundForced, STREAM } from "../../core/train/augment/sample_choice.ts";
-import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
+import { type AugmentationSpec, deriveAugmentation } from "../../core/train/augment/spec.ts";
+import { STANDARD_AUGMENTATION } from "../../core/trainers/training_recipe.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertSameShare, distanceOfCounts, distanceToQuantiles, ksProbability } from "./augmentation/distributions.ts";
 

@@ -9,7 +9,8 @@ import { applyOperator, structuringElement } from "../../core/train/augment/mask
 import type { SpatialParameters } from "../../core/train/augment/parameters.ts";
 import { createAugmentationBuffers } from "../../core/train/augment/sample.ts";
 import { spatialTransform } from "../../core/train/augment/spatial.ts";
-import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
+import { type AugmentationSpec, deriveAugmentation } from "../../core/train/augment/spec.ts";
+import { STANDARD_AUGMENTATION } from "../../core/trainers/training_recipe.ts";
 import type { AugmentationStep, BinaryOperator, CascadeStep } from "../../core/train/augment/steps.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { bytes, floats, image, ints, labels, thinned } from "./augmentation/inputs.ts";

@@ -15,6 +15,7 @@ export const CORE_ORDER = [
   "graph",
   "engine",
   "network",
+  "trainers",
   "plan",
   "preprocess",
   "evaluate",

@@ -7,7 +7,8 @@ import { augmentSample, validationSample } from "../../core/train/augment/augmen
 import { medianFilter } from "../../core/train/augment/median.ts";
 import { drawAugmentation } from "../../core/train/augment/draw_augmentation.ts";
 import { createAugmentationBuffers } from "../../core/train/augment/sample.ts";
-import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
+import { type AugmentationSpec, deriveAugmentation } from "../../core/train/augment/spec.ts";
+import { STANDARD_AUGMENTATION } from "../../core/trainers/training_recipe.ts";
 import { readRecipe } from "../../core/train/recipe.ts";
 import { trainModel } from "../../core/train/train_model.ts";
 import { assert, assertEquals } from "../assert.ts";

@@ -5,7 +5,8 @@ import { augmentSample, validationSample } from "../../core/train/augment/augmen
 import { drawAugmentation } from "../../core/train/augment/draw_augmentation.ts";
 import { createPower } from "../../core/train/augment/power.ts";
 import { createAugmentationBuffers, type LoadedPatch } from "../../core/train/augment/sample.ts";
-import { type AugmentationSpec, deriveAugmentation, STANDARD_AUGMENTATION } from "../../core/train/augment/spec.ts";
+import { type AugmentationSpec, deriveAugmentation } from "../../core/train/augment/spec.ts";
+import { STANDARD_AUGMENTATION } from "../../core/trainers/training_recipe.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 
 const CONFIGURATION = { dimensions: 3, patchSize: [12, 14, 10], useMaskForNorm: [false, true] } as const;

@@ -2,7 +2,7 @@
 import { UserError } from "../../core/base/errors.ts";
 import { nearestName } from "../../core/base/nearest.ts";
 import { openModel, type OpenModelOptions } from "../../core/predict/model/model_folder.ts";
-import { trainerArchitecture } from "../../core/predict/model/trainers.ts";
+import { trainerArchitecture } from "../../core/trainers/trainer_network.ts";
 import type { NetworkArchitecture } from "../../core/network/architecture.ts";
 import { assertEquals, assertFails } from "../assert.ts";
 

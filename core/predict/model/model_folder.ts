@@ -14,7 +14,7 @@ import { checkpointWeights } from "../../network/weights.ts";
 import { checkPatch } from "../../plan/check_patch.ts";
 import type { Configuration, Plans } from "../../plan/plans.ts";
 import { readPlans, resolveConfiguration } from "../../plan/read_plans.ts";
-import { trainerArchitecture } from "./trainers.ts";
+import { trainerArchitecture } from "../../trainers/trainer_network.ts";
 
 export interface ModelFold {
   /** "0", "all". */

@@ -6,9 +6,7 @@ import type { RandomStream } from "../../base/random_stream.ts";
 import { roundHalfEven } from "../../base/numeric.ts";
 import type { Vec3 } from "../../base/shape.ts";
 import type { ClassLocations } from "../../formats/preprocessed/training_data.ts";
-
-/** Share of a batch whose patches hold foreground. */
-export const FOREGROUND_SHARE = 0.33;
+import { FOREGROUND_SHARE } from "../../trainers/training_recipe.ts";
 
 /** Purposes of random streams (StreamKey.purpose) in training. */
 export const STREAM = {

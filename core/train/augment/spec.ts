@@ -7,25 +7,7 @@
 import type { Vec3 } from "../../base/shape.ts";
 import type { Labels } from "../../dataset/dataset_json.ts";
 import type { Configuration } from "../../plan/plans.ts";
-
-/** What a trainer's name says of augmentation. */
-export interface AugmentationOptions {
-  /** "none": nnUNetTrainerNoDA, which loads the final patch and does to it what validation does. "da5": nnUNetTrainerDA5. */
-  readonly recipe: "standard" | "none" | "da5";
-  /** "axes01": nnUNetTrainer_onlyMirror01, axes 0 and 1 of a 3-D patch, axis 0 of a 2-D one. Recipe "none" never mirrors. */
-  readonly mirroring: "all" | "none" | "axes01";
-  /** "nearest": the trainers named DASegOrd0. */
-  readonly labelInterpolation: "linear" | "nearest";
-  /** Of rotation and scaling, where it is not the recipe's own: nnUNetTrainerDA5ord0. */
-  readonly imageInterpolation?: "nearest";
-}
-
-/** nnUNetTrainer's. */
-export const STANDARD_AUGMENTATION: AugmentationOptions = {
-  recipe: "standard",
-  mirroring: "all",
-  labelInterpolation: "linear",
-};
+import type { AugmentationOptions } from "../../trainers/training_recipe.ts";
 
 /** Axes are (z, y, x) of the transposed image; 2-D configurations have z = 1. */
 export interface AugmentationSpec {

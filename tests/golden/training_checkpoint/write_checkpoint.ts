@@ -7,7 +7,8 @@ import { buildGraph } from "../../../core/network/build_graph.ts";
 import { weightShapes } from "../../../core/graph/weight_shapes.ts";
 import { readPlans, resolveConfiguration } from "../../../core/plan/read_plans.ts";
 import { readTrainingCheckpoint } from "../../../core/train/read_checkpoint.ts";
-import { readRecipe, type TrainingRecipe } from "../../../core/train/recipe.ts";
+import { readRecipe } from "../../../core/train/recipe.ts";
+import type { TrainingRecipe } from "../../../core/trainers/training_recipe.ts";
 import { writeCheckpoint } from "../../../core/train/write_checkpoint.ts";
 
 const FOLDER = fromFileUrl(new URL(".", import.meta.url));
