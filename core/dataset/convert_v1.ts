@@ -5,6 +5,7 @@ import { UserError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { readJsonFile } from "../base/json.ts";
 import { join, resolve } from "../base/path.ts";
+import { requirePathName } from "../base/path_name.ts";
 import { convertDatasetJson } from "./convert_json.ts";
 import { copyFolder, makeFolderWhole } from "./copy_dataset.ts";
 import { isFolder } from "./dataset_names.ts";
@@ -21,6 +22,7 @@ const OPTIONAL = ["imagesTs", "labelsTs", "imagesVal", "labelsVal"];
 export async function convertV1Dataset(source: string, name: string, folders: RootFolders): Promise<string> {
   const fail = (file: string | undefined, problem: string, remedy: string) =>
     new UserError({ doing: DOING, file, problem, remedy });
+  requirePathName(name, "the dataset's name", { doing: DOING, remedy: "name it DatasetXXX_Name" });
   if (!/^Dataset\d{3,}_.+$/.test(name)) {
     throw fail(undefined, `"${name}" is no name of a dataset`, "name it DatasetXXX_Name, XXX being three digits");
   }

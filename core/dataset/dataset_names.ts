@@ -4,16 +4,22 @@
  */
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
+import { requirePathName } from "../base/path_name.ts";
 import type { RootFolders } from "./environment.ts";
 
 /**
  * The folder name of a dataset: `Dataset...` is taken as it is; anything else must be an integer and is looked up as the
  * prefix `Dataset%03d` among the folders of all three roots, as upstream does (so 1 also finds Dataset0012_x).
- * @throws UserError if it is no integer, or no dataset or more than one of different names is found.
+ * @throws UserError if it is a path, or no integer, or no dataset or more than one of different names is found.
  */
 export async function resolveDatasetName(nameOrId: string, folders: RootFolders): Promise<string> {
-  if (nameOrId.startsWith("Dataset")) return nameOrId;
   const doing = `looking up the dataset "${nameOrId}"`;
+  if (nameOrId.startsWith("Dataset")) {
+    return requirePathName(nameOrId, "the dataset's name", {
+      doing,
+      remedy: "give the folder's name alone, or its number",
+    });
+  }
   if (!/^\s*[+-]?\d+(_\d+)*\s*$/.test(nameOrId)) {
     throw new UserError({
       doing,
@@ -65,6 +71,9 @@ export async function resolveModelFolder(model: ModelName, folders: RootFolders)
       remedy: "set it to the folder that holds the trained models, or name the model's folder itself with " +
         "`predict_from_modelfolder -m FOLDER`",
     });
+  }
+  for (const what of ["dataset", "trainer", "plans", "configuration"] as const) {
+    requirePathName(model[what], `the name of the ${what}`, { doing });
   }
   const dataset = join(folders.results, model.dataset);
   const name = `${model.trainer}__${model.plans}__${model.configuration}`;

@@ -5,6 +5,7 @@
 import { UserError } from "../base/errors.ts";
 import { keysOf, readJsonFile } from "../base/json.ts";
 import { basename, isAbsolute, join, resolve } from "../base/path.ts";
+import { pathNameProblem, requirePathName } from "../base/path_name.ts";
 import { supportedEndings } from "./choose_reader.ts";
 import { foldersIn, isFolder } from "./dataset_names.ts";
 
@@ -60,6 +61,7 @@ export async function readRawDataset(folder: string): Promise<RawDataset> {
     const remedy = 'add "file_ending": ".nii.gz" (the ending images and segmentations share)';
     throw new UserError({ doing: DOING, file: jsonFile, problem, remedy });
   }
+  requirePathName(fileEnding, "file_ending", { doing: DOING, file: jsonFile, remedy: 'write it like ".nii.gz"' });
   const listed = json.dataset !== undefined;
   const cases = listed ? listedCases(folder, json.dataset, jsonFile) : await scannedCases(folder, fileEnding);
   if (cases.length === 0) throw await noCases(folder, fileEnding, listed, jsonFile);
@@ -110,11 +112,14 @@ async function scannedCases(folder: string, ending: string): Promise<RawCase[]> 
     if (/^_\d{4}$/.test(name.slice(id.length, name.length - ending.length))) ofCase.push(join(images, name));
     channels.set(id, ofCase);
   }
-  return [...channels].sort(([a], [b]) => compareNames(a, b)).map(([id, paths]) => ({
-    id,
-    images: paths,
-    label: join(folder, "labelsTr", id + ending),
-  }));
+  const cases = [...channels].sort(([a], [b]) => compareNames(a, b));
+  // Of a file without a channel's number there is no name to check; it is said elsewhere that the case has no image.
+  const unfit = cases.find(([id, paths]) => paths.length > 0 && pathNameProblem(id) !== undefined);
+  if (unfit) {
+    const remedy = `rename ${basename(unfit[1][0])}`;
+    requirePathName(unfit[0], "a case's name, what stands before _0000,", { doing: DOING, file: images, remedy });
+  }
+  return cases.map(([id, paths]) => ({ id, images: paths, label: join(folder, "labelsTr", id + ending) }));
 }
 
 function listedCases(folder: string, dataset: unknown, jsonFile: string): RawCase[] {
@@ -132,6 +137,8 @@ function listedCases(folder: string, dataset: unknown, jsonFile: string): RawCas
   const absolute = (file: string) => isAbsolute(file) ? file : resolve(folder, file);
   return keysOf(dataset).map((id) => {
     const entry = (dataset as Record<string, { images?: unknown; label?: unknown } | null>)[id];
+    const unfit = pathNameProblem(id);
+    if (unfit !== undefined) throw wrong("dataset", `${unfit}, found the case ${JSON.stringify(id)}`);
     const { images, label } = entry ?? {};
     if (!Array.isArray(images) || images.length === 0 || images.some((one) => typeof one !== "string")) {
       throw wrong(`dataset.${id}.images`, "expected a list of file names");

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { checkFields, type FieldContext, fieldError, show } from "../base/fields.ts";
 import { keysOf, readJsonFile } from "../base/json.ts";
+import { PATH_NAME } from "../base/path_name.ts";
 import type { DatasetJson, Labels, Region } from "./dataset_json.ts";
 
 const LABEL = z.int("expected an integer or a list of integers");
@@ -13,7 +14,7 @@ const SCHEMA = z.looseObject({
   modality: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
   labels: z.record(z.string(), z.union([LABEL, z.array(LABEL).min(1)], "expected an integer or a list of integers")),
   regions_class_order: z.array(z.int()).nullish(),
-  file_ending: z.string().min(1),
+  file_ending: PATH_NAME,
 });
 type Fields = z.infer<typeof SCHEMA>;
 

@@ -8,6 +8,7 @@ import { keysOf, parseJsonExactly, stringifyJson } from "../base/json.ts";
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
 import { readRawDataset } from "../dataset/raw_dataset.ts";
+import { requirePlansName } from "./plans_name.ts";
 
 export interface MovePlansRequest {
   /** nnUNet_preprocessed and nnUNet_raw. */
@@ -27,7 +28,8 @@ export interface MovePlansRequest {
  */
 export async function movePlans(request: MovePlansRequest): Promise<{ file: string; warnings: readonly string[] }> {
   const doing = "moving plans between datasets";
-  const targetPlans = request.targetPlans ?? request.sourcePlans;
+  const targetPlans = requirePlansName(request.targetPlans ?? request.sourcePlans, { doing });
+  requirePlansName(request.sourcePlans, { doing });
   const source = join(request.preprocessed, request.source, `${request.sourcePlans}.json`);
   let text: string;
   try {

@@ -12,6 +12,7 @@ import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
 import { readRawDataset } from "../dataset/raw_dataset.ts";
 import { planExperiment, type PlanningRequest } from "./plan_experiment.ts";
 import type { Planner } from "./planners.ts";
+import { requirePlansName } from "./plans_name.ts";
 import { readFingerprint } from "./read_fingerprint.ts";
 
 export interface PlanDatasetOptions {
@@ -46,6 +47,7 @@ export async function planDataset(
   preprocessedFolder: string,
   options: PlanDatasetOptions,
 ): Promise<PlannedDataset> {
+  const plansName = requirePlansName(options.plansName ?? options.planner.plansName, { doing: DOING });
   const dataset = await readRawDataset(rawFolder);
   const { channelNames } = parseDatasetJson(dataset.json, dataset.jsonFile, DOING);
   const { numTraining } = dataset.json;
@@ -69,7 +71,6 @@ export async function planDataset(
     trainingCases: numTraining,
     reader,
   };
-  const plansName = options.plansName ?? options.planner.plansName;
   const plans = planExperiment(request);
   const file = join(preprocessedFolder, `${plansName}.json`);
   await ensureFolder(preprocessedFolder, DOING);

@@ -7,23 +7,28 @@ import { z } from "zod";
 import { checkFields, type FieldContext, fieldError, show } from "../base/fields.ts";
 import type { Vec3 } from "../base/shape.ts";
 import type { NetworkArchitecture } from "../network/architecture.ts";
+import { BLOCKS, count, countOrList, FEATURES, KERNEL, STAGES } from "./ranges.ts";
 
-const COUNT = z.int().min(1);
-const PER_STAGE = z.union([COUNT, z.array(COUNT).min(1)], "expected a positive integer or a list of them");
-const PER_AXIS = z.union([COUNT, z.array(COUNT).min(1)], "expected a positive integer or a list of them");
-const PER_STAGE_AND_AXIS = z.union([COUNT, z.array(PER_AXIS).min(1)], "expected positive integers per stage and axis");
+const FEATURE_COUNT = count(FEATURES.most);
+const BLOCK_COUNT = count(BLOCKS.most);
+const BLOCKS_PER_STAGE = countOrList(BLOCKS.most);
+const PER_AXIS = countOrList(KERNEL.most);
+const PER_STAGE_AND_AXIS = z.union(
+  [count(KERNEL.most), z.array(PER_AXIS).min(1)],
+  `expected integers from 1 to ${KERNEL.most} per stage and axis`,
+);
 const KWARGS = z.record(z.string(), z.unknown()).nullish();
 
 const ARCHITECTURE = z.looseObject({ network_class_name: z.string(), arch_kwargs: z.record(z.string(), z.unknown()) });
 
 /** Fields that both networks have. */
 const COMMON = {
-  n_stages: COUNT,
-  features_per_stage: PER_STAGE,
+  n_stages: count(STAGES.most),
+  features_per_stage: countOrList(FEATURES.most),
   conv_op: z.string(),
   kernel_sizes: PER_STAGE_AND_AXIS,
   strides: PER_STAGE_AND_AXIS,
-  n_conv_per_stage_decoder: PER_STAGE,
+  n_conv_per_stage_decoder: BLOCKS_PER_STAGE,
   conv_bias: z.boolean().default(false),
   norm_op: z.string().nullish(),
   norm_op_kwargs: KWARGS,
@@ -35,15 +40,19 @@ const COMMON = {
   // All heads are always stored; inference uses the last one.
   deep_supervision: z.boolean().nullish(),
 };
-const PLAIN = z.strictObject({ ...COMMON, n_conv_per_stage: PER_STAGE, nonlin_first: z.boolean().default(false) });
+const PLAIN = z.strictObject({
+  ...COMMON,
+  n_conv_per_stage: BLOCKS_PER_STAGE,
+  nonlin_first: z.boolean().default(false),
+});
 const RESIDUAL = z.strictObject({
   ...COMMON,
-  n_blocks_per_stage: PER_STAGE,
+  n_blocks_per_stage: BLOCKS_PER_STAGE,
   block: z.unknown().optional(),
   bottleneck_channels: z.unknown().optional(),
-  stem_channels: COUNT.nullish(),
+  stem_channels: FEATURE_COUNT.nullish(),
   // Drops whole blocks while training; does nothing at inference.
-  stochastic_depth_p: z.number().nullish(),
+  stochastic_depth_p: z.number().min(0).max(1).nullish(),
   squeeze_excitation: z.unknown().optional(),
   squeeze_excitation_reduction_ratio: z.unknown().optional(),
 });
@@ -51,10 +60,10 @@ const RESIDUAL = z.strictObject({
 /** Old plans, up to nnU-Net 2.3. */
 const OLD = z.looseObject({
   UNet_class_name: z.string(),
-  UNet_base_num_features: COUNT,
-  unet_max_num_features: COUNT,
-  n_conv_per_stage_encoder: z.array(COUNT).min(1),
-  n_conv_per_stage_decoder: z.array(COUNT),
+  UNet_base_num_features: FEATURE_COUNT,
+  unet_max_num_features: FEATURE_COUNT,
+  n_conv_per_stage_encoder: z.array(BLOCK_COUNT).min(1).max(STAGES.most),
+  n_conv_per_stage_decoder: z.array(BLOCK_COUNT),
   pool_op_kernel_sizes: z.array(PER_AXIS),
   conv_kernel_sizes: z.array(PER_AXIS),
 });
@@ -203,7 +212,7 @@ function readNorm(
   const kind = kinds[name];
   if (!kind) throw fieldError(context, ["norm_op"], `${op} is not implemented; InstanceNorm and BatchNorm are`);
   const fields = {
-    eps: z.number().positive(),
+    eps: z.number().positive().max(1),
     affine: z.boolean(),
     momentum: z.unknown().optional(),
     track_running_stats: z.boolean(),

@@ -4,12 +4,14 @@ import { checkFields } from "../base/fields.ts";
 import { parseJson, parseJsonExactly } from "../base/json.ts";
 import { UserError } from "../base/errors.ts";
 import type { Fingerprint } from "./plan_experiment.ts";
+import { IMAGE_SIZE, SPACING } from "./ranges.ts";
 
-const TRIPLES = z.array(z.array(z.number()).length(3, "expected 3 numbers")).min(1, "expected one entry a case");
+const triples = (one: z.ZodNumber) =>
+  z.array(z.array(one).length(3, "expected 3 numbers")).min(1, "expected one entry a case");
 const SCHEMA = z.looseObject({
-  spacings: TRIPLES,
-  shapes_after_crop: TRIPLES,
-  median_relative_size_after_cropping: z.number(),
+  spacings: triples(SPACING),
+  shapes_after_crop: triples(IMAGE_SIZE),
+  median_relative_size_after_cropping: z.number().min(0).max(1),
   foreground_intensity_properties_per_channel: z.looseObject({}),
 });
 

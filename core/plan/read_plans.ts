@@ -6,9 +6,11 @@ import { z } from "zod";
 import { checkFields, type FieldContext, fieldError, show } from "../base/fields.ts";
 import { keysOf, readJsonFile } from "../base/json.ts";
 import { nearestName } from "../base/nearest.ts";
+import { PATH_NAME, pathNameProblem } from "../base/path_name.ts";
 import { permute, type Vec3 } from "../base/shape.ts";
 import { READER_NAMES, type ReaderName } from "../formats/image/image.ts";
 import type { Configuration, IntensityProperties, NormalizationScheme, Plans } from "./plans.ts";
+import { BATCH_SIZE, PATCH_SIZE, SPACING } from "./ranges.ts";
 import { readArchitecture } from "./read_architecture.ts";
 import { readResampling } from "./read_resampling.ts";
 
@@ -24,9 +26,11 @@ const INTENSITIES = z.object({
   percentile_99_5: FINITE_OR_NAN,
   std: FINITE_OR_NAN,
 });
+/** Becomes part of a path; left empty by some who publish models. */
+const NAME_OR_NOTHING = z.union([z.literal(""), PATH_NAME]);
 const PLANS = z.looseObject({
-  dataset_name: z.string().default(""),
-  plans_name: z.string().default("nnUNetPlans"),
+  dataset_name: NAME_OR_NOTHING.default(""),
+  plans_name: NAME_OR_NOTHING.default("nnUNetPlans"),
   image_reader_writer: z.string(),
   transpose_forward: AXES,
   transpose_backward: AXES,
@@ -43,18 +47,17 @@ const NORMALIZATIONS: readonly NormalizationScheme[] = [
   "RescaleTo01Normalization",
   "RGBTo01Normalization",
 ];
-const COUNT = z.int().min(1);
 const CONFIGURATION = z.looseObject({
-  data_identifier: z.string().default(""),
+  data_identifier: NAME_OR_NOTHING.default(""),
   preprocessor_name: z.string().default("DefaultPreprocessor"),
-  batch_size: COUNT.default(2),
-  patch_size: z.array(COUNT).min(2, "expected 2 or 3 numbers").max(3, "expected 2 or 3 numbers"),
-  spacing: z.array(z.number().positive()),
+  batch_size: BATCH_SIZE.default(2),
+  patch_size: z.array(PATCH_SIZE).min(2, "expected 2 or 3 numbers").max(3, "expected 2 or 3 numbers"),
+  spacing: z.array(SPACING),
   normalization_schemes: z.array(z.string()).min(1),
   use_mask_for_norm: z.array(z.boolean()),
   batch_dice: z.boolean().default(false),
-  previous_stage: z.string().nullish(),
-  next_stage: z.union([z.string(), z.array(z.string())], "expected a name or a list of names").nullish(),
+  previous_stage: PATH_NAME.nullish(),
+  next_stage: z.union([PATH_NAME, z.array(PATH_NAME)], "expected a name or a list of names").nullish(),
 });
 
 /**
@@ -79,6 +82,10 @@ export function parsePlans(json: unknown, file: string): Plans {
   // Of the value itself and not of zod's copy, which loses the file's order of keys.
   const configurationNames = keysOf((json as { configurations: object }).configurations);
   if (!configurationNames.length) throw fieldError(context, ["configurations"], "there is none");
+  for (const name of configurationNames) {
+    const problem = pathNameProblem(name);
+    if (problem !== undefined) throw fieldError(context, ["configurations"], `${problem}, found ${show(name)}`);
+  }
   const [transposeForward, transposeBackward] = transposes(fields, context);
   const intensities = fields.foreground_intensity_properties_per_channel ??
     fields.foreground_intensity_properties_by_modality ?? {};

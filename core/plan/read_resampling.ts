@@ -28,7 +28,7 @@ const TORCH = {
   device: z.unknown(),
   memefficient_seg_resampling: z.boolean(),
   force_separate_z: SEPARATE_Z,
-  separate_z_anisotropy_threshold: z.number().positive(),
+  separate_z_anisotropy_threshold: z.number().positive().max(1e9),
   mode: z.string(),
   aniso_axis_mode: z.string(),
 };

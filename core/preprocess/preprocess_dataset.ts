@@ -11,6 +11,7 @@ import { join } from "../base/path.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
 import { filesEndingIn, type RawCase, type RawDataset, readRawDataset } from "../dataset/raw_dataset.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
+import { isPlansName, requirePlansName } from "../plan/plans_name.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { classKeys } from "./class_locations.ts";
 import { copyGroundTruth } from "./preprocess_dataset_truth.ts";
@@ -23,6 +24,8 @@ import { preprocessCases, type SizedJob } from "./preprocess_worker_pool.ts";
 
 /** Raised when the same settings give other data than before. */
 const DATA_VERSION = 1;
+/** The ground truth's copy, beside the data. */
+const TRUTH_FOLDER = "gt_segmentations";
 
 export interface PreprocessDatasetOptions {
   readonly plansName: string;
@@ -130,7 +133,7 @@ export async function preprocessDataset(
       reused: folder.done.size,
     };
   });
-  await copyGroundTruth(cases, dataset.fileEnding, join(preprocessedFolder, "gt_segmentations"));
+  await copyGroundTruth(cases, dataset.fileEnding, join(preprocessedFolder, TRUTH_FOLDER));
   return { dataset, plansName: options.plansName, configurations: results, skipped, failures, warnings };
 }
 
@@ -160,6 +163,7 @@ async function readConfigurations(
   folder: string,
   { plansName, configurations: names, onInfo }: PreprocessDatasetOptions,
 ): Promise<Configurations> {
+  requirePlansName(plansName, { doing: "reading the plans" });
   const file = join(folder, `${plansName}.json`);
   let plans: Plans;
   try {
@@ -190,6 +194,10 @@ async function readConfigurations(
       continue;
     }
     const configuration = resolveConfiguration(plans, name);
+    if (configuration.dataIdentifier.toLowerCase() === TRUTH_FOLDER) {
+      const problem = `${name} has the data_identifier ${configuration.dataIdentifier}, the folder of the ground truth`;
+      throw new UserError({ doing: "reading the plans", file, problem, remedy: "give it another data_identifier" });
+    }
     const other = byIdentifier.get(configuration.dataIdentifier);
     byIdentifier.set(configuration.dataIdentifier, other ?? configuration);
     if (other === undefined) continue;
@@ -219,8 +227,7 @@ async function readConfigurations(
 /** Names of the plans in a folder of preprocessed data. */
 async function plansIn(folder: string): Promise<string[]> {
   const names = (await filesEndingIn(folder, ".json")).map((name) => name.slice(0, -".json".length));
-  const others = ["dataset", "dataset_fingerprint", "dataset_integrity", "splits_final"];
-  return names.filter((name) => !others.includes(name) && !name.endsWith(".before"));
+  return names.filter(isPlansName);
 }
 
 async function keysOfDataset(folder: string): Promise<ReturnType<typeof classKeys>> {

@@ -2,13 +2,16 @@
  * A folder of preprocessed cases in the making: a hidden folder beside the final one, with a record of the cases that are done, so
  * that a stopped run continues. It takes the final name once it is complete; until then what was there before stays.
  */
+import { z } from "zod";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically, writeError } from "../base/files.ts";
+import { takeLock } from "../base/folder_lock.ts";
 import { join } from "../base/path.ts";
+import { PATH_NAME } from "../base/path_name.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
+import { RECORD, removeDataFolder, removeOtherFiles, requireReplaceable } from "./data_folder_files.ts";
 
-/** One line a case, after a line with what the data depend on. */
-const RECORD = "preprocessed.jsonl";
+const OPENING = "opening the folder of preprocessed data";
 const DOING = "replacing the preprocessed data";
 const NOTING = "noting which cases are preprocessed";
 
@@ -16,6 +19,13 @@ const NOTING = "noting which cases are preprocessed";
 export type InputStates = readonly (readonly [path: string, bytes: number, changed: number])[];
 
 type CaseFiles = readonly (readonly [name: string, bytes: number])[];
+
+/** A line of the record. Its names become paths. */
+const CASE_RECORD = z.object({
+  id: PATH_NAME,
+  inputs: z.array(z.tuple([z.string(), z.number(), z.number()])),
+  files: z.array(z.tuple([PATH_NAME, z.number()])),
+});
 
 interface CaseRecord {
   readonly id: string;
@@ -65,17 +75,44 @@ export async function inputStates({ id, images, label }: RawCase): Promise<Input
   }));
 }
 
-/** Opens the folder `name` in `parent`, taking over what an earlier run has done. */
+/**
+ * Opens the folder `name` in `parent`, taking over what an earlier run has done.
+ * @throws UserError if another run is at it, or a folder of that name holds what preprocessing does not write
+ */
 export async function openDataFolder(parent: string, name: string, options: DataFolderOptions): Promise<DataFolder> {
-  const { setting, inputs, redo } = options;
   const path = join(parent, name);
   const work = join(parent, `.${name}.partial`);
+  const old = join(parent, `.${name}.replaced`);
+  await ensureFolder(parent, "making the folder of preprocessed data");
+  const lock = takeLock(join(parent, `.${name}.lock`), {
+    doing: OPENING,
+    problem: "another run is preprocessing these data at this moment",
+    remedy: "wait until it ends, or stop it; what it has done is kept",
+  });
+  try {
+    for (const folder of [path, work, old]) requireReplaceable(folder, OPENING);
+    return await open(path, work, old, options, lock);
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function open(
+  path: string,
+  work: string,
+  old: string,
+  { setting, inputs, redo }: DataFolderOptions,
+  lock: Disposable,
+): Promise<DataFolder> {
   const first = JSON.stringify({ setting });
   const recorded = redo ? [] : readRecord(path, first);
   const there = recorded.filter((one) => isCurrent(path, one, inputs));
   // A case that has left the dataset must not stay in the folder.
   const complete = there.length === inputs.size && recorded.length === there.length && inputs.size > 0;
   if (complete) {
+    // Of a run that was killed while it replaced this folder, or made others of it.
+    for (const folder of [work, old]) removeDataFolder(folder, DOING);
     return {
       path,
       work: path,
@@ -83,17 +120,20 @@ export async function openDataFolder(parent: string, name: string, options: Data
       complete,
       record: () => {},
       finish: () => {},
-      [Symbol.dispose]: () => {},
+      [Symbol.dispose]: () => lock[Symbol.dispose](),
     };
   }
   const left = redo ? [] : readRecord(work, first).filter((one) => isCurrent(work, one, inputs));
-  if (left.length === 0) removeFolder(work);
+  if (left.length === 0) removeDataFolder(work, DOING);
   await ensureFolder(work, "making the folder of preprocessed data");
+  // First of all, as it says whose the folder is.
+  if (left.length === 0) await writeAtomically(join(work, RECORD), `${first}\n`, { doing: NOTING });
   const kept = new Map(left.map((one) => [one.id, one]));
   for (const one of there) if (!kept.has(one.id) && takeOver(path, work, one)) kept.set(one.id, one);
 
   const file = join(work, RECORD);
-  removeOthers(work, kept.values());
+  const ours = new Set([RECORD, ...kept.values().flatMap(({ files }) => files.map(([name]) => name))]);
+  removeOtherFiles(work, ours, "removing what an earlier run left half-written");
   // Written anew beside, so that a full disk does not take the record of what is done.
   const lines = [first, ...Array.from(kept.values(), (one) => JSON.stringify(one))];
   await writeAtomically(file, `${lines.join("\n")}\n`, { doing: NOTING });
@@ -112,8 +152,11 @@ export async function openDataFolder(parent: string, name: string, options: Data
     done: new Set(kept.keys()),
     complete,
     record: (id, files) => write(JSON.stringify({ id, inputs: inputs.get(id) ?? [], files } satisfies CaseRecord)),
-    finish: () => replaceFolder(path, work, join(parent, `.${name}.replaced`)),
-    [Symbol.dispose]: () => log.close(),
+    finish: () => replaceFolder(path, work, old),
+    [Symbol.dispose]: () => {
+      log.close();
+      lock[Symbol.dispose]();
+    },
   };
 }
 
@@ -131,8 +174,8 @@ function readRecord(folder: string, setting: string): CaseRecord[] {
   const records = new Map<string, CaseRecord>();
   for (const line of lines) {
     try {
-      const one = JSON.parse(line) as CaseRecord;
-      records.set(one.id, one);
+      const one = CASE_RECORD.safeParse(JSON.parse(line));
+      if (one.success) records.set(one.data.id, one.data);
     } catch {
       // The empty last line, or one that was being written when the machine stopped.
     }
@@ -151,19 +194,6 @@ function isCurrent(folder: string, { id, inputs, files }: CaseRecord, now: DataF
   });
 }
 
-/** Removes what an earlier run left half-written, and cases that are no longer in the dataset. */
-function removeOthers(work: string, kept: Iterable<CaseRecord>): void {
-  const names = new Set([RECORD]);
-  for (const { files } of kept) for (const [name] of files) names.add(name);
-  try {
-    for (const { name } of [...Deno.readDirSync(work)]) {
-      if (!names.has(name)) Deno.removeSync(join(work, name), { recursive: true });
-    }
-  } catch (error) {
-    throw writeError(error, work, "removing what an earlier run left half-written");
-  }
-}
-
 /** Gives a case's files a second name in `work`; false where the disk has no hard links. */
 function takeOver(path: string, work: string, { files }: CaseRecord): boolean {
   try {
@@ -176,7 +206,8 @@ function takeOver(path: string, work: string, { files }: CaseRecord): boolean {
 
 function replaceFolder(path: string, work: string, old: string): void {
   try {
-    removeFolder(old);
+    removeDataFolder(old, DOING);
+    requireReplaceable(path, DOING);
     let moved = false;
     try {
       Deno.renameSync(path, old);
@@ -190,16 +221,8 @@ function replaceFolder(path: string, work: string, old: string): void {
       if (moved) Deno.renameSync(old, path);
       throw error;
     }
-    removeFolder(old);
+    removeDataFolder(old, DOING);
   } catch (error) {
     throw writeError(error, path, DOING);
-  }
-}
-
-function removeFolder(path: string): void {
-  try {
-    Deno.removeSync(path, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, path, DOING);
   }
 }

@@ -4,6 +4,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
+import { requirePathName } from "../base/path_name.ts";
 import type { DatasetJson } from "../dataset/dataset_json.ts";
 import { isFolder } from "../dataset/dataset_names.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
@@ -15,6 +16,7 @@ import { buildGraph } from "../network/build_graph.ts";
 import { weightShapes } from "../graph/weight_shapes.ts";
 import { checkPatch } from "../plan/check_patch.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
+import { isPlansName, requirePlansName } from "../plan/plans_name.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { listPreprocessedCases } from "../preprocess/training_case_reader.ts";
 import { deriveAugmentation, type DerivedAugmentation } from "./augment/spec.ts";
@@ -66,6 +68,8 @@ const DOING = "preparing the training";
 /** @throws UserError naming what is missing or does not fit, and what to do */
 export async function readTrainingSetup(task: TrainingTask, recipe: TrainingRecipe): Promise<TrainingSetup> {
   const { preprocessed, plansName, configurationName, fold } = task;
+  requirePlansName(plansName, { doing: DOING });
+  requirePathName(recipe.folderName, "the trainer's name", { doing: DOING });
   const plansFile = join(preprocessed, `${plansName}.json`);
   const datasetFile = join(preprocessed, "dataset.json");
   await requireFiles(task, plansFile, datasetFile);
@@ -160,14 +164,14 @@ async function requireFiles(task: TrainingTask, plansFile: string, datasetFile: 
   }
   if (!names.has("dataset.json")) throw notPreprocessed(task, datasetFile);
   if (names.has(`${plansName}.json`)) return;
-  const known = ["dataset.json", "dataset_fingerprint.json", "splits_final.json"];
-  const others = [...names].filter((name) => name.endsWith(".json") && !known.includes(name)).sort();
+  const others = [...names].filter((name) => name.endsWith(".json")).map((name) => name.slice(0, -".json".length))
+    .filter(isPlansName).sort();
   throw new UserError({
     doing: DOING,
     file: plansFile,
     problem: "there are no plans of that name",
     remedy: others.length > 0
-      ? `there: ${others.map((name) => name.slice(0, -5)).join(", ")}; choose one with -p`
+      ? `there: ${others.join(", ")}; choose one with -p`
       : `run nnunet plan_and_preprocess -d ${task.datasetName}`,
   });
 }

@@ -9,6 +9,7 @@ import { writeAtomically } from "../base/files.ts";
 import { readJsonFile, stringifyJson } from "../base/json.ts";
 import { createRandomState } from "../base/numpy_random.ts";
 import { join } from "../base/path.ts";
+import { PATH_NAME } from "../base/path_name.ts";
 import { compareNames } from "../dataset/raw_dataset.ts";
 
 export const SPLITS_FILE = "splits_final.json";
@@ -98,7 +99,7 @@ export async function chooseSplit(folder: string, ids: readonly string[], fold: 
   return { ...split, notes, warnings };
 }
 
-const SPLITS = z.array(z.object({ train: z.array(z.string()), val: z.array(z.string()) })).min(1);
+const SPLITS = z.array(z.object({ train: z.array(PATH_NAME), val: z.array(PATH_NAME) })).min(1);
 
 async function readSplits(file: string): Promise<Split[] | undefined> {
   const doing = "reading the folds";

@@ -179,6 +179,7 @@ Deno.test("a case that fails does not stop the others, keeps the old folder, and
   const folder = join(target.path, "nnUNetPlans_3d_fullres");
   await Deno.mkdir(folder);
   await Deno.writeTextFile(join(folder, "old.npz"), "from before");
+  await Deno.writeTextFile(join(folder, "old.pkl"), "from before");
   const broken = join(raw.path, "imagesTr", "c1_0001.nii.gz");
   const whole = await Deno.readFile(broken);
   await Deno.writeFile(broken, whole.subarray(0, 500));

@@ -4,6 +4,7 @@
  */
 import { UserError } from "../../base/errors.ts";
 import { join } from "../../base/path.ts";
+import { requirePathName } from "../../base/path_name.ts";
 import { nearestName } from "../../base/nearest.ts";
 import type { DatasetJson } from "../../dataset/dataset_json.ts";
 import { readDatasetJson } from "../../dataset/read_dataset_json.ts";
@@ -59,6 +60,10 @@ const DOING = "opening the model";
  * @throws UserError naming the file and what to do.
  */
 export async function openModel(folder: string, options: OpenModelOptions): Promise<Model> {
+  requirePathName(options.checkpointName, "the checkpoint's name", {
+    doing: DOING,
+    remedy: "name a file of the fold's folder, like checkpoint_best.pth",
+  });
   const entries = await listModelFolder(folder);
   const plans = await readPlans(join(folder, "plans.json"));
   const dataset = await readDatasetJson(join(folder, "dataset.json"));

@@ -1,0 +1,103 @@
+/**
+ * What may be removed of a folder of preprocessed data: files that preprocessing writes, this program's or Python's, and nothing else.
+ * A folder that holds anything else is somebody's, and stays as it is.
+ */
+import { UserError } from "../base/errors.ts";
+import { writeError } from "../base/files.ts";
+import { join } from "../base/path.ts";
+import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
+
+/** In every folder that this program has made; one line a case, after a line with what the data depend on. */
+export const RECORD = "preprocessed.jsonl";
+
+const CASE_ENDINGS = [BRICKS_ENDING, ".npz", ".npy", ".pkl", ".b2nd"];
+/** What writing leaves when it is killed, and what file managers and network disks put anywhere. */
+const PASSING = /^(\..*\.tmp|\._.*|\.DS_Store|\.nfs.*|Thumbs\.db|desktop\.ini)$/;
+
+/**
+ * Refuses a folder that is not preprocessing's to replace. A symbolic link is: it is replaced, and where it leads to is left alone.
+ * @throws UserError if `path` is a file, or a folder with other content
+ */
+export function requireReplaceable(path: string, doing: string): void {
+  const there = lstat(path);
+  if (!there || there.isSymlink) return;
+  if (there.isDirectory) {
+    const { foreign } = contentOf(path);
+    if (foreign.length > 0) throw notOurs(path, foreign, doing);
+    return;
+  }
+  throw new UserError({
+    doing,
+    file: path,
+    problem: "a file has that name, and the preprocessed data need a folder",
+    remedy: "move it away, or give the configuration another data_identifier in the plans",
+  });
+}
+
+/**
+ * Removes a folder of preprocessed data, file by file; nothing if it is not there.
+ * @throws UserError if it holds anything else; then it is as before
+ */
+export function removeDataFolder(path: string, doing: string): void {
+  requireReplaceable(path, doing);
+  const there = lstat(path);
+  if (!there) return;
+  try {
+    if (!there.isSymlink) { for (const name of contentOf(path).known) Deno.removeSync(join(path, name)); }
+    Deno.removeSync(path);
+  } catch (error) {
+    throw writeError(error, path, doing);
+  }
+}
+
+/** Removes preprocessing's files from a folder, but those of `kept`. @throws UserError as {@link removeDataFolder} */
+export function removeOtherFiles(path: string, kept: ReadonlySet<string>, doing: string): void {
+  requireReplaceable(path, doing);
+  try {
+    for (const name of contentOf(path).known) if (!kept.has(name)) Deno.removeSync(join(path, name));
+  } catch (error) {
+    throw writeError(error, path, doing);
+  }
+}
+
+/** Names of a folder, by whether preprocessing writes such files. */
+function contentOf(folder: string): { readonly known: readonly string[]; readonly foreign: readonly string[] } {
+  const entries = [...Deno.readDirSync(folder)];
+  const names = new Set(entries.map(({ name }) => name));
+  const known: string[] = [];
+  const foreign: string[] = [];
+  for (const { name, isDirectory } of entries) {
+    const ours = name === RECORD || PASSING.test(name) || isOfCase(name, names);
+    (ours && !isDirectory ? known : foreign).push(name);
+  }
+  return { known, foreign };
+}
+
+/** Without the record, as Python leaves it, arrays alone could be anybody's: each has its case's properties beside it. */
+function isOfCase(name: string, names: ReadonlySet<string>): boolean {
+  const ending = CASE_ENDINGS.find((one) => name.endsWith(one) && name !== one);
+  if (ending === undefined) return false;
+  if (ending === BRICKS_ENDING || names.has(RECORD)) return true;
+  const stem = name.slice(0, -ending.length);
+  const arrays = [".npz", ".npy", ".b2nd"].some((one) => names.has(stem + one));
+  return ending === ".pkl" ? arrays : names.has(`${stem.replace(/_(seg|segFromPrevStage)$/, "")}.pkl`);
+}
+
+function notOurs(path: string, foreign: readonly string[], doing: string): UserError {
+  const shown = [...foreign].sort().slice(0, 3).join(", ") + (foreign.length > 3 ? `, ... (${foreign.length})` : "");
+  return new UserError({
+    doing,
+    file: path,
+    problem: `it holds what preprocessing does not write (${shown}); such a folder is neither replaced nor removed`,
+    remedy: "move that away, or give the configuration another data_identifier in the plans",
+  });
+}
+
+function lstat(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}

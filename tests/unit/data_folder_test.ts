@@ -1,0 +1,144 @@
+/** Folders of preprocessed data: only what preprocessing has made is ever replaced or removed, and by one run at a time. */
+import { UserError } from "../../core/base/errors.ts";
+import { takeLock } from "../../core/base/folder_lock.ts";
+import { join } from "../../core/base/path.ts";
+import { type DataFolderOptions, openDataFolder } from "../../core/preprocess/preprocess_dataset_folder.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
+import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
+
+const NAME = "nnUNetPlans_2d";
+const OPTIONS: DataFolderOptions = { setting: "s", inputs: new Map([["a", [["/raw/a", 1, 2]]]]), redo: false };
+
+/** Preprocesses the case a, whose data are `text`. */
+async function make(parent: string, text = "new", options = OPTIONS): Promise<void> {
+  using folder = await openDataFolder(parent, NAME, options);
+  await Deno.writeTextFile(join(folder.work, "a.bricks"), text);
+  folder.record("a", [["a.bricks", text.length]]);
+  folder.finish();
+}
+
+async function fill(folder: string, names: readonly string[]): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  for (const name of names) await Deno.writeTextFile(join(folder, name), "kept");
+}
+
+Deno.test("a folder that preprocessing has made is replaced, and so is one of Python's nnU-Net", async () => {
+  const python = ["a.npz", "a.pkl", "a.npy", "a_seg.npy", "b.npz", "b.pkl", ".DS_Store"];
+  for (const before of [python, ["a.b2nd", "a_seg.b2nd", "a.pkl"], []]) {
+    await inTempFolder(async (parent) => {
+      await fill(join(parent, NAME), before);
+      await make(parent);
+      assertEquals(await namesIn(join(parent, NAME)), ["a.bricks", "preprocessed.jsonl"]);
+      await make(parent, "newer", { ...OPTIONS, redo: true });
+      assertEquals(await Deno.readTextFile(join(parent, NAME, "a.bricks")), "newer");
+      assertEquals(await namesIn(parent), [NAME]);
+    });
+  }
+});
+
+Deno.test("a folder with anything else in it is refused before the work, and stays as it is", async () => {
+  const foreign = [
+    ["a.npz", "a.pkl", "notes.txt"],
+    ["thesis.npz"],
+    ["measured.npy", "other.pkl"],
+    ["image.nii.gz"],
+    ["preprocessed.jsonl", "a.bricks", "notes.txt"],
+  ];
+  for (const names of foreign) {
+    for (const folder of [NAME, `.${NAME}.partial`, `.${NAME}.replaced`]) {
+      await inTempFolder(async (parent) => {
+        await fill(join(parent, folder), names);
+        const odd = names.find((name) => !["a.npz", "a.pkl", "preprocessed.jsonl", "a.bricks"].includes(name)) ?? "";
+        await assertFails(() => make(parent), UserError, odd, "neither replaced nor removed", "data_identifier");
+        assertEquals(await namesIn(join(parent, folder)), [...names].sort());
+        assertEquals(await namesIn(parent), [folder]);
+      });
+    }
+  }
+  await inTempFolder(async (parent) => {
+    await fill(join(parent, NAME, "a.npz"), ["inside"]);
+    await fill(join(parent, NAME), ["a.pkl"]);
+    await assertFails(() => make(parent), UserError, "a.npz");
+    assertEquals(await namesIn(join(parent, NAME, "a.npz")), ["inside"]);
+  });
+});
+
+Deno.test("a file that a user puts into the folder while it is made stays, and the new data are kept", () =>
+  inTempFolder(async (parent) => {
+    await make(parent);
+    {
+      using folder = await openDataFolder(parent, NAME, { ...OPTIONS, redo: true });
+      await Deno.writeTextFile(join(folder.work, "a.bricks"), "newer");
+      folder.record("a", [["a.bricks", 5]]);
+      await Deno.writeTextFile(join(parent, NAME, "notes.txt"), "kept");
+      await assertFails(() => folder.finish(), UserError, "notes.txt");
+    }
+    assertEquals(await namesIn(join(parent, NAME)), ["a.bricks", "notes.txt", "preprocessed.jsonl"]);
+    await Deno.remove(join(parent, NAME, "notes.txt"));
+    using folder = await openDataFolder(parent, NAME, { ...OPTIONS, setting: "other" });
+    assert(!folder.complete);
+  }));
+
+Deno.test("a file of the folder's name is refused; of a link to a folder only the link is replaced", async () => {
+  await inTempFolder(async (parent) => {
+    await Deno.writeTextFile(join(parent, NAME), "kept");
+    await assertFails(() => make(parent), UserError, "a file has that name", "data_identifier");
+    assertEquals(await Deno.readTextFile(join(parent, NAME)), "kept");
+  });
+  await inTempFolder(async (parent) => {
+    const elsewhere = join(parent, "elsewhere");
+    await fill(elsewhere, ["notes.txt", "a.npz"]);
+    await Deno.mkdir(join(parent, "data"));
+    await Deno.symlink(elsewhere, join(parent, "data", NAME));
+    await make(join(parent, "data"));
+    assertEquals(await namesIn(elsewhere), ["a.npz", "notes.txt"]);
+    assertEquals(await namesIn(join(parent, "data", NAME)), ["a.bricks", "preprocessed.jsonl"]);
+  });
+});
+
+Deno.test("a record whose file names are paths, or whose lines are of another form, is not trusted", () =>
+  inTempFolder(async (parent) => {
+    const secret = join(parent, "secret");
+    await Deno.writeTextFile(secret, "kept");
+    const inputs = OPTIONS.inputs.get("a");
+    const lines = [
+      { id: "a", inputs, files: [["../secret", 4]] },
+      { id: "a", inputs, files: [["", 4096]] },
+      { id: "../a", inputs, files: [] },
+      { id: "a", inputs },
+      null,
+      5,
+      { id: "a", inputs, files: [["a.bricks"]] },
+      { id: "a", inputs, files: "a.bricks" },
+    ];
+    for (const line of lines) {
+      await fill(join(parent, NAME), ["a.bricks"]);
+      const text = [{ setting: "s" }, line].map((one) => JSON.stringify(one)).join("\n");
+      await Deno.writeTextFile(join(parent, NAME, "preprocessed.jsonl"), text);
+      using folder = await openDataFolder(parent, NAME, OPTIONS);
+      assertEquals([folder.complete, folder.done.size], [false, 0], JSON.stringify(line));
+      assertEquals(await namesIn(folder.work), ["preprocessed.jsonl"]);
+    }
+    assertEquals(await Deno.readTextFile(secret), "kept");
+  }));
+
+Deno.test("two runs on the same data: the second is told, and can start when the first has ended", () =>
+  inTempFolder(async (parent) => {
+    {
+      using _first = await openDataFolder(parent, NAME, OPTIONS);
+      await assertFails(() => make(parent), UserError, "another run is preprocessing these data", "Wait until it ends");
+      using _other = await openDataFolder(parent, "nnUNetPlans_3d_fullres", OPTIONS);
+    }
+    await make(parent);
+    assertEquals(await namesIn(parent), [".nnUNetPlans_3d_fullres.partial", NAME]);
+  }));
+
+Deno.test("a lock that a killed process has left is taken, and its file goes with the next run", () =>
+  inTempFolder(async (folder) => {
+    const path = join(folder, ".lock");
+    await Deno.writeTextFile(path, "");
+    const lock = takeLock(path, { doing: "testing", problem: "taken" });
+    await assertFails(() => takeLock(path, { doing: "testing", problem: "taken" }), UserError, "taken", path);
+    lock[Symbol.dispose]();
+    assertEquals(await namesIn(folder), []);
+  }));
