@@ -8,7 +8,7 @@ import { type FusedNetwork, type FusedStep, fuseGraph, type View, type ViewPart,
 import type { Graph } from "../core/graph/graph.ts";
 import { alignBlock, type BlockLifetime, type MemoryPlan, planMemory } from "../core/graph/memory_plan.ts";
 import { planConv, planTransposedConv } from "../kernels/wasm/conv/plan_conv.ts";
-import type { ConvOperator } from "../kernels/operators/conv/problem.ts";
+import type { ConvOperator } from "../kernels/wasm/conv/problem.ts";
 import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise/norm.ts";
 import { planAveragePool, planResidualAdd } from "../kernels/wasm/elementwise/residual.ts";
 import type { Operand, Operator, Target, WeightedOperator } from "../kernels/wasm/kernel.ts";

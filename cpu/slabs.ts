@@ -4,7 +4,7 @@
  * same as without slabs, so are the results, bit for bit. Pure; {@link ./program_plan.ts} decides where it is done.
  */
 import { BLOCK_ALIGNMENT } from "../core/graph/memory_plan.ts";
-import type { ConvOperator, ItemRow } from "../kernels/operators/conv/problem.ts";
+import type { ConvOperator, ItemRow } from "../kernels/wasm/conv/problem.ts";
 import type { KernelCall, Operator } from "../kernels/wasm/kernel.ts";
 
 /** A slab has at least so many items: on a few threads, waiting for the last of them costs about a percent. */

@@ -3,15 +3,14 @@ import { padToFour, type Vec3, voxelCount } from "../core/base/shape.ts";
 import type { LossOptions } from "../core/engine/training.ts";
 import { membersOf } from "../core/engine/training_checks.ts";
 import {
-  coefficientBytes,
   countBytes,
   type LossShape,
-  membershipTable,
   planLossCounts,
   planLossGradient,
   planLossSums,
   planLossTarget,
 } from "../kernels/wasm/training/loss.ts";
+import { coefficientBytes, membershipTable } from "../kernels/operators/training/loss.ts";
 import type { Schedule } from "./training_schedule.ts";
 
 /** An output with a loss. */

@@ -8,7 +8,8 @@ import { type FusedNetwork, type FusedStep, fuseGraph, type View, type ViewPart,
 import type { Graph } from "../core/graph/graph.ts";
 import type { BlockLifetime } from "../core/graph/memory_plan.ts";
 import { type ConvLimits, planConv, planTransposedConv, type WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
-import { type NormConstant, planNormConstant, planNormFinalize } from "../kernels/wgsl/elementwise/norm.ts";
+import { planNormConstant, planNormFinalize } from "../kernels/wgsl/elementwise/norm.ts";
+import type { NormConstant } from "../kernels/operators/elementwise/norm.ts";
 import { planAveragePool } from "../kernels/wgsl/elementwise/pool.ts";
 import { planResidualAdd } from "../kernels/wgsl/elementwise/residual.ts";
 import type { SlotLayout, WgslOperand, WgslOperator, WgslTarget } from "../kernels/wgsl/kernel.ts";

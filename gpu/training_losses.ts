@@ -4,15 +4,13 @@ import type { LossOptions } from "../core/engine/training.ts";
 import { membersOf } from "../core/engine/training_checks.ts";
 import type { ConvLimits } from "../kernels/wgsl/conv/plan_conv.ts";
 import {
-  coefficientBytes,
   countBytes,
-  membershipTable,
-  nearestExact,
   planLossCounts,
   planLossGradient,
   planLossSums,
   planLossTarget,
 } from "../kernels/wgsl/training/loss.ts";
+import { coefficientBytes, membershipTable, nearestExact } from "../kernels/operators/training/loss.ts";
 import type { LossShape } from "../kernels/wgsl/training/loss_spec.ts";
 import type { TensorRange } from "../kernels/wgsl/training/tensors.ts";
 import type { Schedule } from "./training_schedule.ts";

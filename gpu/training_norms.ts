@@ -2,7 +2,8 @@
 import { padToFour, voxelCount } from "../core/base/shape.ts";
 import type { TensorId, ViewPart } from "../core/graph/fuse.ts";
 import type { InstanceNormNode } from "../core/graph/graph.ts";
-import { type NormConstant, planNormConstant, planNormFinalize } from "../kernels/wgsl/elementwise/norm.ts";
+import { planNormConstant, planNormFinalize } from "../kernels/wgsl/elementwise/norm.ts";
+import type { NormConstant } from "../kernels/operators/elementwise/norm.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { planBatchMoments, planNormFromMoments } from "../kernels/wgsl/training/batch_norm.ts";
 import { planNormBackward } from "../kernels/wgsl/training/norm.ts";

@@ -9,7 +9,7 @@ import { type BackwardStep, type ConvStep, planBackward } from "../core/graph/ba
 import { fuseGraph, parametersRead, type View } from "../core/graph/fuse.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import { planDataGradient } from "../kernels/wgsl/conv/data_gradient.ts";
-import type { GradientProblem } from "../kernels/wgsl/conv/problem.ts";
+import type { GradientProblem } from "../kernels/operators/conv/gradient_problem.ts";
 import { planPackWeights } from "../kernels/wgsl/conv/pack_kernels.ts";
 import {
   type ConvLimits,

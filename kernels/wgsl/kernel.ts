@@ -2,9 +2,10 @@
  * What a WGSL kernel is to the GPU engine, and how operators are described as dispatches. A kernel is plain data: the whole text of one
  * module with an entry point `main`, what it binds, and how many workgroups it runs.
  *
- * Tensors are (batch, z, y, x, channels), f32 or f16, channels padded to four and read as vec4; padding lanes hold zeros. A tensor may be a
- * channel range of a wider one (a concat), and may span several bindings where a device binds less than it is long.
+ * Tensors are f32 or f16, read as vec4, and may span several bindings where a device binds less than they are long.
  */
+import type { OperatorReport, WeightPacker } from "../operators/operator.ts";
+import type { OperandRange, TargetRange } from "../operators/tensor.ts";
 
 /** How a slot is seen by a kernel: one storage binding per segment. */
 export interface Binding {
@@ -24,6 +25,9 @@ export interface SlotLayout {
   readonly segmentLength: number;
 }
 
+/** Bytes of a number. */
+export const SCALAR_BYTES = { f32: 4, f16: 2 } as const;
+
 /** One dispatch. Dispatches of an operator run in order, each seeing what the former ones wrote. */
 export interface WgslDispatch {
   /** For errors and timings: "winograd input transform 4x4x4". */
@@ -38,43 +42,19 @@ export interface WgslDispatch {
 }
 
 /** An operator as dispatches over named slots. */
-export interface WgslOperator {
-  /** "winograd 4x4x4", "direct", ... for reports and the bench. */
-  readonly algorithm: string;
+export interface WgslOperator extends OperatorReport {
   readonly dispatches: readonly WgslDispatch[];
-  /** Slots beyond the operands, alive while the operator runs: name -> bytes. Contents undefined at the start. */
-  readonly temporaries: Readonly<Record<string, number>>;
-  /** Multiplications and additions of the direct form. */
-  readonly flops: number;
-  /** Bytes of device memory it must at least move. */
-  readonly bytes: number;
 }
 
 /** An operator with weights: how torch's are packed for it, on the host. */
-export interface WeightedWgslOperator extends WgslOperator {
-  readonly weightBytes: number;
-  pack(weight: Float32Array, bias: Float32Array | undefined, out: Float32Array): void;
+export interface WeightedWgslOperator extends WgslOperator, WeightPacker {}
+
+/** An input operand. */
+export interface WgslOperand extends OperandRange {
+  readonly layout: SlotLayout;
 }
 
-/** An input whose norm and activation are applied on load: y = max(t, t * slope), t = v * scale + shift; zero padding after it. */
-export interface WgslOperand {
+/** An output operand. */
+export interface WgslTarget extends TargetRange {
   readonly layout: SlotLayout;
-  /** Channels of the wider tensor, padded to four. */
-  readonly channelStride: number;
-  /** First channel; a multiple of four. */
-  readonly channelOffset: number;
-  /** Channels of each concatenated part; each part is padded to four on its own. */
-  readonly parts: readonly number[];
-  /** f32 [batch][3][channelStride]: scales, shifts, slopes. */
-  readonly normSlot?: string;
-}
-
-/** An output, always raw, its padding lanes zeros. */
-export interface WgslTarget {
-  readonly layout: SlotLayout;
-  readonly channelStride: number;
-  readonly channelOffset: number;
-  readonly channels: number;
-  /** f32 [batch][parts][1 + 2 * padded channels]: voxel count, means, M2s of each part, merged in fixed order later. */
-  readonly statisticsSlot?: string;
 }

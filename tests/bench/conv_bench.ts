@@ -4,12 +4,12 @@
  * Run: deno task bench conv [patch edge] [2d|3d] [name filter]
  */
 import process from "node:process";
-import type { Vec3 } from "../../core/base/shape.ts";
-import { voxelCount } from "../../core/base/shape.ts";
+import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { planConv, planTransposedConv } from "../../kernels/wasm/conv/plan_conv.ts";
 import { directChoice, planDirect } from "../../kernels/wasm/conv/plan_direct.ts";
 import { planWinograd, winogradChoices } from "../../kernels/wasm/conv/plan_winograd.ts";
-import { type ConvOperator, convOutputGrid, type ConvProblem } from "../../kernels/operators/conv/problem.ts";
+import { convOutputGrid } from "../../kernels/operators/conv/problem.ts";
+import type { ConvOperator, ConvProblem } from "../../kernels/wasm/conv/problem.ts";
 import { f32x4, v128 } from "../../kernels/wasm/emit/expression.ts";
 import type { Kernel } from "../../kernels/wasm/emit/module_builder.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";

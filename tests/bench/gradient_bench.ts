@@ -6,10 +6,11 @@
 import process from "node:process";
 import { createStream } from "../../cpu/stream.ts";
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import type { DataGradientProblem, WeightGradientProblem } from "../../kernels/operators/conv/gradient_problem.ts";
+import type { DataGradientProblem, WeightGradientProblem } from "../../kernels/wasm/conv/problem.ts";
 import { planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
 import { planWeightGradient, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
-import { gradientOutputGrid, weightPairs } from "../../kernels/wasm/conv/weight_gradient_sides.ts";
+import { weightPairs } from "../../kernels/wasm/conv/weight_gradient_sides.ts";
+import { gradientOutputGrid } from "../../kernels/operators/conv/gradient_problem.ts";
 import type { Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
 import { noise } from "../engine/run_operator.ts";

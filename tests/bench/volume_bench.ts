@@ -10,15 +10,16 @@ import { planResidualAdd } from "../../kernels/wasm/elementwise/residual.ts";
 import { encodeParams } from "../../kernels/wasm/module.ts";
 import type { Operator } from "../../kernels/wasm/kernel.ts";
 import { at, listParams, type ParamTypes } from "../../kernels/wasm/params.ts";
-import { planAccumulate, planFinishPlanes, type RingGeometry } from "../../kernels/wasm/volume/accumulate.ts";
+import { planAccumulate, planFinishPlanes } from "../../kernels/wasm/volume/accumulate.ts";
+import type { RingGeometry } from "../../kernels/operators/volume/accumulate.ts";
 import { planGatherPatches } from "../../kernels/wasm/volume/gather.ts";
 import { ELEMENTWISE_AND_VOLUME_KERNELS } from "../../kernels/wasm/volume/kernels.ts";
 import {
-  type MixTable,
   packResampleTables,
   planResampleToLabels,
   planResampleToProbabilities,
 } from "../../kernels/wasm/volume/resample.ts";
+import type { MixTable } from "../../kernels/operators/volume/resample.ts";
 import { instantiate } from "../engine/run_operator.ts";
 
 const STREAM = { to: "address", from: "address", bytes: "i32" } as const satisfies ParamTypes;

@@ -1,11 +1,7 @@
 /** Every way to compute a convolution's gradients against the plain reference. */
 import { createStream } from "../../cpu/stream.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
-import type {
-  DataGradientProblem,
-  GradientTarget,
-  WeightGradientProblem,
-} from "../../kernels/operators/conv/gradient_problem.ts";
+import type { DataGradientProblem, GradientTarget, WeightGradientProblem } from "../../kernels/wasm/conv/problem.ts";
 import { CONV_KERNELS } from "../../kernels/wasm/conv/kernels.ts";
 import { planWeightGradient, type WeightChoice, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
 import { dataGradientChoices, inputRanges, planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";

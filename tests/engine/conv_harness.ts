@@ -1,5 +1,6 @@
 /** Runs operators on one thread for tests and benches: lays out memory, guards it with sentinels, calls the kernels item by item. */
-import { type ConvOperator, convOutputGrid, type ConvProblem } from "../../kernels/operators/conv/problem.ts";
+import { convOutputGrid } from "../../kernels/operators/conv/problem.ts";
+import type { ConvOperator, ConvProblem } from "../../kernels/wasm/conv/problem.ts";
 import type { Operand, Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule, encodeParams } from "../../kernels/wasm/module.ts";
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";

@@ -3,7 +3,8 @@ import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { planDirect, planTransposed } from "../../kernels/wasm/conv/plan_direct.ts";
 import { planConv } from "../../kernels/wasm/conv/plan_conv.ts";
 import { planWinograd, type WinogradChoice, winogradChoices } from "../../kernels/wasm/conv/plan_winograd.ts";
-import { type ConvOperator, convOutputGrid, type ConvProblem } from "../../kernels/operators/conv/problem.ts";
+import { convOutputGrid } from "../../kernels/operators/conv/problem.ts";
+import type { ConvOperator, ConvProblem } from "../../kernels/wasm/conv/problem.ts";
 import { referenceConv, referenceTransposedConv } from "../../kernels/operators/conv/reference.ts";
 import { assert, assertClose, assertEquals } from "../assert.ts";
 import {

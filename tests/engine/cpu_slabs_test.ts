@@ -5,7 +5,7 @@ import { convOverInput, upsampledConv } from "../../cpu/slabs.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 import type { NetworkArchitecture } from "../../core/network/architecture.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
-import type { ConvOperator, ItemRow } from "../../kernels/operators/conv/problem.ts";
+import type { ConvOperator, ItemRow } from "../../kernels/wasm/conv/problem.ts";
 import type { KernelCall } from "../../kernels/wasm/kernel.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { architecture, randomValues, randomWeights } from "./networks.ts";

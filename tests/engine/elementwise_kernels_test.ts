@@ -8,7 +8,7 @@ import {
 } from "../../kernels/operators/elementwise/reference.ts";
 import { NORM_KERNELS, planNormConstant, planNormFinalize } from "../../kernels/wasm/elementwise/norm.ts";
 import { planAveragePool, planResidualAdd, RESIDUAL_KERNELS } from "../../kernels/wasm/elementwise/residual.ts";
-import type { Target } from "../../kernels/wasm/kernel.ts";
+import type { Operand, Target } from "../../kernels/wasm/kernel.ts";
 import { noise, operatorRunner, paddedNoise } from "./run_operator.ts";
 
 const run = operatorRunner([...NORM_KERNELS, ...RESIDUAL_KERNELS]);
@@ -118,10 +118,10 @@ function operandData(slot: string, parts: number[], batch: number, voxels: numbe
     }),
   );
   const operand = { slot, channelStride, channelOffset, parts, normSlot: withNorm ? `${slot} norm` : undefined };
-  return { operand, values, norm } satisfies OperandData;
+  return { operand, values, norm } satisfies OperandData<Operand>;
 }
 
-function slotsOf(data: OperandData): Record<string, Float32Array> {
+function slotsOf(data: OperandData<Operand>): Record<string, Float32Array> {
   const { slot, normSlot } = data.operand;
   return data.norm && normSlot ? { [slot]: data.values, [normSlot]: data.norm } : { [slot]: data.values };
 }

@@ -1,5 +1,6 @@
 /** The largest values and their shares, on both engines, against sorting. */
-import { planTopK, topCount } from "../../kernels/wasm/training/top_k.ts";
+import { planTopK } from "../../kernels/wasm/training/top_k.ts";
+import { topCount } from "../../kernels/operators/training/top_k.ts";
 import { TRAINING_KERNELS } from "../../kernels/wasm/training/kernels.ts";
 import { OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
 import { planTopK as planWgslTopK } from "../../kernels/wgsl/training/top_k.ts";

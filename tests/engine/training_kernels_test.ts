@@ -1,13 +1,7 @@
 import { assertClose, assertEquals, TOLERANCE } from "../assert.ts";
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import {
-  coefficientBytes,
-  membershipTable,
-  nearestExact,
-  planLossGradient,
-  planLossSums,
-  planLossTarget,
-} from "../../kernels/wasm/training/loss.ts";
+import { planLossGradient, planLossSums, planLossTarget } from "../../kernels/wasm/training/loss.ts";
+import { coefficientBytes, membershipTable, nearestExact } from "../../kernels/operators/training/loss.ts";
 import { TRAINING_KERNELS } from "../../kernels/wasm/training/kernels.ts";
 import { planNormBackward } from "../../kernels/wasm/training/norm.ts";
 import { planGradientNorm, planSgdUpdate } from "../../kernels/wasm/training/optimizer.ts";

@@ -1,13 +1,10 @@
 import { assert, assertEquals } from "../assert.ts";
 import { padToFour, permute, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import {
-  ACCUMULATE_KERNELS,
-  planAccumulate,
-  planFinishPlanes,
-  type RingGeometry,
-} from "../../kernels/wasm/volume/accumulate.ts";
+import { ACCUMULATE_KERNELS, planAccumulate, planFinishPlanes } from "../../kernels/wasm/volume/accumulate.ts";
+import type { RingGeometry } from "../../kernels/operators/volume/accumulate.ts";
 import { CLEAR_KERNELS, planClear } from "../../kernels/wasm/volume/clear.ts";
-import { GATHER_KERNELS, type Placement, planGatherPatches } from "../../kernels/wasm/volume/gather.ts";
+import { GATHER_KERNELS, planGatherPatches } from "../../kernels/wasm/volume/gather.ts";
+import type { Placement } from "../../kernels/operators/volume/gather.ts";
 import { accumulateReference, finishReference, gatherReference } from "../../kernels/operators/volume/reference.ts";
 import { noise, operatorRunner, paddedNoise } from "./run_operator.ts";
 

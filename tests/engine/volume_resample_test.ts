@@ -1,18 +1,17 @@
 import { assert, assertClose, assertEquals, assertFails } from "../assert.ts";
 import { padToFour, type Vec3 } from "../../core/base/shape.ts";
-import type { RingGeometry } from "../../kernels/wasm/volume/accumulate.ts";
+import type { RingGeometry } from "../../kernels/operators/volume/accumulate.ts";
 import {
   interpolateReference,
   labelReference,
   probabilitiesReference,
 } from "../../kernels/operators/volume/reference.ts";
 import {
-  type LabelChoice,
-  type MixTable,
   packResampleTables,
   planResampleToLabels,
   planResampleToProbabilities,
 } from "../../kernels/wasm/volume/resample.ts";
+import type { LabelChoice, MixTable } from "../../kernels/operators/volume/resample.ts";
 import { LABEL_KERNELS } from "../../kernels/wasm/volume/label_kernel.ts";
 import { PROBABILITY_KERNELS } from "../../kernels/wasm/volume/probability_kernel.ts";
 import { noise, operatorRunner, paddedNoise } from "./run_operator.ts";

@@ -1,7 +1,8 @@
 /** Gradients of convolutions on the GPU against the plain reference: in whole arrays, and in arrays that span bindings. */
 import { dataGradientConv, planDataGradient } from "../../kernels/wgsl/conv/data_gradient.ts";
 import { trainedConvCandidates } from "../../kernels/wgsl/conv/plan_conv.ts";
-import { BASE_LIMITS, type ConvLimits, convOutputGrid } from "../../kernels/wgsl/conv/problem.ts";
+import { BASE_LIMITS, type ConvLimits } from "../../kernels/wgsl/conv/problem.ts";
+import { convOutputGrid } from "../../kernels/operators/conv/problem.ts";
 import { planWeightGradient, weightGradientCandidates } from "../../kernels/wgsl/conv/weight_gradient.ts";
 import type { WgslOperator } from "../../kernels/wgsl/kernel.ts";
 import { assertClose, assertEquals } from "../assert.ts";

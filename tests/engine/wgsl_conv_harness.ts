@@ -3,12 +3,12 @@ import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { referenceConv, referenceTransposedConv } from "../../kernels/operators/conv/reference.ts";
 import {
   BASE_LIMITS,
-  channelLayout,
   type ConvLimits,
-  convOutputGrid,
   type WgslConvOperator,
   type WgslConvProblem,
 } from "../../kernels/wgsl/conv/problem.ts";
+import { channelLayout } from "../../kernels/operators/tensor.ts";
+import { convOutputGrid } from "../../kernels/operators/conv/problem.ts";
 import { assert, assertClose, assertEquals } from "../assert.ts";
 import { type ConvCase, type ConvData, makeData, normalised } from "./conv_harness.ts";
 import { activations, runWgsl } from "./run_wgsl_operator.ts";

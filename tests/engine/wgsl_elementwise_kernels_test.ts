@@ -153,7 +153,7 @@ function operandOf(
     ...(withNorm && { normSlot: `${slot} norm` }),
   };
   const reference: OperandData = {
-    operand: { slot, channelStride, channelOffset, parts },
+    operand: { channelStride, channelOffset, parts },
     values: Float32Array.from(data.array),
     ...(withNorm && { norm }),
   };

@@ -3,7 +3,8 @@ import { padToFour, permute, type Vec3, voxelCount } from "../../core/base/shape
 import { accumulateReference, finishReference, gatherReference } from "../../kernels/operators/volume/reference.ts";
 import { planAccumulate, planFinishPlanes, type RingGeometry } from "../../kernels/wgsl/volume/accumulate.ts";
 import { planClear } from "../../kernels/wgsl/volume/clear.ts";
-import { type Placement, planGatherPatches } from "../../kernels/wgsl/volume/gather.ts";
+import { planGatherPatches } from "../../kernels/wgsl/volume/gather.ts";
+import type { Placement } from "../../kernels/operators/volume/gather.ts";
 import { noise, paddedNoise } from "./run_operator.ts";
 import { activations, gpuPresent, halfPresent, runWgsl, segmented } from "./run_wgsl_operator.ts";
 

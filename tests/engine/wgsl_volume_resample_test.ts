@@ -7,12 +7,11 @@ import {
 } from "../../kernels/operators/volume/reference.ts";
 import type { RingGeometry } from "../../kernels/wgsl/volume/accumulate.ts";
 import {
-  type LabelChoice,
-  type MixTable,
   packResampleTables,
   planResampleToLabels,
   planResampleToProbabilities,
 } from "../../kernels/wgsl/volume/resample.ts";
+import type { LabelChoice, MixTable } from "../../kernels/operators/volume/resample.ts";
 import { paddedNoise } from "./run_operator.ts";
 import { gpuPresent, runWgsl, segmented } from "./run_wgsl_operator.ts";
 

@@ -1,7 +1,7 @@
 /**
  * The project's own lint rule: who may import whom.
- * main -> cli -> {gpu, cpu, core}; gpu, cpu -> {kernels, core/engine, core/graph, core/base}; kernels -> {core/graph, core/base};
- * core imports only core, and inside core left never imports right; nothing outside tests imports tests.
+ * main -> cli -> {gpu, cpu, core}; gpu -> kernels/wgsl, cpu -> kernels/wasm, both -> {kernels/operators, core/engine, core/graph, core/base};
+ * kernels/wgsl, kernels/wasm -> kernels/operators and none the other; kernels -> {core/graph, core/base}; core imports only core, and inside core left never imports right; nothing outside tests imports tests.
  */
 import { fromFileUrl } from "../../core/base/path.ts";
 
@@ -23,14 +23,21 @@ export const CORE_ORDER = [
   "train",
 ] as const;
 
-const ENGINE_MAY_IMPORT = ["kernels", "core/engine", "core/graph", "core/base"];
+const ENGINE_MAY_IMPORT = ["kernels/operators", "core/engine", "core/graph", "core/base"];
+
+/** Parts of kernels, and what each may import of them besides itself: what is neutral is in operators. */
+const KERNEL_PARTS: Record<string, readonly string[]> = {
+  operators: [],
+  wasm: ["operators"],
+  wgsl: ["operators"],
+};
 
 /** Top-level parts and what each may import besides itself; core's parts are handled by {@link CORE_ORDER}. */
 const ALLOWED: Record<string, readonly string[]> = {
   "main.ts": ["cli"],
   cli: ["gpu", "cpu", "core"],
-  gpu: ENGINE_MAY_IMPORT,
-  cpu: ENGINE_MAY_IMPORT,
+  gpu: ["kernels/wgsl", ...ENGINE_MAY_IMPORT],
+  cpu: ["kernels/wasm", ...ENGINE_MAY_IMPORT],
   kernels: ["core/graph", "core/base"],
 };
 
@@ -47,11 +54,19 @@ export function importViolation(from: string, to: string): string | null {
     if (a < 0 || b < 0) return `core/${a < 0 ? fromPart : toPart} is not a part of core (${order.join(", ")})`;
     return b <= a ? null : `core/${fromPart} may not import core/${toPart}: inside core, left never imports right`;
   }
+  if (fromTop === "kernels" && toTop === "kernels") return kernelViolation(fromPart, toPart);
   if (fromTop === toTop) return null;
   const allowed = ALLOWED[fromTop];
   if (!allowed) return `${fromTop} is not a top-level part of the project`;
   const fits = allowed.some((part) => part === toTop || part === `${toTop}/${toPart}`);
   return fits ? null : `${fromTop} may import ${allowed.join(", ")}, not ${toTop}/${toPart}`;
+}
+
+function kernelViolation(from: string, to: string): string | null {
+  const unknown = [from, to].find((part) => !(part in KERNEL_PARTS));
+  if (unknown) return `kernels/${unknown} is not a part of kernels (${Object.keys(KERNEL_PARTS).join(", ")})`;
+  if (from === to || KERNEL_PARTS[from].includes(to)) return null;
+  return `kernels/${from} may not import kernels/${to}: what both need is in kernels/operators`;
 }
 
 function relativeToRoot(path: string): string | null {

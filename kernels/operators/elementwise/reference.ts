@@ -1,10 +1,10 @@
 /** Plain references of the elementwise kernels, in f64, for tests: what they compute, not how. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import type { Operand } from "../../wasm/kernel.ts";
+import { type OperandRange, paddedChannels } from "../tensor.ts";
 
 /** An operand's values and its norm table, if it has one. */
-export interface OperandData {
-  readonly operand: Operand;
+export interface OperandData<O extends OperandRange = OperandRange> {
+  readonly operand: O;
   readonly values: Float32Array;
   readonly norm?: Float32Array;
 }
@@ -59,7 +59,7 @@ export function normalisedValue(
   const { operand, values, norm } = data;
   const value = values[(sample * voxels + voxel) * operand.channelStride + operand.channelOffset + channel];
   if (!norm) return value;
-  const padded = operand.parts.reduce((sum, part) => sum + padToFour(part), 0);
+  const padded = paddedChannels(operand);
   const at = sample * 3 * padded + channel;
   const y = value * norm[at] + norm[at + padded];
   return Math.max(y, y * norm[at + 2 * padded]);
@@ -73,7 +73,7 @@ export function residualAddReference(
   voxels: number,
   slope: number,
 ): Float32Array {
-  const padded = a.operand.parts.reduce((sum, part) => sum + padToFour(part), 0);
+  const padded = paddedChannels(a.operand);
   const out = new Float32Array(batch * voxels * padded);
   let at = 0;
   for (let sample = 0; sample < batch; sample++) {
@@ -90,7 +90,7 @@ export function residualAddReference(
 
 /** Mean over windows of `stride` as a dense (batch, z, y, x, padded channels) array. */
 export function averagePoolReference(input: OperandData, batch: number, grid: Vec3, stride: Vec3): Float32Array {
-  const padded = input.operand.parts.reduce((sum, part) => sum + padToFour(part), 0);
+  const padded = paddedChannels(input.operand);
   const [oz, oy, ox] = grid.map((n, i) => Math.floor(n / stride[i]));
   const out = new Float32Array(batch * oz * oy * ox * padded);
   const voxels = voxelCount(grid);

@@ -3,9 +3,9 @@
  * labels are comparable bit for bit; softmax and sigmoid are in f64.
  */
 import { padToFour, permute, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import type { RingGeometry } from "../../wasm/volume/accumulate.ts";
-import type { Placement } from "../../wasm/volume/gather.ts";
-import type { LabelChoice, MixTable } from "../../wasm/volume/resample.ts";
+import type { RingGeometry } from "./accumulate.ts";
+import type { Placement } from "./gather.ts";
+import type { LabelChoice, MixTable } from "./resample.ts";
 
 const f32 = Math.fround;
 

@@ -1,26 +1,10 @@
 /** How an operand's channels lie in memory, as the packed weights must follow them. */
+import { productOf, sum } from "../../operators/arithmetic.ts";
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import type { Operand } from "../kernel.ts";
 import { at } from "../params.ts";
-import { type ConvProblem, outputGridOf } from "../../operators/conv/problem.ts";
+import { type ConvProblem, outputGridOf } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
-
-export interface ChannelLayout {
-  /** Channels in memory: every part padded to four. */
-  readonly padded: number;
-  /** Position in memory of each real channel. */
-  readonly positions: readonly number[];
-}
-
-export function channelLayout(operand: Operand): ChannelLayout {
-  const positions: number[] = [];
-  let padded = 0;
-  for (const channels of operand.parts) {
-    for (let c = 0; c < channels; c++) positions.push(padded + c);
-    padded += padToFour(channels);
-  }
-  return { padded, positions };
-}
 
 /** Parameters for the tensors of an operand: its own, and the second one or nothing. */
 export function sourceParams({ slot, channelStride, channelOffset, parts, second }: Operand) {
@@ -35,10 +19,6 @@ export function sourceParams({ slot, channelStride, channelOffset, parts, second
 }
 
 export const padToPanel = (channels: number) => Math.ceil(channels / PANEL) * PANEL;
-export const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
-export const productOf = (values: readonly number[]) => values.reduce((a, b) => a * b, 1);
-export const ceilDiv = (a: number, b: number) => Math.ceil(a / b);
-
 /** Multiplications and additions of the direct form. */
 export function convFlops(problem: ConvProblem): number {
   const out = voxelCount(outputGridOf(problem));

@@ -8,7 +8,8 @@ import type { KernelCall, Packing } from "../kernel.ts";
 import { at, listParams, type ParamTypes } from "../params.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { ceilDiv, padToPanel, productOf, sum } from "./layout.ts";
+import { padToPanel } from "./layout.ts";
+import { ceilDiv, productOf, sum } from "../../operators/arithmetic.ts";
 
 /** Input channels an item packs. */
 const CHUNK = 16;

@@ -8,8 +8,9 @@ import type { Packing } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { ceilDiv, padToPanel, productOf, sum } from "./layout.ts";
-import type { ConvProblem } from "../../operators/conv/problem.ts";
+import { padToPanel } from "./layout.ts";
+import { ceilDiv, productOf, sum } from "../../operators/arithmetic.ts";
+import type { ConvProblem } from "./problem.ts";
 import type { AxisScheme } from "../../operators/conv/scheme.ts";
 import { transformFunctions } from "./transform_kernels.ts";
 

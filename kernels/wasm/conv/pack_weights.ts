@@ -1,28 +1,11 @@
 /** From torch's weights to the kernels': transformed, in panels of eight output channels, input channels as they lie in memory. */
+import { transformAxis } from "../../operators/conv/transform_weights.ts";
 import type { Vec3 } from "../../../core/base/shape.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { type ChannelLayout, padToPanel, productOf } from "./layout.ts";
-import type { AxisScheme, Matrix } from "../../operators/conv/scheme.ts";
-
-/** target[a][i][b] = sum over k of matrix[i][k] source[a][k][b]. */
-export function transformAxis(
-  matrix: Matrix,
-  source: Float64Array,
-  target: Float64Array,
-  outer: number,
-  inner: number,
-): void {
-  const taps = matrix[0].length;
-  for (let a = 0; a < outer; a++) {
-    matrix.forEach((row, i) => {
-      for (let b = 0; b < inner; b++) {
-        let total = 0;
-        for (let k = 0; k < taps; k++) total += row[k] * source[(a * taps + k) * inner + b];
-        target[(a * matrix.length + i) * inner + b] = total;
-      }
-    });
-  }
-}
+import { padToPanel } from "./layout.ts";
+import type { ChannelLayout } from "../../operators/tensor.ts";
+import { productOf } from "../../operators/arithmetic.ts";
+import type { AxisScheme } from "../../operators/conv/scheme.ts";
 
 /**
  * U [z][y][x][panel][input channel][8] and the bias, padded to whole panels, behind it. Weight is torch's (out, in, z, y, x).

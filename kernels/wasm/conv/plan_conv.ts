@@ -1,11 +1,11 @@
 /** Chooses how a convolution is computed, by a cost model over its algorithms; never by batch, threads or memory. */
 import { packCycles } from "./cost_model.ts";
-import { productOf, sum } from "./layout.ts";
+import { productOf, sum } from "../../operators/arithmetic.ts";
 import { directChoice, planDirect, planTransposed } from "./plan_direct.ts";
 import { planWinograd, type WinogradChoice, winogradChoices } from "./plan_winograd.ts";
-import type { ConvOperator, ConvProblem, TransposedConvProblem } from "../../operators/conv/problem.ts";
+import type { ConvOperator, ConvProblem, TransposedConvProblem } from "./problem.ts";
 
-export type { ConvOperator, ConvProblem, TransposedConvProblem } from "../../operators/conv/problem.ts";
+export type { ConvOperator, ConvProblem, TransposedConvProblem } from "./problem.ts";
 
 /**
  * The cheapest way to compute `problem`: direct, or Winograd with the best tile per axis.

@@ -7,14 +7,13 @@
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import type { KernelCall, Operator, Target } from "../kernel.ts";
 import { CORE_HERTZ, packCycles } from "./cost_model.ts";
-import type { DataGradientProblem } from "../../operators/conv/gradient_problem.ts";
-import { productOf, sum } from "./layout.ts";
+import type { ConvProblem, DataGradientProblem } from "./problem.ts";
+import { productOf, sum, vec } from "../../operators/arithmetic.ts";
 import { gradientPackingCall } from "./pack_direct_kernel.ts";
 import { winogradPacking } from "./pack_kernel.ts";
 import { directChoice, planDirect, stagedChannels } from "./plan_direct.ts";
 import { planWinograd, type WinogradChoice, winogradChoices } from "./plan_winograd.ts";
-import type { ConvProblem } from "../../operators/conv/problem.ts";
-import { gradientFlops, gradientOutputGrid, gradientPad } from "./weight_gradient_sides.ts";
+import { gradientFlops, gradientOutputGrid, gradientPad } from "../../operators/conv/gradient_problem.ts";
 
 /** Neighbouring channels of the convolution's input that are written together. */
 export interface InputRange {
@@ -28,7 +27,6 @@ export type DataGradientChoice = { readonly kind: "direct" } | {
   readonly choice: WinogradChoice;
 };
 
-const vec = (f: (axis: 0 | 1 | 2) => number): Vec3 => [f(0), f(1), f(2)];
 const NONE: Vec3 = [0, 0, 0];
 const ONE: Vec3 = [1, 1, 1];
 

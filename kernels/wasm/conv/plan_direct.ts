@@ -4,17 +4,12 @@ import { at, listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles, weightCycles } from "./cost_model.ts";
 import { DIRECT_PARAMS, directScratch } from "./direct_kernels.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams } from "./layout.ts";
+import { convFlops, padToPanel, sourceParams } from "./layout.ts";
+import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
+import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
 import { directPacking } from "./pack_direct_kernel.ts";
 import { packDirect, packTransposed } from "./pack_weights.ts";
-import { statisticsOf } from "./plan_winograd.ts";
-import {
-  type ConvOperator,
-  type ConvProblem,
-  type ItemRow,
-  outputGridOf,
-  padOf,
-} from "../../operators/conv/problem.ts";
+import { type ConvOperator, type ConvProblem, type ItemRow, outputGridOf, padOf } from "./problem.ts";
 
 export interface DirectChoice {
   readonly block: Vec3;
@@ -29,7 +24,7 @@ const MOST_VOXELS = 192;
 
 export function stagedChannels(problem: ConvProblem): number {
   const { parts } = problem.input;
-  return parts.length === 1 && parts[0] < 4 ? parts[0] : channelLayout(problem.input).padded;
+  return parts.length === 1 && parts[0] < 4 ? parts[0] : channelLayout(problem.input.parts).padded;
 }
 
 /** Runs of taps and channels shorter than this are copied together, so that the product's inner loop is long. */
@@ -51,7 +46,7 @@ function blockSizes(size: number): number[] {
 /** The cheapest blocks for products on `grid` (the output's, or a transposed convolution's input's) scattered over `taps`. */
 function chooseBlock(problem: ConvProblem, grid: Vec3, taps: number): DirectChoice {
   const staged = stagedChannels(problem);
-  const { padded } = channelLayout(problem.input);
+  const { padded } = channelLayout(problem.input.parts);
   const tapPanels = padToPanel(problem.outputChannels) / PANEL;
   const allPanels = taps * tapPanels;
   const runs = problem.kernel[0] * problem.kernel[1];
@@ -113,7 +108,7 @@ function directOperator(
   const [oz, oy, ox] = problem.gradient?.origin ?? [0, 0, 0];
   const origin = ((oz * targetGrid[1] + oy) * targetGrid[2] + ox) * problem.output.channelStride;
   const pad = padOf(problem);
-  const layout = channelLayout(problem.input);
+  const layout = channelLayout(problem.input.parts);
   const staged = stagedChannels(problem);
   const taps = productOf(scatter);
   const outputChannels = padToFour(problem.outputChannels);

@@ -4,8 +4,8 @@ import type { KernelCall, Operator } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
 import { BIAS_GRADIENT_PARAMS, biasGradientFinish, biasGradientParts } from "./bias_gradient_kernel.ts";
 import { CORE_HERTZ } from "./cost_model.ts";
-import type { WeightGradientProblem } from "../../operators/conv/gradient_problem.ts";
-import { ceilDiv, sum } from "./layout.ts";
+import type { WeightGradientProblem } from "./problem.ts";
+import { ceilDiv, sum } from "../../operators/arithmetic.ts";
 import { weightDirectCalls, type WeightDirectChoice, weightDirectChoice } from "./plan_weight_gradient_direct.ts";
 import {
   weightWinogradCalls,
@@ -13,7 +13,8 @@ import {
   weightWinogradChoice,
   weightWinogradChoices,
 } from "./plan_weight_gradient_winograd.ts";
-import { gradientFlops, gradientOutputGrid, type WeightPair, weightPairs } from "./weight_gradient_sides.ts";
+import { type WeightPair, weightPairs } from "./weight_gradient_sides.ts";
+import { gradientFlops, gradientOutputGrid } from "../../operators/conv/gradient_problem.ts";
 
 export type WeightChoice = WeightDirectChoice | WeightWinogradChoice;
 

@@ -3,19 +3,13 @@ import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import type { KernelCall } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
 import { CYCLES, imbalance, L2_BYTES, outerCycles } from "./cost_model.ts";
-import type { WeightGradientProblem } from "../../operators/conv/gradient_problem.ts";
+import type { WeightGradientProblem } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { ceilDiv, productOf } from "./layout.ts";
+import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
 import { RUN_BYTES } from "./outer_kernels.ts";
 import { WEIGHT_DIRECT_PARAMS, weightDirect } from "./weight_gradient_direct_kernel.ts";
-import {
-  chunkCounts,
-  gradientPad,
-  groupSizes,
-  MOST_GROUP_SUMS,
-  MOST_SUMS,
-  type WeightPair,
-} from "./weight_gradient_sides.ts";
+import { chunkCounts, groupSizes, MOST_GROUP_SUMS, MOST_SUMS, type WeightPair } from "./weight_gradient_sides.ts";
+import { gradientPad } from "../../operators/conv/gradient_problem.ts";
 import { finishScratch, unitsOf, weightSumsFinish } from "./weight_gradient_sums.ts";
 import { align64 } from "./winograd_block.ts";
 

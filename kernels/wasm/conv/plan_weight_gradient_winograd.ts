@@ -3,18 +3,12 @@ import type { Vec3 } from "../../../core/base/shape.ts";
 import type { KernelCall } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
 import { CYCLES, imbalance, L2_BYTES, outerCycles } from "./cost_model.ts";
-import type { WeightGradientProblem } from "../../operators/conv/gradient_problem.ts";
+import type { WeightGradientProblem } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { ceilDiv, productOf } from "./layout.ts";
+import { ceilDiv, productOf, vec } from "../../operators/arithmetic.ts";
 import { type AxisScheme, schemesFor } from "../../operators/conv/scheme.ts";
-import {
-  chunkCounts,
-  gradientPad,
-  groupSizes,
-  MOST_GROUP_SUMS,
-  MOST_SUMS,
-  type WeightPair,
-} from "./weight_gradient_sides.ts";
+import { chunkCounts, groupSizes, MOST_GROUP_SUMS, MOST_SUMS, type WeightPair } from "./weight_gradient_sides.ts";
+import { gradientPad } from "../../operators/conv/gradient_problem.ts";
 import { finishScratch, unitsOf, weightSumsFinish } from "./weight_gradient_sums.ts";
 import {
   TABLE_BYTES,
@@ -36,7 +30,6 @@ export interface WeightWinogradChoice {
   readonly cycles: number;
 }
 
-const vec = (f: (axis: 0 | 1 | 2) => number): Vec3 => [f(0), f(1), f(2)];
 const MOST_TILES = 64;
 /** Bytes of an item's scratch without the sums. */
 const MOST_SCRATCH = 5 << 19;

@@ -4,7 +4,9 @@ import type { KernelCall, Param } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, productCycles, weightCycles } from "./cost_model.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { ceilDiv, channelLayout, convFlops, padToPanel, productOf, sourceParams, sum } from "./layout.ts";
+import { convFlops, padToPanel, sourceParams } from "./layout.ts";
+import { ceilDiv, productOf, sum, vec } from "../../operators/arithmetic.ts";
+import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
 import { type OutputRange, winogradPacking } from "./pack_kernel.ts";
 import { packWinograd } from "./pack_weights.ts";
 import {
@@ -14,7 +16,7 @@ import {
   type ItemRow,
   outputGridOf,
   padOf,
-} from "../../operators/conv/problem.ts";
+} from "./problem.ts";
 import { type AxisScheme, gradientSchemesFor, schemesFor } from "../../operators/conv/scheme.ts";
 import { align64, type BlockGeometry, blockScratch, WINOGRAD_PARAMS } from "./winograd_block.ts";
 
@@ -32,8 +34,6 @@ export interface WinogradChoice {
   readonly cycles: number;
 }
 
-const vec = (f: (axis: 0 | 1 | 2) => number): Vec3 => [f(0), f(1), f(2)];
-
 function geometry(problem: ConvProblem, schemes: SchemeTriple, tiles: Vec3): BlockGeometry {
   return {
     points: vec((i) => schemes[i].points),
@@ -41,7 +41,7 @@ function geometry(problem: ConvProblem, schemes: SchemeTriple, tiles: Vec3): Blo
     steps: vec((i) => schemes[i].step),
     tiles,
     outputs: vec((i) => schemes[i].outputs),
-    inputChannels: channelLayout(problem.input).padded,
+    inputChannels: channelLayout(problem.input.parts).padded,
     panelChannels: padToPanel(problem.outputChannels),
   };
 }
@@ -232,7 +232,7 @@ const GROUP_BYTES = 12 << 20;
 
 /** The split form in groups of output channels over the same input points, if all channels at once would take more memory. */
 function callsInGroups(problem: ConvProblem, choice: WinogradChoice): GroupedCalls | undefined {
-  const { padded } = channelLayout(problem.input);
+  const { padded } = channelLayout(problem.input.parts);
   const points = productOf(choice.schemes.map((scheme) => scheme.points)) * problem.batch * productOf(choice.tiles) * 4;
   const matrices = weightMatrices(choice.schemes) * padded * 4;
   const panels = padToPanel(problem.outputChannels) / PANEL;
@@ -260,7 +260,7 @@ function callsInGroups(problem: ConvProblem, choice: WinogradChoice): GroupedCal
 export function planWinograd(problem: ConvProblem, choice: WinogradChoice): ConvOperator {
   const { schemes, tiles, block, blocks } = choice;
   const out = outputGridOf(problem);
-  const layout = channelLayout(problem.input);
+  const layout = channelLayout(problem.input.parts);
   const outputChannels = padToFour(problem.outputChannels);
   const g = geometry(problem, schemes, block);
   const biasOffset = weightMatrices(schemes) * layout.padded * g.panelChannels * 4;
@@ -307,9 +307,4 @@ function itemRows(
       writes: [first * z.outputs, Math.min(end * z.outputs, depth)],
     };
   });
-}
-
-/** Size of statistics of `parts` parts a sample. */
-export function statisticsOf(batch: number, parts: number, paddedChannels: number) {
-  return { parts, bytes: batch * parts * (1 + 2 * paddedChannels) * 4 };
 }

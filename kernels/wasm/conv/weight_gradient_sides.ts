@@ -1,10 +1,10 @@
 /** A weight gradient as pairs of channel ranges: A, which the taps shift, and B, which they do not (see weight_gradient_direct_kernel.ts). */
-import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import type { Operand } from "../kernel.ts";
 import { at, type SlotAddress } from "../params.ts";
-import type { GradientProblem, WeightGradientProblem } from "../../operators/conv/gradient_problem.ts";
-import { ceilDiv, productOf, sum } from "./layout.ts";
-import { convOutputGrid } from "../../operators/conv/problem.ts";
+import { gradientOutputGrid } from "../../operators/conv/gradient_problem.ts";
+import type { WeightGradientProblem } from "./problem.ts";
+import { ceilDiv, sum } from "../../operators/arithmetic.ts";
 
 /** A part of an operand: what one set of kernel calls reads. */
 export interface WeightSide {
@@ -26,18 +26,6 @@ export interface WeightPair {
   readonly b: WeightSide;
   /** A channels of torch's gradient, which is (B, A, z, y, x). */
   readonly allA: number;
-}
-
-export function gradientOutputGrid({ inputGrid, kernel, stride, transposed }: GradientProblem): Vec3 {
-  return transposed
-    ? [inputGrid[0] * stride[0], inputGrid[1] * stride[1], inputGrid[2] * stride[2]]
-    : convOutputGrid(inputGrid, kernel, stride);
-}
-
-/** Padding before the first voxel along each axis. */
-export function gradientPad({ kernel, transposed }: GradientProblem): Vec3 {
-  const pad = (taps: number) => transposed ? 0 : (taps - 1) >> 1;
-  return [pad(kernel[0]), pad(kernel[1]), pad(kernel[2])];
 }
 
 function sidesOf(operand: Operand, grid: Vec3): WeightSide[] {
@@ -68,12 +56,6 @@ export function weightPairs(problem: WeightGradientProblem): WeightPair[] {
   const [output] = sidesOf(outputGradient, gradientOutputGrid(problem));
   const allA = transposed ? output.channels : sum(input.parts);
   return inputs.map((side) => transposed ? { a: output, b: side, allA } : { a: side, b: output, allA });
-}
-
-/** Multiplications and additions of the direct form. */
-export function gradientFlops(problem: GradientProblem, inputs: number, outputs: number): number {
-  const grid = problem.transposed ? problem.inputGrid : gradientOutputGrid(problem);
-  return 2 * problem.batch * voxelCount(grid) * productOf(problem.kernel) * inputs * outputs;
 }
 
 /** Sizes of groups that `channels` divide into, multiples of `unit`: all in one, halves, ... down to 16 channels. */

@@ -1,47 +1,17 @@
-/**
- * Norm tables: what consumers apply to a raw tensor as they load it. A table is f32 [batch][3][total channels]: scales, shifts,
- * slopes. Instance norm merges the statistics that a convolution's epilogue left (voxel count, means and M2s of each part).
- */
+/** Norm tables on the CPU: see kernels/operators/elementwise/norm.ts. */
+import {
+  checkNormRange,
+  mergeCost,
+  type NormConstant,
+  type NormFinalize,
+  type NormTableRange,
+} from "../../operators/elementwise/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import { distance } from "./simd.ts";
 import { type Expr, f32, f64, f64x2, i32, i64, type V128, v128 } from "../emit/expression.ts";
 import type { FunctionBuilder, Kernel } from "../emit/module_builder.ts";
 import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
-
-/** Where a norm table goes: a channel range of a (possibly wider) table. */
-export interface NormTableRange {
-  readonly batch: number;
-  /** Channels of the range, not padded; the range's padding lanes are written too (scale 0, shift 0, slope 1). */
-  readonly channels: number;
-  /** f32 [batch][3][totalChannels]. */
-  readonly normSlot: string;
-  /** First channel of the range in the table; a multiple of four. */
-  readonly channelOffset: number;
-  /** Padded channels of the whole table. */
-  readonly totalChannels: number;
-  /** Slope of the leaky ReLU that follows the norm; 1 where none does. */
-  readonly slope: number;
-}
-
-/** Instance norm from statistics. */
-export interface NormFinalize extends NormTableRange {
-  /** Parts of the statistics of each sample. */
-  readonly parts: number;
-  /** f32 [batch][parts][1 + 2 * padded channels]: voxel count, means, M2s (sums of squared distances from the mean). */
-  readonly statisticsSlot: string;
-  /** f32 [channels] each; absent: 1 and 0. */
-  readonly weightSlot?: string;
-  readonly biasSlot?: string;
-  readonly eps: number;
-}
-
-/** A norm known beforehand: batch norm folded into scale and shift, or none (1 and 0) with a slope. */
-export interface NormConstant extends NormTableRange {
-  /** f32 [channels] each; absent: 1 and 0. */
-  readonly scaleSlot?: string;
-  readonly shiftSlot?: string;
-}
 
 export const NORM_FINALIZE_FIELDS = {
   statistics: "address",
@@ -72,14 +42,10 @@ export const NORM_CONSTANT_FIELDS = {
   slope: "f32",
 } as const satisfies ParamTypes;
 
-/**
- * Merges the statistics of a sample's parts in a fixed order in f64 and writes scale = weight / sqrt(variance + eps),
- * shift = bias - mean * scale with the biased variance (Ulyanov et al. 2016, torch's InstanceNorm). One item: four channels of a sample.
- */
+/** Merges the statistics of a sample's parts in a fixed order in f64. One item: four channels of a sample. */
 export function planNormFinalize(spec: NormFinalize): Operator {
-  checkRange(spec);
-  const padded = padToFour(spec.channels);
-  const elements = spec.batch * spec.parts * (1 + 2 * padded);
+  checkNormRange(spec);
+  const cost = mergeCost(spec);
   return {
     algorithm: "norm table from statistics",
     calls: [{
@@ -89,13 +55,12 @@ export function planNormFinalize(spec: NormFinalize): Operator {
         parts: spec.parts,
         ...tableParams(spec),
       }),
-      items: spec.batch * (padded / 4),
+      items: spec.batch * (padToFour(spec.channels) / 4),
       scratchBytes: 0,
     }],
     temporaries: {},
-    flops: elements * 3,
-    bytes: elements * 4,
-    coreSeconds: elements * 1e-9,
+    ...cost,
+    coreSeconds: cost.bytes / 4 * 1e-9,
   };
 }
 
@@ -119,7 +84,7 @@ export function tableParams(spec: NormTableRange & Pick<NormFinalize, "weightSlo
 
 /** Writes a table of constants. One item: one sample. */
 export function planNormConstant(spec: NormConstant): Operator {
-  checkRange(spec);
+  checkNormRange(spec);
   const padded = padToFour(spec.channels);
   return {
     algorithm: "constant norm table",
@@ -145,16 +110,6 @@ export function planNormConstant(spec: NormConstant): Operator {
     bytes: spec.batch * padded * 12,
     coreSeconds: spec.batch * padded * 1e-9,
   };
-}
-
-export function checkRange(spec: NormTableRange): void {
-  const fits = spec.channelOffset % 4 === 0 && spec.totalChannels % 4 === 0 &&
-    spec.channelOffset + padToFour(spec.channels) <= spec.totalChannels;
-  if (!fits) {
-    throw new RangeError(
-      `Describing a norm table: ${spec.channels} channels from ${spec.channelOffset} on do not fit ${spec.totalChannels}`,
-    );
-  }
 }
 
 /** Bytes of one part of the statistics: voxel count, means, M2s. */

@@ -1,29 +1,23 @@
 /** Passes over whole tensors: the residual sum and average pooling, with their inputs' norms applied on load. */
-import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import {
+  averagePoolCost,
+  type AveragePoolOf,
+  checkAveragePool,
+  checkResidualAdd,
+  pooledGrid,
+  residualAddCost,
+  type ResidualAddOf,
+} from "../../operators/elementwise/passes.ts";
+import { paddedChannels } from "../../operators/tensor.ts";
+import { voxelCount } from "../../../core/base/shape.ts";
 import { distance, leaky, loadNorm, loadNormalised, walk } from "./simd.ts";
 import { type Expr, f32x4, i32, i64 } from "../emit/expression.ts";
 import type { FunctionBuilder, Kernel, Local } from "../emit/module_builder.ts";
 import type { Operand, Operator, Target } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 
-export interface ResidualAdd {
-  readonly batch: number;
-  readonly grid: Vec3;
-  readonly a: Operand;
-  readonly b: Operand;
-  readonly target: Target;
-  /** Slope of the leaky ReLU applied to the sum; 1 where none is. */
-  readonly slope: number;
-}
-
-export interface AveragePool {
-  readonly batch: number;
-  /** Grid of the input. */
-  readonly grid: Vec3;
-  readonly stride: Vec3;
-  readonly input: Operand;
-  readonly target: Target;
-}
+export type ResidualAdd = ResidualAddOf<Operand, Target>;
+export type AveragePool = AveragePoolOf<Operand, Target>;
 
 export const RESIDUAL_ADD_FIELDS = {
   a: "address",
@@ -66,20 +60,13 @@ export const AVERAGE_POOL_FIELDS = {
 /** Bytes of output one item writes, about: enough to hide the cost of handing it out, small enough to share. */
 const ITEM_BYTES = 64 * 1024;
 
-/** out = leaky(a' + b'), a' and b' being the operands with their norms applied; padding lanes stay zero. */
 export function planResidualAdd(spec: ResidualAdd): Operator {
+  checkResidualAdd(spec);
   const padded = paddedChannels(spec.a);
-  if (padded !== paddedChannels(spec.b) || padded !== padToFour(spec.target.channels)) {
-    throw new RangeError(
-      `Describing a residual sum: ${spec.a.parts.join("+")} and ${
-        spec.b.parts.join("+")
-      } channels into ${spec.target.channels}`,
-    );
-  }
   const voxels = voxelCount(spec.grid);
   const voxelsPerItem = Math.max(16, Math.ceil(ITEM_BYTES / (padded * 4)));
   const itemsPerSample = Math.ceil(voxels / voxelsPerItem);
-  const elements = spec.batch * voxels * padded;
+  const cost = residualAddCost(spec, { read: [4, 4], written: 4 });
   return {
     algorithm: "residual sum",
     calls: [{
@@ -105,23 +92,15 @@ export function planResidualAdd(spec: ResidualAdd): Operator {
       scratchBytes: 0,
     }],
     temporaries: {},
-    flops: elements,
-    bytes: elements * 12,
-    coreSeconds: elements * 12 / 12e9,
+    ...cost,
+    coreSeconds: cost.bytes / 12e9,
   };
 }
 
-/** Mean over windows of `stride` voxels; rests of the grid are dropped (torch's AvgPoolNd with kernel = stride). */
 export function planAveragePool(spec: AveragePool): Operator {
-  const padded = paddedChannels(spec.input);
-  if (padded !== padToFour(spec.target.channels)) {
-    throw new RangeError(
-      `Describing an average pool: ${spec.input.parts.join("+")} channels into ${spec.target.channels}`,
-    );
-  }
-  const [outZ, outY, outX] = spec.grid.map((n, i) => Math.floor(n / spec.stride[i]));
-  const window = voxelCount(spec.stride);
-  const outputs = spec.batch * outZ * outY * outX * padded;
+  checkAveragePool(spec);
+  const [outZ, outY, outX] = pooledGrid(spec.grid, spec.stride);
+  const cost = averagePoolCost(spec, { read: [4], written: 4 });
   return {
     algorithm: "average pool",
     calls: [{
@@ -133,7 +112,7 @@ export function planAveragePool(spec: AveragePool): Operator {
         hasNorm: spec.input.normSlot === undefined ? 0 : 1,
         strideIn: spec.input.channelStride,
         strideOut: spec.target.channelStride,
-        padded,
+        padded: paddedChannels(spec.input),
         inZ: spec.grid[0],
         inY: spec.grid[1],
         inX: spec.grid[2],
@@ -143,21 +122,15 @@ export function planAveragePool(spec: AveragePool): Operator {
         windowZ: spec.stride[0],
         windowY: spec.stride[1],
         windowX: spec.stride[2],
-        factor: 1 / window,
+        factor: 1 / voxelCount(spec.stride),
       }),
       items: spec.batch * outZ * outY,
       scratchBytes: 0,
     }],
     temporaries: {},
-    flops: outputs * window,
-    bytes: outputs * (window + 1) * 4,
-    coreSeconds: outputs * (window + 1) * 4 / 12e9,
+    ...cost,
+    coreSeconds: cost.bytes / 12e9,
   };
-}
-
-/** Channels an operand spans in memory: every part padded to four on its own. */
-export function paddedChannels(operand: Operand): number {
-  return operand.parts.reduce((sum, part) => sum + padToFour(part), 0);
 }
 
 function firstChannel(operand: Operand | Target): { slot: string; offset: number } {

@@ -1,7 +1,5 @@
-/**
- * Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019) and AMSGrad (Reddi et al. 2018) as torch's, over all parameters at once:
- * see optimizer.ts, whose gradient norm comes first. Where that is not finite nothing changes, the number of steps neither.
- */
+/** Adam on the CPU: see kernels/operators/training/optimizer.ts. */
+import { adamCost, type AdamOptions, type AdamSlots } from "../../operators/training/optimizer.ts";
 import { distance } from "../elementwise/simd.ts";
 import { f32, f32x4, f64, i32, i64, v128 } from "../emit/expression.ts";
 import type { Kernel } from "../emit/module_builder.ts";
@@ -9,16 +7,9 @@ import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 import type { SgdUpdate } from "./optimizer.ts";
 
-export interface AdamUpdate extends Omit<SgdUpdate, "momentum" | "nesterov"> {
-  /** f32 each, laid out as the parameters: averages of the squared gradients, and the largest of them so far (AMSGrad; else absent). */
-  readonly averagesSlot: string;
-  readonly largestSlot?: string;
+export interface AdamUpdate extends Omit<SgdUpdate, "momentum" | "nesterov">, AdamSlots, AdamOptions {
   /** f64 [4]: steps so far; the others are overwritten. */
   readonly stateSlot: string;
-  readonly betas: readonly [number, number];
-  readonly eps: number;
-  /** The weights decay by themselves (AdamW), not by their gradients. */
-  readonly decoupled: boolean;
 }
 
 export const ADAM_STATE_BYTES = 32;
@@ -74,8 +65,7 @@ export function planAdamUpdate(spec: AdamUpdate): Operator {
       { kernel: "adam_update", params, items: Math.ceil(spec.floats / ITEM_FLOATS), scratchBytes: 0 },
     ],
     temporaries: {},
-    flops: spec.floats * 14,
-    bytes: spec.floats * 36,
+    ...adamCost(spec.floats),
     coreSeconds: spec.floats * 36 / 10e9,
   };
 }

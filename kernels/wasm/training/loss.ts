@@ -1,55 +1,33 @@
 /**
- * The loss of one output: Dice and cross-entropy over softmax, or Dice and binary cross-entropy over sigmoids of regions.
- * Source: nnunetv2 2.5.1, training/loss/{compound_losses,dice,robust_ce_loss}.py.
- * Three operators: the target at the output's resolution, sums over voxels with the loss and its coefficients, the logits' gradient.
- * A target value is the byte offset of a label's row in a membership table (f32 [labels + 1][padded channels]: which channels the label
- * counts for; the last row for none), or -1 where the voxel is ignored.
+ * The loss of one output on the CPU: see kernels/operators/training/loss.ts. A target value is the byte offset of its row in the membership
+ * table, or -1.
  */
+import {
+  lossCost,
+  lossName,
+  type LossShape as OutputShape,
+  type LossWeights,
+  nearestExact,
+  type TargetLabels,
+  topKOfLoss,
+} from "../../operators/training/loss.ts";
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import type { Operator, Param } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
-import { planTopK, topCount, type TopKLoss } from "./top_k.ts";
+import { planTopK } from "./top_k.ts";
 
-/** An output's logits, alone in their tensor: [batch][voxel][padded channels]. */
-export interface LossShape {
-  readonly batch: number;
-  readonly grid: Vec3;
-  readonly channels: number;
+export interface LossShape extends OutputShape {
+  /** [batch][voxel][padded channels]. */
   readonly logitsSlot: string;
-  /** i32 [batch][voxel]. */
-  readonly targetSlot: string;
-  readonly membershipSlot: string;
-  readonly regions: boolean;
-  /** Labels: the largest cross-entropies alone count. */
-  readonly topK?: TopKLoss;
+  readonly channels: number;
 }
 
-export interface LossSums extends LossShape {
-  /** True if voxels can be ignored. */
-  readonly ignores: boolean;
-  readonly batchDice: boolean;
-  readonly smooth: number;
-  readonly diceWeight: number;
-  readonly crossEntropyWeight: number;
-  /** Of this output among all. */
-  readonly outputWeight: number;
-  /** f64: the output's loss times its weight. */
-  readonly resultSlot: string;
+export interface LossSums extends LossShape, LossWeights {
+  /** Where in the result slot its f64 is, in bytes. */
   readonly resultOffset: number;
-  /** f32 [batch][2][padded], then one vector: see {@link planLossGradient}. */
-  readonly coefficientsSlot: string;
 }
 
-export interface LossTarget {
-  readonly batch: number;
-  /** Grid of the label map, i16 (batch, z, y, x). */
-  readonly labelGrid: Vec3;
-  readonly labelSlot: string;
-  readonly grid: Vec3;
-  readonly targetSlot: string;
-  readonly ignoreLabel?: number;
-  /** Rows of the membership table but the last. */
-  readonly labels: number;
+export interface LossTarget extends TargetLabels, Pick<OutputShape, "batch" | "grid" | "targetSlot"> {
   readonly paddedChannels: number;
 }
 
@@ -123,28 +101,6 @@ export const lossItems = (grid: Vec3) => Math.ceil(voxelCount(grid) / ITEM_VOXEL
 /** Floats of a part of the sums: intersections, predictions, truths, then cross-entropy, voxels that count, two unused. */
 export const partFloats = (paddedChannels: number) => 3 * paddedChannels + 4;
 
-/** Bytes of an output's coefficients. */
-export const coefficientBytes = (batch: number, channels: number) => (batch * 2 * padToFour(channels) + 4) * 4;
-
-/** Rows of the membership table as an array: `members[label]` are the channels a label counts for. */
-export function membershipTable(members: readonly (readonly number[])[], channels: number): Float32Array<ArrayBuffer> {
-  const padded = padToFour(channels);
-  const table = new Float32Array((members.length + 1) * padded);
-  members.forEach((list, label) => {
-    for (const channel of list) table[label * padded + channel] = 1;
-  });
-  return table;
-}
-
-/** Source index of every target index: torch's interpolate with "nearest-exact", in its f32 arithmetic. */
-export function nearestExact(source: number, target: number): number[] {
-  const scale = Math.fround(source / target);
-  return Array.from(
-    { length: target },
-    (_, i) => Math.min(Math.floor(Math.fround((i + 0.5) * scale)), source - 1),
-  );
-}
-
 /** The label map at an output's resolution, as target values. One item: a row. */
 export function planLossTarget(spec: LossTarget): Operator {
   const fields = listParams(TARGET_FIELDS, {
@@ -204,9 +160,9 @@ function lossFields(spec: LossShape) {
 const kernelOf = ({ regions, topK }: LossShape, what: "sums" | "gradient") =>
   `loss_${regions ? "region" : topK ? "top_label" : "label"}_${what}`;
 
-function lossCost({ batch, grid, channels }: LossShape) {
-  const elements = batch * voxelCount(grid) * padToFour(channels);
-  return { flops: elements * 30, bytes: elements * 8, coreSeconds: elements * 4e-9 };
+function costOf(spec: LossShape) {
+  const cost = lossCost(spec, spec.channels);
+  return { ...cost, coreSeconds: cost.bytes / 8 * 4e-9 };
 }
 
 /** Sums over the voxels, the loss, and the coefficients of its gradient. */
@@ -235,23 +191,18 @@ export function planLossSums(spec: LossSums): Operator {
     outputWeight: spec.outputWeight,
   });
   const sums: Operator = {
-    algorithm: spec.regions ? "Dice and binary cross-entropy" : "Dice and cross-entropy",
+    algorithm: lossName(spec),
     calls: [
       { kernel: kernelOf(spec, "sums"), params, items, scratchBytes: padded * 4 },
       { kernel: "loss_total", params: total, items: 1, scratchBytes: 0 },
     ],
     temporaries: { [parts]: items * partFloats(padded) * 4, "loss totals": 3 * padded * 8 },
-    ...lossCost(spec),
+    ...costOf(spec),
   };
   if (!spec.topK) return sums;
-  const count = spec.batch * voxelCount(spec.grid);
-  const top = planTopK({
-    ...{ valuesSlot: spec.topK.entropiesSlot, count, k: topCount(count, spec.topK.percent) },
-    weight: spec.outputWeight * spec.crossEntropyWeight,
-    ...{ resultSlot: spec.resultSlot, resultOffset: spec.resultOffset },
-  });
+  const top = planTopK({ ...topKOfLoss(spec, spec.topK), resultOffset: spec.resultOffset });
   return {
-    algorithm: "Dice and largest cross-entropies",
+    algorithm: sums.algorithm,
     calls: [...sums.calls, ...top.calls],
     temporaries: { ...sums.temporaries, ...top.temporaries },
     flops: sums.flops + top.flops,
@@ -260,11 +211,7 @@ export function planLossSums(spec: LossSums): Operator {
   };
 }
 
-/**
- * dL/dlogits; padding lanes become zero. With a, b of the coefficients and e their last vector, dL/dp = a * g + b for the probability p and
- * membership g of a channel, and the cross-entropy adds e * (p - g) to the logit's gradient. With TopK e is a voxel's own, and g smoothed
- * in the latter.
- */
+/** dL/dlogits; padding lanes become zero. */
 export function planLossGradient(spec: LossGradient): Operator {
   const params = listParams(LOSS_FIELDS, {
     ...lossFields(spec),
@@ -282,7 +229,7 @@ export function planLossGradient(spec: LossGradient): Operator {
       scratchBytes: padToFour(spec.channels) * 4,
     }],
     temporaries: {},
-    ...lossCost(spec),
+    ...costOf(spec),
   };
 }
 
@@ -293,7 +240,7 @@ export function planLossCounts(spec: LossShape & { readonly countsSlot: string }
     algorithm: "counts",
     calls: [{ kernel: "loss_counts", params, items: spec.batch * lossItems(spec.grid), scratchBytes: 0 }],
     temporaries: {},
-    ...lossCost(spec),
+    ...costOf(spec),
   };
 }
 

@@ -1,9 +1,8 @@
 /**
- * Backward of instance norm and leaky ReLU. Readers saw v = max(y, y * slope), y = x * scale + shift, of the stored x; given dL/dv, this
- * leaves dL/dx in its place. With d = dL/dy, n = (x - mean) / deviation and means over the voxels of a sample and channel:
- * dL/dx = scale * (d - mean(d) - n * mean(d * n)); the norm's weight gets the sum of d * n, its bias that of d.
- * Sums are taken over chunks that depend on the shape alone and merged in f64 in their order.
+ * Backward of instance norm and leaky ReLU on the CPU: see kernels/operators/training/norm.ts. Sums are taken over chunks that depend on the
+ * shape alone and merged in f64 in their order.
  */
+import type { NormBackwardOf } from "../../operators/training/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import { distance, loadNorm } from "../elementwise/simd.ts";
 import { type Expr, f32x4, f64, f64x2, i32, i64, type V128, v128 } from "../emit/expression.ts";
@@ -14,23 +13,7 @@ import { listParams, type ParamTypes } from "../params.ts";
 /** A channel range of a stored tensor or gradient. */
 export type TensorRange = Omit<Target, "statisticsSlot">;
 
-export interface NormBackward {
-  readonly batch: number;
-  readonly voxels: number;
-  /** The raw tensor that was normalised. */
-  readonly stored: TensorRange;
-  /** dL/dv, which becomes dL/dx. */
-  readonly gradient: TensorRange;
-  /** Scales, shifts, slopes as the readers had them: f32 [batch][3][totalChannels], this tensor's from `channelOffset` on. */
-  readonly normSlot: string;
-  readonly channelOffset: number;
-  readonly totalChannels: number;
-  /** The same kind of table, [batch][3][padded channels], without weight and bias: n = x * scale + shift. */
-  readonly unitNormSlot: string;
-  /** f32 [padded channels] each, overwritten. */
-  readonly weightGradientSlot?: string;
-  readonly biasGradientSlot?: string;
-}
+export type NormBackward = NormBackwardOf<TensorRange>;
 
 /** Bytes of the gradient that an item covers: with as many of the tensor they stay in the first cache. */
 const ITEM_BYTES = 12 * 1024;

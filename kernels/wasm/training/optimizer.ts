@@ -1,7 +1,5 @@
-/**
- * SGD as torch's, over all parameters at once: parameters, gradients and momentum lie in three ranges of one layout, so that one pass
- * serves them all. The gradients' L2 norm is taken first; where it is not finite nothing changes.
- */
+/** SGD on the CPU, over all parameters at once: parameters, gradients and momentum lie in three ranges of one layout. */
+import { gradientNormCost, type ParameterSlots, sgdCost } from "../../operators/training/optimizer.ts";
 import { distance } from "../elementwise/simd.ts";
 import { f32, f32x4, f64, f64x2, i32, i64, v128 } from "../emit/expression.ts";
 import type { Kernel } from "../emit/module_builder.ts";
@@ -17,10 +15,7 @@ export interface GradientNorm {
   readonly resultOffset: number;
 }
 
-export interface SgdUpdate {
-  readonly parameterSlot: string;
-  readonly gradientSlot: string;
-  readonly momentumSlot: string;
+export interface SgdUpdate extends ParameterSlots {
   /** A multiple of four. */
   readonly floats: number;
   /** f64: the sum of the gradients' squares. */
@@ -76,13 +71,11 @@ export function planGradientNorm(spec: GradientNorm): Operator {
       { kernel: "gradient_squares_total", params, items: 1, scratchBytes: 0 },
     ],
     temporaries: { "gradient norm parts": items * 8 },
-    flops: spec.floats * 2,
-    bytes: spec.floats * 4,
+    ...gradientNormCost(spec.floats),
     coreSeconds: spec.floats * 4 / 10e9,
   };
 }
 
-/** g *= min(1, clip / (norm + 1e-6)); g += decay * p; v = momentum * v + g; p -= rate * (g + momentum * v), or rate * v without Nesterov. */
 export function planSgdUpdate(spec: SgdUpdate): Operator {
   const params = listParams(SGD_FIELDS, {
     parameters: { slot: spec.parameterSlot },
@@ -101,8 +94,7 @@ export function planSgdUpdate(spec: SgdUpdate): Operator {
     algorithm: "SGD",
     calls: [{ kernel: "sgd_update", params, items: Math.ceil(spec.floats / ITEM_FLOATS), scratchBytes: 0 }],
     temporaries: {},
-    flops: spec.floats * 8,
-    bytes: spec.floats * 20,
+    ...sgdCost(spec.floats),
     coreSeconds: spec.floats * 20 / 10e9,
   };
 }

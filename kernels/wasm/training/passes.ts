@@ -1,5 +1,7 @@
-/** Gradients of what has no parameters: a slope, a copy, a residual sum, an average pool. */
-import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+/** Gradients of what has no parameters, on the CPU. */
+import { pooledGrid } from "../../operators/elementwise/passes.ts";
+import type { GradientPassOf, PoolBackwardOf } from "../../operators/training/passes.ts";
+import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import { distance, walk } from "../elementwise/simd.ts";
 import { f32x4, i32, i64, type V128, v128 } from "../emit/expression.ts";
 import type { Kernel } from "../emit/module_builder.ts";
@@ -7,28 +9,8 @@ import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 import type { TensorRange } from "./norm.ts";
 
-export interface GradientPass {
-  readonly batch: number;
-  readonly voxels: number;
-  readonly source: TensorRange;
-  /** May be the source. */
-  readonly target: TensorRange;
-  /** Values whose sign decides whether the slope applies; absent: the gradient passes as it is. */
-  readonly sign?: TensorRange;
-  readonly slope: number;
-  /** True: added to the target. */
-  readonly accumulate: boolean;
-}
-
-export interface PoolBackward {
-  readonly batch: number;
-  /** Grid of the pool's input. */
-  readonly grid: Vec3;
-  readonly stride: Vec3;
-  readonly outputGradient: TensorRange;
-  readonly inputGradient: TensorRange;
-  readonly accumulate: boolean;
-}
+export type GradientPass = GradientPassOf<TensorRange>;
+export type PoolBackward = PoolBackwardOf<TensorRange>;
 
 const PASS_FIELDS = {
   source: "address",
@@ -68,7 +50,6 @@ const ITEM_BYTES = 64 * 1024;
 
 const addressOf = (range: TensorRange) => ({ slot: range.slot, offset: range.channelOffset * 4 });
 
-/** target (+)= source * (sign > 0 ? 1 : slope). */
 export function planGradientPass(spec: GradientPass): Operator {
   const padded = padToFour(spec.target.channels);
   const voxels = spec.batch * spec.voxels;
@@ -98,10 +79,10 @@ export function planGradientPass(spec: GradientPass): Operator {
   };
 }
 
-/** Every voxel of a window gets an equal share; rests that the pool dropped get 0. One item: a row of the input. */
+/** One item: a row of the input. */
 export function planPoolBackward(spec: PoolBackward): Operator {
   const padded = padToFour(spec.inputGradient.channels);
-  const out = spec.grid.map((n, i) => Math.floor(n / spec.stride[i]));
+  const out = pooledGrid(spec.grid, spec.stride);
   const params = listParams(POOL_FIELDS, {
     source: addressOf(spec.outputGradient),
     target: addressOf(spec.inputGradient),

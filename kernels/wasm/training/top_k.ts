@@ -1,52 +1,24 @@
-/**
- * The largest values of an array without sorting it: the cross-entropies that TopKLoss counts (nnunetv2 2.5.1,
- * training/loss/robust_ce_loss.py). Of values that are not negative the bits are in the order of the values, so four passes find the k-th
- * largest byte by byte, each with a histogram of the next byte. Values equal to it share what is left of the k among them, so that no
- * order of voxels decides.
- */
+/** The largest values on the CPU: see kernels/operators/training/top_k.ts. */
+import { TOP_BINS, TOP_SHIFTS, topKCost, type TopKProblem } from "../../operators/training/top_k.ts";
 import { distance, walk } from "../elementwise/simd.ts";
 import { f32, f64, i32, i64 } from "../emit/expression.ts";
 import type { Kernel } from "../emit/module_builder.ts";
 import type { KernelCall, Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 
-/** What an output's loss has to say of it. */
-export interface TopKLoss {
-  /** f32 [batch][voxel]: cross-entropies, after the sums their factors in the gradient. */
-  readonly entropiesSlot: string;
-  /** Of all voxels. */
-  readonly percent: number;
-  readonly labelSmoothing: number;
-}
-
-export interface TopK {
-  /** f32, not negative, NaN being the largest; overwritten with each value's share in the loss: its gradient's factor. */
-  readonly valuesSlot: string;
-  readonly count: number;
-  /** How many values count, as {@link topCount} has it. */
-  readonly k: number;
-  /** Of the mean of those values in the loss. */
-  readonly weight: number;
-  /** f64: the weighted mean is added to it. */
-  readonly resultSlot: string;
+export interface TopK extends TopKProblem {
+  /** Where in the result slot its f64 is, in bytes. */
   readonly resultOffset: number;
-}
-
-/** How many of `count` voxels are a percentage of them: upstream's number, but at least one, where upstream's mean is NaN. */
-export function topCount(count: number, percent: number): number {
-  return Math.max(1, Math.floor(count * percent / 100));
 }
 
 /** Values of an item. */
 const ITEM_VALUES = 1 << 14;
-const BINS = 256;
-const PASSES = [24, 16, 8, 0];
 const PARTS = "top values' parts";
 const STATE = "top values' state";
 
 const TOP_FIELDS = {
   values: "address",
-  /** i32 [items][BINS]; then f64 [items]: sums of the values above the k-th. */
+  /** i32 [items][TOP_BINS]; then f64 [items]: sums of the values above the k-th. */
   parts: "address",
   /** i32: bits of the k-th largest value as far as known, how many of the values that have them count, how many do have them. */
   state: "address",
@@ -81,13 +53,12 @@ export function planTopK(spec: TopK): Operator {
   return {
     algorithm: "largest values by their bytes",
     calls: [
-      ...PASSES.flatMap((shift) => [call("top_histogram", items, shift), call("top_choice", 1, shift)]),
+      ...TOP_SHIFTS.flatMap((shift) => [call("top_histogram", items, shift), call("top_choice", 1, shift)]),
       call("top_shares", items),
       call("top_total", 1),
     ],
-    temporaries: { [PARTS]: items * BINS * 4, [STATE]: 16 },
-    flops: spec.count * 6,
-    bytes: spec.count * 24,
+    temporaries: { [PARTS]: items * TOP_BINS * 4, [STATE]: 16 },
+    ...topKCost(spec.count),
     coreSeconds: spec.count * 8e-9,
   };
 }
@@ -97,19 +68,19 @@ const histogramKernel: Kernel = {
   emit: (m) =>
     m.kernel("top_histogram", (f, params, item) => {
       const p = f.readParams(params, TOP_FIELDS);
-      const bins = f.local("i64", i64.add(p.parts, distance(item, BINS * 4)));
+      const bins = f.local("i64", i64.add(p.parts, distance(item, TOP_BINS * 4)));
       const first = f.local("i32", i32.mul(item, ITEM_VALUES));
       const count = f.local("i32", i32.min(f.local("i32", i32.sub(p.count, first)), ITEM_VALUES));
       const from = f.local("i64", i64.add(p.values, distance(first, 4)));
       const above = f.local("i32", i32.shrU(i32.shrU(i32.load(p.state), p.shift), 8));
       const [bits, bin] = [f.local("i32"), f.local("i64")];
-      f.zeroBytes(bins, i64.const(BINS * 4));
+      f.zeroBytes(bins, i64.const(TOP_BINS * 4));
       // Nothing is known yet in the first pass.
-      f.if(i32.eq(p.shift, PASSES[0]), () => f.set(above, 0));
+      f.if(i32.eq(p.shift, TOP_SHIFTS[0]), () => f.set(above, 0));
       f.countdown(count, () => {
         f.set(bits, i32.shrU(i32.load(from), p.shift));
         f.if(i32.eq(i32.shrU(bits, 8), above), () => {
-          f.set(bin, i64.add(bins, distance(i32.and(bits, BINS - 1), 4)));
+          f.set(bin, i64.add(bins, distance(i32.and(bits, TOP_BINS - 1), 4)));
           f.storeI32(bin, i32.add(i32.load(bin), 1));
         });
         f.add(from, 4);
@@ -124,18 +95,18 @@ const choiceKernel: Kernel = {
     m.kernel("top_choice", (f, params) => {
       const p = f.readParams(params, TOP_FIELDS);
       const [known, left] = [f.local("i32", i32.load(p.state)), f.local("i32", i32.load(p.state, 4))];
-      f.if(i32.eq(p.shift, PASSES[0]), () => {
+      f.if(i32.eq(p.shift, TOP_SHIFTS[0]), () => {
         f.set(known, 0);
         f.set(left, p.k);
       });
-      const [bin, there, from] = [f.local("i32", BINS), f.local("i32"), f.local("i64")];
+      const [bin, there, from] = [f.local("i32", TOP_BINS), f.local("i32"), f.local("i64")];
       f.loop((again) => {
         f.add(bin, -1);
         f.set(there, 0);
         f.set(from, i64.add(p.parts, distance(bin, 4)));
         f.countdown(p.items, () => {
           f.set(there, i32.add(there, i32.load(from)));
-          f.add(from, BINS * 4);
+          f.add(from, TOP_BINS * 4);
         });
         f.if(i32.ltS(there, left), () => {
           f.set(left, i32.sub(left, there));

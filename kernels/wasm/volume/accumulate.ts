@@ -1,57 +1,28 @@
-/**
- * Sums of overlapping patches in a ring of open planes: adding a patch's logits weighted by importance, and dividing by the summed
- * weights once no further patch touches a plane.
- */
-import { padToFour, permute, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+/** Sums of overlapping patches on the CPU. */
+import {
+  type AccumulateOf,
+  coverOf,
+  type FinishPlanesOf,
+  type RingGeometry,
+} from "../../operators/volume/accumulate.ts";
+import { padToFour } from "../../../core/base/shape.ts";
 import { distance, laneBits, walk } from "../elementwise/simd.ts";
 import { type Expr, f32, f32x4, i32, i64, v128 } from "../emit/expression.ts";
 import type { FunctionBuilder, Kernel, Local } from "../emit/module_builder.ts";
 import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
-import type { Placement } from "./gather.ts";
 
-/**
- * Shape of a ring of logits: element of plane s, row u, column v, channel c is
- * (((s mod planes) * rows + u) * columns + v) * channelStride + c; the weight sums have one element a voxel in the same order.
- */
-export interface RingGeometry {
-  readonly channels: number;
-  /** At least `channels`; what lies between a voxel's last channel and the next voxel is never written. */
-  readonly channelStride: number;
-  readonly planes: number;
-  readonly rows: number;
-  readonly columns: number;
-  /** Volume axes that planes, rows and columns run along. */
-  readonly axes: Vec3;
-  /** Planes of the whole volume. */
-  readonly depth: number;
-}
-
-export interface Accumulate {
-  readonly ring: RingGeometry;
+export interface Accumulate extends AccumulateOf<RingGeometry> {
   readonly logitsSlot: string;
   readonly weightSumsSlot: string;
-  /** f32 [sample][z][y][x][padded channels]. */
   readonly outputSlot: string;
-  readonly sample: number;
-  readonly patch: Vec3;
-  readonly placement: Placement;
   /** f32 (z, y, x) of the patch. */
   readonly importanceSlot: string;
-  readonly scale: number;
-  readonly addWeight: boolean;
 }
 
-export interface FinishPlanes {
-  readonly ring: RingGeometry;
+export interface FinishPlanes extends FinishPlanesOf<RingGeometry> {
   readonly logitsSlot: string;
   readonly weightSumsSlot: string;
-  /** Planes [from, to) of the volume. */
-  readonly from: number;
-  readonly to: number;
-  readonly folds: number;
-  /** f32, set to 1 if a logit is NaN or infinite. */
-  readonly flagSlot?: string;
 }
 
 export const ACCUMULATE_FIELDS = {
@@ -104,38 +75,23 @@ const ITEM_BYTES = 64 * 1024;
 /** Planes walked together where they are neighbours in the output, so that its cache lines and pages are used whole. */
 const NEIGHBOUR_PLANES = 8;
 
-/**
- * ring += flip(output) * (importance * scale) where the patch lies inside the volume, and weightSums += importance if asked.
- * One call for each run of planes up to the ring's end; one item: some rows of one plane or of a few.
- */
+/** One call for each run of planes up to the ring's end; one item: some rows of one plane or of a few. */
 export function planAccumulate(spec: Accumulate): Operator {
-  const { ring, patch, placement } = spec;
+  const { ring } = spec;
   const padded = padToFour(ring.channels);
-  const origin = permute<number>(placement.origin, ring.axes);
-  const size = permute<number>(patch, ring.axes);
-  const mirror = permute<boolean>(placement.mirror, ring.axes);
-  const step = permute<number>([patch[1] * patch[2], patch[2], 1], ring.axes);
-  const outputStep = step.map((s, i) => mirror[i] ? -s : s);
-  const limits = [ring.depth, ring.rows, ring.columns];
-  const first = origin.map((o) => Math.max(0, o));
-  const count = origin.map((o, i) => Math.max(0, Math.min(limits[i], o + size[i]) - first[i]));
-  const inPatch = first.map((f, i) => f - origin[i]);
-  const dot = (positions: number[]) => positions.reduce((sum, p, i) => sum + p * step[i], 0);
-  const outputStart = spec.sample * voxelCount(patch) + dot(inPatch.map((p, i) => mirror[i] ? size[i] - 1 - p : p));
+  const cover = coverOf(spec);
+  const { count, voxels, outputStep, importanceStep } = cover;
   const planesPerItem = ring.axes[0] === 2 ? NEIGHBOUR_PLANES : 1;
   const rowsPerItem = rowsOfItem(count[1], count[2], padded);
   const itemsPerPlane = Math.ceil(count[1] / rowsPerItem);
-  const voxels = count[0] * count[1] * count[2];
   const bytes = voxels * (padded * 12 + (spec.addWeight ? 12 : 4));
-  const runs = voxels === 0 ? [] : planeRuns(first[0], count[0], ring.planes);
-  const calls = runs.map(({ plane, planes }) => {
-    const skipped = plane - first[0];
-    const to = ((plane % ring.planes) * ring.rows + first[1]) * ring.columns + first[2];
+  const calls = cover.runs.map(({ plane, planes }) => {
+    const to = cover.ringStart(plane);
     const params = listParams(ACCUMULATE_FIELDS, {
       logits: { slot: spec.logitsSlot, offset: to * ring.channelStride * 4 },
       weightSums: { slot: spec.weightSumsSlot, offset: to * 4 },
-      output: { slot: spec.outputSlot, offset: (outputStart + skipped * outputStep[0]) * padded * 4 },
-      importance: { slot: spec.importanceSlot, offset: (dot(inPatch) + skipped * step[0]) * 4 },
+      output: { slot: spec.outputSlot, offset: cover.outputStart(plane) * padded * 4 },
+      importance: { slot: spec.importanceSlot, offset: cover.importanceStart(plane) * 4 },
       channels: ring.channels,
       channelStride: ring.channelStride,
       padded,
@@ -147,9 +103,9 @@ export function planAccumulate(spec: Accumulate): Operator {
       outputPlaneStep: outputStep[0],
       outputRowStep: outputStep[1],
       outputColumnStep: outputStep[2],
-      importancePlaneStep: step[0],
-      importanceRowStep: step[1],
-      importanceColumnStep: step[2],
+      importancePlaneStep: importanceStep[0],
+      importanceRowStep: importanceStep[1],
+      importanceColumnStep: importanceStep[2],
       planesPerItem,
       rowsPerItem,
       itemsPerPlane,
@@ -169,18 +125,7 @@ export function planAccumulate(spec: Accumulate): Operator {
   };
 }
 
-/** Planes [first, first + count) as runs that lie one behind the other in a ring. */
-function planeRuns(first: number, count: number, ringPlanes: number): { plane: number; planes: number }[] {
-  const runs: { plane: number; planes: number }[] = [];
-  for (let plane = first; plane < first + count;) {
-    const planes = Math.min(first + count - plane, ringPlanes - plane % ringPlanes);
-    runs.push({ plane, planes });
-    plane += planes;
-  }
-  return runs;
-}
-
-/** logits *= 1 / (weightSums * folds) for planes [from, to), in place. One item: some rows of one plane. */
+/** One item: some rows of one plane. */
 export function planFinishPlanes(spec: FinishPlanes): Operator {
   const { ring } = spec;
   const rowsPerItem = rowsOfItem(ring.rows, ring.columns, ring.channelStride);

@@ -1,29 +1,15 @@
-/** Cutting patches out of volumes: the image's channels, and one-hot channels of a label map, as a network's input. */
-import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+/** Cutting patches out of volumes on the CPU. */
+import type { GatherOf } from "../../operators/volume/gather.ts";
+import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import { distance } from "../elementwise/simd.ts";
 import { f32, i32, i64 } from "../emit/expression.ts";
 import type { Kernel } from "../emit/module_builder.ts";
 import type { Operator, Param } from "../kernel.ts";
 import { listParams, paramOffsets, type ParamTypes } from "../params.ts";
 
-/** Where a patch lies in a volume, and which axes of it are flipped. */
-export interface Placement {
-  readonly origin: Vec3;
-  readonly mirror: readonly [boolean, boolean, boolean];
-}
-
-export interface Gather {
-  /** f32 (channels, z, y, x). */
+export interface Gather extends GatherOf<{ readonly slot: string }> {
   readonly volumeSlot: string;
-  readonly channels: number;
-  readonly grid: Vec3;
-  /** i16 (z, y, x); one 0/1 channel for each value of `oneHot` follows the image's channels. */
-  readonly labelMap?: { readonly slot: string; readonly oneHot: readonly number[] };
   /** Patch i becomes sample i. */
-  readonly patches: readonly Placement[];
-  /** Grid of a sample. */
-  readonly patch: Vec3;
-  /** f32 [sample][z][y][x][padded channels]. */
   readonly inputSlot: string;
 }
 
@@ -56,7 +42,7 @@ export const GATHER_FIELDS = {
 
 const ITEM_VOXELS = 4096;
 
-/** Copies patches, flipped where asked; voxels outside the volume and padding lanes become 0. One item: some rows of a sample. */
+/** One item: some rows of a sample. */
 export function planGatherPatches(spec: Gather): Operator {
   const values = spec.labelMap?.oneHot ?? [];
   const padded = padToFour(spec.channels + values.length);

@@ -1,49 +1,31 @@
-/**
- * From logits on the network's grid to labels or probabilities on the image's, without an array of classes x image: every axis is a
- * table of two source positions and a fraction, planes are mixed first, then rows, then columns, and what a voxel needs is used
- * at once. Mixing is a * (1 - fraction) + b * fraction in f32; a fraction of 0 passes the value on untouched.
- */
+/** From logits to labels or probabilities on the CPU: see kernels/operators/volume/resample.ts. */
+import {
+  checkMixTables,
+  type LabelChoice,
+  mixEntry,
+  type MixTables,
+  type ResampleOf,
+  sourcePlanes,
+  type ToLabels,
+  type ToProbabilities,
+} from "../../operators/volume/resample.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
-import type { RingGeometry } from "./accumulate.ts";
+import type { RingGeometry } from "../../operators/volume/accumulate.ts";
 
-/** A 1-D linear resampling: out[j] = in[first[j]] * (1 - fraction[j]) + in[second[j]] * fraction[j]. */
-export interface MixTable {
-  readonly first: Int32Array;
-  readonly second: Int32Array;
-  readonly fraction: Float32Array;
-}
-
-/** How logits become labels: the first largest, or the last in order that is above 0 (0 where none is). */
-export interface LabelChoice {
-  readonly kind: "argmax" | "regions";
-  readonly values: readonly number[];
-}
-
-interface ResampleRange {
-  readonly ring: RingGeometry;
+interface ResampleRange extends ResampleOf<RingGeometry> {
   /** Lengths of the tables along planes, rows and columns. */
   readonly outputs: Vec3;
   readonly logitsSlot: string;
-  /** Holds {@link packResampleTables}. */
-  readonly tablesSlot: string;
-  /** Output planes [from, to). */
-  readonly from: number;
-  readonly to: number;
 }
 
-export interface ResampleLabels extends ResampleRange {
+export interface ResampleLabels extends ResampleRange, ToLabels {
   readonly kind: LabelChoice["kind"];
   readonly targetSlot: string;
-  readonly targetType: "u8" | "u16";
-  /** Output (plane, row, column) goes to element offset + plane*strides[0] + row*strides[1] + column*strides[2]. */
-  readonly view: { readonly offset: number; readonly strides: Vec3 };
 }
 
-export interface ResampleProbabilities extends ResampleRange {
-  readonly nonlinearity: "softmax" | "sigmoid";
-  /** f32 (to - from) planes of (channels, rows, columns). */
+export interface ResampleProbabilities extends ResampleRange, ToProbabilities {
   readonly targetSlot: string;
 }
 
@@ -90,9 +72,10 @@ const ITEM_PLANES = 32;
 /** The constants of a resampling as one block, the same for every range of planes: tail, plane, row and column entries, label values. */
 export function packResampleTables(
   ring: RingGeometry,
-  tables: readonly [MixTable, MixTable, MixTable],
+  tables: MixTables,
   values: readonly number[] = [],
 ): Uint8Array {
+  checkMixTables(ring, tables);
   const entries = tables.reduce((sum, table) => sum + table.first.length, 0);
   const bytes = new Uint8Array(TAIL_BYTES + entries * ENTRY_BYTES + (values.length + 1) * 4);
   const view = new DataView(bytes.buffer);
@@ -101,21 +84,15 @@ export function packResampleTables(
     view.setFloat32(lane * 4, channel < ring.channels ? Infinity : -Infinity, true);
   }
   let at = TAIL_BYTES;
-  const limits = [ring.depth, ring.rows, ring.columns];
-  tables.forEach(({ first, second, fraction }, axis) => {
-    for (let j = 0; j < first.length; j++, at += ENTRY_BYTES) {
-      const [a, b] = [first[j], second[j]];
-      if (!(a >= 0 && a < limits[axis] && b >= 0 && b < limits[axis])) {
-        throw new RangeError(`Packing a resampling: entry ${j} of axis ${axis} reads ${a} and ${b} of ${limits[axis]}`);
-      }
-      // Equal sources need no arithmetic, whatever the fraction; without a fraction the second one is never looked at.
-      const mix = a === b ? 0 : fraction[j];
-      view.setInt32(at, a, true);
-      view.setInt32(at + 4, mix === 0 ? a : b, true);
-      view.setFloat32(at + 8, 1 - mix, true);
-      view.setFloat32(at + 12, mix, true);
+  for (const table of tables) {
+    for (let j = 0; j < table.first.length; j++, at += ENTRY_BYTES) {
+      const { first, second, fraction } = mixEntry(table, j);
+      view.setInt32(at, first, true);
+      view.setInt32(at + 4, second, true);
+      view.setFloat32(at + 8, 1 - fraction, true);
+      view.setFloat32(at + 12, fraction, true);
     }
-  });
+  }
   // One more, 0: where no region is.
   for (const value of values) {
     view.setInt32(at, value, true);
@@ -156,7 +133,7 @@ function resample(
   const planeItems = Math.ceil((spec.to - spec.from) / ITEM_PLANES);
   const items = Math.ceil(outRows / rowsPerItem) * planeItems;
   const voxels = (spec.to - spec.from) * outRows * outColumns;
-  const sources = Math.min(spec.to - spec.from + 1, Math.ceil((spec.to - spec.from) * ring.depth / outPlanes) + 1);
+  const sources = sourcePlanes(spec, outPlanes);
   const bytes = sources * ring.rows * rowBytes + voxels * (what === "labels" ? 1 : ring.channels * 4);
   const params = listParams(RESAMPLE_FIELDS, {
     logits: { slot: spec.logitsSlot },

@@ -11,28 +11,16 @@ import { unroll, wgsl } from "../emit/template.ts";
 import { elementBytes, type TensorRange } from "../training/tensors.ts";
 import { packedLayout, type PackWeights, planPackWeights } from "./pack_kernels.ts";
 import { planTrainedConv, type WantedCandidate } from "./plan_conv.ts";
-import {
-  channelLayout,
-  type ConvLimits,
-  gradientOutputGrid,
-  type GradientProblem,
-  productOf,
-  type WgslConvProblem,
-} from "./problem.ts";
+import { type ConvLimits, type WgslConvProblem } from "./problem.ts";
+import { channelLayout } from "../../operators/tensor.ts";
+import { type DataGradientProblemOf, gradientOutputGrid } from "../../operators/conv/gradient_problem.ts";
+import { productOf } from "../../operators/arithmetic.ts";
 import { BindingLimitError, cutGroups, tensorView, weightView } from "./touched.ts";
 
-export interface DataGradientProblem extends GradientProblem {
-  /** dL/dy. */
-  readonly outputGradient: TensorRange;
-  /** dL/dv; `channels` counts the padding of each part but the last. */
-  readonly inputGradient: Omit<TensorRange, "channels">;
+export interface DataGradientProblem extends DataGradientProblemOf<TensorRange, Omit<TensorRange, "channels">> {
   /** Channels of each part of the input. */
   readonly inputParts: readonly number[];
-  /** The parameter, in torch's layout. */
-  readonly weightSlot: string;
   readonly packedSlot: string;
-  /** True: added to what is there. */
-  readonly accumulate: boolean;
   readonly limits: ConvLimits;
 }
 

@@ -8,18 +8,17 @@ import { type Gather, gatherDepth, gatherText } from "./gather.ts";
 import { columnText, gemmText, type GemmTile, rowText, tileColumns, tileName, tileRows } from "./gemm.ts";
 import { packDirect, packTransposed } from "./pack.ts";
 import {
-  ceilDiv,
-  channelLayout,
   checkProblem,
   convBytes,
   convFlops,
-  convOutputGrid,
-  productOf,
   storeOutput,
   type WgslConvOperator,
   type WgslConvProblem,
   type WgslTransposedConvProblem,
 } from "./problem.ts";
+import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
+import { channelLayout } from "../../operators/tensor.ts";
+import { convOutputGrid } from "../../operators/conv/problem.ts";
 import { statisticsSize, statisticsText, statisticsViews } from "./statistics.ts";
 import { NOMINAL, productSeconds, rankTiles, tilesFor } from "./tiles.ts";
 import { cutGroups, tensorView, weightLayout, weightView } from "./touched.ts";

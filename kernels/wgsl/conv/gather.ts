@@ -4,7 +4,7 @@ import { type ArrayView, inSegment } from "../elementwise/segments.ts";
 import type { WgslOperand } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { type GemmText, plainA } from "./gemm.ts";
-import { productOf } from "./problem.ts";
+import { productOf } from "../../operators/arithmetic.ts";
 
 export interface Gather {
   readonly input: WgslOperand;

@@ -1,8 +1,9 @@
 /** From torch's weights to the kernels': k as the kernels run over it, output channels padded to four, the bias behind. */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
-import { transformAxis } from "../../wasm/conv/pack_weights.ts";
+import { transformAxis } from "../../operators/conv/transform_weights.ts";
 import type { AxisScheme } from "../../operators/conv/scheme.ts";
-import { type ChannelLayout, productOf } from "./problem.ts";
+import type { ChannelLayout } from "../../operators/tensor.ts";
+import { productOf } from "../../operators/arithmetic.ts";
 
 /**
  * [tap][position in memory][output channel] and the bias, from torch's (out, in, z, y, x). `stride` is how far taps are apart, in

@@ -15,7 +15,9 @@ import {
 } from "../elementwise/segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
-import { channelLayout, type ConvLimits, productOf, type WeightPacking } from "./problem.ts";
+import { type ConvLimits, type WeightPacking } from "./problem.ts";
+import { channelLayout } from "../../operators/tensor.ts";
+import { productOf } from "../../operators/arithmetic.ts";
 import { BindingLimitError, weightLayout, weightView } from "./touched.ts";
 
 export interface PackWeights {

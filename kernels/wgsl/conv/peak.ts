@@ -3,7 +3,8 @@ import { kernelHeader, wholeView } from "../elementwise/segments.ts";
 import type { WgslOperator } from "../kernel.ts";
 import { unroll } from "../emit/template.ts";
 import { columnText, gemmText, type GemmTile, plainA, rowText, tileColumns, tileName, tileRows } from "./gemm.ts";
-import { BASE_LIMITS, ceilDiv, type ConvLimits } from "./problem.ts";
+import { BASE_LIMITS, type ConvLimits } from "./problem.ts";
+import { ceilDiv } from "../../operators/arithmetic.ts";
 import { tilesFor } from "./tiles.ts";
 
 /** The register tiles a peak can be looked for with on a device. */

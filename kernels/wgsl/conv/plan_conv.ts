@@ -3,13 +3,13 @@ import { padToFour } from "../../../core/base/shape.ts";
 import { allOf, firstOf, preferring, type Way } from "./candidates.ts";
 import { directTiles, planDirect, planTransposed, transposedTiles } from "./direct.ts";
 import {
-  channelLayout,
   type ConvCandidate,
-  productOf,
   type WgslConvOperator,
   type WgslConvProblem,
   type WgslTransposedConvProblem,
 } from "./problem.ts";
+import { channelLayout } from "../../operators/tensor.ts";
+import { productOf } from "../../operators/arithmetic.ts";
 import { tileName } from "./gemm.ts";
 import { NOMINAL, tilesFor } from "./tiles.ts";
 import { planWinograd, schemeName, winogradChoices, winogradName, withChunk, withTile } from "./winograd.ts";

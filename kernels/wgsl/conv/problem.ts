@@ -1,12 +1,10 @@
 /** What a convolution on a GPU is to its planner: shapes, slots and the device's limits, nothing about how it is computed. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import type { GradientProblem } from "../../operators/conv/gradient_problem.ts";
-import { convOutputGrid } from "../../operators/conv/problem.ts";
+import { productOf } from "../../operators/arithmetic.ts";
+import { convOutputGrid, type ConvProblemOf } from "../../operators/conv/problem.ts";
+import { channelLayout, type OutputStatistics } from "../../operators/tensor.ts";
 import type { AxisScheme } from "../../operators/conv/scheme.ts";
-import type { WeightedWgslOperator, WgslOperand, WgslTarget } from "../kernel.ts";
-
-export type { GradientProblem };
-export { convOutputGrid } from "../../operators/conv/problem.ts";
+import { SCALAR_BYTES, type WeightedWgslOperator, type WgslOperand, type WgslTarget } from "../kernel.ts";
 
 /** What a device allows, as far as it decides how a convolution is computed. */
 export interface ConvLimits {
@@ -30,22 +28,8 @@ export const BASE_LIMITS: ConvLimits = {
   maxBindingBytes: 128 << 20,
 };
 
-/** Cross-correlation with zero padding (kernel-1)/2 per axis. Weight (out, in, kz, ky, kx), bias (out). */
-export interface WgslConvProblem {
-  /** For reports: "encoder.stages.0.0.convs.0.conv". */
-  readonly name: string;
-  readonly batch: number;
-  readonly inputGrid: Vec3;
-  readonly kernel: Vec3;
-  readonly stride: Vec3;
-  /** Stored as its layout says, f32 or f16; arithmetic is f32. */
-  readonly input: WgslOperand;
-  readonly output: WgslTarget;
-  readonly outputChannels: number;
-  /** Slot of the packed weights and the bias, f32. */
-  readonly weightSlot: string;
-  /** True if the output's statistics go to `output.statisticsSlot`. */
-  readonly statistics: boolean;
+/** Tensors are stored as their layouts say, f32 or f16; arithmetic is f32. */
+export interface WgslConvProblem extends ConvProblemOf<WgslOperand, WgslTarget> {
   /** True: added to what the output holds; absent: it is overwritten. */
   readonly accumulate?: boolean;
   /**
@@ -72,7 +56,7 @@ export type WeightPacking =
 export interface WgslConvOperator extends WeightedWgslOperator {
   readonly packing: WeightPacking;
   /** Size of the statistics slot, if the problem asked for statistics: f32 [batch][parts][1 + 2 * padded channels]. */
-  readonly statistics?: { readonly parts: number; readonly bytes: number };
+  readonly statistics?: OutputStatistics;
   /** The weight slot is bound in segments of so many bytes, the last one shorter; a multiple of 16. All of it where it fits a binding. */
   readonly weightSegmentBytes: number;
   /** Forecast for a nominal large GPU: right in its order, for choosing and for cutting submissions. */
@@ -87,36 +71,9 @@ export interface ConvCandidate {
   readonly operator: WgslConvOperator;
 }
 
-/** An operand's channels in memory: every concatenated part padded to four on its own. */
-export interface ChannelLayout {
-  readonly padded: number;
-  /** Where in memory each real channel is. */
-  readonly positions: readonly number[];
-}
-
-export function channelLayout(parts: readonly number[]): ChannelLayout {
-  let padded = 0;
-  const positions = parts.flatMap((channels) => {
-    const start = padded;
-    padded += padToFour(channels);
-    return Array.from({ length: channels }, (_, c) => start + c);
-  });
-  return { padded, positions };
-}
-
-export const productOf = (values: readonly number[]) => values.reduce((a, b) => a * b, 1);
-export const ceilDiv = (a: number, b: number) => Math.ceil(a / b);
-
 /** The grid that a convolution writes. */
 export function writtenGrid({ inputGrid, kernel, stride, gradientGrid }: WgslConvProblem): Vec3 {
   return gradientGrid ?? convOutputGrid(inputGrid, kernel, stride);
-}
-
-/** Grid of what the convolution of a gradient wrote. */
-export function gradientOutputGrid({ inputGrid, kernel, stride, transposed }: GradientProblem): Vec3 {
-  return transposed
-    ? [inputGrid[0] * stride[0], inputGrid[1] * stride[1], inputGrid[2] * stride[2]]
-    : convOutputGrid(inputGrid, kernel, stride);
 }
 
 /** A statement that writes a vec4 of the output, or adds to it. */
@@ -133,11 +90,10 @@ export function convFlops(problem: WgslConvProblem): number {
 
 /** Bytes of input, output and weights: what a convolution must at least move. */
 export function convBytes(problem: WgslConvProblem, outputGrid: Vec3, weightBytes: number): number {
-  const size = { f32: 4, f16: 2 } as const;
   const { padded } = channelLayout(problem.input.parts);
-  const read = problem.batch * voxelCount(problem.inputGrid) * padded * size[problem.input.layout.type];
+  const read = problem.batch * voxelCount(problem.inputGrid) * padded * SCALAR_BYTES[problem.input.layout.type];
   const written = problem.batch * voxelCount(outputGrid) * padToFour(problem.outputChannels) *
-    size[problem.output.layout.type];
+    SCALAR_BYTES[problem.output.layout.type];
   return read + (problem.accumulate ? 2 : 1) * written + weightBytes;
 }
 

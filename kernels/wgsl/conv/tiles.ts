@@ -3,7 +3,8 @@
  * convolution where nothing was measured; an autotuner measures the candidates.
  */
 import { type GemmTile, gemmWorkgroupBytes, tileColumns, tileRows, tileThreads } from "./gemm.ts";
-import { ceilDiv, type ConvLimits } from "./problem.ts";
+import { type ConvLimits } from "./problem.ts";
+import { ceilDiv } from "../../operators/arithmetic.ts";
 
 /** The nominal GPU: about half of what an H100 or A100 has on paper. */
 export const NOMINAL = {

@@ -7,7 +7,7 @@ import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "../
 import { blocksOf, voxelView } from "../training/tensors.ts";
 import { allOf, firstOf, preferring, type Way } from "./candidates.ts";
 import type { WantedCandidate } from "./plan_conv.ts";
-import { gradientOutputGrid } from "./problem.ts";
+import { gradientOutputGrid } from "../../operators/conv/gradient_problem.ts";
 import { directChoices, planWeightDirect } from "./weight_gradient_direct.ts";
 import type { WeightGradientOperator, WeightGradientProblem } from "./weight_gradient_problem.ts";
 import {

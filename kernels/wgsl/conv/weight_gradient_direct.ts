@@ -22,7 +22,9 @@ import type { WgslDispatch, WgslOperand } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { elementBytes, voxelView } from "../training/tensors.ts";
 import { outerName, outerSeconds, outerText, type OuterTile, outerTile, outerTiles } from "./outer.ts";
-import { channelLayout, gradientOutputGrid, productOf } from "./problem.ts";
+import { channelLayout } from "../../operators/tensor.ts";
+import { gradientOutputGrid } from "../../operators/conv/gradient_problem.ts";
+import { productOf } from "../../operators/arithmetic.ts";
 import { NOMINAL } from "./tiles.ts";
 import { BindingLimitError, cutGroups, tensorView } from "./touched.ts";
 import {

@@ -2,18 +2,12 @@
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import type { WgslOperand, WgslOperator } from "../kernel.ts";
 import { elementBytes, type TensorRange } from "../training/tensors.ts";
-import { channelLayout, type ConvLimits, gradientOutputGrid, type GradientProblem, productOf } from "./problem.ts";
+import { type ConvLimits } from "./problem.ts";
+import { channelLayout } from "../../operators/tensor.ts";
+import { gradientOutputGrid, type WeightGradientProblemOf } from "../../operators/conv/gradient_problem.ts";
+import { productOf } from "../../operators/arithmetic.ts";
 
-/** dL/dw[o][i][tap] = sum over samples and voxels v of dL/dy[v][o] in[v * stride + tap - pad][i]. */
-export interface WeightGradientProblem extends GradientProblem {
-  /** The operand as the forward pass read it, its norm table included. */
-  readonly input: WgslOperand;
-  /** dL/dy, padding lanes zero. */
-  readonly outputGradient: TensorRange;
-  /** f32, torch's layout: (out, in, kz, ky, kx), transposed (in, out, sz, sy, sx). Overwritten. */
-  readonly weightGradientSlot: string;
-  /** f32 (out). Overwritten; absent: not computed. */
-  readonly biasGradientSlot?: string;
+export interface WeightGradientProblem extends WeightGradientProblemOf<WgslOperand, TensorRange> {
   readonly limits: ConvLimits;
 }
 

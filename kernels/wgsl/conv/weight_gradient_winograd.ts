@@ -14,7 +14,9 @@ import { f32Literal, kernelHeader, MAX_THREADS, threadDispatch, u32, wholeView }
 import type { WgslDispatch, WgslOperand } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { outerName, outerSeconds, outerText, outerThreads, type OuterTile, outerTile, outerTiles } from "./outer.ts";
-import { ceilDiv, channelLayout, gradientOutputGrid, productOf } from "./problem.ts";
+import { ceilDiv, productOf, vec } from "../../operators/arithmetic.ts";
+import { channelLayout } from "../../operators/tensor.ts";
+import { gradientOutputGrid } from "../../operators/conv/gradient_problem.ts";
 import { NOMINAL } from "./tiles.ts";
 import {
   PARTS_SLOT,
@@ -24,7 +26,7 @@ import {
   type WeightGradientProblem,
 } from "./weight_gradient_problem.ts";
 import { schemeName, V_SLOT } from "./winograd.ts";
-import { chunkTiles, inputGroup, type InputSide, type SchemeTriple, vec } from "./winograd_shape.ts";
+import { chunkTiles, inputGroup, type InputSide, type SchemeTriple } from "./winograd_shape.ts";
 import { createTexts, planInputTransform } from "./winograd_transform.ts";
 
 /** f32 [point][tile of the chunk][channel]: A dL/dy. */

@@ -10,16 +10,15 @@ import { wgsl } from "../emit/template.ts";
 import { gemmText, type GemmTile, plainA, tileColumns, tileName, tileRows } from "./gemm.ts";
 import { packWinograd } from "./pack.ts";
 import {
-  ceilDiv,
-  channelLayout,
   checkProblem,
   convBytes,
   convFlops,
-  productOf,
   type WgslConvOperator,
   type WgslConvProblem,
   writtenGrid,
 } from "./problem.ts";
+import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
+import { channelLayout } from "../../operators/tensor.ts";
 import { statisticsSize, statisticsViews } from "./statistics.ts";
 import { NOMINAL, productSeconds, rankTiles, tilesFor } from "./tiles.ts";
 import { cutGroups, tensorView, weightLayout, weightView } from "./touched.ts";

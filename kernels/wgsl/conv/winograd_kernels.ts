@@ -6,20 +6,18 @@
  * threads touch neighbouring vec4 there, and neighbouring channels of one voxel in device memory.
  */
 import type { Matrix } from "../../operators/conv/scheme.ts";
-import type { WgslConvProblem } from "./problem.ts";
+import { storeOutput, type WgslConvProblem } from "./problem.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { normalised, normaliseFunction, normLets, voxelElement } from "./gather.ts";
 import { mapText } from "./linear_map.ts";
-import { productOf, storeOutput } from "./problem.ts";
+import { type Axis, productOf, vec } from "../../operators/arithmetic.ts";
 import { statisticsText } from "./statistics.ts";
 import {
-  type Axis,
   inputMemory,
   inputPhases,
   type InputSide,
   outputMemory,
   outputPhases,
-  vec,
   type WinogradShape,
 } from "./winograd_shape.ts";
 

@@ -4,12 +4,11 @@ import type { AxisScheme, Matrix } from "../../operators/conv/scheme.ts";
 import type { ThreadRange } from "../elementwise/segments.ts";
 import type { WgslOperand } from "../kernel.ts";
 import type { TouchedBox } from "./touched.ts";
-import { ceilDiv, channelLayout, type ConvLimits, productOf, type WgslConvProblem, writtenGrid } from "./problem.ts";
+import { type ConvLimits, type WgslConvProblem, writtenGrid } from "./problem.ts";
+import { type Axis, ceilDiv, productOf, vec } from "../../operators/arithmetic.ts";
+import { channelLayout } from "../../operators/tensor.ts";
 
 export type SchemeTriple = readonly [AxisScheme, AxisScheme, AxisScheme];
-export type Axis = 0 | 1 | 2;
-
-export const vec = (f: (axis: Axis) => number): Vec3 => [f(0), f(1), f(2)];
 
 /** What one workgroup of a transform does: `tiles` tiles by `blocks` blocks of four channels, the blocks next to each other. */
 export interface TransformGroup {

@@ -2,7 +2,8 @@
 import { normViews } from "../elementwise/operand.ts";
 import { kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
-import { ceilDiv, type ConvLimits } from "./problem.ts";
+import { type ConvLimits } from "./problem.ts";
+import { ceilDiv } from "../../operators/arithmetic.ts";
 import { cutGroups, tensorView } from "./touched.ts";
 import { inputTransformText } from "./winograd_kernels.ts";
 import { type InputSide, tileBox } from "./winograd_shape.ts";

@@ -1,13 +1,14 @@
-/**
- * Norm tables: what consumers apply to a raw tensor as they load it. A table is f32 [batch][3][total channels]: scales, shifts,
- * slopes. Instance norm merges the statistics that a convolution's epilogue left (voxel count, means and M2s of each part).
- */
+/** Norm tables on a GPU: see kernels/operators/elementwise/norm.ts. */
+import {
+  checkNormRange,
+  mergeCost,
+  type NormConstant,
+  type NormFinalize,
+  type NormTableRange,
+} from "../../operators/elementwise/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
-import type { NormConstant, NormFinalize, NormTableRange } from "../../wasm/elementwise/norm.ts";
 import { f32Literal, type KernelHeader, kernelHeader, threadDispatch, wholeView } from "./segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
-
-export type { NormConstant, NormFinalize } from "../../wasm/elementwise/norm.ts";
 
 /** Threads that merge the parts of four channels; a power of two. */
 const MERGERS = 64;
@@ -19,16 +20,13 @@ const GROUPED_SLOT = "grouped statistics";
 type Statistics = Pick<NormFinalize, "batch" | "channels" | "parts" | "statisticsSlot">;
 
 /**
- * Merges the statistics of a sample's parts and writes scale = weight / sqrt(variance + eps), shift = bias - mean * scale with the
- * biased variance (Ulyanov et al. 2016, torch's InstanceNorm).
- *
  * A workgroup merges four channels of a sample: every thread takes every 64th part in turn, then halves meet. Parts are merged by the
  * means' difference (Chan, Golub and LeVeque 1979), which keeps f32's precision where sums of squares would cancel; the order
  * depends on the number of parts alone. Statistics are small, so what counts is the way through them: two dispatches where there are
  * many parts, so that many workgroups share the reading.
  */
 export function planNormFinalize(spec: NormFinalize): WgslOperator {
-  checkRange(spec);
+  checkNormRange(spec);
   const padded = padToFour(spec.channels);
   const last = (slot: string, parts: number) => tableDispatch(spec, slot, parts, padded);
   return { algorithm: "norm table from statistics", ...mergeInGroups(spec, last) };
@@ -41,14 +39,12 @@ export function mergeInGroups(
 ): Omit<WgslOperator, "algorithm"> {
   const padded = padToFour(spec.channels);
   const groups = Math.ceil(spec.parts / GROUP_PARTS);
-  const elements = spec.batch * spec.parts * (1 + 2 * padded);
   return {
     dispatches: groups === 1
       ? [last(spec.statisticsSlot, spec.parts)]
       : [groupDispatch(spec, groups, padded), last(GROUPED_SLOT, groups)],
     temporaries: groups === 1 ? {} : { [GROUPED_SLOT]: spec.batch * groups * (1 + 2 * padded) * 4 },
-    flops: elements * 3,
-    bytes: elements * 4,
+    ...mergeCost(spec),
   };
 }
 
@@ -206,7 +202,7 @@ export interface ChannelTable {
 
 /** A thread writes scale, shift and slope of a channel of a sample. */
 export function planTableOfChannels(spec: NormTableRange, table: ChannelTable): WgslOperator {
-  checkRange(spec);
+  checkNormRange(spec);
   const padded = padToFour(spec.channels);
   const range = { start: 0, end: spec.batch * padded };
   const views = [
@@ -246,14 +242,4 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     flops: table.flops,
     bytes: spec.batch * padded * table.channelBytes,
   };
-}
-
-export function checkRange(spec: NormTableRange): void {
-  const fits = spec.channelOffset % 4 === 0 && spec.totalChannels % 4 === 0 &&
-    spec.channelOffset + padToFour(spec.channels) <= spec.totalChannels;
-  if (!fits) {
-    throw new RangeError(
-      `Describing a norm table: ${spec.channels} channels from ${spec.channelOffset} on do not fit ${spec.totalChannels}`,
-    );
-  }
 }

@@ -1,12 +1,6 @@
 /** Operands of passes over whole tensors: their channels, and the norm and activation applied as they are loaded. */
-import { padToFour } from "../../../core/base/shape.ts";
 import { type ArrayView, wholeView } from "./segments.ts";
 import type { WgslOperand, WgslTarget } from "../kernel.ts";
-
-/** Channels in memory: every concatenated part is padded on its own. */
-export function paddedChannels(operand: WgslOperand): number {
-  return operand.parts.reduce((sum, part) => sum + padToFour(part), 0);
-}
 
 /** Element (of four channels) `block` of a voxel of a tensor of batch * voxels. */
 export function elementOf(tensor: WgslOperand | WgslTarget, voxel: number, block: number): number {

@@ -1,6 +1,13 @@
 /** Average pooling, the input's norm applied on load. */
-import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import { elementOf, elementText, normaliseText, normViews, paddedChannels } from "./operand.ts";
+import {
+  averagePoolCost,
+  type AveragePoolOf,
+  checkAveragePool,
+  pooledGrid,
+} from "../../operators/elementwise/passes.ts";
+import { voxelCount } from "../../../core/base/shape.ts";
+import { elementOf, elementText, normaliseText, normViews } from "./operand.ts";
+import { paddedChannels } from "../../operators/tensor.ts";
 import {
   type ArrayView,
   bindingsOf,
@@ -16,30 +23,19 @@ import {
   type Walk,
   walkedSegment,
 } from "./segments.ts";
-import type { WgslOperand, WgslOperator, WgslTarget } from "../kernel.ts";
+import { SCALAR_BYTES, type WgslOperand, type WgslOperator, type WgslTarget } from "../kernel.ts";
 
-export interface AveragePool {
-  readonly batch: number;
-  /** Grid of the input. */
-  readonly grid: Vec3;
-  readonly stride: Vec3;
-  readonly input: WgslOperand;
-  readonly target: WgslTarget;
-}
+export type AveragePool = AveragePoolOf<WgslOperand, WgslTarget>;
 
 /**
- * Mean over windows of `stride` voxels: (batch, z, y, x, channels) to (batch, floor(z / stride), ...); rests of the grid are dropped
- * (torch's AvgPoolNd with kernel = stride). A thread makes four channels of an output voxel, its window unrolled; windows do not
- * overlap, so every input is read once, neighbouring threads reading neighbouring channels and then neighbouring windows.
+ * A thread makes four channels of an output voxel, its window unrolled; windows do not overlap, so every input is read once, neighbouring
+ * threads reading neighbouring channels and then neighbouring windows.
  */
 export function planAveragePool(spec: AveragePool): WgslOperator {
   const { batch, grid, stride, input, target } = spec;
-  const padded = paddedChannels(input);
-  if (padded !== padToFour(target.channels)) {
-    throw new RangeError(`Describing an average pool: ${input.parts.join("+")} channels into ${target.channels}`);
-  }
-  const blocks = padded / 4;
-  const [outZ, outY, outX] = grid.map((n, i) => Math.floor(n / stride[i]));
+  checkAveragePool(spec);
+  const blocks = paddedChannels(input) / 4;
+  const [outZ, outY, outX] = pooledGrid(grid, stride);
   const threads = batch * outZ * outY * outX * blocks;
   const out: Walk = {
     layout: target.layout,
@@ -100,12 +96,9 @@ ${
 `;
     return threadDispatch("average pool", header, range, code);
   });
-  const bytes = (type: "f32" | "f16") => type === "f16" ? 8 : 16;
-  return {
-    algorithm: "average pool",
-    dispatches,
-    temporaries: {},
-    flops: threads * 4 * voxelCount(stride),
-    bytes: threads * (bytes(input.layout.type) * voxelCount(stride) + bytes(target.layout.type)),
-  };
+  const cost = averagePoolCost(spec, {
+    read: [SCALAR_BYTES[input.layout.type]],
+    written: SCALAR_BYTES[target.layout.type],
+  });
+  return { algorithm: "average pool", dispatches, temporaries: {}, ...cost };
 }

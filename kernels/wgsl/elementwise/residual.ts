@@ -1,34 +1,21 @@
 /** The residual sum: out = leaky(a' + b'), the operands' norms applied on load. */
-import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import { elementOf, elementText, normaliseText, normViews, paddedChannels } from "./operand.ts";
+import { checkResidualAdd, residualAddCost, type ResidualAddOf } from "../../operators/elementwise/passes.ts";
+import { voxelCount } from "../../../core/base/shape.ts";
+import { elementOf, elementText, normaliseText, normViews } from "./operand.ts";
+import { paddedChannels } from "../../operators/tensor.ts";
 import { cutRanges, f32Literal, kernelHeader, threadDispatch, vec4Of, type Walk, walkedSegment } from "./segments.ts";
-import type { WgslOperand, WgslOperator, WgslTarget } from "../kernel.ts";
+import { SCALAR_BYTES, type WgslOperand, type WgslOperator, type WgslTarget } from "../kernel.ts";
 
-export interface ResidualAdd {
-  readonly batch: number;
-  readonly grid: Vec3;
-  readonly a: WgslOperand;
-  readonly b: WgslOperand;
-  /** Its statistics slot is not written: no norm follows a residual sum. */
-  readonly target: WgslTarget;
-  /** Slope of the leaky ReLU applied to the sum; 1 where none is. */
-  readonly slope: number;
-}
+export type ResidualAdd = ResidualAddOf<WgslOperand, WgslTarget>;
 
 /**
- * out = leaky(a' + b') over (batch, z, y, x, channels), a' and b' being the operands with their norms applied; padding lanes stay zero.
  * A thread adds four channels of a voxel, neighbouring threads neighbouring elements: two reads and a write of 16 bytes each, as fast as
  * memory is. All three are walked in order, so every dispatch binds one segment of each.
  */
 export function planResidualAdd(spec: ResidualAdd): WgslOperator {
   const { a, b, target } = spec;
-  const padded = paddedChannels(a);
-  if (padded !== paddedChannels(b) || padded !== padToFour(target.channels)) {
-    throw new RangeError(
-      `Describing a residual sum: ${a.parts.join("+")} and ${b.parts.join("+")} channels into ${target.channels}`,
-    );
-  }
-  const blocks = padded / 4;
+  checkResidualAdd(spec);
+  const blocks = paddedChannels(a) / 4;
   const voxels = voxelCount(spec.grid);
   const threads = spec.batch * voxels * blocks;
   const walk = (tensor: WgslOperand | WgslTarget): Walk => ({
@@ -65,14 +52,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 `;
     return threadDispatch("residual sum", header, range, code);
   });
-  const bytesOf = (tensor: WgslOperand | WgslTarget) => threads * (tensor.layout.type === "f16" ? 8 : 16);
-  return {
-    algorithm: "residual sum",
-    dispatches,
-    temporaries: {},
-    flops: threads * 4,
-    bytes: bytesOf(a) + bytesOf(b) + bytesOf(target),
-  };
+  const cost = residualAddCost(spec, {
+    read: [SCALAR_BYTES[a.layout.type], SCALAR_BYTES[b.layout.type]],
+    written: SCALAR_BYTES[target.layout.type],
+  });
+  return { algorithm: "residual sum", dispatches, temporaries: {}, ...cost };
 }
 
 function stored({ layout }: WgslOperand | WgslTarget) {

@@ -1,8 +1,5 @@
-/**
- * Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019) and AMSGrad (Reddi et al. 2018) as torch's, over whole ranges of parameters:
- * see optimizer.ts, whose gradient norm comes first. Where that is not finite nothing changes, the number of steps neither; so
- * the device counts them.
- */
+/** Adam on a GPU, which counts the steps: see kernels/operators/training/optimizer.ts. */
+import { adamCost, type AdamOptions, type AdamSlots } from "../../operators/training/optimizer.ts";
 import {
   f32Literal,
   kernelHeader,
@@ -13,15 +10,11 @@ import {
 } from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
-import { OPTION, type SgdRange } from "./optimizer.ts";
+import { type GradientRange, OPTION } from "./optimizer.ts";
 
-export interface AdamRange extends SgdRange {
-  /** Averages of the squared gradients, and the largest of them so far (AMSGrad; else absent). */
-  readonly averagesSlot: string;
-  readonly largestSlot?: string;
-}
+export type AdamRange = GradientRange & AdamSlots;
 
-export interface AdamUpdate {
+export interface AdamUpdate extends AdamOptions {
   readonly ranges: readonly AdamRange[];
   readonly optionsSlot: string;
   /** f32: the sum of the gradients' squares. */
@@ -29,10 +22,6 @@ export interface AdamUpdate {
   readonly resultIndex: number;
   /** f32 [8]: steps so far; the others are overwritten. */
   readonly stateSlot: string;
-  readonly betas: readonly [number, number];
-  readonly eps: number;
-  /** The weights decay by themselves (AdamW), not by their gradients. */
-  readonly decoupled: boolean;
 }
 
 /** Order of the state's floats: the first are the steps. */
@@ -54,8 +43,7 @@ export function planAdamUpdate(spec: AdamUpdate): WgslOperator {
     algorithm: "Adam",
     dispatches: [factorsDispatch(spec), ...dispatches],
     temporaries: {},
-    flops: floats * 14,
-    bytes: floats * 36,
+    ...adamCost(floats),
   };
 }
 

@@ -1,21 +1,15 @@
-/**
- * Batch norm (Ioffe and Szegedy 2015) as torch's BatchNormNd. In a training step mean and variance are those of the batch, and the running
- * ones move towards them; in a validation the running ones are used. Either way they become a norm table, the same for all samples. Its
- * backward is that of instance norm (norm.ts) with the whole batch as one sample.
- */
+/** Batch norm on a GPU: see kernels/operators/training/batch_norm.ts. */
 import { padToFour } from "../../../core/base/shape.ts";
 import {
   BATCH_NORM_MOMENTUM,
   type BatchMoments,
   type NormFromMoments,
   unbiasedFactor,
-} from "../../wasm/training/batch_norm.ts";
+} from "../../operators/training/batch_norm.ts";
 import { MAIN, mergeInGroups, mergeText, planTableOfChannels } from "../elementwise/norm.ts";
 import { f32Literal, kernelHeader, threadDispatch, wholeView } from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
-
-export type { BatchMoments, NormFromMoments } from "../../wasm/training/batch_norm.ts";
 
 /** Workgroups of four channels of the whole batch; then the running moments, one dispatch each: they may lie in one buffer. */
 export function planBatchMoments(spec: BatchMoments): WgslOperator {

@@ -1,9 +1,6 @@
 /**
- * The loss of one output: Dice and cross-entropy over softmax, or Dice and binary cross-entropy over sigmoids of regions.
- * Source: nnunetv2 2.5.1, training/loss/{compound_losses,dice,robust_ce_loss}.py.
- * In turn: the target at the output's resolution with what softmax needs of each voxel, sums over voxels, the loss and its coefficients,
- * the logits' gradient. A target value is a label's row of a membership table (f32 [labels + 1][padded channels]: which channels the label
- * counts for; the last row for none), or -1 where the voxel is ignored.
+ * The loss of one output on a GPU: see kernels/operators/training/loss.ts. What softmax needs of each voxel is found with the target at the
+ * output's resolution. A target value is its row of the membership table, or -1.
  */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import {
@@ -17,36 +14,24 @@ import {
 } from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
-import { topCount, type TopKLoss } from "../../wasm/training/top_k.ts";
+import { lossCost, lossName, type TargetLabels, topKOfLoss } from "../../operators/training/loss.ts";
+import type { TopKLoss } from "../../operators/training/top_k.ts";
 import { totalText } from "./loss_total.ts";
 import { LOSS_QUANTITIES, type LossShape, type LossSums } from "./loss_spec.ts";
 import { planTopK } from "./top_k.ts";
 import { planChunkSums, planSumTotals, sumsBytes } from "./sums.ts";
 import { type TensorRange, voxelView, voxelWalk } from "./tensors.ts";
 
-export { membershipTable, nearestExact } from "../../wasm/training/loss.ts";
-
-export interface LossTarget extends LossShape {
-  /** Grid of the label map, i16 (batch, z, y, x), each sample in whole words. */
-  readonly labelGrid: Vec3;
-  readonly labelSlot: string;
+/** Each sample's labels lie in whole words. */
+export interface LossTarget extends LossShape, TargetLabels {
   /** u32: source planes, rows and columns of the target's (see nearestExact). */
   readonly axesSlot: string;
-  readonly ignoreLabel?: number;
-  /** Rows of the membership table but the last. */
-  readonly labels: number;
 }
 
 /** Words of a sample's labels. */
 export const labelWords = (grid: Vec3) => Math.ceil(voxelCount(grid) / 2);
 
-/** Bytes of an output's coefficients. */
-export const coefficientBytes = (batch: number, channels: number) => (batch * 2 * padToFour(channels) + 4) * 4;
-
-const cost = ({ batch, grid, logits }: LossShape) => {
-  const elements = batch * voxelCount(grid) * padToFour(logits.channels);
-  return { flops: elements * 30, bytes: elements * 8 };
-};
+const cost = (spec: LossShape) => lossCost(spec, spec.logits.channels);
 
 const logitText = ({ logits }: LossShape) => `load_logits(voxel * ${logits.channelStride / 4}u + block)`;
 
@@ -93,7 +78,7 @@ ${spec.topK ? entropyText(spec, spec.topK) : ""}`;
     const views: ArrayView[] = [
       wholeView("labels", spec.labelSlot, "u32", "read"),
       wholeView("axes", spec.axesSlot, "u32", "read"),
-      { ...wholeView("targets", spec.targetSlot, "u32", "read_write") },
+      wholeView("targets", spec.targetSlot, "u32", "read_write"),
       ...(spec.regions ? [] : [
         wholeView("softmax", spec.softmaxSlot, "f32", "read_write"),
         voxelView("logits", logits, "read", [range.start, range.end - 1]),
@@ -216,20 +201,16 @@ sum_4 += vec4f(1.0);`,
     workgroups: [1, 1, 1],
   };
   const operator: WgslOperator = {
-    algorithm: regions ? "Dice and binary cross-entropy" : "Dice and cross-entropy",
+    algorithm: lossName(spec),
     dispatches: [...sums, planSumTotals({ ...shape, partsSlot: PARTS, totalsSlot: TOTALS }), total],
     temporaries: { [PARTS]: bytes.parts, [TOTALS]: bytes.totals },
     ...cost(spec),
   };
   if (!topK) return operator;
-  const count = batch * shape.voxels;
-  const top = planTopK({
-    ...{ valuesSlot: topK.entropiesSlot, count, k: topCount(count, topK.percent) },
-    weight: spec.outputWeight * spec.crossEntropyWeight,
-    ...{ optionsSlot: spec.optionsSlot, resultSlot: spec.resultSlot, resultIndex: spec.resultIndex },
-  });
+  const { optionsSlot, resultIndex } = spec;
+  const top = planTopK({ ...topKOfLoss(spec, topK), optionsSlot, resultIndex });
   return {
-    algorithm: "Dice and largest cross-entropies",
+    algorithm: operator.algorithm,
     dispatches: [...operator.dispatches, ...top.dispatches],
     temporaries: { ...operator.temporaries, ...top.temporaries },
     flops: operator.flops + top.flops,
@@ -237,11 +218,7 @@ sum_4 += vec4f(1.0);`,
   };
 }
 
-/**
- * dL/dlogits; padding lanes become zero. With a, b of the coefficients and e their last vector, dL/dp = a * g + b for the probability p and
- * membership g of a channel, and the cross-entropy adds e * (p - g) to the logit's gradient. With TopK e is a voxel's own, and g smoothed
- * in the latter. A thread: a voxel.
- */
+/** dL/dlogits; padding lanes become zero. A thread: a voxel. */
 export function planLossGradient(
   spec: LossShape & { readonly coefficientsSlot: string; readonly gradient: TensorRange },
 ): WgslOperator {

@@ -1,8 +1,5 @@
-/**
- * Backward of instance norm and leaky ReLU. Readers saw v = max(y, y * slope), y = x * scale + shift, of the stored x; given dL/dv, this
- * leaves dL/dx in its place. With d = dL/dy, n = (x - mean) / deviation and means over the voxels of a sample and channel:
- * dL/dx = scale * (d - mean(d) - n * mean(d * n)); the norm's weight gets the sum of d * n, its bias that of d.
- */
+/** Backward of instance norm and leaky ReLU on a GPU: see kernels/operators/training/norm.ts. */
+import type { NormBackwardOf } from "../../operators/training/norm.ts";
 import type { ConvLimits } from "../conv/problem.ts";
 import {
   cutRanges,
@@ -17,22 +14,7 @@ import { wgsl } from "../emit/template.ts";
 import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "./sums.ts";
 import { blocksOf, elementBytes, type TensorRange, voxelView, voxelWalk } from "./tensors.ts";
 
-export interface NormBackward {
-  readonly batch: number;
-  readonly voxels: number;
-  /** The raw tensor that was normalised. */
-  readonly stored: TensorRange;
-  /** dL/dv, which becomes dL/dx. */
-  readonly gradient: TensorRange;
-  /** Scales, shifts, slopes as the readers had them: f32 [batch][3][totalChannels], this tensor's from `channelOffset` on. */
-  readonly normSlot: string;
-  readonly channelOffset: number;
-  readonly totalChannels: number;
-  /** The same kind of table, [batch][3][padded channels], without weight and bias: n = x * scale + shift. */
-  readonly unitNormSlot: string;
-  /** f32 [channels] each, overwritten. */
-  readonly weightGradientSlot?: string;
-  readonly biasGradientSlot?: string;
+export interface NormBackward extends NormBackwardOf<TensorRange> {
   readonly limits: ConvLimits;
 }
 

@@ -1,7 +1,8 @@
 /**
- * SGD as torch's, over whole ranges of parameters: parameters, gradients and momentum lie alike in three buffers. The gradients' L2 norm is
- * taken first; where it is not finite nothing changes. What changes from step to step is in the options.
+ * SGD on a GPU, over whole ranges of parameters: parameters, gradients and momentum lie alike in three buffers. What changes from step to
+ * step is in the options.
  */
+import { gradientNormCost, type ParameterSlots, sgdCost } from "../../operators/training/optimizer.ts";
 import { kernelHeader, MAX_THREADS, threadDispatch, u32, wholeView } from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
@@ -23,10 +24,7 @@ export interface GradientRange {
   readonly floats: number;
 }
 
-export interface SgdRange extends GradientRange {
-  readonly parameterSlot: string;
-  readonly momentumSlot: string;
-}
+export type SgdRange = GradientRange & ParameterSlots;
 
 export interface GradientNorm {
   readonly ranges: readonly GradientRange[];
@@ -100,8 +98,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     algorithm: "gradient norm",
     dispatches: [...dispatches, { name: "gradient norm", code, bindings, uniforms, workgroups: [1, 1, 1] }],
     temporaries: { [PARTS]: Math.max(16, parts * 4) },
-    flops: floats * 2,
-    bytes: floats * 4,
+    ...gradientNormCost(floats),
   };
 }
 
@@ -119,7 +116,6 @@ fn sum_of(value: f32, lane: u32) -> f32 {
 }`;
 }
 
-/** g *= min(1, clip / (norm + 1e-6)); g += decay * p; v = momentum * v + g; p -= rate * (g + momentum * v), or rate * v without Nesterov. */
 export function planSgdUpdate(
   spec: {
     readonly ranges: readonly SgdRange[];
@@ -164,5 +160,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     });
   });
   const floats = spec.ranges.reduce((sum, range) => sum + range.floats, 0);
-  return { algorithm: "SGD", dispatches, temporaries: {}, flops: floats * 8, bytes: floats * 20 };
+  return { algorithm: "SGD", dispatches, temporaries: {}, ...sgdCost(floats) };
 }

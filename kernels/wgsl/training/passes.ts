@@ -1,5 +1,7 @@
-/** Gradients of what has no parameters: a slope, a copy, a residual sum, an average pool. */
-import { type Vec3, voxelCount } from "../../../core/base/shape.ts";
+/** Gradients of what has no parameters, on a GPU. */
+import { pooledGrid } from "../../operators/elementwise/passes.ts";
+import type { GradientPassOf, PoolBackwardOf } from "../../operators/training/passes.ts";
+import { voxelCount } from "../../../core/base/shape.ts";
 import type { ConvLimits } from "../conv/problem.ts";
 import { cutGroups } from "../conv/touched.ts";
 import {
@@ -14,34 +16,16 @@ import type { WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { blocksOf, elementBytes, type TensorRange, voxelView, voxelWalk } from "./tensors.ts";
 
-export interface GradientPass {
-  readonly batch: number;
-  readonly voxels: number;
-  readonly source: TensorRange;
-  /** May be the source. */
-  readonly target: TensorRange;
-  /** Values whose sign decides whether the slope applies; absent: the gradient passes as it is. */
-  readonly sign?: TensorRange;
-  readonly slope: number;
-  /** True: added to the target. */
-  readonly accumulate: boolean;
-}
+export type GradientPass = GradientPassOf<TensorRange>;
 
-export interface PoolBackward {
-  readonly batch: number;
-  /** Grid of the pool's input. */
-  readonly grid: Vec3;
-  readonly stride: Vec3;
-  readonly outputGradient: TensorRange;
-  readonly inputGradient: TensorRange;
-  readonly accumulate: boolean;
+export interface PoolBackward extends PoolBackwardOf<TensorRange> {
   readonly limits: ConvLimits;
 }
 
 const at = ({ channelStride, channelOffset }: TensorRange) =>
   `voxel * ${channelStride / 4}u + ${channelOffset / 4}u + block`;
 
-/** target (+)= source * (sign > 0 ? 1 : slope). A thread: four channels of a voxel. */
+/** A thread: four channels of a voxel. */
 export function planGradientPass(spec: GradientPass): WgslOperator {
   const { source, target, sign, accumulate } = spec;
   const blocks = blocksOf(target);
@@ -81,11 +65,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   return { algorithm: "gradient pass", dispatches, temporaries: {}, flops: threads * 4, bytes: threads * bytes };
 }
 
-/** Every voxel of a window gets an equal share; rests that the pool dropped get 0. A workgroup: voxels of a row. */
+/** A workgroup: voxels of a row. */
 export function planPoolBackward(spec: PoolBackward): WgslOperator {
   const { batch, grid, stride, outputGradient, inputGradient, accumulate } = spec;
   const blocks = blocksOf(inputGradient);
-  const [outZ, outY, outX] = grid.map((n, i) => Math.floor(n / stride[i]));
+  const [outZ, outY, outX] = pooledGrid(grid, stride);
   const rows = batch * grid[0] * grid[1];
   /** The row of the output that a row of the input is in, or the last one before it. */
   const rowOf = (row: number) => {

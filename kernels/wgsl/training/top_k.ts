@@ -1,32 +1,23 @@
 /**
- * The largest values of an array without sorting it: the cross-entropies that TopKLoss counts; see kernels/wasm/training/top_k.ts, which
- * finds them the same way. Counts are whole numbers, so that atomics give the same on every run.
+ * The largest values on a GPU: see kernels/operators/training/top_k.ts. Counts are whole numbers, so that atomics give the same on every run.
  */
+import { TOP_BINS, TOP_SHIFTS, topKCost, type TopKProblem } from "../../operators/training/top_k.ts";
 import { f32Literal, kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { OPTION } from "./optimizer.ts";
 
-export interface TopK {
-  /** f32, not negative, NaN being the largest; overwritten with each value's share in the loss, times the loss scale. */
-  readonly valuesSlot: string;
-  readonly count: number;
-  /** How many values count. */
-  readonly k: number;
-  /** Of the mean of those values in the loss. */
-  readonly weight: number;
+/** The shares are times the loss scale. */
+export interface TopK extends TopKProblem {
   readonly optionsSlot: string;
-  /** f32: the weighted mean is added to an element. */
-  readonly resultSlot: string;
+  /** Which f32 of the result slot is its. */
   readonly resultIndex: number;
 }
 
-const BINS = 256;
-const PASSES = [24, 16, 8, 0];
 /** The fewest values of a workgroup, and about the most workgroups. */
 const [LEAST_VALUES, MOST_GROUPS] = [4096, 256];
 
-/** u32 [groups][BINS]. */
+/** u32 [groups][TOP_BINS]. */
 const COUNTS = "top values' counts";
 /** u32: bits of the k-th largest value as far as known, how many of the values that have them count, how many do have them. */
 const STATE = "top values' state";
@@ -34,22 +25,21 @@ const STATE = "top values' state";
 const SUMS = "top values' sums";
 
 export function planTopK(spec: TopK): WgslOperator {
-  const length = Math.max(LEAST_VALUES, Math.ceil(spec.count / MOST_GROUPS / BINS) * BINS);
+  const length = Math.max(LEAST_VALUES, Math.ceil(spec.count / MOST_GROUPS / TOP_BINS) * TOP_BINS);
   const groups = Math.ceil(spec.count / length);
   const range = { start: 0, end: spec.count };
   return {
     algorithm: "largest values by their bytes",
     dispatches: [
-      ...PASSES.flatMap((shift) => [
+      ...TOP_SHIFTS.flatMap((shift) => [
         histogramDispatch(spec, { range, length, groups, shift }),
         choiceDispatch(spec, groups, shift),
       ]),
       sharesDispatch(spec, { range, length, groups }),
       totalDispatch(spec, groups),
     ],
-    temporaries: { [COUNTS]: groups * BINS * 4, [STATE]: 16, [SUMS]: Math.max(16, groups * 4) },
-    flops: spec.count * 6,
-    bytes: spec.count * 24,
+    temporaries: { [COUNTS]: groups * TOP_BINS * 4, [STATE]: 16, [SUMS]: Math.max(16, groups * 4) },
+    ...topKCost(spec.count),
   };
 }
 
@@ -62,9 +52,9 @@ interface Cut {
 
 const walkText = (length: number) =>
   `let end = min(p.end, (group.x + 1u) * ${length}u);
-for (var i = group.x * ${length}u + lane; i < end; i += ${BINS}u)`;
+for (var i = group.x * ${length}u + lane; i < end; i += ${TOP_BINS}u)`;
 
-const MAIN = `@compute @workgroup_size(${BINS})
+const MAIN = `@compute @workgroup_size(${TOP_BINS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {`;
 
 /** How often each value of the next byte is among the values whose bytes above are known. */
@@ -76,12 +66,12 @@ function histogramDispatch(spec: TopK, { range, length, groups, shift }: Cut & {
       wholeView("counts", COUNTS, "u32", "read_write"),
     ],
     range,
-    { shift: u32(shift), known: u32(shift === PASSES[0] ? 0 : 1) },
+    { shift: u32(shift), known: u32(shift === TOP_SHIFTS[0] ? 0 : 1) },
   );
   const code = wgsl`
 ${header.text}
 
-var<workgroup> bins: array<atomic<u32>, ${BINS}>;
+var<workgroup> bins: array<atomic<u32>, ${TOP_BINS}>;
 
 ${MAIN}
   atomicStore(&bins[lane], 0u);
@@ -92,7 +82,7 @@ ${MAIN}
     if ((bits >> 8u) == above) { atomicAdd(&bins[bits & 255u], 1u); }
   }
   workgroupBarrier();
-  store_counts(group.x * ${BINS}u + lane, atomicLoad(&bins[lane]));
+  store_counts(group.x * ${TOP_BINS}u + lane, atomicLoad(&bins[lane]));
 }
 `;
   const { bindings, uniforms } = header;
@@ -108,17 +98,17 @@ function choiceDispatch(spec: TopK, groups: number, shift: number): WgslDispatch
       wholeView("state", STATE, "u32", "read_write"),
     ],
     { start: 0, end: groups },
-    { shift: u32(shift), known: u32(shift === PASSES[0] ? 0 : 1) },
+    { shift: u32(shift), known: u32(shift === TOP_SHIFTS[0] ? 0 : 1) },
   );
   const code = wgsl`
 ${header.text}
 
-var<workgroup> bins: array<u32, ${BINS}>;
+var<workgroup> bins: array<u32, ${TOP_BINS}>;
 
-@compute @workgroup_size(${BINS})
+@compute @workgroup_size(${TOP_BINS})
 fn main(@builtin(local_invocation_index) lane: u32) {
   var count = 0u;
-  for (var i = 0u; i < p.end; i++) { count += load_counts(i * ${BINS}u + lane); }
+  for (var i = 0u; i < p.end; i++) { count += load_counts(i * ${TOP_BINS}u + lane); }
   bins[lane] = count;
   workgroupBarrier();
   if (lane > 0u) { return; }
@@ -128,7 +118,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     bits = load_state(0u);
     left = load_state(1u);
   }
-  var bin = ${BINS - 1}u;
+  var bin = ${TOP_BINS - 1}u;
   while (bin > 0u && bins[bin] < left) {
     left -= bins[bin];
     bin--;
@@ -149,11 +139,11 @@ function sharesDispatch(spec: TopK, { range, length, groups }: Cut): WgslDispatc
     wholeView("options", spec.optionsSlot, "f32", "read"),
     wholeView("sums", SUMS, "f32", "read_write"),
   ], range);
-  const halvings = Array.from({ length: Math.log2(BINS) }, (_, i) => BINS >> (i + 1));
+  const halvings = Array.from({ length: Math.log2(TOP_BINS) }, (_, i) => TOP_BINS >> (i + 1));
   const code = wgsl`
 ${header.text}
 
-var<workgroup> halves: array<f32, ${BINS}>;
+var<workgroup> halves: array<f32, ${TOP_BINS}>;
 
 ${MAIN}
   let least = load_state(0u);

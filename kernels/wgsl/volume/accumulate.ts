@@ -1,10 +1,14 @@
-/**
- * Sums of overlapping patches in a ring of open planes: adding a patch's logits weighted by importance, and dividing by the summed
- * weights once no further patch touches a plane.
- */
-import { padToFour, permute, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import type { RingGeometry as StridedRing } from "../../wasm/volume/accumulate.ts";
-import type { Placement } from "../../wasm/volume/gather.ts";
+/** Sums of overlapping patches on a GPU. */
+import {
+  type AccumulateOf,
+  coverOf,
+  type FinishPlanesOf,
+  type PatchCover,
+  type PlaneRun,
+  planeRuns,
+  type RingShape,
+} from "../../operators/volume/accumulate.ts";
+import { padToFour } from "../../../core/base/shape.ts";
 import {
   type ArrayLayout,
   type ArrayView,
@@ -27,88 +31,49 @@ import { boxOf, extent } from "./box.ts";
 import type { SlotLayout, WgslDispatch, WgslOperator } from "../kernel.ts";
 
 /** A ring whose voxels are whole blocks of four channels: a channel stride of padToFour(channels). */
-export type RingGeometry = Omit<StridedRing, "channelStride">;
+export type RingGeometry = RingShape;
 
-export interface Accumulate {
-  readonly ring: RingGeometry;
+export interface Accumulate extends AccumulateOf<RingGeometry> {
   /** f32; elements are vec4, padToFour(channels) / 4 of them a voxel. */
   readonly logits: ArrayLayout;
   /** f32; elements are single f32, one a voxel. */
   readonly weightSums: ArrayLayout;
-  /** [sample][z][y][x][padded channels] as vec4 of its type. */
+  /** As vec4 of its type. */
   readonly output: SlotLayout;
-  readonly sample: number;
-  readonly patch: Vec3;
-  readonly placement: Placement;
   /** f32 (z, y, x) of the patch; elements are single f32. */
   readonly importance: ArrayLayout;
-  readonly scale: number;
-  readonly addWeight: boolean;
 }
 
-export interface FinishPlanes {
-  readonly ring: RingGeometry;
+export interface FinishPlanes extends FinishPlanesOf<RingGeometry> {
   readonly logits: ArrayLayout;
   readonly weightSums: ArrayLayout;
-  /** Planes [from, to) of the volume. */
-  readonly from: number;
-  readonly to: number;
-  readonly folds: number;
-  /** Slot of an f32 that is set to 1 if a logit is NaN or infinite. */
-  readonly flagSlot?: string;
-}
-
-/** Planes of the ring that follow each other in memory. */
-interface PlaneRun {
-  /** First plane, counted in the volume. */
-  readonly plane: number;
-  readonly planes: number;
 }
 
 /**
- * ring += flip(output) * (importance * scale) where the patch lies inside the volume, and weightSums += importance if asked.
- *
  * A thread adds four channels of a voxel. Threads go through the part of the ring that the patch covers in the ring's order, so that
  * ring and sums, read and written, are walked in order; patch and importance, only read, are followed by strides, which are negative
  * where the input was flipped. Planes beyond the ring's end are a dispatch of their own, so no voxel is touched by two threads.
  */
 export function planAccumulate(spec: Accumulate): WgslOperator {
-  const { ring, patch, placement } = spec;
-  const origin = permute<number>(placement.origin, ring.axes);
-  const size = permute<number>(patch, ring.axes);
-  const limits = [ring.depth, ring.rows, ring.columns];
-  const first = origin.map((o) => Math.max(0, o));
-  const count = origin.map((o, i) => Math.max(0, Math.min(limits[i], o + size[i]) - first[i]));
-  const voxels = count[0] * count[1] * count[2];
-  const padded = padToFour(ring.channels);
-  const runs = voxels === 0 ? [] : planeRuns(first[0], count[0], ring.planes);
+  const cover = coverOf(spec);
+  const { voxels } = cover;
+  const padded = padToFour(spec.ring.channels);
   return {
     algorithm: "accumulate",
-    dispatches: runs.flatMap((run) => accumulateRun(spec, run, [first[0], first[1], first[2]], [count[1], count[2]])),
+    dispatches: cover.runs.flatMap((run) => accumulateRun(spec, run, cover)),
     temporaries: {},
     flops: voxels * padded * 2,
     bytes: voxels * (padded * (spec.output.type === "f16" ? 10 : 12) + (spec.addWeight ? 12 : 4)),
   };
 }
 
-function accumulateRun(
-  spec: Accumulate,
-  run: PlaneRun,
-  first: Vec3,
-  [rows, columns]: readonly [number, number],
-): WgslDispatch[] {
-  const { ring, patch, placement, output, importance } = spec;
+function accumulateRun(spec: Accumulate, run: PlaneRun, cover: PatchCover): WgslDispatch[] {
+  const { ring, output, importance } = spec;
+  const { count: [, rows, columns], outputStep, importanceStep } = cover;
   const blocks = padToFour(ring.channels) / 4;
-  const origin = permute<number>(placement.origin, ring.axes);
-  const size = permute<number>(patch, ring.axes);
-  const mirror = permute<boolean>(placement.mirror, ring.axes);
-  const step = permute<number>([patch[1] * patch[2], patch[2], 1], ring.axes);
-  const outputStep = step.map((s, i) => mirror[i] ? -s : s);
-  const inPatch = [run.plane, first[1], first[2]].map((position, i) => position - origin[i]);
-  const importanceStart = inPatch.reduce((sum, position, i) => sum + position * step[i], 0);
-  const outputStart = spec.sample * voxelCount(patch) +
-    inPatch.reduce((sum, position, i) => sum + (mirror[i] ? size[i] - 1 - position : position) * step[i], 0);
-  const ringStart = ((run.plane % ring.planes) * ring.rows + first[1]) * ring.columns + first[2];
+  const importanceStart = cover.importanceStart(run.plane);
+  const outputStart = cover.outputStart(run.plane);
+  const ringStart = cover.ringStart(run.plane);
 
   const planeThreads = rows * columns * blocks;
   const ringVoxel = (thread: number) => {
@@ -125,7 +90,7 @@ function accumulateRun(
     const box = boxOf(range, planeThreads, columns * blocks, columns);
     const [outputFirst, outputLast] = extent(box, outputStep, outputStart);
     const outputs = [outputFirst * blocks, outputLast * blocks + blocks - 1] as const;
-    const weights = extent(box, step, importanceStart);
+    const weights = extent(box, importanceStep, importanceStart);
     return [
       {
         ...{ name: "patch_logits", slot: output.slot, element: vec4Of(output), access: "read" },
@@ -156,9 +121,9 @@ function accumulateRun(
       patch_step_row: i32(outputStep[1]),
       patch_step_column: i32(outputStep[2]),
       importance_start: i32(importanceStart),
-      importance_step_plane: i32(step[0]),
-      importance_step_row: i32(step[1]),
-      importance_step_column: i32(step[2]),
+      importance_step_plane: i32(importanceStep[0]),
+      importance_step_row: i32(importanceStep[1]),
+      importance_step_column: i32(importanceStep[2]),
       scale: f32(spec.scale),
     });
     const code = `${header.text}
@@ -192,7 +157,7 @@ const FLAG_NON_FINITE = `  let exponents = bitcast<vec4u>(value) & vec4u(0x7f800
   if (any(exponents == vec4u(0x7f800000u))) { store_flag(0u, 1.0); }
 `;
 
-/** Divides planes by weightSums * folds, in place. A thread divides four channels of a voxel; planes up to the ring's end are one walk. */
+/** A thread divides four channels of a voxel; planes up to the ring's end are one walk. */
 export function planFinishPlanes(spec: FinishPlanes): WgslOperator {
   const { ring, from, to } = spec;
   const blocks = padToFour(ring.channels) / 4;
@@ -232,17 +197,6 @@ ${spec.flagSlot === undefined ? "" : FLAG_NON_FINITE}}
   const voxels = (to - from) * plane;
   const bytes = voxels * (blocks * 32 + 4);
   return { algorithm: "finish planes", dispatches, temporaries: {}, flops: voxels * blocks * 4, bytes };
-}
-
-/** Planes [from, from + count) of the volume in runs that end where the ring does. */
-function planeRuns(from: number, count: number, ringPlanes: number): PlaneRun[] {
-  const runs: PlaneRun[] = [];
-  for (let plane = from; plane < from + count;) {
-    const planes = Math.min(from + count - plane, ringPlanes - plane % ringPlanes);
-    runs.push({ plane, planes });
-    plane += planes;
-  }
-  return runs;
 }
 
 function ringView(name: string, walk: Walk, element: ArrayView["element"], range: ThreadRange): ArrayView {

@@ -1,6 +1,6 @@
-/** Cutting patches out of volumes: the image's channels, and one-hot channels of a label map, as a network's input. */
-import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import type { Placement } from "../../wasm/volume/gather.ts";
+/** Cutting patches out of volumes on a GPU. */
+import type { GatherOf, Placement } from "../../operators/volume/gather.ts";
+import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import {
   type ArrayLayout,
   type ArrayView,
@@ -18,33 +18,22 @@ import {
   type Walk,
   walkedSegment,
 } from "../elementwise/segments.ts";
-import type { SlotLayout, WgslDispatch, WgslOperator } from "../kernel.ts";
+import { SCALAR_BYTES, type SlotLayout, type WgslDispatch, type WgslOperator } from "../kernel.ts";
 
-export type { Placement } from "../../wasm/volume/gather.ts";
-
-export interface Gather {
+/**
+ * Labels are u32 words of two, the first one in the low half: the bytes of an Int16Array, rounded up to whole words. Elements of the
+ * layout are words.
+ */
+export interface Gather extends GatherOf<{ readonly labels: ArrayLayout }> {
   /** f32 (channels, z, y, x); elements are single f32. */
   readonly volume: ArrayLayout;
-  readonly channels: number;
-  readonly grid: Vec3;
-  /**
-   * i16 (z, y, x) as u32 words of two labels, the first one in the low half: the bytes of an Int16Array, rounded up to whole words.
-   * Elements of the layout are words. One 0/1 channel for each value of `oneHot` follows the image's channels.
-   */
-  readonly labelMap?: { readonly labels: ArrayLayout; readonly oneHot: readonly number[] };
   /** Patch i becomes sample firstSample + i; from the first one on unless given. */
-  readonly patches: readonly Placement[];
   readonly firstSample?: number;
-  /** Grid of a sample. */
-  readonly patch: Vec3;
   /** [sample][z][y][x][padded channels] as vec4 of its type. */
   readonly input: SlotLayout;
 }
 
-/**
- * Copies patches, flipped where asked, from channels first to channels last; voxels outside the volume and padding lanes become 0.
- * A thread makes four channels of a voxel. Writes are in order; reads are in order along x for each channel, backwards where flipped.
- */
+/** A thread makes four channels of a voxel. Writes are in order; reads are in order along x for each channel, backwards where flipped. */
 export function planGatherPatches(spec: Gather): WgslOperator {
   const padded = padToFour(spec.channels + (spec.labelMap?.oneHot.length ?? 0));
   const written = spec.patches.length * voxelCount(spec.patch) * padded;
@@ -55,7 +44,7 @@ export function planGatherPatches(spec: Gather): WgslOperator {
     ),
     temporaries: {},
     flops: 0,
-    bytes: written * (spec.input.type === "f16" ? 2 : 4) +
+    bytes: written * SCALAR_BYTES[spec.input.type] +
       spec.patches.length * voxelCount(spec.patch) * spec.channels * 4,
   };
 }

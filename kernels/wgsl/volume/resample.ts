@@ -1,14 +1,20 @@
 /**
- * From logits on the network's grid to labels or probabilities on the image's, without an array of classes x image: every axis is a
- * table of two source positions and a fraction; planes are mixed first, then rows, then columns. Mixing is a * (1 - fraction) +
- * b * fraction in f32; a fraction of 0 passes the value on untouched.
- *
- * A thread makes one output voxel: it mixes the logits of its eight source voxels four channels at a time and uses them at once (for
- * labels, only the best so far is kept). Neighbouring threads are neighbours along the output's columns and share their sources
- * through the caches; axes that are not resampled cost no second read.
+ * From logits to labels or probabilities on a GPU: see kernels/operators/volume/resample.ts. A thread makes one output voxel: it mixes the
+ * logits of its eight source voxels four channels at a time and uses them at once (for labels, only the best so far is kept). Neighbouring
+ * threads are neighbours along the output's columns and share their sources through the caches; axes that are not resampled cost no second
+ * read.
  */
-import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
-import type { LabelChoice, MixTable } from "../../wasm/volume/resample.ts";
+import {
+  checkMixTables,
+  type LabelChoice,
+  mixEntry,
+  type MixTables,
+  type ResampleOf,
+  sourcePlanes,
+  type ToLabels,
+  type ToProbabilities,
+} from "../../operators/volume/resample.ts";
+import { padToFour } from "../../../core/base/shape.ts";
 import {
   type ArrayLayout,
   type ArrayView,
@@ -33,35 +39,21 @@ import type { RingGeometry } from "./accumulate.ts";
 import { type Box, boxOf, extent } from "./box.ts";
 import { chooseText, mixedText, probabilitiesText, unrollsBlocks } from "./resample_text.ts";
 
-export type { LabelChoice, MixTable } from "../../wasm/volume/resample.ts";
-
-type Tables = readonly [MixTable, MixTable, MixTable];
-
-interface ResampleRange {
-  readonly ring: RingGeometry;
+interface ResampleRange extends ResampleOf<RingGeometry> {
   /** f32; elements are vec4. */
   readonly logits: ArrayLayout;
-  /** Along planes, rows and columns; what {@link packResampleTables} was given. */
-  readonly tables: Tables;
-  /** Holds {@link packResampleTables}; within one binding. */
-  readonly tablesSlot: string;
-  /** Output planes [from, to). */
-  readonly from: number;
-  readonly to: number;
+  /** What {@link packResampleTables} was given, whose result `tablesSlot` holds within one binding. */
+  readonly tables: MixTables;
 }
 
-export interface ResampleLabels extends ResampleRange {
+export interface ResampleLabels extends ResampleRange, ToLabels {
   readonly rule: LabelChoice;
   /** u32 words of four u8 or two u16 labels, the first in the low bits: the bytes of a Uint8Array or Uint16Array, rounded up to whole words. */
   readonly target: ArrayLayout;
-  readonly targetType: "u8" | "u16";
-  /** Output (plane, row, column) goes to label offset + plane*strides[0] + row*strides[1] + column*strides[2]. */
-  readonly view: { readonly offset: number; readonly strides: Vec3 };
 }
 
-export interface ResampleProbabilities extends ResampleRange {
-  readonly nonlinearity: "softmax" | "sigmoid";
-  /** (to - from) planes of (channels, rows, columns); elements are single f32. */
+export interface ResampleProbabilities extends ResampleRange, ToProbabilities {
+  /** Elements are single f32. */
   readonly target: ArrayLayout;
 }
 
@@ -77,23 +69,18 @@ const ENTRY_BYTES = 16;
  */
 export function packResampleTables(
   ring: RingGeometry,
-  tables: Tables,
+  tables: MixTables,
   values: readonly number[] = [],
 ): Uint8Array<ArrayBuffer> {
+  checkMixTables(ring, tables);
   const entries = tables.reduce((sum, table) => sum + table.first.length, 0);
   const bytes = new Uint8Array((entries + Math.ceil((values.length + 1) / 4)) * ENTRY_BYTES);
   const view = new DataView(bytes.buffer);
-  const limits = [ring.depth, ring.rows, ring.columns];
   const wraps = [ring.planes, ring.rows, ring.columns];
   let at = 0;
   tables.forEach((table, axis) => {
     for (let j = 0; j < table.first.length; j++, at += ENTRY_BYTES) {
-      const { first, second, fraction } = entryOf(table, j);
-      if (![first, table.second[j]].every((source) => source >= 0 && source < limits[axis])) {
-        throw new RangeError(
-          `Packing a resampling: entry ${j} of axis ${axis} reads ${first} and ${table.second[j]} of ${limits[axis]}`,
-        );
-      }
+      const { first, second, fraction } = mixEntry(table, j);
       view.setUint32(at, first % wraps[axis], true);
       view.setUint32(at + 4, second % wraps[axis], true);
       view.setFloat32(at + 8, 1 - fraction, true);
@@ -102,12 +89,6 @@ export function packResampleTables(
   });
   values.forEach((value, i) => view.setUint32(at + i * 4, value, true));
   return bytes;
-}
-
-/** Equal sources need no arithmetic, whatever the fraction; without a fraction the second one is never looked at. */
-function entryOf({ first, second, fraction }: MixTable, j: number) {
-  const mixes = first[j] !== second[j] && fraction[j] !== 0;
-  return { first: first[j], second: mixes ? second[j] : first[j], fraction: mixes ? fraction[j] : 0 };
 }
 
 /**
@@ -189,7 +170,7 @@ function resample(
   const { ring, logits, tables, from, to } = spec;
   const [planes, rows, columns] = tables.map((table) => table.first.length);
   const padded = padToFour(ring.channels);
-  const mixes = tables.map((table) => table.first.some((_, j) => entryOf(table, j).fraction !== 0));
+  const mixes = tables.map((table) => table.first.some((_, j) => mixEntry(table, j).fraction !== 0));
   const sources = 2 ** mixes.filter(Boolean).length;
   /** Voxels of the output planes before `from`: threads count from there. */
   const before = from * rows * columns;
@@ -246,13 +227,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 `;
     return threadDispatch(`resample: ${name}`, header, range, code);
   });
-  const read = Math.min(to - from + 1, Math.ceil((to - from) * ring.depth / planes) + 1);
   return {
     algorithm: `resample: ${name}`,
     dispatches,
     temporaries: {},
     flops: voxels * padded * (2 * sources - 1),
-    bytes: read * ring.rows * ring.columns * padded * 4 + voxels * bytesWritten,
+    bytes: sourcePlanes(spec, planes) * ring.rows * ring.columns * padded * 4 + voxels * bytesWritten,
   };
 }
 
@@ -261,7 +241,7 @@ function sourceRanges({ ring, tables }: ResampleRange, box: Box, blocks: number)
   const sourcesOf = (axis: 0 | 1) => {
     const found = new Set<number>();
     for (let j = box[axis][0]; j <= box[axis][1]; j++) {
-      const { first, second } = entryOf(tables[axis], j);
+      const { first, second } = mixEntry(tables[axis], j);
       found.add(first).add(second);
     }
     return [...found];

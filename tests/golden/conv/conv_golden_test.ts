@@ -3,7 +3,8 @@ import type { Vec3 } from "../../../core/base/shape.ts";
 import { planConv, planTransposedConv } from "../../../kernels/wasm/conv/plan_conv.ts";
 import { planDirect } from "../../../kernels/wasm/conv/plan_direct.ts";
 import { planWinograd, winogradChoices } from "../../../kernels/wasm/conv/plan_winograd.ts";
-import { type ConvOperator, convOutputGrid, type ConvProblem } from "../../../kernels/operators/conv/problem.ts";
+import { convOutputGrid } from "../../../kernels/operators/conv/problem.ts";
+import type { ConvOperator, ConvProblem } from "../../../kernels/wasm/conv/problem.ts";
 import { assertClose } from "../../assert.ts";
 import { type ConvCase, makeData, problemOf, runConv } from "../../engine/conv_harness.ts";
 

@@ -1,11 +1,12 @@
 /** The gradients of convolutions against torch's, stored by make_gradient_golden.py. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import type { DataGradientProblem, WeightGradientProblem } from "../../../kernels/operators/conv/gradient_problem.ts";
+import type { DataGradientProblem, WeightGradientProblem } from "../../../kernels/wasm/conv/problem.ts";
 import { CONV_KERNELS } from "../../../kernels/wasm/conv/kernels.ts";
 import { dataGradientChoices, inputRanges, planDataGradient } from "../../../kernels/wasm/conv/plan_data_gradient.ts";
 import { planWeightGradient, weightChoices } from "../../../kernels/wasm/conv/plan_weight_gradient.ts";
 import type { AxisScheme } from "../../../kernels/operators/conv/scheme.ts";
-import { gradientOutputGrid, weightPairs } from "../../../kernels/wasm/conv/weight_gradient_sides.ts";
+import { weightPairs } from "../../../kernels/wasm/conv/weight_gradient_sides.ts";
+import { gradientOutputGrid } from "../../../kernels/operators/conv/gradient_problem.ts";
 import { assert } from "../../assert.ts";
 import { makeData, noise } from "../../engine/conv_harness.ts";
 import { channelsLast } from "../../engine/gradient_harness.ts";

@@ -6,7 +6,8 @@ import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { planDirect, planTransposed } from "../../../kernels/wgsl/conv/direct.ts";
 import type { GemmTile } from "../../../kernels/wgsl/conv/gemm.ts";
 import { gemmPeakKernel } from "../../../kernels/wgsl/conv/peak.ts";
-import { BASE_LIMITS, channelLayout, type WgslConvProblem } from "../../../kernels/wgsl/conv/problem.ts";
+import { BASE_LIMITS, type WgslConvProblem } from "../../../kernels/wgsl/conv/problem.ts";
+import { channelLayout } from "../../../kernels/operators/tensor.ts";
 import { weightGradientCandidates } from "../../../kernels/wgsl/conv/weight_gradient.ts";
 import { planWinograd, schemeName, winogradChoices, withTile } from "../../../kernels/wgsl/conv/winograd.ts";
 

@@ -1,0 +1,60 @@
+/**
+ * Norm tables: what consumers apply to a raw tensor as they load it. A table is f32 [batch][3][total channels]: scales, shifts,
+ * slopes. Instance norm merges the statistics that a convolution's epilogue left (voxel count, means and M2s of each part).
+ */
+import { padToFour } from "../../../core/base/shape.ts";
+import type { Cost } from "../operator.ts";
+
+/** Where a norm table goes: a channel range of a (possibly wider) table. */
+export interface NormTableRange {
+  readonly batch: number;
+  /** Channels of the range, not padded; the range's padding lanes are written too (scale 0, shift 0, slope 1). */
+  readonly channels: number;
+  /** f32 [batch][3][totalChannels]. */
+  readonly normSlot: string;
+  /** First channel of the range in the table; a multiple of four. */
+  readonly channelOffset: number;
+  /** Padded channels of the whole table. */
+  readonly totalChannels: number;
+  /** Slope of the leaky ReLU that follows the norm; 1 where none does. */
+  readonly slope: number;
+}
+
+/**
+ * Instance norm from statistics: scale = weight / sqrt(variance + eps), shift = bias - mean * scale with the biased variance of a sample's
+ * parts together (Ulyanov et al. 2016, torch's InstanceNorm).
+ */
+export interface NormFinalize extends NormTableRange {
+  /** Parts of the statistics of each sample. */
+  readonly parts: number;
+  /** f32 [batch][parts][1 + 2 * padded channels]: voxel count, means, M2s (sums of squared distances from the mean). */
+  readonly statisticsSlot: string;
+  /** f32 [channels] each; absent: 1 and 0. */
+  readonly weightSlot?: string;
+  readonly biasSlot?: string;
+  readonly eps: number;
+}
+
+/** A norm known beforehand: batch norm folded into scale and shift, or none (1 and 0) with a slope. */
+export interface NormConstant extends NormTableRange {
+  /** f32 [channels] each; absent: 1 and 0. */
+  readonly scaleSlot?: string;
+  readonly shiftSlot?: string;
+}
+
+/** @throws RangeError if the range does not fit its table. */
+export function checkNormRange(spec: NormTableRange): void {
+  const fits = spec.channelOffset % 4 === 0 && spec.totalChannels % 4 === 0 &&
+    spec.channelOffset + padToFour(spec.channels) <= spec.totalChannels;
+  if (!fits) {
+    throw new RangeError(
+      `Describing a norm table: ${spec.channels} channels from ${spec.channelOffset} on do not fit ${spec.totalChannels}`,
+    );
+  }
+}
+
+/** Of merging the statistics of all samples. */
+export function mergeCost({ batch, parts, channels }: Pick<NormFinalize, "batch" | "parts" | "channels">): Cost {
+  const elements = batch * parts * (1 + 2 * padToFour(channels));
+  return { flops: elements * 3, bytes: elements * 4 };
+}
