@@ -36,6 +36,36 @@ export interface CpuEngine extends Engine, TrainingEngine, CpuTraining {
 /**
  * Starts the engine's workers.
  * @throws UserError if the system does not give the memory.
+ * @example
+ * ```ts
+ * import { deepStrictEqual } from "node:assert";
+ *
+ * await using engine = await createCpuEngine({ threads: 1 });
+ * // One convolution that doubles its input and adds 1.
+ * const graph = {
+ *   nodes: [
+ *     { kind: "input" as const, channels: 1 },
+ *     {
+ *       kind: "conv" as const,
+ *       input: 0,
+ *       channels: 1,
+ *       kernel: [1, 1, 1] as const,
+ *       stride: [1, 1, 1] as const,
+ *       weight: "w",
+ *       bias: "b",
+ *     },
+ *   ],
+ *   outputs: [1],
+ * };
+ * using program = await engine.compile(graph, { patch: [1, 1, 4], batch: 1, precision: "f32" });
+ * using weights = await engine.loadWeights(program, { get: (name) => Float32Array.of(name === "w" ? 2 : 1) });
+ * using volume = engine.alloc("f32", 4, "volume");
+ * engine.upload(volume, Float32Array.of(0, 1, 2, 3));
+ * const patches = [{ origin: [0, 0, 0] as const, mirror: [false, false, false] as const }];
+ * engine.gatherPatches({ volume, channels: 1, grid: [1, 1, 4], patches, program });
+ * engine.run(program, weights);
+ * deepStrictEqual([...await engine.downloadOutput(program, 0)], [1, 3, 5, 7]);
+ * ```
  */
 export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<CpuEngine> {
   const threads = Math.max(1, Math.floor(options.threads ?? describeCpu().threads));

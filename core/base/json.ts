@@ -54,7 +54,15 @@ export async function readJsonFile(
   return { text, value: parseJson(text, path, doing) };
 }
 
-/** The text json.dump(indent=4) writes for `value`; no newline at the end. `undefined` members are left out. */
+/**
+ * The text json.dump(indent=4) writes for `value`; no newline at the end. `undefined` members are left out.
+ * @example
+ * ```ts
+ * import { strictEqual } from "node:assert";
+ *
+ * strictEqual(stringifyJson({ dice: NaN, mean: new JsonFloat(1) }), `{\n    "dice": NaN,\n    "mean": 1.0\n}`);
+ * ```
+ */
 export function stringifyJson(value: unknown, options: StringifyOptions = {}): string {
   const parts: string[] = [];
   write(value, "\n", options.sortKeys ?? false, parts);

@@ -52,7 +52,16 @@ export function countOverlaps(
   );
 }
 
-/** As {@link countOverlaps}, for plain labels and by label. */
+/**
+ * As {@link countOverlaps}, for plain labels and by label.
+ * @example
+ * ```ts
+ * import { strictEqual } from "node:assert";
+ *
+ * const overlap = labelOverlaps([0, 1, 1, 2], [0, 1, 2, 2], [1, 2]).get(2);
+ * strictEqual(overlap && dice(overlap), 2 / 3);
+ * ```
+ */
 export function labelOverlaps(
   prediction: ArrayLike<number>,
   reference: ArrayLike<number>,

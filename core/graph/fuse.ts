@@ -109,6 +109,26 @@ interface DraftTensor {
  * What a view cannot express (a norm of an activation, a value in two concatenations) becomes an identity convolution first.
  * @param isTrained batch norm takes the moments of the batch, so that it needs statistics as instance norm does
  * @throws RangeError where shapes do not fit.
+ * @example
+ * ```ts
+ * import { deepStrictEqual } from "node:assert";
+ *
+ * const network = fuseGraph(
+ *   {
+ *     nodes: [
+ *       { kind: "input", channels: 1 },
+ *       { kind: "conv", input: 0, channels: 8, kernel: [3, 3, 3], stride: [1, 1, 1], weight: "a.weight" },
+ *       { kind: "instanceNorm", input: 1, eps: 1e-5 },
+ *       { kind: "leakyRelu", input: 2, negativeSlope: 0.01 },
+ *       { kind: "conv", input: 3, channels: 2, kernel: [1, 1, 1], stride: [1, 1, 1], weight: "b.weight" },
+ *     ],
+ *     outputs: [4],
+ *   },
+ *   [16, 16, 16],
+ * );
+ * // Norm and activation are no steps of their own: the second convolution applies them as it loads.
+ * deepStrictEqual(network.steps.map(({ kind }) => kind), ["conv", "conv"]);
+ * ```
  */
 export function fuseGraph(
   graph: Graph,

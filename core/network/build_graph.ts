@@ -27,6 +27,31 @@ const ONE: Vec3 = [1, 1, 1];
  * Builds the network of a configuration.
  * @param inputChannels Image channels, and for a cascade's later stage one for each foreground label.
  * @param outputChannels Segmentation heads.
+ * @example
+ * ```ts
+ * import { deepStrictEqual } from "node:assert";
+ * import { inferShapes } from "../graph/graph.ts";
+ *
+ * const graph = buildGraph(
+ *   {
+ *     family: "PlainConvUNet",
+ *     dimensions: 3,
+ *     featuresPerStage: [8, 16],
+ *     kernelSizes: [[3, 3, 3], [3, 3, 3]],
+ *     strides: [[1, 1, 1], [2, 2, 2]],
+ *     blocksPerStage: [2, 2],
+ *     convsPerStageDecoder: [2],
+ *     convBias: true,
+ *     norm: { kind: "instance", eps: 1e-5, affine: true },
+ *     negativeSlope: 0.01,
+ *     nonlinFirst: false,
+ *   },
+ *   1,
+ *   3,
+ * );
+ * const shapes = inferShapes(graph, [16, 32, 32]);
+ * deepStrictEqual(shapes[graph.outputs[0]], { channels: 3, grid: [16, 32, 32] });
+ * ```
  */
 export function buildGraph(
   architecture: NetworkArchitecture,

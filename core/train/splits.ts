@@ -29,7 +29,18 @@ export interface ChosenSplit extends Split {
 
 export type Fold = number | "all";
 
-/** Five folds over the cases, which are sorted first. @throws UserError with fewer cases than folds */
+/**
+ * Five folds over the cases, which are sorted first. @throws UserError with fewer cases than folds
+ * @example
+ * ```ts
+ * import { strictEqual } from "node:assert";
+ *
+ * const ids = Array.from({ length: 10 }, (_, i) => `case_${i}`);
+ * const splits = createSplits(ids, "nnUNet_preprocessed/Dataset004_Hippocampus");
+ * strictEqual(splits.length, 5);
+ * strictEqual(splits[0].val.length, 2);
+ * ```
+ */
 export function createSplits(ids: readonly string[], file: string): Split[] {
   const sorted = [...ids].sort(compareNames);
   const count = sorted.length;

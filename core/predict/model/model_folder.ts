@@ -58,6 +58,17 @@ const DOING = "opening the model";
  * Opens a model folder and checks that plans, dataset.json, checkpoints and network fit each other. As upstream, configuration,
  * trainer and mirroring are those of the first fold's checkpoint.
  * @throws UserError naming the file and what to do.
+ * @example
+ * ```ts
+ * import { deepStrictEqual } from "node:assert";
+ *
+ * using model = await openModel("cli/demo/model", {
+ *   folds: ["all"],
+ *   checkpointName: "checkpoint_final.pth",
+ *   assumePlansNetwork: false,
+ * });
+ * deepStrictEqual(model.configuration.patchSize, [24, 64, 80]);
+ * ```
  */
 export async function openModel(folder: string, options: OpenModelOptions): Promise<Model> {
   requirePathName(options.checkpointName, "the checkpoint's name", {

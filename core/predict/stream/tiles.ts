@@ -12,6 +12,14 @@ export type TileGrid = readonly [readonly number[], readonly number[], readonly 
 /**
  * Patch origins along one axis: at most `stepSize * patch` apart, evenly spread from edge to edge.
  * @throws RangeError unless 0 < stepSize <= 1.
+ * @example
+ * ```ts
+ * import { deepStrictEqual } from "node:assert";
+ *
+ * deepStrictEqual(tilePositions(300, 128, 0.5), [0, 57, 115, 172]);
+ * // An image that is smaller than the patch lies in its middle.
+ * deepStrictEqual(tilePositions(100, 128, 0.5), [-14]);
+ * ```
  */
 export function tilePositions(image: number, patch: number, stepSize: number): number[] {
   if (!(stepSize > 0 && stepSize <= 1)) {

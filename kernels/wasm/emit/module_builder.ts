@@ -3,9 +3,15 @@
  *
  * A kernel that scales a channels-last row, as an example of the whole idiom:
  * ```ts
- * export const SCALE = { source: "address", target: "address", channels: "i32", factor: "f32" } as const;
+ * import { strictEqual } from "node:assert";
+ * import { f32x4, i32, i64, v128 } from "./expression.ts";
+ * import type { KernelCall } from "../kernel.ts";
+ * import { emitModule } from "../module.ts";
+ * import { at, listParams } from "../params.ts";
  *
- * export const scaleKernel: Kernel = {
+ * const SCALE = { source: "address", target: "address", channels: "i32", factor: "f32" } as const;
+ *
+ * const scaleKernel: Kernel = {
  *   name: "scale",
  *   emit: (m) => m.kernel("scale", (f, params, item, _scratch) => {
  *     const p = f.readParams(params, SCALE);
@@ -19,11 +25,13 @@
  *     });
  *   }),
  * };
+ * strictEqual(WebAssembly.validate(emitModule([scaleKernel])), true);
  *
  * const call: KernelCall = {
- *   kernel: "scale", items: rows, scratchBytes: 0,
+ *   kernel: "scale", items: 12, scratchBytes: 0,
  *   params: listParams(SCALE, { source: at("x"), target: at("y"), channels: 32, factor: 0.5 }),
  * };
+ * strictEqual(call.params.length, 4);
  * ```
  */
 import { type Code, flatten, text, unsigned } from "./encode.ts";
