@@ -2,17 +2,13 @@
 import { UserError, type UserErrorParts } from "../core/base/errors.ts";
 import { join } from "../core/base/path.ts";
 import { resolveDatasetName } from "../core/dataset/dataset_names.ts";
-import { type Environment, readEnvironment } from "../core/dataset/environment.ts";
+import type { Environment } from "../core/dataset/environment.ts";
 
 /** Where a dataset is, and where what is made of it goes. */
 export interface DatasetFolders {
   readonly name: string;
   readonly raw: string;
   readonly preprocessed: string;
-}
-
-export function environmentOfProcess(): Environment {
-  return readEnvironment((name) => Deno.env.get(name));
 }
 
 type Folder = keyof Environment["folders"];

@@ -1,6 +1,6 @@
 /** Help texts, from the tables of commands and flags. */
-import { type CommandEntry, COMMANDS, LATER_COMMANDS } from "./commands/commands.ts";
-import { type Flag, type FlagTable, isPositional } from "./flags/flag.ts";
+import { type CommandEntry, COMMANDS } from "./commands/commands.ts";
+import { type Flag, type FlagTable, isPositional, takesMany } from "./flags/flag.ts";
 import { HELP } from "./flags/parse_flags.ts";
 
 const WIDTH = 100;
@@ -8,17 +8,19 @@ const INDENT = 30;
 
 /** The program's own help: all commands. */
 export function programHelp(): string {
-  const column = Math.max(...COMMANDS.map(({ name }) => name.length)) + 4;
+  const ready = COMMANDS.filter(({ load }) => load);
+  const later = COMMANDS.filter(({ load }) => !load);
+  const column = Math.max(...ready.map(({ name }) => name.length)) + 4;
   return [
     "nnunet: nnU-Net v2 as one program. Takes the files, commands and flags of Python's nnU-Net 2.5.1.",
     "",
     "Usage: nnunet COMMAND [FLAGS]        nnunet COMMAND --help shows a command's flags",
     "",
     "Commands:",
-    ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(column)}${summary}`),
+    ...ready.map(({ name, summary }) => `  ${name.padEnd(column)}${summary}`),
     "",
     "Known, and not in this version:",
-    ...wrap(LATER_COMMANDS.map(({ name }) => name).join(", "), WIDTH - 2).map((line) => `  ${line}`),
+    ...wrap(later.map(({ name }) => name).join(", "), WIDTH - 2).map((line) => `  ${line}`),
     "",
     "Python nnU-Net's names (nnUNetv2_predict, ...) are taken as commands too; `nnunet link DIR` makes them commands of their own.",
     "",
@@ -64,7 +66,7 @@ function flagLines(flag: Flag): string[] {
 
 function valueName(flag: Flag): string {
   if (flag.kind === "switch") return "";
-  return flag.kind === "list" ? `${flag.value}...` : flag.value;
+  return takesMany(flag) ? `${flag.value}...` : flag.value;
 }
 
 function rest(flag: Flag): string {

@@ -7,7 +7,7 @@ import type { Engine, Precision, StepCost } from "../core/engine/engine.ts";
 import type { Model } from "../core/predict/model/model_folder.ts";
 import type { CaseRecord, FailedCase } from "../core/predict/run/request.ts";
 import { fileDigest, programDigest } from "./program_digest.ts";
-import { UPSTREAM_VERSION, VERSION } from "./commands/version.ts";
+import { UPSTREAM_VERSION, VERSION } from "./version.ts";
 
 /** Raised when a field changes its meaning. */
 const REPORT_FORMAT = 1;
@@ -35,6 +35,22 @@ export interface ReportState {
   readonly skipped: string[];
   readonly failed: FailedCase[];
   steps: readonly StepCost[];
+}
+
+/** Of a run that begins now. */
+export function newReportState(commandLine: readonly string[]): ReportState {
+  return {
+    commandLine,
+    started: new Date(),
+    precision: "f32",
+    engineReason: "",
+    overrides: [],
+    warnings: [],
+    done: [],
+    skipped: [],
+    failed: [],
+    steps: [],
+  };
 }
 
 export type ReportOutcome = "running" | "done" | "some cases failed" | "interrupted" | "failed";

@@ -1,12 +1,8 @@
 /** The command `convert_MSD_dataset`. */
 import { convertMsdDataset } from "../../core/dataset/convert_msd.ts";
-import type { Command } from "./command.ts";
-import { createCountProgress } from "../count_progress.ts";
-import { environmentOfProcess } from "../dataset_folders.ts";
+import { defineCommand } from "./command.ts";
 import type { FlagTable } from "../flags/flag.ts";
-import { listenForInterrupts } from "../interrupt.ts";
-import { parseCommandLine } from "../flags/parse_command_line.ts";
-import { print } from "../terminal.ts";
+import { THREADS } from "../flags/forms.ts";
 
 const FLAGS = {
   input: {
@@ -21,6 +17,7 @@ const FLAGS = {
     kind: "integer",
     names: ["-overwrite_id"],
     value: "ID",
+    range: { min: 0, max: 99_999 },
     group: "Dataset",
     help: "Number of the new dataset. Default: the task's.",
   },
@@ -28,30 +25,26 @@ const FLAGS = {
     kind: "integer",
     names: ["-np"],
     value: "N",
+    range: THREADS,
     default: 4,
     group: "Machine",
     help: "Files worked on at a time.",
   },
 } as const satisfies FlagTable;
 
-export const convertMsdCommand: Command & { readonly flags: typeof FLAGS } = {
+export const convertMsdCommand = defineCommand({
   flags: FLAGS,
   details: ["Makes nnUNet_raw/DatasetNNN_Name: 4-D images become one file a channel. The source is left as it is."],
-  async run(args, shownName) {
-    const values = parseCommandLine("convert_MSD_dataset", convertMsdCommand, args, shownName);
-    if (!values) return 0;
-    using progress = createCountProgress("files converted", true);
-    using interruption = listenForInterrupts(progress.clear);
+  async run(values, context) {
     const target = await convertMsdDataset({
       source: values.input,
-      folders: environmentOfProcess().folders,
-      ...(values.id !== undefined && { id: values.id }),
+      folders: context.environment.folders,
+      id: values.id,
       parallel: values.parallel,
-      signal: interruption.signal,
-      onFile: progress.update,
+      signal: context.signal,
+      onFile: context.count("files converted", "bar"),
     });
-    progress.clear();
-    print(`converted: ${target}`);
-    return 0;
+    context.print(`converted: ${target}`);
+    return true;
   },
-};
+});

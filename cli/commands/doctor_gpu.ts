@@ -12,7 +12,8 @@ import { recordOf, testAgainstCpu } from "../engines/gpu_start.ts";
 import { SELF_TEST_TOLERANCE } from "../engines/self_test.ts";
 import { unet } from "../engines/self_test_cases.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
-import { formatSeconds, print } from "../terminal.ts";
+import { formatSeconds } from "../terminal.ts";
+import type { CommandContext } from "./command.ts";
 
 export interface GpuTest {
   /** False if the GPU computes wrong results or fails altogether. */
@@ -79,19 +80,19 @@ interface Network {
 
 /**
  * Measures the convolutions of models' networks, and the gradients of their trainings, and keeps what is fastest.
- * @returns false if that could not be done
+ * @returns what there is to say; `done` is false if it could not be done
  */
 export async function tuneGpu(
   models: readonly string[] | undefined,
   allowSoftware: boolean,
-  show: (lines: readonly string[]) => void,
-): Promise<boolean> {
+  { print }: Pick<CommandContext, "print">,
+): Promise<{ readonly done: boolean; readonly lines: readonly string[] }> {
   const adapter = await findAdapter();
   if (!adapter || (adapter.software && !allowSoftware)) {
-    show([
-      adapter ? `${adapter.name} is a software adapter (--allow_software_gpu).` : "There is no GPU to measure on.",
-    ]);
-    return false;
+    const why = adapter
+      ? `${adapter.name} is a software adapter (--allow_software_gpu).`
+      : "There is no GPU to measure on.";
+    return { done: false, lines: [why] };
   }
   const { createGpuEngine } = await import("../../gpu/engine.ts");
   const record = await recordOf(adapter);
@@ -104,25 +105,25 @@ export async function tuneGpu(
       const { graph, patch, batch } = network;
       const training = { patch, batch, precision, loss: LOSS, outputWeights: graph.outputs.map(() => 1) };
       for (const options of [{ patch, batch: 1, precision }, training]) {
-        all.push(...await tuneNetwork(engine, graph, options, new Set(all.map(({ key }) => key))));
+        all.push(...await tuneNetwork(engine, graph, options, new Set(all.map(({ key }) => key)), print));
       }
     }
     const convolutions = Object.fromEntries(
       all.map(({ key, candidate, milliseconds }) => [key, { candidate, milliseconds }]),
     );
     const notKept = await record.add({ convolutions });
-    if (notKept !== undefined) {
-      show([`What was measured is not kept: ${notKept}`]);
-      return false;
-    }
+    if (notKept !== undefined) return { done: false, lines: [`What was measured is not kept: ${notKept}`] };
   }
-  show(summary(all, record));
-  return true;
+  return { done: true, lines: summary(all, record) };
 }
 
 /** Any loss: its kernels are not measured. */
 const LOSS: TrainingOptions["loss"] = {
-  ...{ target: { kind: "labels" }, batchDice: false, smooth: 1e-5, diceWeight: 1, crossEntropyWeight: 1 },
+  target: { kind: "labels" },
+  batchDice: false,
+  smooth: 1e-5,
+  diceWeight: 1,
+  crossEntropyWeight: 1,
 };
 
 async function tuneNetwork(
@@ -130,6 +131,7 @@ async function tuneNetwork(
   graph: Graph,
   options: CompileOptions | TrainingOptions,
   known: ReadonlySet<string>,
+  print: CommandContext["print"],
 ): Promise<TunedConvolution[]> {
   return await engine.tune(graph, options, {
     skip: (key) => known.has(key),

@@ -1,5 +1,5 @@
 /** The commands `evaluate_folder` and `evaluate_simple`: summary.json of predictions, and the Dice of each label on the terminal. */
-import { UsageError, UserError } from "../../core/base/errors.ts";
+import { UserError } from "../../core/base/errors.ts";
 import { readJsonFile } from "../../core/base/json.ts";
 import { extname, join } from "../../core/base/path.ts";
 import { chooseReader } from "../../core/dataset/choose_reader.ts";
@@ -8,59 +8,44 @@ import { filesEndingIn } from "../../core/dataset/raw_dataset.ts";
 import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
 import { evaluateFolder, type Evaluation } from "../../core/evaluate/evaluate_folder.ts";
 import { labelTarget, targetsOf } from "../../core/evaluate/targets.ts";
-import type { Command } from "./command.ts";
-import { createCountProgress } from "../count_progress.ts";
+import { type CommandContext, defineCommand } from "./command.ts";
 import { EVALUATE_FOLDER, EVALUATE_SIMPLE } from "../flags/evaluate_flags.ts";
 import type { Values } from "../flags/flag.ts";
-import { listenForInterrupts } from "../interrupt.ts";
-import { parseCommandLine } from "../flags/parse_command_line.ts";
-import { print, printError } from "../terminal.ts";
+import { plural } from "../terminal.ts";
 
 const WRITES =
   "Writes Dice, IoU and the counts of voxels of every case, their mean over cases, and the mean over labels.";
 
-export const evaluateFolderCommand: Command & { readonly flags: typeof EVALUATE_FOLDER } = {
+export const evaluateFolderCommand = defineCommand({
   flags: EVALUATE_FOLDER,
   details: [WRITES],
-  async run(args, shownName) {
-    const values = parseCommandLine("evaluate_folder", evaluateFolderCommand, args, shownName);
-    if (!values) return 0;
+  async run(values, context) {
     const dataset = await readDatasetJson(values.datasetFile);
     // As in upstream nothing of the plans changes the result; a file that is not there is a mistake all the same.
     await readJsonFile(values.plansFile, "reading the plans");
     const json = dataset.json as Readonly<Record<string, unknown>>;
     const example = await firstFile(values.references, [dataset.fileEnding]);
     const { reader, warnings } = await chooseReader(json, values.datasetFile, example);
-    for (const warning of warnings) printError(`warning: ${warning}`);
-    const { ignoreLabel } = dataset.labels;
-    return await run(values, {
-      reader,
-      fileEnding: dataset.fileEnding,
-      targets: targetsOf(dataset),
-      ...(ignoreLabel !== undefined && { ignoreLabel }),
-    }, namesOf(dataset));
+    for (const warning of warnings) context.warn(warning);
+    const { fileEnding, labels: { ignoreLabel } } = dataset;
+    const what = { reader, fileEnding, targets: targetsOf(dataset), ignoreLabel };
+    return await evaluate(values, what, namesOf(dataset), context);
   },
-};
+});
 
-export const evaluateSimpleCommand: Command & { readonly flags: typeof EVALUATE_SIMPLE } = {
+export const evaluateSimpleCommand = defineCommand({
   flags: EVALUATE_SIMPLE,
   details: [WRITES],
-  async run(args, shownName) {
-    const values = parseCommandLine("evaluate_simple", evaluateSimpleCommand, args, shownName);
-    if (!values) return 0;
-    const labels = [...new Set(values.labels.map((text) => integer(text, shownName)))];
+  async run(values, context) {
+    const labels = [...new Set(values.labels)];
     const example = await firstFile(values.references, [".nii.gz", ".nii", ".png"]);
     // As upstream: what follows the last dot, so that .gz stands for .nii.gz.
     const fileEnding = extname(example);
     const { reader } = await chooseReader({ file_ending: fileEnding }, example, example, true);
-    return await run(values, {
-      reader,
-      fileEnding,
-      targets: labels.map(labelTarget),
-      ...(values.ignoreLabel !== undefined && { ignoreLabel: values.ignoreLabel }),
-    }, new Map());
+    const what = { reader, fileEnding, targets: labels.map(labelTarget), ignoreLabel: values.ignoreLabel };
+    return await evaluate(values, what, new Map(), context);
   },
-};
+});
 
 type What = Pick<Evaluation, "reader" | "fileEnding" | "targets" | "ignoreLabel">;
 type Common = Pick<
@@ -68,35 +53,33 @@ type Common = Pick<
   "references" | "predictions" | "output" | "threads" | "chill" | "maxMemory"
 >;
 
-async function run(values: Common, what: What, names: ReadonlyMap<string, string>): Promise<number> {
-  const { references, predictions, chill, threads, maxMemory } = values;
-  if (threads !== undefined && threads < 1) {
-    throw new UserError({ doing: "reading -np", problem: `it is ${threads}`, remedy: "give at least 1 thread" });
-  }
-  const output = values.output ?? join(predictions, "summary.json");
-  using progress = createCountProgress("cases compared", true);
-  using interruption = listenForInterrupts(progress.clear);
+async function evaluate(
+  { references, predictions, chill, threads, maxMemory, output = join(predictions, "summary.json") }: Common,
+  { reader, fileEnding, targets, ignoreLabel }: What,
+  names: ReadonlyMap<string, string>,
+  { print, warn, count, signal }: CommandContext,
+): Promise<boolean> {
   const summary = await evaluateFolder({
-    ...what,
     references,
     predictions,
+    reader,
+    fileEnding,
+    targets,
+    ignoreLabel,
     chill,
     output,
-    ...(threads !== undefined && { threads }),
-    ...(maxMemory !== undefined && { memory: maxMemory }),
-    signal: interruption.signal,
-    onCase: progress.update,
-    onWarning: (message) => {
-      progress.clear();
-      printError(`warning: ${message}`);
-    },
+    threads,
+    memory: maxMemory,
+    signal,
+    onCase: count("cases compared", "bar"),
+    onWarning: warn,
   });
-  progress.clear();
   for (const [key, { Dice }] of summary.mean) {
     print(`${[key, names.get(key)].filter(Boolean).join(" ")}: mean Dice ${score(Dice)}`);
   }
-  print(`${summary.cases.length} cases, mean Dice of the foreground ${score(summary.foregroundMean.Dice)}: ${output}`);
-  return 0;
+  const cases = plural(summary.cases.length, "case");
+  print(`${cases}, mean Dice of the foreground ${score(summary.foregroundMean.Dice)}: ${output}`);
+  return true;
 }
 
 function score(value: number): string {
@@ -122,9 +105,4 @@ async function firstFile(folder: string, endings: readonly string[]): Promise<st
     problem: `no file in it ends in ${endings.join(", ")}`,
     remedy: "give the folder that holds them",
   });
-}
-
-function integer(text: string, shownName: string): number {
-  if (/^[-+]?\d+$/.test(text)) return Number(text);
-  throw new UsageError(`${shownName}: error: argument -l: invalid int value: '${text}'`);
 }

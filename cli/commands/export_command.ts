@@ -4,11 +4,8 @@ import { stringifyJson } from "../../core/base/json.ts";
 import { dirname, join } from "../../core/base/path.ts";
 import { writeSafetensors } from "../../core/formats/torch/safetensors.ts";
 import { type Checkpoint, openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
-import type { Command } from "./command.ts";
+import { defineCommand } from "./command.ts";
 import type { FlagTable } from "../flags/flag.ts";
-import { listenForInterrupts } from "../interrupt.ts";
-import { parseCommandLine } from "../flags/parse_command_line.ts";
-import { print } from "../terminal.ts";
 
 const FORMAT = "Format";
 const FILES = "Files";
@@ -36,29 +33,24 @@ const FLAGS = {
   },
 } as const satisfies FlagTable;
 
-export const exportCommand: Command & { readonly flags: typeof FLAGS } = {
+export const exportCommand = defineCommand({
   flags: FLAGS,
   details: [
     "Each tensor is written once, as float32, under its name in the network; the second names that torch's checkpoint gives the same " +
     "tensors (decoder.encoder.*, *.all_modules.*) are left out. In Python, safetensors.torch.load_model(network, file) takes it. " +
     "Plans, dataset.json, trainer, configuration, fold and mirroring axes are in the file's metadata, as JSON texts.",
   ],
-  async run(args, shownName) {
-    const values = parseCommandLine("export", exportCommand, args, shownName);
-    if (!values) return 0;
-    if (!values.safetensors) {
-      throw new UsageError(
-        `${shownName}: error: a format is needed: --safetensors\n${shownName} --help shows all flags.`,
-      );
-    }
+  check({ safetensors }) {
+    if (!safetensors) throw new UsageError("a format is needed: --safetensors");
+  },
+  async run(values, { print, signal }) {
     const output = values.output ?? join(dirname(values.checkpoint), "model.safetensors");
     using checkpoint = await openCheckpoint(values.checkpoint);
-    using interruption = listenForInterrupts(() => {});
-    await writeSafetensors(output, checkpoint.weights, metadataOf(checkpoint), interruption.signal);
+    await writeSafetensors(output, checkpoint.weights, metadataOf(checkpoint), signal);
     print(`${checkpoint.weights.size} tensors written to ${output}`);
-    return 0;
+    return true;
   },
-};
+});
 
 function metadataOf({ trainerName, configurationName, mirrorAxes, initArgs }: Checkpoint): Record<string, string> {
   const args = initArgs as Readonly<Record<string, unknown>>;

@@ -1,91 +1,91 @@
 /** The command `extract_fingerprint`: the statistics of datasets, and the check of their files. */
-import { UserError } from "../../core/base/errors.ts";
+import { UsageError, UserError } from "../../core/base/errors.ts";
 import { writeAtomically } from "../../core/base/files.ts";
 import { stringifyJson } from "../../core/base/json.ts";
-import type { Environment } from "../../core/dataset/environment.ts";
 import { describeFinding } from "../../core/dataset/integrity.ts";
 import type { FingerprintOutcome } from "../../core/preprocess/fingerprint.ts";
-import type { Command } from "./command.ts";
-import { createCountProgress, printList } from "../count_progress.ts";
-import { environmentOfProcess, foldersOf } from "../dataset_folders.ts";
-import { listenForInterrupts } from "../interrupt.ts";
-import { parseCommandLine } from "../flags/parse_command_line.ts";
+import { type CommandContext, defineCommand } from "./command.ts";
+import { foldersOf } from "../dataset_folders.ts";
 import { EXTRACT_FINGERPRINT, type FingerprintValues } from "../flags/planning_flags.ts";
-import { formatSeconds, print, printError } from "../terminal.ts";
+import { formatSeconds, list, plural } from "../terminal.ts";
 
-export const extractFingerprintCommand: Command & { readonly flags: typeof EXTRACT_FINGERPRINT } = {
+export const extractFingerprintCommand = defineCommand({
   flags: EXTRACT_FINGERPRINT,
   upstreamIgnoresUnknown: true,
   details: [
     "Reads nnUNet_raw/DATASET and writes nnUNet_preprocessed/DATASET/dataset_fingerprint.json. The dataset is checked in the same " +
     "read: everything that is wrong with it is listed at once, and no fingerprint is written then.",
   ],
-  async run(args, shownName) {
-    const values = parseCommandLine("extract_fingerprint", extractFingerprintCommand, args, shownName);
-    if (!values) return 0;
-    const fine = await runFingerprints({ ...values, quietProgress: values.verbose }, environmentOfProcess());
-    return fine ? 0 : 1;
-  },
-};
+  check: checkFingerprints,
+  run: (values, context) => runFingerprints(values, values.threads, context),
+});
 
-export interface FingerprintRun extends FingerprintValues {
-  readonly datasets: readonly string[];
-  /** Undefined: all cores. */
-  readonly threads?: number;
-  readonly quietProgress: boolean;
-}
-
-/** Makes and checks the fingerprints of all datasets; false if the check of one found errors. */
-export async function runFingerprints(run: FingerprintRun, environment: Environment): Promise<boolean> {
-  if (run.extractor !== "DatasetFingerprintExtractor") {
+/** What the flags of fingerprints say together. @throws UserError for what can't be taken */
+export function checkFingerprints({ extractor, verify, noVerify }: FingerprintValues): void {
+  if (extractor !== "DatasetFingerprintExtractor") {
     throw new UserError({
       doing: "choosing the fingerprint extractor",
-      problem: `there is no extractor "${run.extractor}"`,
+      problem: `there is no extractor "${extractor}"`,
       remedy: "leave -fpe out: DatasetFingerprintExtractor is the only one",
     });
   }
-  if (run.threads !== undefined && run.threads < 1) {
-    throw new UserError({ doing: "reading -np", problem: `it is ${run.threads}`, remedy: "give at least 1 thread" });
-  }
+  if (verify && noVerify) throw new UsageError("--verify_dataset_integrity and --no_verify: leave one of them out");
+}
+
+export interface FingerprintRun extends FingerprintValues {
+  readonly datasets: readonly string[];
+  readonly verbose: boolean;
+}
+
+/** Makes and checks the fingerprints of all datasets; false if the check of one found errors. @param threads Default: all cores */
+export async function runFingerprints(
+  run: FingerprintRun,
+  threads: number | undefined,
+  context: CommandContext,
+): Promise<boolean> {
   const outcomes: FingerprintOutcome[] = [];
-  for (const dataset of run.datasets) outcomes.push(await runOne(dataset, run, environment));
+  for (const dataset of run.datasets) outcomes.push(await runOne(dataset, run, threads, context));
   if (run.report !== undefined) await writeReport(run.report, outcomes);
   return outcomes.every(({ state }) => state !== "refused");
 }
 
-async function runOne(dataset: string, run: FingerprintRun, environment: Environment): Promise<FingerprintOutcome> {
-  const folders = await foldersOf(dataset, environment);
+async function runOne(
+  dataset: string,
+  run: FingerprintRun,
+  threads: number | undefined,
+  context: CommandContext,
+): Promise<FingerprintOutcome> {
+  const folders = await foldersOf(dataset, context.environment);
   // Loaded only now, so that --help and usage errors start nothing.
   const { extractFingerprint } = await import("../../core/preprocess/fingerprint.ts");
-  using progress = createCountProgress(`${folders.name}: cases read`, !run.quietProgress);
-  using interruption = listenForInterrupts(progress.clear);
   const begin = performance.now();
   const outcome = await extractFingerprint(folders.raw, folders.preprocessed, {
     clean: run.clean,
     verify: !run.noVerify,
     allowGeometryMismatch: run.allowGeometryMismatch,
-    threads: run.threads ?? navigator.hardwareConcurrency,
+    threads: threads ?? navigator.hardwareConcurrency,
     memory: run.maxMemory ?? Deno.systemMemoryInfo().available / 2,
-    signal: interruption.signal,
-    onCase: progress.update,
-    onWarning: (message) => {
-      progress.clear();
-      printError(`warning: ${message}`);
-    },
+    signal: context.signal,
+    onCase: context.count(`${folders.name}: cases read`, run.verbose ? "lines" : "bar"),
+    onWarning: context.warn,
   });
-  progress.clear();
-  await sayOutcome(outcome, folders.preprocessed, (performance.now() - begin) / 1000);
+  await sayOutcome(outcome, folders.preprocessed, (performance.now() - begin) / 1000, context);
   return outcome;
 }
 
-async function sayOutcome(outcome: FingerprintOutcome, folder: string, seconds: number): Promise<void> {
+async function sayOutcome(
+  outcome: FingerprintOutcome,
+  folder: string,
+  seconds: number,
+  { print, printError }: CommandContext,
+): Promise<void> {
   const { dataset, findings, worstGeometry, reader } = outcome;
   const errors = findings.filter(({ severity }) => severity === "error");
   const warnings = findings.filter(({ severity }) => severity === "warning");
   if (errors.length + warnings.length > 0) {
     const counts = [[errors.length, "error"], [warnings.length, "warning"]] as const;
-    const text = counts.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}${n === 1 ? "" : "s"}`).join(" and ");
-    printList(`The check of ${dataset.name} found ${text}:`, [...errors, ...warnings].map(describeFinding));
+    const text = counts.filter(([n]) => n > 0).map(([n, what]) => plural(n, what)).join(" and ");
+    printError(list(`The check of ${dataset.name} found ${text}:`, [...errors, ...warnings].map(describeFinding)));
   }
   if (worstGeometry && reader) {
     const { drawGeometryMismatch } = await import("../geometry_overlay.ts");
@@ -105,7 +105,7 @@ async function sayOutcome(outcome: FingerprintOutcome, folder: string, seconds: 
   const what = outcome.state === "kept"
     ? "there already, kept (--clean makes it anew)"
     : `made in ${formatSeconds(seconds)}`;
-  print(`${dataset.name}: ${dataset.cases.length} cases${checked}; fingerprint ${what}: ${outcome.file}`);
+  print(`${dataset.name}: ${plural(dataset.cases.length, "case")}${checked}; fingerprint ${what}: ${outcome.file}`);
 }
 
 async function writeReport(file: string, outcomes: readonly FingerprintOutcome[]): Promise<void> {

@@ -2,7 +2,7 @@
  * `deno task demo`: the whole cycle on phantom CTs, from plans to the Dice of a model trained a minute ago. With `--predict-only` the
  * training is left out and a stored model predicts. Everything goes to demo-output/.
  */
-import { print } from "../terminal.ts";
+import { printError } from "../terminal.ts";
 import { cycleDemo } from "./cycle_demo.ts";
 import { predictDemo } from "./predict_demo.ts";
 
@@ -14,7 +14,7 @@ const FOLDER = "demo-output";
 export async function demo(args: readonly string[]): Promise<number> {
   if (args.length === 0) return await cycleDemo(FOLDER, SEEDS);
   if (args.length === 1 && args[0] === "--predict-only") return await predictDemo(FOLDER, SEEDS);
-  print("usage: deno task demo [--predict-only]");
+  printError("usage: deno task demo [--predict-only]");
   return 2;
 }
 

@@ -80,9 +80,8 @@ export async function openGpuRecord(identity: GpuIdentity, folder = cacheFolder(
 }
 
 function merge(a: GpuFindings, b: Partial<GpuFindings>): GpuFindings {
-  const selfTest = b.selfTest ?? a.selfTest;
   return {
-    ...(selfTest && { selfTest }),
+    selfTest: b.selfTest ?? a.selfTest,
     precision: { ...a.precision, ...b.precision },
     convolutions: { ...a.convolutions, ...b.convolutions },
   };

@@ -48,7 +48,7 @@ export async function startGpu(start: GpuStart): Promise<StartedGpu> {
   const record = await recordOf(adapter);
   if (record.ignored !== undefined) start.warn?.(record.ignored);
   const tuning = start.deterministic ? undefined : tuningOf(record);
-  const engine = await createGpuEngine({ allowSoftware: start.allowSoftware, ...(tuning && { tuning }) });
+  const engine = await createGpuEngine({ allowSoftware: start.allowSoftware, tuning });
   try {
     if (record.findings.selfTest?.passed !== true) await testFirst(engine, record, start);
     return { engine, record };

@@ -1,5 +1,7 @@
 /** Flags of the commands that run a network: what it runs on. */
+import { UsageError } from "../../core/base/errors.ts";
 import type { FlagTable } from "./flag.ts";
+import { THREADS } from "./forms.ts";
 
 export const MACHINE = "Machine";
 
@@ -24,8 +26,17 @@ export const ENGINE = {
     kind: "integer",
     names: ["--threads"],
     value: "N",
+    range: THREADS,
     beyond: true,
     group: MACHINE,
     help: "Threads of the CPU engine. Default: all cores. Results do not depend on it.",
   },
 } as const satisfies FlagTable;
+
+/** @throws UsageError if the CPU is asked for what it cannot do */
+export function checkPrecision({ device, precision }: { readonly device: string; readonly precision: string }): void {
+  if (device !== "cpu" || precision !== "f16") return;
+  throw new UsageError(
+    "argument --precision: it is f16, and with -device cpu there is f32 only; leave one of them out",
+  );
+}

@@ -1,10 +1,14 @@
 /** The flags of evaluate_folder and evaluate_simple, as upstream has them (nnunetv2/evaluation/evaluate_predictions.py), then ours. */
 import type { FlagTable } from "./flag.ts";
+import { THREADS } from "./forms.ts";
 
 const DATA = "Segmentations";
 const LABELS = "Labels";
 const OUTPUT = "Output";
 const MACHINE = "Machine";
+
+/** What a segmentation can hold. */
+const LABEL = { min: -(2 ** 31), max: 2 ** 31 - 1 } as const;
 
 const FOLDERS = {
   references: {
@@ -30,6 +34,7 @@ const COMMON = {
     kind: "text",
     names: ["-o"],
     value: "FILE",
+    form: { fits: /\.json$/, needed: "a name that ends in .json" },
     group: OUTPUT,
     help: "The summary; its name ends in .json. Default: summary.json in the folder of the predictions.",
   },
@@ -37,6 +42,7 @@ const COMMON = {
     kind: "integer",
     names: ["-np"],
     value: "N",
+    range: THREADS,
     group: MACHINE,
     help: "Threads that read and compare cases. Default: all cores.",
   },
@@ -80,9 +86,10 @@ export const EVALUATE_FOLDER = {
 export const EVALUATE_SIMPLE = {
   ...FOLDERS,
   labels: {
-    kind: "list",
+    kind: "integers",
     names: ["-l"],
     value: "LABEL",
+    range: LABEL,
     required: true,
     group: LABELS,
     help: "The labels to compare, integers.",
@@ -91,6 +98,7 @@ export const EVALUATE_SIMPLE = {
     kind: "integer",
     names: ["-il"],
     value: "LABEL",
+    range: LABEL,
     group: LABELS,
     help: "Voxels that have this label in the true segmentation are left out.",
   },

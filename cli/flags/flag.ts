@@ -21,16 +21,32 @@ interface Valued extends FlagBase {
   readonly value: string;
   readonly required?: true;
 }
+/** Where a number must lie; max is always said, MAX_SAFE_INTEGER where there is no other. */
+export type Range =
+  & { readonly max: number }
+  & ({ readonly min: number; readonly above?: undefined } | { readonly above: number; readonly min?: undefined });
+
+/** What a word must look like. */
+export interface Form {
+  readonly fits: RegExp;
+  /** For the message "it is '...'; {needed} is needed". */
+  readonly needed: string;
+}
+
+/** One word; never an empty one. */
 export interface TextFlag extends Valued {
   readonly kind: "text";
+  readonly form?: Form;
   readonly default?: string;
 }
 export interface IntegerFlag extends Valued {
   readonly kind: "integer";
+  readonly range: Range;
   readonly default?: number;
 }
 export interface NumberFlag extends Valued {
   readonly kind: "number";
+  readonly range: Range;
   readonly default?: number;
 }
 /** One of a few words. */
@@ -39,10 +55,25 @@ export interface ChoiceFlag<T extends string = string> extends Valued {
   readonly choices: readonly T[];
   readonly default?: T;
 }
-/** One or more values (argparse's nargs="+"). */
+/** One or more words (argparse's nargs="+"). */
 export interface ListFlag extends Valued {
   readonly kind: "list";
+  readonly form?: Form;
   readonly default?: readonly string[];
+}
+/** One or more whole numbers. */
+export interface IntegersFlag extends Valued {
+  readonly kind: "integers";
+  readonly range: Range;
+  readonly default?: readonly number[];
+}
+/** One or more numbers. */
+export interface NumbersFlag extends Valued {
+  readonly kind: "numbers";
+  readonly range: Range;
+  /** How many, where that is fixed. */
+  readonly count?: number;
+  readonly default?: readonly number[];
 }
 /** Bytes: "4G", "512M", "4.5GiB", "1000000". */
 export interface BytesFlag extends Valued {
@@ -50,13 +81,16 @@ export interface BytesFlag extends Valued {
   readonly default?: number;
 }
 
-export type Flag = Switch | TextFlag | IntegerFlag | NumberFlag | ChoiceFlag | ListFlag | BytesFlag;
+/** Takes one or more values. */
+export type ManyFlag = ListFlag | IntegersFlag | NumbersFlag;
+export type Flag = Switch | TextFlag | IntegerFlag | NumberFlag | ChoiceFlag | BytesFlag | ManyFlag;
 /** A command's flags by the name the program knows them under. */
 export type FlagTable = Readonly<Record<string, Flag>>;
 
 type Value<F extends Flag> = F extends Switch ? boolean
   : F extends ChoiceFlag<infer T> ? T
   : F extends ListFlag ? readonly string[]
+  : F extends IntegersFlag | NumbersFlag ? readonly number[]
   : F extends TextFlag ? string
   : number;
 type Given<F extends Flag> = F extends Switch | { readonly required: true } | { readonly default: unknown } ? Value<F>
@@ -68,4 +102,9 @@ export type Values<T extends FlagTable> = { readonly [K in keyof T]: Given<T[K]>
 /** True for a positional argument: its name has no dash. */
 export function isPositional(flag: Flag): boolean {
   return !flag.names[0].startsWith("-");
+}
+
+/** True for a flag of one or more values. */
+export function takesMany(flag: Flag): flag is ManyFlag {
+  return flag.kind === "list" || flag.kind === "integers" || flag.kind === "numbers";
 }

@@ -6,7 +6,7 @@
  */
 import { UsageError } from "../../core/base/errors.ts";
 import { nearestName } from "../../core/base/nearest.ts";
-import { type Flag, type FlagTable, isPositional, type Switch, type Values } from "./flag.ts";
+import { type Flag, type FlagTable, isPositional, type ManyFlag, type Switch, takesMany, type Values } from "./flag.ts";
 
 /** The flag every command has. */
 export const HELP: Switch = {
@@ -104,15 +104,15 @@ function take(
     return 0;
   }
   const known = names as ReadonlyMap<string, { flag: Flag; key: string }>;
-  if (flag.kind === "list") {
+  if (takesMany(flag)) {
     if (explicit !== undefined) {
-      values[key] = [explicit];
+      values[key] = convertMany(flag, [explicit], label);
       return 0;
     }
     let count = 0;
     while (at + count + 1 < args.length && isValue(args[at + count + 1], known)) count++;
     if (count === 0) throw new UsageError(`${label}: expected at least one argument`);
-    values[key] = args.slice(at + 1, at + 1 + count);
+    values[key] = convertMany(flag, args.slice(at + 1, at + 1 + count), label);
     return count;
   }
   if (explicit === undefined && !(at + 1 < args.length && isValue(args[at + 1], known))) {
@@ -122,7 +122,13 @@ function take(
   return explicit === undefined ? 1 : 0;
 }
 
-function convert(flag: Exclude<Flag, { kind: "switch" | "list" }>, text: string, label: string): string | number {
+function convertMany(flag: ManyFlag, texts: readonly string[], label: string): readonly (string | number)[] {
+  if (flag.kind === "list") return texts;
+  const toNumber = flag.kind === "integers" ? integerOf : numberOf;
+  return texts.map((text) => toNumber(text, label));
+}
+
+function convert(flag: Exclude<Flag, Switch | ManyFlag>, text: string, label: string): string | number {
   switch (flag.kind) {
     case "text":
       return text;
@@ -131,22 +137,28 @@ function convert(flag: Exclude<Flag, { kind: "switch" | "list" }>, text: string,
       throw new UsageError(
         `${label}: invalid choice: '${text}' (choose from ${flag.choices.map((choice) => `'${choice}'`).join(", ")})`,
       );
-    case "integer": {
-      const value = parseInteger(text);
-      if (value === null) throw new UsageError(`${label}: invalid int value: '${text}'`);
-      return value;
-    }
-    case "number": {
-      const value = parseNumber(text);
-      if (value === null) throw new UsageError(`${label}: invalid float value: '${text}'`);
-      return value;
-    }
+    case "integer":
+      return integerOf(text, label);
+    case "number":
+      return numberOf(text, label);
     case "bytes": {
       const value = parseBytes(text);
       if (value === null) throw new UsageError(`${label}: invalid size: '${text}' (4G, 512M and the like)`);
       return value;
     }
   }
+}
+
+function integerOf(text: string, label: string): number {
+  const value = parseInteger(text);
+  if (value === null) throw new UsageError(`${label}: invalid int value: '${text}'`);
+  return value;
+}
+
+function numberOf(text: string, label: string): number {
+  const value = parseNumber(text);
+  if (value === null) throw new UsageError(`${label}: invalid float value: '${text}'`);
+  return value;
 }
 
 /** Python's int(): an optional sign, digits, single underscores between them. */
@@ -239,10 +251,11 @@ function takePositionals(
   const positionals = Object.entries(table).filter(([, flag]) => isPositional(flag));
   positionals.forEach(([key, flag], i) => {
     if (i >= loose.length || flag.kind === "switch") return;
-    values[key] = flag.kind === "list" ? loose.slice(i) : convert(flag, loose[i], `argument ${flag.names[0]}`);
+    const label = `argument ${flag.names[0]}`;
+    values[key] = takesMany(flag) ? convertMany(flag, loose.slice(i), label) : convert(flag, loose[i], label);
   });
-  const last = positionals.at(-1);
-  if (last?.[1].kind !== "list") unknown.push(...loose.slice(positionals.length));
+  const last = positionals.at(-1)?.[1];
+  if (!last || !takesMany(last)) unknown.push(...loose.slice(positionals.length));
 }
 
 function unknownMessage(unknown: readonly string[], names: ReadonlyMap<string, unknown>): string {

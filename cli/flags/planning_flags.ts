@@ -3,6 +3,7 @@
  * plan_and_preprocess_entrypoints.py), then those that Python's nnU-Net does not have. `plan_and_preprocess` shares them.
  */
 import type { FlagTable, Values } from "./flag.ts";
+import { NAME, THREADS } from "./forms.ts";
 
 const DATA = "Dataset";
 const CHECK = "Check of the dataset";
@@ -15,6 +16,7 @@ export const DATASETS = {
     kind: "list",
     names: ["-d"],
     value: "ID",
+    form: NAME,
     required: true,
     group: DATA,
     help: "Datasets by number (4) or name (Dataset004_Hippocampus), in nnUNet_raw.",
@@ -83,6 +85,7 @@ export const EXTRACT_FINGERPRINT = {
     kind: "integer",
     names: ["-np"],
     value: "N",
+    range: THREADS,
     group: MACHINE,
     help: "Threads that read cases. Default: all cores. The fingerprint does not depend on it.",
   },
@@ -103,6 +106,7 @@ export const PLANNING = {
     kind: "number",
     names: ["-gpu_memory_target"],
     value: "GB",
+    range: { above: 0, max: 100_000 },
     group: PLAN,
     help: "GPU memory that patch and batch are chosen for. Default: the planner's. Use -overwrite_plans_name with it.",
   },
@@ -115,9 +119,11 @@ export const PLANNING = {
     help: "Written into the plans; only DefaultPreprocessor can be used here.",
   },
   targetSpacing: {
-    kind: "list",
+    kind: "numbers",
     names: ["-overwrite_target_spacing"],
     value: "MM",
+    range: { min: 1e-6, max: 1e6 },
+    count: 3,
     group: PLAN,
     help: "Target spacing of 3d_fullres (and its cascade): three numbers, in the order of the axes as read (z y x).",
   },
@@ -125,6 +131,7 @@ export const PLANNING = {
     kind: "text",
     names: ["-overwrite_plans_name"],
     value: "NAME",
+    form: NAME,
     group: PLAN,
     help: "Name of the plans file instead of the planner's.",
   },

@@ -4,6 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
+import { FOLD, NAME, THREADS } from "./forms.ts";
 
 const MODEL = "Model";
 const FILES = "Images";
@@ -39,6 +40,7 @@ const COMMON = {
     kind: "list",
     names: ["-f"],
     value: "FOLD",
+    form: FOLD,
     default: ["0", "1", "2", "3", "4"],
     group: MODEL,
     help: "Folds whose networks are averaged: numbers, or `all` for the network trained on everything.",
@@ -47,6 +49,7 @@ const COMMON = {
     kind: "text",
     names: ["-chk"],
     value: "FILE",
+    form: NAME,
     default: "checkpoint_final.pth",
     group: MODEL,
     help: "Name of the checkpoint in each fold's folder.",
@@ -64,9 +67,10 @@ const COMMON = {
     kind: "number",
     names: ["-step_size"],
     value: "SHARE",
+    range: { min: 0.001, max: 1 },
     default: 0.5,
     group: HOW,
-    help: "Step from tile to tile as a share of the patch, above 0 and at most 1. Larger is faster and less accurate.",
+    help: "Step from tile to tile as a share of the patch, from 0.001 to 1. Larger is faster and less accurate.",
   },
   disableTta: {
     kind: "switch",
@@ -96,6 +100,7 @@ const COMMON = {
     kind: "integer",
     names: ["-num_parts"],
     value: "N",
+    range: { min: 1, max: 1_000_000 },
     default: 1,
     group: HOW,
     help: "Number of runs that share the cases.",
@@ -104,6 +109,7 @@ const COMMON = {
     kind: "integer",
     names: ["-part_id"],
     value: "K",
+    range: { min: 0, max: 999_999 },
     default: 0,
     group: HOW,
     help: "Which share this run takes, 0 to N-1: cases K, K+N, K+2N, ...",
@@ -152,6 +158,7 @@ const COMMON = {
     kind: "integer",
     names: ["-npp"],
     value: "N",
+    range: { min: 0, max: THREADS.max },
     group: MACHINE,
     help:
       "Python's preprocessing processes. Here one case is prepared while the network works on the one before; 0 turns " +
@@ -161,6 +168,7 @@ const COMMON = {
     kind: "integer",
     names: ["-nps"],
     value: "N",
+    range: { min: 0, max: THREADS.max },
     group: MACHINE,
     help: "Python's export processes. Accepted, changes nothing. Default: the variable nnUNet_nps, or 3.",
   },
@@ -214,6 +222,7 @@ export const PREDICT = {
     kind: "text",
     names: ["-d"],
     value: "DATASET",
+    form: NAME,
     required: true,
     group: MODEL,
     help: "Dataset the model was trained on, by name (Dataset004_Hippocampus) or id (4).",
@@ -222,6 +231,7 @@ export const PREDICT = {
     kind: "text",
     names: ["-c"],
     value: "CONFIG",
+    form: NAME,
     required: true,
     group: MODEL,
     help: "Configuration: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, or another one of the plans.",
@@ -230,6 +240,7 @@ export const PREDICT = {
     kind: "text",
     names: ["-p"],
     value: "PLANS",
+    form: NAME,
     default: "nnUNetPlans",
     group: MODEL,
     help: "Plans the model was trained with.",
@@ -238,6 +249,7 @@ export const PREDICT = {
     kind: "text",
     names: ["-tr"],
     value: "TRAINER",
+    form: NAME,
     default: "nnUNetTrainer",
     group: MODEL,
     help: "Trainer the model was trained with.",

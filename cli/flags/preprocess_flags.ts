@@ -3,6 +3,7 @@
  * Python's nnU-Net does not have.
  */
 import type { FlagTable, Values } from "./flag.ts";
+import { NAME, THREADS } from "./forms.ts";
 import { DATASETS, FINGERPRINT, PLANNING } from "./planning_flags.ts";
 
 const DATA = "Preprocessing";
@@ -15,14 +16,16 @@ export const PREPROCESSING = {
     kind: "list",
     names: ["-c"],
     value: "CONFIG",
+    form: NAME,
     default: ["2d", "3d_fullres", "3d_lowres"],
     group: DATA,
     help: "Configurations to preprocess; those that the plans don't have are left out.",
   },
   processes: {
-    kind: "list",
+    kind: "integers",
     names: ["-np"],
     value: "N",
+    range: THREADS,
     group: MACHINE,
     help:
       "Threads, one number, or as many as there are configurations: the largest counts, as all configurations are " +
@@ -69,6 +72,7 @@ export const PREPROCESS = {
     kind: "text",
     names: ["-plans_name"],
     value: "NAME",
+    form: NAME,
     default: "nnUNetPlans",
     group: DATA,
     help: "Plans to preprocess by: nnUNetPlans, nnUNetResEncUNetMPlans, ...",
@@ -91,6 +95,7 @@ export const PLAN_AND_PREPROCESS = {
     kind: "integer",
     names: ["-npfp"],
     value: "N",
+    range: THREADS,
     group: MACHINE,
     help: "Threads that read cases for the fingerprint. Default: all cores.",
   },

@@ -4,6 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
+import { FOLD, NAME, SUFFIX, THREADS } from "./forms.ts";
 
 const WHAT = "What to train";
 const HOW = "Training";
@@ -11,11 +12,14 @@ const START = "Start";
 const VALIDATION = "Validation";
 const OUTPUT = "Output";
 
+const COUNT = { min: 1, max: 1_000_000 } as const;
+
 export const TRAIN = {
   dataset: {
     kind: "text",
     names: ["dataset_name_or_id"],
     value: "DATASET",
+    form: NAME,
     required: true,
     group: WHAT,
     help: "Name or number of the dataset.",
@@ -24,6 +28,7 @@ export const TRAIN = {
     kind: "text",
     names: ["configuration"],
     value: "CONFIG",
+    form: NAME,
     required: true,
     group: WHAT,
     help: "Configuration of the plans: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, ...",
@@ -32,6 +37,7 @@ export const TRAIN = {
     kind: "text",
     names: ["fold"],
     value: "FOLD",
+    form: FOLD,
     required: true,
     group: WHAT,
     help: "Fold of the cross-validation, 0 to 4, or `all` to train on all cases.",
@@ -40,15 +46,18 @@ export const TRAIN = {
     kind: "text",
     names: ["-tr"],
     value: "TRAINER",
+    form: NAME,
     default: "nnUNetTrainer",
     group: HOW,
     help:
-      "Trainer: nnUNetTrainer, nnUNetTrainer_250epochs, nnUNetTrainerNoMirroring, nnUNetTrainerDA5, nnUNetTrainerBN, nnUNetTrainerAdam, ... An unknown one is answered with the list.",
+      "Trainer: nnUNetTrainer, nnUNetTrainer_250epochs, nnUNetTrainerNoMirroring, nnUNetTrainerDA5, nnUNetTrainerBN, " +
+      "nnUNetTrainerAdam, ... An unknown one is answered with the list.",
   },
   plans: {
     kind: "text",
     names: ["-p"],
     value: "PLANS",
+    form: NAME,
     default: "nnUNetPlans",
     group: WHAT,
     help: "Plans: nnUNetPlans, nnUNetResEncUNetMPlans, ...",
@@ -57,6 +66,7 @@ export const TRAIN = {
     kind: "integer",
     names: ["--epochs"],
     value: "N",
+    range: COUNT,
     beyond: true,
     group: HOW,
     help:
@@ -66,6 +76,7 @@ export const TRAIN = {
     kind: "integer",
     names: ["--iterations"],
     value: "N",
+    range: COUNT,
     beyond: true,
     group: HOW,
     help: "Training steps of an epoch instead of 250, and a fifth as many of validation. Needs --name.",
@@ -74,6 +85,7 @@ export const TRAIN = {
     kind: "integer",
     names: ["--early-stopping", "--early_stopping"],
     value: "N",
+    range: COUNT,
     beyond: true,
     group: HOW,
     help: "End after N epochs without a better moving average of the pseudo Dice. Needs --name.",
@@ -82,6 +94,7 @@ export const TRAIN = {
     kind: "number",
     names: ["--lr"],
     value: "RATE",
+    range: { above: 0, max: 1e6 },
     beyond: true,
     group: HOW,
     help: "Learning rate at the start instead of 0.01. Needs --name.",
@@ -90,6 +103,7 @@ export const TRAIN = {
     kind: "integer",
     names: ["--batch-size", "--batch_size"],
     value: "N",
+    range: COUNT,
     beyond: true,
     group: HOW,
     help: "Samples of a step instead of the plans' number. Needs --name.",
@@ -98,6 +112,7 @@ export const TRAIN = {
     kind: "integer",
     names: ["--seed"],
     value: "N",
+    range: { min: 0, max: Number.MAX_SAFE_INTEGER },
     beyond: true,
     group: HOW,
     help: "Seed of all random numbers. The same seed gives the same training. Default: drawn, and noted in the log.",
@@ -106,6 +121,7 @@ export const TRAIN = {
     kind: "text",
     names: ["--name"],
     value: "SUFFIX",
+    form: SUFFIX,
     beyond: true,
     group: HOW,
     help: "Results go to TRAINER_SUFFIX__PLANS__CONFIG. Needed where settings are none of upstream's.",
@@ -165,6 +181,7 @@ export const TRAIN = {
     kind: "integer",
     names: ["-num_gpus"],
     value: "N",
+    range: THREADS,
     default: 1,
     group: MACHINE,
     help: "Only 1 can be used: train folds side by side, a command each.",
@@ -193,6 +210,7 @@ export const TRAIN = {
     kind: "integer",
     names: ["--sample-threads", "--sample_threads"],
     value: "N",
+    range: { min: 0, max: THREADS.max },
     beyond: true,
     group: MACHINE,
     help:

@@ -22,6 +22,8 @@ export interface Environment {
   /** Defaults of -npp and -nps (nnUNet_npp, nnUNet_nps), where they are integers. */
   readonly npp?: number;
   readonly nps?: number;
+  /** Threads that load and augment samples in a training (nnUNet_n_proc_DA). */
+  readonly augmentationProcesses?: number;
   readonly unused: readonly UnusedVariable[];
 }
 
@@ -50,6 +52,7 @@ export function readEnvironment(get: (name: string) => string | undefined): Envi
     folders: { raw: text("nnUNet_raw"), preprocessed: text("nnUNet_preprocessed"), results: text("nnUNet_results") },
     npp: integer("nnUNet_npp"),
     nps: integer("nnUNet_nps"),
+    augmentationProcesses: integer("nnUNet_n_proc_DA"),
     unused: UNUSED.flatMap(([name, why]) => {
       const value = get(name);
       return value === undefined ? [] : [{ name, value, why }];

@@ -1,5 +1,5 @@
 /** Names, help, exit codes and starters of the commands, through the command line. */
-import { VERSION } from "../../cli/commands/version.ts";
+import { VERSION } from "../../cli/version.ts";
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";

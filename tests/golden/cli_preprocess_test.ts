@@ -63,8 +63,6 @@ Deno.test("what preprocess cannot start with is said with what to do", async () 
     for (const part of parts) assert(stderr.includes(part), stderr);
   };
   await fails([], "nnUNetPlans.json", "Run plan_experiment first");
-  await fails(["-np", "2", "3", "-c", "2d"], "2 numbers for 1 configuration");
-  await fails(["-np", "many"], '"many" is no number of threads');
   await Deno.copyFile(join(EXPECTED, "nnUNetPlans.json"), join(place.preprocessed, "nnUNetPlans.json"));
   await fails(["-plans_name", "nnUnetPlans"], "did you mean nnUNetPlans?");
   await fails(["-c", "3d_fulres"], "none of those asked for (-c 3d_fulres). Give some of 2d");

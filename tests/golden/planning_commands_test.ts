@@ -93,14 +93,19 @@ Deno.test("unset variables, unknown datasets, planners and extractors are named 
       [["extract_fingerprint", "-d", "1"], {}, 1, "nnUNet_raw and nnUNet_preprocessed are not set"],
       [["extract_fingerprint"], env, 2, "the following arguments are required: -d"],
       [["extract_fingerprint", "-d", "2"], env, 1, "no folder whose name starts with Dataset002"],
-      [["extract_fingerprint", "-d", "1", "-fpe", "Mine"], env, 1, 'there is no extractor "Mine"'],
+      [["extract_fingerprint", "-d", "1", "-fpe", "Mine"], env, 2, 'there is no extractor "Mine"'],
       [["plan_experiment", "-d", "1"], env, 1, "there is no fingerprint of this dataset yet"],
-      [["plan_experiment", "-d", "1", "-pl", "nnUNetPlannerResEncm"], env, 1, "did you mean nnUNetPlannerResEncM?"],
-      [["plan_experiment", "-d", "1", "-overwrite_target_spacing", "1", "2"], env, 1, "Give three numbers above 0"],
-      [["plan_experiment", "-d", "1", "-gpu_memory_target", "0"], env, 1, "a number of GB above 0"],
+      [["plan_experiment", "-d", "1", "-pl", "nnUNetPlannerResEncm"], env, 2, "did you mean nnUNetPlannerResEncM?"],
+      [
+        ["plan_experiment", "-d", "1", "-overwrite_target_spacing", "1", "2"],
+        env,
+        2,
+        "2 values are given; 3 are needed",
+      ],
+      [["plan_experiment", "-d", "1", "-gpu_memory_target", "0"], env, 2, "a number above 0"],
       [["move_plans_between_datasets", "-s", "1", "-t", "1", "-sp", "x"], env, 1, "there are no such plans"],
       [["convert_MSD_dataset", "-i", folder], env, 1, "TaskNN_Name"],
-      [["convert_old_nnUNet_dataset", folder, "Dataset9"], env, 1, "DatasetXXX_Name"],
+      [["convert_old_nnUNet_dataset", folder, "Dataset9"], env, 2, "DatasetXXX_Name"],
     ];
     for (const [args, variables, code, text] of cases) {
       const result = await runCommand(args, { env: variables });

@@ -2,7 +2,7 @@ import type { FlagTable } from "../../cli/flags/flag.ts";
 import { commandHelp, programHelp, usageLine, wrap } from "../../cli/help.ts";
 import { parseBytes, parseFlags, parseInteger, parseNumber } from "../../cli/flags/parse_flags.ts";
 import { PREDICT, PREDICT_FROM_MODELFOLDER } from "../../cli/flags/predict_flags.ts";
-import { ALL_COMMANDS, findCommand } from "../../cli/commands/commands.ts";
+import { COMMANDS, findCommand } from "../../cli/commands/commands.ts";
 import { UsageError } from "../../core/base/errors.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 
@@ -100,7 +100,7 @@ Deno.test("the help of a command names every flag, its default and what is requi
 });
 
 Deno.test("every command of upstream is known under both names, and the help says which are not there yet", () => {
-  const upstream = ALL_COMMANDS.filter((entry) => entry.upstream);
+  const upstream = COMMANDS.filter((entry) => entry.upstream);
   assertEquals(upstream.length, 21);
   for (const entry of upstream) assertEquals(findCommand(`nnUNetv2_${entry.name}`), entry);
   const [ready, later] = programHelp().split("Known, and not in this version:");

@@ -1,11 +1,10 @@
-/** The `link` command: small starters under Python nnU-Net's names, so that scripts written for it find the commands they call. */
+/** The command `link`: small starters under Python nnU-Net's names, so that scripts written for it find the commands they call. */
 import { UserError } from "../../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
 import { dirname, fromFileUrl, join, resolve } from "../../core/base/path.ts";
-import type { Command } from "./command.ts";
-import { ALL_COMMANDS, type CommandEntry, COMMANDS, LATER_COMMANDS } from "./commands.ts";
-import { parseCommandLine } from "../flags/parse_command_line.ts";
-import { print } from "../terminal.ts";
+import type { FlagTable } from "../flags/flag.ts";
+import { defineCommand } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
 
 const FLAGS = {
   folder: {
@@ -22,22 +21,21 @@ const FLAGS = {
     group: "Arguments",
     help: "Replace files of these names that were not made by this command.",
   },
-} as const;
+} as const satisfies FlagTable;
 
 /** In every starter, to know our own. */
 const MARK = "starter made by nnunet link";
 
-export const link: Command & { readonly flags: typeof FLAGS } = {
+export const linkCommand = defineCommand({
   flags: FLAGS,
   details: ["Makes `nnunet` and all nnUNetv2_* commands in DIR. They start the program from where it is now."],
-  async run(args, shownName) {
-    const values = parseCommandLine("link", link, args, shownName);
-    if (!values) return 0;
+  async run(values, { print }) {
     const windows = Deno.build.os === "windows";
     const folder = resolve(values.folder);
     await ensureFolder(folder, "making the folder for the commands");
     const start = await startOfProgram();
-    const names = ["nnunet", ...upstreamNames(ALL_COMMANDS)];
+    const upstream = COMMANDS.flatMap(({ upstream, load }) => upstream === undefined ? [] : [{ name: upstream, load }]);
+    const names = ["nnunet", ...upstream.map(({ name }) => name)];
     for (const name of names) {
       const path = join(folder, windows ? `${name}.cmd` : name);
       await refuseForeign(path, values.force);
@@ -47,19 +45,19 @@ export const link: Command & { readonly flags: typeof FLAGS } = {
       });
       if (!windows) await Deno.chmod(path, 0o755);
     }
-    const ready = upstreamNames(COMMANDS);
+    const ready = upstream.filter(({ load }) => load).map(({ name }) => name);
     print(
       `${names.length} commands in ${folder}: nnunet, ${ready.join(", ")}, ` +
-        `and ${LATER_COMMANDS.length} names of commands that this version does not have yet (they say so).`,
+        `and ${upstream.length - ready.length} names of commands that this version does not have yet (they say so).`,
     );
     if (!(Deno.env.get("PATH") ?? "").split(windows ? ";" : ":").includes(folder)) {
       print(
         `The folder is not in PATH; add it: ${windows ? `set PATH=${folder};%PATH%` : `export PATH="${folder}:$PATH"`}`,
       );
     }
-    return 0;
+    return true;
   },
-};
+});
 
 /** Never overwrites the real nnU-Net's scripts by accident. */
 async function refuseForeign(path: string, force: boolean): Promise<void> {
@@ -100,8 +98,4 @@ function shellStarter(command: readonly string[]): string {
 
 function cmdStarter(command: readonly string[]): string {
   return `@rem ${MARK}\r\n@${command.map((word) => `"${word.replaceAll("%", "%%")}"`).join(" ")} %*\r\n`;
-}
-
-function upstreamNames(commands: readonly CommandEntry[]): string[] {
-  return commands.flatMap(({ upstream }) => upstream ?? []);
 }

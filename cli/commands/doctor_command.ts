@@ -1,19 +1,17 @@
-/** The `doctor` command: what this machine offers, which engine would be used and why, and what to install. */
+/** The command `doctor`: what this machine offers, which engine would be used and why, and what to install. */
 import { cpus } from "node:os";
 import { describeBytes } from "../../core/base/describe_bytes.ts";
 import { foldersIn, isFolder, roots } from "../../core/dataset/dataset_names.ts";
-import { readEnvironment } from "../../core/dataset/environment.ts";
+import type { Environment } from "../../core/dataset/environment.ts";
 import { join } from "../../core/base/path.ts";
 import { type CpuDescription, describeCpu } from "../../cpu/describe.ts";
-import type { Command } from "./command.ts";
+import { defineCommand } from "./command.ts";
 import { testGpu, tuneGpu } from "./doctor_gpu.ts";
 import type { FlagTable } from "../flags/flag.ts";
 import { describeGpu, probeGpu } from "../engines/gpu_probe.ts";
 import { wrap } from "../help.ts";
-import { parseCommandLine } from "../flags/parse_command_line.ts";
 import { decideEngine } from "../engines/select_engine.ts";
-import { print } from "../terminal.ts";
-import { UPSTREAM_VERSION, VERSION } from "./version.ts";
+import { UPSTREAM_VERSION, VERSION } from "../version.ts";
 
 const FLAGS = {
   tune: {
@@ -41,17 +39,16 @@ const FLAGS = {
   },
 } as const satisfies FlagTable;
 
-export const doctor: Command & { readonly flags: typeof FLAGS } = {
+export const doctorCommand = defineCommand({
   flags: FLAGS,
   details: [
     "A GPU is tested: small networks are computed and trained for a step on it and on the CPU, and the results compared. How that went, and what " +
     "--tune measures, is kept in a file that later runs read; nothing else is changed, and no network needed. Exit code 1: " +
     "the GPU computes wrong results, or could not be measured.",
   ],
-  async run(args, shownName) {
-    const values = parseCommandLine("doctor", doctor, args, shownName);
-    if (!values) return 0;
+  async run(values, context) {
     const cpu = describeCpu();
+    const show = (title: string, lines: readonly string[]) => context.print(section(title, lines));
     show("Program", describeProgram());
     show("Processor", describeProcessor(cpu));
     show("Memory", describeMemory(cpu));
@@ -59,15 +56,17 @@ export const doctor: Command & { readonly flags: typeof FLAGS } = {
     const tested = await testGpu(values.allowSoftwareGpu);
     if (tested) show("GPU self-test", tested.lines);
     show("Engine", await describeEngine(tested?.right !== false));
-    show("Folders", await describeFolders());
-    if (tested?.right === false) return 1;
-    if (!values.tune) return 0;
-    return await tuneGpu(values.models, values.allowSoftwareGpu, (lines) => show("Tuning", lines)) ? 0 : 1;
+    show("Folders", await describeFolders(context.environment));
+    if (tested?.right === false) return false;
+    if (!values.tune) return true;
+    const outcome = await tuneGpu(values.models, values.allowSoftwareGpu, context);
+    show("Tuning", outcome.lines);
+    return outcome.done;
   },
-};
+});
 
-function show(title: string, lines: readonly string[]): void {
-  print(`${title}\n${lines.flatMap((line) => wrap(line, 98, "  ")).map((line) => `  ${line}`).join("\n")}\n`);
+function section(title: string, lines: readonly string[]): string {
+  return `${title}\n${lines.flatMap((line) => wrap(line, 98, "  ")).map((line) => `  ${line}`).join("\n")}\n`;
 }
 
 function describeProgram(): string[] {
@@ -106,44 +105,12 @@ function fusesMultiplyAdd(): boolean {
 }
 
 /** (func (export "fused") (param f32 f32 f32) (result f32) f32x4.relaxed_madd of the splats, lane 0) */
+// deno-fmt-ignore
 const FUSED = [
-  ...[
-    0,
-    97,
-    115,
-    109,
-    1,
-    0,
-    0,
-    0,
-    1,
-    8,
-    1,
-    96,
-    3,
-    125,
-    125,
-    125,
-    1,
-    125,
-    3,
-    2,
-    1,
-    0,
-    7,
-    9,
-    1,
-    5,
-    102,
-    117,
-    115,
-    101,
-    100,
-    0,
-    0,
-  ],
-  ...[10, 22, 1, 20, 0, 32, 0, 253, 19, 32, 1, 253, 19, 32, 2, 253, 19, 253, 133, 2, 253, 31, 0, 11],
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 125, 125, 125, 1, 125, 3, 2, 1, 0, 7, 9, 1, 5, 102, 117, 115, 101, 100, 0, 0,
+  10, 22, 1, 20, 0, 32, 0, 253, 19, 32, 1, 253, 19, 32, 2, 253, 19, 253, 133, 2, 253, 31, 0, 11,
 ];
+
 function describeMemory(cpu: CpuDescription): string[] {
   const swap = Deno.systemMemoryInfo().swapTotal;
   return [
@@ -164,8 +131,7 @@ async function describeEngine(gpuIsRight: boolean): Promise<string[]> {
   ];
 }
 
-async function describeFolders(): Promise<string[]> {
-  const environment = readEnvironment((name) => Deno.env.get(name));
+async function describeFolders(environment: Environment): Promise<string[]> {
   const lines: string[] = [];
   const set = roots(environment.folders);
   for (const variable of ["nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"]) {

@@ -1,0 +1,89 @@
+/**
+ * What a command shows: lines, and under them a bar that is redrawn while it works. Whoever prints a line takes the bar off first.
+ * Without a terminal there is no bar: counted work says a line a minute. The bar is drawn by cli-progress, here and nowhere else.
+ */
+import cliProgress from "cli-progress";
+import type { CommandContext, CountProgress, ProgressStyle } from "./commands/command.ts";
+import { formatSeconds, isTerminal, print, printError } from "./terminal.ts";
+
+export type Display = Disposable & Pick<CommandContext, "print" | "printError" | "count" | "draw" | "draws">;
+
+type BarState = Parameters<CommandContext["draw"]>[0];
+
+const MINUTE = 60_000;
+
+export function createDisplay(): Display {
+  const bar = isTerminal() ? createBar() : null;
+  const display: Display = {
+    draws: bar !== null,
+    print(text) {
+      bar?.clear();
+      print(text);
+    },
+    printError(text) {
+      bar?.clear();
+      printError(text);
+    },
+    count: (label, style) => createCount(display, label, style),
+    draw: (state) => bar?.draw(state),
+    [Symbol.dispose]: () => bar?.clear(),
+  };
+  return display;
+}
+
+function createCount(display: Display, label: string, style: ProgressStyle): CountProgress {
+  const begin = performance.now();
+  let last = begin;
+  if (style === "none") return () => {};
+  return (done, of) => {
+    const now = performance.now();
+    const left = done < of && done > 0
+      ? `, about ${formatSeconds(((now - begin) / 1000 / done) * (of - done))} left`
+      : "";
+    if (style === "bar" && display.draws) return display.draw({ name: label, done, of, note: `${done}/${of}${left}` });
+    if (now - last < MINUTE) return;
+    last = now;
+    display.print(`${label}: ${done}/${of}${left}`);
+  };
+}
+
+/** The part of cli-progress that is used; the package brings no types. */
+interface CliProgress {
+  readonly SingleBar: new (options: Readonly<Record<string, unknown>>, preset: unknown) => {
+    start(total: number, value: number, payload: Readonly<Record<string, string>>): void;
+    setTotal(total: number): void;
+    update(value: number, payload: Readonly<Record<string, string>>): void;
+    stop(): void;
+  };
+  readonly Presets: { readonly shades_classic: unknown };
+}
+
+function createBar(): { draw(state: BarState): void; clear(): void } {
+  const { SingleBar, Presets }: CliProgress = cliProgress;
+  const bar = new SingleBar({
+    format: "{name} |{bar}| {percentage} %, {note}",
+    barsize: 24,
+    fps: 8,
+    hideCursor: true,
+    clearOnComplete: true,
+    gracefulExit: false,
+    linewrap: false,
+  }, Presets.shades_classic);
+  let shown: string | null = null;
+  return {
+    draw({ name, done, of, note }) {
+      if (shown === name) {
+        bar.setTotal(of || 1);
+        bar.update(done, { name, note });
+        return;
+      }
+      if (shown !== null) bar.stop();
+      bar.start(of || 1, done, { name, note });
+      shown = name;
+    },
+    clear() {
+      if (shown !== null) bar.stop();
+      shown = null;
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/** What goes wrong, as a message on stderr and an exit code. */
+import { Interrupted, UsageError, UserError } from "../core/base/errors.ts";
+import { printError } from "./terminal.ts";
+
+/** Exit codes: success, something in the user's files or machine (or a defect), a command line that cannot be taken. */
+export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
+
+/** Says what was thrown; gives the exit code. @param args The command line, which may ask for a stack with --verbose */
+export function reportError(error: unknown, args: readonly string[]): number {
+  const wantsStack = args.includes("--verbose") || hasEnvironment("NNUNET_DEBUG");
+  if (error instanceof UsageError) {
+    printError(error.message);
+    return EXIT.usage;
+  }
+  if (error instanceof UserError) {
+    printError(`error: ${error.message}`);
+    if (wantsStack) printError(stackOf(error));
+    return EXIT.failed;
+  }
+  if (error instanceof Interrupted) {
+    printError(error.message);
+    return EXIT.failed;
+  }
+  const known = systemError(error);
+  if (known) {
+    printError(`error: ${known}`);
+    if (wantsStack) printError(stackOf(error));
+    return EXIT.failed;
+  }
+  printError(
+    `error: this is a defect of nnunet, not of your files. Please report it with the command line and the lines below.\n` +
+      stackOf(error),
+  );
+  return EXIT.failed;
+}
+
+/** What the operating system refused, in words; null for anything else. */
+function systemError(error: unknown): string | null {
+  if (error instanceof Deno.errors.NotCapable) {
+    return `${error.message}. The program was started without a permission it needs; \`deno task nnunet\` gives them all.`;
+  }
+  if (error instanceof Deno.errors.PermissionDenied) return `permission denied: ${error.message}`;
+  if (error instanceof Error && "code" in error && error.code === "ENOSPC") {
+    return `the disk is full: ${error.message}. Free some space and run the same command again (predict: with --continue_prediction).`;
+  }
+  if (error instanceof RangeError && /allocation failed|could not allocate|out of memory/i.test(error.message)) {
+    return `not enough memory: ${error.message}. Close other programs, or give a limit with --max-memory (4G, ...) so that ` +
+      "less is kept in memory.";
+  }
+  return null;
+}
+
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause === undefined ? "" : `\ncaused by: ${stackOf(error.cause)}`;
+  return `${error.stack ?? error.message}${cause}`;
+}
+
+function hasEnvironment(name: string): boolean {
+  try {
+    return Boolean(Deno.env.get(name));
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,26 @@
+/** Forms of the words that flags take. */
+import type { Form } from "./flag.ts";
+
+/** A name that becomes a part of a path: of a dataset, of plans, of a trainer, ... */
+export const NAME: Form = {
+  // deno-lint-ignore no-control-regex
+  fits: /^(?!\.{1,2}$)[^/\\\u0000]+$/,
+  needed: "a name, not a path,",
+};
+
+export const FOLD: Form = { fits: /^(?:all|\s*\+?\d{1,6}\s*)$/, needed: "a number, 0 to 4, or `all`" };
+
+/** Of a dataset that is made. */
+export const NEW_DATASET: Form = {
+  fits: /^Dataset\d{3,}_[^/\\]+$/,
+  needed: "a name DatasetXXX_Name, XXX being three digits,",
+};
+
+/** A part of a folder's name, in which two underscores are separators. */
+export const SUFFIX: Form = {
+  fits: /^(?!.*__)[A-Za-z0-9_.-]+$/,
+  needed: "a suffix of letters, digits, dots, dashes and single underscores",
+};
+
+/** Threads or processes. */
+export const THREADS = { min: 1, max: 1024 } as const;
