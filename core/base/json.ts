@@ -4,6 +4,7 @@
  * Format: https://docs.python.org/3/library/json.html; nnU-Net writes json.dump(indent=4).
  */
 import { UserError } from "./errors.ts";
+import { readError } from "./read_error.ts";
 
 /** A number that Python holds as a float: written "1.0" where a plain 1 is written "1". */
 export class JsonFloat {
@@ -49,7 +50,7 @@ export async function readJsonFile(
     if (error instanceof TypeError) {
       throw new UserError({ doing, file: path, problem: "it is not UTF-8 text", remedy: "save it as UTF-8" });
     }
-    throw unreadable(error, path, doing);
+    throw readError(error, path, doing);
   }
   return { text, value: parseJson(text, path, doing) };
 }
@@ -169,21 +170,6 @@ function compareCodePoints(a: string, b: string): number {
     if (difference) return difference;
   }
   return left.length - right.length;
-}
-
-function unreadable(error: unknown, path: string, doing: string): unknown {
-  if (error instanceof Deno.errors.NotFound) {
-    return new UserError({ doing, file: path, problem: "there is no such file" }, { cause: error });
-  }
-  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
-    return new UserError({ doing, file: path, problem: "it may not be read", remedy: "check its permissions" }, {
-      cause: error,
-    });
-  }
-  if (error instanceof Deno.errors.IsADirectory) {
-    return new UserError({ doing, file: path, problem: "it is a folder, a file is needed" }, { cause: error });
-  }
-  return error;
 }
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/y;

@@ -10,16 +10,11 @@ import { readNpz } from "../formats/archive/npz.ts";
  */
 export async function readPreviousStage(folder: string, id: string, grid: Vec3): Promise<Int16Array> {
   const file = join(folder, `${id}.npz`);
+  const remedy = "validate the previous stage again (train ... --val)";
   const fail = (problem: string): never => {
-    throw new UserError({
-      doing: "reading the previous stage's prediction",
-      caseId: id,
-      file,
-      problem,
-      remedy: "validate the previous stage again (train ... --val)",
-    });
+    throw new UserError({ doing: "reading the previous stage's prediction", caseId: id, file, problem, remedy });
   };
-  const seg = (await readNpz(file)).get("seg");
+  const seg = (await readNpz(file, ["seg"], remedy)).get("seg");
   if (!seg || seg.data instanceof BigInt64Array || seg.data instanceof BigUint64Array) {
     return fail("it holds no array seg of labels");
   }

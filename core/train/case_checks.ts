@@ -3,7 +3,8 @@ import { Interrupted, UserError } from "../base/errors.ts";
 import { writeAll, writeAtomically } from "../base/files.ts";
 import { join } from "../base/path.ts";
 import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
-import { npyPreamble, readNpz } from "../formats/archive/npz.ts";
+import { npyPreamble } from "../formats/archive/npy_header.ts";
+import { readNpz } from "../formats/archive/npz.ts";
 import type { ClassKey } from "../formats/preprocessed/training_data.ts";
 import { openPreprocessedCase } from "../preprocess/training_case_reader.ts";
 import type { TrainingSetup } from "./setup.ts";
@@ -20,7 +21,7 @@ export async function unpackCases(folder: string, ids: readonly string[], signal
     const stem = join(folder, id);
     if (await isThere(stem + BRICKS_ENDING) || !await isThere(`${stem}.npz`)) continue;
     if (await isThere(`${stem}.npy`) && await isThere(`${stem}_seg.npy`)) continue;
-    const arrays = await readNpz(`${stem}.npz`);
+    const arrays = await readNpz(`${stem}.npz`, ["data", "seg"], "run preprocess again");
     for (const [name, path] of [["seg", `${stem}_seg.npy`], ["data", `${stem}.npy`]]) {
       const array = arrays.get(name);
       if (!array) continue; // said by the case's reader

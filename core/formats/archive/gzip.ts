@@ -5,6 +5,7 @@
  */
 import zlib from "node:zlib";
 import { UserError } from "../../base/errors.ts";
+import { readError } from "../../base/read_error.ts";
 
 /** A file's bytes (decompressed where it is gzip), to be read once from the front. */
 export interface ByteSource extends AsyncDisposable {
@@ -23,52 +24,50 @@ export interface ByteSource extends AsyncDisposable {
 export const PIECE_BYTES = 1 << 20;
 
 const DOING = "reading the image";
+const REMEDY = "name an image file";
 
 /**
  * Opens `file`, decompressing where `compressed` asks for it; a plain file is then given as it is, and marked.
  * Throws a {@link UserError} if it is not there or is a folder.
  */
 export async function openBytes(file: string, compressed: boolean, doing = DOING): Promise<ByteSource> {
-  let handle: Deno.FsFile;
-  let size: number;
-  let plain = !compressed;
+  const handle = await Deno.open(file).catch((error) => {
+    throw readError(error, file, doing, REMEDY);
+  });
   try {
-    handle = await Deno.open(file);
-    const info = await handle.stat();
-    size = info.size;
-    if (info.isDirectory) {
-      handle.close();
-      throw new UserError({ doing, file, problem: "it is a folder, not a file", remedy: "name an image file" });
+    const { size, isDirectory } = await handle.stat();
+    if (isDirectory) {
+      throw new UserError({ doing, file, problem: "it is a folder, a file is needed", remedy: REMEDY });
     }
-    if (compressed && size > 0) {
-      const start = new Uint8Array(2);
-      await fill(start, (rest) => handle.read(rest));
-      await handle.seek(0, Deno.SeekMode.Start);
-      plain = start[0] !== 0x1f || start[1] !== 0x8b;
-    }
+    const plain = !compressed || (size > 0 && !await isGzip(handle));
+    return plain ? plainSource(handle, size, compressed, file, doing) : gzipSource(handle, size, file, doing);
   } catch (error) {
-    throw openError(error, file, doing);
+    handle.close();
+    throw readError(error, file, doing, REMEDY);
   }
-  return plain ? plainSource(handle, size, compressed) : gzipSource(handle, size, file, doing);
 }
 
-function openError(error: unknown, file: string, doing: string): unknown {
-  if (error instanceof Deno.errors.NotFound) {
-    return new UserError({ doing, file, problem: "there is no such file", remedy: "check the name" }, { cause: error });
-  }
-  if (error instanceof Deno.errors.PermissionDenied) {
-    const remedy = "make it readable for this user";
-    return new UserError({ doing, file, problem: "it may not be read", remedy }, { cause: error });
-  }
-  if (error instanceof Deno.errors.IsADirectory) {
-    const remedy = "name an image file";
-    return new UserError({ doing, file, problem: "it is a folder, not a file", remedy }, { cause: error });
-  }
-  return error;
+async function isGzip(handle: Deno.FsFile): Promise<boolean> {
+  const start = new Uint8Array(2);
+  await fill(start, (rest) => handle.read(rest));
+  await handle.seek(0, Deno.SeekMode.Start);
+  return start[0] === 0x1f && start[1] === 0x8b;
 }
 
-function plainSource(handle: Deno.FsFile, storedBytes: number, misnamed: boolean): ByteSource {
-  const read = (into: Uint8Array) => fill(into, (rest) => handle.read(rest));
+function plainSource(
+  handle: Deno.FsFile,
+  storedBytes: number,
+  misnamed: boolean,
+  file: string,
+  doing: string,
+): ByteSource {
+  const read = async (into: Uint8Array) => {
+    try {
+      return await fill(into, (rest) => handle.read(rest));
+    } catch (error) {
+      throw readError(error, file, doing, REMEDY);
+    }
+  };
   return {
     storedBytes,
     compressed: false,
@@ -180,6 +179,7 @@ async function* decompress(
   handle: Deno.FsFile,
   from: number,
   to: number,
+  pieceBytes = PIECE_BYTES,
 ): AsyncGenerator<Uint8Array, void, void> {
   let stopped = false;
   const feed = async () => {
@@ -187,7 +187,7 @@ async function* decompress(
       await handle.seek(from, Deno.SeekMode.Start);
       let left = to - from;
       while (left > 0 && !stopped) {
-        const buffer = new Uint8Array(Math.min(PIECE_BYTES, left));
+        const buffer = new Uint8Array(Math.min(pieceBytes, left));
         const got = await fill(buffer, (rest) => handle.read(rest));
         left = got < buffer.length ? 0 : left - got;
         const ready = stream.write(got < buffer.length ? buffer.subarray(0, got) : buffer);
@@ -216,20 +216,28 @@ function onceAny(stream: zlib.Gunzip | zlib.InflateRaw, events: readonly string[
   for (const event of events) stream.on(event, once);
 }
 
-/** Where the last whole gzip member of a file ends; its checks are left to the second reading. Only for files with garbage. */
+/** Files of more members than this are not looked through for where garbage begins: each costs a decompressor of its own. */
+const MAX_MEMBERS = 4096;
+const MEMBER_PIECE_BYTES = 1 << 16;
+
+/**
+ * Where the last whole gzip member of a file ends, 0 if that is not found; its checks are left to the second reading. Only for files
+ * with garbage.
+ */
 async function endOfMembers(handle: Deno.FsFile, size: number): Promise<number> {
   let end = 0;
-  while (end < size) {
-    const header = new Uint8Array(Math.min(1 << 16, size - end));
+  for (let members = 0; end < size && members < MAX_MEMBERS; members++) {
+    const header = new Uint8Array(Math.min(MEMBER_PIECE_BYTES, size - end));
     await handle.seek(end, Deno.SeekMode.Start);
     await fill(header, (rest) => handle.read(rest));
     const length = memberHeaderBytes(header);
     if (length === 0) return end;
-    const inflate = zlib.createInflateRaw({ chunkSize: PIECE_BYTES });
-    for await (const _ of decompress(inflate, handle, end + length, size)) { /* only its length counts */ }
+    const inflate = zlib.createInflateRaw({ chunkSize: MEMBER_PIECE_BYTES });
+    const pieces = decompress(inflate, handle, end + length, size, MEMBER_PIECE_BYTES);
+    for await (const _ of pieces) { /* only its length counts */ }
     end += length + inflate.bytesWritten + 8;
   }
-  return end;
+  return 0;
 }
 
 /** Bytes of a gzip member's header (RFC 1952), 0 if there is none. */
@@ -270,7 +278,7 @@ function gzipError(error: unknown, file: string, doing: string, stored: number, 
       : `${detail} after ${count(output)} decompressed bytes`;
     return new UserError({ doing, file, problem: `the gzip data are damaged: ${what}`, remedy }, { cause: error });
   }
-  return error;
+  return readError(error, file, doing, REMEDY);
 }
 
 function count(number: number): string {

@@ -1,6 +1,7 @@
-/** An .npy file whose elements are read by ranges. Format: numpy/lib/format.py, versions 1.0 to 3.0. */
+/** An .npy file whose elements are read by ranges. */
 import { UserError } from "../../base/errors.ts";
-import type { NpyHeader } from "./npz.ts";
+import { readError } from "../../base/read_error.ts";
+import { type NpyHeader, readNpyHeader } from "./npy_header.ts";
 
 export interface NpyFile extends Disposable {
   readonly file: string;
@@ -9,59 +10,44 @@ export interface NpyFile extends Disposable {
   read(element: number, into: ArrayBufferView): void;
 }
 
-/** Opens a file of little-endian elements in C order. @throws UserError if it is something else, or cut off */
-export function openNpy(path: string, doing: string): NpyFile {
+/**
+ * Opens a file of little-endian elements in C order.
+ * @param remedy What to do about a file that is not as it should be
+ * @throws UserError if it is something else, or cut off
+ */
+export function openNpy(path: string, doing: string, remedy = "run preprocess again"): NpyFile {
   const fail = (problem: string): never => {
-    throw new UserError({ doing, file: path, problem, remedy: "run preprocess again" });
+    throw new UserError({ doing, file: path, problem, remedy });
   };
-  let file: Deno.FsFile;
+  let file: Deno.FsFile | undefined;
   try {
-    file = Deno.openSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return fail("there is no such file");
-    throw error;
-  }
-  const readAt = (offset: number, bytes: Uint8Array): void => {
-    file.seekSync(offset, Deno.SeekMode.Start);
-    for (let at = 0; at < bytes.length;) {
-      const got = file.readSync(bytes.subarray(at));
-      if (!got) return fail("it is cut off");
-      at += got;
-    }
-  };
-  try {
-    const start = new Uint8Array(12);
-    readAt(0, start);
-    if (start[0] !== 0x93 || new TextDecoder().decode(start.subarray(1, 6)) !== "NUMPY") fail("it is no numpy array");
-    const view = new DataView(start.buffer);
-    const wide = start[6] >= 2;
-    const length = wide ? view.getUint32(8, true) : view.getUint16(8, true);
-    if (length > 1 << 20) fail("its header can't be read");
-    const text = new Uint8Array(length);
-    readAt(wide ? 12 : 10, text);
-    const header = parseHeader(new TextDecoder().decode(text)) ?? fail("its header can't be read");
-    const elementBytes = Number(/^[<|][a-z]([0-9]+)$/.exec(header.dtype)?.[1] ?? fail(`its type is ${header.dtype}`));
-    const elementsAt = (wide ? 12 : 10) + length;
-    const needed = elementsAt + header.shape.reduce((product, n) => product * n, elementBytes);
-    if (file.statSync().size < needed) fail(`it is cut off: ${file.statSync().size} of ${needed} bytes are there`);
+    const opened = file = Deno.openSync(path);
+    const { size } = opened.statSync();
+    const readAt = (offset: number, bytes: Uint8Array): void => {
+      opened.seekSync(offset, Deno.SeekMode.Start);
+      for (let at = 0; at < bytes.length;) {
+        const got = opened.readSync(bytes.subarray(at));
+        if (!got) return fail("it is cut off");
+        at += got;
+      }
+    };
+    const layout = readNpyHeader((offset, length) => {
+      const bytes = new Uint8Array(length);
+      readAt(offset, bytes);
+      return bytes;
+    }, fail);
+    const { dataAt, elementBytes, end } = layout;
+    if (size < end) fail(`it is cut off: ${size} of ${end} bytes are there`);
     return {
       file: path,
-      header,
+      header: layout,
       read: (element, into) => {
-        readAt(elementsAt + element * elementBytes, new Uint8Array(into.buffer, into.byteOffset, into.byteLength));
+        readAt(dataAt + element * elementBytes, new Uint8Array(into.buffer, into.byteOffset, into.byteLength));
       },
-      [Symbol.dispose]: () => file.close(),
+      [Symbol.dispose]: () => opened.close(),
     };
   } catch (error) {
-    file.close();
-    throw error;
+    file?.close();
+    throw readError(error, path, doing, remedy);
   }
-}
-
-function parseHeader(text: string): NpyHeader | null {
-  const dtype = /'descr': *'([^']+)'/.exec(text)?.[1];
-  const order = /'fortran_order': *(True|False)/.exec(text)?.[1];
-  const shape = /'shape': *\(([0-9, ]*)\)/.exec(text)?.[1];
-  if (dtype === undefined || order !== "False" || shape === undefined) return null;
-  return { dtype, shape: shape.split(",").map((n) => n.trim()).filter(Boolean).map(Number) };
 }

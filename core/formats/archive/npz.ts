@@ -7,14 +7,9 @@ import { once } from "node:events";
 import { crc32, createDeflateRaw } from "node:zlib";
 import { UserError } from "../../base/errors.ts";
 import { writeAll, writeAtomically, type WriteOptions } from "../../base/files.ts";
+import { type NpyHeader, npyPreamble, readNpyHeader } from "./npy_header.ts";
 import { openZip } from "./zip.ts";
 import { type WrittenEntry, zipDirectory } from "./zip_directory.ts";
-
-export interface NpyHeader {
-  /** numpy's type string: "<f4", "|u1". */
-  readonly dtype: string;
-  readonly shape: readonly number[];
-}
 
 /** float16 and bool are widened: to Float32Array and Uint8Array. */
 export type NpyData =
@@ -36,6 +31,7 @@ export interface NpyArray extends NpyHeader {
 
 /** zlib's fastest: probabilities are large and mostly constant, and a higher level gains a few percent for several times the time. */
 const DEFLATE_LEVEL = 1;
+const READING = "reading the arrays";
 
 /**
  * Writes one array as an .npz that numpy.load reads, without holding it in memory.
@@ -80,32 +76,28 @@ export function writeNpzArrays(
 }
 
 /**
- * Reads all arrays of an .npz.
+ * Reads arrays of an .npz.
+ * @param names Of the arrays wanted; without them, all
+ * @param remedy What to do about a file that is not as it should be
  * @throws UserError if it is not there, cut off, or holds something that is no plain array.
  */
 // deno-lint-ignore require-await -- reading is synchronous today; callers are not to depend on it
-export async function readNpz(path: string): Promise<Map<string, NpyArray>> {
-  const doing = "reading the arrays";
-  using zip = openZip(path, doing, "npz file");
+export async function readNpz(
+  path: string,
+  names?: readonly string[],
+  remedy = "copy the file again from where it came from",
+): Promise<Map<string, NpyArray>> {
+  using zip = openZip(path, READING, { kind: "npz file", remedy });
   const arrays = new Map<string, NpyArray>();
   for (const entry of zip.entries.values()) {
-    if (!entry.name.endsWith(".npy")) continue;
-    arrays.set(entry.name.slice(0, -4), parseNpy(zip.read(entry), path, entry.name));
+    const name = /^(.*)\.npy$/s.exec(entry.name)?.[1];
+    if (name === undefined || (names && !names.includes(name))) continue;
+    const fail = (problem: string): never => {
+      throw new UserError({ doing: READING, file: path, problem: `${entry.name}: ${problem}`, remedy });
+    };
+    arrays.set(name, parseNpy(zip.read(entry), fail));
   }
   return arrays;
-}
-
-/** The bytes before an array's elements in an .npy file, version 1.0. */
-export function npyPreamble(header: NpyHeader): Uint8Array<ArrayBuffer> {
-  const shape = header.shape.length === 1 ? `(${header.shape[0]},)` : `(${header.shape.join(", ")})`;
-  const text = `{'descr': '${header.dtype}', 'fortran_order': False, 'shape': ${shape}, }`;
-  const length = Math.ceil((10 + text.length + 1) / 64) * 64;
-  const bytes = new Uint8Array(length).fill(0x20);
-  bytes.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0]);
-  new DataView(bytes.buffer).setUint16(8, length - 10, true);
-  bytes.set(new TextEncoder().encode(text), 10);
-  bytes[length - 1] = 0x0a;
-  return bytes;
 }
 
 /** Writes an entry at `offset`, the file's end; the file's position is behind it afterwards. */
@@ -185,49 +177,36 @@ function localHeader(name: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** The array in the bytes of an .npy file. */
-export function parseNpy(bytes: Uint8Array<ArrayBuffer>, file: string, name: string): NpyArray {
-  const fail = (problem: string): never => {
-    throw new UserError({ doing: "reading the arrays", file, problem: `${name}: ${problem}` });
-  };
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 12 || bytes[0] !== 0x93 || String.fromCharCode(...bytes.subarray(1, 6)) !== "NUMPY") {
-    return fail("it is no numpy array");
-  }
-  const wide = bytes[6] >= 2;
-  const start = (wide ? 12 : 10) + (wide ? view.getUint32(8, true) : view.getUint16(8, true));
-  const text = new TextDecoder().decode(bytes.subarray(wide ? 12 : 10, start));
-  const dtype = /'descr': *'([^']+)'/.exec(text)?.[1];
-  const order = /'fortran_order': *(True|False)/.exec(text)?.[1];
-  const shapeText = /'shape': *\(([0-9, ]*)\)/.exec(text)?.[1];
-  if (dtype === undefined || order === undefined || shapeText === undefined) return fail("its header can't be read");
-  const shape = shapeText.split(",").map((n) => n.trim()).filter(Boolean).map(Number);
-  const count = shape.reduce((product, n) => product * n, 1);
-  if (order === "True" && shape.length > 1) return fail("it is in Fortran order, C order is needed");
-  if (dtype.startsWith(">")) return fail(`it is big-endian (${dtype}), little-endian is needed`);
-  const needed = count * elementBytes(dtype);
-  if (bytes.length - start < needed) {
-    return fail(`it is cut off: ${needed} bytes of elements are needed, ${bytes.length - start} are there`);
-  }
-  const { buffer } = bytes.slice(start, start + needed);
-  const make = ARRAYS[dtype.slice(1)];
-  return make ? { dtype, shape, data: make(buffer) } : fail(`arrays of the type ${dtype} can't be read`);
+/** The array in the bytes of an .npy file, over those bytes themselves where they lie right. */
+function parseNpy(bytes: Uint8Array<ArrayBuffer>, fail: (problem: string) => never): NpyArray {
+  const { dtype, shape, elements, elementBytes, dataAt, end } = readNpyHeader((offset, length) => {
+    if (offset + length > bytes.length) fail("it is cut off within its header");
+    return bytes.subarray(offset, offset + length);
+  }, fail);
+  const there = bytes.length - dataAt;
+  if (bytes.length < end) fail(`it is cut off: ${end - dataAt} bytes of elements are needed, ${there} are there`);
+  const make = ARRAYS.get(dtype.slice(1)) ?? fail(`arrays of the type ${dtype} can't be read`);
+  const aligned = (bytes.byteOffset + dataAt) % elementBytes === 0;
+  const [buffer, at] = aligned ? [bytes.buffer, bytes.byteOffset + dataAt] : [bytes.slice(dataAt, end).buffer, 0];
+  return { dtype, shape, data: make(buffer, at, elements) };
 }
 
-const ARRAYS: Readonly<Record<string, (buffer: ArrayBuffer) => NpyData>> = {
-  f2: (buffer) => new Float32Array(new Float16Array(buffer)),
-  f4: (buffer) => new Float32Array(buffer),
-  f8: (buffer) => new Float64Array(buffer),
-  b1: (buffer) => new Uint8Array(buffer),
-  i1: (buffer) => new Int8Array(buffer),
-  u1: (buffer) => new Uint8Array(buffer),
-  i2: (buffer) => new Int16Array(buffer),
-  u2: (buffer) => new Uint16Array(buffer),
-  i4: (buffer) => new Int32Array(buffer),
-  u4: (buffer) => new Uint32Array(buffer),
-  i8: (buffer) => new BigInt64Array(buffer),
-  u8: (buffer) => new BigUint64Array(buffer),
-};
+type MakeArray = (buffer: ArrayBuffer, at: number, count: number) => NpyData;
+
+const ARRAYS: ReadonlyMap<string, MakeArray> = new Map<string, MakeArray>([
+  ["f2", (buffer, at, count) => new Float32Array(new Float16Array(buffer, at, count))],
+  ["f4", (buffer, at, count) => new Float32Array(buffer, at, count)],
+  ["f8", (buffer, at, count) => new Float64Array(buffer, at, count)],
+  ["b1", (buffer, at, count) => new Uint8Array(buffer, at, count)],
+  ["i1", (buffer, at, count) => new Int8Array(buffer, at, count)],
+  ["u1", (buffer, at, count) => new Uint8Array(buffer, at, count)],
+  ["i2", (buffer, at, count) => new Int16Array(buffer, at, count)],
+  ["u2", (buffer, at, count) => new Uint16Array(buffer, at, count)],
+  ["i4", (buffer, at, count) => new Int32Array(buffer, at, count)],
+  ["u4", (buffer, at, count) => new Uint32Array(buffer, at, count)],
+  ["i8", (buffer, at, count) => new BigInt64Array(buffer, at, count)],
+  ["u8", (buffer, at, count) => new BigUint64Array(buffer, at, count)],
+]);
 
 function elementBytes(dtype: string): number {
   return Number(/^[<>|=]?[a-z]([0-9]+)$/.exec(dtype)?.[1] ?? NaN);

@@ -6,7 +6,8 @@
 import { writeAll, writeAtomically } from "../../base/files.ts";
 import { int, int64, int64Array, type PickleValue, tuple } from "../torch/pickle_writer.ts";
 import { pickleProperties } from "../torch/pickle_properties.ts";
-import { type NpyHeader, npyPreamble, type NpzSource, writeNpzArrays } from "../archive/npz.ts";
+import { type NpyHeader, npyPreamble } from "../archive/npy_header.ts";
+import { type NpzSource, writeNpzArrays } from "../archive/npz.ts";
 import type { ClassKey, ClassLocations, TrainingData } from "./training_data.ts";
 
 const DOING = "writing the preprocessed case";

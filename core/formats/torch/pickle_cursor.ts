@@ -47,7 +47,12 @@ export function createPickleCursor(bytes: Uint8Array, offset: number, damaged: D
     return bytes.slice(start, start + length);
   }
   function latin1(length: number): string {
-    return Array.from(raw(length), (byte) => String.fromCharCode(byte)).join("");
+    const end = take(length) + length;
+    const parts: string[] = [];
+    for (let start = end - length; start < end; start += 8192) {
+      parts.push(String.fromCharCode(...bytes.subarray(start, Math.min(end, start + 8192))));
+    }
+    return parts.join("");
   }
   return {
     at: () => at,

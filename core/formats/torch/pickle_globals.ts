@@ -6,12 +6,19 @@
 /** Ends the reading with a UserError. */
 export type Damaged = (problem: string) => never;
 
+/** What a call gets beside its arguments. */
+export interface CallContext {
+  readonly damaged: Damaged;
+  /** Counts bytes of what the call builds beside its own object; ends the reading where they become too many. */
+  readonly spend: (bytes: number) => void;
+}
+
 /** An allowed name. Without `call` it may be referred to but not called. */
 export interface AllowedGlobal {
   readonly kind: "global";
   /** "torch.FloatStorage". */
   readonly name: string;
-  readonly call?: (args: readonly unknown[], damaged: Damaged) => unknown;
+  readonly call?: (args: readonly unknown[], context: CallContext) => unknown;
 }
 
 /** numpy.dtype: "f8", with its byte order. */
@@ -20,7 +27,7 @@ export interface NumpyType {
   /** Letter and bytes: "f8", "i4", "b1". */
   readonly code: string;
   byteOrder: "<" | ">" | "|" | "=";
-  setState(state: unknown, damaged: Damaged): void;
+  setState(state: unknown, context: CallContext): void;
 }
 
 /** numpy.ndarray: its bytes as they are. */
@@ -31,7 +38,7 @@ export interface NumpyArray {
   fortranOrder: boolean;
   /** Elements' bytes, or the elements for object arrays. */
   data: Uint8Array | readonly unknown[];
-  setState(state: unknown, damaged: Damaged): void;
+  setState(state: unknown, context: CallContext): void;
 }
 
 /** torch.Tensor: a view of a storage, whatever the persistent id was resolved to. */
@@ -95,10 +102,21 @@ const REFERENCES: ReadonlySet<string> = new Set([
   "torch._C._TensorBase",
 ]);
 
-const dictCall: Call = (args, damaged) => {
+/** About what an item takes, in bytes: of a list, and of a dict or set. */
+const SLOT = 8;
+const ENTRY = 48;
+/** numpy and torch have at most 64 dimensions; longer lists are no shapes. */
+const MAX_DIMENSIONS = 64;
+
+const dictCall: Call = (args, { damaged, spend }) => {
   const map = new Map<unknown, unknown>();
-  const items = args[0] instanceof Map ? Array.from(args[0]) : args[0] ?? [];
+  const items = args[0] instanceof Map ? args[0] : args[0] ?? [];
+  if (items instanceof Map) {
+    spend(ENTRY * items.size);
+    return new Map(items);
+  }
   if (!Array.isArray(items)) return damaged("a dict made of something that is no list");
+  spend(ENTRY * items.length);
   for (const item of items) {
     if (!Array.isArray(item) || item.length !== 2) return damaged("a dict made of something that is no pairs");
     map.set(item[0], item[1]);
@@ -106,7 +124,7 @@ const dictCall: Call = (args, damaged) => {
   return map;
 };
 
-const tensorCall: Call = ([storage, offset, shape, strides], damaged): PickledTensor => ({
+const tensorCall: Call = ([storage, offset, shape, strides], { damaged }): PickledTensor => ({
   kind: "tensor",
   storage,
   offset: sizes([offset], damaged)[0],
@@ -114,82 +132,108 @@ const tensorCall: Call = ([storage, offset, shape, strides], damaged): PickledTe
   strides: sizes(strides, damaged),
 });
 
+const listCall: Call = (args, context) => [...iterable(args, SLOT, context)];
+const setCall: Call = (args, context) => new Set(iterable(args, ENTRY, context));
+/** The arguments themselves, which the call was charged for. */
+const tupleCall: Call = (args) => [...args];
+const bytesCall: Call = ([value, encoding], context) => encodeBytes(value ?? "", encoding, context);
+const pathCall = (separator: string): Call => (args, context) => texts(args, context).join(separator);
+const parameterCall: Call = ([data]) => data;
+
 const CALLS: ReadonlyMap<string, Call> = new Map<string, Call>([
   ["collections.OrderedDict", dictCall],
   ["builtins.dict", dictCall],
   // The factory is not kept: nothing here asks for missing keys.
   ["collections.defaultdict", () => new Map()],
   ["collections.Counter", dictCall],
-  ["builtins.list", (args, damaged) => [...iterable(args, damaged)]],
-  ["builtins.tuple", (args, damaged) => [...iterable(args, damaged)]],
-  ["builtins.set", (args, damaged) => new Set(iterable(args, damaged))],
-  ["builtins.frozenset", (args, damaged) => new Set(iterable(args, damaged))],
-  ["builtins.slice", (args) => [...args]],
-  ["builtins.complex", (args) => [...args]],
-  ["builtins.bytearray", ([value, encoding], damaged) => encodeBytes(value ?? "", encoding, damaged)],
-  ["builtins.bytes", ([value, encoding], damaged) => encodeBytes(value ?? "", encoding, damaged)],
-  ["_codecs.encode", ([value, encoding], damaged) => encodeBytes(value, encoding, damaged)],
-  ["pathlib.PosixPath", (args) => texts(args).join("/")],
-  ["pathlib.PurePosixPath", (args) => texts(args).join("/")],
-  ["pathlib.WindowsPath", (args) => texts(args).join("\\")],
-  ["pathlib.PureWindowsPath", (args) => texts(args).join("\\")],
+  ["builtins.list", listCall],
+  ["builtins.tuple", listCall],
+  ["builtins.set", setCall],
+  ["builtins.frozenset", setCall],
+  ["builtins.slice", tupleCall],
+  ["builtins.complex", tupleCall],
+  ["builtins.bytearray", bytesCall],
+  ["builtins.bytes", bytesCall],
+  ["_codecs.encode", ([value, encoding], context) => encodeBytes(value, encoding, context)],
+  ["pathlib.PosixPath", pathCall("/")],
+  ["pathlib.PurePosixPath", pathCall("/")],
+  ["pathlib.WindowsPath", pathCall("\\")],
+  ["pathlib.PureWindowsPath", pathCall("\\")],
 
   ["torch._utils._rebuild_tensor", tensorCall],
   ["torch._utils._rebuild_tensor_v2", tensorCall],
   ["torch._utils._rebuild_tensor_v3", tensorCall],
-  ["torch._utils._rebuild_parameter", ([data]) => data],
-  ["torch._utils._rebuild_parameter_with_state", ([data]) => data],
-  ["torch.nn.parameter.Parameter", ([data]) => data],
-  ["torch._tensor._rebuild_from_type_v2", ([rebuild, , args], damaged) => {
+  ["torch._utils._rebuild_parameter", parameterCall],
+  ["torch._utils._rebuild_parameter_with_state", parameterCall],
+  ["torch.nn.parameter.Parameter", parameterCall],
+  ["torch._tensor._rebuild_from_type_v2", ([rebuild, , args], context) => {
     const target = rebuild as AllowedGlobal | null;
     return target?.kind === "global" && target.name.startsWith("torch._utils.") && target.call && Array.isArray(args)
-      ? target.call(args, damaged)
-      : damaged("a tensor without a way to build it");
+      ? target.call(args, context)
+      : context.damaged("a tensor without a way to build it");
   }],
-  ["torch.device", (args) => texts(args).join(":")],
-  ["torch.Size", (args, damaged) => [...iterable(args, damaged)]],
-  ["torch.serialization._get_layout", (args) => texts(args).join("")],
+  ["torch.device", pathCall(":")],
+  ["torch.Size", listCall],
+  ["torch.serialization._get_layout", pathCall("")],
 
-  ["numpy.dtype", ([code], damaged) => numpyType(code, damaged)],
+  ["numpy.dtype", ([code], { damaged }) => numpyType(code, damaged)],
   ["numpy.core.multiarray._reconstruct", () => emptyNumpyArray()],
-  ["numpy.core.numeric._frombuffer", ([data, type, shape, order], damaged) => {
+  ["numpy.core.numeric._frombuffer", ([data, type, shape, order], context) => {
     const array = emptyNumpyArray();
-    array.setState([1, shape, type, order === "F", data], damaged);
+    array.setState([1, shape, type, order === "F", data], context);
     return array;
   }],
-  ["numpy.core.multiarray.scalar", ([type, data], damaged) => numpyScalar(type, data, damaged)],
+  ["numpy.core.multiarray.scalar", ([type, data], { damaged }) => numpyScalar(type, data, damaged)],
 ]);
 
-function iterable(args: readonly unknown[], damaged: Damaged): Iterable<unknown> {
+/** What a list or set is made of. @param bytes What each item takes in it */
+function iterable(args: readonly unknown[], bytes: number, { damaged, spend }: CallContext): Iterable<unknown> {
   const items = args[0] ?? [];
-  if (Array.isArray(items) || items instanceof Set) return items;
-  return items instanceof Map ? items.keys() : damaged("a list made of something that is none");
+  if (Array.isArray(items)) spend(bytes * items.length);
+  else if (items instanceof Set || items instanceof Map) spend(bytes * items.size);
+  else return damaged("a list made of something that is none");
+  return items instanceof Map ? items.keys() : items;
 }
 
 /** Text and number arguments as text; anything else could be a list that grows without end when it is spelled out. */
-function texts(args: readonly unknown[]): string[] {
-  return args.filter((arg) => typeof arg === "string" || typeof arg === "number").map(String);
+function texts(args: readonly unknown[], { spend }: CallContext): string[] {
+  const parts = args.filter((arg) => typeof arg === "string" || typeof arg === "number").map(String);
+  spend(parts.reduce((sum, part) => sum + 2 * part.length + SLOT, 0));
+  return parts;
 }
 
 function sizes(values: unknown, damaged: Damaged): number[] {
-  if (!Array.isArray(values) || !values.every((n) => Number.isSafeInteger(n) && n >= 0)) {
-    damaged("a shape that is none");
-  }
+  const fits = Array.isArray(values) && values.length <= MAX_DIMENSIONS;
+  if (!fits || !values.every((n) => Number.isSafeInteger(n) && n >= 0)) damaged("a shape that is none");
   return values;
 }
 
-function encodeBytes(value: unknown, encoding: unknown, damaged: Damaged): Uint8Array {
+function encodeBytes(value: unknown, encoding: unknown, context: CallContext): Uint8Array {
+  const damaged: Damaged = context.damaged;
+  const { spend } = context;
   if (value instanceof Uint8Array) return value;
-  if (Array.isArray(value)) return Uint8Array.from(value, Number);
+  if (Array.isArray(value)) {
+    spend(value.length);
+    if (!value.every((byte) => Number.isInteger(byte) && byte >= 0 && byte < 256)) damaged("bytes that are none");
+    return Uint8Array.from(value);
+  }
   if (typeof value !== "string") damaged("bytes made of something that is no text");
-  const name = String(encoding ?? "latin1").toLowerCase().replaceAll(/[-_]/g, "");
+  if (typeof (encoding ?? "") !== "string") damaged("bytes in an encoding that is no text");
+  spend(2 * value.length);
+  const name = String(encoding ?? "latin1").slice(0, 40).toLowerCase().replaceAll(/[-_]/g, "");
   if (name === "utf8") return new TextEncoder().encode(value);
   if (name !== "latin1" && name !== "ascii" && name !== "iso88591") damaged(`bytes in the encoding ${name}`);
-  return Uint8Array.from(value, (unit) => unit.charCodeAt(0));
+  return latin1Bytes(value);
+}
+
+function latin1Bytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
 }
 
 function numpyType(code: unknown, damaged: Damaged): NumpyType {
-  const known = typeof code === "string" && /^[<>=|]?([biufcSUOV?][0-9]*|M8.*|m8.*)$/.exec(code);
+  const known = typeof code === "string" && code.length < 100 && /^[<>=|]?([biufcSUOV?][0-9]*|M8.*|m8.*)$/.exec(code);
   if (!known) damaged("an unknown numpy type");
   const type: NumpyType = {
     kind: "numpyType",
@@ -210,13 +254,15 @@ function emptyNumpyArray(): NumpyArray {
     type: undefined,
     fortranOrder: false,
     data: new Uint8Array(0),
-    setState(state, damaged) {
+    setState(state, { damaged, spend }) {
       // (version, shape, dtype, is Fortran order, bytes or list)
       if (!Array.isArray(state) || state.length !== 5) return damaged("a numpy array without its state");
       const [, shape, type, fortranOrder, data] = state;
       if ((type as NumpyType | null)?.kind !== "numpyType") damaged("a numpy array without a type");
-      if (typeof data === "string") array.data = Uint8Array.from(data, (unit) => unit.charCodeAt(0));
-      else if (data instanceof Uint8Array || Array.isArray(data)) array.data = data;
+      if (typeof data === "string") {
+        spend(data.length);
+        array.data = latin1Bytes(data);
+      } else if (data instanceof Uint8Array || Array.isArray(data)) array.data = data;
       else damaged("a numpy array without data");
       array.shape = sizes(shape, damaged);
       array.type = type;
@@ -230,7 +276,8 @@ function emptyNumpyArray(): NumpyArray {
 function numpyScalar(type: unknown, data: unknown, damaged: Damaged): unknown {
   const numpy = type as NumpyType | null;
   if (numpy?.kind !== "numpyType") damaged("a numpy scalar without a type");
-  const bytes = typeof data === "string" ? Uint8Array.from(data, (unit) => unit.charCodeAt(0)) : data;
+  if (typeof data === "string" && data.length > 64) damaged("a numpy scalar that is too long");
+  const bytes = typeof data === "string" ? latin1Bytes(data) : data;
   if (!(bytes instanceof Uint8Array)) return data ?? null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const little = numpy.byteOrder !== ">";

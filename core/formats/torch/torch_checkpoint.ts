@@ -9,6 +9,7 @@ import { toPlain } from "./pickle_plain.ts";
 import { unpickle } from "./pickle.ts";
 import { isStorage, type StoredTensor, storedTensor, type TorchStorage } from "./torch_tensor.ts";
 import { openZip, type ZipEntry, type ZipFile } from "../archive/zip.ts";
+import { shortened } from "../archive/zip_listing.ts";
 
 export type { StoredTensor } from "./torch_tensor.ts";
 
@@ -37,8 +38,17 @@ export interface CheckpointFile extends Checkpoint {
   tensor(value: unknown, name: string): StoredTensor | undefined;
 }
 
+type Fail = (problem: string, remedy?: string) => never;
+
 const DOING = "reading the checkpoint";
 const COPY_AGAIN = "copy the file again from where it came from";
+const GIVE_ANOTHER = "give a checkpoint_*.pth that nnU-Net v2 wrote";
+/** torch stores without packing. Who packed a checkpoint by hand gains little, as weights are noise. */
+const MAX_PACKING = 32;
+/** The pickle of a training of 1000 epochs with its plans has a few MB. */
+const MAX_PICKLE_BYTES = 256 * 2 ** 20;
+/** Names of storages are numbers; longer names of trainers and configurations are no names. */
+const MAX_NAME = 200;
 /** Pickle protocol 2 and then the LONG1 that legacy torch files start with (torch.serialization.MAGIC_NUMBER). */
 const LEGACY_MAGIC = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
@@ -50,7 +60,7 @@ const LEGACY_MAGIC = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20
 // deno-lint-ignore require-await -- reading is synchronous today; callers are not to depend on it
 export async function openCheckpoint(path: string): Promise<CheckpointFile> {
   refuseLegacy(path);
-  const zip = openZip(path, DOING, "checkpoint");
+  const zip = openZip(path, DOING, { kind: "checkpoint", remedy: COPY_AGAIN, maxRatio: MAX_PACKING });
   try {
     return readCheckpoint(zip);
   } catch (error) {
@@ -60,55 +70,32 @@ export async function openCheckpoint(path: string): Promise<CheckpointFile> {
 }
 
 function readCheckpoint(zip: ZipFile): CheckpointFile {
-  const fail = (problem: string, remedy?: string): never => {
+  const fail: Fail = (problem, remedy = COPY_AGAIN) => {
     throw new UserError({ doing: DOING, file: zip.path, problem, remedy });
   };
   const { pickle, prefix } = findPickle(zip, fail);
-  const bigEndian = readText(zip, `${prefix}byteorder`) === "big";
-
-  const storages = new Map<string, TorchStorage>();
-  const persistentLoad = (id: unknown): TorchStorage => {
-    // ("storage", type, key, location, number of elements)
-    if (!Array.isArray(id) || id[0] !== "storage" || typeof id[2] !== "string") {
-      return fail("it is no torch checkpoint: it refers to something that is no storage");
-    }
-    const [, type, key] = id;
-    // Views of one storage as another type have a persistent id of their own.
-    const identity = `${key} ${type?.name}`;
-    const known = storages.get(identity);
-    if (known) return known;
-    const entry = zip.entries.get(`${prefix}data/${key}`);
-    if (!entry) return fail(`the checkpoint is damaged: tensor data ${key} is not in it`, COPY_AGAIN);
-    const storage: TorchStorage = { kind: "storage", type: String(type?.name), zip, entry, bigEndian };
-    storages.set(identity, storage);
-    return storage;
-  };
+  if (pickle.size > MAX_PICKLE_BYTES) {
+    fail(`its data.pkl has ${pickle.size.toLocaleString("en-US")} bytes`, GIVE_ANOTHER);
+  }
+  const persistentLoad = storageLoader(zip, prefix, fail);
   const { value: root } = unpickle(zip.read(pickle), { file: zip.path, doing: DOING, persistentLoad });
 
   if (!(root instanceof Map) || !root.has("network_weights")) {
     const names = root instanceof Map ? Array.from(root.keys()).filter((key) => typeof key === "string") : [];
-    const keys = names.slice(0, 8).join(", ");
+    const keys = names.slice(0, 8).map((name) => name.slice(0, 40)).join(", ");
     return fail(
       `it is a torch file but no nnU-Net checkpoint: the key network_weights is missing (there: ${keys || "nothing"})`,
-      "give a checkpoint_*.pth that nnU-Net v2 wrote",
+      GIVE_ANOTHER,
     );
   }
-  const trainerName = root.get("trainer_name");
   const initArgs = toPlain(root.get("init_args")) as { configuration?: unknown } | null;
-  const configurationName = initArgs?.configuration;
   const stateDict = root.get("network_weights");
-  const mirrorAxes = root.get("inference_allowed_mirroring_axes") ?? null;
-  if (typeof trainerName !== "string") return fail("the key trainer_name is missing from the checkpoint");
-  if (typeof configurationName !== "string") return fail("init_args.configuration is missing from the checkpoint");
-  if (!(stateDict instanceof Map)) return fail("network_weights is no dictionary of tensors");
-  if (!(mirrorAxes === null || (Array.isArray(mirrorAxes) && mirrorAxes.every((axis) => [0, 1, 2].includes(axis))))) {
-    return fail("inference_allowed_mirroring_axes is neither None nor a list of axes 0 to 2");
-  }
+  if (!(stateDict instanceof Map)) return fail("network_weights is no dictionary of tensors", GIVE_ANOTHER);
   return {
     file: zip.path,
-    trainerName,
-    configurationName,
-    mirrorAxes,
+    trainerName: nameOf(root.get("trainer_name"), "the key trainer_name", fail),
+    configurationName: nameOf(initArgs?.configuration, "init_args.configuration", fail),
+    mirrorAxes: mirrorAxesOf(root.get("inference_allowed_mirroring_axes"), fail),
     initArgs,
     weights: collectWeights(stateDict, zip.path),
     members: root,
@@ -118,7 +105,42 @@ function readCheckpoint(zip: ZipFile): CheckpointFile {
   };
 }
 
-function findPickle(zip: ZipFile, fail: (problem: string, remedy?: string) => never): {
+/** Resolves the persistent ids of a checkpoint's pickle: its storages. */
+function storageLoader(zip: ZipFile, prefix: string, fail: Fail): (id: unknown) => TorchStorage {
+  const bigEndian = readText(zip, `${prefix}byteorder`) === "big";
+  const storages = new Map<string, TorchStorage>();
+  return (id) => {
+    // ("storage", type, key, location, number of elements)
+    if (!Array.isArray(id) || id[0] !== "storage" || typeof id[2] !== "string" || id[2].length > MAX_NAME) {
+      return fail("it is no torch checkpoint: it refers to something that is no storage", GIVE_ANOTHER);
+    }
+    const [, type, key] = id;
+    // Views of one storage as another type have a persistent id of their own.
+    const identity = `${key} ${type?.name}`;
+    const known = storages.get(identity);
+    if (known) return known;
+    const entry = zip.entries.get(`${prefix}data/${key}`);
+    if (!entry) return fail(`the checkpoint is damaged: tensor data ${key} is not in it`);
+    const storage: TorchStorage = { kind: "storage", type: String(type?.name), zip, entry, bigEndian };
+    storages.set(identity, storage);
+    return storage;
+  };
+}
+
+function nameOf(value: unknown, what: string, fail: Fail): string {
+  if (typeof value === "string" && value.length <= MAX_NAME) return value;
+  return fail(`${what} is ${value === undefined ? "missing from the checkpoint" : "no name"}`, GIVE_ANOTHER);
+}
+
+function mirrorAxesOf(value: unknown, fail: Fail): readonly number[] | null {
+  if (value === undefined || value === null) return null;
+  if (Array.isArray(value) && value.length <= 3 && value.every((axis) => [0, 1, 2].includes(axis))) {
+    if (new Set(value).size === value.length) return value;
+  }
+  return fail("inference_allowed_mirroring_axes is neither None nor a list of different axes 0 to 2");
+}
+
+function findPickle(zip: ZipFile, fail: Fail): {
   pickle: ZipEntry;
   prefix: string;
 } {
@@ -127,20 +149,21 @@ function findPickle(zip: ZipFile, fail: (problem: string, remedy?: string) => ne
     const prefix = /^(?:[^/]*\/)?(?=data\.pkl$)/.exec(entry.name)?.[0];
     if (prefix === undefined) continue;
     if (zip.entries.has(`${prefix}constants.pkl`)) {
-      fail("it is a TorchScript program, no checkpoint", "give a checkpoint_*.pth that nnU-Net v2 wrote");
+      fail("it is a TorchScript program, no checkpoint", GIVE_ANOTHER);
     }
     return { pickle: entry, prefix };
   }
-  const names = Array.from(zip.entries.keys()).slice(0, 5).join(", ");
+  const names = Array.from(zip.entries.keys()).slice(0, 5).map(shortened).join(", ");
   return fail(
     `it is a zip file but no torch checkpoint: data.pkl is missing (there: ${names || "nothing"})`,
-    "give a checkpoint_*.pth that nnU-Net v2 wrote",
+    GIVE_ANOTHER,
   );
 }
 
 function readText(zip: ZipFile, name: string): string | undefined {
   const entry = zip.entries.get(name);
-  return entry && new TextDecoder().decode(zip.read(entry)).trim();
+  // It is one word.
+  return entry && entry.size < 100 ? new TextDecoder().decode(zip.read(entry)).trim() : undefined;
 }
 
 /** Tensors by their own names; see {@link Checkpoint.weights}. */

@@ -49,6 +49,9 @@ const ELEMENTS: Readonly<Record<string, ElementKind>> = {
   BoolStorage: { dtype: "bool", bytes: 1, toNumbers: (data) => data.map((byte) => (byte ? 1 : 0)) },
 };
 
+/** Elements of a tensor that has more of them than its storage. */
+const MAX_REPEATED = 1 << 20;
+
 /**
  * A tensor of the file. Nothing is read yet.
  * @param name Its name in the state_dict, for errors.
@@ -62,7 +65,8 @@ export function storedTensor(tensor: PickledTensor, storage: TorchStorage, name:
     dtype: element?.dtype ?? type.replace(/Storage$/, ""),
     read() {
       const fail = (problem: string): never => {
-        throw new UserError({ doing: "reading the checkpoint", file, problem });
+        const remedy = "copy the file again from where it came from";
+        throw new UserError({ doing: "reading the checkpoint", file, problem, remedy });
       };
       if (!element) return fail(`the tensor ${name} is of a type that can't be read here: ${storage.type}`);
       if (shape.length !== strides.length) {
@@ -73,7 +77,7 @@ export function storedTensor(tensor: PickledTensor, storage: TorchStorage, name:
       const span = shape.reduce((last, n, axis) => last + (n - 1) * strides[axis], 0) + 1;
       const available = Math.floor(storage.entry.size / element.bytes);
       // A stride of 0 repeats elements (torch's expand), but never beyond what a real weight has.
-      if (offset + span > available || count > Math.max(available, 1) * 4096) {
+      if (!(offset + span <= available && (count <= available || count <= MAX_REPEATED))) {
         return fail(
           `the checkpoint is damaged: the tensor ${name} (${shape.join("x")}) needs ${offset + span} elements of its ` +
             `data ${storage.entry.name}, which holds ${available}`,
