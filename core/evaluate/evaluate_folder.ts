@@ -38,10 +38,11 @@ export interface Evaluation {
 
 const DOING = "comparing segmentations";
 
-const COMPARISON: JobKind<EvaluationJob, EvaluatedCase> = {
+const COMPARISON: JobKind<undefined, EvaluationJob, EvaluatedCase> = {
   does: "compares segmentations",
   interrupted: "stopped while comparing segmentations; no summary was written",
   startWorker: () => new Worker(new URL("./evaluate_worker.ts", import.meta.url), { type: "module" }),
+  setting: undefined,
   runHere: evaluateCase,
   bytesOf: async ({ referenceFile }) => BYTES_PER_VOXEL * await voxelsOfFile(referenceFile),
 };

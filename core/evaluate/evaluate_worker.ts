@@ -1,6 +1,6 @@
 /** A thread that compares segmentations, one case at a time. Started from one static URL so that bundlers find it. */
 /// <reference lib="deno.worker" />
-import { answerJobs, type JobPort } from "../base/job_threads.ts";
+import { answerJobs, type JobPort } from "../base/worker_thread.ts";
 import { evaluateCase } from "./evaluate_case.ts";
 
-answerJobs(self as JobPort, evaluateCase);
+answerJobs(self as JobPort, () => evaluateCase);

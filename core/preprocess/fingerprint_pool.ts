@@ -3,10 +3,11 @@ import { type JobKind, runJobs, type ThreadOptions } from "../base/job_threads.t
 import { bytesOfCase } from "../dataset/case_size.ts";
 import { analyseCase, type AnalysedCase, type FingerprintJob } from "./fingerprint_case.ts";
 
-const ANALYSIS: JobKind<FingerprintJob, AnalysedCase> = {
+const ANALYSIS: JobKind<undefined, FingerprintJob, AnalysedCase> = {
   does: "reads training cases",
   interrupted: "stopped while reading the dataset; nothing was written",
   startWorker: () => new Worker(new URL("./fingerprint_worker.ts", import.meta.url), { type: "module" }),
+  setting: undefined,
   runHere: analyseCase,
   // Foreground and counts come on top of image and segmentation.
   bytesOf: async (job) => 2 * await bytesOfCase(job.case),

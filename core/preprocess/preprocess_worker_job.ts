@@ -43,10 +43,9 @@ export interface MadeCase {
 export type PreprocessReply =
   | { readonly kind: "made"; readonly made: readonly MadeCase[]; readonly warnings: readonly string[] }
   /** `made` before it failed. */
-  | { readonly kind: "failed"; readonly made: readonly MadeCase[]; readonly parts: UserErrorParts }
-  | { readonly kind: "defect"; readonly message: string; readonly stack?: string };
+  | { readonly kind: "failed"; readonly made: readonly MadeCase[]; readonly parts: UserErrorParts };
 
-/** Reads a case once and makes it for each configuration. Never throws: what goes wrong is in the reply. */
+/** Reads a case once and makes it for each configuration. What goes wrong with the case is in the reply; what is thrown is a defect. */
 export async function runPreprocessJob(setting: PreprocessSetting, job: PreprocessJob): Promise<PreprocessReply> {
   const made: MadeCase[] = [];
   try {
@@ -75,8 +74,7 @@ export async function runPreprocessJob(setting: PreprocessSetting, job: Preproce
     if (error instanceof RangeError && /allocat|array length/i.test(error.message)) {
       return { kind: "failed", made, parts: outOfMemory(job.case.id, error.message) };
     }
-    const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    return { kind: "defect", message, ...(error instanceof Error && error.stack && { stack: error.stack }) };
+    throw error;
   }
 }
 

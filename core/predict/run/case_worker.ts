@@ -4,23 +4,7 @@
  * find it.
  */
 /// <reference lib="deno.worker" />
+import { answerJobs, type JobPort } from "../../base/worker_thread.ts";
 import { runCaseJob, transferables } from "./case_jobs.ts";
-import { toPlainError } from "../../base/plain_error.ts";
-import type { WorkerReply, WorkerRequest } from "./case_messages.ts";
 
-const port = self as unknown as DedicatedWorkerGlobalScope;
-const stop = new AbortController();
-let queue: Promise<void> = Promise.resolve();
-
-port.onmessage = ({ data }: MessageEvent<WorkerRequest>) => {
-  if (data.kind === "abort") return stop.abort();
-  const { number, job } = data;
-  queue = queue.then(async () => {
-    try {
-      const result = await runCaseJob(job, stop.signal);
-      port.postMessage({ kind: "result", number, result } satisfies WorkerReply, transferables(result));
-    } catch (error) {
-      port.postMessage({ kind: "error", number, error: toPlainError(error) } satisfies WorkerReply);
-    }
-  });
-};
+answerJobs(self as JobPort, () => runCaseJob, transferables);

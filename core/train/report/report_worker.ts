@@ -1,7 +1,7 @@
 /** The thread that draws a training's pictures beside it. Started from one static URL so that bundlers find it. */
 /// <reference lib="deno.worker" />
 import { writeAtomically } from "../../base/files.ts";
-import { answerJobs, type JobPort } from "../../base/job_threads.ts";
+import { answerJobs, type JobPort } from "../../base/worker_thread.ts";
 import { join } from "../../base/path.ts";
 import { htmlReport } from "./html_report.ts";
 import { progressPng } from "./progress_plot.ts";
@@ -19,4 +19,4 @@ async function draw({ folder, run, state }: ReportJob): Promise<void> {
   await writeAtomically(join(folder, TRAINING_REPORT_FILES.png), png, { doing: "writing the training's curves" });
 }
 
-answerJobs(self as JobPort, draw);
+answerJobs(self as JobPort, () => draw);

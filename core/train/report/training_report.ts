@@ -2,7 +2,7 @@
  * The pictures of a running training, drawn beside it: progress.png and a report in HTML, in a thread of their own, so that the engine
  * never waits for them. What can't be drawn or written is said, and the training goes on.
  */
-import { type JobThread, startJobThread } from "../../base/job_threads.ts";
+import { type JobThread, startJobThread, type ThreadStart } from "../../base/worker_thread.ts";
 import type { RunDescription, RunState } from "./html_report.ts";
 
 export const TRAINING_REPORT_FILES = { html: "training_report.html", png: "progress.png" } as const;
@@ -13,6 +13,12 @@ export interface ReportJob {
   readonly run: RunDescription;
   readonly state: RunState;
 }
+
+const DRAWING: ThreadStart<undefined> = {
+  does: "draws the training's pictures",
+  startWorker: () => new Worker(new URL("./report_worker.ts", import.meta.url), { type: "module" }),
+  setting: undefined,
+};
 
 /** Disposing draws what is left to draw, and ends the thread. */
 export interface TrainingReport extends AsyncDisposable {
@@ -35,7 +41,7 @@ export function startTrainingReport(
       const state = waiting;
       waiting = undefined;
       try {
-        thread ??= startJobThread<ReportJob, void>("draws the training's pictures", startWorker);
+        thread ??= startJobThread<undefined, ReportJob, void>(DRAWING);
         await thread.run({ folder, run, state });
       } catch (error) {
         onWarning(`the training's pictures could not be drawn: ${error instanceof Error ? error.message : error}`);
@@ -55,8 +61,4 @@ export function startTrainingReport(
       thread?.[Symbol.dispose]();
     },
   };
-}
-
-function startWorker(): Worker {
-  return new Worker(new URL("./report_worker.ts", import.meta.url), { type: "module" });
 }
