@@ -42,38 +42,18 @@ export const DIRECT_PARAMS = {
   /** 1: rows are copied together before the product. */
   joinRuns: "i32",
   outputChannels: "i32",
-  inZ: "i32",
-  inY: "i32",
-  inX: "i32",
+  in: "axes",
   /** Grid of the products: the output's, before a transposed convolution scatters. */
-  outZ: "i32",
-  outY: "i32",
-  outX: "i32",
-  kernelZ: "i32",
-  kernelY: "i32",
-  kernelX: "i32",
-  strideZ: "i32",
-  strideY: "i32",
-  strideX: "i32",
-  padZ: "i32",
-  padY: "i32",
-  padX: "i32",
-  scatterZ: "i32",
-  scatterY: "i32",
-  scatterX: "i32",
+  out: "axes",
+  kernel: "axes",
+  stride: "axes",
+  pad: "axes",
+  scatter: "axes",
   /** Distance of the voxels written, and the grid they lie in. */
-  spreadZ: "i32",
-  spreadY: "i32",
-  spreadX: "i32",
-  targetZ: "i32",
-  targetY: "i32",
-  targetX: "i32",
-  blockZ: "i32",
-  blockY: "i32",
-  blockX: "i32",
-  blocksZ: "i32",
-  blocksY: "i32",
-  blocksX: "i32",
+  spread: "axes",
+  targetGrid: "axes",
+  block: "axes",
+  blocks: "axes",
   /** Panels of one tap of the scatter. */
   tapPanels: "i32",
   /** Panels an item multiplies: a part of one tap's, or several taps'. */
@@ -327,9 +307,9 @@ export const directKernel: Kernel = {
             const z = i32.add(i32.mul(i32.add(z0, dz), p.spreadZ), tz);
             const y = i32.add(i32.mul(i32.add(y0, dy), p.spreadY), ty);
             const x = i32.add(i32.mul(x0, p.spreadX), tx);
-            const plane = i64.add(i64.mul(wide(sample), wide(p.targetZ)), wide(z));
-            const row = i64.add(i64.mul(plane, wide(p.targetY)), wide(y));
-            const voxel = i64.add(i64.mul(row, wide(p.targetX)), wide(x));
+            const plane = i64.add(i64.mul(wide(sample), wide(p.targetGridZ)), wide(z));
+            const row = i64.add(i64.mul(plane, wide(p.targetGridY)), wide(y));
+            const voxel = i64.add(i64.mul(row, wide(p.targetGridX)), wide(x));
             const target = f.local(
               "i64",
               i64.add(i64.add(p.target, channelBytes), i64.mul(voxel, wide(p.targetVoxel))),

@@ -9,7 +9,7 @@ import { at, listParams } from "../params.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { padToPanel } from "./layout.ts";
-import { ceilDiv, productOf, sum } from "../../operators/arithmetic.ts";
+import { ceilDiv, productOf, sum, vec } from "../../operators/arithmetic.ts";
 import type { ConvProblem } from "./problem.ts";
 import type { AxisScheme } from "../../operators/conv/scheme.ts";
 import { transformFunctions } from "./transform_kernels.ts";
@@ -38,15 +38,9 @@ export const PACK_PARAMS = {
   panelChannels: "i32",
   /** 1: the bias is written, 2: as zeros. */
   packsBias: "i32",
-  schemeZ: "i32",
-  schemeY: "i32",
-  schemeX: "i32",
-  tapsZ: "i32",
-  tapsY: "i32",
-  tapsX: "i32",
-  weightsZ: "i32",
-  weightsY: "i32",
-  weightsX: "i32",
+  scheme: "axes",
+  taps: "axes",
+  transformed: "axes",
 } as const;
 
 const wide = (value: I32) => i64.extendS(value);
@@ -73,7 +67,7 @@ export const packKernel: Kernel = {
       const tapBytes = f.local("i64", i64.mul(wide(taps), CHUNK_BYTES));
       const afterZ = f.local("i64", i64.add(gathered, tapBytes));
       const yx = i32.mul(p.tapsY, p.tapsX);
-      const afterY = f.local("i64", i64.add(afterZ, i64.mul(wide(i32.mul(p.weightsZ, yx)), CHUNK_BYTES)));
+      const afterY = f.local("i64", i64.add(afterZ, i64.mul(wide(i32.mul(p.transformedZ, yx)), CHUNK_BYTES)));
 
       // [tap][input channel][output channel of the panel]
       f.zeroBytes(gathered, tapBytes);
@@ -102,14 +96,14 @@ export const packKernel: Kernel = {
       const planeStride = f.local("i64", i64.mul(wide(yx), CHUNK_BYTES));
       f.call(weight, p.schemeZ, gathered, planeStride, afterZ, planeStride, i32.mul(yx, chunkVectors), 1, 0, 0);
       const rowStride = f.local("i64", i64.mul(wide(p.tapsX), CHUNK_BYTES));
-      const rows = i64.mul(rowStride, wide(p.weightsY));
+      const rows = i64.mul(rowStride, wide(p.transformedY));
       const rowVectors = i32.mul(p.tapsX, chunkVectors);
-      f.call(weight, p.schemeY, afterZ, rowStride, afterY, rowStride, rowVectors, p.weightsZ, planeStride, rows);
+      f.call(weight, p.schemeY, afterZ, rowStride, afterY, rowStride, rowVectors, p.transformedZ, planeStride, rows);
       const matrix = f.local("i64", i64.shl(i64.mul(wide(p.paddedInputs), wide(p.panelChannels)), 2));
       const position = i32.add(i32.mul(panel, p.paddedInputs), i32.add(p.firstPosition, first));
       const to = f.local("i64", i64.add(p.weights, i64.shl(wide(position), 5)));
-      const target = i64.mul(matrix, wide(p.weightsX));
-      const pairs = i32.mul(p.weightsZ, p.weightsY);
+      const target = i64.mul(matrix, wide(p.transformedX));
+      const pairs = i32.mul(p.transformedZ, p.transformedY);
       f.call(weight, p.schemeX, afterY, CHUNK_BYTES, to, matrix, i32.shl(width, 1), pairs, rowStride, target);
     });
   },
@@ -141,14 +135,15 @@ export function winogradPacking(
   const taps = productOf(problem.kernel);
   const inputs = sum(problem.input.parts);
   const paddedInputs = sum(problem.input.parts.map(padToFour));
-  const [tapsZ, tapsY, tapsX] = schemes.map((s) => s.taps);
-  const [weightsZ, weightsY, weightsX] = schemes.map((s) => s.weight.length);
+  const own = vec((i) => schemes[i].taps);
+  const transformed = vec((i) => schemes[i].weight.length);
   const weightFloats = problem.outputChannels * inputs * taps;
   const steps = gradient
     ? { outputStep: taps, inputStep: gradient.inputs * taps, flips: 1, firstOutput: gradient.firstOutput }
     : { outputStep: inputs * taps, inputStep: taps, flips: 0, firstOutput: 0 };
   const panelChannels = padToPanel(range.channels);
-  const scratchBytes = CHUNK_BYTES * (tapsZ * tapsY * tapsX + weightsZ * tapsY * tapsX + weightsZ * weightsY * tapsX);
+  const scratchBytes = CHUNK_BYTES * own[2] *
+    (own[0] * own[1] + transformed[0] * own[1] + transformed[0] * transformed[1]);
   let [firstInput, firstPosition] = [0, 0];
   const calls = problem.input.parts.map((partInputs, part) => {
     const params = listParams(PACK_PARAMS, {
@@ -164,15 +159,9 @@ export function winogradPacking(
       outputs: range.channels,
       panelChannels,
       packsBias: part > 0 ? 0 : gradient ? 2 : 1,
-      schemeZ: schemes[0].id,
-      schemeY: schemes[1].id,
-      schemeX: schemes[2].id,
-      tapsZ,
-      tapsY,
-      tapsX,
-      weightsZ,
-      weightsY,
-      weightsX,
+      scheme: vec((axis) => schemes[axis].id),
+      taps: own,
+      transformed,
     });
     firstInput += partInputs;
     firstPosition += padToFour(partInputs);

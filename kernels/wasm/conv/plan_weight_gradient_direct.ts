@@ -5,7 +5,7 @@ import { at, listParams } from "../params.ts";
 import { CYCLES, imbalance, L2_BYTES, outerCycles } from "./cost_model.ts";
 import type { WeightGradientProblem } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
+import { ceilDiv, productOf, vec } from "../../operators/arithmetic.ts";
 import { RUN_BYTES } from "./outer_kernels.ts";
 import { WEIGHT_DIRECT_PARAMS, weightDirect } from "./weight_gradient_direct_kernel.ts";
 import { chunkCounts, groupSizes, MOST_GROUP_SUMS, MOST_SUMS, type WeightPair } from "./weight_gradient_sides.ts";
@@ -128,15 +128,9 @@ export function weightDirectCalls(
     rows: kernel[0] * kernel[1],
     columns: kernel[2],
     transforms: 0,
-    schemeZ: 0,
-    schemeY: 0,
-    schemeX: 0,
-    weightsZ: kernel[0],
-    weightsY: kernel[1],
-    weightsX: kernel[2],
-    tapsZ: kernel[0],
-    tapsY: kernel[1],
-    tapsX: kernel[2],
+    scheme: [0, 0, 0],
+    weights: kernel,
+    taps: kernel,
     sourceA: a.start,
     sourceB: b.start,
     normA: a.norm,
@@ -148,24 +142,12 @@ export function weightDirectCalls(
     voxelA: a.voxel,
     voxelB: b.voxel,
     batch: problem.batch,
-    gridAZ: a.grid[0],
-    gridAY: a.grid[1],
-    gridAX: a.grid[2],
-    gridBZ: b.grid[0],
-    gridBY: b.grid[1],
-    gridBX: b.grid[2],
-    strideZ: stride[0],
-    strideY: stride[1],
-    strideX: stride[2],
-    padZ: pad[0],
-    padY: pad[1],
-    padX: pad[2],
-    blockZ: block[0],
-    blockY: block[1],
-    blockX: block[2],
-    blocksZ: ceilDiv(b.grid[0], block[0]),
-    blocksY: ceilDiv(b.grid[1], block[1]),
-    blocksX: ceilDiv(b.grid[2], block[2]),
+    gridA: a.grid,
+    gridB: b.grid,
+    stride,
+    pad,
+    block,
+    blocks: vec((i) => ceilDiv(b.grid[i], block[i])),
     lineAt: region(staged < 4 ? box[2] * 16 : 0),
     boxAt: region(productOf(box) * groupA * 4),
     stagedBAt: region(productOf(block) * groupB * 4 + 16),

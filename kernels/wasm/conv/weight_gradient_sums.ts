@@ -35,15 +35,9 @@ export const SUMS_PARAMS = {
   columns: "i32",
   /** 1: sums are of points, by these schemes. */
   transforms: "i32",
-  schemeZ: "i32",
-  schemeY: "i32",
-  schemeX: "i32",
-  weightsZ: "i32",
-  weightsY: "i32",
-  weightsX: "i32",
-  tapsZ: "i32",
-  tapsY: "i32",
-  tapsX: "i32",
+  scheme: "axes",
+  weights: "axes",
+  taps: "axes",
 } as const satisfies ParamTypes;
 
 /** A channels that are finished together. */

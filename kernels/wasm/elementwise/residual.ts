@@ -39,21 +39,15 @@ export const RESIDUAL_ADD_FIELDS = {
 
 export const AVERAGE_POOL_FIELDS = {
   input: "address",
-  out: "address",
+  target: "address",
   norm: "address",
   hasNorm: "i32",
   strideIn: "i32",
   strideOut: "i32",
   padded: "i32",
-  inZ: "i32",
-  inY: "i32",
-  inX: "i32",
-  outZ: "i32",
-  outY: "i32",
-  outX: "i32",
-  windowZ: "i32",
-  windowY: "i32",
-  windowX: "i32",
+  in: "axes",
+  out: "axes",
+  window: "axes",
   factor: "f32",
 } as const satisfies ParamTypes;
 
@@ -99,7 +93,7 @@ export function planResidualAdd(spec: ResidualAdd): Operator {
 
 export function planAveragePool(spec: AveragePool): Operator {
   checkAveragePool(spec);
-  const [outZ, outY, outX] = pooledGrid(spec.grid, spec.stride);
+  const out = pooledGrid(spec.grid, spec.stride);
   const cost = averagePoolCost(spec, { read: [4], written: 4 });
   return {
     algorithm: "average pool",
@@ -107,24 +101,18 @@ export function planAveragePool(spec: AveragePool): Operator {
       kernel: "average_pool",
       params: listParams(AVERAGE_POOL_FIELDS, {
         input: firstChannel(spec.input),
-        out: firstChannel(spec.target),
+        target: firstChannel(spec.target),
         norm: { slot: spec.input.normSlot ?? spec.input.slot },
         hasNorm: spec.input.normSlot === undefined ? 0 : 1,
         strideIn: spec.input.channelStride,
         strideOut: spec.target.channelStride,
         padded: paddedChannels(spec.input),
-        inZ: spec.grid[0],
-        inY: spec.grid[1],
-        inX: spec.grid[2],
-        outZ,
-        outY,
-        outX,
-        windowZ: spec.stride[0],
-        windowY: spec.stride[1],
-        windowX: spec.stride[2],
+        in: spec.grid,
+        out,
+        window: spec.stride,
         factor: 1 / voxelCount(spec.stride),
       }),
-      items: spec.batch * outZ * outY,
+      items: spec.batch * out[0] * out[1],
       scratchBytes: 0,
     }],
     temporaries: {},
@@ -190,7 +178,7 @@ const averagePoolKernel: Kernel = {
       const inPlane = i32.add(i32.mul(sample, p.inZ), i32.mul(oz, p.windowZ));
       const inRow = i32.add(i32.mul(inPlane, p.inY), i32.mul(oy, p.windowY));
       const input = voxelPointer(f, p.input, f.local("i64", distance(inRow, i64.extendS(p.inX))), p.strideIn);
-      const out = voxelPointer(f, p.out, f.local("i64", distance(item, i64.extendS(p.outX))), p.strideOut);
+      const out = voxelPointer(f, p.target, f.local("i64", distance(item, i64.extendS(p.outX))), p.strideOut);
       const rowStep = f.local("i64", distance(p.inX, input.bytes));
       const planeStep = f.local("i64", distance(p.inY, rowStep));
       const windowStep = f.local("i64", distance(p.windowX, input.bytes));

@@ -37,7 +37,7 @@
 import { type Code, flatten, text, unsigned } from "./encode.ts";
 import { type Expr, type F32, type F64, type I32, i32, type I64, i64, lift, memarg, simd } from "./expression.ts";
 import { f32, type V128, type ValueType } from "./expression.ts";
-import { paramOffsets, type ParamTypes } from "../params.ts";
+import { eachParam, paramOffsets, type ParamTypes } from "../params.ts";
 
 const TYPE_CODE: Record<ValueType, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b };
 const VOID_BLOCK = 0x40;
@@ -62,9 +62,13 @@ export interface FunctionReference {
 }
 
 /** What a parameter of a kernel is inside it. */
-export type ParamLocals<L extends ParamTypes> = {
-  readonly [K in keyof L]: Local<L[K] extends "address" ? "i64" : L[K] extends "f32" ? "f32" : "i32">;
-};
+export type ParamLocals<L extends ParamTypes> =
+  & {
+    readonly [K in keyof L as L[K] extends "axes" ? never : K]: Local<
+      L[K] extends "address" ? "i64" : L[K] extends "f32" ? "f32" : "i32"
+    >;
+  }
+  & { readonly [K in keyof L as L[K] extends "axes" ? `${K & string}${"Z" | "Y" | "X"}` : never]: Local<"i32"> };
 
 /** One kernel's file: its export name and how it is emitted. */
 export interface Kernel {
@@ -235,7 +239,7 @@ function createFunctionBuilder<P extends readonly ValueType[]>(params: P) {
     readParams(base, layout) {
       const offsets = paramOffsets(layout);
       const load = { i32: i32.load, f32: f32.load, address: i64.load };
-      const entries = Object.entries(layout).map(([name, type]) => {
+      const entries = eachParam(layout).map(([name, type]) => {
         const value: Expr<ValueType> = load[type](base, offsets[name]);
         return [name, builder.local(value.type, value)];
       });
