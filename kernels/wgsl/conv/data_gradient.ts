@@ -5,7 +5,7 @@
  * nnU-Net does not plan, is a direct kernel that walks the input and asks which outputs each voxel reached.
  */
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
-import { type ArrayView, kernelHeader, type ThreadRange } from "../elementwise/segments.ts";
+import { type ArrayView, dispatchOf, kernelHeader, type ThreadRange } from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { elementBytes, type TensorRange } from "../training/tensors.ts";
@@ -199,9 +199,8 @@ let base = scaled / ${stride[2]};`
   const parts = cutGroups(problem.name, { start: 0, end: rows }, inputGrid[1], limits, viewsOf);
   const dispatches = parts.map(({ range, views }): WgslDispatch => {
     const header = kernelHeader(views, range);
-    const { bindings, uniforms } = header;
     const workgroups = [Math.ceil(perRow / LANES), range.end - range.start, 1] as const;
-    return { name: `data gradient ${kernel.join("x")}`, code: code(header.text), bindings, uniforms, workgroups };
+    return dispatchOf(`data gradient ${kernel.join("x")}`, header, workgroups, code(header.text));
   });
   const inputs = problem.inputParts.reduce((a, b) => a + b);
   const reached = transposed ? voxelCount(inputGrid) : voxelCount(outputGrid);

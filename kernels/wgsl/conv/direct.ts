@@ -1,7 +1,7 @@
 /** Direct and transposed convolutions as one register-tiled product (implicit GEMM): nothing is stored between input and output. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { normViews } from "../elementwise/operand.ts";
-import { type ArrayView, kernelHeader, type ThreadRange } from "../elementwise/segments.ts";
+import { type ArrayView, dispatchOf, kernelHeader, type ThreadRange } from "../elementwise/segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { type Gather, gatherDepth, gatherText } from "./gather.ts";
@@ -127,9 +127,7 @@ ${problem.statistics ? statistics() : ""}`;
       epilogue,
       epilogueScratch: scratchOf(problem.statistics)(tile),
     });
-    const { bindings, uniforms } = header;
-    const workgroups = [ceilDiv(columns, tileColumns(tile)), range.end - range.start, 1] as const;
-    return { name, code, bindings, uniforms, workgroups };
+    return dispatchOf(name, header, [ceilDiv(columns, tileColumns(tile)), range.end - range.start, 1], code);
   });
   const layout = channelLayout(input.parts);
   const taps = productOf(problem.kernel);
@@ -262,9 +260,7 @@ if (${columnText(tile, j)} < ${columns}u) {
       setup: sampleRows(tiles, tileRows(tile)),
       loadB: `load_weights(k * ${columns}u + column)`,
     });
-    const { bindings, uniforms } = header;
-    const workgroups = [ceilDiv(columns, tileColumns(tile)), range.end - range.start, 1] as const;
-    return { name, code, bindings, uniforms, workgroups };
+    return dispatchOf(name, header, [ceilDiv(columns, tileColumns(tile)), range.end - range.start, 1], code);
   });
   const weightBytes = weights.length * 16;
   const bytes = convBytes(asConv, grid, weightBytes);

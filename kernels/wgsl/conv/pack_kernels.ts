@@ -11,6 +11,7 @@ import {
   MAX_BINDINGS,
   MAX_THREADS,
   threadDispatch,
+  threadMain,
   wholeView,
 } from "../elementwise/segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
@@ -106,10 +107,7 @@ ${sourceText(spec, columns)}
 
 ${body.functions}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   if (thread >= ${body.threads}u) {
     let column = thread - ${body.threads}u;
     store_weights(${layout.length - columns}u + column, bias_of(column));

@@ -1,5 +1,5 @@
 /** The product alone, large and square: what f32 rate a device reaches with the kernels here, for the bench's roofline. */
-import { kernelHeader, wholeView } from "../elementwise/segments.ts";
+import { dispatchOf, kernelHeader, wholeView } from "../elementwise/segments.ts";
 import type { WgslOperator } from "../kernel.ts";
 import { unroll } from "../emit/template.ts";
 import { columnText, gemmText, type GemmTile, plainA, rowText, tileColumns, tileName, tileRows } from "./gemm.ts";
@@ -47,11 +47,10 @@ export function gemmPeakKernel(size = 4096, tile: GemmTile = peakTiles()[0]): Wg
     epilogueScratch: 0,
   });
   const name = `peak product ${tileName(tile)}`;
-  const { bindings, uniforms } = header;
   const workgroups = [ceilDiv(blocks, tileColumns(tile)), ceilDiv(size, tileRows(tile)), 1] as const;
   return {
     algorithm: name,
-    dispatches: [{ name, code, bindings, uniforms, workgroups }],
+    dispatches: [dispatchOf(name, header, workgroups, code)],
     temporaries: {},
     flops: 2 * size ** 3,
     bytes: 3 * 4 * size ** 2,

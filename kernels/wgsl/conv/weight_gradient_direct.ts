@@ -11,6 +11,7 @@ import { type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { normaliseText, normViews } from "../elementwise/operand.ts";
 import {
   type ArrayView,
+  dispatchOf,
   kernelHeader,
   MAX_THREADS,
   threadDispatch,
@@ -19,7 +20,7 @@ import {
   WORKGROUP,
 } from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperand } from "../kernel.ts";
-import { unroll, wgsl } from "../emit/template.ts";
+import { meetHalves, wgsl } from "../emit/template.ts";
 import { elementBytes, voxelView } from "../training/tensors.ts";
 import { outerName, outerSeconds, outerText, type OuterTile, outerTile, outerTiles } from "./outer.ts";
 import { channelLayout } from "../../operators/tensor.ts";
@@ -217,9 +218,8 @@ let tap = vec3i(vec3u(group.y / ${kernel[1] * kernel[2]}u, group.y / ${kernel[2]
     });
   return cutGroups(problem.name, { start: 0, end: t.chunks }, 1, limits, viewsOf).map(({ range, views }) => {
     const header = kernelHeader(views, range);
-    const { bindings, uniforms } = header;
     const workgroups = [outerTiles(tile), taps, range.end - range.start] as const;
-    return { name: `weight gradient ${kernel.join("x")}`, code: text(header.text), bindings, uniforms, workgroups };
+    return dispatchOf(`weight gradient ${kernel.join("x")}`, header, workgroups, text(header.text));
   });
 }
 
@@ -236,7 +236,6 @@ function merge(problem: WeightGradientProblem, t: Tiling): WgslDispatch[] {
   const shares = Math.min(32, 2 ** Math.max(0, Math.floor(Math.log2(t.chunks / 8))));
   const weights = WORKGROUP / shares;
   const threads = Math.ceil(count / weights) * WORKGROUP;
-  const halvings = unroll(Math.log2(shares), (i) => WORKGROUP >> (i + 1));
   return Array.from({ length: Math.ceil(threads / MAX_THREADS) }, (_, i) => {
     const range = { start: i * MAX_THREADS, end: Math.min(threads, (i + 1) * MAX_THREADS) };
     const header = kernelHeader([
@@ -267,7 +266,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
   }
   halves[lane] = sum;
   workgroupBarrier();
-  ${halvings.map((half) => `if (lane < ${half}u) { halves[lane] += halves[lane + ${half}u]; }\nworkgroupBarrier();`)}
+  ${meetHalves(WORKGROUP, Math.log2(shares))}
   if (lane < ${weights}u && weight < ${count}u) {
     store_gradient((a * ${reached.channels}u + b) * ${taps}u + tap, halves[lane]);
   }

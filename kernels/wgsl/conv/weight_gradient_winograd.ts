@@ -10,7 +10,16 @@
  */
 import type { Vec3 } from "../../../core/base/shape.ts";
 import { type Matrix, schemesFor, transposed } from "../../operators/conv/scheme.ts";
-import { f32Literal, kernelHeader, MAX_THREADS, threadDispatch, u32, wholeView } from "../elementwise/segments.ts";
+import {
+  dispatchOf,
+  f32Literal,
+  kernelHeader,
+  MAX_THREADS,
+  threadDispatch,
+  threadMain,
+  u32,
+  wholeView,
+} from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperand } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { outerName, outerSeconds, outerText, outerThreads, type OuterTile, outerTile, outerTiles } from "./outer.ts";
@@ -230,12 +239,8 @@ let matrix = (group.y * ${count}u + point) * ${4 * output.blocks * input.blocks}
       fetchB: (k, block) => `inputs_at(point, first + ${k}, ${block})`,
       store: (row, column, value) => `add_up(matrix + (${row}) * ${input.blocks}u + ${column}, ${value});`,
     });
-  return {
-    name: `winograd weight product ${schemeName(schemes)} ${outerName(tile)}`,
-    code: texts("product", header.text, text),
-    ...{ bindings: header.bindings, uniforms: header.uniforms },
-    workgroups: [outerTiles(tile), parts, count],
-  };
+  const name = `winograd weight product ${schemeName(schemes)} ${outerName(tile)}`;
+  return dispatchOf(name, header, [outerTiles(tile), parts, count], texts("product", header.text, text));
 }
 
 /** points x taps: what every point's sums give to each tap, points that share a weight included. */
@@ -270,10 +275,7 @@ ${table("taps_y", gy)}
 
 fn input_position(channel: u32) -> u32 { return ${positionText(input.operand.parts)}; }
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let first = thread / ${inputs}u * ${4 * input.blocks}u + input_position(thread % ${inputs}u);
   ${unroll(tz * ty * tx, (t) => `var sum_${t} = 0.0;`).join(" ")}
   for (var z = 0u; z < ${points[0]}u; z++) {

@@ -4,7 +4,7 @@
  * large that V and M stay in the device's L2 and the products have rows enough, and no larger.
  */
 import { gradientSchemesFor, schemesFor } from "../../operators/conv/scheme.ts";
-import { kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
+import { dispatchOf, kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { gemmText, type GemmTile, plainA, tileColumns, tileName, tileRows } from "./gemm.ts";
@@ -188,16 +188,14 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
     };
     return cutGroups(problem.name, { start: 0, end: count }, 1, limits, viewsOf).map(({ range, views }) => {
       const header = kernelHeader(views, range, { rows: u32(rows) });
-      return {
-        name: `winograd product ${name} ${tileName(tile)}`,
-        code: texts("product", header.text, (text) => productText(text, choice)),
-        ...{ bindings: header.bindings, uniforms: header.uniforms },
-        workgroups: [
-          ceilDiv(s.outputBlocks, tileColumns(tile)),
-          ceilDiv(rows, tileRows(tile)),
-          range.end - range.start,
-        ],
-      };
+      const tiles = [ceilDiv(s.outputBlocks, tileColumns(tile)), ceilDiv(rows, tileRows(tile))] as const;
+      const code = texts("product", header.text, (text) => productText(text, choice));
+      return dispatchOf(
+        `winograd product ${name} ${tileName(tile)}`,
+        header,
+        [...tiles, range.end - range.start],
+        code,
+      );
     });
   };
   const outputDispatches = (first: number, end: number): WgslDispatch[] => {
@@ -211,12 +209,14 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
     ];
     return cutGroups(problem.name, groups, s.parts, limits, viewsOf).map(({ range, views }) => {
       const header = kernelHeader(views, range, { chunk: u32(first) });
-      return {
-        name: `winograd output transform ${name}`,
-        code: texts("output", header.text, (text) => outputTransformText(text, problem, s, chunk, matrices * matrix)),
-        ...{ bindings: header.bindings, uniforms: header.uniforms },
-        workgroups: [ceilDiv(s.outputBlocks, blocks), range.end - range.start, 1],
-      };
+      const workgroups = [ceilDiv(s.outputBlocks, blocks), range.end - range.start, 1] as const;
+      const outputText = (text: string) => outputTransformText(text, problem, s, chunk, matrices * matrix);
+      return dispatchOf(
+        `winograd output transform ${name}`,
+        header,
+        workgroups,
+        texts("output", header.text, outputText),
+      );
     });
   };
   const dispatches = Array.from({ length: ceilDiv(all, chunk) }, (_, i) => {

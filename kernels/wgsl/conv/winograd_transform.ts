@@ -1,6 +1,6 @@
 /** The input transform of a chunk of tiles as dispatches: for a convolution's input, and for both sides of its weight gradient. */
 import { normViews } from "../elementwise/operand.ts";
-import { kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
+import { dispatchOf, kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { type ConvLimits } from "./problem.ts";
 import { ceilDiv } from "../../operators/arithmetic.ts";
@@ -52,11 +52,7 @@ export function planInputTransform(plan: TransformPlan, first: number, end: numb
   const grain = sampleTiles % tiles === 0 ? sampleTiles / tiles : 1;
   return cutGroups(plan.name, groups, grain, plan.limits, viewsOf).map(({ range, views }) => {
     const header = kernelHeader(views, range, { chunk: u32(first) });
-    return {
-      name: plan.kernel,
-      code: plan.texts(plan.kernel, header.text, (text) => inputTransformText(text, side, chunk)),
-      ...{ bindings: header.bindings, uniforms: header.uniforms },
-      workgroups: [ceilDiv(side.blocks, blocks), range.end - range.start, 1],
-    };
+    const code = plan.texts(plan.kernel, header.text, (text) => inputTransformText(text, side, chunk));
+    return dispatchOf(plan.kernel, header, [ceilDiv(side.blocks, blocks), range.end - range.start, 1], code);
   });
 }

@@ -7,7 +7,15 @@ import {
   type NormTableRange,
 } from "../../operators/elementwise/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
-import { f32Literal, type KernelHeader, kernelHeader, threadDispatch, wholeView } from "./segments.ts";
+import {
+  dispatchOf,
+  f32Literal,
+  type KernelHeader,
+  kernelHeader,
+  threadDispatch,
+  threadMain,
+  wholeView,
+} from "./segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 
 /** Threads that merge the parts of four channels; a power of two. */
@@ -70,9 +78,8 @@ ${MAIN}
   }
 }
 `;
-  const { bindings, uniforms } = header;
   const workgroups = [padded / 4, groups, spec.batch] as const;
-  return { name: "norm statistics in groups", code, bindings, uniforms, workgroups };
+  return dispatchOf("norm statistics in groups", header, workgroups, code);
 }
 
 /** The table from at most {@link GROUP_PARTS} (of groups: any number of) parts: workgroup (four channels, -, sample). */
@@ -108,8 +115,7 @@ ${MAIN}
   }
 }
 `;
-  const { bindings, uniforms } = header;
-  return { name: "norm table", code, bindings, uniforms, workgroups: [padded / 4, 1, spec.batch] };
+  return dispatchOf("norm table", header, [padded / 4, 1, spec.batch], code);
 }
 
 /** The head of a kernel whose workgroups merge four channels each. */
@@ -214,10 +220,7 @@ export function planTableOfChannels(spec: NormTableRange, table: ChannelTable): 
   const header = kernelHeader(views, range);
   const code = `${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let sample = thread / ${padded}u;
   let channel = thread % ${padded}u;
   // Padding lanes keep zeros: scale 0, shift 0, slope 1.

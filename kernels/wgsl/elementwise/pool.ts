@@ -17,6 +17,7 @@ import {
   kernelHeader,
   MAX_BINDINGS,
   threadDispatch,
+  threadMain,
   type ThreadRange,
   touchedSegments,
   vec4Of,
@@ -73,10 +74,7 @@ export function planAveragePool(spec: AveragePool): WgslOperator {
 
 ${normaliseText("input", input)}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let block = thread % ${blocks}u;
   let voxel = thread / ${blocks}u;
   let row = voxel / ${outX}u;

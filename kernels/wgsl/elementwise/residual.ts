@@ -3,7 +3,16 @@ import { checkResidualAdd, residualAddCost, type ResidualAddOf } from "../../ope
 import { voxelCount } from "../../../core/base/shape.ts";
 import { elementOf, elementText, normaliseText, normViews } from "./operand.ts";
 import { paddedChannels } from "../../operators/tensor.ts";
-import { cutRanges, f32Literal, kernelHeader, threadDispatch, vec4Of, type Walk, walkedSegment } from "./segments.ts";
+import {
+  cutRanges,
+  f32Literal,
+  kernelHeader,
+  threadDispatch,
+  threadMain,
+  vec4Of,
+  type Walk,
+  walkedSegment,
+} from "./segments.ts";
 import { SCALAR_BYTES, type WgslOperand, type WgslOperator, type WgslTarget } from "../kernel.ts";
 
 export type ResidualAdd = ResidualAddOf<WgslOperand, WgslTarget>;
@@ -37,10 +46,7 @@ ${normaliseText("a", a)}
 
 ${normaliseText("b", b)}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let voxel = thread / ${blocks}u;
   let block = thread % ${blocks}u;
   let sample = voxel / ${voxels}u;

@@ -60,6 +60,17 @@ export function f32Literal(value: number): string {
 /** How activations of a layout are stored. */
 export const vec4Of = (layout: SlotLayout) => layout.type === "f16" ? "vec4<f16>" as const : "vec4<f32>" as const;
 
+/** An array of which some segments are bound. */
+export function arrayView(
+  name: string,
+  { slot }: ArrayLayout,
+  element: ArrayView["element"],
+  access: ArrayView["access"],
+  segments: ArrayView["segments"],
+): ArrayView {
+  return { name, slot, element, access, segments };
+}
+
 /** A small array in one binding. */
 export function wholeView(name: string, slot: string, element: ArrayView["element"], access: ArrayView["access"]) {
   return { name, slot, element, access, segments: [{ segment: 0, first: 0 }] } satisfies ArrayView;
@@ -137,10 +148,26 @@ function accessors(view: ArrayView): string[] {
   return [load, store];
 }
 
-/** A dispatch of a kernel with {@link kernelHeader} over a range of threads. */
+/** The head of a kernel each of whose threads has one element; `name` is its number. */
+export const threadMain = (name: string) =>
+  `@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let ${name} = p.start + id.x;
+  if (${name} >= p.end) { return; }`;
+
+/** A dispatch of a kernel with {@link kernelHeader}. */
+export function dispatchOf(
+  name: string,
+  { bindings, uniforms }: KernelHeader,
+  workgroups: WgslDispatch["workgroups"],
+  code: string,
+): WgslDispatch {
+  return { name, code, bindings, uniforms, workgroups };
+}
+
+/** The same over a range of threads. */
 export function threadDispatch(name: string, header: KernelHeader, range: ThreadRange, code: string): WgslDispatch {
-  const { bindings, uniforms } = header;
-  return { name, code, bindings, uniforms, workgroups: [Math.ceil((range.end - range.start) / WORKGROUP), 1, 1] };
+  return dispatchOf(name, header, [Math.ceil((range.end - range.start) / WORKGROUP), 1, 1], code);
 }
 
 /** An array that threads walk in order: `elementOf` never falls as the thread's number grows. */

@@ -45,3 +45,11 @@ function spliceText(value: unknown, before: string): string {
 export function unroll<T>(count: number, line: (i: number) => T): T[] {
   return Array.from({ length: count }, (_, i) => line(i));
 }
+
+/** Statements that add up `halves[0]` to `halves[lanes - 1]` of a workgroup, halves meeting, until `2 ** steps` times fewer are left. */
+export function meetHalves(lanes: number, steps: number = Math.log2(lanes)): string[] {
+  return unroll(steps, (i) => {
+    const half = lanes >> (i + 1);
+    return `if (lane < ${half}u) { halves[lane] += halves[lane + ${half}u]; }\nworkgroupBarrier();`;
+  });
+}

@@ -1,6 +1,7 @@
 /** Adam on a GPU, which counts the steps: see kernels/operators/training/optimizer.ts. */
 import { adamCost, type AdamOptions, type AdamSlots } from "../../operators/training/optimizer.ts";
 import {
+  dispatchOf,
   f32Literal,
   kernelHeader,
   MAX_THREADS,
@@ -80,8 +81,7 @@ fn main() {
   store_state(${STATE.correction}u, 1.0 / sqrt(one_minus_exp(steps * ${f32Literal(Math.log(betas[1]))})));
 }
 `;
-  const { bindings, uniforms } = header;
-  return { name: "Adam factors", code, bindings, uniforms, workgroups: [1, 1, 1] };
+  return dispatchOf("Adam factors", header, [1, 1, 1], code);
 }
 
 function updateDispatch(spec: AdamUpdate, range: AdamRange, threads: ThreadRange): WgslDispatch {

@@ -7,7 +7,14 @@ import {
   unbiasedFactor,
 } from "../../operators/training/batch_norm.ts";
 import { MAIN, mergeInGroups, mergeText, planTableOfChannels } from "../elementwise/norm.ts";
-import { f32Literal, kernelHeader, threadDispatch, wholeView } from "../elementwise/segments.ts";
+import {
+  dispatchOf,
+  f32Literal,
+  kernelHeader,
+  threadDispatch,
+  threadMain,
+  wholeView,
+} from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 
@@ -33,8 +40,7 @@ ${MAIN}
   store_variance(channel, select(0.0, all.m2[lane] / all.count, is_channel));
 }
 `;
-    const { bindings, uniforms } = header;
-    return { name: "batch moments", code, bindings, uniforms, workgroups: [padded / 4, 1, 1] };
+    return dispatchOf("batch moments", header, [padded / 4, 1, 1], code);
   });
   const running = [
     runningDispatch(spec, spec.runningMeanSlot, "load_mean(channel)"),
@@ -54,10 +60,7 @@ function runningDispatch(spec: BatchMoments, runningSlot: string, value: string)
   const code = wgsl`
 ${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let channel = p.start + id.x;
-  if (channel >= p.end) { return; }
+${threadMain("channel")}
   // By its bits: a compiler may take floats to be finite.
   if ((bitcast<u32>(load_variance(channel)) & 0x7f800000u) == 0x7f800000u) { return; }
   let moved = (${value}) * ${f32Literal(BATCH_NORM_MOMENTUM)};

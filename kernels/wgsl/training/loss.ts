@@ -6,9 +6,11 @@ import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import {
   type ArrayView,
   cutRanges,
+  dispatchOf,
   f32Literal,
   kernelHeader,
   threadDispatch,
+  threadMain,
   walkedSegment,
   wholeView,
 } from "../elementwise/segments.ts";
@@ -96,10 +98,7 @@ ${header.text}
 
 ${maskText(spec)}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let voxel = p.start + id.x;
-  if (voxel >= p.end) { return; }
+${threadMain("voxel")}
   let sample = voxel / ${voxels}u;
   let within = voxel % ${voxels}u;
   let z = load_axes(within / ${grid[1] * grid[2]}u);
@@ -195,11 +194,8 @@ sum_4 += vec4f(1.0);`,
     wholeView("coefficients", spec.coefficientsSlot, "f32", "read_write"),
     wholeView("results", spec.resultSlot, "f32", "read_write"),
   ], { start: 0, end: 1 });
-  const { bindings, uniforms } = header;
-  const total: WgslDispatch = {
-    ...{ name: "loss total", code: totalText(header.text, dice, padToFour(spec.logits.channels)), bindings, uniforms },
-    workgroups: [1, 1, 1],
-  };
+  const code = totalText(header.text, dice, padToFour(spec.logits.channels));
+  const total = dispatchOf("loss total", header, [1, 1, 1], code);
   const operator: WgslOperator = {
     algorithm: lossName(spec),
     dispatches: [...sums, planSumTotals({ ...shape, partsSlot: PARTS, totalsSlot: TOTALS }), total],
@@ -254,10 +250,7 @@ ${header.text}
 
 ${maskText(spec)}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let voxel = p.start + id.x;
-  if (voxel >= p.end) { return; }
+${threadMain("voxel")}
   ${rowText}
   if (row < 0) {
     ${each(store("vec4f(0.0)"))}

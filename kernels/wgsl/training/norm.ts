@@ -6,6 +6,7 @@ import {
   f32Literal,
   kernelHeader,
   threadDispatch,
+  threadMain,
   walkedSegment,
   wholeView,
 } from "../elementwise/segments.ts";
@@ -99,10 +100,7 @@ function coefficientsOf(spec: NormBackward, blocks: number): WgslDispatch {
   const code = wgsl`
 ${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let sample = thread / ${blocks}u;
   let block = thread % ${blocks}u;
   let scale = load_norm(sample * ${3 * spec.totalChannels / 4}u + ${spec.channelOffset / 4}u + block);
@@ -131,10 +129,7 @@ function apply(spec: NormBackward, blocks: number): WgslDispatch[] {
     const code = wgsl`
 ${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let voxel = thread / ${blocks}u;
   let block = thread % ${blocks}u;
   let sample = voxel / ${spec.voxels}u;

@@ -3,9 +3,17 @@
  * step is in the options.
  */
 import { gradientNormCost, type ParameterSlots, sgdCost } from "../../operators/training/optimizer.ts";
-import { kernelHeader, MAX_THREADS, threadDispatch, u32, wholeView } from "../elementwise/segments.ts";
+import {
+  dispatchOf,
+  kernelHeader,
+  MAX_THREADS,
+  threadDispatch,
+  threadMain,
+  u32,
+  wholeView,
+} from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
-import { wgsl } from "../emit/template.ts";
+import { meetHalves, wgsl } from "../emit/template.ts";
 
 /** Order of the options' floats. */
 export const OPTION = {
@@ -72,8 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (lane == 0u) { store_parts(p.first_part + group.x, all); }
 }
 `;
-    const { bindings, uniforms } = header;
-    return { name: "gradient squares", code, bindings, uniforms, workgroups: [groups, 1, 1] };
+    return dispatchOf("gradient squares", header, [groups, 1, 1], code);
   });
   const header = kernelHeader([
     wholeView("parts", PARTS, "f32", "read"),
@@ -92,11 +99,10 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (lane == 0u) { store_results(${spec.resultIndex}u, all); }
 }
 `;
-  const { bindings, uniforms } = header;
   const floats = spec.ranges.reduce((sum, range) => sum + range.floats, 0);
   return {
     algorithm: "gradient norm",
-    dispatches: [...dispatches, { name: "gradient norm", code, bindings, uniforms, workgroups: [1, 1, 1] }],
+    dispatches: [...dispatches, dispatchOf("gradient norm", header, [1, 1, 1], code)],
     temporaries: { [PARTS]: Math.max(16, parts * 4) },
     ...gradientNormCost(floats),
   };
@@ -104,14 +110,13 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 
 /** `sum_of(value, lane)`: the sum of a workgroup's values, known to lane 0. */
 function sumText(): string {
-  const halvings = Array.from({ length: Math.log2(LANES) }, (_, i) => LANES >> (i + 1));
   return wgsl`
 var<workgroup> halves: array<f32, ${LANES}>;
 
 fn sum_of(value: f32, lane: u32) -> f32 {
   halves[lane] = value;
   workgroupBarrier();
-  ${halvings.map((half) => `if (lane < ${half}u) { halves[lane] += halves[lane + ${half}u]; }\nworkgroupBarrier();`)}
+  ${meetHalves(LANES)}
   return halves[0];
 }`;
 }
@@ -139,10 +144,7 @@ export function planSgdUpdate(
       const code = wgsl`
 ${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let i = p.start + id.x;
-  if (i >= p.end) { return; }
+${threadMain("i")}
   // By its bits: a compiler may take floats to be finite.
   let squares = load_results(${spec.resultIndex}u);
   if ((squares & 0x7f800000u) == 0x7f800000u) { return; }

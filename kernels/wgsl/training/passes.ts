@@ -6,9 +6,11 @@ import type { ConvLimits } from "../conv/problem.ts";
 import { cutGroups } from "../conv/touched.ts";
 import {
   cutRanges,
+  dispatchOf,
   f32Literal,
   kernelHeader,
   threadDispatch,
+  threadMain,
   type ThreadRange,
   walkedSegment,
 } from "../elementwise/segments.ts";
@@ -44,10 +46,7 @@ export function planGradientPass(spec: GradientPass): WgslOperator {
     const code = wgsl`
 ${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let voxel = thread / ${blocks}u;
   let block = thread % ${blocks}u;
   var value = ${value};
@@ -112,9 +111,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   store_target(${at(inputGradient)}, value${accumulate ? ` + load_target(${at(inputGradient)})` : ""});
 }
 `;
-    const { bindings, uniforms } = header;
     const workgroups = [Math.ceil(grid[2] * blocks / 64), range.end - range.start, 1] as const;
-    return { name: "average pool gradient", code, bindings, uniforms, workgroups };
+    return dispatchOf("average pool gradient", header, workgroups, code);
   });
   const elements = batch * voxelCount(grid) * blocks;
   return {

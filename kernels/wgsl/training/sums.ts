@@ -3,12 +3,12 @@
  * workgroups sum up chunks of voxels, halves meeting in a fixed order; then a thread adds the chunks of four channels in theirs. Chunks
  * depend on shapes alone, so the same values give the same bits on every run.
  */
-import type { ArrayView } from "../elementwise/segments.ts";
+import { type ArrayView, dispatchOf, threadMain } from "../elementwise/segments.ts";
 import { kernelHeader, threadDispatch, type ThreadRange, wholeView } from "../elementwise/segments.ts";
 import { type ConvLimits } from "../conv/problem.ts";
 import { cutGroups } from "../conv/touched.ts";
 import type { WgslDispatch } from "../kernel.ts";
-import { unroll, wgsl } from "../emit/template.ts";
+import { meetHalves, unroll, wgsl } from "../emit/template.ts";
 
 export interface ChannelSums {
   /** For timings: "norm backward". */
@@ -55,7 +55,6 @@ export function planChunkSums(spec: ChannelSums): WgslDispatch[] {
   const { length, count } = chunksOf(voxels);
   const wide = Math.min(16, 2 ** Math.floor(Math.log2(blocks)));
   const lanes = LANES / wide;
-  const halvings = Array.from({ length: Math.log2(lanes) }, (_, i) => LANES >> (i + 1));
   const viewsOf = ({ start, end }: ThreadRange) => {
     const first = Math.floor(start / count) * voxels + start % count * length;
     const last = end - 1;
@@ -94,7 +93,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         wgsl`
 halves[lane] = sum_${k};
 workgroupBarrier();
-${halvings.map((half) => `if (lane < ${half}u) { halves[lane] += halves[lane + ${half}u]; }\nworkgroupBarrier();`)}
+${meetHalves(LANES, Math.log2(lanes))}
 if (lane < ${wide}u && block < ${blocks}u) {
   store_parts((number * ${quantities}u + ${k}u) * ${blocks}u + block, halves[lane]);
 }
@@ -102,9 +101,8 @@ workgroupBarrier();`)
     }
 }
 `;
-    const { bindings, uniforms } = header;
     const workgroups = [Math.ceil(blocks / wide), range.end - range.start, 1] as const;
-    return { name: `${spec.name} sums`, code, bindings, uniforms, workgroups };
+    return dispatchOf(`${spec.name} sums`, header, workgroups, code);
   });
 }
 
@@ -123,10 +121,7 @@ export function planSumTotals(
   const code = wgsl`
 ${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let first = thread / ${row}u * ${count * row}u + thread % ${row}u;
   var sum = vec4f(0.0);
   for (var chunk = 0u; chunk < ${count}u; chunk++) {
@@ -160,10 +155,7 @@ export function planVectorGradient(
   const code = wgsl`
 ${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let channel = p.start + id.x;
-  if (channel >= p.end) { return; }
+${threadMain("channel")}
   var sum = 0.0;
   for (var sample = 0u; sample < ${spec.batch}u; sample++) {
     sum += load_totals((sample * ${spec.quantities}u + ${spec.quantity}u) * ${padded}u + channel);

@@ -2,9 +2,9 @@
  * The largest values on a GPU: see kernels/operators/training/top_k.ts. Counts are whole numbers, so that atomics give the same on every run.
  */
 import { TOP_BINS, TOP_SHIFTS, topKCost, type TopKProblem } from "../../operators/training/top_k.ts";
-import { f32Literal, kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
+import { dispatchOf, f32Literal, kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
-import { wgsl } from "../emit/template.ts";
+import { meetHalves, wgsl } from "../emit/template.ts";
 import { OPTION } from "./optimizer.ts";
 
 /** The shares are times the loss scale. */
@@ -85,9 +85,8 @@ ${MAIN}
   store_counts(group.x * ${TOP_BINS}u + lane, atomicLoad(&bins[lane]));
 }
 `;
-  const { bindings, uniforms } = header;
   const workgroups = [groups, 1, 1] as const;
-  return { name: "top values' histogram", code, bindings, uniforms, workgroups } satisfies WgslDispatch;
+  return dispatchOf("top values' histogram", header, workgroups, code);
 }
 
 /** The byte of the k-th largest value. */
@@ -128,8 +127,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   store_state(2u, bins[bin]);
 }
 `;
-  const { bindings, uniforms } = header;
-  return { name: "top values' choice", code, bindings, uniforms, workgroups: [1, 1, 1] };
+  return dispatchOf("top values' choice", header, [1, 1, 1], code);
 }
 
 function sharesDispatch(spec: TopK, { range, length, groups }: Cut): WgslDispatch {
@@ -139,7 +137,6 @@ function sharesDispatch(spec: TopK, { range, length, groups }: Cut): WgslDispatc
     wholeView("options", spec.optionsSlot, "f32", "read"),
     wholeView("sums", SUMS, "f32", "read_write"),
   ], range);
-  const halvings = Array.from({ length: Math.log2(TOP_BINS) }, (_, i) => TOP_BINS >> (i + 1));
   const code = wgsl`
 ${header.text}
 
@@ -162,12 +159,11 @@ ${MAIN}
   }
   halves[lane] = sum;
   workgroupBarrier();
-  ${halvings.map((half) => `if (lane < ${half}u) { halves[lane] += halves[lane + ${half}u]; }\nworkgroupBarrier();`)}
+  ${meetHalves(TOP_BINS)}
   if (lane == 0u) { store_sums(group.x, halves[0]); }
 }
 `;
-  const { bindings, uniforms } = header;
-  return { name: "top values' shares", code, bindings, uniforms, workgroups: [groups, 1, 1] };
+  return dispatchOf("top values' shares", header, [groups, 1, 1], code);
 }
 
 /** The mean, added to the result. */
@@ -188,6 +184,5 @@ fn main() {
   store_results(${spec.resultIndex}u, fma(sum, ${f32Literal(spec.weight / spec.k)}, before));
 }
 `;
-  const { bindings, uniforms } = header;
-  return { name: "top values' mean", code, bindings, uniforms, workgroups: [1, 1, 1] };
+  return dispatchOf("top values' mean", header, [1, 1, 1], code);
 }

@@ -12,6 +12,7 @@ import { padToFour } from "../../../core/base/shape.ts";
 import {
   type ArrayLayout,
   type ArrayView,
+  arrayView,
   bindingsOf,
   cutRanges,
   f32,
@@ -20,6 +21,7 @@ import {
   kernelHeader,
   MAX_BINDINGS,
   threadDispatch,
+  threadMain,
   type ThreadRange,
   touchedSegments,
   u32,
@@ -92,14 +94,8 @@ function accumulateRun(spec: Accumulate, run: PlaneRun, cover: PatchCover): Wgsl
     const outputs = [outputFirst * blocks, outputLast * blocks + blocks - 1] as const;
     const weights = extent(box, importanceStep, importanceStart);
     return [
-      {
-        ...{ name: "patch_logits", slot: output.slot, element: vec4Of(output), access: "read" },
-        segments: touchedSegments(output, [outputs]),
-      },
-      {
-        ...{ name: "importance", slot: importance.slot, element: "f32", access: "read" },
-        segments: touchedSegments(importance, [weights]),
-      },
+      arrayView("patch_logits", output, vec4Of(output), "read", touchedSegments(output, [outputs])),
+      arrayView("importance", importance, "f32", "read", touchedSegments(importance, [weights])),
       ringView("logits", logits, "vec4<f32>", range),
       ...(spec.addWeight ? [ringView("sums", sums, "f32", range)] : []),
     ];
@@ -128,10 +124,7 @@ function accumulateRun(spec: Accumulate, run: PlaneRun, cover: PatchCover): Wgsl
     });
     const code = `${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let block = thread % ${blocks}u;
   let voxel = thread / ${blocks}u;
   let line = voxel / p.columns;
@@ -181,10 +174,7 @@ export function planFinishPlanes(spec: FinishPlanes): WgslOperator {
       const header = kernelHeader(views, range, { first_voxel: u32(start), folds: f32(spec.folds) });
       const code = `${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let element = p.first_voxel * ${blocks}u + thread;
   let factor = 1.0 / (load_sums(p.first_voxel + thread / ${blocks}u) * p.folds);
   let value = load_logits(element) * factor;

@@ -4,6 +4,7 @@ import {
   cutRanges,
   kernelHeader,
   threadDispatch,
+  threadMain,
   u32,
   walkedSegment,
 } from "../elementwise/segments.ts";
@@ -47,10 +48,7 @@ export function planClear(spec: Clear): WgslOperator {
     );
     const code = `${header.text}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let word = p.first + thread;
   let keep = select(0u, p.keep_in_first, word == p.first) | select(0u, p.keep_in_last, word == p.last);
   if (keep == 0u) {

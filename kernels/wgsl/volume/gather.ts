@@ -4,6 +4,7 @@ import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import {
   type ArrayLayout,
   type ArrayView,
+  arrayView,
   bindingsOf,
   cutRanges,
   halveUntil,
@@ -11,6 +12,7 @@ import {
   kernelHeader,
   MAX_BINDINGS,
   threadDispatch,
+  threadMain,
   type ThreadRange,
   touchedSegments,
   u32,
@@ -68,18 +70,13 @@ function gatherSample(spec: Gather, placement: Placement, sample: number, blocks
     const { first, last } = sourceOf(range);
     const channels = Array.from({ length: spec.channels }, (_, c) => [c * voxels + first, c * voxels + last] as const);
     const inside = channels.filter(([from, to]) => from <= to);
+    const words = first <= last ? [[first >> 1, last >> 1] as const] : [];
     return [
-      { name: "volume", slot: volume.slot, element: "f32", access: "read", segments: touchedSegments(volume, inside) },
+      arrayView("volume", volume, "f32", "read", touchedSegments(volume, inside)),
       ...(labelMap
-        ? [{
-          ...{ name: "labels", slot: labelMap.labels.slot, element: "u32", access: "read" } as const,
-          segments: touchedSegments(labelMap.labels, first <= last ? [[first >> 1, last >> 1]] : []),
-        }]
+        ? [arrayView("labels", labelMap.labels, "u32", "read", touchedSegments(labelMap.labels, words))]
         : []),
-      {
-        ...{ name: "sample", slot: input.slot, element: vec4Of(input), access: "read_write" },
-        segments: walkedSegment(walk, range),
-      },
+      arrayView("sample", input, vec4Of(input), "read_write", walkedSegment(walk, range)),
     ];
   };
   const fits = (range: ThreadRange) => bindingsOf(viewsOf(range)) <= MAX_BINDINGS;
@@ -104,10 +101,7 @@ function gatherSample(spec: Gather, placement: Placement, sample: number, blocks
 
 ${blockText(spec, blocks)}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let block = thread % ${blocks}u;
   let voxel = thread / ${blocks}u;
   let row = voxel / ${patch[2]}u;

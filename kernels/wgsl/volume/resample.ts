@@ -18,6 +18,7 @@ import { padToFour } from "../../../core/base/shape.ts";
 import {
   type ArrayLayout,
   type ArrayView,
+  arrayView,
   bindingsOf,
   cutRanges,
   halveUntil,
@@ -27,6 +28,7 @@ import {
   MAX_BINDINGS,
   MAX_THREADS,
   threadDispatch,
+  threadMain,
   type ThreadRange,
   touchedSegments,
   u32,
@@ -103,10 +105,7 @@ export function planResampleToLabels(spec: ResampleLabels): WgslOperator {
   const bits = 32 / perWord;
   const views = (box: Box): ArrayView[] => {
     const words = extent(box, view.strides, view.offset).map((label) => Math.floor(label / perWord));
-    return [{
-      ...{ name: "words", slot: target.slot, element: "atomic<u32>", access: "read_write" },
-      segments: touchedSegments(target, [[words[0], words[1]]]),
-    }];
+    return [arrayView("words", target, "atomic<u32>", "read_write", touchedSegments(target, [[words[0], words[1]]]))];
   };
   const uniforms = {
     offset: u32(view.offset),
@@ -142,13 +141,18 @@ fn put(plane: u32, row: u32, column: u32, sources: Sources) {
 export function planResampleToProbabilities(spec: ResampleProbabilities): WgslOperator {
   const { target, tables, ring, from } = spec;
   const channelStride = tables[1].first.length * tables[2].first.length;
-  const views = ([[first, last]]: Box): ArrayView[] => [{
-    ...{ name: "probabilities", slot: target.slot, element: "f32", access: "read_write" },
-    segments: touchedSegments(target, [[
+  const views = (
+    [[first, last]]: Box,
+  ): ArrayView[] => [arrayView(
+    "probabilities",
+    target,
+    "f32",
+    "read_write",
+    touchedSegments(target, [[
       (first - from) * ring.channels * channelStride,
       (last + 1 - from) * ring.channels * channelStride - 1,
     ]]),
-  }];
+  )];
   const text = (_: readonly ArrayView[], unroll: boolean) =>
     `${probabilitiesText(spec.nonlinearity, ring.channels, unroll)}
 
@@ -178,10 +182,7 @@ function resample(
     const box = boxOf({ start: range.start + before, end: range.end + before }, rows * columns, columns, columns);
     return {
       sources: [
-        {
-          ...{ name: "logits", slot: logits.slot, element: "vec4<f32>", access: "read" },
-          segments: touchedSegments(logits, sourceRanges(spec, box, padded / 4)),
-        },
+        arrayView("logits", logits, "vec4<f32>", "read", touchedSegments(logits, sourceRanges(spec, box, padded / 4))),
         wholeView("tables", spec.tablesSlot, "vec4<u32>", "read"),
       ],
       targets: targetViews(box),
@@ -214,10 +215,7 @@ ${mixedText(mixes, padded / 4)}
 
 ${putText(targets, unrollsBlocks(padded / 4, Math.max(bindingsOf([sources[0]]), bindingsOf(targets))))}
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+${threadMain("thread")}
   let line = thread / p.columns;
   let column = thread % p.columns;
   let row = line % p.rows;
