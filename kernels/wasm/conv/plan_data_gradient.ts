@@ -47,7 +47,8 @@ export function inputRanges({ inputGradient }: DataGradientProblem): InputRange[
     const position = sum(parts.slice(firstPart, i).map(padToFour));
     const { slot, channelStride } = tensor;
     ranges.push({
-      ...{ first, channels },
+      first,
+      channels,
       target: { slot, channelStride, channelOffset: tensor.channelOffset + position, channels },
     });
   });
@@ -65,10 +66,22 @@ function transformProblem(problem: DataGradientProblem, range: InputRange, name:
   const { batch, kernel, stride, inputGrid, outputGradient, accumulate } = problem;
   const pad = gradientPad(problem);
   return {
-    ...{ name, batch, kernel, stride, inputGrid: gradientOutputGrid(problem), input: outputGradient },
-    ...{ output: range.target, outputChannels: range.channels, weightSlot: `${name}.weights`, statistics: false },
+    name,
+    batch,
+    kernel,
+    stride,
+    inputGrid: gradientOutputGrid(problem),
+    input: outputGradient,
+    output: range.target,
+    outputChannels: range.channels,
+    weightSlot: `${name}.weights`,
+    statistics: false,
     gradient: {
-      ...{ outputGrid: inputGrid, targetGrid: inputGrid, spread: ONE, origin: NONE, accumulate },
+      outputGrid: inputGrid,
+      targetGrid: inputGrid,
+      spread: ONE,
+      origin: NONE,
+      accumulate,
       pad: vec((i) => stride[i] === 1 ? kernel[i] - 1 - pad[i] : 0),
     },
   };
@@ -113,8 +126,13 @@ interface DirectPart {
 function directParts(problem: DataGradientProblem, range: InputRange, name: string): DirectPart[] {
   const { batch, kernel, stride, inputGrid, outputGradient, transposed, accumulate } = problem;
   const common = {
-    ...{ name, batch, inputGrid: gradientOutputGrid(problem), input: outputGradient, output: range.target },
-    ...{ outputChannels: range.channels, statistics: false },
+    name,
+    batch,
+    inputGrid: gradientOutputGrid(problem),
+    input: outputGradient,
+    output: range.target,
+    outputChannels: range.channels,
+    statistics: false,
   };
   const target = { targetGrid: inputGrid, accumulate };
   if (transposed) {
@@ -138,10 +156,14 @@ function directParts(problem: DataGradientProblem, range: InputRange, name: stri
     const gradient = { ...target, outputGrid, spread: stride, origin, pad: vec((i) => hasTaps ? taps[i].pad : 0) };
     parts.push({
       conv: {
-        ...{ ...common, kernel: vec((i) => hasTaps ? taps[i].count : 1), stride: ONE, gradient },
+        ...common,
+        kernel: vec((i) => hasTaps ? taps[i].count : 1),
+        stride: ONE,
+        gradient,
         weightSlot: `${name}.weights.${residue}`,
       },
-      ...{ hasTaps, tapStep: vec((i) => -stride[i]) },
+      hasTaps,
+      tapStep: vec((i) => -stride[i]),
       firstTap: vec((i) => taps[i].first + (taps[i].count - 1) * stride[i]),
     });
   }
@@ -164,11 +186,16 @@ function direct(problem: DataGradientProblem, range: InputRange, name: string): 
     const outputStep = transposed ? outputs * taps : taps;
     calls.push(
       gradientPackingCall({
-        ...{ sourceSlot: problem.weightSlot, weightSlot: conv.weightSlot, taps: conv.kernel, outputs: range.channels },
+        sourceSlot: problem.weightSlot,
+        weightSlot: conv.weightSlot,
+        taps: conv.kernel,
+        outputs: range.channels,
         biasOffset: operator.weightBytes - Math.ceil(range.channels / 8) * 32,
-        ...{ inputs: hasTaps ? outputs : 0, staged: stagedChannels(conv) },
+        inputs: hasTaps ? outputs : 0,
+        staged: stagedChannels(conv),
         first: range.first * outputStep + sum(firstTap.map((tap, i) => tap * strides[i])),
-        ...{ outputStep, inputStep: transposed ? taps : inputsOf(problem) * taps },
+        outputStep,
+        inputStep: transposed ? taps : inputsOf(problem) * taps,
         tapSteps: vec((i) => tapStep[i] * strides[i]),
       }),
       ...operator.calls,

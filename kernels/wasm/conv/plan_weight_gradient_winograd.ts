@@ -40,7 +40,9 @@ function geometry(choice: Omit<WeightWinogradChoice, "kind" | "chunks" | "cycles
     points: vec((i) => schemes[i].points),
     outputs: vec((i) => schemes[i].outputs),
     steps: vec((i) => schemes[i].outputs * schemes[i].stride),
-    ...{ block, groupA, groupB },
+    block,
+    groupA,
+    groupB,
   };
 }
 

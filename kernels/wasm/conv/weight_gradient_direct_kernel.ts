@@ -147,15 +147,32 @@ export const weightDirect: Kernel = {
         const start = (first: Local<"i32">, stride: Local<"i32">, pad: Local<"i32">) =>
           f.local("i32", i32.sub(i32.mul(first, stride), pad));
         emitStaging(f, {
-          ...{ source: p.sourceA, voxel: p.voxelA, hasNorm: p.hasNormA, norm: p.normA, normChannels: p.normChannelsA },
-          ...{ grid: [p.gridAZ, p.gridAY, p.gridAX], sample, firstChannel: g.firstA, channels: g.countA, to: box },
+          source: p.sourceA,
+          voxel: p.voxelA,
+          hasNorm: p.hasNormA,
+          norm: p.normA,
+          normChannels: p.normChannelsA,
+          grid: [p.gridAZ, p.gridAY, p.gridAX],
+          sample,
+          firstChannel: g.firstA,
+          channels: g.countA,
+          to: box,
           start: [start(z0, p.strideZ, p.padZ), start(y0, p.strideY, p.padY), start(x0, p.strideX, p.padX)],
           size: [boxZ, boxY, boxX],
         }, line);
         emitStaging(f, {
-          ...{ source: p.sourceB, voxel: p.voxelB, hasNorm: p.hasNormB, norm: p.normB, normChannels: p.normChannelsB },
-          ...{ grid: [p.gridBZ, p.gridBY, p.gridBX], sample, firstChannel: g.firstB, channels: g.countB, to: stagedB },
-          ...{ start: [z0, y0, x0], size: [nz, ny, nx] },
+          source: p.sourceB,
+          voxel: p.voxelB,
+          hasNorm: p.hasNormB,
+          norm: p.normB,
+          normChannels: p.normChannelsB,
+          grid: [p.gridBZ, p.gridBY, p.gridBX],
+          sample,
+          firstChannel: g.firstB,
+          channels: g.countB,
+          to: stagedB,
+          start: [z0, y0, x0],
+          size: [nz, ny, nx],
         });
 
         // A run is a row of the block.

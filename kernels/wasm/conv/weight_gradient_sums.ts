@@ -96,7 +96,16 @@ export function locateGroup(f: FunctionBuilder, p: SumsLocals, item: Local<"i32"
   const panelBytes = f.local("i64", i64.mul(wide(i32.mul(p.columns, p.groupA)), ROW_BYTES));
   const rowBytes = f.local("i64", i64.mul(panelBytes, wide(i32.divU(p.groupB, PANEL))));
   return {
-    ...{ groupsA, groupsB, indexA, indexB, firstA, firstB, countA, countB, panelBytes, rowBytes },
+    groupsA,
+    groupsB,
+    indexA,
+    indexB,
+    firstA,
+    firstB,
+    countA,
+    countB,
+    panelBytes,
+    rowBytes,
     panels: f.local("i32", i32.divU(i32.add(countB, PANEL - 1), PANEL)),
     bytes: f.local("i64", i64.mul(rowBytes, wide(p.rows))),
   };

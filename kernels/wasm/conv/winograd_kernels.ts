@@ -56,11 +56,25 @@ function emitPlanes(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r:
       f.set(zStride, i64.mul(wide(p.inY), yStride));
       f.set(sample, i64.add(sample, i64.mul(i64.mul(wide(block.sample), wide(p.inZ)), zStride)));
       emitRowLoad(f, {
-        ...{ load: transforms.load, selector: i32.add(i32.shl(p.schemeZ, 2), p.hasNorm), maskBit: 2 },
-        ...{ sample, voxel, yStride, zStride, grid: [p.inZ, p.inY, p.inX] },
-        ...{ start: [startZ, startY, startX], size: [p.inputsZ, block.loadedRows, block.columns] },
-        ...{ points: p.pointsZ, to: r.loaded, plane: loadedPlane, vectors, pixel, channelBytes },
-        ...{ norm, normStride: pixel, table: r.table },
+        load: transforms.load,
+        selector: i32.add(i32.shl(p.schemeZ, 2), p.hasNorm),
+        maskBit: 2,
+        sample,
+        voxel,
+        yStride,
+        zStride,
+        grid: [p.inZ, p.inY, p.inX],
+        start: [startZ, startY, startX],
+        size: [p.inputsZ, block.loadedRows, block.columns],
+        points: p.pointsZ,
+        to: r.loaded,
+        plane: loadedPlane,
+        vectors,
+        pixel,
+        channelBytes,
+        norm,
+        normStride: pixel,
+        table: r.table,
       });
     });
     const count = f.local("i32", i32.mul(block.columns, i32.shrU(p.inputChannels, 2)));

@@ -65,7 +65,10 @@ function labelKernel(kind: "argmax" | "regions", targetBytes: 1 | 2): Kernel {
           writeRow(f, job, cache.agreed, target, targetBytes, (a, b, weights, label) => {
             const load = interpolation(f, job, sources, { plane, row, weights, columns: [a, b] });
             const voxel = {
-              ...{ channels: job.p.channels, voxelBytes: job.voxelBytes, from: scratch, keep: true },
+              channels: job.p.channels,
+              voxelBytes: job.voxelBytes,
+              from: scratch,
+              keep: true,
               lastBlock: f.local("i64", i64.sub(job.voxelBytes, 16)),
               tail: f.local("v128", v128.load(job.p.tables)),
             };

@@ -43,13 +43,16 @@ export function dataGradientConv(problem: DataGradientProblem): WgslConvProblem 
     name: `data gradient of ${problem.name}`,
     batch: problem.batch,
     inputGrid: gradientOutputGrid(problem),
-    ...{ kernel, stride },
+    kernel,
+    stride,
     ...(!transposed && isStrided && { gradientGrid: problem.inputGrid }),
     input: { ...input, parts: [channels] },
     output: { ...inputGradient, channels: outputChannels },
     outputChannels,
     weightSlot: problem.packedSlot,
-    ...{ statistics: false, accumulate: problem.accumulate, limits },
+    statistics: false,
+    accumulate: problem.accumulate,
+    limits,
   };
 }
 
@@ -79,8 +82,16 @@ function packingOf(problem: DataGradientProblem, flipped: boolean): Omit<PackWei
   // What this reads are the outputs of the convolution, what it writes its inputs.
   const [outputStep, inputStep] = transposed ? [channels * taps, taps] : [taps, inputs * taps];
   return {
-    ...{ name: problem.name, sourceSlot: problem.weightSlot, outputStep, inputStep, kernel, flipped },
-    ...{ inputParts: [channels], outputParts: inputParts, targetSlot: problem.packedSlot, limits: problem.limits },
+    name: problem.name,
+    sourceSlot: problem.weightSlot,
+    outputStep,
+    inputStep,
+    kernel,
+    flipped,
+    inputParts: [channels],
+    outputParts: inputParts,
+    targetSlot: problem.packedSlot,
+    limits: problem.limits,
   };
 }
 
@@ -97,7 +108,8 @@ function direct(problem: DataGradientProblem): DataGradientOperator {
   const spec: PackWeights = {
     ...packingOf(problem, false),
     packing: {
-      ...{ kind: "direct", perTap: padToFour(outputGradient.channels) },
+      kind: "direct",
+      perTap: padToFour(outputGradient.channels),
       rows: productOf(kernel) * padToFour(outputGradient.channels),
     },
   };

@@ -199,7 +199,11 @@ export function planTransposed(
   const layout = channelLayout(input.parts);
   const one: Vec3 = [1, 1, 1];
   const gather: Gather = {
-    ...{ input, inputGrid, outputGrid: inputGrid, kernel: one, stride: one },
+    input,
+    inputGrid,
+    outputGrid: inputGrid,
+    kernel: one,
+    stride: one,
     padded: layout.padded,
   };
   const depth = gatherDepth(gather);
@@ -255,7 +259,13 @@ if (${columnText(tile, j)} < ${columns}u) {
     const header = kernelHeader(views, range);
     const read = gatherText(gather, views[0]);
     const code = gemmText({
-      ...{ tile, depth, columns, header: header.text, ...read, epilogue, epilogueScratch: 0 },
+      tile,
+      depth,
+      columns,
+      header: header.text,
+      ...read,
+      epilogue,
+      epilogueScratch: 0,
       functions: `${read.functions}\n${scatter}`,
       setup: sampleRows(tiles, tileRows(tile)),
       loadB: `load_weights(k * ${columns}u + column)`,

@@ -100,7 +100,10 @@ function convWays(problem: WgslConvProblem, only?: string): ConvWay[] {
   const hasDirect = isAsked(DIRECT) && problem.gradientGrid === undefined;
   const matrices = productOf(problem.kernel);
   const direct = (hasDirect ? directTiles(problem) : []).slice(0, 4).map(({ tile, seconds }): ConvWay => ({
-    ...{ name: `direct ${tileName(tile)}`, packing: DIRECT, seconds, matrices },
+    name: `direct ${tileName(tile)}`,
+    packing: DIRECT,
+    seconds,
+    matrices,
     plan: () => planDirect(problem, tile),
   }));
   const choices = winogradChoices(problem).filter(({ shape }) => isAsked(schemeName(shape.schemes))).slice(0, 4);
@@ -111,7 +114,9 @@ function convWays(problem: WgslConvProblem, only?: string): ConvWay[] {
     ...[0.5, 2].map((factor) => withChunk(problem, best, best.chunk * factor)),
   ];
   const winograd = [...choices, ...variants].map((choice): ConvWay => ({
-    ...{ name: winogradName(choice), packing: schemeName(choice.shape.schemes), seconds: choice.seconds },
+    name: winogradName(choice),
+    packing: schemeName(choice.shape.schemes),
+    seconds: choice.seconds,
     matrices: weightCount(choice.shape.schemes),
     plan: () => planWinograd(problem, choice),
   }));
@@ -120,7 +125,10 @@ function convWays(problem: WgslConvProblem, only?: string): ConvWay[] {
 
 function transposedWays(problem: WgslTransposedConvProblem): ConvWay[] {
   return transposedTiles(problem).map((tile) => ({
-    ...{ name: `transposed ${tileName(tile)}`, packing: "transposed", seconds: 0, matrices: 0 },
+    name: `transposed ${tileName(tile)}`,
+    packing: "transposed",
+    seconds: 0,
+    matrices: 0,
     plan: () => planTransposed(problem, tile),
   }));
 }

@@ -58,7 +58,8 @@ export function weightGradientCandidates(problem: WeightGradientProblem): Weight
 /** The direct form with large and small tiles; the best four schemes, the best of them with small tiles and other chunks. */
 function weightWays(problem: WeightGradientProblem): WeightWay[] {
   const direct = directChoices(problem).map((choice): WeightWay => ({
-    ...{ name: choice.name, seconds: choice.seconds },
+    name: choice.name,
+    seconds: choice.seconds,
     plan: () => planWeightDirect(problem, choice),
   }));
   const choices = weightWinogradChoices(problem).slice(0, 4);
@@ -67,7 +68,8 @@ function weightWays(problem: WeightGradientProblem): WeightWay[] {
     ...[0.5, 2].flatMap((factor) => withWeightChunk(problem, best, best.chunk * factor) ?? []),
   ]);
   const winograd = [...choices, ...variants].map((choice): WeightWay => ({
-    ...{ name: weightWinogradName(choice), seconds: choice.seconds },
+    name: weightWinogradName(choice),
+    seconds: choice.seconds,
     plan: () => planWeightWinograd(problem, choice),
   }));
   return [...direct, ...winograd].sort((a, b) => a.seconds - b.seconds);
@@ -81,7 +83,10 @@ function biasGradient({ batch, outputGradient, limits, ...problem }: WeightGradi
   return {
     dispatches: [
       ...planChunkSums({
-        ...{ ...shape, name: "bias gradient", limits, partsSlot: BIAS_PARTS },
+        ...shape,
+        name: "bias gradient",
+        limits,
+        partsSlot: BIAS_PARTS,
         viewsOf: (range) => [voxelView("gradient", outputGradient, "read", range)],
         body: `sum_0 += load_gradient(voxel * ${channelStride / 4}u + ${channelOffset / 4}u + block);`,
       }),

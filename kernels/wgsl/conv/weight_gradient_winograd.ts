@@ -77,19 +77,32 @@ function sidesOf(problem: WeightGradientProblem, schemes: SchemeTriple): readonl
     const blocks = channelLayout(tiles.operand.parts).padded / 4;
     const group = inputGroup(limits, blocks, points, tiles.inputs);
     return group && {
-      ...{ ...tiles, batch, points, tileGrid, sampleTiles: productOf(tileGrid), blocks, group },
+      ...tiles,
+      batch,
+      points,
+      tileGrid,
+      sampleTiles: productOf(tileGrid),
+      blocks,
+      group,
       matrices: [matrixOf(0), matrixOf(1), matrixOf(2)],
     };
   };
   const operand: WgslOperand = { ...range, parts: [channels] };
   const outputs = vec((i) => schemes[i].outputs);
   const output = side({
-    ...{ operand, grid: outputGrid, inputs: outputs, steps: outputs, pads: [0, 0, 0] },
+    operand,
+    grid: outputGrid,
+    inputs: outputs,
+    steps: outputs,
+    pads: [0, 0, 0],
     matrixOf: (axis) => transposed(schemes[axis].output),
   });
   const input = side({
-    ...{ operand: problem.input, grid: inputGrid, inputs: vec((i) => schemes[i].inputs) },
-    ...{ steps: vec((i) => schemes[i].step), pads: vec((i) => (schemes[i].taps - 1) / 2) },
+    operand: problem.input,
+    grid: inputGrid,
+    inputs: vec((i) => schemes[i].inputs),
+    steps: vec((i) => schemes[i].step),
+    pads: vec((i) => (schemes[i].taps - 1) / 2),
     matrixOf: (axis) => schemes[axis].input,
   });
   return output && input && [output, input];
@@ -172,7 +185,13 @@ export function planWeightWinograd(
   const count = productOf(choice.points);
   const texts = createTexts();
   const transform = (what: string, slot: string, side: InputSide) => ({
-    ...{ name, kernel: `winograd ${what} transform ${schemeName(schemes)}`, side, slot, chunk, limits, texts },
+    name,
+    kernel: `winograd ${what} transform ${schemeName(schemes)}`,
+    side,
+    slot,
+    chunk,
+    limits,
+    texts,
   });
   const all = batch * input.sampleTiles;
   const dispatches = Array.from({ length: ceilDiv(all, chunk) }, (_, i): WgslDispatch[] => {
@@ -221,7 +240,9 @@ fn ${name}_at(point: u32, row: u32, block: u32) -> vec4f {
 }`;
   const text = (header: string) =>
     outerText({
-      ...{ tile, slices, header },
+      tile,
+      slices,
+      header,
       functions: wgsl`
 ${fetchText("gradients", output)}
 

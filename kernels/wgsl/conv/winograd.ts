@@ -174,8 +174,13 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
 
   const texts = createTexts();
   const transform: TransformPlan = {
-    ...{ name: problem.name, kernel: `winograd input transform ${name}`, side: inputSide(problem, s) },
-    ...{ slot: V_SLOT, chunk, limits, texts },
+    name: problem.name,
+    kernel: `winograd input transform ${name}`,
+    side: inputSide(problem, s),
+    slot: V_SLOT,
+    chunk,
+    limits,
+    texts,
   };
   const productDispatches = (rows: number): WgslDispatch[] => {
     const viewsOf = ({ start, end }: ThreadRange) => {

@@ -104,20 +104,18 @@ export function winogradShape(problem: WgslConvProblem, schemes: SchemeTriple): 
   if (!input || !output) return undefined;
   const parts = ceilDiv(productOf(tileGrid), output.tiles);
   return {
-    ...{
-      schemes,
-      outputGrid,
-      tileGrid,
-      inputs,
-      points,
-      outputs,
-      pads,
-      inputBlocks,
-      outputBlocks,
-      input,
-      output,
-      parts,
-    },
+    schemes,
+    outputGrid,
+    tileGrid,
+    inputs,
+    points,
+    outputs,
+    pads,
+    inputBlocks,
+    outputBlocks,
+    input,
+    output,
+    parts,
     sampleTiles: parts * output.tiles,
   };
 }
@@ -199,10 +197,18 @@ export interface InputSide {
 export function inputSide({ input, inputGrid, batch }: WgslConvProblem, s: WinogradShape): InputSide {
   const { inputs, points, pads, tileGrid, sampleTiles, schemes: [z, y, x] } = s;
   return {
-    ...{ operand: input, grid: inputGrid, batch, inputs, points, pads, tileGrid, sampleTiles },
+    operand: input,
+    grid: inputGrid,
+    batch,
+    inputs,
+    points,
+    pads,
+    tileGrid,
+    sampleTiles,
     matrices: [z.input, y.input, x.input],
     steps: vec((i) => s.schemes[i].step),
-    ...{ blocks: s.inputBlocks, group: s.input },
+    blocks: s.inputBlocks,
+    group: s.input,
   };
 }
 
@@ -211,7 +217,11 @@ type TileBoxes = Pick<InputSide, "tileGrid" | "sampleTiles" | "inputs" | "steps"
 
 /** The boxes that a convolution's tiles write. */
 export const outputBoxes = ({ tileGrid, sampleTiles, outputs }: WinogradShape): TileBoxes => ({
-  ...{ tileGrid, sampleTiles, inputs: outputs, steps: outputs, pads: [0, 0, 0] },
+  tileGrid,
+  sampleTiles,
+  inputs: outputs,
+  steps: outputs,
+  pads: [0, 0, 0],
 });
 
 /** Voxels that tiles [start, end), counted over samples, read or write. */

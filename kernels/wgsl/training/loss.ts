@@ -173,7 +173,10 @@ export function planLossSums(spec: LossSums): WgslOperator {
     ? "max(z, vec4f(0.0)) - z * g + log(vec4f(1.0) + decay)"
     : "g * (vec4f(log_sum) - z)";
   const sums = planChunkSums({
-    ...{ ...shape, name: "loss", limits, partsSlot: PARTS },
+    ...shape,
+    name: "loss",
+    limits,
+    partsSlot: PARTS,
     viewsOf: (voxels) => lossViews(spec, voxels),
     body: wgsl`
 ${rowText}
@@ -301,7 +304,12 @@ export function planLossCounts(spec: LossShape & { readonly countsSlot: string }
   return {
     algorithm: "counts",
     dispatches: planChunkSums({
-      ...{ name: "counts", batch, voxels: voxelCount(spec.grid), blocks, quantities: COUNT_QUANTITIES, limits },
+      name: "counts",
+      batch,
+      voxels: voxelCount(spec.grid),
+      blocks,
+      quantities: COUNT_QUANTITIES,
+      limits,
       viewsOf: (voxels) => lossViews(spec, voxels),
       body: wgsl`
 ${rowText}

@@ -68,7 +68,12 @@ let d = load_gradient(at) * select(slope, vec4f(1.0), fma(x, scale, shift) > vec
 
 function sumsOf(spec: NormBackward, blocks: number): WgslDispatch[] {
   return planChunkSums({
-    ...{ name: "norm backward", batch: spec.batch, voxels: spec.voxels, blocks, quantities: 2, limits: spec.limits },
+    name: "norm backward",
+    batch: spec.batch,
+    voxels: spec.voxels,
+    blocks,
+    quantities: 2,
+    limits: spec.limits,
     viewsOf: (voxels) => [
       voxelView("stored", spec.stored, "read", voxels),
       voxelView("gradient", spec.gradient, "read", voxels),

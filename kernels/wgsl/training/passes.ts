@@ -116,7 +116,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   });
   const elements = batch * voxelCount(grid) * blocks;
   return {
-    ...{ algorithm: "average pool backward", dispatches, temporaries: {}, flops: elements * 4 },
+    algorithm: "average pool backward",
+    dispatches,
+    temporaries: {},
+    flops: elements * 4,
     bytes: elements * 2 * elementBytes(inputGradient),
   };
 }
