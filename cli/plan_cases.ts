@@ -3,9 +3,8 @@ import { UserError } from "../core/base/errors.ts";
 import { basename, dirname, join } from "../core/base/path.ts";
 import { isFolder } from "../core/dataset/dataset_names.ts";
 import { checkOutputs, listInputCases } from "../core/dataset/input_cases.ts";
-import { openBytes } from "../core/formats/archive/gzip.ts";
-import type { ReaderName } from "../core/formats/image/image.ts";
-import { NIFTI2_HEADER_BYTES, parseNiftiHeader } from "../core/formats/image/nifti_header.ts";
+import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
+import { imageEnding } from "../core/formats/image/readers.ts";
 import type { Model } from "../core/predict/model/model_folder.ts";
 import type { CaseToPredict } from "../core/predict/run/request.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
@@ -30,7 +29,7 @@ export async function planCases(flags: CaseFlags, model: Model): Promise<Planned
   const listing = await listInputCases(flags.input, {
     fileEnding: ending,
     channelNames: model.dataset.channelNames,
-    severalChannelsPerFile: (file) => holdsSeveralChannels(model.plans.reader, file),
+    severalChannelsPerFile: (file) => mayHoldSeveralChannels(model.plans.reader, file),
   });
   const failed = new Map(listing.failures.map((failure) => [failure.parts.caseId ?? "", failure]));
   const found = new Map(listing.cases.map((one) => [one.id, one]));
@@ -80,21 +79,6 @@ export async function planCases(flags: CaseFlags, model: Model): Promise<Planned
   };
 }
 
-/** A PNG may have colours, and SimpleITKIO takes the volumes of a 4-D NIfTI for channels. What cannot be read is left to the reader. */
-async function holdsSeveralChannels(reader: ReaderName, file: string): Promise<boolean> {
-  if (reader === "NaturalImage2DIO") return true;
-  if (reader !== "SimpleITKIO") return false;
-  const bytes = new Uint8Array(NIFTI2_HEADER_BYTES);
-  try {
-    await using source = await openBytes(file, file.toLowerCase().endsWith(".gz"));
-    const header = parseNiftiHeader(bytes.subarray(0, await source.read(bytes)));
-    return header === null || header.dim.slice(4, header.dim[0] + 1).some((size) => size > 1);
-  } catch (error) {
-    if (error instanceof UserError) return true;
-    throw error;
-  }
-}
-
 function checkPreviousStage({ previousStage }: CaseFlags, { configuration }: Model): void {
   const doing = `preparing the configuration ${configuration.name}`;
   if (configuration.previousStage !== undefined && previousStage === undefined) {
@@ -118,7 +102,7 @@ function checkPreviousStage({ previousStage }: CaseFlags, { configuration }: Mod
 async function outputFile(output: string, ending: string): Promise<string | null> {
   if (await isFolder(output)) return null;
   if (basename(output).endsWith(ending) && basename(output) !== ending) return output;
-  const other = /\.(nii|nii\.gz|nrrd|mha|gipl|png|bmp|tiff?|npz)$/i.exec(output)?.[0];
+  const other = imageEnding(output);
   if (other === undefined) return null;
   throw new UserError({
     doing: "choosing the output files",

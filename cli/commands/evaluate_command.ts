@@ -7,6 +7,7 @@ import type { DatasetJson } from "../../core/dataset/dataset_json.ts";
 import { filesEndingIn } from "../../core/dataset/raw_dataset.ts";
 import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
 import { evaluateFolder, type Evaluation } from "../../core/evaluate/evaluate_folder.ts";
+import { supportedEndings } from "../../core/formats/image/readers.ts";
 import { labelTarget, targetsOf } from "../../core/evaluate/targets.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 import { EVALUATE_FOLDER, EVALUATE_SIMPLE } from "../flags/evaluate_flags.ts";
@@ -38,7 +39,7 @@ export const evaluateSimpleCommand = defineCommand({
   details: [WRITES],
   async run(values, context) {
     const labels = [...new Set(values.labels)];
-    const example = await firstFile(values.references, [".nii.gz", ".nii", ".png"]);
+    const example = await firstFile(values.references, supportedEndings());
     // As upstream: what follows the last dot, so that .gz stands for .nii.gz.
     const fileEnding = extname(example);
     const { reader } = await chooseReader({ file_ending: fileEnding }, example, example, true);

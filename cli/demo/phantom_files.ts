@@ -2,7 +2,7 @@
 import zlib from "node:zlib";
 import { writeAtomically } from "../../core/base/files.ts";
 import type { ImageGeometry } from "../../core/formats/image/image.ts";
-import { sitkHeader } from "../../core/formats/image/nifti_write.ts";
+import { sitkHeader } from "../../core/formats/image/nifti/written_header.ts";
 import { writeLabels } from "../../core/formats/image/write_image.ts";
 import type { Phantom } from "./phantom.ts";
 

@@ -3,17 +3,9 @@
  * training image. Source: nnunetv2/imageio/reader_writer_registry.py.
  */
 import { UserError } from "../base/errors.ts";
-import { READER_NAMES, type ReaderName } from "../formats/image/image.ts";
-import { fileEndings, readCase } from "../formats/image/read_image.ts";
-
-/** Upstream's order of trying, with the endings it gives each reader. */
-const UPSTREAM_READERS: readonly (readonly [name: string, endings: readonly string[]])[] = [
-  ["NaturalImage2DIO", [".png", ".bmp", ".tif"]],
-  ["SimpleITKIO", [".nii.gz", ".nrrd", ".mha", ".gipl"]],
-  ["Tiff3DIO", [".tif", ".tiff"]],
-  ["NibabelIO", [".nii", ".nii.gz"]],
-  ["NibabelIOWithReorient", [".nii", ".nii.gz"]],
-];
+import type { ReaderName } from "../formats/image/image.ts";
+import { readCase } from "../formats/image/read_image.ts";
+import { fileEndings, isReader, READER_NAMES, READERS, supportedEndings } from "../formats/image/readers.ts";
 
 export interface ReaderChoice {
   readonly reader: ReaderName;
@@ -38,7 +30,7 @@ export async function chooseReader(
   const wanted = json.overwrite_image_reader_writer;
   if (wanted !== undefined && wanted !== null && wanted !== "None") {
     if (isReader(wanted)) return { reader: wanted, warnings };
-    if (UPSTREAM_READERS.some(([name]) => name === wanted)) {
+    if (READERS.some(({ name }) => name === wanted)) {
       throw new UserError({
         doing,
         file: jsonFile,
@@ -54,8 +46,8 @@ export async function chooseReader(
   const ending = String(json.file_ending).toLowerCase();
   const reasons: string[] = [];
   let known = anyEnding;
-  for (const [name, endings] of UPSTREAM_READERS) {
-    const matches = endings.includes(ending);
+  for (const { name, upstreamEndings } of READERS) {
+    const matches = upstreamEndings.includes(ending);
     known ||= matches;
     if (!(matches || anyEnding) || !isReader(name)) continue;
     if (matches && !fileEndings(name).includes(ending)) continue;
@@ -81,13 +73,4 @@ export async function chooseReader(
     problem: `no reader for the file ending "${json.file_ending}"${known ? " in this version" : ""}`,
     remedy: `convert the images to one of ${supportedEndings().join(", ")}, and write that ending into dataset.json`,
   });
-}
-
-/** Endings of images that can be read. */
-export function supportedEndings(): string[] {
-  return [...new Set(READER_NAMES.flatMap((reader) => fileEndings(reader)))];
-}
-
-function isReader(name: unknown): name is ReaderName {
-  return (READER_NAMES as readonly unknown[]).includes(name);
 }

@@ -6,13 +6,12 @@ import { Interrupted, UserError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { readJsonFile } from "../base/json.ts";
 import { basename, join, resolve } from "../base/path.ts";
-import { openNifti } from "../formats/image/nifti_file.ts";
+import { splitNifti, volumesOfNifti } from "../formats/image/nifti/split_volumes.ts";
 import { convertDatasetJson } from "./convert_json.ts";
 import { makeFolderWhole } from "./copy_dataset.ts";
 import { foldersIn, isFolder, roots } from "./dataset_names.ts";
 import type { RootFolders } from "./environment.ts";
 import { filesEndingIn } from "./raw_dataset.ts";
-import { splitNifti } from "./split_nifti.ts";
 
 export interface MsdConversion {
   /** The folder TaskNN_Name. */
@@ -96,18 +95,7 @@ export async function convertMsdDataset(conversion: MsdConversion): Promise<stri
 
 /** `<base>_0000.nii.gz` and so on; a file of one volume is copied as it is. */
 async function convertImage(from: string, base: string): Promise<void> {
-  let volumes: number;
-  {
-    await using nifti = await openNifti(from, DOING);
-    const { dim } = nifti.header;
-    const sizes = dim.slice(1, 1 + dim[0]);
-    while (sizes.length > 3 && sizes[sizes.length - 1] <= 1) sizes.pop();
-    if (sizes.length < 3 || sizes.length > 4) {
-      const problem = `it has ${sizes.length} dimensions (${sizes.join(" x ")}); 3 or 4 are converted`;
-      throw new UserError({ doing: DOING, file: from, problem, remedy: "remove or convert this file" });
-    }
-    volumes = sizes[3] ?? 1;
-  }
+  const volumes = await volumesOfNifti(from, DOING);
   if (volumes === 1) await Deno.copyFile(from, `${base}_0000.nii.gz`);
   else await splitNifti(from, (volume) => `${base}_${String(volume).padStart(4, "0")}.nii.gz`, DOING);
 }

@@ -5,6 +5,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { basename, join, resolve } from "../base/path.ts";
+import { imageEnding } from "../formats/image/readers.ts";
 
 /** One case: its files in channel order. */
 export interface InputCase {
@@ -33,9 +34,6 @@ export interface ExpectedInput {
 }
 
 const DOING = "listing the input images";
-/** Endings longer than the last dot suffix, so that "x.nii.gz" is not said to end with ".gz". */
-const COMPOUND_ENDING = /(\.nii\.gz|\.img\.gz|\.ome\.tiff?)$/i;
-const IMAGE_ENDING = /\.(nii|nii\.gz|nrrd|mha|mhd|gipl|png|bmp|tiff?|jpe?g|dcm|hdr|img|npz|npy|b2nd)$/i;
 
 /** Lists the cases of `-i`. @throws UserError if there is nothing to work on at all. */
 export async function listInputCases(input: string, expected: ExpectedInput): Promise<CaseListing> {
@@ -242,7 +240,7 @@ function noMatchingFile(folder: string, names: readonly string[], expected: Expe
   const counts = new Map<string, number>();
   for (const name of names) counts.set(endingOf(name), (counts.get(endingOf(name)) ?? 0) + 1);
   const there = [...counts].sort((a, b) => b[1] - a[1]).map(([ending, count]) => `${plural(count, "file")} ${ending}`);
-  const images = names.filter((name) => IMAGE_ENDING.test(name));
+  const images = names.filter((name) => imageEnding(name) !== undefined);
   return new UserError({
     doing: DOING,
     file: folder,
@@ -293,8 +291,7 @@ function splitName(name: string, ending: string): { readonly id: string; readonl
 
 function endingOf(name: string): string {
   const base = basename(name);
-  const ending = COMPOUND_ENDING.exec(base)?.[0] ?? /\.[^.]+$/.exec(base)?.[0];
-  return ending ?? "without an ending";
+  return imageEnding(base) ?? /\.[^.]+$/.exec(base)?.[0] ?? "without an ending";
 }
 
 async function filesIn(folder: string): Promise<{ readonly names: string[]; readonly skipped: number }> {

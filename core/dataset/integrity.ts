@@ -5,7 +5,7 @@
 import { UserError } from "../base/errors.ts";
 import { keysOf } from "../base/json.ts";
 import { basename, join } from "../base/path.ts";
-import { supportedEndings } from "./choose_reader.ts";
+import { supportedEndings } from "../formats/image/readers.ts";
 import { parseDatasetJson } from "./read_dataset_json.ts";
 import { isFolder } from "./dataset_names.ts";
 import { caseIdOf, compareNames, filesEndingIn, type RawDataset } from "./raw_dataset.ts";

@@ -6,6 +6,7 @@ import { basename } from "../base/path.ts";
 import { equalVec3, type Vec3 } from "../base/shape.ts";
 import type { CaseImage } from "../formats/image/image.ts";
 import { compareGrids, GRID_TOLERANCE } from "../formats/image/image_grid.ts";
+import { formatOf } from "../formats/image/readers.ts";
 import type { Finding } from "./integrity.ts";
 import type { RawCase } from "./raw_dataset.ts";
 
@@ -52,10 +53,8 @@ export function checkCase(one: RawCase, image: CaseImage, label: CaseImage, expe
   const geometry = checkGeometry(one, image, label, expected.allowGeometryMismatch);
   findings.push(...geometry.findings);
   if (label.channels !== 1) {
-    const needed = one.label.toLowerCase().endsWith(".png")
-      ? "a grey picture whose values are the labels (not RGB, no palette)"
-      : "one 3-D volume";
-    add("labels", one.label, `the segmentation has ${label.channels} channels`, needed);
+    const { labelsAdvice } = formatOf(label.geometry.reader, one.label);
+    add("labels", one.label, `the segmentation has ${label.channels} channels`, labelsAdvice);
     return { ...geometry, findings };
   }
   findings.push(...checkLabelValues(one, label.data, expected.labels));

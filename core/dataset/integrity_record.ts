@@ -6,6 +6,7 @@ import { writeAtomically } from "../base/files.ts";
 import { readJsonFile, stringifyJson } from "../base/json.ts";
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
+import { filesOfImage } from "../formats/image/readers.ts";
 import type { Finding } from "./integrity.ts";
 import type { RawDataset } from "./raw_dataset.ts";
 
@@ -29,7 +30,8 @@ interface IntegrityRecord {
  */
 export async function fileStates(dataset: RawDataset): Promise<FileStates> {
   const states: Record<string, readonly [number, number]> = {};
-  for (const file of [dataset.jsonFile, ...dataset.cases.flatMap(({ images, label }) => [...images, label])]) {
+  const images = dataset.cases.flatMap(({ images, label }) => [...images, label].flatMap(filesOfImage));
+  for (const file of [dataset.jsonFile, ...images]) {
     try {
       const { size, mtime } = await Deno.stat(file);
       states[file] = [size, mtime?.getTime() ?? 0];

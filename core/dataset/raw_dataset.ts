@@ -6,7 +6,7 @@ import { UserError } from "../base/errors.ts";
 import { keysOf, readJsonFile } from "../base/json.ts";
 import { basename, isAbsolute, join, resolve } from "../base/path.ts";
 import { pathNameProblem, requirePathName } from "../base/path_name.ts";
-import { supportedEndings } from "./choose_reader.ts";
+import { supportedEndings } from "../formats/image/readers.ts";
 import { foldersIn, isFolder } from "./dataset_names.ts";
 
 /** One training case: its image files in channel order and its segmentation. */

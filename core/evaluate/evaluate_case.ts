@@ -50,9 +50,9 @@ export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
   const distance = compareGrids(a, b);
   return {
     overlaps: countOverlaps(prediction.labels.data, reference.labels.data, job.targets, job.ignoreLabel),
-    ...(!(distance <= GRID_TOLERANCE.warning) && {
-      warning: `case ${job.caseId}: the headers of ${predictionFile} and ${referenceFile} place them up to ` +
+    warning: distance <= GRID_TOLERANCE.warning
+      ? undefined
+      : `case ${job.caseId}: the headers of ${predictionFile} and ${referenceFile} place them up to ` +
         `${distance.toPrecision(3)} voxels apart; they are compared voxel by voxel`,
-    }),
   };
 }

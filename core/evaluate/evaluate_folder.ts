@@ -44,7 +44,7 @@ const COMPARISON: JobKind<undefined, EvaluationJob, EvaluatedCase> = {
   startWorker: () => new Worker(new URL("./evaluate_worker.ts", import.meta.url), { type: "module" }),
   setting: undefined,
   runHere: evaluateCase,
-  bytesOf: async ({ referenceFile }) => BYTES_PER_VOXEL * await voxelsOfFile(referenceFile),
+  bytesOf: async ({ reader, referenceFile }) => BYTES_PER_VOXEL * await voxelsOfFile(reader, referenceFile),
 };
 
 /**
@@ -113,7 +113,7 @@ async function listJobs(evaluation: Evaluation): Promise<EvaluationJob[]> {
     predictionFile: pythonJoin(predictions, name),
     referenceFile: pythonJoin(references, name),
     targets,
-    ...(ignoreLabel !== undefined && { ignoreLabel }),
+    ignoreLabel,
   }));
 }
 

@@ -1,6 +1,6 @@
 /** A picture of a slice: the grey image beside it with coloured labels over it. */
 import type { Vec3 } from "../base/shape.ts";
-import { encodeRgbPng } from "../formats/image/png.ts";
+import { encodeRgbPng } from "../formats/image/png/encode.ts";
 
 const COLOURS = [
   [67, 99, 216],

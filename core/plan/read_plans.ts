@@ -8,7 +8,7 @@ import { keysOf, readJsonFile } from "../base/json.ts";
 import { nearestName } from "../base/nearest.ts";
 import { PATH_NAME, pathNameProblem } from "../base/path_name.ts";
 import { permute, type Vec3 } from "../base/shape.ts";
-import { READER_NAMES, type ReaderName } from "../formats/image/image.ts";
+import { READER_NAMES } from "../formats/image/readers.ts";
 import type { Configuration, IntensityProperties, NormalizationScheme, Plans } from "./plans.ts";
 import { BATCH_SIZE, PATCH_SIZE, SPACING } from "./ranges.ts";
 import { readArchitecture } from "./read_architecture.ts";
@@ -93,7 +93,7 @@ export function parsePlans(json: unknown, file: string): Plans {
     file,
     datasetName: fields.dataset_name,
     plansName: fields.plans_name,
-    reader: reader satisfies ReaderName,
+    reader,
     transposeForward,
     transposeBackward,
     intensityProperties: channelOrder(intensities, context),

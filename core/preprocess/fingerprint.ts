@@ -13,6 +13,7 @@ import type { CaseExpectation } from "../dataset/integrity_case.ts";
 import { fileStates, rememberCheck, rememberedCheck } from "../dataset/integrity_record.ts";
 import { type RawCase, type RawDataset, readRawDataset } from "../dataset/raw_dataset.ts";
 import type { ReaderName } from "../formats/image/image.ts";
+import { readerClass } from "../formats/image/readers.ts";
 import type { IntensityProperties } from "../plan/plans.ts";
 import type { AnalysedCase, CaseFingerprint, FingerprintJob } from "./fingerprint_case.ts";
 import { analyseCases } from "./fingerprint_pool.ts";
@@ -83,8 +84,10 @@ export async function extractFingerprint(
   await requireWritable(preprocessedFolder, "preparing to write the fingerprint", BYTES_A_CASE * dataset.cases.length);
   const read = await readAllCases(dataset, reader, checks, findings, preprocessedFolder, options);
   findings.push(...read.findings);
-  const common = { dataset, findings, reader, ...(read.worstGeometry && { worstGeometry: read.worstGeometry }) };
-  if (findings.some(({ severity }) => severity === "error")) return { ...common, state: "refused", check: "done" };
+  const { worstGeometry } = read;
+  if (findings.some(({ severity }) => severity === "error")) {
+    return { dataset, findings, reader, worstGeometry, state: "refused", check: "done" };
+  }
   if (state === "written") {
     await writeAtomically(file, fingerprintText(read, reader), { doing: "writing the fingerprint" });
   } else if (!(await describesCases(file, read.cases))) {
@@ -93,7 +96,8 @@ export async function extractFingerprint(
     );
   }
   if (checks && states) await rememberCheck(preprocessedFolder, states, options.allowGeometryMismatch, findings);
-  return { ...common, file, state, check: checks ? "done" : remembered ? "remembered" : "skipped" };
+  const check = checks ? "done" : remembered ? "remembered" : "skipped";
+  return { dataset, findings, reader, worstGeometry, file, state, check };
 }
 
 /** The dataset's reader; undefined if none is found and the check has said so. */
@@ -158,7 +162,7 @@ async function readAllCases(
       case: one,
       reader,
       draws: refused ? 0 : Math.floor((options.draws ?? DRAWS) / dataset.cases.length),
-      ...(expectation && { check: expectation }),
+      check: expectation,
     }))
     .filter((job) => !noLabels && job.case.images.length > 0 && !unusable.has(job.case.id));
 
@@ -171,7 +175,7 @@ async function readAllCases(
       collectors[c] ??= stack.use(createIntensityCollector(scratchFolder));
       await collectors[c].add(samples);
     }
-    analysed.push({ ...rest, ...(fingerprint && { fingerprint: kept as Omit<CaseFingerprint, "intensities"> }) });
+    analysed.push({ ...rest, fingerprint: fingerprint && (kept as Omit<CaseFingerprint, "intensities">) });
     options.onCase?.(analysed.length, jobs.length);
   });
   analysed.sort((a, b) => a.index - b.index);
@@ -187,7 +191,7 @@ async function readAllCases(
     cases: analysed.flatMap(({ fingerprint }) => fingerprint ?? []),
     intensities,
     findings,
-    ...worstGeometry(analysed, dataset.cases),
+    worstGeometry: worstGeometry(analysed, dataset.cases),
   };
 }
 
@@ -203,11 +207,11 @@ function required(statistics: IntensityProperties | null, channel: number): Inte
 function worstGeometry(
   analysed: readonly Pick<AnalysedCase, "index" | "gridDistance">[],
   cases: readonly RawCase[],
-): Pick<ReadCases, "worstGeometry"> {
+): ReadCases["worstGeometry"] {
   const far = analysed.filter(({ gridDistance }) => gridDistance !== undefined && !(gridDistance <= 1));
-  if (far.length === 0) return {};
+  if (far.length === 0) return undefined;
   const worst = far.reduce((a, b) => ((b.gridDistance ?? 0) > (a.gridDistance ?? 0) ? b : a));
-  return { worstGeometry: { case: cases[worst.index], voxels: worst.gridDistance ?? NaN } };
+  return { case: cases[worst.index], voxels: worst.gridDistance ?? NaN };
 }
 
 function expectationOf({ json }: RawDataset, allowGeometryMismatch: boolean): CaseExpectation {
@@ -219,16 +223,16 @@ function expectationOf({ json }: RawDataset, allowGeometryMismatch: boolean): Ca
   const numbers = labels.every(isLabel) && labels.length > 0 ? [...new Set([0, ...labels])].sort((a, b) => a - b) : [];
   return {
     allowGeometryMismatch,
-    ...(isTable(channels) && { channels: keysOf(channels).length }),
+    channels: isTable(channels) ? keysOf(channels).length : undefined,
     // A table that is no table of numbers is a finding of its own, and says nothing about the segmentations.
-    ...(numbers.length > 0 && { labels: numbers }),
+    labels: numbers.length > 0 ? numbers : undefined,
   };
 }
 
 /** dataset_fingerprint.json: keys sorted, Python's integers and floats told apart. */
 function fingerprintText({ cases, intensities }: ReadCases, reader: ReaderName): string {
   // Upstream's reader of pictures has its spacing as integers.
-  const spacing = (value: number) => (reader === "NaturalImage2DIO" ? value : new JsonFloat(value));
+  const spacing = (value: number) => (readerClass(reader).geometry === "picture" ? value : new JsonFloat(value));
   const floats = (properties: IntensityProperties) =>
     Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, new JsonFloat(value)]));
   return stringifyJson({

@@ -74,8 +74,8 @@ export async function analyseCase(job: FingerprintJob): Promise<AnalysedCase> {
     index,
     findings,
     warnings,
-    ...(checked.gridDistance !== undefined && { gridDistance: checked.gridDistance }),
-    ...(!wrong && { fingerprint: fingerprintOf(image, label, job.draws) }),
+    gridDistance: checked.gridDistance,
+    fingerprint: wrong ? undefined : fingerprintOf(image, label, job.draws),
   };
 }
 

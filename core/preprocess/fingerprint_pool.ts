@@ -10,7 +10,7 @@ const ANALYSIS: JobKind<undefined, FingerprintJob, AnalysedCase> = {
   setting: undefined,
   runHere: analyseCase,
   // Foreground and counts come on top of image and segmentation.
-  bytesOf: async (job) => 2 * await bytesOfCase(job.case),
+  bytesOf: async (job) => 2 * await bytesOfCase(job.reader, job.case),
 };
 
 /**

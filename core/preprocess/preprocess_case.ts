@@ -119,7 +119,7 @@ function preprocess(
     data,
     channels,
     grid,
-    ...(previousStage && { previousStage }),
+    previousStage,
     properties,
     warnings,
     replacedVoxels: finite.replacedVoxels,

@@ -9,6 +9,7 @@ import { takeLock } from "../base/folder_lock.ts";
 import { join } from "../base/path.ts";
 import { PATH_NAME } from "../base/path_name.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
+import { filesOfImage } from "../formats/image/readers.ts";
 import { RECORD, removeDataFolder, removeOtherFiles, requireReplaceable } from "./data_folder_files.ts";
 
 const OPENING = "opening the folder of preprocessed data";
@@ -58,21 +59,26 @@ export interface DataFolderOptions {
 
 /** States of a case's files. @throws UserError if one is not there */
 export async function inputStates({ id, images, label }: RawCase): Promise<InputStates> {
-  return await Promise.all([...images, label].map(async (file) => {
-    try {
-      const { size, mtime } = await Deno.stat(file);
-      return [file, size, mtime?.getTime() ?? 0] as const;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      throw new UserError({
-        doing: "looking for the case's files",
-        caseId: id,
-        file,
-        problem: "there is no such file",
-        remedy: "put the file there, or remove the case's other files",
-      });
-    }
-  }));
+  const states = [...images, label].flatMap((named) => filesOfImage(named).map((file) => stateOf(file, named, id)));
+  return (await Promise.all(states)).flatMap((state) => (state ? [state] : []));
+}
+
+/** Null for a file that is not there and that only goes with the image `named`: reading the image will say if it needs it. */
+async function stateOf(file: string, named: string, caseId: string): Promise<InputStates[number] | null> {
+  try {
+    const { size, mtime } = await Deno.stat(file);
+    return [file, size, mtime?.getTime() ?? 0];
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (file !== named) return null;
+    throw new UserError({
+      doing: "looking for the case's files",
+      caseId,
+      file,
+      problem: "there is no such file",
+      remedy: "put the file there, or remove the case's other files",
+    });
+  }
 }
 
 /**

@@ -3,9 +3,8 @@ import { describeBytes } from "../base/describe_bytes.ts";
 import { UserError } from "../base/errors.ts";
 import { freeBytes } from "../base/files.ts";
 import { permute, type Vec3, voxelCount } from "../base/shape.ts";
-import { voxelsOfFile } from "../dataset/case_size.ts";
+import { tryProbe } from "../dataset/case_size.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
-import { openNifti } from "../formats/image/nifti_file.ts";
 import { trainingBytes } from "../formats/preprocessed/training_data.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { resampledShape } from "./separate_z.ts";
@@ -26,7 +25,8 @@ export async function forecastCase(
   plans: Plans,
   configurations: readonly Configuration[],
 ): Promise<CaseForecast> {
-  const header = await sizeOf(one.images[0]);
+  // Of what can't be read nothing is known; reading it will say what is wrong.
+  const header = (await tryProbe(plans.reader, one.images[0]))?.geometry ?? { shape: [1, 1, 1], spacing: [1, 1, 1] };
   const channels = configurations[0]?.normalizationSchemes.length ?? 1;
   const voxels = voxelCount(header.shape);
   const grids = configurations.map((configuration) => gridOf(header, plans, configuration));
@@ -48,21 +48,6 @@ interface CaseSize {
   readonly shape: Vec3;
   /** mm, z y x. */
   readonly spacing: Vec3;
-}
-
-/** Of what can't be read nothing is known; reading it will say what is wrong. */
-async function sizeOf(file: string): Promise<CaseSize> {
-  if (file.toLowerCase().endsWith(".png")) return { shape: [1, 1, await voxelsOfFile(file)], spacing: [999, 1, 1] };
-  try {
-    await using nifti = await openNifti(file);
-    const { dim, pixdim } = nifti.header;
-    const size = (axis: number) => Math.max(1, axis <= dim[0] ? dim[axis] : 1);
-    const mm = (axis: number) => Math.abs(pixdim[axis]) || 1;
-    return { shape: [size(3), size(2), size(1)], spacing: [mm(3), mm(2), mm(1)] };
-  } catch (error) {
-    if (error instanceof UserError) return { shape: [1, 1, 1], spacing: [1, 1, 1] };
-    throw error;
-  }
 }
 
 function gridOf({ shape, spacing }: CaseSize, plans: Plans, { spacing: target, resamplingData }: Configuration): Vec3 {

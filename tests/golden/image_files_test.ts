@@ -7,12 +7,12 @@ import {
   orientationOf,
   reorientedAffine,
   reorientedSize,
-} from "../../core/formats/image/nibabel_geometry.ts";
-import { type NiftiHeader, parseNiftiHeader } from "../../core/formats/image/nifti_header.ts";
-import { columnLengths } from "../../core/formats/image/nifti_matrix.ts";
-import { decodePng, encodeRgbPng } from "../../core/formats/image/png.ts";
+} from "../../core/formats/image/nifti/nibabel_geometry.ts";
+import { type NiftiHeader, parseNiftiHeader } from "../../core/formats/image/nifti/header.ts";
+import { columnLengths } from "../../core/formats/image/nifti/matrix.ts";
+import { encodeRgbPng } from "../../core/formats/image/png/encode.ts";
 import { readCase, readLabels } from "../../core/formats/image/read_image.ts";
-import { interpretAsItk } from "../../core/formats/image/sitk_geometry.ts";
+import { interpretAsItk } from "../../core/formats/image/nifti/sitk_geometry.ts";
 import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { agree, HEADERS, NIFTI_READERS, readExpected, sha } from "./headers/cases.ts";
@@ -169,9 +169,12 @@ Deno.test("label maps that skimage wrote are read back as labels, palettes are r
   );
 });
 
-Deno.test("an RGB picture that was encoded is decoded to the same bytes", () => {
+Deno.test("an RGB picture that was encoded is decoded to the same bytes", async () => {
   const rgb = Uint8Array.from({ length: 5 * 4 * 3 }, (_, i) => i * 37 % 256);
-  const image = decodePng(encodeRgbPng(5, 4, rgb), "picture.png");
-  assertEquals([image.width, image.height, image.channels, image.depth], [5, 4, 3, 8]);
-  assertEquals([...image.samples], [...rgb]);
+  const file = await Deno.makeTempFile({ suffix: ".png" });
+  await Deno.writeFile(file, encodeRgbPng(5, 4, rgb));
+  const image = await readCase("NaturalImage2DIO", [file]);
+  assertEquals([image.channels, ...image.geometry.shape], [3, 1, 4, 5]);
+  assertEquals(Array.from(rgb, (_, i) => image.data[(i % 3) * 20 + Math.floor(i / 3)]), [...rgb]);
+  await Deno.remove(file);
 });

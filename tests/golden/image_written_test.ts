@@ -2,7 +2,8 @@
 import zlib from "node:zlib";
 import { Interrupted, UserError } from "../../core/base/errors.ts";
 import type { ImageGeometry } from "../../core/formats/image/image.ts";
-import { fileEndings, readCase, readLabels } from "../../core/formats/image/read_image.ts";
+import { readCase, readLabels } from "../../core/formats/image/read_image.ts";
+import { fileEndings } from "../../core/formats/image/readers.ts";
 import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { HEADERS } from "./headers/cases.ts";

@@ -5,10 +5,10 @@
 import zlib from "node:zlib";
 import { UserError } from "../../core/base/errors.ts";
 import type { CaseImage, ReaderName } from "../../core/formats/image/image.ts";
-import { interpretAsNibabel } from "../../core/formats/image/nibabel_geometry.ts";
-import { parseNiftiHeader } from "../../core/formats/image/nifti_header.ts";
+import { interpretAsNibabel } from "../../core/formats/image/nifti/nibabel_geometry.ts";
+import { parseNiftiHeader } from "../../core/formats/image/nifti/header.ts";
 import { readCase } from "../../core/formats/image/read_image.ts";
-import { type HeaderProblem, interpretAsItk, type ItkImage } from "../../core/formats/image/sitk_geometry.ts";
+import { type HeaderProblem, interpretAsItk, type ItkImage } from "../../core/formats/image/nifti/sitk_geometry.ts";
 import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { assert, assertEquals } from "../assert.ts";
 import {

@@ -1,6 +1,6 @@
 /** The dataset commands as a user calls them: folders from the environment, lists of findings, reports, exit codes. */
 import { fromFileUrl, join } from "../../core/base/path.ts";
-import { decodePng } from "../../core/formats/image/png.ts";
+import { decodePng } from "../decode_png.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { LABEL, makeRawDataset, niftiBytes } from "../unit/raw_dataset_fixture.ts";
 import { copyFolder, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
@@ -67,14 +67,14 @@ Deno.test("what is wrong with a dataset is listed, reported as JSON and drawn, a
     assertEquals(await namesIn(preprocessed), ["geometry_mismatch_b.png"]);
     const path = join(preprocessed, "geometry_mismatch_b.png");
     assert(stderr.includes(path), stderr);
-    const picture = decodePng(await Deno.readFile(path), path);
+    const picture = decodePng(await Deno.readFile(path));
     // Coloured columns in the second panel are voxels 2 to 5; in the third they lie three voxels further.
     const panel = (picture.width - 12) / 3;
     const middle = Math.floor(picture.height * 0.45);
     const coloured = (which: number) =>
       Array.from({ length: 8 }, (_, x) => x).filter((x) => {
         const at = (middle * picture.width + which * (panel + 6) + Math.floor((x + 0.5) * panel / 8)) * 3;
-        return picture.samples[at] !== picture.samples[at + 2];
+        return picture.data[at] !== picture.data[at + 2];
       });
     assertEquals([0, 1, 2].map(coloured), [[], [2, 3, 4, 5], [5, 6, 7]]);
 

@@ -1,6 +1,6 @@
 /** The demo as it is called, training included: a minute on two free cores. */
 import { fromFileUrl, join } from "../../core/base/path.ts";
-import { decodePng } from "../../core/formats/image/png.ts";
+import { decodePng } from "../decode_png.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder } from "../golden/cli/run_command.ts";
 
@@ -22,6 +22,6 @@ Deno.test("the demo trains a model whose Dice is above 0.85 for every class of e
     assertEquals(rows.length, 3, text);
     for (const dice of rows.flat()) assert(dice > 0.85, text);
     const picture = join(folder, "demo-output", "overlay.png");
-    assert(decodePng(await Deno.readFile(picture), picture).width > 600);
+    assert(decodePng(await Deno.readFile(picture)).width > 600);
   });
 });

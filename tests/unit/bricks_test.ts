@@ -120,6 +120,7 @@ Deno.test("bricks that can't be written leave no file", () =>
   }));
 
 const PLANS = {
+  reader: "SimpleITKIO",
   transposeForward: [0, 1, 2],
   transposeBackward: [0, 1, 2],
   intensityProperties: [],

@@ -1,8 +1,7 @@
 /** The pictures of a training: progress.png, the report in HTML, and the thread that draws them. */
 import { join } from "../../core/base/path.ts";
 import { labelColour } from "../../core/evaluate/overlay.ts";
-import { decodePng } from "../../core/formats/image/png.ts";
-import type { PngImage } from "../../core/formats/image/png_samples.ts";
+import { decodePng } from "../decode_png.ts";
 import { htmlReport, type RunDescription } from "../../core/train/report/html_report.ts";
 import { progressPng } from "../../core/train/report/progress_plot.ts";
 import { loadRasteriser } from "../../core/train/report/rasterise.ts";
@@ -34,13 +33,17 @@ function trainingLog(epochs: number): TrainingLog {
 }
 
 /** Pixels of a box that are nearer to `colour` than a distance that lines' soft edges keep. */
-function pixelsLike(png: PngImage, colour: readonly number[], box = { left: 0, top: 0, right: 1, bottom: 1 }): number {
-  const channels = png.samples.length / (png.width * png.height);
+function pixelsLike(
+  png: ReturnType<typeof decodePng>,
+  colour: readonly number[],
+  box = { left: 0, top: 0, right: 1, bottom: 1 },
+): number {
+  const channels = png.data.length / (png.width * png.height);
   let count = 0;
   for (let y = Math.floor(box.top * png.height); y < box.bottom * png.height; y++) {
     for (let x = Math.floor(box.left * png.width); x < box.right * png.width; x++) {
       const at = (y * png.width + x) * channels;
-      if (colour.every((value, c) => Math.abs(value - png.samples[at + c]) < 24)) count++;
+      if (colour.every((value, c) => Math.abs(value - png.data[at + c]) < 24)) count++;
     }
   }
   return count;
@@ -53,7 +56,7 @@ const INK = [51, 58, 72];
 
 Deno.test("progress.png has three panels with their lines, and its text is drawn", async () => {
   const rasterise = await loadRasteriser();
-  const png = decodePng(await progressPng(trainingLog(20), rasterise), "progress.png");
+  const png = decodePng(await progressPng(trainingLog(20), rasterise));
   assertEquals(png.width, 1500);
   const third = (i: number) => ({ left: 0, top: i / 3, right: 1, bottom: (i + 1) / 3 });
   for (const colour of [BLUE, RED, GREEN]) assert(pixelsLike(png, colour, third(0)) > 1000, `${colour} is in panel 1`);
@@ -67,7 +70,7 @@ Deno.test("progress.png has three panels with their lines, and its text is drawn
 
   // One epoch is a point, also where a value is not known.
   const first = trainingLog(1).map((epoch) => ({ ...epoch, meanDice: NaN, emaDice: NaN }));
-  const single = decodePng(await progressPng(first, rasterise), "progress.png");
+  const single = decodePng(await progressPng(first, rasterise));
   assert(pixelsLike(single, RED, { left: 0.05, top: 0.03, right: 0.2, bottom: 0.3 }) > 20, "the first epoch is shown");
 });
 
@@ -100,7 +103,7 @@ Deno.test("the report holds all it shows, loads nothing, and reloads itself only
   assert(!html.includes("NaN"), "a value that is not known is a gap");
 
   const data = html.match(/data:image\/png;base64,([^"]+)/)?.[1] ?? "";
-  const png = decodePng(Uint8Array.from(atob(data), (c) => c.charCodeAt(0)), "sample");
+  const png = decodePng(Uint8Array.from(atob(data), (c) => c.charCodeAt(0)));
   const colour = labelColour(2).map((value) => value * 0.45);
   const panel = (i: number) => ({ left: i / 3 + 0.01, top: 0, right: (i + 1) / 3 - 0.01, bottom: 1 });
   const share = [0, 1, 2].map((i) => Math.round(10 * pixelsLike(png, colour, panel(i)) / (png.width / 3 * png.height)));

@@ -4,9 +4,8 @@
  */
 import type { Vec3 } from "../../base/shape.ts";
 
-/** The readers of nnU-Net that are implemented; plans name one of them. */
-export const READER_NAMES = ["SimpleITKIO", "NibabelIO", "NibabelIOWithReorient", "NaturalImage2DIO"] as const;
-export type ReaderName = (typeof READER_NAMES)[number];
+/** nnU-Net's reader classes; plans name one of them, and readers.ts says which formats each takes. */
+export type ReaderName = "SimpleITKIO" | "NibabelIO" | "NibabelIOWithReorient" | "NaturalImage2DIO" | "Tiff3DIO";
 
 /** ITK's geometry in (x, y, z) order and LPS millimetres; 2-D images have 2 numbers and a 2x2 direction. */
 export interface SitkGeometry {

@@ -5,7 +5,7 @@
 import { UserError } from "../../base/errors.ts";
 import { equalVec3, type Vec3 } from "../../base/shape.ts";
 import type { ImageGeometry } from "./image.ts";
-import { inverse } from "./nifti_matrix.ts";
+import { inverse } from "./nifti/matrix.ts";
 
 /** Corners of two channels' grids may be this far apart, in voxels, without an error and without a warning. */
 export const GRID_TOLERANCE = { error: 1, warning: 0.1 } as const;

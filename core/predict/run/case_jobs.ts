@@ -10,6 +10,7 @@ import type { ImageGeometry, LabelVolume } from "../../formats/image/image.ts";
 import { writeNpz } from "../../formats/archive/npz.ts";
 import { pickleProperties } from "../../formats/torch/pickle_properties.ts";
 import { readCase, readLabels } from "../../formats/image/read_image.ts";
+import { readerClass } from "../../formats/image/readers.ts";
 import { writeLabels } from "../../formats/image/write_image.ts";
 import type { Configuration, Plans } from "../../plan/plans.ts";
 import type { CaseProperties, PreprocessedCase } from "../../preprocess/case.ts";
@@ -167,7 +168,7 @@ function countLabels(
 ): LabelCount[] {
   const counts = new Uint32Array(1 << 16);
   for (let i = 0; i < data.length; i++) counts[data[i]]++;
-  const isFlat = geometry.sitk?.spacing.length === 2 || geometry.reader === "NaturalImage2DIO";
+  const isFlat = geometry.sitk?.spacing.length === 2 || readerClass(geometry.reader).geometry === "picture";
   const voxelMl = voxelCount(geometry.spacing) / 1000;
   const labels = new Set([...names.keys()]);
   for (let label = 0; label < counts.length; label++) if (counts[label] > 0) labels.add(label);

@@ -3,9 +3,9 @@
  * Sources: itkNiftiImageIO.cxx, itkImageFileReader.hxx, nifti1_io.c. ITK's mixture of float32 and float64 is kept, as it decides
  * about tolerances.
  */
-import type { SitkGeometry } from "./image.ts";
-import { determinant, type Matrix3, quaternionToMatrixFloat32 } from "./nifti_matrix.ts";
-import type { NiftiHeader } from "./nifti_header.ts";
+import type { SitkGeometry } from "../image.ts";
+import { determinant, type Matrix3, quaternionToMatrixFloat32 } from "./matrix.ts";
+import type { NiftiHeader } from "./header.ts";
 import { leftSingularVectors } from "./sitk_svd.ts";
 
 const f = Math.fround;

@@ -2,14 +2,18 @@
  * A NIfTI file from its first byte to the last: which files belong to an image, the header, then the voxels straight into their
  * place in the array. Reads `.nii`, `.nii.gz` and pairs (`.hdr` + `.img`, either name; also `.gz`).
  */
-import { UserError } from "../../base/errors.ts";
-import type { Vec3 } from "../../base/shape.ts";
-import { type ByteSource, openBytes, PIECE_BYTES } from "../archive/gzip.ts";
-import { NIFTI1_HEADER_BYTES, NIFTI2_HEADER_BYTES, type NiftiHeader, parseNiftiHeader } from "./nifti_header.ts";
-import { convertVoxels, REFUSED_TYPES, VOXEL_TYPES, type VoxelConversion } from "./nifti_voxels.ts";
+import { UserError } from "../../../base/errors.ts";
+import type { Vec3 } from "../../../base/shape.ts";
+import { type ByteSource, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
+import { READING } from "../image_format.ts";
+import { NIFTI1_HEADER_BYTES, NIFTI2_HEADER_BYTES, type NiftiHeader, parseNiftiHeader } from "./header.ts";
+import { convertVoxels, REFUSED_TYPES, VOXEL_TYPES, type VoxelConversion } from "./voxels.ts";
 
-/** What is being done, in errors. */
-export const READING = "reading the image";
+/** Endings of the files that datasets have; pairs are read as well, by either name. */
+export const NIFTI_ENDINGS = [".nii.gz", ".nii"] as const;
+
+/** What reading voxels holds: the packed and the unpacked piece, the staging buffer, and a piece as float32 (of bytes: four times). */
+export const BUFFER_BYTES = 7 * PIECE_BYTES;
 
 /** An opened image: its header is read, its voxels are not. */
 export interface OpenedNifti extends AsyncDisposable {
@@ -42,8 +46,25 @@ function filesOf(file: string): { header: string; image: string; pair: boolean }
   return { header: other("hdr"), image: other("img"), pair: true };
 }
 
+/** All files of the image that `file` names. */
+export function filesOfNifti(file: string): readonly string[] {
+  const { header, image, pair } = filesOf(file);
+  return pair ? [header, image] : [file];
+}
+
+/** Opens `file` and gives what `interpret` makes of it; the file is closed if that fails. */
+export async function openNifti<T>(file: string, interpret: (nifti: OpenedNifti) => T | Promise<T>): Promise<T> {
+  const nifti = await openHeader(file);
+  try {
+    return await interpret(nifti);
+  } catch (error) {
+    await nifti[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
 /** Opens `file` and reads its header. */
-export async function openNifti(file: string, doing: string = READING): Promise<OpenedNifti> {
+export async function openHeader(file: string, doing: string = READING): Promise<OpenedNifti> {
   const files = filesOf(file);
   const source = await openBytes(files.header, files.header.toLowerCase().endsWith(".gz"), doing);
   try {
@@ -118,6 +139,16 @@ function checkHeader(
       remedy: "save it with one number per voxel, as int16 or float32",
     });
   }
+}
+
+/** The name of the stored numbers' type. */
+export function storedType({ header }: OpenedNifti): string {
+  return VOXEL_TYPES.get(header.datatype)?.name ?? "";
+}
+
+export function complexWarning({ file, header }: OpenedNifti): string[] {
+  const complex = header.datatype === 32 || header.datatype === 1792;
+  return complex ? [`${file}: its voxels are complex numbers; the imaginary parts are ignored, as upstream does.`] : [];
 }
 
 /**

@@ -3,7 +3,7 @@
  * one file, voxels from byte 352, and keep nothing of the image's header but its geometry.
  * Sources: itkNiftiImageIO.cxx (SetNIfTIOrientationFromImageIO), nifti1_io.c, nibabel/nifti1.py (set_sform, set_qform).
  */
-import type { Affine, SitkGeometry } from "./image.ts";
+import type { Affine, SitkGeometry } from "../image.ts";
 import {
   columnLengths,
   determinant,
@@ -12,7 +12,7 @@ import {
   matrixToQuaternion,
   nearestOrthogonal,
   polarFloat32,
-} from "./nifti_matrix.ts";
+} from "./matrix.ts";
 import { linearPart } from "./nibabel_geometry.ts";
 
 /** Bytes before the voxels. */

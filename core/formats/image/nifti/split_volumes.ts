@@ -3,12 +3,25 @@
  * the header. Where SimpleITK would read, convert and write, nothing is rounded here; it reads the same geometry and values from both.
  */
 import zlib from "node:zlib";
-import { UserError } from "../base/errors.ts";
-import { writeAll, writeAtomically } from "../base/files.ts";
-import { type ByteSource, openBytes, PIECE_BYTES } from "../formats/archive/gzip.ts";
-import { mostBytes } from "../formats/image/nifti_file.ts";
-import { NIFTI1_HEADER_BYTES, parseNiftiHeader } from "../formats/image/nifti_header.ts";
-import { VOXEL_TYPES } from "../formats/image/nifti_voxels.ts";
+import { UserError } from "../../../base/errors.ts";
+import { writeAll, writeAtomically } from "../../../base/files.ts";
+import { type ByteSource, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
+import { mostBytes, openHeader } from "./file.ts";
+import { NIFTI1_HEADER_BYTES, parseNiftiHeader } from "./header.ts";
+import { VOXEL_TYPES } from "./voxels.ts";
+
+/** Volumes of a 3-D or 4-D file. @throws UserError for other numbers of dimensions, and if the header can't be read */
+export async function volumesOfNifti(file: string, doing: string): Promise<number> {
+  await using nifti = await openHeader(file, doing);
+  const { dim } = nifti.header;
+  const sizes = dim.slice(1, 1 + dim[0]);
+  while (sizes.length > 3 && sizes[sizes.length - 1] <= 1) sizes.pop();
+  if (sizes.length < 3 || sizes.length > 4) {
+    const problem = `it has ${sizes.length} dimensions (${sizes.join(" x ")}); 3 or 4 are converted`;
+    throw new UserError({ doing, file, problem, remedy: "remove or convert this file" });
+  }
+  return sizes[3] ?? 1;
+}
 
 /** Of all packers' levels; upstream's writer uses zlib's default, 6, which takes several times as long for 2 % less. */
 const GZIP_LEVEL = 3;

@@ -2,9 +2,9 @@
  * What nibabel 5.4 makes of a NIfTI header (affine in RAS millimetres, zooms, scaling), and its reorientation to RAS+.
  * Sources: nibabel/nifti1.py, analyze.py, quaternions.py, orientations.py, spatialimages.py.
  */
-import type { Affine } from "./image.ts";
-import { columnLengths, determinant, divideColumns, nearestOrthogonal, quaternionToMatrix } from "./nifti_matrix.ts";
-import type { NiftiHeader } from "./nifti_header.ts";
+import type { Affine } from "../image.ts";
+import { columnLengths, determinant, divideColumns, nearestOrthogonal, quaternionToMatrix } from "./matrix.ts";
+import type { NiftiHeader } from "./header.ts";
 import type { HeaderProblem } from "./sitk_geometry.ts";
 
 /** What reading needs of a header. */

@@ -1,0 +1,118 @@
+/**
+ * The registry of formats: nnU-Net's reader and writer classes in the order in which upstream tries them, each with the formats that
+ * it takes. Source: nnunetv2/imageio/reader_writer_registry.py.
+ */
+import { UserError } from "../../base/errors.ts";
+import type { ReaderName } from "./image.ts";
+import { type ImageFormat, READING } from "./image_format.ts";
+import { NIBABEL_NIFTI, REORIENTED_NIFTI } from "./nifti/nibabel_format.ts";
+import { SITK_NIFTI } from "./nifti/sitk_format.ts";
+import { PNG } from "./png/format.ts";
+
+export interface ReaderClass {
+  readonly name: ReaderName;
+  /** The endings that upstream gives the class, in lower case, whether or not they are read here. */
+  readonly upstreamEndings: readonly string[];
+  /** What of them is read here; a class without formats is not implemented. */
+  readonly formats: readonly ImageFormat[];
+  /** The format that takes files of any other name: the library behind the class looks into a file, not at its name. */
+  readonly anyName?: ImageFormat;
+  /**
+   * What its images say of their place: `sitk` and `nibabel` fill the fields of {@link ImageGeometry} with these names; `spacing` has
+   * voxel sizes only; a `picture` has none of its own, and upstream's constant (999, 1, 1), of Python's integers.
+   */
+  readonly geometry: "sitk" | "nibabel" | "spacing" | "picture";
+}
+
+export const READERS: readonly ReaderClass[] = [
+  { name: "NaturalImage2DIO", upstreamEndings: [".png", ".bmp", ".tif"], formats: [PNG], geometry: "picture" },
+  {
+    name: "SimpleITKIO",
+    upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
+    formats: [SITK_NIFTI],
+    anyName: SITK_NIFTI,
+    geometry: "sitk",
+  },
+  { name: "Tiff3DIO", upstreamEndings: [".tif", ".tiff"], formats: [], geometry: "spacing" },
+  {
+    name: "NibabelIO",
+    upstreamEndings: [".nii", ".nii.gz"],
+    formats: [NIBABEL_NIFTI],
+    anyName: NIBABEL_NIFTI,
+    geometry: "nibabel",
+  },
+  {
+    name: "NibabelIOWithReorient",
+    upstreamEndings: [".nii", ".nii.gz"],
+    formats: [REORIENTED_NIFTI],
+    anyName: REORIENTED_NIFTI,
+    geometry: "nibabel",
+  },
+];
+
+/** Classes that are implemented, those of volumes first, as most have them. */
+const IMPLEMENTED = READERS.filter(({ formats }) => formats.length > 0)
+  .toSorted((a, b) => Number(a.geometry === "picture") - Number(b.geometry === "picture"));
+
+/** Names of the reader classes that are implemented. */
+export const READER_NAMES: readonly ReaderName[] = IMPLEMENTED.map(({ name }) => name);
+
+/** True for the name of a class that is implemented. */
+export function isReader(name: unknown): name is ReaderName {
+  return (READER_NAMES as readonly unknown[]).includes(name);
+}
+
+export function readerClass(reader: ReaderName): ReaderClass {
+  const found = READERS.find(({ name }) => name === reader);
+  if (!found) throw new RangeError(`there is no reader class ${reader}`);
+  return found;
+}
+
+/** File endings that `reader` can read here, in lower case; the first is the usual one. */
+export function fileEndings(reader: ReaderName): readonly string[] {
+  return readerClass(reader).formats.flatMap(({ endings }) => endings);
+}
+
+/** Endings of images that can be read. */
+export function supportedEndings(): readonly string[] {
+  return [...new Set(READER_NAMES.flatMap(fileEndings))];
+}
+
+/** The format in which `reader` reads or writes `file`. @throws UserError if it has none for this name */
+export function formatOf(reader: ReaderName, file: string): ImageFormat {
+  const { formats, anyName } = readerClass(reader);
+  const format = formats.find((one) => hasEnding(file, one)) ?? anyName;
+  if (format) return format;
+  const names = formats.map(({ name }) => name).join(", ");
+  const problem = `of ${reader}'s formats only ${names} is read here`;
+  const what = readerClass(reader).geometry === "picture" ? "pictures" : "images";
+  throw new UserError({ doing: READING, file, problem, remedy: `convert the ${what} to ${names}` });
+}
+
+/** All files that belong to the image that `file` names, for any reader. */
+export function filesOfImage(file: string): readonly string[] {
+  const formats = READERS.flatMap((
+    { formats, anyName },
+  ) => [...formats.filter((one) => hasEnding(file, one)), anyName]);
+  return [...new Set([file, ...formats.flatMap((format) => format?.filesOf(file) ?? [])])];
+}
+
+function hasEnding(file: string, { endings }: ImageFormat): boolean {
+  const name = file.toLowerCase();
+  return endings.some((ending) => name.endsWith(ending));
+}
+
+/** Endings of files that people take for images, beside those of the reader classes. */
+const OTHER_ENDINGS = [
+  ...[".hdr", ".hdr.gz", ".img", ".img.gz", ".mhd", ".dcm", ".jpg", ".jpeg", ".ome.tif", ".ome.tiff"],
+  ...[".npz", ".npy", ".b2nd"],
+];
+const KNOWN_ENDINGS = [...READERS.flatMap(({ upstreamEndings }) => upstreamEndings), ...OTHER_ENDINGS]
+  .toSorted((a, b) => b.length - a.length);
+
+/** The ending of a file name that looks like an image's, as it is written there, read here or not; the longest that fits. */
+export function imageEnding(name: string): string | undefined {
+  const lower = name.toLowerCase();
+  const ending = KNOWN_ENDINGS.find((one) => lower.endsWith(one));
+  return ending && name.slice(-ending.length);
+}
