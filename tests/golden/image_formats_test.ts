@@ -58,7 +58,7 @@ Deno.test("a file's format follows from the reader and the name; readers that lo
     UserError,
     "a.bmp",
     "only PNG",
-    "convert the pictures",
+    "Convert the pictures",
   );
 });
 

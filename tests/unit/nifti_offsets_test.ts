@@ -1,7 +1,7 @@
 /** Numbers of a NIfTI header that lead outside the file: refused by every reader and by the splitting of 4-D files. */
 import { gzipSync } from "node:zlib";
 import { UserError } from "../../core/base/errors.ts";
-import { splitNifti } from "../../core/dataset/split_nifti.ts";
+import { splitNifti } from "../../core/formats/image/nifti/split_volumes.ts";
 import { readCase } from "../../core/formats/image/read_image.ts";
 import { assertEquals, assertFails } from "../assert.ts";
 
