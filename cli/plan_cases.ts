@@ -1,11 +1,13 @@
 /** From `-i`, `-o`, the parts and the previous stage to the list of cases to predict, all of it checked before the work. */
 import { UserError } from "../core/base/errors.ts";
+import { refuseOverwriting } from "../core/base/overwriting.ts";
 import { basename, dirname, join } from "../core/base/path.ts";
 import { isFolder } from "../core/dataset/dataset_names.ts";
 import { checkOutputs, listInputCases } from "../core/dataset/input_cases.ts";
 import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
 import { imageEnding } from "../core/formats/image/readers.ts";
 import type { Model } from "../core/predict/model/model_folder.ts";
+import { probabilityPaths, RUN_FILES } from "../core/predict/run/output_folder.ts";
 import type { CaseToPredict } from "../core/predict/run/request.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
 
@@ -20,7 +22,7 @@ export interface PlannedCases {
   readonly outputFolder?: string;
 }
 
-type CaseFlags = Pick<PredictValues, "input" | "output" | "parts" | "part" | "previousStage">;
+type CaseFlags = Pick<PredictValues, "input" | "output" | "parts" | "part" | "previousStage" | "saveProbabilities">;
 
 /** @throws UserError if there is nothing to predict, or the outputs or the previous stage do not fit */
 export async function planCases(flags: CaseFlags, model: Model): Promise<PlannedCases> {
@@ -69,14 +71,45 @@ export async function planCases(flags: CaseFlags, model: Model): Promise<Planned
     }
     cases.push({ id, files: one.files, previousStageFile, output: file ?? join(flags.output, `${id}${ending}`) });
   }
-  checkOutputs(cases, cases.map(({ output }) => output));
-  return {
-    cases,
-    failures,
-    warnings: listing.warnings,
-    listed: ids.length,
-    outputFolder: file === null ? flags.output : undefined,
-  };
+  checkOutputs(listing.cases, listing.cases.map(({ id }) => file ?? join(flags.output, `${id}${ending}`)));
+  const outputFolder = file === null ? flags.output : undefined;
+  refuseInputs(flags, model, cases, outputFolder);
+  return { cases, failures, warnings: listing.warnings, listed: ids.length, outputFolder };
+}
+
+/** Beside the images: no file of the model or of the previous stage is overwritten, and no output lies among inputs. */
+function refuseInputs(
+  flags: CaseFlags,
+  model: Model,
+  cases: readonly CaseToPredict[],
+  outputFolder: string | undefined,
+): void {
+  const ending = model.dataset.fileEnding;
+  const error = { doing: "choosing the output files", remedy: "name another folder with -o" };
+  const outputs = cases.flatMap(({ output }) => {
+    const { npz, pkl } = probabilityPaths(output, ending);
+    return flags.saveProbabilities ? [output, npz, pkl] : [output];
+  });
+  const files = [
+    ...RUN_FILES.map((name) => ({ path: join(model.folder, name), what: `the model's ${name}` })),
+    ...model.folds.map(({ file }) => ({ path: file, what: "the model's checkpoint" })),
+    ...cases.flatMap(({ files }) => files.map((path) => ({ path, what: "an input image" }))),
+    ...cases.flatMap(({ previousStageFile: path }) =>
+      path === undefined ? [] : [{ path, what: "the previous stage's segmentation" }]
+    ),
+  ];
+  refuseOverwriting(files, outputs.map((path) => ({ path, what: "the result" })), error);
+  if (outputFolder === undefined) return;
+  const folders = [
+    { path: model.folder, what: "the model's folder" },
+    { path: flags.input, what: "the folder of the images, where the next run would take segmentations for images" },
+    ...(flags.previousStage === undefined
+      ? []
+      : [{ path: flags.previousStage, what: "the folder of the previous stage's segmentations" }]),
+  ];
+  refuseOverwriting(folders, [{ path: outputFolder, what: "the output folder" }], error);
+  const runFiles = RUN_FILES.map((name) => ({ path: join(outputFolder, name), what: `the results' ${name}` }));
+  refuseOverwriting(files, runFiles, error);
 }
 
 function checkPreviousStage({ previousStage }: CaseFlags, { configuration }: Model): void {

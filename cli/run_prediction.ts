@@ -12,6 +12,7 @@ import type { PredictValues } from "./flags/predict_flags.ts";
 import { planCases, type PlannedCases } from "./plan_cases.ts";
 import { createPredictionProgress } from "./prediction_progress.ts";
 import { failedCase, newReportState, type ReportState, writeReport } from "./report.ts";
+import { refuseReport } from "./report_place.ts";
 import { formatSeconds, plural } from "./terminal.ts";
 
 export interface PredictionJob {
@@ -25,6 +26,11 @@ export interface PredictionJob {
 export async function runPrediction(job: PredictionJob): Promise<boolean> {
   const { values, context } = job;
   const state = newReportState([...context.shownName.split(" "), ...context.args]);
+  if (values.report !== undefined) {
+    // A model that is not found is an error of its own, and the report's to tell.
+    const model = await job.findModel().catch(() => undefined);
+    await refuseReport(values.report, [values.input, values.previousStage, model]);
+  }
   // Written once at the start, so that a place that cannot be written to is found before the work and not after it.
   if (values.report !== undefined) await writeReport(values.report, state, "running");
   try {

@@ -1,6 +1,7 @@
 /** The commands `evaluate_folder` and `evaluate_simple`: summary.json of predictions, and the Dice of each label on the terminal. */
 import { UserError } from "../../core/base/errors.ts";
 import { readJsonFile } from "../../core/base/json.ts";
+import { refuseOverwriting } from "../../core/base/overwriting.ts";
 import { extname, join } from "../../core/base/path.ts";
 import { chooseReader } from "../../core/dataset/choose_reader.ts";
 import type { DatasetJson } from "../../core/dataset/dataset_json.ts";
@@ -24,6 +25,11 @@ export const evaluateFolderCommand = defineCommand({
     const dataset = await readDatasetJson(values.datasetFile);
     // As in upstream nothing of the plans changes the result; a file that is not there is a mistake all the same.
     await readJsonFile(values.plansFile, "reading the plans");
+    refuseOverwriting(
+      [values.datasetFile, values.plansFile].map((path) => ({ path, what: "an input" })),
+      [{ path: summaryFile(values), what: "the summary" }],
+      { doing: "choosing the summary's file", remedy: "name another file with -o" },
+    );
     const json = dataset.json as Readonly<Record<string, unknown>>;
     const example = await firstFile(values.references, [dataset.fileEnding]);
     const { reader, warnings } = await chooseReader(json, values.datasetFile, example);
@@ -54,12 +60,18 @@ type Common = Pick<
   "references" | "predictions" | "output" | "threads" | "chill" | "maxMemory"
 >;
 
+function summaryFile({ output, predictions }: Common): string {
+  return output ?? join(predictions, "summary.json");
+}
+
 async function evaluate(
-  { references, predictions, chill, threads, maxMemory, output = join(predictions, "summary.json") }: Common,
+  values: Common,
   { reader, fileEnding, targets, ignoreLabel }: What,
   names: ReadonlyMap<string, string>,
   { print, warn, count, signal }: CommandContext,
 ): Promise<boolean> {
+  const { references, predictions, chill, threads, maxMemory } = values;
+  const output = summaryFile(values);
   const summary = await evaluateFolder({
     references,
     predictions,

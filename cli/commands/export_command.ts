@@ -1,6 +1,7 @@
 /** The command `export`: a checkpoint's network in a format other programs read. */
 import { UsageError } from "../../core/base/errors.ts";
 import { stringifyJson } from "../../core/base/json.ts";
+import { refuseOverwriting } from "../../core/base/overwriting.ts";
 import { dirname, join } from "../../core/base/path.ts";
 import { writeSafetensors } from "../../core/formats/torch/safetensors.ts";
 import { type Checkpoint, openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
@@ -45,6 +46,11 @@ export const exportCommand = defineCommand({
   },
   async run(values, { print, signal }) {
     const output = values.output ?? join(dirname(values.checkpoint), "model.safetensors");
+    refuseOverwriting(
+      [{ path: values.checkpoint, what: "the checkpoint" }],
+      [{ path: output, what: "the exported file" }],
+      { doing: "choosing the output file", remedy: "name another file with -o" },
+    );
     using checkpoint = await openCheckpoint(values.checkpoint);
     await writeSafetensors(output, checkpoint.weights, metadataOf(checkpoint), signal);
     print(`${checkpoint.weights.size} tensors written to ${output}`);

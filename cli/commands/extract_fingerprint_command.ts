@@ -7,6 +7,7 @@ import type { FingerprintOutcome } from "../../core/preprocess/fingerprint.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 import { foldersOf } from "../dataset_folders.ts";
 import { EXTRACT_FINGERPRINT, type FingerprintValues } from "../flags/planning_flags.ts";
+import { refuseReport } from "../report_place.ts";
 import { formatSeconds, list, plural } from "../terminal.ts";
 
 export const extractFingerprintCommand = defineCommand({
@@ -56,6 +57,7 @@ async function runOne(
   context: CommandContext,
 ): Promise<FingerprintOutcome> {
   const folders = await foldersOf(dataset, context.environment);
+  if (run.report !== undefined) await refuseReport(run.report, [folders.raw, folders.preprocessed]);
   // Loaded only now, so that --help and usage errors start nothing.
   const { extractFingerprint } = await import("../../core/preprocess/fingerprint.ts");
   const begin = performance.now();

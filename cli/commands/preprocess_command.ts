@@ -6,6 +6,7 @@ import type { PreprocessOutcome } from "../../core/preprocess/preprocess_dataset
 import { type CommandContext, defineCommand } from "./command.ts";
 import { foldersOf } from "../dataset_folders.ts";
 import { PREPROCESS, type PreprocessValues } from "../flags/preprocess_flags.ts";
+import { refuseReport } from "../report_place.ts";
 import { formatSeconds, list, plural } from "../terminal.ts";
 
 export const preprocessCommand = defineCommand({
@@ -24,8 +25,8 @@ export const preprocessCommand = defineCommand({
   },
 });
 
-/** What preprocessing takes of its flags. */
-export type PreprocessRun = Omit<PreprocessValues, "report">;
+/** What preprocessing takes of its flags; with a report it is seen to that no input has its place. */
+export type PreprocessRun = Omit<PreprocessValues, "report"> & Partial<Pick<PreprocessValues, "report">>;
 
 /** Preprocesses all datasets, one after the other. */
 export async function runPreprocessing(run: PreprocessRun, context: CommandContext): Promise<PreprocessOutcome[]> {
@@ -52,6 +53,7 @@ async function runOne(
   context: CommandContext,
 ): Promise<PreprocessOutcome> {
   const folders = await foldersOf(dataset, context.environment);
+  if (run.report !== undefined) await refuseReport(run.report, [folders.raw, folders.preprocessed]);
   // Loaded only now, so that --help and usage errors start nothing.
   const { preprocessDataset } = await import("../../core/preprocess/preprocess_dataset.ts");
   const begin = performance.now();

@@ -4,6 +4,7 @@
 import { UserError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { readJsonFile } from "../base/json.ts";
+import { refuseInside } from "../base/overwriting.ts";
 import { join, resolve } from "../base/path.ts";
 import { requirePathName } from "../base/path_name.ts";
 import { convertDatasetJson } from "./convert_json.ts";
@@ -39,10 +40,13 @@ export async function convertV1Dataset(source: string, name: string, folders: Ro
       );
     }
   }
+  const target = join(folders.raw, name);
+  for (const part of [...REQUIRED, ...OPTIONAL]) {
+    refuseInside(join(folder, part), target, { doing: DOING, remedy: "set nnUNet_raw to a folder outside" });
+  }
   const jsonFile = join(folder, "dataset.json");
   const { text } = await readJsonFile(jsonFile, DOING);
   const json = convertDatasetJson(text, jsonFile, ["tensorImageSize", "numTest", "training", "test"], DOING);
-  const target = join(folders.raw, name);
   await makeFolderWhole(target, DOING, async (hidden) => {
     for (const part of [...REQUIRED, ...OPTIONAL]) {
       if (await isFolder(join(folder, part))) await copyFolder(join(folder, part), join(hidden, part));

@@ -4,6 +4,7 @@
  * Source of the naming: nnunetv2/utilities/utils.py, create_lists_from_splitted_dataset_folder.
  */
 import { UserError } from "../base/errors.ts";
+import { refuseOverwriting } from "../base/overwriting.ts";
 import { basename, join, resolve } from "../base/path.ts";
 import { imageEnding } from "../formats/image/readers.ts";
 
@@ -256,7 +257,6 @@ function noMatchingFile(folder: string, names: readonly string[], expected: Expe
  * @param outputs file of each case, in order. @throws UserError
  */
 export function checkOutputs(cases: readonly InputCase[], outputs: readonly string[]): void {
-  const inputs = new Set(cases.flatMap((one) => one.files.map((file) => resolve(file))));
   const takenBy = new Map<string, string>();
   outputs.forEach((output, i) => {
     const path = resolve(output);
@@ -271,15 +271,12 @@ export function checkOutputs(cases: readonly InputCase[], outputs: readonly stri
       });
     }
     takenBy.set(path, cases[i].id);
-    if (!inputs.has(path)) return;
-    throw new UserError({
-      doing: "choosing the output files",
-      caseId: cases[i].id,
-      file: output,
-      problem: "the segmentation would overwrite an input image",
-      remedy: "name another folder with -o",
-    });
   });
+  refuseOverwriting(
+    cases.flatMap(({ files }) => files.map((path) => ({ path, what: "an input image" }))),
+    outputs.map((path) => ({ path, what: "the segmentation" })),
+    { doing: "choosing the output files", remedy: "name another folder with -o" },
+  );
 }
 
 /** "case_0001.nii.gz" -> id "case", channel 1; channel is undefined without a number of four digits. */

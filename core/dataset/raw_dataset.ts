@@ -4,6 +4,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { keysOf, readJsonFile } from "../base/json.ts";
+import { refuseOverwriting } from "../base/overwriting.ts";
 import { basename, isAbsolute, join, resolve } from "../base/path.ts";
 import { pathNameProblem, requirePathName } from "../base/path_name.ts";
 import { supportedEndings } from "../formats/image/readers.ts";
@@ -66,6 +67,15 @@ export async function readRawDataset(folder: string): Promise<RawDataset> {
   const cases = listed ? listedCases(folder, json.dataset, jsonFile) : await scannedCases(folder, fileEnding);
   if (cases.length === 0) throw await noCases(folder, fileEnding, listed, jsonFile);
   return { name: basename(folder), folder, jsonFile, jsonText: text, json, fileEnding, cases, listed };
+}
+
+/** Refuses roots of which one leads to the other. @throws UserError */
+export function refuseSameFolder(rawFolder: string, preprocessedFolder: string, doing: string): void {
+  refuseOverwriting(
+    [{ path: rawFolder, what: "the raw dataset's folder" }],
+    [{ path: preprocessedFolder, what: "the folder of the preprocessed dataset" }],
+    { doing, remedy: "set nnUNet_raw and nnUNet_preprocessed to different folders" },
+  );
 }
 
 async function readJsonOfDataset(file: string): ReturnType<typeof readJsonFile> {

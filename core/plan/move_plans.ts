@@ -5,6 +5,7 @@
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { keysOf, parseJsonExactly, stringifyJson } from "../base/json.ts";
+import { refuseOverwriting } from "../base/overwriting.ts";
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
 import { readRawDataset } from "../dataset/raw_dataset.ts";
@@ -31,6 +32,7 @@ export async function movePlans(request: MovePlansRequest): Promise<{ file: stri
   const targetPlans = requirePlansName(request.targetPlans ?? request.sourcePlans, { doing });
   requirePlansName(request.sourcePlans, { doing });
   const source = join(request.preprocessed, request.source, `${request.sourcePlans}.json`);
+  const file = join(request.preprocessed, request.target, `${targetPlans}.json`);
   let text: string;
   try {
     text = await Deno.readTextFile(source);
@@ -39,6 +41,10 @@ export async function movePlans(request: MovePlansRequest): Promise<{ file: stri
     const remedy = `plan ${request.source} first (nnunet plan_experiment), or correct -s and -sp`;
     throw new UserError({ doing, file: source, problem: "there are no such plans", remedy });
   }
+  refuseOverwriting([{ path: source, what: "the plans that are to be copied" }], [{ path: file, what: "their copy" }], {
+    doing,
+    remedy: "name another target with -t, or other plans with -tp",
+  });
   const plans = parseJsonExactly(text, source, doing) as Record<string, unknown>;
   const configurations = plans.configurations;
   if (typeof configurations !== "object" || configurations === null) {
@@ -62,7 +68,6 @@ export async function movePlans(request: MovePlansRequest): Promise<{ file: stri
   plans.plans_name = targetPlans;
   const folder = join(request.preprocessed, request.target);
   await ensureFolder(folder, doing);
-  const file = join(folder, `${targetPlans}.json`);
   await writeAtomically(file, stringifyJson(plans), { doing });
   return { file, warnings };
 }

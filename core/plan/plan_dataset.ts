@@ -9,7 +9,7 @@ import { JsonFloat, keysOf, parseJson, parseJsonExactly, readJsonFile, stringify
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
-import { readRawDataset } from "../dataset/raw_dataset.ts";
+import { readRawDataset, refuseSameFolder } from "../dataset/raw_dataset.ts";
 import { planExperiment, type PlanningRequest } from "./plan_experiment.ts";
 import type { Planner } from "./planners.ts";
 import { requirePlansName } from "./plans_name.ts";
@@ -48,6 +48,7 @@ export async function planDataset(
   options: PlanDatasetOptions,
 ): Promise<PlannedDataset> {
   const plansName = requirePlansName(options.plansName ?? options.planner.plansName, { doing: DOING });
+  refuseSameFolder(rawFolder, preprocessedFolder, DOING);
   const dataset = await readRawDataset(rawFolder);
   const { channelNames } = parseDatasetJson(dataset.json, dataset.jsonFile, DOING);
   const { numTraining } = dataset.json;

@@ -11,7 +11,7 @@ import { chooseReader } from "../dataset/choose_reader.ts";
 import { checkDatasetFiles, type Finding } from "../dataset/integrity.ts";
 import type { CaseExpectation } from "../dataset/integrity_case.ts";
 import { fileStates, rememberCheck, rememberedCheck } from "../dataset/integrity_record.ts";
-import { type RawCase, type RawDataset, readRawDataset } from "../dataset/raw_dataset.ts";
+import { type RawCase, type RawDataset, readRawDataset, refuseSameFolder } from "../dataset/raw_dataset.ts";
 import type { ReaderName } from "../formats/image/image.ts";
 import { readerClass } from "../formats/image/readers.ts";
 import type { IntensityProperties } from "../plan/plans.ts";
@@ -66,6 +66,7 @@ export async function extractFingerprint(
   preprocessedFolder: string,
   options: FingerprintOptions,
 ): Promise<FingerprintOutcome> {
+  refuseSameFolder(rawFolder, preprocessedFolder, "extracting the fingerprint");
   const dataset = await readRawDataset(rawFolder);
   const file = join(preprocessedFolder, FINGERPRINT_FILE);
   const exists = await isThere(file);

@@ -9,7 +9,13 @@ import { readJsonFile } from "../base/json.ts";
 import { nearestName } from "../base/nearest.ts";
 import { join } from "../base/path.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
-import { filesEndingIn, type RawCase, type RawDataset, readRawDataset } from "../dataset/raw_dataset.ts";
+import {
+  filesEndingIn,
+  type RawCase,
+  type RawDataset,
+  readRawDataset,
+  refuseSameFolder,
+} from "../dataset/raw_dataset.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { isPlansName, requirePlansName } from "../plan/plans_name.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
@@ -74,6 +80,7 @@ export async function preprocessDataset(
   preprocessedFolder: string,
   options: PreprocessDatasetOptions,
 ): Promise<PreprocessOutcome> {
+  refuseSameFolder(rawFolder, preprocessedFolder, "preprocessing the dataset");
   const dataset = await readRawDataset(rawFolder);
   const { plans, configurations, skipped } = await readConfigurations(preprocessedFolder, options);
   const keys = await keysOfDataset(preprocessedFolder);

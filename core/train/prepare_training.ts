@@ -3,6 +3,7 @@
  * it was started with; others are refused. Source: maybe_load_checkpoint of nnunetv2/run/run_training.py (2.5.1).
  */
 import { UserError } from "../base/errors.ts";
+import { refuseOverwriting } from "../base/overwriting.ts";
 import { openCheckpoint } from "../formats/torch/torch_checkpoint.ts";
 import { weightShapes } from "../graph/weight_shapes.ts";
 import { initialWeights } from "./initial_weights.ts";
@@ -11,7 +12,7 @@ import type { TrainingRecipe } from "../trainers/training_recipe.ts";
 import { readRecipe, type RecipeChanges } from "./recipe.ts";
 import { readTrainingSetup, type TrainingSetup } from "./setup.ts";
 import type { TrainRequest } from "./train_request.ts";
-import { earlierTraining, openLastCheckpoint } from "./training_folder.ts";
+import { checkpointPaths, earlierTraining, openLastCheckpoint } from "./training_folder.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";
 
 export interface PreparedTraining {
@@ -39,6 +40,11 @@ export async function prepareTraining(request: TrainRequest): Promise<PreparedTr
   const startingFrom = (values: ReadonlyMap<string, Float32Array>) => handOver({ values, momentum: new Map() });
   const fresh = { setup, state, warnings: await earlierTraining(setup.foldFolder) };
   if (start.kind === "pretrained") {
+    refuseOverwriting(
+      [{ path: start.file, what: "the weights it is to start from" }],
+      checkpointPaths(setup.foldFolder).map((path) => ({ path, what: "this training's checkpoint" })),
+      { doing: "choosing the results folder", remedy: "copy that checkpoint to another place, or add a --name" },
+    );
     using checkpoint = await openCheckpoint(start.file);
     const values = readPretrainedWeights(checkpoint, setup.graph, initial);
     return {

@@ -13,6 +13,11 @@ export const CHECKPOINTS = {
   best: "checkpoint_best.pth",
 } as const;
 
+/** Of a fold's folder, there or not. */
+export function checkpointPaths(foldFolder: string): string[] {
+  return Object.values(CHECKPOINTS).map((name) => join(foldFolder, name));
+}
+
 /**
  * The checkpoint to continue from: the final one, else the latest or the best, whichever has more finished epochs (the latest of
  * equals). Undefined if there is none, and no training has finished an epoch here.

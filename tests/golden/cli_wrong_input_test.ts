@@ -179,6 +179,47 @@ Deno.test("an output that is an input, of another ending, or cannot be made is r
   });
 });
 
+Deno.test("no input is overwritten: images, previous stage, model and report, by links as well", async () => {
+  await inTempFolder(async (folder) => {
+    const [images, model, previous] = ["in", "model", "prev"].map((name) => join(folder, name));
+    await copyFolder(ONE.images, images);
+    await copyFolder(ONE.model, model);
+    await copyFolder(CASCADE.previous, previous);
+    await Deno.symlink(images, join(folder, "link"));
+    await Deno.symlink(folder, join(folder, "up"));
+    const before = await filesBelow(folder);
+    for (const output of ["in", "link", "up/in", "up/link", "up/up/in"]) {
+      assertRefused(
+        await predict(model, images, join(folder, output)),
+        "the output folder is the folder of the images",
+      );
+    }
+    const image = join(images, "test_000_0000.nii.gz");
+    assertRefused(await predict(model, image, join(folder, "link/test_000_0000.nii.gz")), "overwrite an input image");
+    assertRefused(await predict(model, images, join(folder, "up/model")), "the output folder is the model's folder");
+    const stage = ["-prev_stage_predictions", join(folder, "up/prev")];
+    const cascade = await predict(CASCADE.model, CASCADE.images, previous, ...stage);
+    assertRefused(cascade, "the previous stage's segmentation");
+    const output = join(folder, "out");
+    for (const report of ["link/test_000_0000.nii.gz", "up/model/plans.json", "model/fold_0/checkpoint_final.pth"]) {
+      const result = await predict(model, images, output, "--report", join(folder, report));
+      assertRefused(result, "the report would overwrite an input", report);
+    }
+    assertEquals(await filesBelow(folder), before);
+  });
+});
+
+/** Path, bytes and time of change of all files, links not followed. */
+async function filesBelow(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    const { size, mtime } = await Deno.lstat(path);
+    found.push(...(isDirectory ? await filesBelow(path) : [`${path} ${size} ${mtime?.getTime()}`]));
+  }
+  return found.sort();
+}
+
 Deno.test("broken plans.json and dataset.json are refused with the field", async () => {
   await inTempFolder(async (folder) => {
     const model = join(folder, "model");

@@ -67,5 +67,12 @@ Deno.test("export without a format is a usage error; what is no checkpoint is re
     assertEquals(foreign.code, 1);
     assert(foreign.stderr.includes("no nnU-Net checkpoint"), foreign.stderr);
     assertEquals(await namesIn(folder), []);
+    const checkpoint = join(folder, "plain.pth");
+    await Deno.copyFile(fixture("plain_3d.pth"), checkpoint);
+    await Deno.symlink(folder, join(folder, "link"));
+    const onto = await runCommand(["export", checkpoint, "--safetensors", "-o", join(folder, "link", "plain.pth")]);
+    assertEquals(onto.code, 1);
+    assert(onto.stderr.includes("the exported file would overwrite the checkpoint"), onto.stderr);
+    assertEquals(await Deno.readFile(checkpoint), await Deno.readFile(fixture("plain_3d.pth")));
   });
 });

@@ -126,6 +126,25 @@ Deno.test("fine-tuning takes all weights but those of the heads", () =>
     }
   }));
 
+Deno.test("weights to start from that this training would write over are refused, under any name of the folder", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    await trainModel(trainRequest(folders), listening());
+    const fold = join(folders.results, MODEL, "fold_0");
+    await Deno.symlink(fold, join(folder, "link"));
+    const before = await Deno.readFile(join(fold, "checkpoint_final.pth"));
+    for (const file of [join(fold, "checkpoint_final.pth"), join(folder, "link", "checkpoint_best.pth")]) {
+      const request = trainRequest(folders, { start: { kind: "pretrained", file } });
+      await assertFails(
+        () => trainModel(request, listening()),
+        UserError,
+        "would overwrite the weights it is to start from",
+        "--name",
+      );
+    }
+    assertEquals(await Deno.readFile(join(fold, "checkpoint_final.pth")), before);
+  }));
+
 Deno.test("--c: other settings are refused and listed; without a checkpoint a new training starts, with a loud line", () =>
   inFolder(async (folder) => {
     const folders = await makePreprocessed(folder);

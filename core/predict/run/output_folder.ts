@@ -5,6 +5,12 @@ import { join } from "../../base/path.ts";
 import type { Model } from "../model/model_folder.ts";
 import type { CaseToPredict, PredictFromFilesArguments } from "./request.ts";
 
+/** What later steps such as postprocessing need, and what the run was asked for. */
+const MODEL_FILES = ["dataset.json", "plans.json"] as const;
+const ARGUMENTS = "predict_from_raw_data_args.json";
+/** All that is written beside the cases. */
+export const RUN_FILES: readonly string[] = [...MODEL_FILES, ARGUMENTS];
+
 /**
  * Writes dataset.json, plans.json (what later steps such as postprocessing need) and predict_from_raw_data_args.json, as upstream's
  * predict_from_files does.
@@ -17,9 +23,9 @@ export async function writeRunFiles(
 ): Promise<void> {
   await ensureFolder(folder, "making the output folder");
   if (args) {
-    await writeAtomically(join(folder, "predict_from_raw_data_args.json"), stringifyJson(args, { sortKeys: true }));
+    await writeAtomically(join(folder, ARGUMENTS), stringifyJson(args, { sortKeys: true }));
   }
-  for (const name of ["dataset.json", "plans.json"]) {
+  for (const name of MODEL_FILES) {
     const source = join(model.folder, name);
     const { text } = await readJsonFile(source, `copying the model's ${name}`);
     await writeAtomically(join(folder, name), reformatJson(text, source));

@@ -1,0 +1,36 @@
+/** Where a report may go: nowhere on a file that the run, or another, reads. */
+import { refuseOverwriting } from "../core/base/overwriting.ts";
+import { join } from "../core/base/path.ts";
+
+/** Texts that are inputs; other .json files may be earlier reports. */
+const INPUT_TEXTS = /^(dataset|plans|dataset_fingerprint|dataset_integrity|splits_final|.*Plans.*)\.json$/;
+
+/**
+ * Refuses a report in place of an input, before it is first written.
+ * @param inputs Files and folders; of folders what lies in them and in the folders right below
+ * @throws UserError
+ */
+export async function refuseReport(report: string, inputs: readonly (string | undefined)[]): Promise<void> {
+  const files: string[] = [];
+  for (const input of inputs) if (input !== undefined) files.push(...await filesOf(input, 1));
+  refuseOverwriting(
+    files.map((path) => ({ path, what: "an input" })),
+    [{ path: report, what: "the report" }],
+    { doing: "choosing the report's file", remedy: "name another file with --report" },
+  );
+}
+
+async function filesOf(path: string, depth: number): Promise<string[]> {
+  const found: string[] = [];
+  try {
+    for await (const { name, isDirectory } of Deno.readDir(path)) {
+      const inner = join(path, name);
+      if (isDirectory) found.push(...(depth > 0 ? await filesOf(inner, depth - 1) : []));
+      else if (!name.endsWith(".json") || INPUT_TEXTS.test(name)) found.push(inner);
+    }
+  } catch (error) {
+    // What can't be read is said by those who read it.
+    if (error instanceof Deno.errors.NotADirectory) return [path];
+  }
+  return found;
+}
