@@ -5,6 +5,7 @@
 import type { Engine, Program, WeightSet } from "../core/engine/engine.ts";
 import type { TrainingEngine } from "../core/engine/training.ts";
 import { emitModule } from "../kernels/wasm/module.ts";
+import { CPU_COSTS } from "./costs.ts";
 import { cpuFeatures, describeCpu } from "./describe.ts";
 import { createPrograms } from "./programs.ts";
 import { createStream } from "./stream.ts";
@@ -79,6 +80,7 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
     description: `CPU, ${threads} ${threads === 1 ? "thread" : "threads"}, WebAssembly ${
       cpuFeatures().relaxedSimd ? "relaxed SIMD" : "SIMD"
     }`,
+    costs: CPU_COSTS,
     memoryUse: () => ({ used: memory.used, highWater: memory.highWater }),
     timeSteps: programs.timeSteps,
     flush: () => stream.settled(),

@@ -66,12 +66,12 @@ const KEPT_GROUPS = 4096;
 /** Uploads are handed over in pieces, so that the copies made of them can go. */
 const WRITE_BYTES = 64 * 2 ** 20;
 /** What a dispatch costs, whatever it does. */
-const DISPATCH_SECONDS = 5e-6;
+export const DISPATCH_SECONDS = 5e-6;
 /** Bytes a second of the nominal GPU, for operators that only forecast bytes; and its arithmetic. */
 const NOMINAL = { bytes: 1e12, flops: 1e13 };
 
 /** Forecast for the nominal GPU of an operator that gives none. */
-export function nominalSeconds({ flops, bytes }: WgslOperator): number {
+export function nominalSeconds({ flops, bytes }: Pick<WgslOperator, "flops" | "bytes">): number {
   return Math.max(flops / NOMINAL.flops, bytes / NOMINAL.bytes);
 }
 

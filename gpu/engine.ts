@@ -24,6 +24,7 @@ import { planClear } from "../kernels/wgsl/volume/clear.ts";
 import type { AdapterFacts } from "./adapter.ts";
 import { type Buffers, createBuffers, layoutOf, type Segments } from "./buffers.ts";
 import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";
+import { gpuCosts } from "./costs.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
 import { convLimits } from "./limits.ts";
 import { createPipelines } from "./pipelines.ts";
@@ -161,6 +162,9 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     adapter: facts,
     device,
     description: `GPU, ${facts.name}${facts.software ? " (a software adapter)" : ""}, WebGPU`,
+    get costs() {
+      return gpuCosts(commands.slowness);
+    },
     get lastFailure() {
       return gpu.lastError;
     },

@@ -5,6 +5,7 @@
  */
 import type { Vec3 } from "../base/shape.ts";
 import type { Graph } from "../graph/graph.ts";
+import type { EngineCosts } from "./costs.ts";
 
 /** Element types of tensors and what a download gives. */
 export interface ElementArrays {
@@ -192,6 +193,8 @@ export interface Engine extends AsyncDisposable {
   readonly kind: "cpu" | "gpu";
   /** One line for the user: "CPU, 2 threads, WebAssembly SIMD". */
   readonly description: string;
+  /** What its work beside the network's steps costs. */
+  readonly costs: EngineCosts;
   /** Bytes a program and its weight sets will need; pure, allocates nothing. */
   forecast(
     graph: Graph,

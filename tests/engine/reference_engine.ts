@@ -25,6 +25,7 @@ import type {
 import { type Graph, inferShapes, inputsOf } from "../../core/graph/graph.ts";
 import { voxelCount } from "../../core/base/shape.ts";
 import { weightShapes } from "../../core/graph/weight_shapes.ts";
+import { CPU_COSTS } from "../../cpu/costs.ts";
 import { evaluateGraph, readWeights, type Weights } from "./reference_network.ts";
 import { accumulate, finish, gather, toLabels, toProbabilities } from "./reference_volume.ts";
 
@@ -85,6 +86,7 @@ export function createReferenceEngine(delay = 0): Promise<Engine> {
   const engine: Engine = {
     kind: "cpu",
     description: "reference engine, plain TypeScript",
+    costs: CPU_COSTS,
     forecast,
     compile(graph, options) {
       const shapes = inferShapes(graph, options.patch);

@@ -5,6 +5,8 @@ import { planStream } from "../../core/predict/stream/plan_stream.ts";
 import type { StreamInputs } from "../../core/predict/stream/stream.ts";
 import { tileGrid } from "../../core/predict/stream/tiles.ts";
 import { linearTable } from "../../core/preprocess/axis_tables.ts";
+import { CPU_COSTS } from "../../cpu/costs.ts";
+import { gpuCosts } from "../../gpu/costs.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 
 const MIB = 2 ** 20;
@@ -25,6 +27,7 @@ function inputsOf({ output, stepSize = 0.5, ...given }: Wanted): StreamInputs {
     inputChannels: 1,
     outputChannels: 60,
     ringStride: 60,
+    costs: CPU_COSTS,
     outputVoxels: to[0] * to[1] * to[2],
     mirrorings: 1,
     folds: 1,
@@ -143,4 +146,26 @@ Deno.test("no batch is forecast beyond the first whose activations are uncomfort
   planStream({ ...wanted, forecast });
   // 50 MiB a sample: two are comfortable, three are not.
   assertEquals([...asked].sort(), [1, 2, 3]);
+});
+
+Deno.test("plans are weighed by the costs of the engine that runs them, a CPU's to the bit as they were measured", () => {
+  const cases: readonly (readonly [Wanted, seconds: number])[] = [
+    [{ grid: [300, 280, 260], patch: [96, 96, 96], output: [150, 300, 300] }, 152.51294677333334],
+    [{ grid: [100, 40, 60], patch: [1, 32, 32], output: [100, 80, 70], folds: 3, mirrorings: 4 }, 7201.15772608],
+    [{
+      grid: [300, 280, 260],
+      patch: [96, 96, 96],
+      inputChannels: 3,
+      outputChannels: 61,
+      folds: 2,
+      limit: 1e12,
+      only: { placement: "strips", batch: 1, foldsResident: false },
+    }, 410.57025433599995],
+  ];
+  for (const [wanted, seconds] of cases) {
+    assertEquals(planStream(inputsOf(wanted)).seconds, seconds);
+    // The same network steps; what is around them is the GPU's.
+    const onGpu = planStream(inputsOf({ ...wanted, costs: gpuCosts(1) })).seconds;
+    assert(onGpu < seconds && onGpu > planStream(inputsOf(wanted)).runs, `${onGpu}`);
+  }
 });

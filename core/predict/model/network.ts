@@ -9,6 +9,7 @@ import type {
   WeightSet,
   WeightStorage,
 } from "../../engine/engine.ts";
+import type { EngineCosts } from "../../engine/costs.ts";
 import { checkpointWeights } from "../../network/weights.ts";
 import type { Model } from "./model_folder.ts";
 
@@ -18,6 +19,8 @@ type Forecast = { readonly memory: ProgramMemory; readonly steps: readonly StepC
 export interface LoadedNetwork extends AsyncDisposable {
   /** Elements that a voxel of its logits takes in a ring. */
   readonly ringStride: number;
+  /** The engine's. */
+  readonly costs: EngineCosts;
   /** What a run of `batch` samples takes; allocates nothing. */
   forecast(batch: number): Forecast;
   /** The program for a batch, compiled when it differs from the one before. */
@@ -79,6 +82,7 @@ export function loadNetwork(
 
   return {
     ringStride: engine.ringStride(model.outputChannels),
+    costs: engine.costs,
     forecast(batch) {
       const storage = weightStorage();
       let known = forecasts.get(batch);

@@ -1,5 +1,5 @@
 /**
- * How fast this machine is against the one that the CPU engine's cost model was measured on: its forecasts in seconds are off by one
+ * How fast this machine is against the one that the engine's cost model was measured on: its forecasts in seconds are off by one
  * common factor elsewhere, or where other programs run. Plans are compared by the model alone, so that they do not depend on it.
  */
 import { voxelCount } from "../../base/shape.ts";
@@ -10,8 +10,6 @@ const CHANNELS = 32;
 /** A run takes a core some 50 ms. */
 const PATCH = [32, 64, 64] as const;
 const RUNS = 3;
-/** Where whole networks take what is forecast, these layers take less: they leave more of their work in a core's cache. */
-const SHARE_OF_FORECAST = 0.86;
 
 const GRAPH: Graph = {
   nodes: [
@@ -32,9 +30,10 @@ const GRAPH: Graph = {
   outputs: [4],
 };
 
-/** Seconds that networks take now, over those forecast, by a small one; 1 on a GPU, whose forecasts are only compared with each other. */
+/** Seconds that networks take now, over those forecast, by a small one; 1 where forecasts are only compared with each other. */
 export async function measurePace(engine: Engine): Promise<number> {
-  if (engine.kind !== "cpu") return 1;
+  const { measuredShare } = engine.costs;
+  if (measuredShare === undefined) return 1;
   using program = await engine.compile(GRAPH, { patch: PATCH, batch: 1, precision: "f32" });
   using weights = await engine.loadWeights(program, {
     get: (_name, shape) => new Float32Array(shape.reduce((product, size) => product * size, 1)),
@@ -52,5 +51,5 @@ export async function measurePace(engine: Engine): Promise<number> {
     if (run > 0) seconds.push((performance.now() - started) / 1000);
   }
   const median = seconds.sort((a, b) => a - b)[RUNS >> 1];
-  return median / (SHARE_OF_FORECAST * program.steps.reduce((sum, step) => sum + step.seconds, 0));
+  return median / (measuredShare * program.steps.reduce((sum, step) => sum + step.seconds, 0));
 }

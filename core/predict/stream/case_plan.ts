@@ -118,6 +118,7 @@ export function planCase(
     inputChannels: model.inputChannels,
     outputChannels: model.outputChannels,
     ringStride: network.ringStride,
+    costs: network.costs,
     outputVoxels: voxelCount(outputGrid),
     mirrorings: flips.length,
     folds: model.folds.length,

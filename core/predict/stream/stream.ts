@@ -1,5 +1,6 @@
 /** How one case is streamed through the network, and what that is decided from, as plain data; plan_stream.ts decides. */
 import type { Vec3 } from "../../base/shape.ts";
+import type { EngineCosts } from "../../engine/costs.ts";
 import type { AxisTable, ProgramMemory, StepCost } from "../../engine/engine.ts";
 import type { TileGrid } from "./tiles.ts";
 
@@ -79,6 +80,8 @@ export interface StreamInputs {
   readonly outputChannels: number;
   /** Elements of a voxel in the ring. */
   readonly ringStride: number;
+  /** The engine's. */
+  readonly costs: EngineCosts;
   /** Voxels that are resampled to. */
   readonly outputVoxels: number;
   readonly mirrorings: number;

@@ -1,5 +1,5 @@
 /** The choice among ways to stream a case: bytes and seconds of each, and which one is taken. */
-import { padToFour, type Vec3, voxelCount } from "../../base/shape.ts";
+import { type Vec3, voxelCount } from "../../base/shape.ts";
 import type { ProgramMemory } from "../../engine/engine.ts";
 import type { MemoryForecast, RingPlacement, StreamInputs, StreamPlan, TileRow, TileWindow } from "./stream.ts";
 
@@ -28,17 +28,10 @@ const BATCHES = [1, 2, 3, 4, 6, 8, 12, 16];
 const COMFORTABLE_ACTIVATIONS = 128 * 2 ** 20;
 /** Forecasts closer than this are equal; the larger batch is taken then. */
 const SAME_TIME = 1.01;
-/** Bytes a second of a scratch file, and of packing weights. */
+/** Bytes a second of a scratch file. */
 const DISK_RATE = 8e8;
-const PACKING_RATE = 3e8;
 /** Buffers on their way between engine and scratch file beyond those counted. */
 const SPILL_BUFFER_BYTES = 16 * 2 ** 20;
-/** Seconds a voxel of the operators around the network, and what each (padded) channel adds; two cores, as measured. */
-const GATHER_SECONDS = 0.3e-9;
-const ACCUMULATE_SECONDS = { voxel: 2.5e-9, channel: 0.18e-9 };
-const FINISH_SECONDS = 0.15e-9;
-const RESAMPLE_SECONDS = { voxel: 6e-9, channel: 0.1e-9 };
-
 /** Batches worth weighing: none larger than what a row of a window offers, or than what is comfortable. */
 export function candidateBatches(
   { mirrorings, forecast }: Pick<StreamInputs, "mirrorings" | "forecast">,
@@ -75,7 +68,7 @@ function isBetter(a: StreamPlan, b: StreamPlan): boolean {
 }
 
 function weigh(inputs: StreamInputs, candidate: Candidate): StreamPlan {
-  const { folds, mirrorings, ringStride } = inputs;
+  const { folds, mirrorings, ringStride, costs } = inputs;
   const { memory, steps } = inputs.forecast(candidate.batch);
   const { rows, windows, placement, foldsResident } = candidate;
   let [tiles, runs] = [0, 0];
@@ -88,8 +81,11 @@ function weigh(inputs: StreamInputs, candidate: Candidate): StreamPlan {
   }
   let seconds = runs * steps.reduce((sum, step) => sum + step.seconds, 0);
   seconds += volumeSeconds(inputs, tiles * mirrorings * folds);
-  seconds += ((foldsResident ? 1 : rows.length) * folds * memory.weights) / PACKING_RATE;
-  if (placement !== "memory") seconds += spilledBytes(candidate, ringStride, folds) / DISK_RATE;
+  seconds += costs.packWeights((foldsResident ? 1 : rows.length) * folds * memory.weights);
+  if (placement !== "memory") {
+    const bytes = spilledBytes(candidate, ringStride, folds);
+    seconds += bytes / DISK_RATE + costs.transfer(bytes);
+  }
   const parts = {
     runtime: inputs.fixed.runtime,
     image: inputs.fixed.image,
@@ -105,13 +101,11 @@ function weigh(inputs: StreamInputs, candidate: Candidate): StreamPlan {
 }
 
 /** Gathering and accumulating every sample, dividing every plane, resampling every output voxel. */
-function volumeSeconds({ grid, patch, inputChannels, outputChannels, outputVoxels }: StreamInputs, samples: number) {
-  const channels = padToFour(outputChannels);
-  const sampleVoxels = samples * voxelCount(patch);
-  return sampleVoxels * inputChannels * GATHER_SECONDS +
-    sampleVoxels * (ACCUMULATE_SECONDS.voxel + channels * ACCUMULATE_SECONDS.channel) +
-    voxelCount(grid) * channels * FINISH_SECONDS +
-    outputVoxels * (RESAMPLE_SECONDS.voxel + channels * RESAMPLE_SECONDS.channel);
+function volumeSeconds(inputs: StreamInputs, samples: number): number {
+  const { costs, grid, patch, inputChannels, outputChannels, outputVoxels } = inputs;
+  const voxels = voxelCount(patch);
+  return costs.gather(samples, voxels, inputChannels) + costs.accumulate(samples, voxels, outputChannels) +
+    costs.finish(voxelCount(grid), outputChannels) + costs.resample(outputVoxels, outputChannels);
 }
 
 function ringMemory({ placement, planes, size, windows }: Candidate, channelStride: number): number {
