@@ -8,6 +8,8 @@ export interface FieldContext {
   readonly file: string;
   /** Path of the value inside the file: ["configurations", "2d"]. */
   readonly path: readonly PropertyKey[];
+  /** What to do about a wrong field, where the error does not know better. */
+  readonly remedy?: string;
 }
 
 /** The {@link UserError} about one field: "configurations.2d.patch_size: ...". */
@@ -22,7 +24,7 @@ export function fieldError(
     doing: context.doing,
     file: context.file,
     problem: field ? `${field}: ${problem}` : problem,
-    remedy,
+    remedy: remedy ?? context.remedy ?? "correct the file, or copy it again",
   });
 }
 

@@ -2,6 +2,7 @@
  * That a dataset was checked and found right, remembered by path, size and time of its files, so that it is not read again for it.
  * The record lies in the preprocessed folder; nothing but the check reads it.
  */
+import { z } from "zod";
 import { writeAtomically } from "../base/files.ts";
 import { readJsonFile, stringifyJson } from "../base/json.ts";
 import { UserError } from "../base/errors.ts";
@@ -23,6 +24,20 @@ interface IntegrityRecord {
   readonly files: FileStates;
   readonly warnings: readonly Finding[];
 }
+
+const RECORD: z.ZodType<IntegrityRecord> = z.object({
+  version: z.literal(VERSION),
+  allow_geometry_mismatch: z.boolean(),
+  files: z.record(z.string(), z.tuple([z.number(), z.number()])),
+  warnings: z.array(z.object({
+    severity: z.enum(["error", "warning"]),
+    kind: z.string(),
+    caseId: z.string().optional(),
+    file: z.string().optional(),
+    found: z.string(),
+    needed: z.string(),
+  })),
+});
 
 /**
  * Size and time of dataset.json and of all files of all cases; a file that is not there is left out. One of two states that are
@@ -48,18 +63,23 @@ export async function rememberedCheck(
   states: FileStates,
   allowGeometryMismatch: boolean,
 ): Promise<readonly Finding[] | null> {
-  let record: IntegrityRecord;
+  let value: unknown;
   try {
-    record = (await readJsonFile(join(preprocessedFolder, NAME))).value as IntegrityRecord;
+    ({ value } = await readJsonFile(join(preprocessedFolder, NAME)));
   } catch (error) {
     if (error instanceof UserError) return null;
     throw error;
   }
-  if (record?.version !== VERSION || (record.allow_geometry_mismatch && !allowGeometryMismatch)) return null;
+  const record = RECORD.safeParse(value).data;
+  // One that is damaged, or of another version, is none: the files are read again.
+  if (!record || (record.allow_geometry_mismatch && !allowGeometryMismatch)) return null;
   const { files, warnings } = record;
   const paths = Object.keys(states);
-  if (!files || !Array.isArray(warnings) || Object.keys(files).length !== paths.length) return null;
-  const same = paths.every((path) => files[path]?.[0] === states[path][0] && files[path]?.[1] === states[path][1]);
+  if (Object.keys(files).length !== paths.length) return null;
+  const same = paths.every((path) => {
+    const before = Object.hasOwn(files, path) ? files[path] : undefined;
+    return before?.[0] === states[path][0] && before[1] === states[path][1];
+  });
   return same ? warnings : null;
 }
 

@@ -3,7 +3,7 @@
  * each parameter, counted in the order of network.parameters(), and one group with all parameters.
  */
 import type { AdamOptions, OptimizerState } from "../engine/training.ts";
-import type { CheckpointFile } from "../formats/torch/torch_checkpoint.ts";
+import type { CheckpointFile, StoredTensor } from "../formats/torch/torch_checkpoint.ts";
 import { dict, float, int, type PickleValue, tuple } from "../formats/torch/pickle_writer.ts";
 import { SGD, type TrainingRecipe } from "../trainers/training_recipe.ts";
 
@@ -88,7 +88,7 @@ export function readOptimizerState(
   const kept = tensorsOf({ momentum, averages, largest }, adam);
   const steps = new Set<number>();
   for (const [index, state] of states) {
-    const name = order.at(index);
+    const name = typeof index === "number" ? order[index] : undefined;
     const other = () => {
       const wanted = !adam ? "SGD with momentum" : adam.amsgrad ? "Adam with amsgrad" : "Adam without amsgrad";
       return damaged(`its optimizer is not ${wanted}, or of another network`);
@@ -98,11 +98,15 @@ export function readOptimizerState(
     const names = [...kept.map(([kind]) => kind), ...(adam ? ["step"] : [])];
     if (state.size !== names.length || names.some((one) => !state.has(one))) throw other();
     for (const [kind, values] of kept) {
-      const data = checkpoint.tensor(state.get(kind), `${kind} of ${name}`)?.read();
-      if (!data || data.length !== sizes.get(name)) throw damaged(`the ${kind} of ${name} has another size than it`);
-      values.set(name, data);
+      const stored = checkpoint.tensor(state.get(kind), `${kind} of ${name}`);
+      if (!stored || elementsOf(stored) !== sizes.get(name)) {
+        throw damaged(`the ${kind} of ${name} has another size than it`);
+      }
+      values.set(name, stored.read());
     }
-    if (adam) steps.add(checkpoint.tensor(state.get("step"), `steps of ${name}`)?.read()[0] ?? NaN);
+    if (!adam) continue;
+    const step = checkpoint.tensor(state.get("step"), `steps of ${name}`);
+    steps.add(step && elementsOf(step) === 1 ? step.read()[0] : NaN);
   }
   if (!adam) return { momentum };
   const [count = 0] = steps;
@@ -110,4 +114,8 @@ export function readOptimizerState(
     throw damaged("its parameters have had different numbers of steps, or it does not say how many");
   }
   return { momentum, adam: { steps: count, averages, ...(adam.amsgrad && { largest }) } };
+}
+
+function elementsOf({ shape }: StoredTensor): number {
+  return shape.reduce((product, n) => product * n, 1);
 }

@@ -121,7 +121,8 @@ async function readSplits(file: string): Promise<Split[] | undefined> {
     throw error;
   }
   const { value } = await readJsonFile(file, doing);
-  return checkFields(SPLITS, value, { doing, file, path: [] });
+  const remedy = `write [{"train": [CASE, ...], "val": [CASE, ...]}, ...], or remove it: five folds are then made anew`;
+  return checkFields(SPLITS, value, { doing, file, path: [], remedy });
 }
 
 /** Sorted, without repetitions, and all there. */

@@ -12,16 +12,30 @@
  * A brick has `brick` voxels along each axis, and what is left at the grid's end; so its offset follows from its place alone.
  */
 import { crc32 } from "node:zlib";
+import { z } from "zod";
 import { UserError } from "../../base/errors.ts";
+import { checkFields } from "../../base/fields.ts";
 import { writeError } from "../../base/files.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
+import { CLASS_KEY, GRID, PROPERTIES } from "./stored_properties.ts";
 import type { ClassKey, TrainingData, TrainingProperties } from "./training_data.ts";
 
 export const BRICKS_ENDING = ".bricks";
 const MAGIC = "NNBRICK1";
+const READING = "reading the preprocessed case";
+const REMEDY = "remove the file and run preprocess again";
 /** Voxels along an axis of a brick, about; in 2-D configurations bricks are flat. */
 const EDGE_3D = 64;
 const EDGE_2D = 512;
+
+const HEADER = z.object({
+  channels: z.int().min(1).max(2 ** 16),
+  grid: GRID,
+  brick: GRID,
+  segmentation: z.enum(["int8", "int16"]),
+  classLocations: z.array(z.object({ key: CLASS_KEY, count: z.int().min(0).max(2 ** 32) })),
+  properties: PROPERTIES,
+}).refine(({ grid, brick }) => brick.every((size, axis) => size <= grid[axis]), "its bricks are larger than its grid");
 
 export interface BricksHeader {
   readonly channels: number;
@@ -105,18 +119,34 @@ export function bricksPreamble(header: BricksHeader): Uint8Array {
   return bytes;
 }
 
-/** Header and offset of the first brick, of a file's start. @param more Reads `bytes` from `offset` on */
+/**
+ * Header and offset of the first brick, of a file's start.
+ * @param more Reads `bytes` from `offset` on, and fails where the file does not have them
+ * @throws UserError if the header is damaged, or describes no case
+ */
 export function parseBricksPreamble(
   more: (offset: number, bytes: number) => Uint8Array,
-  fail: (problem: string) => never,
+  file: string,
 ): { readonly header: BricksHeader; readonly dataAt: number } {
   const start = more(0, 16);
-  if (new TextDecoder().decode(start.subarray(0, 8)) !== MAGIC) return fail("it is no file of bricks of this version");
+  if (new TextDecoder().decode(start.subarray(0, 8)) !== MAGIC) {
+    throw damagedBricks(file, "it is no file of bricks of this version");
+  }
   const view = new DataView(start.buffer, start.byteOffset, 16);
   const length = view.getUint32(8, true);
   const text = more(16, length);
-  if (crc32(text) !== view.getUint32(12, true)) return fail("its header is damaged (checksum)");
-  return { header: JSON.parse(new TextDecoder().decode(text)) as BricksHeader, dataAt: 16 + length };
+  if (crc32(text) !== view.getUint32(12, true)) throw damagedBricks(file, "its header is damaged (checksum)");
+  const context = { doing: READING, file, path: ["header"], remedy: REMEDY };
+  const header = checkFields(HEADER, parseBricksJson(new TextDecoder().decode(text), file), context);
+  return { header, dataAt: 16 + length };
+}
+
+function parseBricksJson(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw damagedBricks(file, "its header is damaged (no JSON)");
+  }
 }
 
 /**
@@ -205,9 +235,9 @@ function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
 /** The error about a damaged file of bricks. */
 export function damagedBricks(file: string, problem: string): UserError {
   return new UserError({
-    doing: "reading the preprocessed case",
+    doing: READING,
     file,
     problem,
-    remedy: "remove the file and run preprocess again",
+    remedy: REMEDY,
   });
 }

@@ -1,6 +1,6 @@
 /** Reading boxes of a case in bricks (core/formats/preprocessed/bricks.ts): only the bricks that the box meets, each checked by its checksum. */
 import { crc32 } from "node:zlib";
-import { UserError } from "../../base/errors.ts";
+import { readError } from "../../base/read_error.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import {
   brickPlace,
@@ -21,14 +21,10 @@ export function openBricks(path: string): StoredCase {
   const fail = (problem: string): never => {
     throw damagedBricks(path, problem);
   };
-  let file: Deno.FsFile;
+  let opened: Deno.FsFile | undefined;
   try {
-    file = Deno.openSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new UserError({ doing: "reading the preprocessed case", file: path, problem: "there is no such file" });
-  }
-  try {
+    const file = opened = Deno.openSync(path);
+    const { size } = file.statSync();
     const readInto = (offset: number, bytes: Uint8Array): void => {
       file.seekSync(offset, Deno.SeekMode.Start);
       for (let at = 0; at < bytes.length;) {
@@ -38,13 +34,13 @@ export function openBricks(path: string): StoredCase {
       }
     };
     const more = (offset: number, length: number) => {
+      if (offset + length > size) return fail("it is cut off");
       const bytes = new Uint8Array(length);
       readInto(offset, bytes);
       return bytes;
     };
-    const { header, dataAt } = parseBricksPreamble(more, fail);
+    const { header, dataAt } = parseBricksPreamble(more, path);
     const layout = bricksLayout(header, dataAt);
-    const { size } = file.statSync();
     if (size !== layout.fileBytes) fail(`it has ${size} bytes, ${layout.fileBytes} are needed`);
     const table = new Uint32Array((layout.fileBytes - layout.checksumsAt) / 4);
     const tableBytes = new Uint8Array(table.buffer);
@@ -61,8 +57,8 @@ export function openBricks(path: string): StoredCase {
       [Symbol.dispose]: () => file.close(),
     };
   } catch (error) {
-    file.close();
-    throw error;
+    opened?.close();
+    throw readError(error, path, "reading the preprocessed case", "run preprocess again");
   }
 }
 

@@ -1,20 +1,26 @@
 /** Reading a preprocessed case of Python's nnU-Net 2.5: boxes of <case>.npy where it is unpacked, else of the whole <case>.npz. */
+import { z } from "zod";
 import { UserError } from "../../base/errors.ts";
+import { checkFields } from "../../base/fields.ts";
+import { readError } from "../../base/read_error.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import type { Affine } from "../image/image.ts";
 import { isNumpyArray, type NumpyArray } from "../torch/pickle_globals.ts";
+import { toPlain } from "../torch/pickle_plain.ts";
 import { unpickle } from "../torch/pickle.ts";
 import { type NpyArray, type NpyData, readNpz } from "../archive/npz.ts";
+import { AFFINE, BOX, GRID, isInside, SITK, SPACING } from "./stored_properties.ts";
 import { copyIntoBox, emptyBox } from "./training_box.ts";
 import { type NpyFile, openNpy } from "../archive/npy_file.ts";
 import type { ClassKey, ClassLocations, StoredCase, StoredProperties, TrainingBox } from "./training_data.ts";
 
 const DOING = "reading the preprocessed case";
+const REMEDY = "run preprocess again";
 
 /** Opens <stem>.npz, reading it whole, and <stem>.pkl. @throws UserError if one is missing or damaged */
 export async function openNpzCase(stem: string): Promise<StoredCase> {
   const file = `${stem}.npz`;
-  const arrays = await readNpz(file);
+  const arrays = await readNpz(file, ["data", "seg"], REMEDY);
   const data = member(arrays, "data", file);
   const seg = member(arrays, "seg", file);
   const [channels, grid] = shapesOf(data.shape, seg.shape, file);
@@ -102,7 +108,10 @@ function member(arrays: ReadonlyMap<string, NpyArray>, name: string, file: strin
 
 function shapesOf(data: readonly number[], seg: readonly number[], file: string): [number, Vec3] {
   const [channels, z, y, x] = data;
-  if (data.length === 4 && seg.length === 4 && seg[0] === 1 && seg[1] === z && seg[2] === y && seg[3] === x) {
+  if (
+    data.length === 4 && !data.includes(0) && seg.length === 4 && seg[0] === 1 && seg[1] === z && seg[2] === y &&
+    seg[3] === x
+  ) {
     return [channels, [z, y, x]];
   }
   const shapes = `data is ${data.join(" x ")}, seg ${seg.join(" x ")}`;
@@ -119,67 +128,71 @@ function asLabels(data: NpyData, file: string): Int8Array | Int16Array {
   throw damaged(file, "seg has to be int8 or int16");
 }
 
+/** The properties as upstream pickles them; class locations are read apart. */
+const PICKLED = z.object({
+  spacing: SPACING,
+  shape_before_cropping: GRID,
+  bbox_used_for_cropping: BOX,
+  shape_after_cropping_and_before_resampling: GRID,
+  sitk_stuff: SITK.optional(),
+  nibabel_stuff: z.object({ original_affine: AFFINE, reoriented_affine: AFFINE.optional() }).optional(),
+}).refine(
+  ({ bbox_used_for_cropping: box, shape_before_cropping: shape }) => isInside(box, shape),
+  "bbox_used_for_cropping lies outside the image",
+);
+
 async function readProperties(
   file: string,
   grid: Vec3,
 ): Promise<{ readonly properties: StoredProperties; readonly classLocations: readonly ClassLocations[] }> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await Deno.readFile(file);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw damaged(file, "there is no such file; it belongs to the arrays");
-  }
+  const bytes = await Deno.readFile(file).catch((error) => {
+    throw readError(error, file, DOING, "it belongs to the arrays: run preprocess again");
+  });
   const { value } = unpickle(bytes, { file, doing: DOING });
-  const get = (name: string) => (value instanceof Map ? value.get(name) : undefined);
-  const three = (name: string): Vec3 => {
-    const list = get(name);
-    if (Array.isArray(list) && list.length === 3 && list.every((n) => typeof n === "number")) {
-      return [list[0], list[1], list[2]];
-    }
-    throw damaged(file, `${name} has to be three numbers`);
-  };
-  const box = get("bbox_used_for_cropping");
-  if (!Array.isArray(box) || box.length !== 3 || box.some((range) => !Array.isArray(range) || range.length !== 2)) {
-    throw damaged(file, "bbox_used_for_cropping has to be three ranges");
-  }
+  if (!(value instanceof Map)) throw damaged(file, "it holds no dictionary of properties");
+  const names = Object.keys(PICKLED.shape);
+  const members = Object.fromEntries(names.map((name) => [name, plainMember(value.get(name), file)]));
+  const pickled = checkFields(PICKLED, members, { doing: DOING, file, path: [], remedy: REMEDY });
+  const { sitk_stuff: sitk, nibabel_stuff: nibabel } = pickled;
+  const reoriented = nibabel?.reoriented_affine;
   return {
     properties: {
-      spacing: three("spacing"),
-      shapeBeforeCropping: three("shape_before_cropping"),
-      boundingBox: box.map(([low, high]) => [Number(low), Number(high)] as const),
-      shapeAfterCropping: three("shape_after_cropping_and_before_resampling"),
-      geometry: readGeometry(get("sitk_stuff"), get("nibabel_stuff"), file),
+      spacing: pickled.spacing,
+      shapeBeforeCropping: pickled.shape_before_cropping,
+      boundingBox: pickled.bbox_used_for_cropping,
+      shapeAfterCropping: pickled.shape_after_cropping_and_before_resampling,
+      // Images of readers other than these two have neither.
+      geometry: {
+        ...(sitk && { sitk }),
+        ...(nibabel && {
+          nibabel: { originalAffine: nibabel.original_affine, ...(reoriented && { reorientedAffine: reoriented }) },
+        }),
+      },
     },
-    classLocations: classLocations(get("class_locations"), grid, file),
+    classLocations: classLocations(value.get("class_locations"), grid, file),
   };
 }
 
-/** `sitk_stuff` or `nibabel_stuff`; images of other readers have neither. */
-function readGeometry(sitk: unknown, nibabel: unknown, file: string): StoredProperties["geometry"] {
-  if (sitk instanceof Map) {
-    const numbers = (name: string): number[] => {
-      const list: unknown = sitk.get(name);
-      if (Array.isArray(list) && list.every((n) => typeof n === "number")) return list;
-      throw damaged(file, `sitk_stuff.${name} has to be numbers`);
-    };
-    return { sitk: { spacing: numbers("spacing"), origin: numbers("origin"), direction: numbers("direction") } };
+/** Plain data of what was unpickled; arrays in a dictionary, as `nibabel_stuff` has them, become matrices. */
+function plainMember(member: unknown, file: string): unknown {
+  if (!(member instanceof Map)) return member === undefined ? undefined : toPlain(member);
+  const result: Record<string, unknown> = {};
+  for (const [name, value] of member) {
+    if (typeof name !== "string") continue;
+    result[name] = isNumpyArray(value) ? affineOf(value, file) : toPlain(value);
   }
-  if (nibabel instanceof Map) {
-    const original = affineOf(nibabel.get("original_affine"));
-    const reoriented = affineOf(nibabel.get("reoriented_affine"));
-    if (!original) throw damaged(file, "nibabel_stuff.original_affine has to be 4 x 4 numbers");
-    return { nibabel: { originalAffine: original, ...(reoriented && { reorientedAffine: reoriented }) } };
-  }
-  return {};
+  return result;
 }
 
-/** A 4 x 4 array of float64. */
-function affineOf(array: unknown): Affine | undefined {
-  if (!isNumpyArray(array) || array.type?.code !== "f8" || array.shape.join() !== "4,4") return undefined;
-  if (!(array.data instanceof Uint8Array)) return undefined;
-  const values = new Float64Array(array.data.slice().buffer);
-  const at = (row: number, column: number) => values[array.fortranOrder ? 4 * column + row : 4 * row + column];
+/** A 4 x 4 array of float64 as rows. */
+function affineOf(array: NumpyArray, file: string): Affine {
+  const { data, type, shape, fortranOrder } = array;
+  const fits = type?.code === "f8" && type.byteOrder !== ">" && shape.join() === "4,4";
+  if (!fits || !(data instanceof Uint8Array) || data.length !== 128) {
+    throw damaged(file, "an affine in it is no 4 x 4 array of float64");
+  }
+  const values = new Float64Array(data.slice().buffer);
+  const at = (row: number, column: number) => values[fortranOrder ? 4 * column + row : 4 * row + column];
   return [0, 1, 2, 3].map((row) => [at(row, 0), at(row, 1), at(row, 2), at(row, 3)] as const);
 }
 
@@ -189,26 +202,37 @@ function classLocations(value: unknown, grid: Vec3, file: string): readonly Clas
 }
 
 function classKey(key: unknown, file: string): ClassKey {
-  if (typeof key === "number") return { kind: "label", labels: [key] };
-  if (Array.isArray(key) && key.every((label) => typeof label === "number")) {
-    return { kind: key.includes(0) ? "allLabels" : "region", labels: key };
+  const labels: readonly unknown[] = Array.isArray(key) ? key : [key];
+  if (labels.length === 0 || labels.length > MAX_LABELS || !labels.every(isLabel)) {
+    throw damaged(file, "class_locations has a key that is no label");
   }
-  throw damaged(file, "class_locations has a key that is no label");
+  if (!Array.isArray(key)) return { kind: "label", labels };
+  return { kind: labels.includes(0) ? "allLabels" : "region", labels };
+}
+
+/** Labels are stored in 16 bits. */
+const MAX_LABELS = 65536;
+
+function isLabel(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && Math.abs(value) < MAX_LABELS;
 }
 
 /** Rows (0, z, y, x) as indices. Upstream's arrays may lie column by column. */
 function voxelsOf(rows: unknown, [depth, height, width]: Vec3, file: string): Uint32Array {
   if (Array.isArray(rows) && rows.length === 0) return new Uint32Array(0);
   const fail = () => damaged(file, "class_locations holds something else than arrays of voxels");
-  if (!isNumpyArray(rows) || rows.type?.code !== "i8" || rows.shape[1] !== 4) throw fail();
-  const { data, shape: [count], fortranOrder }: NumpyArray = rows;
-  if (!(data instanceof Uint8Array) || data.length !== 32 * count) throw fail();
+  if (!isNumpyArray(rows) || rows.type?.code !== "i8" || rows.type.byteOrder === ">") throw fail();
+  const { data, shape, fortranOrder }: NumpyArray = rows;
+  const [count] = shape;
+  if (shape.length !== 2 || shape[1] !== 4 || !(data instanceof Uint8Array) || data.length !== 32 * count) throw fail();
   const words = new Int32Array(data.slice().buffer);
-  const at = (i: number, column: number) => words[2 * (fortranOrder ? column * count + i : 4 * i + column)];
   const voxels = new Uint32Array(count);
   for (let i = 0; i < count; i++) {
-    const [z, y, x] = [at(i, 1), at(i, 2), at(i, 3)];
-    if (!(z >= 0 && z < depth && y >= 0 && y < height && x >= 0 && x < width)) {
+    const low = (column: number) => 2 * (fortranOrder ? column * count + i : 4 * i + column);
+    const [z, y, x] = [words[low(1)], words[low(2)], words[low(3)]];
+    // The high halves of the numbers: not 0 in those that are negative or beyond any image.
+    const high = words[low(1) + 1] | words[low(2) + 1] | words[low(3) + 1];
+    if (!(high === 0 && z >= 0 && z < depth && y >= 0 && y < height && x >= 0 && x < width)) {
       throw damaged(file, "class_locations lie outside the image");
     }
     voxels[i] = (z * height + y) * width + x;
@@ -217,5 +241,5 @@ function voxelsOf(rows: unknown, [depth, height, width]: Vec3, file: string): Ui
 }
 
 function damaged(file: string, problem: string): UserError {
-  return new UserError({ doing: DOING, file, problem, remedy: "run preprocess again" });
+  return new UserError({ doing: DOING, file, problem, remedy: REMEDY });
 }
