@@ -59,7 +59,7 @@ export async function runPlanning(
 }
 
 function sayPlans(
-  { file, request, plans, kept, plansName }: PlannedDataset,
+  { file, request, plans, kept, leftOut, plansName }: PlannedDataset,
   values: PlanningValues,
   { print, warn }: CommandContext,
 ): void {
@@ -72,7 +72,7 @@ function sayPlans(
     );
   }
   if (values.explain) {
-    for (const { title, lines } of explainPlans(request, plans)) {
+    for (const { title, lines } of explainPlans(request, plans, leftOut)) {
       print([title, ...lines.flatMap((line) => wrap(line, 110, "  ")).map((line) => `  ${line}`), ""].join("\n"));
     }
   } else {

@@ -30,16 +30,23 @@ export interface Explanation {
   readonly lines: readonly string[];
 }
 
-/** Explains plans that `planExperiment(request)` gave. */
-export function explainPlans(request: PlanningRequest, plans: Readonly<Record<string, unknown>>): Explanation[] {
+/**
+ * Explains plans that `planExperiment(request)` gave.
+ * @param leftOut Configurations that it left out, and why
+ */
+export function explainPlans(
+  request: PlanningRequest,
+  plans: Readonly<Record<string, unknown>>,
+  leftOut: ReadonlyMap<string, string> = new Map(),
+): Explanation[] {
   const configurations = plans.configurations as Readonly<Record<string, Planned>>;
   const forward = plans.transpose_forward as readonly number[];
   const planned = Object.entries(configurations).filter(([, { patch_size }]) => patch_size !== undefined);
   return [
-    { title: "Channels", lines: explainChannels(request, configurations["2d"]) },
+    { title: "Channels", lines: explainChannels(request, planned[0][1]) },
     { title: "Spacing", lines: explainSpacing(request) },
     { title: "Axes", lines: explainAxes(request, forward) },
-    { title: "Configurations", lines: explainChoice(configurations) },
+    { title: "Configurations", lines: explainChoice(configurations, leftOut) },
     ...planned.map(([name, one]) => ({ title: name, lines: explainConfiguration(request, name, one, configurations) })),
   ];
 }
@@ -134,11 +141,19 @@ function explainAxes(request: PlanningRequest, forward: readonly number[]): stri
   ];
 }
 
-function explainChoice(configurations: Readonly<Record<string, Planned>>): string[] {
+function explainChoice(
+  configurations: Readonly<Record<string, Planned>>,
+  leftOut: ReadonlyMap<string, string>,
+): string[] {
   const full = configurations["3d_fullres"];
-  if (!full) return ["2d only: the median image has one slice"];
+  const reasons = Array.from(leftOut, ([name, why]) => `${name} is left out: ${why}`);
+  if (!full) return [`2d only${leftOut.has("3d_fullres") ? "" : ": the median image has one slice"}`, ...reasons];
   const covered = product(full.patch_size) / product(full.median_image_size_in_voxels);
-  const lines = [`2d and 3d_fullres; a patch of 3d_fullres covers ${percent(covered)} of the median image`];
+  const lines = [
+    `${configurations["2d"] ? "2d and " : ""}3d_fullres; a patch of 3d_fullres covers ${
+      percent(covered)
+    } of the median image`,
+  ];
   const low = configurations["3d_lowres"];
   if (low) {
     const steps = low.spacing.map((one, axis) => one / full.spacing[axis]);
@@ -151,6 +166,8 @@ function explainChoice(configurations: Readonly<Record<string, Planned>>): strin
         } times coarser in the end); 3d_cascade_fullres ` +
         "refines its result",
     );
+  } else if (leftOut.has("3d_lowres")) {
+    lines.push(`less than ${percent(LOWRES_THRESHOLD)}, which calls for a coarser one`);
   } else if (covered < LOWRES_THRESHOLD) {
     lines.push(
       `less than ${
@@ -159,7 +176,7 @@ function explainChoice(configurations: Readonly<Record<string, Planned>>): strin
         "the voxels: 3d_lowres would see little more, and is left out",
     );
   } else lines.push(`at least ${percent(LOWRES_THRESHOLD)}: no 3d_lowres and no cascade`);
-  return lines;
+  return [...lines, ...reasons];
 }
 
 function explainConfiguration(

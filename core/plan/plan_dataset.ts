@@ -8,12 +8,15 @@ import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { JsonFloat, keysOf, parseJson, parseJsonExactly, readJsonFile, stringifyJson } from "../base/json.ts";
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
+import { buildGraph } from "../network/build_graph.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
 import { readRawDataset, refuseSameFolder } from "../dataset/raw_dataset.ts";
 import { planExperiment, type PlanningRequest } from "./plan_experiment.ts";
 import type { Planner } from "./planners.ts";
 import { requirePlansName } from "./plans_name.ts";
+import { checkPatch } from "./check_patch.ts";
 import { readFingerprint } from "./read_fingerprint.ts";
+import { parsePlans, resolveConfiguration } from "./read_plans.ts";
 
 export interface PlanDatasetOptions {
   readonly planner: Planner;
@@ -33,9 +36,12 @@ export interface PlannedDataset {
   readonly plans: Readonly<Record<string, unknown>>;
   /** Configurations of an older file of this name that were kept. */
   readonly kept: readonly string[];
+  /** Configurations that would be none, and why. */
+  readonly leftOut: ReadonlyMap<string, string>;
 }
 
 const DOING = "planning the experiment";
+const MOST_CASES = 1e9;
 
 /**
  * Plans the dataset in `rawFolder` and writes <plans name>.json, dataset.json and, where the raw dataset has one, splits_final.json
@@ -52,10 +58,11 @@ export async function planDataset(
   const dataset = await readRawDataset(rawFolder);
   const { channelNames } = parseDatasetJson(dataset.json, dataset.jsonFile, DOING);
   const { numTraining } = dataset.json;
-  if (typeof numTraining !== "number" || !(numTraining >= 1)) {
+  const isCount = typeof numTraining === "number" && Number.isInteger(numTraining);
+  if (!isCount || numTraining < 1 || numTraining > MOST_CASES) {
     const problem = numTraining === undefined
       ? "numTraining is missing"
-      : `numTraining is ${JSON.stringify(numTraining)}`;
+      : `numTraining is ${JSON.stringify(numTraining)}, not a whole number from 1 to ${MOST_CASES}`;
     const remedy = `write "numTraining": ${dataset.cases.length}, the number of cases that are there`;
     throw new UserError({ doing: DOING, file: dataset.jsonFile, problem, remedy });
   }
@@ -72,22 +79,48 @@ export async function planDataset(
     trainingCases: numTraining,
     reader,
   };
-  const plans = planExperiment(request);
+  const leftOut = new Map<string, string>();
+  const plans = planExperiment(request, (name, why) => {
+    leftOut.set(name, why);
+    options.onWarning?.(`${name} is left out of the plans: ${why}`);
+  });
   const file = join(preprocessedFolder, `${plansName}.json`);
+  requireReadable(withFloats(plans), file, request);
   await ensureFolder(preprocessedFolder, DOING);
   await placeSplits(join(rawFolder, "splits_final.json"), join(preprocessedFolder, "splits_final.json"));
-  const { merged, kept } = await mergeExisting(file, plans, options.onWarning);
+  const { merged, kept } = await mergeExisting(file, plans, leftOut, options.onWarning);
   await writeAtomically(join(preprocessedFolder, "dataset.json"), dataset.jsonText, { doing: DOING });
   await writeAtomically(file, stringifyJson(merged), { doing: "writing the plans" });
-  return { file, plansName, request, plans, kept };
+  return { file, plansName, request, plans, kept, leftOut };
 }
 
 type Configurations = Record<string, unknown>;
+
+/** Nothing is written that can't be read again and made a network of. @throws UserError naming the field */
+function requireReadable(plans: Record<string, unknown>, file: string, request: PlanningRequest): void {
+  const json = parseJson(stringifyJson(plans), file) as { configurations: Record<string, Configurations> };
+  // A preprocessor of another name is written as asked for, for Python to use.
+  for (const one of Object.values(json.configurations)) delete one.preprocessor_name;
+  try {
+    const parsed = parsePlans(json, file);
+    for (const name of parsed.configurationNames) {
+      const configuration = resolveConfiguration(parsed, name);
+      const graph = buildGraph(configuration.architecture, request.channelNames.length, request.labelCount);
+      checkPatch(graph, configuration, { doing: DOING, file });
+    }
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const problem = `the plans that result can't be used, and are not written: ${error.parts.problem}`;
+    const remedy = "check dataset.json and the fingerprint (extract_fingerprint --clean makes it anew)";
+    throw new UserError({ ...error.parts, doing: DOING, problem, remedy }, { cause: error });
+  }
+}
 
 /** The new plans with the configurations of the file that is there and that are not among the new ones. */
 async function mergeExisting(
   file: string,
   plans: Readonly<Record<string, unknown>>,
+  leftOut: ReadonlyMap<string, string>,
   onWarning: PlanDatasetOptions["onWarning"],
 ): Promise<{ merged: Record<string, unknown>; kept: string[] }> {
   const merged = withFloats(plans);
@@ -105,8 +138,12 @@ async function mergeExisting(
   const plain = (value: unknown) => JSON.stringify(parseJson(stringifyJson(value, { sortKeys: true }), file));
   const kept: string[] = [];
   const changed: string[] = [];
+  // Of an earlier planning, not the user's own: what is left out now, and the cascade that starts with it.
+  const dropped = new Set(leftOut.keys());
+  if (leftOut.size > 0 && !configurations["3d_lowres"]) dropped.add("3d_lowres").add("3d_cascade_fullres");
   for (const name of keysOf(old)) {
-    if (configurations[name] === undefined) {
+    if (dropped.has(name)) changed.push(name);
+    else if (configurations[name] === undefined) {
       configurations[name] = old[name];
       kept.push(name);
     } else if (plain(old[name]) !== plain(configurations[name])) {
@@ -117,7 +154,9 @@ async function mergeExisting(
     const backup = file.replace(/\.json$/, ".before.json");
     await writeAtomically(backup, text, { doing: "keeping the plans that were there" });
     onWarning?.(
-      `${changed.join(", ")} in ${file} ${changed.length === 1 ? "is" : "are"} planned anew and other than before; ` +
+      `${changed.join(", ")} in ${file} ${
+        changed.length === 1 ? "is" : "are"
+      } planned anew or left out, and other than before; ` +
         `the old plans are kept as ${backup}. To keep a change, give the configuration a name of its own.`,
     );
   }

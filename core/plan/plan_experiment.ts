@@ -2,10 +2,11 @@
  * From a dataset's fingerprint to its plans: target spacing, axis order, patch sizes, batch sizes and U-Nets of every configuration.
  * Source: nnunetv2/experiment_planning/experiment_planners/default_experiment_planner.py and residual_encoder_unet_planners.py.
  */
+import { UserError } from "../base/errors.ts";
 import { argMax, median, percentile, roundHalfEven } from "../base/numeric.ts";
 import { encoderBlocks, featureMapElements, featuresPerStage, type Planner } from "./planners.ts";
 import type { NormalizationScheme } from "./plans.ts";
-import { poolAndConvolve } from "./topology.ts";
+import { poolAndConvolve, type Topology } from "./topology.ts";
 
 /** What the planner needs of dataset_fingerprint.json; lists are per case, in the reader's axis order. */
 export interface Fingerprint {
@@ -46,8 +47,21 @@ const MIN_BATCH_SIZE = 2;
 /** Batch size the reference networks' sizes belong to. */
 export const REFERENCE_BATCH = { d2: 12, d3: 2 };
 
-/** The plans as they are written to plans.json: same keys, same order. */
-export function planExperiment(request: PlanningRequest): Record<string, unknown> {
+/** A configuration, or why there is none that a network could be trained with. */
+type Attempt =
+  | { readonly configuration: PlannedConfiguration; readonly why?: undefined }
+  | { readonly configuration?: undefined; readonly why: string };
+
+/**
+ * The plans as they are written to plans.json: same keys, same order. A configuration that would be none (a median image or patch
+ * without voxels, a network without a decoder; upstream fails there, or writes what it can't train) is left out.
+ * @param onLeftOut Is told of each, and why
+ * @throws UserError if none is left, naming why for each
+ */
+export function planExperiment(
+  request: PlanningRequest,
+  onLeftOut: (name: string, why: string) => void = () => {},
+): Record<string, unknown> {
   const { fingerprint, planner } = request;
   const plansName = request.plansName ?? planner.plansName;
   const spacing = fullresSpacing(fingerprint, request.targetSpacing);
@@ -64,20 +78,37 @@ export function planExperiment(request: PlanningRequest): Record<string, unknown
     planner.sharesDefaultData && name !== "3d_lowres" ? `nnUNetPlans_${name}` : `${plansName}_${name}`;
   const plan = (spacing: readonly number[], shape: readonly number[], name: string, voxels: number) =>
     planConfiguration(request, spacing, shape, identifier(name), voxels);
-
-  const configurations: Record<string, unknown> = {
-    "2d": { ...plan(target.slice(1), shape.slice(1), "2d", voxels), batch_dice: true },
+  const leftOut: string[] = [];
+  const kept = (name: string, { configuration, why }: Attempt): PlannedConfiguration | undefined => {
+    if (configuration) return configuration;
+    leftOut.push(`${name}: ${why}`);
+    onLeftOut(name, why);
+    return undefined;
   };
-  if (shape[0] !== 1) {
-    const fullres = plan(target, shape, "3d_fullres", voxels);
-    const lowres = planLowres(
+
+  const configurations: Record<string, unknown> = {};
+  const slices = kept("2d", plan(target.slice(1), shape.slice(1), "2d", voxels));
+  if (slices) configurations["2d"] = { ...slices, batch_dice: true };
+  const fullres = shape[0] === 1 ? undefined : kept("3d_fullres", plan(target, shape, "3d_fullres", voxels));
+  if (fullres) {
+    const attempt = planLowres(
       fullres,
       shape,
       (spacing, lowShape, lowVoxels) => plan(spacing, lowShape, "3d_lowres", lowVoxels * request.trainingCases),
     );
+    const lowres = attempt && kept("3d_lowres", attempt);
     if (lowres) configurations["3d_lowres"] = { ...lowres, batch_dice: false, next_stage: "3d_cascade_fullres" };
-    configurations["3d_fullres"] = { ...fullres, batch_dice: lowres !== null };
+    configurations["3d_fullres"] = { ...fullres, batch_dice: lowres !== undefined };
     if (lowres) configurations["3d_cascade_fullres"] = { inherits_from: "3d_fullres", previous_stage: "3d_lowres" };
+  }
+  if (Object.keys(configurations).length === 0) {
+    throw new UserError({
+      doing: "planning the experiment",
+      problem: `no configuration can be trained on these images. ${leftOut.join(". ")}`,
+      remedy: request.targetSpacing
+        ? "give a finer -overwrite_target_spacing, or leave it out"
+        : "check the sizes and spacings of the images",
+    });
   }
   return {
     dataset_name: request.datasetName,
@@ -114,16 +145,16 @@ export function fullresSpacing(fingerprint: Fingerprint, given: readonly number[
   return target;
 }
 
-/** The coarser configuration a cascade starts with, or null where the image is small enough without it. */
+/** The coarser configuration a cascade starts with; undefined where the image is small enough without it. */
 function planLowres(
   fullres: PlannedConfiguration,
   shape: readonly number[],
-  plan: (spacing: readonly number[], shape: readonly number[], voxels: number) => PlannedConfiguration,
-): PlannedConfiguration | null {
+  plan: (spacing: readonly number[], shape: readonly number[], voxels: number) => Attempt,
+): Attempt | undefined {
   const spacing = [...fullres.spacing];
   let patchVoxels = product(fullres.patch_size);
   let imageVoxels = product(shape);
-  let lowres: PlannedConfiguration | null = null;
+  let lowres: Attempt | undefined;
   while (patchVoxels / imageVoxels < LOWRES_THRESHOLD) {
     // Finer axes grow first, until all are within a factor of two.
     const coarsest = Math.max(...spacing);
@@ -133,9 +164,10 @@ function planLowres(
     const lowShape = shape.map((n, axis) => fullres.spacing[axis] / spacing[axis] * n);
     imageVoxels = product(lowShape);
     lowres = plan([...spacing], lowShape.map(roundHalfEven), imageVoxels);
-    patchVoxels = product(lowres.patch_size);
+    if (!lowres.configuration) return lowres;
+    patchVoxels = product(lowres.configuration.patch_size);
   }
-  return product(shape) / imageVoxels < 2 ? null : lowres;
+  return product(shape) / imageVoxels < 2 ? undefined : lowres;
 }
 
 /** Patch size, batch size and U-Net for one spacing, as large as the memory target allows. */
@@ -145,14 +177,16 @@ function planConfiguration(
   shape: readonly number[],
   dataIdentifier: string,
   datasetVoxels: number,
-): PlannedConfiguration {
+): Attempt {
+  if (!shape.every((size) => size >= 1)) {
+    return { why: `at a spacing of ${by(spacing)} mm the median image would be ${by(shape)} voxels` };
+  }
   const { planner } = request;
   const dimension = spacing.length === 2 ? "d2" : "d3";
   const referenceBatch = REFERENCE_BATCH[dimension];
   const reference = planner.reference[dimension] *
     ((request.gpuMemoryTargetGB ?? planner.targetGB) / planner.reference.gigabytes);
-  const estimate = (topology: ReturnType<typeof poolAndConvolve>) =>
-    featureMapElements(planner, topology, request.labelCount);
+  const estimate = (topology: Topology) => featureMapElements(planner, topology, request.labelCount);
   // The plain planner measures a batch of two, the residual ones a patch.
   const load = planner.family === "PlainConvUNet" ? 2 / referenceBatch : 1;
 
@@ -162,9 +196,11 @@ function planConfiguration(
     topology = shrinkPatch(spacing, shape, topology);
     size = estimate(topology);
   }
+  const why = unfit(request, topology);
+  if (why !== undefined) return { why };
   const voxelCap = roundHalfEven(datasetVoxels * planner.maxDatasetCovered / product(topology.patchSize));
   const batch = Math.max(Math.min(roundHalfEven(reference / size * referenceBatch), voxelCap), MIN_BATCH_SIZE);
-  return {
+  const configuration = {
     data_identifier: dataIdentifier,
     preprocessor_name: request.preprocessor ?? "DefaultPreprocessor",
     batch_size: batch,
@@ -175,6 +211,26 @@ function planConfiguration(
     ...resampling(planner),
     architecture: architecture(planner, topology),
   };
+  return { configuration };
+}
+
+/** Why no network can be trained on a patch; undefined where one can. */
+function unfit({ planner, gpuMemoryTargetGB }: PlanningRequest, { patchSize, strides }: Topology): string | undefined {
+  if (!patchSize.every((size) => size >= 1)) {
+    const target = gpuMemoryTargetGB ?? planner.targetGB;
+    return `shrunk until it fits the GPU memory target of ${target} GB, the patch would be ${by(patchSize)} voxels`;
+  }
+  const patch = `the patch would be ${by(patchSize)} voxels`;
+  if (strides.length > planner.maxStages) {
+    return `${patch} and its network have ${strides.length} stages; ${planner.name} knows up to ${planner.maxStages}`;
+  }
+  if (strides.length > 1) return undefined;
+  return `${patch}, too few to be halved even once, as the smallest U-Net does: it takes 8 on two axes, or 12 on one`;
+}
+
+/** "0.5 x 0.5 x 3". */
+function by(values: readonly number[]): string {
+  return values.map((value) => Number(value.toPrecision(4))).join(" x ");
 }
 
 /** A patch of the image's aspect ratio in mm and 256^3 (2048^2) voxels, cut to the median image. */
@@ -189,8 +245,8 @@ export function initialPatch(spacing: readonly number[], shape: readonly number[
 export function shrinkPatch(
   spacing: readonly number[],
   shape: readonly number[],
-  topology: ReturnType<typeof poolAndConvolve>,
-) {
+  topology: Topology,
+): Topology {
   const patch = [...topology.patchSize];
   const ratios = patch.map((n, axis) => n / shape[axis]);
   const axis = ratios.lastIndexOf(Math.max(...ratios));
@@ -201,12 +257,9 @@ export function shrinkPatch(
   return poolAndConvolve(spacing, patch);
 }
 
-function architecture(planner: Planner, topology: ReturnType<typeof poolAndConvolve>): Record<string, unknown> {
+function architecture(planner: Planner, topology: Topology): Record<string, unknown> {
   const stages = topology.strides.length;
   const dimensions = topology.patchSize.length;
-  if (stages > planner.maxStages) {
-    throw new RangeError(`Planning the network: ${stages} stages, ${planner.name} knows ${planner.maxStages}`);
-  }
   const blocks = planner.family === "PlainConvUNet" ? "n_conv_per_stage" : "n_blocks_per_stage";
   return {
     network_class_name: `dynamic_network_architectures.architectures.unet.${planner.family}`,
