@@ -162,7 +162,7 @@ Deno.test("values that are no labels are refused with the first one", async () =
   await assertFails(() => readLabels("NibabelIO", `${HEADERS}nii/nonfinite_float32.nii.gz`), UserError, "whole number");
 });
 
-Deno.test("every reader says which file endings it takes", () => {
-  assertEquals(fileEndings("SimpleITKIO"), [".nii.gz", ".nii"]);
-  assertEquals(fileEndings("NaturalImage2DIO"), [".png"]);
+Deno.test("every reader says which file endings it takes, the usual one first", () => {
+  assertEquals(fileEndings("SimpleITKIO").slice(0, 2), [".nii.gz", ".nii"]);
+  assertEquals(fileEndings("NaturalImage2DIO")[0], ".png");
 });

@@ -45,6 +45,14 @@ async function openImage(reader: ReaderName, file: string, options: ReadOptions)
  * (SimpleITKIO) as many as it has volumes. The geometry is the first file's.
  *
  * @throws UserError naming the file: damaged, not the kind of image the reader takes, or of another shape or place than the first.
+ * @example
+ * ```ts
+ * import { deepStrictEqual } from "node:assert";
+ *
+ * const { data, channels, geometry } = await readCase("NaturalImage2DIO", ["cli/demo/overlay.png"]);
+ * deepStrictEqual([channels, geometry.spacing], [3, [999, 1, 1]]);
+ * deepStrictEqual(data.length, channels * geometry.shape[1] * geometry.shape[2]); // whole planes, one after the other
+ * ```
  */
 export async function readCase(
   reader: ReaderName,

@@ -11,6 +11,18 @@ import { formatOf } from "./readers.ts";
  *
  * @throws UserError if the file cannot be written; RangeError for labels below 0 or of another shape than the image;
  * Interrupted if `signal` aborts.
+ * @example
+ * ```ts
+ * import { deepStrictEqual } from "node:assert";
+ * import { readLabels } from "./read_image.ts";
+ *
+ * const file = await Deno.makeTempFile({ suffix: ".nii.gz" });
+ * const sitk = { spacing: [0.5, 0.5, 3], origin: [0, 0, 0], direction: [1, 0, 0, 0, 1, 0, 0, 0, 1] };
+ * const geometry = { reader: "SimpleITKIO", spacing: [3, 0.5, 0.5], shape: [2, 1, 2], sitk } as const;
+ * await writeLabels("SimpleITKIO", file, { data: Uint8Array.of(0, 1, 2, 0), shape: [2, 1, 2] }, geometry);
+ * deepStrictEqual([...(await readLabels("SimpleITKIO", file)).labels.data], [0, 1, 2, 0]);
+ * await Deno.remove(file);
+ * ```
  */
 export async function writeLabels(
   reader: ReaderName,
