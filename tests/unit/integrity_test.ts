@@ -318,10 +318,10 @@ Deno.test("an ending that no reader takes is one of the findings", async () => {
   await inDataset(async (folder) => {
     for (const [part, suffix] of [["imagesTr", "_0000"], ["labelsTr", ""]]) {
       for (const id of ["a", "b", "c"]) {
-        await Deno.rename(join(folder, part, `${id}${suffix}.nii.gz`), join(folder, part, `${id}${suffix}.gipl`));
+        await Deno.rename(join(folder, part, `${id}${suffix}.nii.gz`), join(folder, part, `${id}${suffix}.jpg`));
       }
     }
-    await writeJson({ file_ending: ".gipl", numTraining: 2 })(folder);
+    await writeJson({ file_ending: ".jpg", numTraining: 2 })(folder);
   }, async (raw, preprocessed) => {
     const { findings, state } = await extractFingerprint(raw, preprocessed, OPTIONS);
     assertEquals(state, "refused");
