@@ -1,5 +1,5 @@
 /** The JSON report of a prediction (`--report`): what ran, on what, with what result, and what failed; for people and for scripts. */
-import { UserError, type UserErrorParts } from "../core/base/errors.ts";
+import { Interrupted, UserError, type UserErrorParts } from "../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../core/base/files.ts";
 import { stringifyJson } from "../core/base/json.ts";
 import { dirname, join } from "../core/base/path.ts";
@@ -55,8 +55,67 @@ export function newReportState(commandLine: readonly string[]): ReportState {
 
 export type ReportOutcome = "running" | "done" | "some cases failed" | "interrupted" | "failed";
 
+/** A report that is on the disk from the start and grows with each case. */
+export interface GrowingReport {
+  /** @throws UserError if it cannot be written */
+  begin(): Promise<void>;
+  /** Writes what has come to be known, soon; of several calls meanwhile one. What fails is a warning: {@link end} tries again. */
+  grow(): void;
+  /** @throws UserError if it cannot be written */
+  end(outcome: "done" | "some cases failed"): Promise<void>;
+  /** The run ends with an error. @throws UserError if it cannot be written */
+  fail(error: unknown): Promise<void>;
+}
+
+export function createGrowingReport(
+  path: string,
+  state: ReportState,
+  warn: (message: string) => void,
+): GrowingReport {
+  let writing: Promise<void> | undefined;
+  let isDue = false;
+  let hasWarned = false;
+  let defect: unknown;
+  const growOn = async () => {
+    while (isDue) {
+      isDue = false;
+      try {
+        await writeReport(path, state, "running");
+      } catch (error) {
+        if (!(error instanceof UserError)) defect = error;
+        else if (!hasWarned) warn(error.message);
+        hasWarned = true;
+      }
+    }
+    writing = undefined;
+  };
+  const settle = async () => {
+    isDue = false;
+    await writing;
+    if (defect !== undefined) throw defect;
+  };
+  return {
+    begin: () => writeReport(path, state, "running"),
+    grow() {
+      isDue = true;
+      writing ??= growOn();
+    },
+    async end(outcome) {
+      await settle();
+      await writeReport(path, state, outcome);
+    },
+    async fail(error) {
+      await settle();
+      if (error instanceof Interrupted) return await writeReport(path, state, "interrupted");
+      const message = error instanceof Error ? error.message : String(error);
+      const parts = error instanceof UserError ? error.parts : { doing: "predicting", problem: message };
+      await writeReport(path, state, "failed", { ...parts, message });
+    },
+  };
+}
+
 /** Writes the report whole or not at all. @throws UserError if it cannot be written */
-export async function writeReport(
+async function writeReport(
   path: string,
   state: ReportState,
   outcome: ReportOutcome,

@@ -11,7 +11,7 @@ import { type ChosenEngine, type EngineWish, selectEngine } from "./engines/sele
 import type { PredictValues } from "./flags/predict_flags.ts";
 import { planCases, type PlannedCases } from "./plan_cases.ts";
 import { createPredictionProgress } from "./prediction_progress.ts";
-import { failedCase, newReportState, type ReportState, writeReport } from "./report.ts";
+import { createGrowingReport, failedCase, newReportState, type ReportState } from "./report.ts";
 import { refuseReport } from "./report_place.ts";
 import { formatSeconds, plural } from "./terminal.ts";
 
@@ -31,13 +31,14 @@ export async function runPrediction(job: PredictionJob): Promise<boolean> {
     const model = await job.findModel().catch(() => undefined);
     await refuseReport(values.report, [values.input, values.previousStage, model]);
   }
+  const report = values.report === undefined ? undefined : createGrowingReport(values.report, state, context.warn);
   // Written once at the start, so that a place that cannot be written to is found before the work and not after it.
-  if (values.report !== undefined) await writeReport(values.report, state, "running");
+  await report?.begin();
   try {
-    await predictAll(job, state);
+    await predictAll(job, state, () => report?.grow());
   } catch (error) {
     try {
-      if (values.report !== undefined) await reportFailure(values.report, state, error);
+      await report?.fail(error);
     } catch (second) {
       // What went wrong first matters more.
       context.printError(`error: ${second instanceof Error ? second.message : second}`);
@@ -45,7 +46,7 @@ export async function runPrediction(job: PredictionJob): Promise<boolean> {
     throw error;
   }
   const failed = state.failed.length;
-  if (values.report !== undefined) await writeReport(values.report, state, failed ? "some cases failed" : "done");
+  await report?.end(failed > 0 ? "some cases failed" : "done");
   if (failed > 0) {
     const total = failed + state.done.length + state.skipped.length;
     context.printError(
@@ -58,7 +59,8 @@ export async function runPrediction(job: PredictionJob): Promise<boolean> {
 
 type Say = (line: string) => void;
 
-async function predictAll(job: PredictionJob, state: ReportState): Promise<void> {
+/** @param onCase Called when a case is done or has failed */
+async function predictAll(job: PredictionJob, state: ReportState, onCase: () => void): Promise<void> {
   const { values, context } = job;
   const { signal } = context;
   const say: Say = (line) => {
@@ -110,6 +112,7 @@ async function predictAll(job: PredictionJob, state: ReportState): Promise<void>
     const told = withFiles(event, filesOf);
     record(told, state);
     show(told);
+    if (told.kind === "done" || told.kind === "failed") onCase();
   };
   await predictPlanned(request, planned, onEvent, state, signal, say);
 }
@@ -241,11 +244,4 @@ function throwStopped(planned: PlannedCases, state: ReportState): never {
       done.length ? ` (${shown})` : ""
     }, nothing half-written is left; the same command with --continue_prediction goes on with the others`,
   );
-}
-
-async function reportFailure(path: string, state: ReportState, error: unknown): Promise<void> {
-  if (error instanceof Interrupted) return await writeReport(path, state, "interrupted");
-  const message = error instanceof Error ? error.message : String(error);
-  const parts = error instanceof UserError ? error.parts : { doing: "predicting", problem: message };
-  await writeReport(path, state, "failed", { ...parts, message });
 }

@@ -3,6 +3,7 @@ import { UserError } from "../../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
 import { dirname, fromFileUrl, join, resolve } from "../../core/base/path.ts";
 import type { FlagTable } from "../flags/flag.ts";
+import { cmdStarter, shellStarter, STARTER_MARK, type StarterTarget } from "../packaging/starters.ts";
 import { defineCommand } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 
@@ -23,26 +24,25 @@ const FLAGS = {
   },
 } as const satisfies FlagTable;
 
-/** In every starter, to know our own. */
-const MARK = "starter made by nnunet link";
-
 export const linkCommand = defineCommand({
   flags: FLAGS,
-  details: ["Makes `nnunet` and all nnUNetv2_* commands in DIR. They start the program from where it is now."],
+  details: [
+    "Makes `nnunet` and all nnUNetv2_* commands in DIR. A folder that holds both them and the program may be moved; " +
+    "otherwise they start the program from where it is now.",
+  ],
   async run(values, { print }) {
     const windows = Deno.build.os === "windows";
     const folder = resolve(values.folder);
     await ensureFolder(folder, "making the folder for the commands");
-    const start = await startOfProgram();
+    const target = await thisProgram(await Deno.realPath(folder));
     const upstream = COMMANDS.flatMap(({ upstream, load }) => upstream === undefined ? [] : [{ name: upstream, load }]);
     const names = ["nnunet", ...upstream.map(({ name }) => name)];
     for (const name of names) {
       const path = join(folder, windows ? `${name}.cmd` : name);
       await refuseForeign(path, values.force);
-      const command = name === "nnunet" ? start : [...start, name];
-      await writeAtomically(path, windows ? cmdStarter(command) : shellStarter(command), {
-        doing: "writing a starter",
-      });
+      const command = name === "nnunet" ? undefined : name;
+      const text = windows ? cmdStarter(target, command) : shellStarter(target, command);
+      await writeAtomically(path, text, { doing: "writing a starter" });
       if (!windows) await Deno.chmod(path, 0o755);
     }
     const ready = upstream.filter(({ load }) => load).map(({ name }) => name);
@@ -68,7 +68,7 @@ async function refuseForeign(path: string, force: boolean): Promise<void> {
     if (error instanceof Deno.errors.NotFound) return;
     throw error;
   }
-  if (text.includes(MARK) || force) return;
+  if (text.includes(STARTER_MARK) || force) return;
   throw new UserError({
     doing: "making the commands",
     file: path,
@@ -77,25 +77,12 @@ async function refuseForeign(path: string, force: boolean): Promise<void> {
   });
 }
 
-/**
- * The command line that starts this program, as it was started now. The configuration is named, so that a deno.json in the folder
- * the user happens to be in is not taken.
- */
-async function startOfProgram(): Promise<string[]> {
-  if (Deno.build.standalone) return [Deno.execPath()];
-  const main = fromFileUrl(Deno.mainModule);
-  const file = join(dirname(main), "deno.json");
-  const isCheckout = await Deno.stat(file).then((info) => info.isFile, () => false);
-  const configuration = isCheckout ? ["--frozen", "--config", file] : ["--no-config"];
-  const permissions = ["read", "write", "env", "sys"].map((name) => `--allow-${name}`);
-  return [Deno.execPath(), "run", "--quiet", "--no-prompt", ...configuration, ...permissions, main];
-}
-
-function shellStarter(command: readonly string[]): string {
-  const quoted = command.map((word) => (/^[\w./=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`));
-  return `#!/bin/sh\n# ${MARK}\nexec ${quoted.join(" ")} "$@"\n`;
-}
-
-function cmdStarter(command: readonly string[]): string {
-  return `@rem ${MARK}\r\n@${command.map((word) => `"${word.replaceAll("%", "%%")}"`).join(" ")} %*\r\n`;
+/** Where this program is, and how it is run. */
+async function thisProgram(folder: string): Promise<StarterTarget> {
+  const rememberPlace = true;
+  if (Deno.build.standalone) return { main: Deno.execPath(), folder, kind: "executable", rememberPlace };
+  const main = await Deno.realPath(fromFileUrl(Deno.mainModule));
+  const isCheckout = await Deno.stat(join(dirname(main), "deno.json")).then((info) => info.isFile, () => false);
+  const kind = isCheckout ? "checkout" : "bundle";
+  return { main, folder, kind, deno: Deno.execPath(), rememberPlace };
 }

@@ -2,23 +2,29 @@
  * Packs the program into a folder that runs without this checkout and without a cache of packages: `deno task bundle [FOLDER]`.
  * main.js is the program. Beside it lie the threads' scripts, under the names by which the program starts them (case_worker.ts, ...);
  * they hold plain JavaScript, which is TypeScript too.
- * Run it with `deno run --no-config --allow-read --allow-write --allow-env --allow-sys FOLDER/main.js`.
+ * FOLDER/nnunet (nnunet.cmd) starts it, with a Deno in PATH, wherever the folder is.
  */
 import { UserError } from "../../core/base/errors.ts";
-import { ensureFolder } from "../../core/base/files.ts";
-import { basename, fromFileUrl, join } from "../../core/base/path.ts";
+import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
+import { basename, dirname, fromFileUrl, join, resolve } from "../../core/base/path.ts";
 import { EXIT } from "../exit_code.ts";
 import { print, printError } from "../terminal.ts";
+import { cmdStarter, runArguments, shellStarter } from "./starters.ts";
 import { workerScripts } from "./worker_scripts.ts";
 
-/** Writes the bundle into `folder`; gives the path of main.js. @throws UserError if bundling fails */
-export async function bundle(folder: string): Promise<string> {
+/** Writes the bundle into the folder `name`; gives the path of main.js. @throws UserError if bundling fails */
+export async function bundle(name: string): Promise<string> {
+  const folder = resolve(name);
   const root = fromFileUrl(new URL("../../", import.meta.url));
   await ensureFolder(folder, "making the bundle's folder");
   const main = join(folder, "main.js");
   await bundleOne(root, "main.ts", main);
   for (const script of await workerScripts(root)) await bundleOne(root, script, join(folder, basename(script)));
   await Deno.copyFile(new URL(import.meta.resolve("@resvg/resvg-wasm/index_bg.wasm")), join(folder, "resvg.wasm"));
+  const target = { main, folder, kind: "bundle", rememberPlace: false } as const;
+  await writeAtomically(join(folder, "nnunet"), shellStarter(target), { doing: "writing a starter" });
+  await writeAtomically(join(folder, "nnunet.cmd"), cmdStarter(target), { doing: "writing a starter" });
+  if (Deno.build.os !== "windows") await Deno.chmod(join(folder, "nnunet"), 0o755);
   return main;
 }
 
@@ -37,5 +43,10 @@ if (import.meta.main) {
     printError("usage: deno task bundle [FOLDER]");
     Deno.exit(EXIT.usage);
   }
-  print(`bundled: ${await bundle(folder)}`);
+  const main = await bundle(folder);
+  const windows = Deno.build.os === "windows";
+  const starter = join(dirname(main), windows ? "nnunet.cmd" : "nnunet");
+  const command = ["deno", ...runArguments("bundle", folder), main].join(" ");
+  print(`bundled; start it with ${starter}${windows ? "" : `, or with DENO_NO_UPDATE_CHECK=1 ${command}`}`);
+  print(`Commands under Python's names: ${starter} link DIR`);
 }

@@ -1,5 +1,5 @@
 /** One executable with the scripts of its threads: `deno task compile [FILE]`. Deno fetches its runtime for it once. */
-import { fromFileUrl } from "../../core/base/path.ts";
+import { fromFileUrl, resolve } from "../../core/base/path.ts";
 import { EXIT } from "../exit_code.ts";
 import { printError } from "../terminal.ts";
 import { workerScripts } from "./worker_scripts.ts";
@@ -9,7 +9,7 @@ const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sy
 /** Arguments of `deno` that compile the program in `root` into the file `output`. */
 export async function compileArguments(root: string, output: string): Promise<string[]> {
   const included = (await workerScripts(root)).flatMap((script) => ["--include", script]);
-  return ["compile", "--frozen", ...PERMISSIONS, ...included, "--output", output, "main.ts"];
+  return ["compile", "--frozen", ...PERMISSIONS, ...included, "--output", resolve(output), "main.ts"];
 }
 
 if (import.meta.main) {

@@ -89,7 +89,8 @@ export async function runTraining(
   const epochHooks: EpochHooks = {
     onEpochStart(epoch, learningRate) {
       log.say("");
-      log.say(`Epoch ${epoch}`);
+      // Upstream counts from 0; here as on the terminal and in the report.
+      log.say(`Epoch ${epoch + 1}`);
       log.say(`Current learning rate: ${rounded(learningRate, 5)}`);
     },
     onStep: (done, of) => hooks.onStep?.(done, of, records.length),

@@ -2,6 +2,7 @@
 import { basename, fromFileUrl, join } from "../../core/base/path.ts";
 import { bundle } from "../../cli/packaging/bundle.ts";
 import { compileArguments } from "../../cli/packaging/compile.ts";
+import { VERSION } from "../../cli/version.ts";
 import { workerScripts } from "../../cli/packaging/worker_scripts.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertSameSegmentation } from "./cli/compare_labels.ts";
@@ -33,7 +34,10 @@ Deno.test("the bundled program and its threads predict from another folder, with
   await inTempFolder(async (folder) => {
     const script = await bundle(join(folder, "program"));
     const threads = (await workerScripts(ROOT)).map((path) => basename(path));
-    assertEquals(await namesIn(join(folder, "program")), [...threads, "main.js", "resvg.wasm"].sort());
+    assertEquals(
+      await namesIn(join(folder, "program")),
+      [...threads, "main.js", "nnunet", "nnunet.cmd", "resvg.wasm"].sort(),
+    );
     const name = "iso_ct_two_folds";
     const output = join(folder, "out");
     const line = ["-i", join(GOLDEN, "images", name), "-o", output, "-m", join(GOLDEN, "models", name), "-f", "0", "1"];
@@ -43,6 +47,11 @@ Deno.test("the bundled program and its threads predict from another folder, with
     });
     assertEquals(code, 0, stderr);
     assert(stdout.includes("2 cases in"), stdout);
+    if (Deno.build.os !== "windows") {
+      await Deno.rename(join(folder, "program"), join(folder, "moved"));
+      const started = await new Deno.Command("sh", { args: [join(folder, "moved", "nnunet"), "version"] }).output();
+      assertEquals(new TextDecoder().decode(started.stdout), `nnunet ${VERSION} (follows nnU-Net 2.5.1)\n`);
+    }
     for (const file of ["test_000.nii.gz", "test_001.nii.gz"]) {
       await assertSameSegmentation("SimpleITKIO", join(output, file), join(GOLDEN, "expected", name, file));
     }

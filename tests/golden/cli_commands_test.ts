@@ -1,6 +1,7 @@
 /** Names, help, exit codes and starters of the commands, through the command line. */
 import { VERSION } from "../../cli/version.ts";
-import { join } from "../../core/base/path.ts";
+import { shellStarter } from "../../cli/packaging/starters.ts";
+import { fromFileUrl, join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
 import configuration from "../../deno.json" with { type: "json" };
@@ -81,22 +82,10 @@ Deno.test("link makes a starter for every name of upstream's, and they start the
     if (windows) return;
     const starter = join(folder, "nnUNetv2_predict_from_modelfolder");
     assertEquals(((await Deno.stat(starter)).mode ?? 0) & 0o777, 0o755);
-    const [shebang, , command] = (await Deno.readTextFile(starter)).split("\n");
-    assertEquals(shebang, "#!/bin/sh");
-    // What the starter starts, word by word (the words hold no quotes here); starting /bin/sh needs a permission tests don't have.
-    const [exec, , ...words] = command.split(" ").map((word) => word.replaceAll("'", ""));
-    assertEquals([exec, words.at(-1)], ["exec", '"$@"']);
     // A configuration in the folder the user is in is not this program's.
     await Deno.writeTextFile(join(folder, "deno.json"), '{ "imports": 5 }');
-    const run = new Deno.Command("deno", {
-      args: [...words.slice(0, -1), "--nope"],
-      stdout: "null",
-      stderr: "piped",
-      cwd: folder,
-    });
-    const result = await run.output();
-    assertEquals(result.code, 2);
-    const message = new TextDecoder().decode(result.stderr);
+    const { code: usage, stderr: message } = await runStarter(starter, ["--nope"], { cwd: folder });
+    assertEquals(usage, 2, message);
     assert(message.includes("nnUNetv2_predict_from_modelfolder: error: unrecognized arguments: --nope"), message);
     assertEquals((await runCommand(["link", folder])).code, 0, "a second run replaces its own starters");
   });
@@ -111,5 +100,114 @@ Deno.test("link does not overwrite a file that it did not make", async () => {
     assert(stderr.includes(path) && stderr.includes("--force"), stderr);
     assertEquals(await Deno.readTextFile(path), "python's");
     assertEquals((await runCommand(["link", folder, "--force"])).code, 0);
+  });
+});
+
+/** Runs a starter by sh. `env` is added to the environment. */
+async function runStarter(
+  starter: string,
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+) {
+  const { code, stdout, stderr } = await new Deno.Command("sh", {
+    args: [starter, ...args],
+    stdin: "null",
+    cwd: options.cwd,
+    env: { ...options.env },
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** A Deno that prints its arguments and whether it would look for a newer Deno. */
+const SAYS_ARGUMENTS =
+  '#!/bin/sh\necho "update check off: $DENO_NO_UPDATE_CHECK"\nfor word in "$@"; do echo "$word"; done\n';
+
+Deno.test({
+  name:
+    "a starter finds the program in the folder that was moved with it, then where it was, and says where it is in neither",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inTempFolder(async (temp) => {
+      const [before, after] = [join(temp, "first place"), join(temp, "it's another")];
+      const [program, commands, tools] = ["program", "the commands", "tools"].map((name) => join(before, name));
+      for (const folder of [program, commands, tools]) await Deno.mkdir(folder, { recursive: true });
+      const main = join(program, "main.js");
+      await Deno.writeTextFile(main, "");
+      const deno = join(tools, "deno");
+      await Deno.writeTextFile(deno, SAYS_ARGUMENTS, { mode: 0o755 });
+      const starter = join(commands, "nnUNetv2_predict");
+      const target = { main, folder: commands, kind: "bundle", deno, rememberPlace: true } as const;
+      await Deno.writeTextFile(starter, shellStarter(target, "nnUNetv2_predict"));
+      const started = (root: string) => [
+        "update check off: 1",
+        ...[
+          "run",
+          "--quiet",
+          "--no-prompt",
+          "--no-config",
+          "--allow-read",
+          "--allow-write",
+          "--allow-env",
+          "--allow-sys",
+        ],
+        join(root, "main.js"),
+        "nnUNetv2_predict",
+        "-i",
+        "a b",
+      ];
+      const run = async (path: string, env = {}) => {
+        const { stdout, stderr } = await runStarter(path, ["-i", "a b"], { cwd: temp, env });
+        const words = stdout.trimEnd().split("\n");
+        return { words: await Promise.all(words.map((word) => Deno.realPath(word).catch(() => word))), stderr };
+      };
+      const real = await Deno.realPath(program);
+      assertEquals((await run(starter)).words, started(real));
+      // Alone somewhere else, and by a link.
+      await Deno.copyFile(starter, join(temp, "alone"));
+      assertEquals((await run(join(temp, "alone"))).words, started(real));
+      await Deno.symlink(starter, join(temp, "linked"));
+      assertEquals((await run(join(temp, "linked"))).words, started(real));
+      // Moved as a whole: the Deno that made it is gone, and the one in PATH is taken.
+      await Deno.rename(before, after);
+      const path = `${join(after, "tools")}:${Deno.env.get("PATH")}`;
+      const moved = await run(join(after, "the commands", "nnUNetv2_predict"), { PATH: path });
+      assertEquals(moved.words, started(await Deno.realPath(join(after, "program"))));
+      const lost = await run(join(temp, "alone"), { PATH: path });
+      assert(lost.stderr.includes("the program is not in") && lost.stderr.includes("link command"), lost.stderr);
+    }),
+});
+
+Deno.test("every task that starts the program leaves Deno's look for a newer version out, and takes paths from where the user is", () => {
+  const tasks = Object.entries(configuration.tasks).map(([name, task]) =>
+    [name, typeof task === "string" ? task : "command" in task ? task.command : ""] as const
+  );
+  const starting = tasks.filter(([, command]) => command.includes("deno run"));
+  assertEquals(starting.map(([name]) => name).sort(), ["bench", "bundle", "compile", "demo", "nnunet"]);
+  for (const [name, command] of starting) {
+    assert(command.includes("DENO_NO_UPDATE_CHECK=1 deno run --quiet "), command);
+    assert(name === "demo" || command.startsWith('ROOT=$PWD && cd "$INIT_CWD" && '), command);
+  }
+});
+
+Deno.test("deno task nnunet takes relative paths from the folder the user is in", async () => {
+  await inTempFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "here.pth"), "no checkpoint");
+    const run = await new Deno.Command("deno", {
+      args: [
+        "task",
+        "--config",
+        fromFileUrl(new URL("../../deno.json", import.meta.url)),
+        "nnunet",
+        "export",
+        "here.pth",
+      ]
+        .concat("--safetensors"),
+      cwd: folder,
+      stdin: "null",
+    }).output();
+    const stderr = new TextDecoder().decode(run.stderr);
+    assertEquals(run.code, 1, stderr);
+    assert(stderr.includes("(here.pth)") && !stderr.includes("no such file"), stderr);
   });
 });

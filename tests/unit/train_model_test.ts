@@ -29,6 +29,8 @@ Deno.test("a training writes what upstream's does: folders, log, checkpoints, va
     const log = await Deno.readTextFile(join(model, "fold_0", files.find((name) => name.endsWith(".txt")) ?? ""));
     assertEquals([...log.matchAll(/^\d{4}-\d\d-\d\d [\d:.]+: Epoch time: [\d.]+ s $/gm)].length, 2);
     assert(log.includes(": Pseudo dice ["), log);
+    // As on the terminal, from 1 on.
+    assertEquals([...log.matchAll(/: Epoch (\d+) $/gm)].map(([, epoch]) => epoch), ["1", "2"]);
     assertEquals(summary.cases.length, 2);
     assertEquals((await names(join(model, "fold_0", "validation"))).length, 3);
     const splits = JSON.parse(await Deno.readTextFile(join(folders.preprocessed, "splits_final.json")));

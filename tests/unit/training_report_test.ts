@@ -96,7 +96,17 @@ Deno.test("the report holds all it shows, loads nothing, and reloads itself only
   const addresses = [...html.matchAll(/\b(?:https?:)?\/\/[\w.]+/g)].map(([address]) => address);
   assertEquals(addresses.filter((address) => address !== "http://www.w3.org"), [], "but for the names of SVG");
   assert(html.includes("default-src 'none'"));
-  for (const text of ["Dataset001_&lt;Tiny&gt;", "liver &amp; co", "case &lt;a&gt;", "20 of 40", "50%", "30 min"]) {
+  for (
+    const text of [
+      "Dataset001_&lt;Tiny&gt;",
+      "liver &amp; co",
+      "case &lt;a&gt;",
+      "20 of 40",
+      "50%",
+      "30 min",
+      "best average, epoch 20",
+    ]
+  ) {
     assert(html.includes(text), text);
   }
   assertEquals(html.match(/<svg/g)?.length, 4);

@@ -230,7 +230,8 @@ async function chooseFolds(folder: string, entries: FolderEntries, options: Open
 }
 
 function foldNames(entries: FolderEntries): string[] {
-  const names = [...entries.folders].filter((name) => name.startsWith("fold_")).map((name) => name.slice(5));
+  const names = [...entries.folders].filter((name) => /^fold_(?:all|[0-9]+)$/.test(name))
+    .map((name) => name.slice(5));
   return names.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
 }
 

@@ -1,7 +1,7 @@
 /** Line charts over epochs as SVG text, drawn by Vega from data alone: no canvas, no document, no network. */
 import { parse, type Spec, View } from "vega";
 
-/** One line; NaN leaves a gap. Value i belongs to epoch i. */
+/** One line; NaN leaves a gap. Value i belongs to epoch i + 1: epochs are counted from 1. */
 export interface Line {
   /** For the legend; empty: the line is not in it. */
   readonly name: string;
@@ -74,7 +74,7 @@ function linesOf({ left, right }: Panel): readonly Line[] {
 
 function panelMark(panel: Panel, width: number, y: number, epochs: number): Fragment {
   const { left, right, height } = panel;
-  const epochScale = { name: "epoch", domain: [0, Math.max(1, epochs - 1)], range: [0, width] };
+  const epochScale = { name: "epoch", domain: [1, Math.max(2, epochs)], range: [0, width], zero: false };
   const text = {
     labelFontSize: LABEL_SIZE,
     labelColor: INK,
@@ -139,7 +139,7 @@ function valueScale(name: string, { lines, zero }: Axis, height: number): Fragme
 }
 
 function lineMarks({ values, colour, width = 3, dash }: Line, scale: string): Fragment[] {
-  const data = values.map((value, epoch) => ({ epoch, value, shown: Number.isFinite(value) }));
+  const data = values.map((value, i) => ({ epoch: i + 1, value, shown: Number.isFinite(value) }));
   const place = { x: { scale: "epoch", field: "epoch" }, y: { scale, field: "value" } };
   const stroke = {
     stroke: { value: colour },
@@ -155,7 +155,7 @@ function lineMarks({ values, colour, width = 3, dash }: Line, scale: string): Fr
     },
   };
   // A value between two gaps has no line: it is shown as a point.
-  const alone = data.filter(({ epoch, shown }) => shown && !data[epoch - 1]?.shown && !data[epoch + 1]?.shown);
+  const alone = data.filter(({ shown }, i) => shown && !data[i - 1]?.shown && !data[i + 1]?.shown);
   const points = {
     type: "symbol",
     from: { data: "alone" },

@@ -131,7 +131,7 @@ function tiles(run: RunDescription, log: TrainingLog, state: RunState["state"]):
     epochs,
     ["pseudo Dice", dice(last.meanDice)],
     ["moving average", dice(last.emaDice)],
-    [`best average, epoch ${log.indexOf(best)}`, dice(best.emaDice)],
+    [`best average, epoch ${log.indexOf(best) + 1}`, dice(best.emaDice)],
     ["training loss", last.trainLoss.toFixed(4)],
     ["validation loss", last.validationLoss.toFixed(4)],
     ["an epoch takes", duration(seconds)],
