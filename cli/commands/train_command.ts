@@ -2,7 +2,6 @@
 import { UsageError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { resolveDatasetName } from "../../core/dataset/dataset_names.ts";
-import type { Environment } from "../../core/dataset/environment.ts";
 import { readRecipe, type RecipeChanges } from "../../core/train/recipe.ts";
 import type { EpochProgress, TrainHooks, TrainRequest } from "../../core/train/train_request.ts";
 import { requireFolders } from "../dataset_folders.ts";
@@ -25,7 +24,7 @@ export const trainCommand = defineCommand({
     const say = (line: string) => {
       if (!values.quiet) context.print(line);
     };
-    const request = await trainRequest(values, context.environment, say);
+    const request = await trainRequest(values, context, say);
     // Loaded only now, so that --help and usage errors start nothing.
     const { trainModel } = await import("../../core/train/train_model.ts");
     const { folder, summary } = await trainModel(request, trainHooks(values, context, say));
@@ -69,7 +68,11 @@ function changesOf({ epochs, iterations, earlyStopping, learningRate, batchSize,
   return { epochs, iterations, earlyStopping, learningRate, batchSize, name };
 }
 
-async function trainRequest(values: TrainValues, environment: Environment, say: Say): Promise<TrainRequest> {
+async function trainRequest(
+  values: TrainValues,
+  { environment, byUpstreamName }: CommandContext,
+  say: Say,
+): Promise<TrainRequest> {
   const { preprocessed, results } = requireFolders(environment, ["preprocessed", "results"], {
     doing: "looking for the dataset",
     remedy:
@@ -85,6 +88,7 @@ async function trainRequest(values: TrainValues, environment: Environment, say: 
       plansName: values.plans,
       configurationName: values.configuration,
       fold: values.fold === "all" ? values.fold : Number(values.fold),
+      randomSplit: values.randomSplit || byUpstreamName,
     },
     trainerName: values.trainer,
     changes: changesOf(values),

@@ -108,6 +108,13 @@ export const TRAIN = {
     group: HOW,
     help: "Samples of a step instead of the plans' number. Needs --name.",
   },
+  randomSplit: {
+    kind: "switch",
+    names: ["--random-split", "--random_split"],
+    beyond: true,
+    group: WHAT,
+    help: "Take a fold that the split does not have to be one of 80 % of the cases, drawn at random by its number.",
+  },
   seed: {
     kind: "integer",
     names: ["--seed"],

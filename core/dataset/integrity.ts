@@ -114,19 +114,16 @@ function checkLabelTable(labels: unknown, file: string): Finding[] {
   const listed = (value: unknown) => (Array.isArray(value) ? value : [value]);
   for (const name of names) {
     const value = table[name];
-    if (listed(value).length > 0 && listed(value).every((one) => Number.isInteger(one) && Number(one) >= 0)) continue;
-    const needed = listed(value).every((one) => /^\d+$/.test(String(one)))
-      ? `${String(listed(value)).replaceAll(",", ", ")} without quotes`
-      : "an integer from 0 on, or a list of such integers (a region)";
-    add(`label ${name} is ${JSON.stringify(value)}`, needed);
+    if (listed(value).length > 0 && listed(value).every(isLabel)) continue;
+    add(`label ${name} is ${JSON.stringify(value)}`, "an integer from 0 on, or a list of such integers (a region)");
   }
   const allNumbers = findings.length === 0;
   if (table.background === undefined) add("the label background is missing", '"background": 0');
-  else if (table.background !== 0) {
+  else if (!isLabel(table.background) || Number(table.background) !== 0) {
     add(`the label background is ${JSON.stringify(table.background)}`, '"background": 0');
   }
   const numbers = (wanted: (name: string) => boolean) =>
-    [...new Set(names.filter(wanted).flatMap((name) => listed(table[name])).filter((one) => Number.isInteger(one)))]
+    [...new Set(names.filter(wanted).flatMap((name) => listed(table[name])).filter(isLabel))]
       .map(Number).sort((a, b) => a - b);
   const all = numbers((name) => name !== "ignore");
   const used = table.background === undefined && all[0] !== 0 ? [0, ...all] : all;
@@ -142,6 +139,11 @@ function checkLabelTable(labels: unknown, file: string): Finding[] {
     add(found, `the ignore label is the highest: "ignore": ${largest + 1}`);
   }
   return findings;
+}
+
+/** An integer from 0 on, or one as text, which is the same to Python. */
+function isLabel(value: unknown): boolean {
+  return typeof value === "string" ? /^\s*\+?\d+\s*$/.test(value) : Number.isInteger(value) && Number(value) >= 0;
 }
 
 /** Images of cases that have none with a channel number. */
@@ -179,8 +181,10 @@ function checkNames({ cases, fileEnding, listed }: RawDataset): Finding[] {
     for (const file of [...images, label]) {
       const other = users.get(file);
       if (other !== undefined) {
+        // Two raters of one image, or one image as two channels: to be meant, and worth a word.
         const found = other === id ? "it is listed twice for this case" : `it is a file of case ${other} too`;
-        findings.push({ severity: "error", kind: "duplicate", caseId: id, file, found, needed: "files of its own" });
+        const needed = "files of its own, unless it is meant";
+        findings.push({ severity: "warning", kind: "duplicate", caseId: id, file, found, needed });
       }
       users.set(file, id);
     }

@@ -8,7 +8,8 @@ import { keysOf, readJsonFile } from "../base/json.ts";
 import { PATH_NAME } from "../base/path_name.ts";
 import type { DatasetJson, Labels, Region } from "./dataset_json.ts";
 
-const LABEL = z.int("expected an integer or a list of integers");
+/** Python reads int("1"), too. */
+const LABEL = z.union([z.int(), z.string().regex(/^\s*[+-]?\d+\s*$/)], "expected an integer or a list of integers");
 const SCHEMA = z.looseObject({
   channel_names: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
   modality: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
@@ -61,24 +62,39 @@ function channelNames(fields: Fields, context: FieldContext): string[] {
   }
   const chosen = names ?? modality;
   if (!chosen) throw fieldError(context, ["channel_names"], 'is missing (expected {"0": name of channel 0, ...})');
+  const turned = keysOf(chosen).filter((key) => typeof chosen[key] === "number" && !/^\d+$/.test(key));
+  if (turned.length > 0) {
+    const right = keysOf(chosen).map((key) => `${JSON.stringify(String(chosen[key]))}: ${JSON.stringify(key)}`);
+    throw fieldError(
+      context,
+      [names ? "channel_names" : "modality"],
+      `is written {name: number}, found ${show(chosen)}`,
+      `turn it round, {number: name}: {${right.join(", ")}}`,
+    );
+  }
   if (!keysOf(chosen).length) throw fieldError(context, ["channel_names"], "names no channel");
   return inOrder(chosen);
+}
+
+function integersOf(value: number | string | readonly (number | string)[]): number | readonly number[] {
+  return typeof value === "object" ? value.map(Number) : Number(value);
 }
 
 function labelsOf(fields: Fields, context: FieldContext): Labels {
   const fail = (path: readonly PropertyKey[], problem: string, remedy?: string): never => {
     throw fieldError(context, ["labels", ...path], problem, remedy);
   };
-  const entries = keysOf(fields.labels).map((name) => [name, fields.labels[name]] as const);
+  const entries = keysOf(fields.labels).map((name) => [name, integersOf(fields.labels[name])] as const);
   const listed = (value: number | readonly number[]) => (typeof value === "number" ? [value] : value);
 
-  const background = fields.labels.background;
+  const background = entries.find(([name]) => name === "background")?.[1];
   if (background === undefined) fail(["background"], "is missing; it has to be there and be 0");
   if (background !== 0) fail(["background"], `has to be 0, found ${show(background)}`);
 
   const ignore = fields.labels.ignore;
   if (ignore !== undefined && typeof ignore !== "number") {
-    return fail(["ignore"], `has to be one integer, found ${show(ignore)}`);
+    const remedy = typeof ignore === "string" ? `write it without quotes: ${Number(ignore)}` : undefined;
+    return fail(["ignore"], `has to be one integer, found ${show(ignore)}`, remedy);
   }
   const used = entries.filter(([name]) => name !== "ignore");
   const allLabels = [...new Set(used.flatMap(([, value]) => listed(value)))].sort((a, b) => a - b);

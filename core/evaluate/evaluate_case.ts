@@ -3,7 +3,7 @@ import { UserError } from "../base/errors.ts";
 import { equalVec3 } from "../base/shape.ts";
 import type { ReaderName } from "../formats/image/image.ts";
 import { compareGrids, GRID_TOLERANCE } from "../formats/image/image_grid.ts";
-import { readLabels } from "../formats/image/read_image.ts";
+import { readWideLabels } from "../formats/image/read_image.ts";
 import { countOverlaps, type Overlap, type Target } from "./overlap.ts";
 
 export interface EvaluationJob {
@@ -22,7 +22,7 @@ export interface EvaluatedCase {
   readonly warning?: string;
 }
 
-/** Bytes a job takes for each voxel: the prediction as int16, the reference as float32 and int16. */
+/** Bytes a job takes for each voxel: prediction and reference as 32-bit integers. */
 export const BYTES_PER_VOXEL = 8;
 
 /** @throws UserError naming the case: a file can't be read, is no segmentation, or the shapes differ */
@@ -30,7 +30,7 @@ export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
   const { predictionFile, referenceFile } = job;
   const read = async (file: string) => {
     try {
-      return await readLabels(job.reader, file);
+      return await readWideLabels(job.reader, file);
     } catch (error) {
       throw error instanceof UserError ? error.withCase(job.caseId) : error;
     }
@@ -49,7 +49,7 @@ export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
   }
   const distance = compareGrids(a, b);
   return {
-    overlaps: countOverlaps(prediction.labels.data, reference.labels.data, job.targets, job.ignoreLabel),
+    overlaps: countOverlaps(prediction.data, reference.data, job.targets, job.ignoreLabel),
     warning: distance <= GRID_TOLERANCE.warning
       ? undefined
       : `case ${job.caseId}: the headers of ${predictionFile} and ${referenceFile} place them up to ` +

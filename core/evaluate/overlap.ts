@@ -15,6 +15,9 @@ export interface Overlap {
   readonly TN: number;
 }
 
+/** Labels further apart than this are not looked up in a table. */
+const LARGEST_TABLE = 2 ** 22;
+
 /**
  * Counts of every target, in its order, in one pass over two label volumes of equal length. Voxels whose reference is `ignoreLabel`
  * count nowhere.
@@ -31,25 +34,55 @@ export function countOverlaps(
   }
   const wanted = targets.flatMap(({ labels }) => labels);
   const labels = [...new Set(ignoreLabel === undefined ? wanted : [...wanted, ignoreLabel])];
-  // Pairs of (prediction, reference) among the labels; class 0 is every other value.
+  const classOf = new Map(labels.map((label, i) => [label, i + 1]));
   const classes = labels.length + 1;
   const lowest = labels.reduce((a, b) => Math.min(a, b), 0);
-  const classOf = new Uint16Array(labels.reduce((a, b) => Math.max(a, b), 0) - lowest + 1);
-  labels.forEach((label, i) => classOf[label - lowest] = i + 1);
-  const pairs = new Float64Array(classes * classes);
-  for (let i = 0; i < prediction.length; i++) {
-    // Values beyond the table are undefined there, and | 0 makes them class 0.
-    const p = classOf[prediction[i] - lowest] | 0;
-    const r = classOf[reference[i] - lowest] | 0;
-    pairs[p * classes + r]++;
-  }
+  const span = labels.reduce((a, b) => Math.max(a, b), 0) - lowest + 1;
+  const pairs = span <= LARGEST_TABLE
+    ? pairsByTable(prediction, reference, classOf, lowest, span)
+    : pairsByMap(prediction, reference, classOf);
   if (ignoreLabel !== undefined) {
-    const ignored = classOf[ignoreLabel - lowest];
+    const ignored = classOf.get(ignoreLabel) ?? 0;
     for (let p = 0; p < classes; p++) pairs[p * classes + ignored] = 0;
   }
   return targets.map(({ labels }) =>
-    overlapOf(pairs, classes, new Set(labels.map((label) => classOf[label - lowest])))
+    overlapOf(pairs, classes, new Set(labels.map((label) => classOf.get(label) ?? 0)))
   );
+}
+
+/** Voxels by pair of (prediction, reference) among the classes of labels; class 0 is every other value. */
+function pairsByTable(
+  prediction: ArrayLike<number>,
+  reference: ArrayLike<number>,
+  classOf: ReadonlyMap<number, number>,
+  lowest: number,
+  span: number,
+): Float64Array {
+  const classes = classOf.size + 1;
+  const table = new Uint16Array(span);
+  for (const [label, one] of classOf) table[label - lowest] = one;
+  const pairs = new Float64Array(classes * classes);
+  for (let i = 0; i < prediction.length; i++) {
+    // Values beyond the table are undefined there, and | 0 makes them class 0.
+    const p = table[prediction[i] - lowest] | 0;
+    const r = table[reference[i] - lowest] | 0;
+    pairs[p * classes + r]++;
+  }
+  return pairs;
+}
+
+/** As {@link pairsByTable}, for labels that are far apart. */
+function pairsByMap(
+  prediction: ArrayLike<number>,
+  reference: ArrayLike<number>,
+  classOf: ReadonlyMap<number, number>,
+): Float64Array {
+  const classes = classOf.size + 1;
+  const pairs = new Float64Array(classes * classes);
+  for (let i = 0; i < prediction.length; i++) {
+    pairs[(classOf.get(prediction[i]) ?? 0) * classes + (classOf.get(reference[i]) ?? 0)]++;
+  }
+  return pairs;
 }
 
 /**

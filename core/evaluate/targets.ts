@@ -18,6 +18,6 @@ export function targetsOf({ labels, json }: DatasetJson): Target[] {
   // A region that dataset.json writes as a plain integer is a label to Python, a list of one integer is a tuple.
   const written = (json as { readonly labels: Readonly<Record<string, unknown>> }).labels;
   return labels.regions.map((region) =>
-    typeof written[region.name] === "number" ? labelTarget(region.labels[0]) : regionTarget(region.labels)
+    !Array.isArray(written[region.name]) ? labelTarget(region.labels[0]) : regionTarget(region.labels)
   );
 }

@@ -34,6 +34,8 @@ export interface TrainingTask {
   readonly plansName: string;
   readonly configurationName: string;
   readonly fold: Fold;
+  /** True: a fold that the split does not have is one drawn at random. */
+  readonly randomSplit?: boolean;
 }
 
 export interface TrainingSetup {
@@ -92,7 +94,7 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
 
   const dataFolder = join(preprocessed, configuration.dataIdentifier);
   if (!await isFolder(dataFolder)) throw notPreprocessed(task, dataFolder);
-  const split = await chooseSplit(preprocessed, await listPreprocessedCases(dataFolder), fold);
+  const split = await chooseSplit(preprocessed, await listPreprocessedCases(dataFolder), fold, task.randomSplit);
   const modelName = (name: string) => `${recipe.folderName}__${plans.plansName}__${name}`;
   const modelFolder = join(task.results, modelName(configuration.name));
   const { previousStage } = configuration;

@@ -74,9 +74,15 @@ export function randomSplit(ids: readonly string[], fold: number): Split {
 /**
  * The cases of a fold. Without splits_final.json in `folder`, the folder of the preprocessed dataset, the file is made.
  * @param ids Cases that are preprocessed
- * @throws UserError if the file is damaged, a case of the fold is not preprocessed, or a part of the fold is empty
+ * @param drawsFurther True: a fold that the file does not have is drawn at random, as upstream does
+ * @throws UserError if the fold is not there, the file is damaged, a case of the fold is not preprocessed, or a part of the fold is empty
  */
-export async function chooseSplit(folder: string, ids: readonly string[], fold: Fold): Promise<ChosenSplit> {
+export async function chooseSplit(
+  folder: string,
+  ids: readonly string[],
+  fold: Fold,
+  drawsFurther = false,
+): Promise<ChosenSplit> {
   if (fold === "all") return { ...checked({ train: ids, val: ids }, ids, folder), notes: [], warnings: [] };
   const file = join(folder, SPLITS_FILE);
   const notes: string[] = [];
@@ -89,6 +95,7 @@ export async function chooseSplit(folder: string, ids: readonly string[], fold: 
   }
   notes.push(`The split file contains ${splits.length} splits.`, `Desired fold for training: ${fold}`);
   if (fold >= splits.length) {
+    if (!drawsFurther) throw noSuchFold(fold, splits.length, file);
     notes.push(
       `INFO: You requested fold ${fold} for training but splits contain only ${splits.length} folds. I am now ` +
         "creating a random (but seeded) 80:20 split!",
@@ -102,12 +109,28 @@ export async function chooseSplit(folder: string, ids: readonly string[], fold: 
   );
   const trained = new Set(split.train);
   const both = split.val.filter((id) => trained.has(id));
-  const warnings = both.length === 0 ? [] : [
+  const drawn = fold < splits.length ? [] : [
+    `FOLD ${fold} IS NONE OF THE ${splits.length} FOLDS of ${file}: IT IS TRAINED ON 80 % OF THE CASES, DRAWN AT RANDOM, ` +
+    "and its validation cases are in other folds too",
+  ];
+  const warnings = both.length === 0 ? drawn : [
+    ...drawn,
     `${both.length} of ${split.val.length} validation cases of fold ${fold} are also trained on (${
       listed(both)
     }): their Dice says nothing about new images. See ${file}`,
   ];
   return { ...split, notes, warnings };
+}
+
+function noSuchFold(fold: number, count: number, file: string): UserError {
+  return new UserError({
+    doing: "choosing the fold's cases",
+    file,
+    problem: `there is no fold ${fold}; it has ${count === 1 ? "fold 0 only" : `the folds 0 to ${count - 1}`}`,
+    remedy:
+      `train ${count === 1 ? "fold 0" : `one of 0 to ${count - 1}`}, all cases with the fold "all", or, on 80 % of ` +
+      "the cases drawn at random, add --random-split",
+  });
 }
 
 const SPLITS = z.array(z.object({ train: z.array(PATH_NAME), val: z.array(PATH_NAME) })).min(1);

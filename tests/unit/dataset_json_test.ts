@@ -1,5 +1,6 @@
 import { UserError } from "../../core/base/errors.ts";
 import { parseDatasetJson } from "../../core/dataset/read_dataset_json.ts";
+import { targetsOf } from "../../core/evaluate/targets.ts";
 import { assertEquals, assertFails } from "../assert.ts";
 
 const GOOD = {
@@ -14,6 +15,17 @@ Deno.test("channels, labels and file ending are read, and the JSON is kept as it
   assertEquals([dataset.channelNames, dataset.fileEnding], [["CT"], ".nii.gz"]);
   assertEquals(dataset.labels.names, new Map([[0, "background"], [1, "liver"], [2, "tumour"]]));
   assertEquals(dataset.json, GOOD);
+});
+
+Deno.test("labels written as texts are the numbers that Python's int makes of them", () => {
+  const labels = { background: "0", liver: "1", tumour: " 2 " };
+  assertEquals(parseDatasetJson({ ...GOOD, labels }, "x").labels, parseDatasetJson(GOOD, "x").labels);
+  const regions = { background: 0, whole: ["1", "2"], core: "2" };
+  const order = { regions_class_order: [1, 2] };
+  const asNumbers = { background: 0, whole: [1, 2], core: 2 };
+  const [found, expected] = [regions, asNumbers].map((labels) => parseDatasetJson({ ...GOOD, labels, ...order }, "x"));
+  assertEquals(found.labels, expected.labels);
+  assertEquals(targetsOf(found), targetsOf(expected));
 });
 
 Deno.test("regions keep the file's order, and the label written for each", () => {
@@ -34,7 +46,14 @@ Deno.test("each missing or wrong field is named", async () => {
     [{ ...GOOD, labels: { "0": "background", "1": "liver" } }, "labels", "nnU-Net v1"],
     [{ ...GOOD, labels: { liver: 1 } }, "labels.background: is missing"],
     [{ ...GOOD, labels: { background: 1, liver: 2 } }, "labels.background", "found 1"],
-    [{ ...GOOD, labels: { background: 0, liver: "1" } }, "labels.liver", 'found "1"'],
+    [{ ...GOOD, labels: { background: 0, liver: "one" } }, "labels.liver", 'found "one"'],
+    [{ ...GOOD, labels: { background: 0, liver: "1.0" } }, "labels.liver", 'found "1.0"'],
+    [{ ...GOOD, labels: { background: 0, liver: 1, ignore: "2" } }, "labels.ignore", "without quotes: 2"],
+    [
+      { ...GOOD, channel_names: { CT: 0 } },
+      "channel_names: is written {name: number}",
+      'round, {number: name}: {"0": "CT"}',
+    ],
     [{ ...GOOD, labels: { background: 0, liver: 1.5 } }, "labels.liver", "1.5"],
     [{ ...GOOD, labels: { background: 0, liver: 2 } }, "consecutive", "1 is missing"],
     [{ ...GOOD, labels: { background: 0, liver: 1, ignore: 3 } }, "labels.ignore", "has to be 2"],

@@ -152,10 +152,15 @@ const MISTAKES: readonly (readonly [
     "there is no such folder",
   ]],
   ["an ending without its dot", writeJson({ file_ending: "nii.gz" }), ["ending", undefined, 'needed: ".nii.gz"']],
-  ["labels written as texts", writeJson({ labels: { background: 0, front: "1", back: 2 } }), [
+  ["a label that is no number", writeJson({ labels: { background: 0, front: "one", back: 2 } }), [
     "labels",
     undefined,
-    'label front is "1"; needed: 1 without quotes',
+    'label front is "one"; needed: an integer from 0 on',
+  ]],
+  ["channel names turned round", writeJson({ channel_names: { CT: 0 } }), [
+    "dataset.json",
+    undefined,
+    'turn it round, {number: name}: {"0": "CT"}',
   ]],
   ["a list of channel names", writeJson({ channel_names: ["MR"] }), [
     "dataset.json",
@@ -168,10 +173,6 @@ const MISTAKES: readonly (readonly [
     const json = JSON.stringify({ ...DATASET_JSON, numTraining: 2 });
     await Deno.writeTextFile(join(folder, "dataset.json"), `${json.slice(0, -1)}, "dataset": {${dataset}}}`);
   }, ["duplicate", undefined, "has the case a more than once"]],
-  ["a file in two cases", async (folder) => {
-    const entry = (id: string) => ({ images: ["imagesTr/a_0000.nii.gz"], label: `labelsTr/${id}.nii.gz` });
-    await writeJson({ numTraining: 2, dataset: { a: entry("a"), b: entry("b") } })(folder);
-  }, ["duplicate", "b", "it is a file of case a too"]],
   [
     "listed files that are not there",
     writeJson({
@@ -223,6 +224,32 @@ Deno.test("all findings of a dataset come in one list, in the order of the cases
       "not finite c",
     ]);
     assertEquals(lists[1], lists[0]);
+  });
+});
+
+Deno.test("one image in two cases, or as two channels, is worth a word and legal", async () => {
+  const entry = (id: string) => ({ images: ["imagesTr/a_0000.nii.gz"], label: `labelsTr/${id}.nii.gz` });
+  const raters = writeJson({ numTraining: 2, dataset: { a: entry("a"), b: entry("b") } });
+  const twice = { images: ["imagesTr/a_0000.nii.gz", "imagesTr/a_0000.nii.gz"], label: "labelsTr/a.nii.gz" };
+  const channels = writeJson({ numTraining: 1, channel_names: { "0": "MR", "1": "MR" }, dataset: { a: twice } });
+  for (const [damage, id, text] of [[raters, "b", "a file of case a too"], [channels, "a", "listed twice"]] as const) {
+    await inDataset(damage, async (raw, preprocessed) => {
+      const { findings, state } = await extractFingerprint(raw, preprocessed, OPTIONS);
+      assertEquals(findings.map(({ severity, kind, caseId }) => [severity, kind, caseId]), [[
+        "warning",
+        "duplicate",
+        id,
+      ]]);
+      assert(findings[0].found.includes(text), findings[0].found);
+      assertEquals(state, "written");
+    });
+  }
+});
+
+Deno.test("labels written as texts are labels", async () => {
+  await inDataset(writeJson({ labels: { background: 0, front: "1", back: "2" } }), async (raw, preprocessed) => {
+    const { findings, state } = await extractFingerprint(raw, preprocessed, OPTIONS);
+    assertEquals([findings, state], [[], "written"]);
   });
 });
 

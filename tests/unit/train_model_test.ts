@@ -291,6 +291,20 @@ Deno.test("what is not there or does not fit is said before anything is computed
     );
   }));
 
+Deno.test("a fold that the split does not have is trained only where a random one is asked for, with a loud line", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const changes = { epochs: 1, iterations: 1, name: "test" };
+    const { task } = trainRequest(folders);
+    const request = (randomSplit: boolean) =>
+      trainRequest(folders, { changes, task: { ...task, fold: 9, randomSplit } });
+    const said = ["there is no fold 9", "0 to 4", 'the fold "all"', "--random-split"];
+    await assertFails(() => trainModel(request(false), listening()), UserError, ...said);
+    const hooks = listening();
+    await trainModel(request(true), hooks);
+    assert(hooks.warnings.some((text) => text.startsWith("FOLD 9 IS NONE OF THE 5 FOLDS")), hooks.warnings.join("\n"));
+  }));
+
 Deno.test("a class that no case of the fold has gives a warning with its name, and a Dice of NaN", () =>
   inFolder(async (folder) => {
     const folders = await makePreprocessed(folder, { labels: [1, 1] });

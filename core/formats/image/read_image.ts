@@ -94,7 +94,6 @@ function checkFollows(first: OpenedImage, image: OpenedImage): string[] {
 }
 
 /**
-/**
  * Reads a segmentation: one channel of whole numbers.
  *
  * @throws UserError naming the file: as {@link readCase}, several channels, or values that are no labels (fractions, NaN, or beyond
@@ -105,25 +104,53 @@ export async function readLabels(
   file: string,
 ): Promise<{ readonly labels: LabelVolume & { readonly data: Int16Array }; readonly geometry: ImageGeometry }> {
   const { data, channels, geometry } = await readCase(reader, [file]);
-  const doing = "reading the segmentation";
-  if (channels !== 1) {
-    const problem = `it has ${channels} channels, and a segmentation has one`;
-    throw new UserError({ doing, file, problem, remedy: `save it as ${formatOf(reader, file).labelsAdvice}` });
-  }
+  requireOneChannel(channels, reader, file);
   const labels = new Int16Array(data.length);
   for (let i = 0; i < data.length; i++) {
     labels[i] = data[i];
-    if (labels[i] !== data[i]) {
-      const problem = `voxel ${i} has the value ${data[i]}, which is not a whole number in -32768..32767`;
-      throw new UserError({
-        doing,
-        file,
-        problem,
-        remedy: "labels are whole numbers: check that this is the right file",
-      });
-    }
+    if (labels[i] !== data[i]) throw noLabel(file, i, data[i], "-32768..32767");
   }
   return { labels: { data: labels, shape: geometry.shape }, geometry };
+}
+
+/**
+ * As {@link readLabels}, for labels of 32 bits: of files that only have to be compared. Numbers above 2^24 are those next to them that
+ * float32 has, as they are to upstream.
+ */
+export async function readWideLabels(
+  reader: ReaderName,
+  file: string,
+): Promise<{ readonly data: Int32Array; readonly geometry: ImageGeometry }> {
+  const { data, channels, geometry } = await readCase(reader, [file]);
+  requireOneChannel(channels, reader, file);
+  // In the same memory: an element is read before it is written.
+  const labels = new Int32Array(data.buffer, data.byteOffset, data.length);
+  for (let i = 0; i < labels.length; i++) {
+    const value = data[i];
+    labels[i] = value;
+    if (labels[i] !== value) throw noLabel(file, i, value, "-2147483648..2147483647");
+  }
+  return { data: labels, geometry };
+}
+
+function requireOneChannel(channels: number, reader: ReaderName, file: string): void {
+  if (channels === 1) return;
+  const problem = `it has ${channels} channels, and a segmentation has one`;
+  throw new UserError({
+    doing: "reading the segmentation",
+    file,
+    problem,
+    remedy: `save it as ${formatOf(reader, file).labelsAdvice}`,
+  });
+}
+
+function noLabel(file: string, voxel: number, value: number, range: string): UserError {
+  return new UserError({
+    doing: "reading the segmentation",
+    file,
+    problem: `voxel ${voxel} has the value ${value}, which is not a whole number in ${range}`,
+    remedy: "labels are whole numbers: check that this is the right file",
+  });
 }
 
 function allocate(length: number, file: string): Float32Array {
