@@ -8,8 +8,8 @@ import { createStream } from "../../cpu/stream.ts";
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import type { DataGradientProblem, WeightGradientProblem } from "../../kernels/wasm/conv/problem.ts";
 import { planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
-import { planWeightGradient, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
-import { weightPairs } from "../../kernels/wasm/conv/weight_gradient_sides.ts";
+import { planWeightGradient, weightGradientChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
+import { weightGradientPairs } from "../../kernels/wasm/conv/weight_gradient_sides.ts";
 import { gradientOutputGrid } from "../../kernels/operators/conv/gradient_problem.ts";
 import type { Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
@@ -143,7 +143,10 @@ export async function bench(args: readonly string[]): Promise<number> {
       torch && Math.min(...await torch.run({ ...l, batch, of, runs: Math.min(runs, 4) }));
     const weight = await report(planWeightGradient(weightProblem), await best("weight"));
     if (args.includes("--all")) {
-      for (const choice of weightPairs(weightProblem).flatMap((pair) => weightChoices(weightProblem, pair)).slice(1)) {
+      for (
+        const choice of weightGradientPairs(weightProblem).flatMap((pair) => weightGradientChoices(weightProblem, pair))
+          .slice(1)
+      ) {
         await report(planWeightGradient(weightProblem, () => choice), undefined);
       }
     }

@@ -3,9 +3,13 @@ import { createStream } from "../../cpu/stream.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import type { DataGradientProblem, GradientTarget, WeightGradientProblem } from "../../kernels/wasm/conv/problem.ts";
 import { CONV_KERNELS } from "../../kernels/wasm/conv/kernels.ts";
-import { planWeightGradient, type WeightChoice, weightChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
+import {
+  planWeightGradient,
+  type WeightGradientChoice,
+  weightGradientChoices,
+} from "../../kernels/wasm/conv/plan_weight_gradient.ts";
 import { dataGradientChoices, inputRanges, planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
-import { type WeightPair, weightPairs } from "../../kernels/wasm/conv/weight_gradient_sides.ts";
+import { type WeightGradientPair, weightGradientPairs } from "../../kernels/wasm/conv/weight_gradient_sides.ts";
 import type { Operand, Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
 import { assertClose, assertEquals } from "../assert.ts";
@@ -16,7 +20,7 @@ import { operatorRunner } from "./run_operator.ts";
 const run = operatorRunner(CONV_KERNELS, 1024);
 
 /** A choice with other groups and chunks: the same way, divided more finely. */
-const divided = (c: WeightChoice): WeightChoice => ({
+const divided = (c: WeightGradientChoice): WeightGradientChoice => ({
   ...c,
   ...{
     groupA: Math.min(c.groupA, 4),
@@ -36,16 +40,16 @@ for (const [name, c] of Object.entries(GRADIENT_CASES)) {
       weightGradientSlot: "dw",
       biasGradientSlot: "db",
     };
-    const compute = (choose: (pair: WeightPair) => WeightChoice, reversed = false) => {
+    const compute = (choose: (pair: WeightGradientPair) => WeightGradientChoice, reversed = false) => {
       const dw = new Float32Array(weight.length).fill(NaN);
       const db = new Float32Array(c.outputs).fill(NaN);
       const operator = planWeightGradient(whole, (_, pair) => choose(pair));
       run(operator, { x: input.tensor, dy: output.tensor, norm, dw, db }, { reversed });
       return { dw, db };
     };
-    const choices = weightPairs(whole).map((pair) => weightChoices(whole, pair));
+    const choices = weightGradientPairs(whole).map((pair) => weightGradientChoices(whole, pair));
     for (let way = 0; way < choices[0].length; way++) {
-      const choose = (pair: WeightPair) => choices[(pair.a.first + pair.b.first) > 0 ? 1 : 0][way];
+      const choose = (pair: WeightGradientPair) => choices[(pair.a.first + pair.b.first) > 0 ? 1 : 0][way];
       const { kind, ...rest } = choices[0][way];
       const what = "schemes" in rest ? `${kind} ${rest.schemes.map((s) => s.name).join("x")}` : kind;
       const { dw, db } = compute(choose);

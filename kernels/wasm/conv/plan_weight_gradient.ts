@@ -6,21 +6,28 @@ import { BIAS_GRADIENT_PARAMS, biasGradientFinish, biasGradientParts } from "./b
 import { CORE_HERTZ } from "./cost_model.ts";
 import type { WeightGradientProblem } from "./problem.ts";
 import { ceilDiv, sum } from "../../operators/arithmetic.ts";
-import { weightDirectCalls, type WeightDirectChoice, weightDirectChoice } from "./plan_weight_gradient_direct.ts";
 import {
-  weightWinogradCalls,
-  type WeightWinogradChoice,
-  weightWinogradChoice,
-  weightWinogradChoices,
+  weightGradientDirectCalls,
+  type WeightGradientDirectChoice,
+  weightGradientDirectChoice,
+} from "./plan_weight_gradient_direct.ts";
+import {
+  weightGradientWinogradCalls,
+  type WeightGradientWinogradChoice,
+  weightGradientWinogradChoice,
+  weightGradientWinogradChoices,
 } from "./plan_weight_gradient_winograd.ts";
-import { type WeightPair, weightPairs } from "./weight_gradient_sides.ts";
+import { type WeightGradientPair, weightGradientPairs } from "./weight_gradient_sides.ts";
 import { gradientFlops, gradientOutputGrid } from "../../operators/conv/gradient_problem.ts";
 
-export type WeightChoice = WeightDirectChoice | WeightWinogradChoice;
+export type WeightGradientChoice = WeightGradientDirectChoice | WeightGradientWinogradChoice;
 
 /** Every way to compute a pair's gradient, the cheapest first. */
-export function weightChoices(problem: WeightGradientProblem, pair: WeightPair): WeightChoice[] {
-  const choices = [weightDirectChoice(problem, pair), ...weightWinogradChoices(problem, pair)];
+export function weightGradientChoices(
+  problem: WeightGradientProblem,
+  pair: WeightGradientPair,
+): WeightGradientChoice[] {
+  const choices = [weightGradientDirectChoice(problem, pair), ...weightGradientWinogradChoices(problem, pair)];
   return choices.sort((a, b) => a.cycles - b.cycles);
 }
 
@@ -52,26 +59,26 @@ function biasCalls(problem: WeightGradientProblem, slot: string, partsSlot: stri
   return { calls, bytes: partCount * bytes };
 }
 
-function cheapest(problem: WeightGradientProblem, pair: WeightPair): WeightChoice {
-  const direct = weightDirectChoice(problem, pair);
-  return weightWinogradChoice(problem, pair, direct.cycles) ?? direct;
+function cheapest(problem: WeightGradientProblem, pair: WeightGradientPair): WeightGradientChoice {
+  const direct = weightGradientDirectChoice(problem, pair);
+  return weightGradientWinogradChoice(problem, pair, direct.cycles) ?? direct;
 }
 
 /** `choose` picks how each pair is computed; the cheapest way by default. */
 export function planWeightGradient(
   problem: WeightGradientProblem,
-  choose: (problem: WeightGradientProblem, pair: WeightPair) => WeightChoice = cheapest,
+  choose: (problem: WeightGradientProblem, pair: WeightGradientPair) => WeightGradientChoice = cheapest,
 ): Operator {
   const { input, outputGradient, biasGradientSlot } = problem;
   const sumsSlot = `${problem.name}.weightGradientSums`;
   const calls: KernelCall[] = [];
   const algorithms = new Set<string>();
   let [sumsBytes, cycles] = [0, 0];
-  for (const pair of weightPairs(problem)) {
+  for (const pair of weightGradientPairs(problem)) {
     const choice = choose(problem, pair);
     const made = choice.kind === "direct"
-      ? weightDirectCalls(problem, pair, choice, sumsSlot)
-      : weightWinogradCalls(problem, pair, choice, sumsSlot);
+      ? weightGradientDirectCalls(problem, pair, choice, sumsSlot)
+      : weightGradientWinogradCalls(problem, pair, choice, sumsSlot);
     calls.push(...made.calls);
     sumsBytes = Math.max(sumsBytes, made.sumsBytes);
     cycles += choice.cycles;

@@ -7,13 +7,19 @@ import type { WeightGradientProblem } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, productOf, vec } from "../../operators/arithmetic.ts";
 import { RUN_BYTES } from "./outer_kernels.ts";
-import { WEIGHT_DIRECT_PARAMS, weightDirect } from "./weight_gradient_direct_kernel.ts";
-import { chunkCounts, groupSizes, MOST_GROUP_SUMS, MOST_SUMS, type WeightPair } from "./weight_gradient_sides.ts";
+import { WEIGHT_GRADIENT_DIRECT_PARAMS, weightGradientDirect } from "./weight_gradient_direct_kernel.ts";
+import {
+  chunkCounts,
+  groupSizes,
+  MOST_GROUP_SUMS,
+  MOST_SUMS,
+  type WeightGradientPair,
+} from "./weight_gradient_sides.ts";
 import { gradientPad } from "../../operators/conv/gradient_problem.ts";
-import { finishScratch, unitsOf, weightSumsFinish } from "./weight_gradient_sums.ts";
+import { finishScratch, unitsOf, weightGradientFinish } from "./weight_gradient_sums.ts";
 import { align64 } from "./winograd_block.ts";
 
-export interface WeightDirectChoice {
+export interface WeightGradientDirectChoice {
   readonly kind: "direct";
   readonly block: Vec3;
   readonly groupA: number;
@@ -28,7 +34,7 @@ const LEAST_VOXELS = 64;
 const MOST_VOXELS = 512;
 
 /** Channels of a staged voxel of A. */
-const stagedA = ({ a }: WeightPair) => Math.min(a.channels, a.padded) < 4 ? a.channels : a.padded;
+const stagedA = ({ a }: WeightGradientPair) => Math.min(a.channels, a.padded) < 4 ? a.channels : a.padded;
 
 function divisions(size: number): number[] {
   const sizes = new Set<number>();
@@ -41,13 +47,16 @@ function divisions(size: number): number[] {
 const boxOf = (problem: WeightGradientProblem, block: Vec3) =>
   block.map((n, i) => (n - 1) * problem.stride[i] + problem.kernel[i]);
 
-export function weightDirectChoice(problem: WeightGradientProblem, pair: WeightPair): WeightDirectChoice {
+export function weightGradientDirectChoice(
+  problem: WeightGradientProblem,
+  pair: WeightGradientPair,
+): WeightGradientDirectChoice {
   const { a, b } = pair;
   const { kernel, batch } = problem;
   const staged = stagedA(pair);
   const taps = productOf(kernel);
   const leastVoxels = Math.min(LEAST_VOXELS, productOf(b.grid) / 8);
-  let best: WeightDirectChoice | undefined;
+  let best: WeightGradientDirectChoice | undefined;
   for (const groupA of staged < 4 ? [staged] : groupSizes(staged, 4)) {
     for (const groupB of groupSizes(b.padded, PANEL)) {
       const groups = ceilDiv(staged, groupA) * ceilDiv(b.padded, groupB);
@@ -91,10 +100,10 @@ export function weightDirectChoice(problem: WeightGradientProblem, pair: WeightP
 }
 
 /** The calls of one pair; `sumsSlot` holds the sums of several chunks. */
-export function weightDirectCalls(
+export function weightGradientDirectCalls(
   problem: WeightGradientProblem,
-  pair: WeightPair,
-  choice: WeightDirectChoice,
+  pair: WeightGradientPair,
+  choice: WeightGradientDirectChoice,
   sumsSlot: string,
 ): { readonly calls: readonly KernelCall[]; readonly sumsBytes: number } {
   const { a, b, allA } = pair;
@@ -112,7 +121,7 @@ export function weightDirectCalls(
     end += align64(bytes);
     return start;
   };
-  const params = listParams(WEIGHT_DIRECT_PARAMS, {
+  const params = listParams(WEIGHT_GRADIENT_DIRECT_PARAMS, {
     sums: at(chunks > 1 ? sumsSlot : problem.weightGradientSlot),
     target: at(problem.weightGradientSlot),
     chunks,
@@ -154,10 +163,10 @@ export function weightDirectCalls(
     sumsAt: region(chunks > 1 ? 0 : groupBytes),
     finishAt: region(chunks > 1 ? 0 : finish),
   });
-  const calls = [{ kernel: weightDirect.name, params, items: groups * chunks, scratchBytes: end }];
+  const calls = [{ kernel: weightGradientDirect.name, params, items: groups * chunks, scratchBytes: end }];
   if (chunks > 1) {
     const items = groups * unitsOf(groupA, groupB);
-    calls.push({ kernel: weightSumsFinish.name, params, items, scratchBytes: finish });
+    calls.push({ kernel: weightGradientFinish.name, params, items, scratchBytes: finish });
   }
   return { calls, sumsBytes: chunks > 1 ? chunks * groups * groupBytes : 0 };
 }

@@ -7,19 +7,25 @@ import type { WeightGradientProblem } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, productOf, vec } from "../../operators/arithmetic.ts";
 import { type AxisScheme, schemesFor } from "../../operators/conv/scheme.ts";
-import { chunkCounts, groupSizes, MOST_GROUP_SUMS, MOST_SUMS, type WeightPair } from "./weight_gradient_sides.ts";
+import {
+  chunkCounts,
+  groupSizes,
+  MOST_GROUP_SUMS,
+  MOST_SUMS,
+  type WeightGradientPair,
+} from "./weight_gradient_sides.ts";
 import { gradientPad } from "../../operators/conv/gradient_problem.ts";
-import { finishScratch, unitsOf, weightSumsFinish } from "./weight_gradient_sums.ts";
+import { finishScratch, unitsOf, weightGradientFinish } from "./weight_gradient_sums.ts";
 import {
   TABLE_BYTES,
-  WEIGHT_WINOGRAD_PARAMS,
-  type WeightGeometry,
-  weightScratch,
-  weightWinograd,
+  WEIGHT_GRADIENT_WINOGRAD_PARAMS,
+  type WeightGradientGeometry,
+  weightGradientScratch,
+  weightGradientWinograd,
 } from "./weight_gradient_winograd_kernel.ts";
 import { align64 } from "./winograd_block.ts";
 
-export interface WeightWinogradChoice {
+export interface WeightGradientWinogradChoice {
   readonly kind: "winograd";
   readonly schemes: readonly [AxisScheme, AxisScheme, AxisScheme];
   readonly block: Vec3;
@@ -34,7 +40,7 @@ const MOST_TILES = 64;
 /** Bytes of an item's scratch without the sums. */
 const MOST_SCRATCH = 5 << 19;
 
-function geometry(choice: Omit<WeightWinogradChoice, "kind" | "chunks" | "cycles">): WeightGeometry {
+function geometry(choice: Omit<WeightGradientWinogradChoice, "kind" | "chunks" | "cycles">): WeightGradientGeometry {
   const { schemes, block, groupA, groupB } = choice;
   return {
     points: vec((i) => schemes[i].points),
@@ -47,15 +53,15 @@ function geometry(choice: Omit<WeightWinogradChoice, "kind" | "chunks" | "cycles
 }
 
 /** Bytes of an item's regions but for its sums. */
-function regionBytes(g: WeightGeometry): number {
-  const { a, b } = weightScratch(g);
+function regionBytes(g: WeightGradientGeometry): number {
+  const { a, b } = weightGradientScratch(g);
   const of = (s: typeof a) => g.points[0] * s.loaded + g.points[1] * s.plane + g.points[2] * s.point;
   return of(a) + of(b);
 }
 
 /** Cycles an item spends on a full block. */
-function blockCycles(g: WeightGeometry, normalised: boolean, sumsBytes: number): number {
-  const { a, b } = weightScratch(g);
+function blockCycles(g: WeightGradientGeometry, normalised: boolean, sumsBytes: number): number {
+  const { a, b } = weightGradientScratch(g);
   const [pz, py, px] = g.points;
   const [tz, ty] = g.block;
   const passes = (s: typeof a, loadPoint: number) =>
@@ -78,26 +84,31 @@ function divisions(tiles: number, most: number): number[] {
 }
 
 /** The triples of schemes that compute a problem, large tiles first; none where an axis has no scheme. */
-function triplesOf({ kernel, stride, transposed }: WeightGradientProblem): WeightWinogradChoice["schemes"][] {
+function triplesOf({ kernel, stride, transposed }: WeightGradientProblem): WeightGradientWinogradChoice["schemes"][] {
   if (transposed) return [];
   const [zs, ys, xs] = [0, 1, 2].map((i) => schemesFor(kernel[i], stride[i]).toReversed());
-  const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): WeightWinogradChoice["schemes"] => [z, y, x])));
+  const triples = zs.flatMap((z) =>
+    ys.flatMap((y) => xs.map((x): WeightGradientWinogradChoice["schemes"] => [z, y, x]))
+  );
   return triples.filter((schemes) => schemes.some((s) => s.points > 1));
 }
 
 /** The best choice of each triple of schemes for a pair. */
-export function weightWinogradChoices(problem: WeightGradientProblem, pair: WeightPair): WeightWinogradChoice[] {
+export function weightGradientWinogradChoices(
+  problem: WeightGradientProblem,
+  pair: WeightGradientPair,
+): WeightGradientWinogradChoice[] {
   return triplesOf(problem).map((schemes) => bestOf(problem, pair, schemes)).filter((best) => best !== undefined);
 }
 
 /** The best of them if it takes less than `limit` cycles; triples whose products alone take more are not looked at. */
-export function weightWinogradChoice(
+export function weightGradientWinogradChoice(
   problem: WeightGradientProblem,
-  pair: WeightPair,
+  pair: WeightGradientPair,
   limit: number,
-): WeightWinogradChoice | undefined {
+): WeightGradientWinogradChoice | undefined {
   const { a, b } = pair;
-  let best: WeightWinogradChoice | undefined;
+  let best: WeightGradientWinogradChoice | undefined;
   for (const schemes of triplesOf(problem)) {
     const tiles = schemes.map((s, i) => ceilDiv(b.grid[i], s.outputs) * s.points);
     const products = problem.batch * productOf(tiles) * a.padded * b.padded / 8;
@@ -110,12 +121,12 @@ export function weightWinogradChoice(
 
 function bestOf(
   problem: WeightGradientProblem,
-  { a, b }: WeightPair,
-  schemes: WeightWinogradChoice["schemes"],
-): WeightWinogradChoice | undefined {
+  { a, b }: WeightGradientPair,
+  schemes: WeightGradientWinogradChoice["schemes"],
+): WeightGradientWinogradChoice | undefined {
   const tiles = vec((i) => ceilDiv(b.grid[i], schemes[i].outputs));
   const weights = weightsOf(schemes);
-  let best: WeightWinogradChoice | undefined;
+  let best: WeightGradientWinogradChoice | undefined;
   for (const groupA of groupSizes(a.padded, 4)) {
     for (const groupB of groupSizes(b.padded, PANEL)) {
       const groups = ceilDiv(a.padded, groupA) * ceilDiv(b.padded, groupB);
@@ -153,10 +164,10 @@ function bestOf(
 }
 
 /** The calls of one pair; `sumsSlot` holds the sums of several chunks. */
-export function weightWinogradCalls(
+export function weightGradientWinogradCalls(
   problem: WeightGradientProblem,
-  { a, b, allA }: WeightPair,
-  choice: WeightWinogradChoice,
+  { a, b, allA }: WeightGradientPair,
+  choice: WeightGradientWinogradChoice,
   sumsSlot: string,
 ): { readonly calls: readonly KernelCall[]; readonly sumsBytes: number } {
   const { schemes, block, groupA, groupB, chunks } = choice;
@@ -165,7 +176,7 @@ export function weightWinogradCalls(
   const blocks = vec((i) => ceilDiv(tiles[i], block[i]));
   const groups = ceilDiv(a.padded, groupA) * ceilDiv(b.padded, groupB);
   const rows = weightsOf(schemes);
-  const s = weightScratch(g);
+  const s = weightGradientScratch(g);
   const finish = finishScratch(schemes.map((axis) => axis.weight.length), schemes.map((axis) => axis.taps));
   const groupBytes = rows * groupA * groupB * 4;
   let end = TABLE_BYTES;
@@ -175,7 +186,7 @@ export function weightWinogradCalls(
     return start;
   };
   const pad = gradientPad(problem);
-  const params = listParams(WEIGHT_WINOGRAD_PARAMS, {
+  const params = listParams(WEIGHT_GRADIENT_WINOGRAD_PARAMS, {
     sums: at(chunks > 1 ? sumsSlot : problem.weightGradientSlot),
     target: at(problem.weightGradientSlot),
     chunks,
@@ -226,10 +237,10 @@ export function weightWinogradCalls(
     pointStrideA: s.a.point,
     pointStrideB: s.b.point,
   });
-  const calls = [{ kernel: weightWinograd.name, params, items: groups * chunks, scratchBytes: end }];
+  const calls = [{ kernel: weightGradientWinograd.name, params, items: groups * chunks, scratchBytes: end }];
   if (chunks > 1) {
     const items = groups * unitsOf(groupA, groupB);
-    calls.push({ kernel: weightSumsFinish.name, params, items, scratchBytes: finish });
+    calls.push({ kernel: weightGradientFinish.name, params, items, scratchBytes: finish });
   }
   return { calls, sumsBytes: chunks > 1 ? chunks * groups * groupBytes : 0 };
 }

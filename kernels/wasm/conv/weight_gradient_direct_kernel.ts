@@ -14,7 +14,7 @@ import { emitFinish, groupSums, locateGroup, SUMS_PARAMS } from "./weight_gradie
 import { wide } from "./winograd_block.ts";
 
 /** Strides are bytes; per axis z, y, x. With one, two or three channels of A, A is staged without its padding lanes. */
-export const WEIGHT_DIRECT_PARAMS = {
+export const WEIGHT_GRADIENT_DIRECT_PARAMS = {
   ...SUMS_PARAMS,
   sourceA: "address",
   sourceB: "address",
@@ -58,7 +58,7 @@ interface Staging {
   readonly to: Local<"i64">;
 }
 
-export const weightDirect: Kernel = {
+export const weightGradientDirect: Kernel = {
   name: "conv_weight_gradient_direct",
   emit: (m) => {
     const { load } = transformFunctions(m);
@@ -110,7 +110,7 @@ export const weightDirect: Kernel = {
     };
 
     m.kernel("conv_weight_gradient_direct", (f, params, item, scratch) => {
-      const p = f.readParams(params, WEIGHT_DIRECT_PARAMS);
+      const p = f.readParams(params, WEIGHT_GRADIENT_DIRECT_PARAMS);
       const region = (offset: Local<"i32">) => f.local("i64", i64.add(scratch, wide(offset)));
       const g = locateGroup(f, p, item);
       const chunk = item;

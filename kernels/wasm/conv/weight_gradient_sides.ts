@@ -7,7 +7,7 @@ import type { WeightGradientProblem } from "./problem.ts";
 import { ceilDiv, sum } from "../../operators/arithmetic.ts";
 
 /** A part of an operand: what one set of kernel calls reads. */
-export interface WeightSide {
+export interface WeightGradientSide {
   readonly start: SlotAddress;
   readonly norm: SlotAddress;
   readonly hasNorm: number;
@@ -21,14 +21,14 @@ export interface WeightSide {
   readonly grid: Vec3;
 }
 
-export interface WeightPair {
-  readonly a: WeightSide;
-  readonly b: WeightSide;
+export interface WeightGradientPair {
+  readonly a: WeightGradientSide;
+  readonly b: WeightGradientSide;
   /** A channels of torch's gradient, which is (B, A, z, y, x). */
   readonly allA: number;
 }
 
-function sidesOf(operand: Operand, grid: Vec3): WeightSide[] {
+function sidesOf(operand: Operand, grid: Vec3): WeightGradientSide[] {
   const positions = (parts: readonly number[]) => sum(parts.map(padToFour));
   const { parts, second, normSlot } = operand;
   return parts.map((channels, i) => {
@@ -50,7 +50,7 @@ function sidesOf(operand: Operand, grid: Vec3): WeightSide[] {
 }
 
 /** One pair for each part of the input. */
-export function weightPairs(problem: WeightGradientProblem): WeightPair[] {
+export function weightGradientPairs(problem: WeightGradientProblem): WeightGradientPair[] {
   const { input, outputGradient, transposed } = problem;
   const inputs = sidesOf(input, problem.inputGrid);
   const [output] = sidesOf(outputGradient, gradientOutputGrid(problem));

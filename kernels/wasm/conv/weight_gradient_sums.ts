@@ -237,7 +237,7 @@ export function emitFinish(
 }
 
 /** Items: units of groups; `chunks` chunks are added. */
-export const weightSumsFinish: Kernel = {
+export const weightGradientFinish: Kernel = {
   name: "conv_weight_gradient_finish",
   emit: (m) => {
     const finish = finishFunction(m);

@@ -17,7 +17,7 @@ import { wide } from "./winograd_block.ts";
 export const TABLE_BYTES = MASK_TABLE.bytes + 64;
 
 /** Strides are bytes; per axis z, y, x. */
-export const WEIGHT_WINOGRAD_PARAMS = {
+export const WEIGHT_GRADIENT_WINOGRAD_PARAMS = {
   ...SUMS_PARAMS,
   sourceA: "address",
   sourceB: "address",
@@ -37,7 +37,7 @@ export const WEIGHT_WINOGRAD_PARAMS = {
   tiles: "axes",
   block: "axes",
   blocks: "axes",
-  /** Regions of scratch (see {@link weightScratch}), and the distance of points within them. */
+  /** Regions of scratch (see {@link weightGradientScratch}), and the distance of points within them. */
   loadedA: "i32",
   loadedB: "i32",
   planesA: "i32",
@@ -54,7 +54,7 @@ export const WEIGHT_WINOGRAD_PARAMS = {
   pointStrideB: "i32",
 } as const satisfies ParamTypes;
 
-type P = ParamLocals<typeof WEIGHT_WINOGRAD_PARAMS>;
+type P = ParamLocals<typeof WEIGHT_GRADIENT_WINOGRAD_PARAMS>;
 
 /** What the passes do on one side, A or B. */
 interface Side {
@@ -80,13 +80,13 @@ function weightIndex(p: P, zp: Local<"i32">, yp: Local<"i32">, xp: Local<"i32">)
   return i32.add(i32.mul(zy, p.weightsX), axis(xp, p.weightsX));
 }
 
-export const weightWinograd: Kernel = {
+export const weightGradientWinograd: Kernel = {
   name: "conv_weight_gradient_winograd",
   emit: (m) => {
     const transforms = transformFunctions(m);
     const outer = outerProduct(m);
     m.kernel("conv_weight_gradient_winograd", (f, params, item, scratch) => {
-      const p = f.readParams(params, WEIGHT_WINOGRAD_PARAMS);
+      const p = f.readParams(params, WEIGHT_GRADIENT_WINOGRAD_PARAMS);
       const region = (offset: Local<"i32">) => f.local("i64", i64.add(scratch, wide(offset)));
       const g = locateGroup(f, p, item);
       const chunk = item;
@@ -247,7 +247,7 @@ export const weightWinograd: Kernel = {
 const oddLines = (bytes: number) => ((bytes + 63) & ~63) | 64;
 
 /** What fixes an item's scratch. */
-export interface WeightGeometry {
+export interface WeightGradientGeometry {
   readonly points: readonly [number, number, number];
   readonly outputs: readonly [number, number, number];
   readonly steps: readonly [number, number, number];
@@ -257,7 +257,7 @@ export interface WeightGeometry {
 }
 
 /** Strides and sizes of an item's regions, bytes. */
-export function weightScratch(g: WeightGeometry) {
+export function weightGradientScratch(g: WeightGradientGeometry) {
   const [tz, ty, tx] = g.block;
   const span = (axis: number, step: readonly number[], last: readonly number[]) =>
     (g.block[axis] - 1) * step[axis] + last[axis];

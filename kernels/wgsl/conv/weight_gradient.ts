@@ -8,18 +8,18 @@ import { blocksOf, voxelView } from "../training/tensors.ts";
 import { allOf, firstOf, preferring, type Way } from "./candidates.ts";
 import type { WantedCandidate } from "./plan_conv.ts";
 import { gradientOutputGrid } from "../../operators/conv/gradient_problem.ts";
-import { directChoices, planWeightDirect } from "./weight_gradient_direct.ts";
+import { planWeightGradientDirect, weightGradientDirectChoices } from "./weight_gradient_direct.ts";
 import type { WeightGradientOperator, WeightGradientProblem } from "./weight_gradient_problem.ts";
 import {
-  planWeightWinograd,
-  weightWinogradChoices,
-  weightWinogradName,
-  withWeightChunk,
+  planWeightGradientWinograd,
+  weightGradientWinogradChoices,
+  weightGradientWinogradName,
+  withWeightGradientChunk,
 } from "./weight_gradient_winograd.ts";
 
 export type { WeightGradientOperator, WeightGradientProblem } from "./weight_gradient_problem.ts";
 
-interface WeightWay extends Way {
+interface WeightGradientWay extends Way {
   readonly plan: () => WeightGradientOperator;
 }
 
@@ -40,7 +40,7 @@ export function planWeightGradient(
   problem: WeightGradientProblem,
   wanted: WantedCandidate = () => undefined,
 ): WeightGradientOperator {
-  const { operator } = firstOf(problem.name, preferring(wanted(problem), weightWays(problem)));
+  const { operator } = firstOf(problem.name, preferring(wanted(problem), weightGradientWays(problem)));
   if (problem.biasGradientSlot === undefined) return operator;
   const bias = biasGradient(problem, problem.biasGradientSlot);
   return {
@@ -52,25 +52,27 @@ export function planWeightGradient(
 
 /** The ways worth measuring, without the bias, the one forecast to be the fastest first. @throws as {@link planWeightGradient} */
 export function weightGradientCandidates(problem: WeightGradientProblem): WeightGradientCandidate[] {
-  return allOf(problem.name, weightWays(problem));
+  return allOf(problem.name, weightGradientWays(problem));
 }
 
 /** The direct form with large and small tiles; the best four schemes, the best of them with small tiles and other chunks. */
-function weightWays(problem: WeightGradientProblem): WeightWay[] {
-  const direct = directChoices(problem).map((choice): WeightWay => ({
+function weightGradientWays(problem: WeightGradientProblem): WeightGradientWay[] {
+  const direct = weightGradientDirectChoices(problem).map((choice): WeightGradientWay => ({
     name: choice.name,
     seconds: choice.seconds,
-    plan: () => planWeightDirect(problem, choice),
+    plan: () => planWeightGradientDirect(problem, choice),
   }));
-  const choices = weightWinogradChoices(problem).slice(0, 4);
+  const choices = weightGradientWinogradChoices(problem).slice(0, 4);
   const variants = choices.slice(0, 1).flatMap((best) => [
-    ...weightWinogradChoices(problem, 8).filter(({ schemes }) => schemes.every((s, i) => s === best.schemes[i])),
-    ...[0.5, 2].flatMap((factor) => withWeightChunk(problem, best, best.chunk * factor) ?? []),
+    ...weightGradientWinogradChoices(problem, 8).filter(({ schemes }) =>
+      schemes.every((s, i) => s === best.schemes[i])
+    ),
+    ...[0.5, 2].flatMap((factor) => withWeightGradientChunk(problem, best, best.chunk * factor) ?? []),
   ]);
-  const winograd = [...choices, ...variants].map((choice): WeightWay => ({
-    name: weightWinogradName(choice),
+  const winograd = [...choices, ...variants].map((choice): WeightGradientWay => ({
+    name: weightGradientWinogradName(choice),
     seconds: choice.seconds,
-    plan: () => planWeightWinograd(problem, choice),
+    plan: () => planWeightGradientWinograd(problem, choice),
   }));
   return [...direct, ...winograd].sort((a, b) => a.seconds - b.seconds);
 }

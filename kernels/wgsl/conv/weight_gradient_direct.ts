@@ -58,7 +58,7 @@ interface Tiling {
 }
 
 /** One way to do it. */
-export interface DirectChoice {
+export interface WeightGradientDirectChoice {
   readonly name: string;
   readonly seconds: number;
   /** The most vec4 of either side of a tile. */
@@ -93,7 +93,7 @@ function tilingOf(problem: WeightGradientProblem, most: number, finer: number): 
 }
 
 /** Tiles of 64 and of 32 channels. */
-export function directChoices(problem: WeightGradientProblem): DirectChoice[] {
+export function weightGradientDirectChoices(problem: WeightGradientProblem): WeightGradientDirectChoice[] {
   return MOST_BLOCKS.map((most) => {
     const { tile, chunks, slices, walked, reached } = tilingOf(problem, most, 1);
     const taps = productOf(problem.kernel);
@@ -113,7 +113,10 @@ export function directChoices(problem: WeightGradientProblem): DirectChoice[] {
 const FINER = [1, 4, 16, 64];
 
 /** @throws BindingLimitError if nothing fits the device, naming the problem. */
-export function planWeightDirect(problem: WeightGradientProblem, choice: DirectChoice): WeightGradientOperator {
+export function planWeightGradientDirect(
+  problem: WeightGradientProblem,
+  choice: WeightGradientDirectChoice,
+): WeightGradientOperator {
   for (const finer of FINER.slice(0, -1)) {
     try {
       return planTiling(problem, choice, tilingOf(problem, choice.most, finer));
@@ -124,7 +127,11 @@ export function planWeightDirect(problem: WeightGradientProblem, choice: DirectC
   return planTiling(problem, choice, tilingOf(problem, choice.most, FINER[FINER.length - 1]));
 }
 
-function planTiling(problem: WeightGradientProblem, choice: DirectChoice, t: Tiling): WeightGradientOperator {
+function planTiling(
+  problem: WeightGradientProblem,
+  choice: WeightGradientDirectChoice,
+  t: Tiling,
+): WeightGradientOperator {
   const matrices = productOf(problem.kernel) * t.walked.blocks * t.reached.blocks * 64;
   return {
     algorithm: choice.name,

@@ -46,7 +46,7 @@ const THREADS = 64;
 const MOST_SUMS = 256 << 20;
 
 /** All the numbers of one way to do it. */
-export interface WeightWinogradChoice {
+export interface WeightGradientWinogradChoice {
   readonly schemes: SchemeTriple;
   readonly points: Vec3;
   /** dL/dy and what the convolution read. */
@@ -61,7 +61,7 @@ export interface WeightWinogradChoice {
 }
 
 /** Tells choices apart: scheme, tile of the products, chunk. */
-export const weightWinogradName = ({ schemes, tile, chunk }: WeightWinogradChoice) =>
+export const weightGradientWinogradName = ({ schemes, tile, chunk }: WeightGradientWinogradChoice) =>
   `weight gradient winograd ${schemeName(schemes)} ${outerName(tile)} by ${chunk}`;
 
 /** Both sides' tiles; nothing where one does not fit the device's workgroup memory or threads. */
@@ -113,7 +113,7 @@ function choose(
   schemes: SchemeTriple,
   most?: number,
   wantedChunk?: number,
-): WeightWinogradChoice | undefined {
+): WeightGradientWinogradChoice | undefined {
   const sides = sidesOf(problem, schemes);
   if (!sides) return undefined;
   const { limits, batch } = problem;
@@ -154,7 +154,10 @@ const CACHED_SUMS = 16 << 20;
  * Every combination of schemes, the one forecast to be the fastest first; empty where there is none.
  * @param most The most vec4 of channels of a tile of the products.
  */
-export function weightWinogradChoices(problem: WeightGradientProblem, most?: number): WeightWinogradChoice[] {
+export function weightGradientWinogradChoices(
+  problem: WeightGradientProblem,
+  most?: number,
+): WeightGradientWinogradChoice[] {
   if (problem.transposed) return [];
   const [zs, ys, xs] = [0, 1, 2].map((i) =>
     // F(3, 3) saves little over F(2, 3) and F(4, 3).
@@ -167,18 +170,18 @@ export function weightWinogradChoices(problem: WeightGradientProblem, most?: num
 }
 
 /** The choice with chunks of about so many tiles, if they can be bound; forecast to be a little slower than the usual chunk. */
-export function withWeightChunk(
+export function withWeightGradientChunk(
   problem: WeightGradientProblem,
-  choice: WeightWinogradChoice,
+  choice: WeightGradientWinogradChoice,
   tiles: number,
-): WeightWinogradChoice | undefined {
+): WeightGradientWinogradChoice | undefined {
   const other = choose(problem, choice.schemes, undefined, tiles);
   return other && { ...other, seconds: choice.seconds * 1.01 };
 }
 
-export function planWeightWinograd(
+export function planWeightGradientWinograd(
   problem: WeightGradientProblem,
-  choice: WeightWinogradChoice,
+  choice: WeightGradientWinogradChoice,
 ): WeightGradientOperator {
   const { schemes, output, input, chunk, parts } = choice;
   const { limits, batch, name } = problem;
@@ -203,7 +206,7 @@ export function planWeightWinograd(
     ];
   }).flat();
   return {
-    algorithm: weightWinogradName(choice),
+    algorithm: weightGradientWinogradName(choice),
     dispatches: [...dispatches, ...finish(problem, choice)],
     temporaries: {
       [V_SLOT]: chunk * count * input.blocks * 16,
@@ -217,7 +220,7 @@ export function planWeightWinograd(
 
 /** sums[part][point][o][i] (+)= sum over the part's tiles of gradients[point][tile][o] inputs[point][tile][i], for `rows` tiles of a chunk. */
 function productDispatch(
-  { output, input, points, tile, chunk, slices, parts, schemes }: WeightWinogradChoice,
+  { output, input, points, tile, chunk, slices, parts, schemes }: WeightGradientWinogradChoice,
   rows: number,
   accumulate: boolean,
   texts: ReturnType<typeof createTexts>,
@@ -260,7 +263,7 @@ let matrix = (group.y * ${count}u + point) * ${4 * output.blocks * input.blocks}
       fetchB: (k, block) => `inputs_at(point, first + ${k}, ${block})`,
       store: (row, column, value) => `add_up(matrix + (${row}) * ${input.blocks}u + ${column}, ${value});`,
     });
-  const name = `winograd weight product ${schemeName(schemes)} ${outerName(tile)}`;
+  const name = `winograd weight gradient product ${schemeName(schemes)} ${outerName(tile)}`;
   return dispatchOf(name, header, [outerTiles(tile), parts, count], texts("product", header.text, text));
 }
 
@@ -271,7 +274,7 @@ const tapsOf = ({ weight, weightOfPoint }: SchemeTriple[number]): Matrix => weig
  * dL/dw[o][i][tap] = (G^T x G^T x G^T) of the sums over all parts. A thread makes all taps of a pair of channels: it reads a row of points
  * along x at a time, neighbouring threads neighbouring input channels, and keeps what the rows and planes so far have given to each tap.
  */
-function finish(problem: WeightGradientProblem, choice: WeightWinogradChoice): WgslDispatch[] {
+function finish(problem: WeightGradientProblem, choice: WeightGradientWinogradChoice): WgslDispatch[] {
   const { schemes, points, output, input, parts } = choice;
   const [gz, gy, gx] = schemes.map(tapsOf);
   const [tz, ty, tx] = schemes.map(({ taps }) => taps);

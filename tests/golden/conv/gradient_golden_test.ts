@@ -3,9 +3,9 @@ import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import type { DataGradientProblem, WeightGradientProblem } from "../../../kernels/wasm/conv/problem.ts";
 import { CONV_KERNELS } from "../../../kernels/wasm/conv/kernels.ts";
 import { dataGradientChoices, inputRanges, planDataGradient } from "../../../kernels/wasm/conv/plan_data_gradient.ts";
-import { planWeightGradient, weightChoices } from "../../../kernels/wasm/conv/plan_weight_gradient.ts";
+import { planWeightGradient, weightGradientChoices } from "../../../kernels/wasm/conv/plan_weight_gradient.ts";
 import type { AxisScheme } from "../../../kernels/operators/conv/scheme.ts";
-import { weightPairs } from "../../../kernels/wasm/conv/weight_gradient_sides.ts";
+import { weightGradientPairs } from "../../../kernels/wasm/conv/weight_gradient_sides.ts";
 import { gradientOutputGrid } from "../../../kernels/operators/conv/gradient_problem.ts";
 import { assert } from "../../assert.ts";
 import { makeData, noise } from "../../engine/conv_harness.ts";
@@ -71,8 +71,8 @@ for (const { name, grid, parts, outputs, kernel, stride, transposed = false, ...
       ...{ ...common, outputGradient, input: { slot: "x", ...operand, normSlot: "norm" } },
       ...{ weightGradientSlot: "dw", biasGradientSlot: "db" },
     };
-    const pairs = weightPairs(weightProblem);
-    const ways = pairs.map((pair) => weightChoices(weightProblem, pair));
+    const pairs = weightGradientPairs(weightProblem);
+    const ways = pairs.map((pair) => weightGradientChoices(weightProblem, pair));
     for (const i of someOf(ways[0].map((way) => (way.kind === "direct" ? {} : way)))) {
       const [dw, db] = [new Float32Array(data.weight.length), new Float32Array(outputs)];
       const operator = planWeightGradient(weightProblem, (_, { a, b }) => ways[a.first + b.first > 0 ? 1 : 0][i]);
