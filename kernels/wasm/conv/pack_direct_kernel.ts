@@ -3,7 +3,7 @@
  * data gradients: some of the taps, flipped. An item is one panel of eight output channels and sixteen input channels.
  */
 import { type I32, i32, i64 } from "../emit/expression.ts";
-import type { Kernel, Local } from "../emit/module_builder.ts";
+import { type Kernel, kernelOf, type Local } from "../emit/module_builder.ts";
 import type { KernelCall, Packing } from "../kernel.ts";
 import { at, listParams, type ParamTypes } from "../params.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
@@ -41,63 +41,58 @@ export const PACK_DIRECT_PARAMS = {
 
 const wide = (value: I32) => i64.extendS(value);
 
-export const packDirectKernel: Kernel = {
-  name: "conv_direct_pack",
-  emit: (m) =>
-    m.kernel("conv_direct_pack", (f, params, item) => {
-      const p = f.readParams(params, PACK_DIRECT_PARAMS);
-      f.if(i32.and(i32.gtS(p.packsBias, 0), i32.eqz(item)), () => {
-        f.zeroBytes(p.bias, i64.shl(wide(p.panelChannels), 2));
-        f.if(i32.eq(p.packsBias, 1), () => f.copyBytes(p.bias, p.biasSource, i64.shl(wide(p.outputs), 2)));
-      });
-      const chunks = f.local("i32", i32.divU(i32.add(p.partWidth, CHUNK - 1), CHUNK));
-      const first = f.local("i32", i32.mul(i32.remU(item, chunks), CHUNK));
-      const panel = f.local("i32", i32.divU(item, chunks));
-      const width = f.local("i32", i32.min(f.local("i32", i32.sub(p.partWidth, first)), CHUNK));
-      const real = f.local("i32", i32.min(f.local("i32", i32.sub(p.partInputs, first)), CHUNK));
-      const lanes = f.local("i32", i32.min(f.local("i32", i32.sub(p.outputs, i32.mul(panel, PANEL))), PANEL));
-      const position = i64.mul(wide(i32.add(p.firstPosition, first)), PANEL);
-      const to = f.local(
-        "i64",
-        i64.add(p.weights, i64.shl(i64.add(i64.mul(wide(panel), wide(p.panelStep)), position), 2)),
-      );
-      const tapBytes = f.local("i64", i64.shl(wide(p.tapStep), 2));
-      const bytesOf = (floats: Local<"i32">) => f.local("i64", i64.shl(wide(floats), 2));
-      const [inputStep, stepZ, stepY, stepX] = [p.inputStep, p.stepZ, p.stepY, p.stepX].map(bytesOf);
-      const [target, from, into] = [f.local("i64", to), f.local("i64"), f.local("i64")];
-      const [plane, line] = [f.local("i64"), f.local("i64")];
-      f.countdown(i32.mul(i32.mul(p.tapsZ, p.tapsY), p.tapsX), () => {
-        f.zeroBytes(target, i64.mul(wide(width), PANEL * 4));
-        f.add(target, tapBytes);
-      });
-      f.for(0, lanes, 1, (lane) => {
-        const output = i64.mul(wide(i32.add(i32.mul(panel, PANEL), lane)), wide(p.outputStep));
-        const input = i64.mul(wide(i32.add(p.firstInput, first)), wide(p.inputStep));
-        const start = i64.add(wide(p.first), i64.add(output, input));
-        const row = f.local("i64", i64.add(p.source, i64.shl(start, 2)));
-        f.set(target, i64.add(to, i64.shl(wide(lane), 2)));
-        f.countdown(real, () => {
-          f.set(plane, row);
-          f.set(into, target);
-          f.countdown(p.tapsZ, () => {
-            f.set(line, plane);
-            f.countdown(p.tapsY, () => {
-              f.set(from, line);
-              f.countdown(p.tapsX, () => {
-                f.storeI32(into, i32.load(from));
-                f.set(from, i64.add(from, stepX));
-                f.set(into, i64.add(into, tapBytes));
-              });
-              f.set(line, i64.add(line, stepY));
-            });
-            f.set(plane, i64.add(plane, stepZ));
+export const packDirectKernel = kernelOf("conv_direct_pack", PACK_DIRECT_PARAMS, (f, p, item) => {
+  f.if(i32.and(i32.gtS(p.packsBias, 0), i32.eqz(item)), () => {
+    f.zeroBytes(p.bias, i64.shl(wide(p.panelChannels), 2));
+    f.if(i32.eq(p.packsBias, 1), () => f.copyBytes(p.bias, p.biasSource, i64.shl(wide(p.outputs), 2)));
+  });
+  const chunks = f.local("i32", i32.divU(i32.add(p.partWidth, CHUNK - 1), CHUNK));
+  const first = f.local("i32", i32.mul(i32.remU(item, chunks), CHUNK));
+  const panel = f.local("i32", i32.divU(item, chunks));
+  const width = f.local("i32", i32.min(f.local("i32", i32.sub(p.partWidth, first)), CHUNK));
+  const real = f.local("i32", i32.min(f.local("i32", i32.sub(p.partInputs, first)), CHUNK));
+  const lanes = f.local("i32", i32.min(f.local("i32", i32.sub(p.outputs, i32.mul(panel, PANEL))), PANEL));
+  const position = i64.mul(wide(i32.add(p.firstPosition, first)), PANEL);
+  const to = f.local(
+    "i64",
+    i64.add(p.weights, i64.shl(i64.add(i64.mul(wide(panel), wide(p.panelStep)), position), 2)),
+  );
+  const tapBytes = f.local("i64", i64.shl(wide(p.tapStep), 2));
+  const bytesOf = (floats: Local<"i32">) => f.local("i64", i64.shl(wide(floats), 2));
+  const [inputStep, stepZ, stepY, stepX] = [p.inputStep, p.stepZ, p.stepY, p.stepX].map(bytesOf);
+  const [target, from, into] = [f.local("i64", to), f.local("i64"), f.local("i64")];
+  const [plane, line] = [f.local("i64"), f.local("i64")];
+  f.countdown(i32.mul(i32.mul(p.tapsZ, p.tapsY), p.tapsX), () => {
+    f.zeroBytes(target, i64.mul(wide(width), PANEL * 4));
+    f.add(target, tapBytes);
+  });
+  f.for(0, lanes, 1, (lane) => {
+    const output = i64.mul(wide(i32.add(i32.mul(panel, PANEL), lane)), wide(p.outputStep));
+    const input = i64.mul(wide(i32.add(p.firstInput, first)), wide(p.inputStep));
+    const start = i64.add(wide(p.first), i64.add(output, input));
+    const row = f.local("i64", i64.add(p.source, i64.shl(start, 2)));
+    f.set(target, i64.add(to, i64.shl(wide(lane), 2)));
+    f.countdown(real, () => {
+      f.set(plane, row);
+      f.set(into, target);
+      f.countdown(p.tapsZ, () => {
+        f.set(line, plane);
+        f.countdown(p.tapsY, () => {
+          f.set(from, line);
+          f.countdown(p.tapsX, () => {
+            f.storeI32(into, i32.load(from));
+            f.set(from, i64.add(from, stepX));
+            f.set(into, i64.add(into, tapBytes));
           });
-          f.set(row, i64.add(row, inputStep));
-          f.add(target, PANEL * 4);
+          f.set(line, i64.add(line, stepY));
         });
+        f.set(plane, i64.add(plane, stepZ));
       });
-    }),
-};
+      f.set(row, i64.add(row, inputStep));
+      f.add(target, PANEL * 4);
+    });
+  });
+});
 
 /** A direct convolution's or (`transposed`) a transposed one's; `staged` is how many input channels the packed weights have. */
 export function directPacking(

@@ -9,7 +9,7 @@ import {
 import { padToFour } from "../../../core/base/shape.ts";
 import { distance } from "./simd.ts";
 import { type Expr, f32, f64, f64x2, i32, i64, type V128, v128 } from "../emit/expression.ts";
-import type { FunctionBuilder, Kernel } from "../emit/module_builder.ts";
+import { type FunctionBuilder, type Kernel, kernelOf } from "../emit/module_builder.ts";
 import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 
@@ -164,57 +164,47 @@ export function mergeParts(
   return { total, mean, m2 };
 }
 
-const normFinalizeKernel: Kernel = {
-  name: "norm_finalize",
-  emit: (m) =>
-    m.kernel("norm_finalize", (f, params, item) => {
-      const p = f.readParams(params, NORM_FINALIZE_FIELDS);
-      const groups = f.local("i32", i32.shrU(p.padded, 2));
-      const sample = f.local("i32", i32.divU(item, groups));
-      const channel = f.local("i32", i32.shl(i32.remU(item, groups), 2));
-      const partBytes = f.local("i64", statisticsBytes(p.padded));
-      const first = f.local("i64", i64.add(p.statistics, distance(i32.mul(sample, p.parts), partBytes)));
-      const { total, mean, m2 } = mergeParts(f, first, { parts: p.parts, padded: p.padded, channel });
-      const scale = f.local("f32");
-      const bias = f.local("f32");
-      const write = tableWriter(f, p, sample);
-      for (let lane = 0; lane < 4; lane++) {
-        const c = f.local("i32", i32.add(channel, lane));
-        f.if(i32.ltS(c, p.channels), () => {
-          f.set(scale, 1);
-          f.if(p.hasWeight, () => f.set(scale, f32.load(i64.add(p.weight, distance(c, 4)))));
-          f.set(bias, 0);
-          f.if(p.hasBias, () => f.set(bias, f32.load(i64.add(p.bias, distance(c, 4)))));
-          const [mu, sum] = [mean, m2].map((halves) => laneOf(halves, lane));
-          const variance = f64.add(f64.div(sum, total), f64.promote(p.eps));
-          f.set(scale, f32.demote(f64.div(f64.promote(scale), f64.sqrt(variance))));
-          // With the rounded scale, so that the mean itself maps to the bias.
-          const shift = f64.sub(f64.promote(bias), f64.mul(mu, f64.promote(scale)));
-          write(c, scale, f32.demote(shift), p.slope);
-        }, () => write(c, f32.const(0), f32.const(0), f32.const(1)));
-      }
-    }),
-};
+const normFinalizeKernel = kernelOf("norm_finalize", NORM_FINALIZE_FIELDS, (f, p, item) => {
+  const groups = f.local("i32", i32.shrU(p.padded, 2));
+  const sample = f.local("i32", i32.divU(item, groups));
+  const channel = f.local("i32", i32.shl(i32.remU(item, groups), 2));
+  const partBytes = f.local("i64", statisticsBytes(p.padded));
+  const first = f.local("i64", i64.add(p.statistics, distance(i32.mul(sample, p.parts), partBytes)));
+  const { total, mean, m2 } = mergeParts(f, first, { parts: p.parts, padded: p.padded, channel });
+  const scale = f.local("f32");
+  const bias = f.local("f32");
+  const write = tableWriter(f, p, sample);
+  for (let lane = 0; lane < 4; lane++) {
+    const c = f.local("i32", i32.add(channel, lane));
+    f.if(i32.ltS(c, p.channels), () => {
+      f.set(scale, 1);
+      f.if(p.hasWeight, () => f.set(scale, f32.load(i64.add(p.weight, distance(c, 4)))));
+      f.set(bias, 0);
+      f.if(p.hasBias, () => f.set(bias, f32.load(i64.add(p.bias, distance(c, 4)))));
+      const [mu, sum] = [mean, m2].map((halves) => laneOf(halves, lane));
+      const variance = f64.add(f64.div(sum, total), f64.promote(p.eps));
+      f.set(scale, f32.demote(f64.div(f64.promote(scale), f64.sqrt(variance))));
+      // With the rounded scale, so that the mean itself maps to the bias.
+      const shift = f64.sub(f64.promote(bias), f64.mul(mu, f64.promote(scale)));
+      write(c, scale, f32.demote(shift), p.slope);
+    }, () => write(c, f32.const(0), f32.const(0), f32.const(1)));
+  }
+});
 
-const normConstantKernel: Kernel = {
-  name: "norm_constant",
-  emit: (m) =>
-    m.kernel("norm_constant", (f, params, item) => {
-      const p = f.readParams(params, NORM_CONSTANT_FIELDS);
-      const write = tableWriter(f, p, item);
-      const scale = f.local("f32");
-      const shift = f.local("f32");
-      f.for(0, p.padded, 1, (c) => {
-        f.if(i32.ltS(c, p.channels), () => {
-          f.set(scale, 1);
-          f.if(p.hasScale, () => f.set(scale, f32.load(i64.add(p.scale, distance(c, 4)))));
-          f.set(shift, 0);
-          f.if(p.hasShift, () => f.set(shift, f32.load(i64.add(p.shift, distance(c, 4)))));
-          write(c, scale, shift, p.slope);
-        }, () => write(c, f32.const(0), f32.const(0), f32.const(1)));
-      });
-    }),
-};
+const normConstantKernel = kernelOf("norm_constant", NORM_CONSTANT_FIELDS, (f, p, item) => {
+  const write = tableWriter(f, p, item);
+  const scale = f.local("f32");
+  const shift = f.local("f32");
+  f.for(0, p.padded, 1, (c) => {
+    f.if(i32.ltS(c, p.channels), () => {
+      f.set(scale, 1);
+      f.if(p.hasScale, () => f.set(scale, f32.load(i64.add(p.scale, distance(c, 4)))));
+      f.set(shift, 0);
+      f.if(p.hasShift, () => f.set(shift, f32.load(i64.add(p.shift, distance(c, 4)))));
+      write(c, scale, shift, p.slope);
+    }, () => write(c, f32.const(0), f32.const(0), f32.const(1)));
+  });
+});
 
 /** Writes scale, shift and slope of a channel of a sample into the table. */
 export function tableWriter(

@@ -76,6 +76,25 @@ export interface Kernel {
   emit(m: ModuleBuilder): void;
 }
 
+/** A kernel of its own parameters. `params` is the address of their block: what lies behind them is read from there. */
+export function kernelOf<L extends ParamTypes>(
+  name: string,
+  layout: L,
+  body: (
+    f: FunctionBuilder,
+    p: ParamLocals<L>,
+    item: Local<"i32">,
+    scratch: Local<"i64">,
+    params: Local<"i64">,
+  ) => void,
+): Kernel {
+  return {
+    name,
+    emit: (m) =>
+      m.kernel(name, (f, params, item, scratch) => body(f, f.readParams(params, layout), item, scratch, params)),
+  };
+}
+
 /** Builds one function's body, statement by statement. */
 export interface FunctionBuilder {
   /** A new variable, set to `initial` here; without it, it is only declared (and keeps what an earlier turn of a loop left). */

@@ -6,7 +6,7 @@ import type { NormBackwardOf } from "../../operators/training/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import { distance, loadNorm } from "../elementwise/simd.ts";
 import { type Expr, f32x4, f64, f64x2, i32, i64, type V128, v128 } from "../emit/expression.ts";
-import type { FunctionBuilder, Kernel } from "../emit/module_builder.ts";
+import { type FunctionBuilder, type Kernel, kernelOf } from "../emit/module_builder.ts";
 import type { Operator, Target } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 
@@ -189,52 +189,47 @@ const applyKernel: Kernel = {
 };
 
 /** An item: four channels of all samples. */
-const coefficientsKernel: Kernel = {
-  name: "norm_backward_coefficients",
-  emit: (m) =>
-    m.kernel("norm_backward_coefficients", (f, params, item) => {
-      const p = f.readParams(params, COEFFICIENT_FIELDS);
-      const block = f.local("i64", distance(item, 16));
-      const rowBytes = f.local("i64", distance(p.padded, 4));
-      const normBytes = f.local("i64", distance(p.normRow, 4));
-      const from = f.local("i64", i64.add(p.sums, block));
-      const pair = () => [f.local("v128"), f.local("v128")] as const;
-      const zero = f64x2.splat(0);
-      const [d, dn, allD, allDn, factor, constant] = [pair(), pair(), pair(), pair(), pair(), pair()];
-      for (const sum of [...allD, ...allDn]) f.set(sum, zero);
-      const half = (x: V128, i: number) => f64x2.promoteLow(i === 0 ? x : v128.shuffle32(x, x, [2, 3, 2, 3]));
-      const narrow = ([low, high]: readonly V128[]) =>
-        v128.shuffle32(f32x4.demoteF64x2Zero(low), f32x4.demoteF64x2Zero(high), [0, 1, 4, 5]);
-      const share = f.local("v128", f64x2.splat(f64.div(1, f64.convertI32S(p.voxels))));
-      f.for(0, p.batch, 1, (sample) => {
-        for (const sum of [...d, ...dn]) f.set(sum, zero);
-        f.countdown(p.itemsPerSample, () => {
-          for (const i of [0, 1]) {
-            f.set(d[i], f64x2.add(d[i], half(v128.load(from), i)));
-            f.set(dn[i], f64x2.add(dn[i], half(v128.load(i64.add(from, rowBytes)), i)));
-          }
-          f.add(from, i64.shl(rowBytes, 1));
-        });
-        const norm = i64.add(i64.add(p.norm, distance(i32.mul(sample, 3), normBytes)), block);
-        const scale = f.local("v128", v128.load(norm));
-        const unit = f.local("i64", i64.add(i64.add(p.unitNorm, distance(i32.mul(sample, 3), rowBytes)), block));
-        const deviation = f.local("v128", v128.load(unit));
-        const shift = f.local("v128", v128.load(i64.add(unit, rowBytes)));
-        for (const i of [0, 1]) {
-          f.set(allD[i], f64x2.add(allD[i], d[i]));
-          f.set(allDn[i], f64x2.add(allDn[i], dn[i]));
-          const [meanD, meanDn] = [f64x2.mul(d[i], share), f64x2.mul(dn[i], share)];
-          const negative = f64x2.mul(half(scale, i), f64x2.splat(-1));
-          f.set(factor[i], f64x2.mul(f64x2.mul(negative, meanDn), half(deviation, i)));
-          f.set(constant[i], f64x2.mul(negative, f64x2.add(meanD, f64x2.mul(meanDn, half(shift, i)))));
-        }
-        const to = f.local("i64", i64.add(i64.add(p.coefficients, distance(i32.shl(sample, 1), rowBytes)), block));
-        f.storeV128(to, narrow(factor));
-        f.storeV128(i64.add(to, rowBytes), narrow(constant));
-      });
-      f.if(p.hasWeight, () => f.storeV128(i64.add(p.weightGradient, block), narrow(allDn)));
-      f.if(p.hasBias, () => f.storeV128(i64.add(p.biasGradient, block), narrow(allD)));
-    }),
-};
+const coefficientsKernel = kernelOf("norm_backward_coefficients", COEFFICIENT_FIELDS, (f, p, item) => {
+  const block = f.local("i64", distance(item, 16));
+  const rowBytes = f.local("i64", distance(p.padded, 4));
+  const normBytes = f.local("i64", distance(p.normRow, 4));
+  const from = f.local("i64", i64.add(p.sums, block));
+  const pair = () => [f.local("v128"), f.local("v128")] as const;
+  const zero = f64x2.splat(0);
+  const [d, dn, allD, allDn, factor, constant] = [pair(), pair(), pair(), pair(), pair(), pair()];
+  for (const sum of [...allD, ...allDn]) f.set(sum, zero);
+  const half = (x: V128, i: number) => f64x2.promoteLow(i === 0 ? x : v128.shuffle32(x, x, [2, 3, 2, 3]));
+  const narrow = ([low, high]: readonly V128[]) =>
+    v128.shuffle32(f32x4.demoteF64x2Zero(low), f32x4.demoteF64x2Zero(high), [0, 1, 4, 5]);
+  const share = f.local("v128", f64x2.splat(f64.div(1, f64.convertI32S(p.voxels))));
+  f.for(0, p.batch, 1, (sample) => {
+    for (const sum of [...d, ...dn]) f.set(sum, zero);
+    f.countdown(p.itemsPerSample, () => {
+      for (const i of [0, 1]) {
+        f.set(d[i], f64x2.add(d[i], half(v128.load(from), i)));
+        f.set(dn[i], f64x2.add(dn[i], half(v128.load(i64.add(from, rowBytes)), i)));
+      }
+      f.add(from, i64.shl(rowBytes, 1));
+    });
+    const norm = i64.add(i64.add(p.norm, distance(i32.mul(sample, 3), normBytes)), block);
+    const scale = f.local("v128", v128.load(norm));
+    const unit = f.local("i64", i64.add(i64.add(p.unitNorm, distance(i32.mul(sample, 3), rowBytes)), block));
+    const deviation = f.local("v128", v128.load(unit));
+    const shift = f.local("v128", v128.load(i64.add(unit, rowBytes)));
+    for (const i of [0, 1]) {
+      f.set(allD[i], f64x2.add(allD[i], d[i]));
+      f.set(allDn[i], f64x2.add(allDn[i], dn[i]));
+      const [meanD, meanDn] = [f64x2.mul(d[i], share), f64x2.mul(dn[i], share)];
+      const negative = f64x2.mul(half(scale, i), f64x2.splat(-1));
+      f.set(factor[i], f64x2.mul(f64x2.mul(negative, meanDn), half(deviation, i)));
+      f.set(constant[i], f64x2.mul(negative, f64x2.add(meanD, f64x2.mul(meanDn, half(shift, i)))));
+    }
+    const to = f.local("i64", i64.add(i64.add(p.coefficients, distance(i32.shl(sample, 1), rowBytes)), block));
+    f.storeV128(to, narrow(factor));
+    f.storeV128(i64.add(to, rowBytes), narrow(constant));
+  });
+  f.if(p.hasWeight, () => f.storeV128(i64.add(p.weightGradient, block), narrow(allDn)));
+  f.if(p.hasBias, () => f.storeV128(i64.add(p.biasGradient, block), narrow(allD)));
+});
 
 export const TRAINING_NORM_KERNELS: readonly Kernel[] = [sumsKernel, coefficientsKernel, applyKernel];

@@ -2,7 +2,7 @@
 import { gradientNormCost, type ParameterSlots, sgdCost } from "../../operators/training/optimizer.ts";
 import { distance } from "../elementwise/simd.ts";
 import { f32, f32x4, f64, f64x2, i32, i64, v128 } from "../emit/expression.ts";
-import type { Kernel } from "../emit/module_builder.ts";
+import { type Kernel, kernelOf } from "../emit/module_builder.ts";
 import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 
@@ -99,74 +99,59 @@ export function planSgdUpdate(spec: SgdUpdate): Operator {
   };
 }
 
-const squaresKernel: Kernel = {
-  name: "gradient_squares",
-  emit: (m) =>
-    m.kernel("gradient_squares", (f, params, item) => {
-      const p = f.readParams(params, NORM_FIELDS);
-      const first = f.local("i32", i32.mul(item, p.itemFloats));
-      const count = f.local("i32", i32.min(f.local("i32", i32.sub(p.floats, first)), p.itemFloats));
-      const from = f.local("i64", i64.add(p.gradients, distance(first, 4)));
-      const [low, high] = [f.local("v128", f64x2.splat(0)), f.local("v128", f64x2.splat(0))];
-      const [values, half] = [f.local("v128"), f.local("v128")];
-      f.countdown(i32.shrU(count, 2), () => {
-        f.set(values, v128.load(from));
-        f.set(half, f64x2.promoteLow(values));
-        f.set(low, f64x2.add(low, f64x2.mul(half, half)));
-        f.set(half, f64x2.promoteLow(v128.shuffle32(values, values, [2, 3, 2, 3])));
-        f.set(high, f64x2.add(high, f64x2.mul(half, half)));
-        f.add(from, 16);
-      });
-      f.set(low, f64x2.add(low, high));
-      const sum = f64.add(f64x2.extract(low, 0), f64x2.extract(low, 1));
-      f.storeF64(i64.add(p.parts, distance(item, 8)), sum);
-    }),
-};
+const squaresKernel = kernelOf("gradient_squares", NORM_FIELDS, (f, p, item) => {
+  const first = f.local("i32", i32.mul(item, p.itemFloats));
+  const count = f.local("i32", i32.min(f.local("i32", i32.sub(p.floats, first)), p.itemFloats));
+  const from = f.local("i64", i64.add(p.gradients, distance(first, 4)));
+  const [low, high] = [f.local("v128", f64x2.splat(0)), f.local("v128", f64x2.splat(0))];
+  const [values, half] = [f.local("v128"), f.local("v128")];
+  f.countdown(i32.shrU(count, 2), () => {
+    f.set(values, v128.load(from));
+    f.set(half, f64x2.promoteLow(values));
+    f.set(low, f64x2.add(low, f64x2.mul(half, half)));
+    f.set(half, f64x2.promoteLow(v128.shuffle32(values, values, [2, 3, 2, 3])));
+    f.set(high, f64x2.add(high, f64x2.mul(half, half)));
+    f.add(from, 16);
+  });
+  f.set(low, f64x2.add(low, high));
+  const sum = f64.add(f64x2.extract(low, 0), f64x2.extract(low, 1));
+  f.storeF64(i64.add(p.parts, distance(item, 8)), sum);
+});
 
-const totalKernel: Kernel = {
-  name: "gradient_squares_total",
-  emit: (m) =>
-    m.kernel("gradient_squares_total", (f, params) => {
-      const p = f.readParams(params, NORM_FIELDS);
-      const sum = f.local("f64", 0);
-      const from = f.local("i64", p.parts);
-      f.countdown(p.items, () => {
-        f.set(sum, f64.add(sum, f64.load(from)));
-        f.add(from, 8);
-      });
-      f.storeF64(p.result, sum);
-    }),
-};
+const totalKernel = kernelOf("gradient_squares_total", NORM_FIELDS, (f, p) => {
+  const sum = f.local("f64", 0);
+  const from = f.local("i64", p.parts);
+  f.countdown(p.items, () => {
+    f.set(sum, f64.add(sum, f64.load(from)));
+    f.add(from, 8);
+  });
+  f.storeF64(p.result, sum);
+});
 
-const sgdKernel: Kernel = {
-  name: "sgd_update",
-  emit: (m) =>
-    m.kernel("sgd_update", (f, params, item) => {
-      const p = f.readParams(params, SGD_FIELDS);
-      const squares = f.local("f64", f64.load(p.squares));
-      f.if(f64.eq(f64.sub(squares, squares), 0), () => {
-        const norm = f64.add(f64.sqrt(squares), 1e-6);
-        const clip = f32.demote(f64.min(1, f64.div(f64.promote(p.clipNorm), norm)));
-        const factor = f.local("v128", f32x4.splat(clip));
-        const rate = f.local("v128", f32x4.splat(p.learningRate));
-        const momentum = f.local("v128", f32x4.splat(p.momentumFactor));
-        const decay = f.local("v128", f32x4.splat(p.weightDecay));
-        const first = f.local("i32", i32.mul(item, p.itemFloats));
-        const count = f.local("i32", i32.min(f.local("i32", i32.sub(p.floats, first)), p.itemFloats));
-        const at = f.local("i64", distance(first, 4));
-        const [parameter, gradient, velocity] = [f.local("v128"), f.local("v128"), f.local("v128")];
-        f.countdown(i32.shrU(count, 2), () => {
-          f.set(parameter, v128.load(i64.add(p.parameters, at)));
-          f.set(gradient, f32x4.mul(v128.load(i64.add(p.gradients, at)), factor));
-          f.set(gradient, f32x4.madd(parameter, decay, gradient));
-          f.set(velocity, f32x4.madd(v128.load(i64.add(p.momentum, at)), momentum, gradient));
-          f.storeV128(i64.add(p.momentum, at), velocity);
-          f.if(p.nesterov, () => f.set(velocity, f32x4.madd(velocity, momentum, gradient)));
-          f.storeV128(i64.add(p.parameters, at), f32x4.nmadd(velocity, rate, parameter));
-          f.add(at, 16);
-        });
-      });
-    }),
-};
+const sgdKernel = kernelOf("sgd_update", SGD_FIELDS, (f, p, item) => {
+  const squares = f.local("f64", f64.load(p.squares));
+  f.if(f64.eq(f64.sub(squares, squares), 0), () => {
+    const norm = f64.add(f64.sqrt(squares), 1e-6);
+    const clip = f32.demote(f64.min(1, f64.div(f64.promote(p.clipNorm), norm)));
+    const factor = f.local("v128", f32x4.splat(clip));
+    const rate = f.local("v128", f32x4.splat(p.learningRate));
+    const momentum = f.local("v128", f32x4.splat(p.momentumFactor));
+    const decay = f.local("v128", f32x4.splat(p.weightDecay));
+    const first = f.local("i32", i32.mul(item, p.itemFloats));
+    const count = f.local("i32", i32.min(f.local("i32", i32.sub(p.floats, first)), p.itemFloats));
+    const at = f.local("i64", distance(first, 4));
+    const [parameter, gradient, velocity] = [f.local("v128"), f.local("v128"), f.local("v128")];
+    f.countdown(i32.shrU(count, 2), () => {
+      f.set(parameter, v128.load(i64.add(p.parameters, at)));
+      f.set(gradient, f32x4.mul(v128.load(i64.add(p.gradients, at)), factor));
+      f.set(gradient, f32x4.madd(parameter, decay, gradient));
+      f.set(velocity, f32x4.madd(v128.load(i64.add(p.momentum, at)), momentum, gradient));
+      f.storeV128(i64.add(p.momentum, at), velocity);
+      f.if(p.nesterov, () => f.set(velocity, f32x4.madd(velocity, momentum, gradient)));
+      f.storeV128(i64.add(p.parameters, at), f32x4.nmadd(velocity, rate, parameter));
+      f.add(at, 16);
+    });
+  });
+});
 
 export const TRAINING_OPTIMIZER_KERNELS: readonly Kernel[] = [squaresKernel, totalKernel, sgdKernel];

@@ -8,7 +8,7 @@ import {
 import { padToFour } from "../../../core/base/shape.ts";
 import { distance, laneBits, walk } from "../elementwise/simd.ts";
 import { type Expr, f32, f32x4, i32, i64, v128 } from "../emit/expression.ts";
-import type { FunctionBuilder, Kernel, Local } from "../emit/module_builder.ts";
+import { type FunctionBuilder, type Kernel, kernelOf, type Local } from "../emit/module_builder.ts";
 import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 
@@ -178,107 +178,97 @@ function eachChannel(f: FunctionBuilder, channels: Expr<"i32">, to: Local<"i64">
   };
 }
 
-const accumulateKernel: Kernel = {
-  name: "accumulate_patch",
-  emit: (m) =>
-    m.kernel("accumulate_patch", (f, params, item) => {
-      const p = f.readParams(params, ACCUMULATE_FIELDS);
-      const ringVoxel = f.local("i64", distance(p.channelStride, 4));
-      const outputVoxel = f.local("i64", distance(p.padded, 4));
-      const channelBytes = f.local("i64", distance(p.channels, 4));
-      const plane = f.local("i32", i32.mul(i32.divU(item, p.itemsPerPlane), p.planesPerItem));
-      const planesLeft = f.local("i32", i32.sub(p.planes, plane));
-      const planes = f.local("i32", i32.min(planesLeft, p.planesPerItem));
-      const first = f.local("i32", i32.mul(i32.remU(item, p.itemsPerPlane), p.rowsPerItem));
-      const end = f.local("i32", i32.min(f.local("i32", i32.add(first, p.rowsPerItem)), p.rows));
-      const weight = f.local("f32");
-      const weights = f.local("v128");
-      const one = f.local("i32", 1);
-      /** A pointer into a grid of `unit` bytes a voxel that starts at `base`, and how far it goes along each axis. */
-      const walker = (base: Expr<"i64">, unit: Expr<"i64">, steps: readonly Expr<"i32">[]) => {
-        const [planeStep, rowStep, columnStep] = steps.map((step) => f.local("i64", distance(step, unit)));
-        const column = f.local("i64");
-        return { base, planeStep, rowStep, columnStep, column, at: f.local("i64") };
-      };
-      const four = f.local("i64", 4);
-      const importanceSteps = [p.importancePlaneStep, p.importanceRowStep, p.importanceColumnStep];
-      const to = walker(p.logits, ringVoxel, [p.ringPlaneStep, p.ringRowStep, one]);
-      const sums = walker(p.weightSums, four, [p.ringPlaneStep, p.ringRowStep, one]);
-      const from = walker(p.output, outputVoxel, [p.outputPlaneStep, p.outputRowStep, p.outputColumnStep]);
-      const importance = walker(p.importance, four, importanceSteps);
-      const walkers = [to, sums, from, importance];
-      const channels = eachChannel(f, p.channels, to.at);
-      const addVoxel = () => {
-        f.if(p.addWeight, () => f.storeF32(sums.at, f32.add(f32.load(sums.at), f32.load(importance.at))));
-        f.set(weight, f32.mul(f32.load(importance.at), p.scale));
-        f.set(weights, f32x4.splat(weight));
-        channels(() => {
-          f.storeV128(to.at, f32x4.add(v128.load(to.at), f32x4.mul(v128.load(from.at), weights)));
-          f.add(from.at, 16);
-        }, () => {
-          f.storeF32(to.at, f32.add(f32.load(to.at), f32.mul(f32.load(from.at), weight)));
-          f.add(from.at, 4);
-        });
-      };
-      f.for(first, end, 1, (row) => {
-        for (const w of walkers) {
-          f.set(w.column, i64.add(i64.add(w.base, distance(plane, w.planeStep)), distance(row, w.rowStep)));
-        }
-        f.countdown(p.columns, () => {
-          for (const w of walkers) f.set(w.at, w.column);
-          f.countdown(planes, () => {
-            addVoxel();
-            // The pointers to channels stand behind the last one.
-            f.add(to.at, i64.sub(to.planeStep, channelBytes));
-            f.add(from.at, i64.sub(from.planeStep, channelBytes));
-            f.add(sums.at, sums.planeStep);
-            f.add(importance.at, importance.planeStep);
-          });
-          for (const w of walkers) f.add(w.column, w.columnStep);
-        });
+const accumulateKernel = kernelOf("accumulate_patch", ACCUMULATE_FIELDS, (f, p, item) => {
+  const ringVoxel = f.local("i64", distance(p.channelStride, 4));
+  const outputVoxel = f.local("i64", distance(p.padded, 4));
+  const channelBytes = f.local("i64", distance(p.channels, 4));
+  const plane = f.local("i32", i32.mul(i32.divU(item, p.itemsPerPlane), p.planesPerItem));
+  const planesLeft = f.local("i32", i32.sub(p.planes, plane));
+  const planes = f.local("i32", i32.min(planesLeft, p.planesPerItem));
+  const first = f.local("i32", i32.mul(i32.remU(item, p.itemsPerPlane), p.rowsPerItem));
+  const end = f.local("i32", i32.min(f.local("i32", i32.add(first, p.rowsPerItem)), p.rows));
+  const weight = f.local("f32");
+  const weights = f.local("v128");
+  const one = f.local("i32", 1);
+  /** A pointer into a grid of `unit` bytes a voxel that starts at `base`, and how far it goes along each axis. */
+  const walker = (base: Expr<"i64">, unit: Expr<"i64">, steps: readonly Expr<"i32">[]) => {
+    const [planeStep, rowStep, columnStep] = steps.map((step) => f.local("i64", distance(step, unit)));
+    const column = f.local("i64");
+    return { base, planeStep, rowStep, columnStep, column, at: f.local("i64") };
+  };
+  const four = f.local("i64", 4);
+  const importanceSteps = [p.importancePlaneStep, p.importanceRowStep, p.importanceColumnStep];
+  const to = walker(p.logits, ringVoxel, [p.ringPlaneStep, p.ringRowStep, one]);
+  const sums = walker(p.weightSums, four, [p.ringPlaneStep, p.ringRowStep, one]);
+  const from = walker(p.output, outputVoxel, [p.outputPlaneStep, p.outputRowStep, p.outputColumnStep]);
+  const importance = walker(p.importance, four, importanceSteps);
+  const walkers = [to, sums, from, importance];
+  const channels = eachChannel(f, p.channels, to.at);
+  const addVoxel = () => {
+    f.if(p.addWeight, () => f.storeF32(sums.at, f32.add(f32.load(sums.at), f32.load(importance.at))));
+    f.set(weight, f32.mul(f32.load(importance.at), p.scale));
+    f.set(weights, f32x4.splat(weight));
+    channels(() => {
+      f.storeV128(to.at, f32x4.add(v128.load(to.at), f32x4.mul(v128.load(from.at), weights)));
+      f.add(from.at, 16);
+    }, () => {
+      f.storeF32(to.at, f32.add(f32.load(to.at), f32.mul(f32.load(from.at), weight)));
+      f.add(from.at, 4);
+    });
+  };
+  f.for(first, end, 1, (row) => {
+    for (const w of walkers) {
+      f.set(w.column, i64.add(i64.add(w.base, distance(plane, w.planeStep)), distance(row, w.rowStep)));
+    }
+    f.countdown(p.columns, () => {
+      for (const w of walkers) f.set(w.at, w.column);
+      f.countdown(planes, () => {
+        addVoxel();
+        // The pointers to channels stand behind the last one.
+        f.add(to.at, i64.sub(to.planeStep, channelBytes));
+        f.add(from.at, i64.sub(from.planeStep, channelBytes));
+        f.add(sums.at, sums.planeStep);
+        f.add(importance.at, importance.planeStep);
       });
-    }),
-};
+      for (const w of walkers) f.add(w.column, w.columnStep);
+    });
+  });
+});
 
-const finishKernel: Kernel = {
-  name: "finish_planes",
-  emit: (m) =>
-    m.kernel("finish_planes", (f, params, item) => {
-      const p = f.readParams(params, FINISH_FIELDS);
-      const voxelBytes = f.local("i64", distance(p.channelStride, 4));
-      const padding = f.local("i64", distance(i32.sub(p.channelStride, p.channels), 4));
-      const plane = i32.add(p.from, i32.divU(item, p.itemsPerPlane));
-      const first = f.local("i32", i32.mul(i32.remU(item, p.itemsPerPlane), p.rowsPerItem));
-      const left = f.local("i32", i32.sub(p.rows, first));
-      const count = f.local("i32", i32.mul(i32.min(left, p.rowsPerItem), p.columns));
-      const row = i32.add(i32.mul(i32.remU(plane, p.ringPlanes), p.rows), first);
-      const voxel = f.local("i64", distance(row, i64.extendS(p.columns)));
-      const to = f.local("i64", i64.add(p.logits, i64.mul(voxel, voxelBytes)));
-      const sums = f.local("i64", i64.add(p.weightSums, i64.shl(voxel, 2)));
-      const channels = eachChannel(f, p.channels, to);
-      const [factor, factors] = [f.local("f32"), f.local("v128")];
-      const [value, values] = [f.local("f32"), f.local("v128")];
-      // A finite number times zero is zero, NaN and the infinities become NaN, which stays in the sums.
-      const zero = v128.const(0, 0, 0, 0);
-      const [zeroSum, zeros] = [f.local("f32", f32.const(0)), f.local("v128", zero)];
-      f.countdown(count, () => {
-        f.set(factor, f32.div(1, f32.mul(f32.load(sums), p.folds)));
-        f.set(factors, f32x4.splat(factor));
-        channels(() => {
-          f.set(values, f32x4.mul(v128.load(to), factors));
-          f.storeV128(to, values);
-          f.set(zeros, f32x4.add(zeros, f32x4.mul(values, zero)));
-        }, () => {
-          f.set(value, f32.mul(f32.load(to), factor));
-          f.storeF32(to, value);
-          f.set(zeroSum, f32.add(zeroSum, f32.mul(value, 0)));
-        });
-        f.add(to, padding);
-        f.add(sums, 4);
-      });
-      const isFinite = i32.and(i32.eq(laneBits(f32x4.eq(zeros, zero)), 15), f32.eq(zeroSum, 0));
-      f.if(i32.and(p.hasFlag, i32.eqz(isFinite)), () => f.storeF32(p.flag, f32.const(1)));
-    }),
-};
+const finishKernel = kernelOf("finish_planes", FINISH_FIELDS, (f, p, item) => {
+  const voxelBytes = f.local("i64", distance(p.channelStride, 4));
+  const padding = f.local("i64", distance(i32.sub(p.channelStride, p.channels), 4));
+  const plane = i32.add(p.from, i32.divU(item, p.itemsPerPlane));
+  const first = f.local("i32", i32.mul(i32.remU(item, p.itemsPerPlane), p.rowsPerItem));
+  const left = f.local("i32", i32.sub(p.rows, first));
+  const count = f.local("i32", i32.mul(i32.min(left, p.rowsPerItem), p.columns));
+  const row = i32.add(i32.mul(i32.remU(plane, p.ringPlanes), p.rows), first);
+  const voxel = f.local("i64", distance(row, i64.extendS(p.columns)));
+  const to = f.local("i64", i64.add(p.logits, i64.mul(voxel, voxelBytes)));
+  const sums = f.local("i64", i64.add(p.weightSums, i64.shl(voxel, 2)));
+  const channels = eachChannel(f, p.channels, to);
+  const [factor, factors] = [f.local("f32"), f.local("v128")];
+  const [value, values] = [f.local("f32"), f.local("v128")];
+  // A finite number times zero is zero, NaN and the infinities become NaN, which stays in the sums.
+  const zero = v128.const(0, 0, 0, 0);
+  const [zeroSum, zeros] = [f.local("f32", f32.const(0)), f.local("v128", zero)];
+  f.countdown(count, () => {
+    f.set(factor, f32.div(1, f32.mul(f32.load(sums), p.folds)));
+    f.set(factors, f32x4.splat(factor));
+    channels(() => {
+      f.set(values, f32x4.mul(v128.load(to), factors));
+      f.storeV128(to, values);
+      f.set(zeros, f32x4.add(zeros, f32x4.mul(values, zero)));
+    }, () => {
+      f.set(value, f32.mul(f32.load(to), factor));
+      f.storeF32(to, value);
+      f.set(zeroSum, f32.add(zeroSum, f32.mul(value, 0)));
+    });
+    f.add(to, padding);
+    f.add(sums, 4);
+  });
+  const isFinite = i32.and(i32.eq(laneBits(f32x4.eq(zeros, zero)), 15), f32.eq(zeroSum, 0));
+  f.if(i32.and(p.hasFlag, i32.eqz(isFinite)), () => f.storeF32(p.flag, f32.const(1)));
+});
 
 export const ACCUMULATE_KERNELS: readonly Kernel[] = [accumulateKernel, finishKernel];

@@ -1,7 +1,7 @@
 /** Setting memory to zero, shared among the threads. */
 import { distance } from "../elementwise/simd.ts";
 import { i32, i64 } from "../emit/expression.ts";
-import type { Kernel } from "../emit/module_builder.ts";
+import { type Kernel, kernelOf } from "../emit/module_builder.ts";
 import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 
@@ -44,14 +44,9 @@ export function planClear(spec: Clear): Operator {
   };
 }
 
-const clearKernel: Kernel = {
-  name: "clear_bytes",
-  emit: (m) =>
-    m.kernel("clear_bytes", (f, params, item) => {
-      const p = f.readParams(params, CLEAR_FIELDS);
-      const from = i64.add(p.target, distance(item, i64.extendS(p.itemBytes)));
-      f.zeroBytes(from, i64.extendS(i32.select(p.itemBytes, p.rest, i32.ltS(item, p.wholeItems))));
-    }),
-};
+const clearKernel = kernelOf("clear_bytes", CLEAR_FIELDS, (f, p, item) => {
+  const from = i64.add(p.target, distance(item, i64.extendS(p.itemBytes)));
+  f.zeroBytes(from, i64.extendS(i32.select(p.itemBytes, p.rest, i32.ltS(item, p.wholeItems))));
+});
 
 export const CLEAR_KERNELS: readonly Kernel[] = [clearKernel];

@@ -3,7 +3,7 @@ import type { GatherOf } from "../../operators/volume/gather.ts";
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import { distance } from "../elementwise/simd.ts";
 import { f32, i32, i64 } from "../emit/expression.ts";
-import type { Kernel } from "../emit/module_builder.ts";
+import { type Kernel, kernelOf } from "../emit/module_builder.ts";
 import type { Operator, Param } from "../kernel.ts";
 import { listParams, paramOffsets, type ParamTypes } from "../params.ts";
 
@@ -88,54 +88,49 @@ export function planGatherPatches(spec: Gather): Operator {
 /** The one-hot values follow the fields. */
 const ONE_HOT_OFFSET = paramOffsets(GATHER_FIELDS).rowsPerItem + 4;
 
-const gatherKernel: Kernel = {
-  name: "gather_patch",
-  emit: (m) =>
-    m.kernel("gather_patch", (f, params, item) => {
-      const p = f.readParams(params, GATHER_FIELDS);
-      const voxelBytes = f.local("i64", distance(p.padded, 4));
-      const rowBytes = f.local("i64", distance(p.patchX, voxelBytes));
-      const step = f.local("i64", distance(p.stepX, voxelBytes));
-      const first = f.local("i32", i32.mul(item, p.rowsPerItem));
-      const end = f.local("i32", i32.min(f.local("i32", i32.add(first, p.rowsPerItem)), p.rows));
-      const to = f.local("i64");
-      const from = f.local("i64");
-      const value = f.local("i32");
-      f.for(first, end, 1, (row) => {
-        const target = f.local("i64", i64.add(p.input, distance(row, rowBytes)));
-        f.zeroBytes(target, rowBytes);
-        const z = f.local("i32", i32.add(p.startZ, i32.mul(p.stepZ, i32.divU(row, p.patchY))));
-        const y = f.local("i32", i32.add(p.startY, i32.mul(p.stepY, i32.remU(row, p.patchY))));
-        const inside = i32.and(i32.ltU(z, p.gridZ), i32.ltU(y, p.gridY));
-        f.if(i32.and(inside, i32.gtS(p.countX, 0)), () => {
-          f.set(target, i64.add(target, distance(p.columnX, voxelBytes)));
-          f.for(0, p.channels, 1, (channel) => {
-            const plane = i32.add(i32.mul(channel, p.gridZ), z);
-            const rowIndex = i64.add(distance(plane, i64.extendS(p.gridY)), i64.extendS(y));
-            const voxel = i64.add(i64.mul(rowIndex, i64.extendS(p.gridX)), i64.extendS(p.firstX));
-            f.set(from, i64.add(p.volume, i64.shl(voxel, 2)));
-            f.set(to, i64.add(target, distance(channel, 4)));
-            f.countdown(p.countX, () => {
-              f.storeF32(to, f32.load(from));
-              f.add(from, 4);
-              f.add(to, step);
-            });
-          });
-          f.for(0, p.oneHot, 1, (k) => {
-            f.set(value, i32.load(i64.add(params, distance(k, 4)), ONE_HOT_OFFSET));
-            const rowIndex = i64.add(distance(z, i64.extendS(p.gridY)), i64.extendS(y));
-            const voxel = i64.add(i64.mul(rowIndex, i64.extendS(p.gridX)), i64.extendS(p.firstX));
-            f.set(from, i64.add(p.labels, i64.shl(voxel, 1)));
-            f.set(to, i64.add(target, distance(i32.add(p.channels, k), 4)));
-            f.countdown(p.countX, () => {
-              f.storeF32(to, f32.convertI32S(i32.eq(i32.load16s(from), value)));
-              f.add(from, 2);
-              f.add(to, step);
-            });
-          });
+const gatherKernel = kernelOf("gather_patch", GATHER_FIELDS, (f, p, item, _scratch, params) => {
+  const voxelBytes = f.local("i64", distance(p.padded, 4));
+  const rowBytes = f.local("i64", distance(p.patchX, voxelBytes));
+  const step = f.local("i64", distance(p.stepX, voxelBytes));
+  const first = f.local("i32", i32.mul(item, p.rowsPerItem));
+  const end = f.local("i32", i32.min(f.local("i32", i32.add(first, p.rowsPerItem)), p.rows));
+  const to = f.local("i64");
+  const from = f.local("i64");
+  const value = f.local("i32");
+  f.for(first, end, 1, (row) => {
+    const target = f.local("i64", i64.add(p.input, distance(row, rowBytes)));
+    f.zeroBytes(target, rowBytes);
+    const z = f.local("i32", i32.add(p.startZ, i32.mul(p.stepZ, i32.divU(row, p.patchY))));
+    const y = f.local("i32", i32.add(p.startY, i32.mul(p.stepY, i32.remU(row, p.patchY))));
+    const inside = i32.and(i32.ltU(z, p.gridZ), i32.ltU(y, p.gridY));
+    f.if(i32.and(inside, i32.gtS(p.countX, 0)), () => {
+      f.set(target, i64.add(target, distance(p.columnX, voxelBytes)));
+      f.for(0, p.channels, 1, (channel) => {
+        const plane = i32.add(i32.mul(channel, p.gridZ), z);
+        const rowIndex = i64.add(distance(plane, i64.extendS(p.gridY)), i64.extendS(y));
+        const voxel = i64.add(i64.mul(rowIndex, i64.extendS(p.gridX)), i64.extendS(p.firstX));
+        f.set(from, i64.add(p.volume, i64.shl(voxel, 2)));
+        f.set(to, i64.add(target, distance(channel, 4)));
+        f.countdown(p.countX, () => {
+          f.storeF32(to, f32.load(from));
+          f.add(from, 4);
+          f.add(to, step);
         });
       });
-    }),
-};
+      f.for(0, p.oneHot, 1, (k) => {
+        f.set(value, i32.load(i64.add(params, distance(k, 4)), ONE_HOT_OFFSET));
+        const rowIndex = i64.add(distance(z, i64.extendS(p.gridY)), i64.extendS(y));
+        const voxel = i64.add(i64.mul(rowIndex, i64.extendS(p.gridX)), i64.extendS(p.firstX));
+        f.set(from, i64.add(p.labels, i64.shl(voxel, 1)));
+        f.set(to, i64.add(target, distance(i32.add(p.channels, k), 4)));
+        f.countdown(p.countX, () => {
+          f.storeF32(to, f32.convertI32S(i32.eq(i32.load16s(from), value)));
+          f.add(from, 2);
+          f.add(to, step);
+        });
+      });
+    });
+  });
+});
 
 export const GATHER_KERNELS: readonly Kernel[] = [gatherKernel];
