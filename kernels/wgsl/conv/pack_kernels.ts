@@ -10,7 +10,7 @@ import {
   kernelHeader,
   MAX_BINDINGS,
   MAX_THREADS,
-  threadDispatch,
+  threadKernel,
   threadMain,
   wholeView,
 } from "../elementwise/segments.ts";
@@ -96,10 +96,7 @@ export function planPackWeights(spec: PackWeights): WgslDispatch[] {
     end: Math.min(threads, (i + 1) * MAX_THREADS),
   }));
   return parts.map((range) => {
-    const header = kernelHeader(views, range);
-    const code = `${header.text}
-
-${realChannelText("input_of", spec.inputParts)}
+    const text = `${realChannelText("input_of", spec.inputParts)}
 
 ${realChannelText("output_of", spec.outputParts)}
 
@@ -116,7 +113,7 @@ ${threadMain("thread")}
 ${body.main}
 }
 `;
-    return threadDispatch(`weight packing ${packing.kind}`, header, range, code);
+    return threadKernel(`weight packing ${packing.kind}`, views, range, text);
   });
 }
 

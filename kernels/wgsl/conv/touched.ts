@@ -1,12 +1,12 @@
 /** Which segments of a tensor a part of a convolution can touch, and how a convolution is cut until few enough are bound. */
 import type { Vec3 } from "../../../core/base/shape.ts";
 import {
+  activationView,
   type ArrayLayout,
   type ArrayView,
   bindingsOf,
   type ThreadRange,
   touchedSegments,
-  vec4Of,
 } from "../elementwise/segments.ts";
 import type { WgslOperand, WgslTarget } from "../kernel.ts";
 import type { ConvLimits } from "./problem.ts";
@@ -46,7 +46,7 @@ export function tensorView(
 ): ArrayView {
   const { layout } = tensor;
   const ranges = layout.segments === 1 ? [] : touchedRanges(tensor, grid, box);
-  return { name, slot: layout.slot, element: vec4Of(layout), access, segments: touchedSegments(layout, ranges) };
+  return activationView(name, layout, access, touchedSegments(layout, ranges));
 }
 
 /** Where packed weights of so many vec4 lie: in segments of what the device binds. */

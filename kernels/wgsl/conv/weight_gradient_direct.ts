@@ -14,7 +14,7 @@ import {
   dispatchOf,
   kernelHeader,
   MAX_THREADS,
-  threadDispatch,
+  threadKernel,
   type ThreadRange,
   wholeView,
   WORKGROUP,
@@ -245,13 +245,11 @@ function merge(problem: WeightGradientProblem, t: Tiling): WgslDispatch[] {
   const threads = Math.ceil(count / weights) * WORKGROUP;
   return Array.from({ length: Math.ceil(threads / MAX_THREADS) }, (_, i) => {
     const range = { start: i * MAX_THREADS, end: Math.min(threads, (i + 1) * MAX_THREADS) };
-    const header = kernelHeader([
+    const views = [
       wholeView("parts", PARTS_SLOT, "f32", "read"),
       wholeView("gradient", problem.weightGradientSlot, "f32", "read_write"),
-    ], range);
+    ];
     const code = wgsl`
-${header.text}
-
 fn walked_position(channel: u32) -> u32 { return ${walked.positions}; }
 fn reached_position(channel: u32) -> u32 { return ${reached.positions}; }
 
@@ -279,6 +277,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
   }
 }
 `;
-    return threadDispatch("weight gradient chunks", header, range, code);
+    return threadKernel("weight gradient chunks", views, range, code);
   });
 }

@@ -15,7 +15,7 @@ import {
   f32Literal,
   kernelHeader,
   MAX_THREADS,
-  threadDispatch,
+  threadKernel,
   threadMain,
   u32,
   wholeView,
@@ -287,13 +287,11 @@ function finish(problem: WeightGradientProblem, choice: WeightGradientWinogradCh
     gx.flatMap((row, x) => (row[tap] === 0 ? [] : [`${f32Literal(row[tap])} * m_${x}`])).join(" + ");
   return Array.from({ length: ceilDiv(threads, MAX_THREADS) }, (_, i) => {
     const range = { start: i * MAX_THREADS, end: Math.min(threads, (i + 1) * MAX_THREADS) };
-    const header = kernelHeader([
+    const views = [
       wholeView("sums", PARTS_SLOT, "f32", "read"),
       wholeView("gradient", problem.weightGradientSlot, "f32", "read_write"),
-    ], range);
+    ];
     const code = wgsl`
-${header.text}
-
 ${table("taps_z", gz)}
 ${table("taps_y", gy)}
 
@@ -331,6 +329,6 @@ ${threadMain("thread")}
   ${unroll(tz * ty * tx, (t) => `store_gradient(weight + ${t}u, sum_${t});`)}
 }
 `;
-    return threadDispatch("winograd weight gradient", header, range, code);
+    return threadKernel("winograd weight gradient", views, range, code);
   });
 }

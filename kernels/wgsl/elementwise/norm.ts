@@ -12,7 +12,7 @@ import {
   f32Literal,
   type KernelHeader,
   kernelHeader,
-  threadDispatch,
+  threadKernel,
   threadMain,
   wholeView,
 } from "./segments.ts";
@@ -217,10 +217,7 @@ export function planTableOfChannels(spec: NormTableRange, table: ChannelTable): 
       slot === undefined ? [] : [wholeView(name, slot, "f32", "read")]
     ),
   ];
-  const header = kernelHeader(views, range);
-  const code = `${header.text}
-
-${threadMain("thread")}
+  const text = `${threadMain("thread")}
   let sample = thread / ${padded}u;
   let channel = thread % ${padded}u;
   // Padding lanes keep zeros: scale 0, shift 0, slope 1.
@@ -240,7 +237,7 @@ ${threadMain("thread")}
 `;
   return {
     algorithm: table.name,
-    dispatches: [threadDispatch(table.name, header, range, code)],
+    dispatches: [threadKernel(table.name, views, range, text)],
     temporaries: {},
     flops: table.flops,
     bytes: spec.batch * padded * table.channelBytes,

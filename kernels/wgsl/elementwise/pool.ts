@@ -9,18 +9,19 @@ import { voxelCount } from "../../../core/base/shape.ts";
 import { elementOf, elementText, normaliseText, normViews } from "./operand.ts";
 import { paddedChannels } from "../../operators/tensor.ts";
 import {
+  activationView,
   type ArrayView,
   bindingsOf,
   cutRanges,
+  cutToFit,
   f32Literal,
   halveUntil,
   kernelHeader,
   MAX_BINDINGS,
-  threadDispatch,
+  threadKernel,
   threadMain,
   type ThreadRange,
   touchedSegments,
-  vec4Of,
   type Walk,
   walkedSegment,
 } from "./segments.ts";
@@ -53,26 +54,20 @@ export function planAveragePool(spec: AveragePool): WgslOperator {
   const viewsOf = (range: ThreadRange): ArrayView[] => {
     const first = elementOf(input, cornerOf(Math.floor(range.start / blocks)), 0);
     const last = elementOf(input, cornerOf(Math.floor((range.end - 1) / blocks)) + lastOfWindow, blocks - 1);
-    const source = { slot: input.layout.slot, element: vec4Of(input.layout), access: "read" } as const;
-    const mean = { slot: target.layout.slot, element: vec4Of(target.layout), access: "read_write" } as const;
     return [
-      { name: "input", ...source, segments: touchedSegments(input.layout, [[first, last]]) },
-      { name: "mean", ...mean, segments: walkedSegment(out, range) },
+      activationView("input", input.layout, "read", touchedSegments(input.layout, [[first, last]])),
+      activationView("mean", target.layout, "read_write", walkedSegment(out, range)),
       ...normViews("input", input),
     ];
   };
-  const fits = (range: ThreadRange) => bindingsOf(viewsOf(range)) <= MAX_BINDINGS;
   const window = Array.from({ length: voxelCount(stride) }, (_, i) => {
     const z = Math.floor(i / (stride[1] * stride[2]));
     const y = Math.floor(i / stride[2]) % stride[1];
     return (z * grid[1] + y) * grid[2] + i % stride[2];
   });
-  const ranges = cutRanges(threads, [out]).flatMap((range) => halveUntil(range, [outX * blocks, blocks], fits));
+  const ranges = cutToFit(threads, [out], [outX * blocks, blocks], viewsOf);
   const dispatches = ranges.map((range) => {
-    const header = kernelHeader(viewsOf(range), range);
-    const code = `${header.text}
-
-${normaliseText("input", input)}
+    const text = `${normaliseText("input", input)}
 
 ${threadMain("thread")}
   let block = thread % ${blocks}u;
@@ -92,7 +87,7 @@ ${
   store_mean(${elementText(target, "voxel", "block")}, sum * ${f32Literal(1 / voxelCount(stride))});
 }
 `;
-    return threadDispatch("average pool", header, range, code);
+    return threadKernel("average pool", viewsOf(range), range, text);
   });
   const cost = averagePoolCost(spec, {
     read: [SCALAR_BYTES[input.layout.type]],

@@ -4,12 +4,12 @@ import { voxelCount } from "../../../core/base/shape.ts";
 import { elementOf, elementText, normaliseText, normViews } from "./operand.ts";
 import { paddedChannels } from "../../operators/tensor.ts";
 import {
+  activationView,
   cutRanges,
   f32Literal,
   kernelHeader,
-  threadDispatch,
+  threadKernel,
   threadMain,
-  vec4Of,
   type Walk,
   walkedSegment,
 } from "./segments.ts";
@@ -33,16 +33,14 @@ export function planResidualAdd(spec: ResidualAdd): WgslOperator {
   });
   const walks = { a: walk(a), b: walk(b), sum: walk(target) };
   const dispatches = cutRanges(threads, Object.values(walks)).map((range) => {
-    const header = kernelHeader([
-      { name: "a", ...stored(a), access: "read", segments: walkedSegment(walks.a, range) },
-      { name: "b", ...stored(b), access: "read", segments: walkedSegment(walks.b, range) },
-      { name: "sum", ...stored(target), access: "read_write", segments: walkedSegment(walks.sum, range) },
+    const views = [
+      activationView("a", a.layout, "read", walkedSegment(walks.a, range)),
+      activationView("b", b.layout, "read", walkedSegment(walks.b, range)),
+      activationView("sum", target.layout, "read_write", walkedSegment(walks.sum, range)),
       ...normViews("a", a),
       ...normViews("b", b),
-    ], range);
-    const code = `${header.text}
-
-${normaliseText("a", a)}
+    ];
+    const text = `${normaliseText("a", a)}
 
 ${normaliseText("b", b)}
 
@@ -56,15 +54,11 @@ ${threadMain("thread")}
   store_sum(${elementText(target, "voxel", "block")}, max(sum, sum * ${f32Literal(spec.slope)}));
 }
 `;
-    return threadDispatch("residual sum", header, range, code);
+    return threadKernel("residual sum", views, range, text);
   });
   const cost = residualAddCost(spec, {
     read: [SCALAR_BYTES[a.layout.type], SCALAR_BYTES[b.layout.type]],
     written: SCALAR_BYTES[target.layout.type],
   });
   return { algorithm: "residual sum", dispatches, temporaries: {}, ...cost };
-}
-
-function stored({ layout }: WgslOperand | WgslTarget) {
-  return { slot: layout.slot, element: vec4Of(layout) };
 }

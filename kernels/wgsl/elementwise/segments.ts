@@ -57,9 +57,6 @@ export function f32Literal(value: number): string {
   return `f32(${rounded})`;
 }
 
-/** How activations of a layout are stored. */
-export const vec4Of = (layout: SlotLayout) => layout.type === "f16" ? "vec4<f16>" as const : "vec4<f32>" as const;
-
 /** An array of which some segments are bound. */
 export function arrayView(
   name: string,
@@ -69,6 +66,16 @@ export function arrayView(
   segments: ArrayView["segments"],
 ): ArrayView {
   return { name, slot, element, access, segments };
+}
+
+/** Activations of which some segments are bound. */
+export function activationView(
+  name: string,
+  layout: SlotLayout,
+  access: ArrayView["access"],
+  segments: ArrayView["segments"],
+): ArrayView {
+  return arrayView(name, layout, layout.type === "f16" ? "vec4<f16>" : "vec4<f32>", access, segments);
 }
 
 /** A small array in one binding. */
@@ -165,9 +172,17 @@ export function dispatchOf(
   return { name, code, bindings, uniforms, workgroups };
 }
 
-/** The same over a range of threads. */
-export function threadDispatch(name: string, header: KernelHeader, range: ThreadRange, code: string): WgslDispatch {
-  return dispatchOf(name, header, [Math.ceil((range.end - range.start) / WORKGROUP), 1, 1], code);
+/** A kernel over a range of threads: its text behind the header, and what it needs of `p` beside the range and its views. */
+export function threadKernel(
+  name: string,
+  views: readonly ArrayView[],
+  range: ThreadRange,
+  text: string,
+  uniforms: Readonly<Record<string, Uniform>> = {},
+): WgslDispatch {
+  const header = kernelHeader(views, range, uniforms);
+  const workgroups = [Math.ceil((range.end - range.start) / WORKGROUP), 1, 1] as const;
+  return dispatchOf(name, header, workgroups, `${header.text}\n\n${text}`);
 }
 
 /** An array that threads walk in order: `elementOf` never falls as the thread's number grows. */
@@ -216,6 +231,20 @@ export function halveUntil(
   const middle = [...grains, 1].map((grain) => Math.ceil(half / grain) * grain).find((m) => m > start && m < end);
   if (middle === undefined) return [range];
   return [...halveUntil({ start, end: middle }, grains, fits), ...halveUntil({ start: middle, end }, grains, fits)];
+}
+
+/**
+ * Cuts threads [0, count) as {@link cutRanges} and halves what would bind more than every device can, at `grains` as {@link halveUntil}.
+ */
+export function cutToFit(
+  count: number,
+  walks: readonly Walk[],
+  grains: readonly number[],
+  viewsOf: (range: ThreadRange) => readonly ArrayView[],
+  longest?: number,
+): ThreadRange[] {
+  const fits = (range: ThreadRange) => bindingsOf(viewsOf(range)) <= MAX_BINDINGS;
+  return cutRanges(count, walks, longest).flatMap((range) => halveUntil(range, grains, fits));
 }
 
 /** Storage buffers that views bind. */

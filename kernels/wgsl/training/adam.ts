@@ -5,7 +5,7 @@ import {
   f32Literal,
   kernelHeader,
   MAX_THREADS,
-  threadDispatch,
+  threadKernel,
   type ThreadRange,
   wholeView,
 } from "../elementwise/segments.ts";
@@ -87,7 +87,7 @@ fn main() {
 function updateDispatch(spec: AdamUpdate, range: AdamRange, threads: ThreadRange): WgslDispatch {
   const { betas: [beta1, beta2] } = spec;
   const { largestSlot } = range;
-  const header = kernelHeader([
+  const views = [
     wholeView("parameters", range.parameterSlot, "vec4<f32>", "read_write"),
     wholeView("gradients", range.gradientSlot, "vec4<f32>", "read"),
     wholeView("momentum", range.momentumSlot, "vec4<f32>", "read_write"),
@@ -95,13 +95,11 @@ function updateDispatch(spec: AdamUpdate, range: AdamRange, threads: ThreadRange
     ...(largestSlot === undefined ? [] : [wholeView("largest", largestSlot, "vec4<f32>", "read_write")]),
     wholeView("options", spec.optionsSlot, "f32", "read"),
     wholeView("state", spec.stateSlot, "f32", "read"),
-  ], threads);
+  ];
   const decay = spec.decoupled
     ? `parameter *= fma(-${option("learningRate")}, ${option("weightDecay")}, 1.0);`
     : `gradient = fma(parameter, vec4f(${option("weightDecay")}), gradient);`;
-  const code = wgsl`
-${header.text}
-
+  const text = wgsl`
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let i = p.start + id.x;
@@ -120,5 +118,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   store_parameters(i, fma(momentum / denominator, vec4f(-load_state(${STATE.rate}u)), parameter));
 }
 `;
-  return threadDispatch("Adam", header, threads, code);
+  return threadKernel("Adam", views, threads, text);
 }

@@ -7,14 +7,7 @@ import {
   unbiasedFactor,
 } from "../../operators/training/batch_norm.ts";
 import { MAIN, mergeInGroups, mergeText, planTableOfChannels } from "../elementwise/norm.ts";
-import {
-  dispatchOf,
-  f32Literal,
-  kernelHeader,
-  threadDispatch,
-  threadMain,
-  wholeView,
-} from "../elementwise/segments.ts";
+import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain, wholeView } from "../elementwise/segments.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 
@@ -52,14 +45,12 @@ ${MAIN}
 /** Moves a running moment towards `value`, an expression of the batch's, in every channel whose moments are finite. */
 function runningDispatch(spec: BatchMoments, runningSlot: string, value: string): WgslDispatch {
   const range = { start: 0, end: spec.channels };
-  const header = kernelHeader([
+  const views = [
     ...(runningSlot === spec.runningMeanSlot ? [wholeView("mean", spec.meanSlot, "f32", "read")] : []),
     wholeView("variance", spec.varianceSlot, "f32", "read"),
     wholeView("running", runningSlot, "f32", "read_write"),
-  ], range);
-  const code = wgsl`
-${header.text}
-
+  ];
+  const text = wgsl`
 ${threadMain("channel")}
   // By its bits: a compiler may take floats to be finite.
   if ((bitcast<u32>(load_variance(channel)) & 0x7f800000u) == 0x7f800000u) { return; }
@@ -67,7 +58,7 @@ ${threadMain("channel")}
   store_running(channel, fma(load_running(channel), ${f32Literal(1 - BATCH_NORM_MOMENTUM)}, moved));
 }
 `;
-  return threadDispatch("running moments", header, range, code);
+  return threadKernel("running moments", views, range, text);
 }
 
 /** A table of the batch's moments, or of the running ones. */

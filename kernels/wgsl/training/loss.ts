@@ -9,7 +9,7 @@ import {
   dispatchOf,
   f32Literal,
   kernelHeader,
-  threadDispatch,
+  threadKernel,
   threadMain,
   walkedSegment,
   wholeView,
@@ -92,10 +92,7 @@ ${spec.topK ? entropyText(spec, spec.topK) : ""}`;
         ]
         : []),
     ];
-    const header = kernelHeader(views, range);
-    const code = wgsl`
-${header.text}
-
+    const text = wgsl`
 ${maskText(spec)}
 
 ${threadMain("voxel")}
@@ -113,7 +110,7 @@ ${threadMain("voxel")}
   ${softmax}
 }
 `;
-    return threadDispatch("loss target", header, range, code);
+    return threadKernel("loss target", views, range, text);
   });
   return { algorithm: "target downsampling", dispatches, temporaries: {}, ...cost(spec) };
 }
@@ -239,7 +236,7 @@ let d = fma(load_coefficients(table + block), g, load_coefficients(table + ${blo
   const dice = spec.regions ? "d * probability * (vec4f(1.0) - probability)" : "probability * (d - vec4f(inner))";
   const dispatches = voxelRanges(spec, [gradient]).map((range) => {
     const voxels = [range.start, range.end - 1] as const;
-    const header = kernelHeader([
+    const views = [
       ...lossViews(spec, voxels),
       wholeView("coefficients", spec.coefficientsSlot, "vec4<f32>", "read"),
       ...(topK ? [wholeView("entropies", topK.entropiesSlot, "f32", "read")] : []),
@@ -247,10 +244,8 @@ let d = fma(load_coefficients(table + block), g, load_coefficients(table + ${blo
         ...voxelView("gradient", gradient, "read_write", voxels),
         segments: walkedSegment(voxelWalk(gradient, 1), range),
       },
-    ], range);
+    ];
     const code = wgsl`
-${header.text}
-
 ${maskText(spec)}
 
 ${threadMain("voxel")}
@@ -276,7 +271,7 @@ ${each(`${load}\ninner += dot(probability, d);`)}`
     }
 }
 `;
-    return threadDispatch("loss gradient", header, range, code);
+    return threadKernel("loss gradient", views, range, code);
   });
   return { algorithm: "loss backward", dispatches, temporaries: {}, ...cost(spec) };
 }

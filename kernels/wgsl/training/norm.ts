@@ -5,7 +5,7 @@ import {
   cutRanges,
   f32Literal,
   kernelHeader,
-  threadDispatch,
+  threadKernel,
   threadMain,
   walkedSegment,
   wholeView,
@@ -96,15 +96,13 @@ sum_1 = fma(d, fma(x, unit_scale, unit_shift), sum_1);`,
 /** A thread: four channels of a sample. */
 function coefficientsOf(spec: NormBackward, blocks: number): WgslDispatch {
   const range = { start: 0, end: spec.batch * blocks };
-  const header = kernelHeader([
+  const views = [
     wholeView("totals", TOTALS, "vec4<f32>", "read"),
     wholeView("norm", spec.normSlot, "vec4<f32>", "read"),
     wholeView("unit", spec.unitNormSlot, "vec4<f32>", "read"),
     wholeView("coefficients", COEFFICIENTS, "vec4<f32>", "read_write"),
-  ], range);
-  const code = wgsl`
-${header.text}
-
+  ];
+  const text = wgsl`
 ${threadMain("thread")}
   let sample = thread / ${blocks}u;
   let block = thread % ${blocks}u;
@@ -117,7 +115,7 @@ ${threadMain("thread")}
   store_coefficients(at + ${blocks}u, -scale * fma(product, load_unit(unit + ${blocks}u), mean));
 }
 `;
-  return threadDispatch("norm backward coefficients", header, range, code);
+  return threadKernel("norm backward coefficients", views, range, text);
 }
 
 function apply(spec: NormBackward, blocks: number): WgslDispatch[] {
@@ -125,15 +123,13 @@ function apply(spec: NormBackward, blocks: number): WgslDispatch[] {
   const walks = { stored: voxelWalk(stored, blocks), gradient: voxelWalk(gradient, blocks) };
   return cutRanges(spec.batch * spec.voxels * blocks, Object.values(walks)).map((range) => {
     const voxels = [Math.floor(range.start / blocks), Math.floor((range.end - 1) / blocks)] as const;
-    const header = kernelHeader([
+    const views = [
       { ...voxelView("stored", stored, "read", voxels), segments: walkedSegment(walks.stored, range) },
       { ...voxelView("gradient", gradient, "read_write", voxels), segments: walkedSegment(walks.gradient, range) },
       wholeView("norm", spec.normSlot, "vec4<f32>", "read"),
       wholeView("coefficients", COEFFICIENTS, "vec4<f32>", "read"),
-    ], range);
+    ];
     const code = wgsl`
-${header.text}
-
 ${threadMain("thread")}
   let voxel = thread / ${blocks}u;
   let block = thread % ${blocks}u;
@@ -145,6 +141,6 @@ ${threadMain("thread")}
   store_gradient(at, fma(scale, d, fma(load_coefficients(coefficient), x, constant)));
 }
 `;
-    return threadDispatch("norm backward", header, range, code);
+    return threadKernel("norm backward", views, range, code);
   });
 }

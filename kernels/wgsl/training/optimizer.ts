@@ -7,7 +7,7 @@ import {
   dispatchOf,
   kernelHeader,
   MAX_THREADS,
-  threadDispatch,
+  threadKernel,
   threadMain,
   u32,
   wholeView,
@@ -134,16 +134,14 @@ export function planSgdUpdate(
     const vectors = range.floats / 4;
     return Array.from({ length: Math.ceil(vectors / MAX_THREADS) }, (_, i): WgslDispatch => {
       const threads = { start: i * MAX_THREADS, end: Math.min(vectors, (i + 1) * MAX_THREADS) };
-      const header = kernelHeader([
+      const views = [
         wholeView("parameters", range.parameterSlot, "vec4<f32>", "read_write"),
         wholeView("gradients", range.gradientSlot, "vec4<f32>", "read"),
         wholeView("momentum", range.momentumSlot, "vec4<f32>", "read_write"),
         wholeView("options", spec.optionsSlot, "f32", "read"),
         wholeView("results", spec.resultSlot, "u32", "read"),
-      ], threads);
-      const code = wgsl`
-${header.text}
-
+      ];
+      const text = wgsl`
 ${threadMain("i")}
   // By its bits: a compiler may take floats to be finite.
   let squares = load_results(${spec.resultIndex}u);
@@ -158,7 +156,7 @@ ${threadMain("i")}
   store_parameters(i, fma(step, vec4f(-${option("learningRate")}), parameter));
 }
 `;
-      return threadDispatch("SGD", header, threads, code);
+      return threadKernel("SGD", views, threads, text);
     });
   });
   const floats = spec.ranges.reduce((sum, range) => sum + range.floats, 0);

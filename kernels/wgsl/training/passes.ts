@@ -9,7 +9,7 @@ import {
   dispatchOf,
   f32Literal,
   kernelHeader,
-  threadDispatch,
+  threadKernel,
   threadMain,
   type ThreadRange,
   walkedSegment,
@@ -42,10 +42,7 @@ export function planGradientPass(spec: GradientPass): WgslOperator {
       ...voxelView(name, tensor, name === "target" ? "read_write" as const : "read" as const, voxels),
       segments: walkedSegment(walk, range),
     }));
-    const header = kernelHeader(views, range);
-    const code = wgsl`
-${header.text}
-
+    const text = wgsl`
 ${threadMain("thread")}
   let voxel = thread / ${blocks}u;
   let block = thread % ${blocks}u;
@@ -58,7 +55,7 @@ ${threadMain("thread")}
   store_target(${at(target)}, value${accumulate ? ` + load_target(${at(target)})` : ""});
 }
 `;
-    return threadDispatch("gradient pass", header, range, code);
+    return threadKernel("gradient pass", views, range, text);
   });
   const bytes = Object.values(tensors).reduce((sum, tensor) => sum + elementBytes(tensor), elementBytes(target));
   return { algorithm: "gradient pass", dispatches, temporaries: {}, flops: threads * 4, bytes: threads * bytes };

@@ -3,8 +3,8 @@
  * workgroups sum up chunks of voxels, halves meeting in a fixed order; then a thread adds the chunks of four channels in theirs. Chunks
  * depend on shapes alone, so the same values give the same bits on every run.
  */
-import { type ArrayView, dispatchOf, threadMain } from "../elementwise/segments.ts";
-import { kernelHeader, threadDispatch, type ThreadRange, wholeView } from "../elementwise/segments.ts";
+import { type ArrayView, dispatchOf, threadKernel, threadMain } from "../elementwise/segments.ts";
+import { kernelHeader, type ThreadRange, wholeView } from "../elementwise/segments.ts";
 import { type ConvLimits } from "../conv/problem.ts";
 import { cutGroups } from "../conv/touched.ts";
 import type { WgslDispatch } from "../kernel.ts";
@@ -114,13 +114,11 @@ export function planSumTotals(
   const { count } = chunksOf(voxels);
   const row = quantities * blocks;
   const range = { start: 0, end: batch * row };
-  const header = kernelHeader([
+  const views = [
     wholeView("parts", shape.partsSlot, "vec4<f32>", "read"),
     wholeView("totals", shape.totalsSlot, "vec4<f32>", "read_write"),
-  ], range);
-  const code = wgsl`
-${header.text}
-
+  ];
+  const text = wgsl`
 ${threadMain("thread")}
   let first = thread / ${row}u * ${count * row}u + thread % ${row}u;
   var sum = vec4f(0.0);
@@ -130,7 +128,7 @@ ${threadMain("thread")}
   store_totals(thread, sum);
 }
 `;
-  return threadDispatch("sums of chunks", header, range, code);
+  return threadKernel("sums of chunks", views, range, text);
 }
 
 /** A vector parameter's gradient: a quantity's totals, added over the samples. */
@@ -148,13 +146,11 @@ export function planVectorGradient(
 ): WgslDispatch {
   const padded = spec.blocks * 4;
   const range = { start: 0, end: spec.channels };
-  const header = kernelHeader([
+  const views = [
     wholeView("totals", spec.totalsSlot, "f32", "read"),
     wholeView("gradient", spec.gradientSlot, "f32", "read_write"),
-  ], range);
+  ];
   const code = wgsl`
-${header.text}
-
 ${threadMain("channel")}
   var sum = 0.0;
   for (var sample = 0u; sample < ${spec.batch}u; sample++) {
@@ -163,5 +159,5 @@ ${threadMain("channel")}
   store_gradient(channel, sum);
 }
 `;
-  return threadDispatch("vector gradient", header, range, code);
+  return threadKernel("vector gradient", views, range, code);
 }

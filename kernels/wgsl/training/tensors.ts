@@ -1,6 +1,6 @@
 /** Tensors and gradients as the kernels of training see them: channel ranges whose voxels are counted over the batch. */
 import { padToFour } from "../../../core/base/shape.ts";
-import { type ArrayView, touchedSegments, vec4Of, type Walk } from "../elementwise/segments.ts";
+import { activationView, type ArrayView, touchedSegments, type Walk } from "../elementwise/segments.ts";
 import type { WgslTarget } from "../kernel.ts";
 
 /** A channel range of a stored tensor or gradient. */
@@ -20,7 +20,7 @@ export function voxelView(
 ): ArrayView {
   const { layout, channelStride } = tensor;
   const range = [first * channelStride / 4, (last + 1) * channelStride / 4 - 1] as const;
-  return { name, slot: layout.slot, element: vec4Of(layout), access, segments: touchedSegments(layout, [range]) };
+  return activationView(name, layout, access, touchedSegments(layout, [range]));
 }
 
 /** A tensor that threads walk, `blocks` of them a voxel. */

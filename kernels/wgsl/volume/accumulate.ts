@@ -10,24 +10,26 @@ import {
 } from "../../operators/volume/accumulate.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import {
+  activationView,
   type ArrayLayout,
   type ArrayView,
   arrayView,
   bindingsOf,
   cutRanges,
+  cutToFit,
   f32,
   halveUntil,
   i32,
   kernelHeader,
   MAX_BINDINGS,
-  threadDispatch,
+  threadKernel,
   threadMain,
   type ThreadRange,
   touchedSegments,
   u32,
-  vec4Of,
   type Walk,
   walkedSegment,
+  wholeView,
 } from "../elementwise/segments.ts";
 import { boxOf, extent } from "./box.ts";
 import type { SlotLayout, WgslDispatch, WgslOperator } from "../kernel.ts";
@@ -94,17 +96,16 @@ function accumulateRun(spec: Accumulate, run: PlaneRun, cover: PatchCover): Wgsl
     const outputs = [outputFirst * blocks, outputLast * blocks + blocks - 1] as const;
     const weights = extent(box, importanceStep, importanceStart);
     return [
-      arrayView("patch_logits", output, vec4Of(output), "read", touchedSegments(output, [outputs])),
+      activationView("patch_logits", output, "read", touchedSegments(output, [outputs])),
       arrayView("importance", importance, "f32", "read", touchedSegments(importance, [weights])),
       ringView("logits", logits, "vec4<f32>", range),
       ...(spec.addWeight ? [ringView("sums", sums, "f32", range)] : []),
     ];
   };
-  const fits = (range: ThreadRange) => bindingsOf(viewsOf(range)) <= MAX_BINDINGS;
-  const ranges = cutRanges(run.planes * planeThreads, spec.addWeight ? [logits, sums] : [logits])
-    .flatMap((range) => halveUntil(range, [planeThreads, columns * blocks], fits));
+  const walks = spec.addWeight ? [logits, sums] : [logits];
+  const ranges = cutToFit(run.planes * planeThreads, walks, [planeThreads, columns * blocks], viewsOf);
   return ranges.map((range) => {
-    const header = kernelHeader(viewsOf(range), range, {
+    const uniforms = {
       // Of the part of the ring that the patch covers.
       rows: u32(rows),
       columns: u32(columns),
@@ -121,10 +122,8 @@ function accumulateRun(spec: Accumulate, run: PlaneRun, cover: PatchCover): Wgsl
       importance_step_row: i32(importanceStep[1]),
       importance_step_column: i32(importanceStep[2]),
       scale: f32(spec.scale),
-    });
-    const code = `${header.text}
-
-${threadMain("thread")}
+    };
+    const text = `${threadMain("thread")}
   let block = thread % ${blocks}u;
   let voxel = thread / ${blocks}u;
   let line = voxel / p.columns;
@@ -141,7 +140,7 @@ ${threadMain("thread")}
   store_logits(element, fma(value, vec4f(importance * p.scale), load_logits(element)));
 ${spec.addWeight ? "  if (block == 0u) { store_sums(at, load_sums(at) + importance); }\n" : ""}}
 `;
-    return threadDispatch("accumulate", header, range, code);
+    return threadKernel("accumulate", viewsOf(range), range, text, uniforms);
   });
 }
 
@@ -163,25 +162,17 @@ export function planFinishPlanes(spec: FinishPlanes): WgslOperator {
       const views = [
         ringView("logits", logits, "vec4<f32>", range),
         { ...ringView("sums", sums, "f32", range), access: "read" as const },
-        ...(spec.flagSlot === undefined ? [] : [{
-          name: "flag",
-          slot: spec.flagSlot,
-          element: "f32" as const,
-          access: "read_write" as const,
-          segments: [{ segment: 0, first: 0 }],
-        }]),
+        ...(spec.flagSlot === undefined ? [] : [wholeView("flag", spec.flagSlot, "f32", "read_write")]),
       ];
-      const header = kernelHeader(views, range, { first_voxel: u32(start), folds: f32(spec.folds) });
-      const code = `${header.text}
-
-${threadMain("thread")}
+      const uniforms = { first_voxel: u32(start), folds: f32(spec.folds) };
+      const code = `${threadMain("thread")}
   let element = p.first_voxel * ${blocks}u + thread;
   let factor = 1.0 / (load_sums(p.first_voxel + thread / ${blocks}u) * p.folds);
   let value = load_logits(element) * factor;
   store_logits(element, value);
 ${spec.flagSlot === undefined ? "" : FLAG_NON_FINITE}}
 `;
-      return threadDispatch("finish planes", header, range, code);
+      return threadKernel("finish planes", views, range, code, uniforms);
     });
   });
   const voxels = (to - from) * plane;

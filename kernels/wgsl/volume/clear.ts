@@ -1,9 +1,10 @@
 /** Setting any range of bytes to zero, whole words or not. */
 import {
   type ArrayLayout,
+  arrayView,
   cutRanges,
   kernelHeader,
-  threadDispatch,
+  threadKernel,
   threadMain,
   u32,
   walkedSegment,
@@ -27,28 +28,15 @@ export function planClear(spec: Clear): WgslOperator {
   const bytesBefore = offset - first * 4;
   const bytesBehind = (first + count) * 4 - (offset + bytes);
   const dispatches = cutRanges(count, [walk]).map((range) => {
-    const header = kernelHeader(
-      [
-        {
-          name: "words",
-          slot: spec.words.slot,
-          element: "u32",
-          access: "read_write",
-          segments: walkedSegment(walk, range),
-        },
-      ],
-      range,
-      {
-        first: u32(first),
-        last: u32(first + count - 1),
-        // Bytes to keep, the first byte of a word being its lowest.
-        keep_in_first: u32(2 ** (8 * bytesBefore) - 1),
-        keep_in_last: u32(2 ** 32 - 2 ** (32 - 8 * bytesBehind)),
-      },
-    );
-    const code = `${header.text}
-
-${threadMain("thread")}
+    const uniforms = {
+      first: u32(first),
+      last: u32(first + count - 1),
+      // Bytes to keep, the first byte of a word being its lowest.
+      keep_in_first: u32(2 ** (8 * bytesBefore) - 1),
+      keep_in_last: u32(2 ** 32 - 2 ** (32 - 8 * bytesBehind)),
+    };
+    const views = [arrayView("words", spec.words, "u32", "read_write", walkedSegment(walk, range))];
+    const text = `${threadMain("thread")}
   let word = p.first + thread;
   let keep = select(0u, p.keep_in_first, word == p.first) | select(0u, p.keep_in_last, word == p.last);
   if (keep == 0u) {
@@ -58,7 +46,7 @@ ${threadMain("thread")}
   }
 }
 `;
-    return threadDispatch("clear", header, range, code);
+    return threadKernel("clear", views, range, text, uniforms);
   });
   return { algorithm: "clear", dispatches, temporaries: {}, flops: 0, bytes };
 }

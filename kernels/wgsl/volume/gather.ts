@@ -2,21 +2,22 @@
 import type { GatherOf, Placement } from "../../operators/volume/gather.ts";
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import {
+  activationView,
   type ArrayLayout,
   type ArrayView,
   arrayView,
   bindingsOf,
   cutRanges,
+  cutToFit,
   halveUntil,
   i32,
   kernelHeader,
   MAX_BINDINGS,
-  threadDispatch,
+  threadKernel,
   threadMain,
   type ThreadRange,
   touchedSegments,
   u32,
-  vec4Of,
   type Walk,
   walkedSegment,
 } from "../elementwise/segments.ts";
@@ -76,15 +77,13 @@ function gatherSample(spec: Gather, placement: Placement, sample: number, blocks
       ...(labelMap
         ? [arrayView("labels", labelMap.labels, "u32", "read", touchedSegments(labelMap.labels, words))]
         : []),
-      arrayView("sample", input, vec4Of(input), "read_write", walkedSegment(walk, range)),
+      activationView("sample", input, "read_write", walkedSegment(walk, range)),
     ];
   };
-  const fits = (range: ThreadRange) => bindingsOf(viewsOf(range)) <= MAX_BINDINGS;
-  const ranges = cutRanges(voxelCount(patch) * blocks, [walk])
-    .flatMap((range) => halveUntil(range, [planeThreads], fits));
+  const ranges = cutToFit(voxelCount(patch) * blocks, [walk], [planeThreads], viewsOf);
   const start = origin.map((o, i) => mirror[i] ? o + patch[i] - 1 : o);
   return ranges.map((range) => {
-    const header = kernelHeader(viewsOf(range), range, {
+    const uniforms = {
       first_element: u32(firstElement),
       grid_z: u32(grid[0]),
       grid_y: u32(grid[1]),
@@ -96,10 +95,8 @@ function gatherSample(spec: Gather, placement: Placement, sample: number, blocks
       step_z: i32(mirror[0] ? -1 : 1),
       step_y: i32(mirror[1] ? -1 : 1),
       step_x: i32(mirror[2] ? -1 : 1),
-    });
-    const code = `${header.text}
-
-${blockText(spec, blocks)}
+    };
+    const text = `${blockText(spec, blocks)}
 
 ${threadMain("thread")}
   let block = thread % ${blocks}u;
@@ -116,7 +113,7 @@ ${threadMain("thread")}
   store_sample(p.first_element + thread, value);
 }
 `;
-    return threadDispatch("gather patch", header, range, code);
+    return threadKernel("gather patch", viewsOf(range), range, text, uniforms);
   });
 }
 

@@ -21,13 +21,14 @@ import {
   arrayView,
   bindingsOf,
   cutRanges,
+  cutToFit,
   halveUntil,
   i32,
   inSegment,
   kernelHeader,
   MAX_BINDINGS,
   MAX_THREADS,
-  threadDispatch,
+  threadKernel,
   threadMain,
   type ThreadRange,
   touchedSegments,
@@ -188,17 +189,14 @@ function resample(
       targets: targetViews(box),
     };
   };
-  const fits = (range: ThreadRange) => {
-    const { sources, targets } = viewsOf(range);
-    return bindingsOf([...sources, ...targets]) <= MAX_BINDINGS;
-  };
+  const allViewsOf = (range: ThreadRange) => Object.values(viewsOf(range)).flat();
   const voxels = (to - from) * rows * columns;
   const loads = Math.floor(LONGEST_LOADS / (sources * padded * 4) / WORKGROUP) * WORKGROUP;
-  const ranges = cutRanges(voxels, [], Math.max(WORKGROUP, Math.min(MAX_THREADS, loads)))
-    .flatMap((range) => halveUntil(range, [rows * columns, columns], fits));
+  const longest = Math.max(WORKGROUP, Math.min(MAX_THREADS, loads));
+  const ranges = cutToFit(voxels, [], [rows * columns, columns], allViewsOf, longest);
   const dispatches = ranges.map((range) => {
     const { sources, targets } = viewsOf(range);
-    const header = kernelHeader([...sources, ...targets], range, {
+    const values = {
       first_plane: u32(from),
       rows: u32(rows),
       columns: u32(columns),
@@ -208,10 +206,8 @@ function resample(
       ring_rows: u32(ring.rows),
       ring_columns: u32(ring.columns),
       ...uniforms,
-    });
-    const code = `${header.text}
-
-${mixedText(mixes, padded / 4)}
+    };
+    const code = `${mixedText(mixes, padded / 4)}
 
 ${putText(targets, unrollsBlocks(padded / 4, Math.max(bindingsOf([sources[0]]), bindingsOf(targets))))}
 
@@ -223,7 +219,7 @@ ${threadMain("thread")}
   put(plane, row, column, sources_of(plane, row, column));
 }
 `;
-    return threadDispatch(`resample: ${name}`, header, range, code);
+    return threadKernel(`resample: ${name}`, [...sources, ...targets], range, code, values);
   });
   return {
     algorithm: `resample: ${name}`,

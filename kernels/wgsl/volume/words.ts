@@ -1,5 +1,12 @@
 /** Writing bytes within words: what an upload does where it begins or ends in the middle of a word. */
-import { type ArrayLayout, kernelHeader, threadDispatch, touchedSegments, u32 } from "../elementwise/segments.ts";
+import {
+  type ArrayLayout,
+  arrayView,
+  kernelHeader,
+  threadKernel,
+  touchedSegments,
+  u32,
+} from "../elementwise/segments.ts";
 import type { WgslOperator } from "../kernel.ts";
 
 export interface MergeWord {
@@ -15,20 +22,14 @@ export interface MergeWord {
 /** word = (word & keep) | bits. One thread; the host cannot write less than a word. */
 export function planMergeWord({ words, word, keep, bits }: MergeWord): WgslOperator {
   const range = { start: 0, end: 1 };
-  const segments = touchedSegments(words, [[word, word]]);
-  const header = kernelHeader(
-    [{ name: "words", slot: words.slot, element: "u32", access: "read_write", segments }],
-    range,
-    { word: u32(word), keep: u32(keep), bits: u32(bits) },
-  );
-  const code = `${header.text}
-
-@compute @workgroup_size(256)
+  const views = [arrayView("words", words, "u32", "read_write", touchedSegments(words, [[word, word]]))];
+  const uniforms = { word: u32(word), keep: u32(keep), bits: u32(bits) };
+  const text = `@compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x > 0u) { return; }
   store_words(p.word, (load_words(p.word) & p.keep) | p.bits);
 }
 `;
-  const dispatches = [threadDispatch("merge word", header, range, code)];
+  const dispatches = [threadKernel("merge word", views, range, text, uniforms)];
   return { algorithm: "merge word", dispatches, temporaries: {}, flops: 0, bytes: 8 };
 }
