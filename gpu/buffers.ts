@@ -3,7 +3,7 @@
  * runs in the order in which it was enqueued, so a buffer that is given back can be handed out again at once.
  */
 import { UserError } from "../core/base/errors.ts";
-import type { ArrayLayout } from "../kernels/wgsl/elementwise/segments.ts";
+import type { ArrayLayout } from "../kernels/wgsl/emit/views.ts";
 import type { GpuDevice } from "./device.ts";
 
 export interface DeviceBuffer {

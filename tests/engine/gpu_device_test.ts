@@ -6,7 +6,8 @@ import { createCommands, SUBMISSION_SECONDS } from "../../gpu/commands.ts";
 import { openDevice } from "../../gpu/device.ts";
 import { createPipelines } from "../../gpu/pipelines.ts";
 import { readBytes } from "../../gpu/readback.ts";
-import { f32, kernelHeader, threadDispatch, wholeView } from "../../kernels/wgsl/elementwise/segments.ts";
+import { f32, threadKernel, threadMain } from "../../kernels/wgsl/emit/thread_kernel.ts";
+import { wholeView } from "../../kernels/wgsl/emit/views.ts";
 import type { WgslDispatch } from "../../kernels/wgsl/kernel.ts";
 import { planClear } from "../../kernels/wgsl/volume/clear.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
@@ -22,19 +23,13 @@ async function open(memoryBytes = Infinity) {
 
 /** A kernel that adds a number to every element; `line` goes into its text. */
 function adding(value: number, line = ""): WgslDispatch {
-  const range = { start: 0, end: 8 };
-  const header = kernelHeader([wholeView("values", "values", "f32", "read_write")], range, { value: f32(value) });
-  const code = `${header.text}
-
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let thread = p.start + id.x;
-  if (thread >= p.end) { return; }
+  const text = `${threadMain("thread")}
   ${line}
   store_values(thread, load_values(thread) + p.value);
 }
 `;
-  return threadDispatch("adding", header, range, code);
+  const views = [wholeView("values", "values", "f32", "read_write")];
+  return threadKernel("adding", views, { start: 0, end: 8 }, text, { value: f32(value) });
 }
 
 const operatorOf = (dispatches: readonly WgslDispatch[], flops = 0) => ({
@@ -111,13 +106,10 @@ Deno.test({ name: "one buffer is never read and written in a dispatch", ignore }
   const { buffers, commands, pipelines } = tools;
   const array = buffers.takeArray(32, "array");
   const views = [wholeView("a", "a", "f32", "read"), wholeView("b", "b", "f32", "read_write")];
-  const header = kernelHeader(views, { start: 0, end: 8 });
-  const code = `${header.text}
-
-@compute @workgroup_size(256)
+  const text = `@compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u) { store_b(id.x % 8u, load_a(id.x % 8u)); }
 `;
-  const both = threadDispatch("copying", header, { start: 0, end: 8 }, code);
+  const both = threadKernel("copying", views, { start: 0, end: 8 }, text);
   const enqueue = () => commands.operator(operatorOf([both]), pipelines.ready, () => array);
   await assertFails(enqueue, RangeError, "copying", "b is written in the buffer of a");
 });

@@ -9,7 +9,8 @@ import {
 import { planNormConstant, planNormFinalize } from "../../kernels/wgsl/elementwise/norm.ts";
 import { planAveragePool } from "../../kernels/wgsl/elementwise/pool.ts";
 import { planResidualAdd } from "../../kernels/wgsl/elementwise/residual.ts";
-import { cutRanges, halveUntil, touchedSegments } from "../../kernels/wgsl/elementwise/segments.ts";
+import { cutRanges, halveUntil } from "../../kernels/wgsl/emit/ranges.ts";
+import { touchedSegments } from "../../kernels/wgsl/emit/views.ts";
 import type { WgslOperand, WgslTarget } from "../../kernels/wgsl/kernel.ts";
 import { noise } from "./run_operator.ts";
 import { activations, gpuPresent, halfPresent, runWgsl, type SlotData } from "./run_wgsl_operator.ts";

@@ -3,7 +3,7 @@
  * data gradients: some of the taps, flipped. An item is one panel of eight output channels and sixteen input channels.
  */
 import { type I32, i32, i64 } from "../emit/expression.ts";
-import { type Kernel, kernelOf, type Local } from "../emit/module_builder.ts";
+import { kernelOf, type Local } from "../emit/module_builder.ts";
 import type { KernelCall, Packing } from "../kernel.ts";
 import { at, listParams, type ParamTypes } from "../params.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";

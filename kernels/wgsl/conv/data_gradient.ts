@@ -5,7 +5,9 @@
  * nnU-Net does not plan, is a direct kernel that walks the input and asks which outputs each voxel reached.
  */
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
-import { type ArrayView, dispatchOf, kernelHeader, type ThreadRange } from "../elementwise/segments.ts";
+import type { ArrayView } from "../emit/views.ts";
+import { dispatchOf, kernelHeader } from "../emit/thread_kernel.ts";
+import type { ThreadRange } from "../emit/ranges.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { elementBytes, type TensorRange } from "../training/tensors.ts";

@@ -1,7 +1,9 @@
 /** Direct and transposed convolutions as one register-tiled product (implicit GEMM): nothing is stored between input and output. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { normViews } from "../elementwise/operand.ts";
-import { type ArrayView, dispatchOf, kernelHeader, type ThreadRange } from "../elementwise/segments.ts";
+import type { ArrayView } from "../emit/views.ts";
+import { dispatchOf, kernelHeader } from "../emit/thread_kernel.ts";
+import type { ThreadRange } from "../emit/ranges.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { type Gather, gatherDepth, gatherText } from "./gather.ts";

@@ -1,6 +1,6 @@
 /** How a convolution's product reads its input: rows are output voxels, k runs over taps and channels. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import { type ArrayView, inSegment } from "../elementwise/segments.ts";
+import { type ArrayView, inSegment } from "../emit/views.ts";
 import type { WgslOperand } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { type GemmText, plainA } from "./gemm.ts";

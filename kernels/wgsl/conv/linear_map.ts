@@ -1,6 +1,6 @@
 /** y = A x on vec4 for a small constant matrix, as WGSL: rows that differ in signs alone share their work. */
 import type { Matrix } from "../../operators/conv/scheme.ts";
-import { f32Literal } from "../elementwise/segments.ts";
+import { f32Literal } from "../emit/thread_kernel.ts";
 
 interface Term {
   readonly coefficient: number;

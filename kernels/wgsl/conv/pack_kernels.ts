@@ -4,16 +4,9 @@
  * and, where its taps look the other way, with flipped taps.
  */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
-import {
-  type ArrayLayout,
-  f32Literal,
-  kernelHeader,
-  MAX_BINDINGS,
-  MAX_THREADS,
-  threadKernel,
-  threadMain,
-  wholeView,
-} from "../elementwise/segments.ts";
+import { type ArrayLayout, wholeView } from "../emit/views.ts";
+import { f32Literal, threadKernel, threadMain } from "../emit/thread_kernel.ts";
+import { MAX_BINDINGS, MAX_THREADS } from "../emit/ranges.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { type ConvLimits, type WeightPacking } from "./problem.ts";

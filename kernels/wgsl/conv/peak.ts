@@ -1,5 +1,6 @@
 /** The product alone, large and square: what f32 rate a device reaches with the kernels here, for the bench's roofline. */
-import { dispatchOf, kernelHeader, wholeView } from "../elementwise/segments.ts";
+import { dispatchOf, kernelHeader } from "../emit/thread_kernel.ts";
+import { wholeView } from "../emit/views.ts";
 import type { WgslOperator } from "../kernel.ts";
 import { unroll } from "../emit/template.ts";
 import { columnText, gemmText, type GemmTile, plainA, rowText, tileColumns, tileName, tileRows } from "./gemm.ts";

@@ -4,7 +4,7 @@
  * would have. Parts are merged later in fixed order (Chan, Golub and LeVeque 1979).
  */
 import { padToFour } from "../../../core/base/shape.ts";
-import { type ArrayView, wholeView } from "../elementwise/segments.ts";
+import { type ArrayView, wholeView } from "../emit/views.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import type { WgslConvProblem } from "./problem.ts";
 

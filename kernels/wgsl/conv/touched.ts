@@ -1,13 +1,7 @@
 /** Which segments of a tensor a part of a convolution can touch, and how a convolution is cut until few enough are bound. */
 import type { Vec3 } from "../../../core/base/shape.ts";
-import {
-  activationView,
-  type ArrayLayout,
-  type ArrayView,
-  bindingsOf,
-  type ThreadRange,
-  touchedSegments,
-} from "../elementwise/segments.ts";
+import { activationView, type ArrayLayout, type ArrayView, bindingsOf, touchedSegments } from "../emit/views.ts";
+import type { ThreadRange } from "../emit/ranges.ts";
 import type { WgslOperand, WgslTarget } from "../kernel.ts";
 import type { ConvLimits } from "./problem.ts";
 

@@ -9,16 +9,9 @@
  */
 import { type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { normaliseText, normViews } from "../elementwise/operand.ts";
-import {
-  type ArrayView,
-  dispatchOf,
-  kernelHeader,
-  MAX_THREADS,
-  threadKernel,
-  type ThreadRange,
-  wholeView,
-  WORKGROUP,
-} from "../elementwise/segments.ts";
+import { type ArrayView, wholeView } from "../emit/views.ts";
+import { dispatchOf, kernelHeader, threadKernel } from "../emit/thread_kernel.ts";
+import { MAX_THREADS, type ThreadRange, WORKGROUP } from "../emit/ranges.ts";
 import type { WgslDispatch, WgslOperand } from "../kernel.ts";
 import { meetHalves, wgsl } from "../emit/template.ts";
 import { elementBytes, voxelView } from "../training/tensors.ts";

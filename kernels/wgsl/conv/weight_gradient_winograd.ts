@@ -10,16 +10,9 @@
  */
 import type { Vec3 } from "../../../core/base/shape.ts";
 import { type Matrix, schemesFor, transposed } from "../../operators/conv/scheme.ts";
-import {
-  dispatchOf,
-  f32Literal,
-  kernelHeader,
-  MAX_THREADS,
-  threadKernel,
-  threadMain,
-  u32,
-  wholeView,
-} from "../elementwise/segments.ts";
+import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain, u32 } from "../emit/thread_kernel.ts";
+import { MAX_THREADS } from "../emit/ranges.ts";
+import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperand } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { outerName, outerSeconds, outerText, outerThreads, type OuterTile, outerTile, outerTiles } from "./outer.ts";

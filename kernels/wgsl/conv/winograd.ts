@@ -4,7 +4,9 @@
  * large that V and M stay in the device's L2 and the products have rows enough, and no larger.
  */
 import { gradientSchemesFor, schemesFor } from "../../operators/conv/scheme.ts";
-import { dispatchOf, kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
+import { dispatchOf, kernelHeader, u32 } from "../emit/thread_kernel.ts";
+import type { ThreadRange } from "../emit/ranges.ts";
+import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { gemmText, type GemmTile, plainA, tileColumns, tileName, tileRows } from "./gemm.ts";

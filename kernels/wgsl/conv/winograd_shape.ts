@@ -1,7 +1,7 @@
 /** The numbers of a Winograd convolution: tiles, points, how many tiles a workgroup and a chunk take. */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import type { AxisScheme, Matrix } from "../../operators/conv/scheme.ts";
-import type { ThreadRange } from "../elementwise/segments.ts";
+import type { ThreadRange } from "../emit/ranges.ts";
 import type { WgslOperand } from "../kernel.ts";
 import type { TouchedBox } from "./touched.ts";
 import { type ConvLimits, type WgslConvProblem, writtenGrid } from "./problem.ts";

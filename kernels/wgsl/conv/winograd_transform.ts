@@ -1,6 +1,8 @@
 /** The input transform of a chunk of tiles as dispatches: for a convolution's input, and for both sides of its weight gradient. */
 import { normViews } from "../elementwise/operand.ts";
-import { dispatchOf, kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
+import { dispatchOf, kernelHeader, u32 } from "../emit/thread_kernel.ts";
+import type { ThreadRange } from "../emit/ranges.ts";
+import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { type ConvLimits } from "./problem.ts";
 import { ceilDiv } from "../../operators/arithmetic.ts";

@@ -14,8 +14,8 @@ import {
   kernelHeader,
   threadKernel,
   threadMain,
-  wholeView,
-} from "./segments.ts";
+} from "../emit/thread_kernel.ts";
+import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 
 /** Threads that merge the parts of four channels; a power of two. */

@@ -1,5 +1,5 @@
 /** Operands of passes over whole tensors: their channels, and the norm and activation applied as they are loaded. */
-import { type ArrayView, wholeView } from "./segments.ts";
+import { type ArrayView, wholeView } from "../emit/views.ts";
 import type { WgslOperand, WgslTarget } from "../kernel.ts";
 
 /** Element (of four channels) `block` of a voxel of a tensor of batch * voxels. */

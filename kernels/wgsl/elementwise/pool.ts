@@ -8,23 +8,9 @@ import {
 import { voxelCount } from "../../../core/base/shape.ts";
 import { elementOf, elementText, normaliseText, normViews } from "./operand.ts";
 import { paddedChannels } from "../../operators/tensor.ts";
-import {
-  activationView,
-  type ArrayView,
-  bindingsOf,
-  cutRanges,
-  cutToFit,
-  f32Literal,
-  halveUntil,
-  kernelHeader,
-  MAX_BINDINGS,
-  threadKernel,
-  threadMain,
-  type ThreadRange,
-  touchedSegments,
-  type Walk,
-  walkedSegment,
-} from "./segments.ts";
+import { activationView, type ArrayView, touchedSegments } from "../emit/views.ts";
+import { cutToFit, type ThreadRange, type Walk, walkedSegment } from "../emit/ranges.ts";
+import { f32Literal, threadKernel, threadMain } from "../emit/thread_kernel.ts";
 import { SCALAR_BYTES, type WgslOperand, type WgslOperator, type WgslTarget } from "../kernel.ts";
 
 export type AveragePool = AveragePoolOf<WgslOperand, WgslTarget>;

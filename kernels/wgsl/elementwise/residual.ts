@@ -3,16 +3,9 @@ import { checkResidualAdd, residualAddCost, type ResidualAddOf } from "../../ope
 import { voxelCount } from "../../../core/base/shape.ts";
 import { elementOf, elementText, normaliseText, normViews } from "./operand.ts";
 import { paddedChannels } from "../../operators/tensor.ts";
-import {
-  activationView,
-  cutRanges,
-  f32Literal,
-  kernelHeader,
-  threadKernel,
-  threadMain,
-  type Walk,
-  walkedSegment,
-} from "./segments.ts";
+import { activationView } from "../emit/views.ts";
+import { cutRanges, type Walk, walkedSegment } from "../emit/ranges.ts";
+import { f32Literal, threadKernel, threadMain } from "../emit/thread_kernel.ts";
 import { SCALAR_BYTES, type WgslOperand, type WgslOperator, type WgslTarget } from "../kernel.ts";
 
 export type ResidualAdd = ResidualAddOf<WgslOperand, WgslTarget>;

@@ -1,14 +1,8 @@
 /** Adam on a GPU, which counts the steps: see kernels/operators/training/optimizer.ts. */
 import { adamCost, type AdamOptions, type AdamSlots } from "../../operators/training/optimizer.ts";
-import {
-  dispatchOf,
-  f32Literal,
-  kernelHeader,
-  MAX_THREADS,
-  threadKernel,
-  type ThreadRange,
-  wholeView,
-} from "../elementwise/segments.ts";
+import { dispatchOf, f32Literal, kernelHeader, threadKernel } from "../emit/thread_kernel.ts";
+import { MAX_THREADS, type ThreadRange } from "../emit/ranges.ts";
+import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { type GradientRange, OPTION } from "./optimizer.ts";

@@ -7,7 +7,8 @@ import {
   unbiasedFactor,
 } from "../../operators/training/batch_norm.ts";
 import { MAIN, mergeInGroups, mergeText, planTableOfChannels } from "../elementwise/norm.ts";
-import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain, wholeView } from "../elementwise/segments.ts";
+import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain } from "../emit/thread_kernel.ts";
+import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 

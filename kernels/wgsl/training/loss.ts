@@ -3,17 +3,9 @@
  * output's resolution. A target value is its row of the membership table, or -1.
  */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import {
-  type ArrayView,
-  cutRanges,
-  dispatchOf,
-  f32Literal,
-  kernelHeader,
-  threadKernel,
-  threadMain,
-  walkedSegment,
-  wholeView,
-} from "../elementwise/segments.ts";
+import { type ArrayView, wholeView } from "../emit/views.ts";
+import { cutRanges, walkedSegment } from "../emit/ranges.ts";
+import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain } from "../emit/thread_kernel.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { lossCost, lossName, type TargetLabels, topKOfLoss } from "../../operators/training/loss.ts";

@@ -1,5 +1,5 @@
 /** From an output's sums to its loss and the coefficients of its gradient: one thread, a few numbers. */
-import { f32Literal } from "../elementwise/segments.ts";
+import { f32Literal } from "../emit/thread_kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { LOSS_QUANTITIES, type LossSums } from "./loss_spec.ts";
 

@@ -1,15 +1,9 @@
 /** Backward of instance norm and leaky ReLU on a GPU: see kernels/operators/training/norm.ts. */
 import type { NormBackwardOf } from "../../operators/training/norm.ts";
 import type { ConvLimits } from "../conv/problem.ts";
-import {
-  cutRanges,
-  f32Literal,
-  kernelHeader,
-  threadKernel,
-  threadMain,
-  walkedSegment,
-  wholeView,
-} from "../elementwise/segments.ts";
+import { cutRanges, walkedSegment } from "../emit/ranges.ts";
+import { f32Literal, threadKernel, threadMain } from "../emit/thread_kernel.ts";
+import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "./sums.ts";

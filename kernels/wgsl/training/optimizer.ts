@@ -3,15 +3,9 @@
  * step is in the options.
  */
 import { gradientNormCost, type ParameterSlots, sgdCost } from "../../operators/training/optimizer.ts";
-import {
-  dispatchOf,
-  kernelHeader,
-  MAX_THREADS,
-  threadKernel,
-  threadMain,
-  u32,
-  wholeView,
-} from "../elementwise/segments.ts";
+import { dispatchOf, kernelHeader, threadKernel, threadMain, u32 } from "../emit/thread_kernel.ts";
+import { MAX_THREADS } from "../emit/ranges.ts";
+import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { meetHalves, wgsl } from "../emit/template.ts";
 

@@ -4,16 +4,8 @@ import type { GradientPassOf, PoolBackwardOf } from "../../operators/training/pa
 import { voxelCount } from "../../../core/base/shape.ts";
 import type { ConvLimits } from "../conv/problem.ts";
 import { cutGroups } from "../conv/touched.ts";
-import {
-  cutRanges,
-  dispatchOf,
-  f32Literal,
-  kernelHeader,
-  threadKernel,
-  threadMain,
-  type ThreadRange,
-  walkedSegment,
-} from "../elementwise/segments.ts";
+import { cutRanges, type ThreadRange, walkedSegment } from "../emit/ranges.ts";
+import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain } from "../emit/thread_kernel.ts";
 import type { WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { blocksOf, elementBytes, type TensorRange, voxelView, voxelWalk } from "./tensors.ts";

@@ -3,8 +3,9 @@
  * workgroups sum up chunks of voxels, halves meeting in a fixed order; then a thread adds the chunks of four channels in theirs. Chunks
  * depend on shapes alone, so the same values give the same bits on every run.
  */
-import { type ArrayView, dispatchOf, threadKernel, threadMain } from "../elementwise/segments.ts";
-import { kernelHeader, type ThreadRange, wholeView } from "../elementwise/segments.ts";
+import { type ArrayView, wholeView } from "../emit/views.ts";
+import { dispatchOf, kernelHeader, threadKernel, threadMain } from "../emit/thread_kernel.ts";
+import type { ThreadRange } from "../emit/ranges.ts";
 import { type ConvLimits } from "../conv/problem.ts";
 import { cutGroups } from "../conv/touched.ts";
 import type { WgslDispatch } from "../kernel.ts";

@@ -1,6 +1,7 @@
 /** Tensors and gradients as the kernels of training see them: channel ranges whose voxels are counted over the batch. */
 import { padToFour } from "../../../core/base/shape.ts";
-import { activationView, type ArrayView, touchedSegments, type Walk } from "../elementwise/segments.ts";
+import { activationView, type ArrayView, touchedSegments } from "../emit/views.ts";
+import type { Walk } from "../emit/ranges.ts";
 import type { WgslTarget } from "../kernel.ts";
 
 /** A channel range of a stored tensor or gradient. */

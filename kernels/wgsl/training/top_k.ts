@@ -2,7 +2,9 @@
  * The largest values on a GPU: see kernels/operators/training/top_k.ts. Counts are whole numbers, so that atomics give the same on every run.
  */
 import { TOP_BINS, TOP_SHIFTS, topKCost, type TopKProblem } from "../../operators/training/top_k.ts";
-import { dispatchOf, f32Literal, kernelHeader, type ThreadRange, u32, wholeView } from "../elementwise/segments.ts";
+import { dispatchOf, f32Literal, kernelHeader, u32 } from "../emit/thread_kernel.ts";
+import type { ThreadRange } from "../emit/ranges.ts";
+import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { meetHalves, wgsl } from "../emit/template.ts";
 import { OPTION } from "./optimizer.ts";

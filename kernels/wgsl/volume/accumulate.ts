@@ -14,23 +14,11 @@ import {
   type ArrayLayout,
   type ArrayView,
   arrayView,
-  bindingsOf,
-  cutRanges,
-  cutToFit,
-  f32,
-  halveUntil,
-  i32,
-  kernelHeader,
-  MAX_BINDINGS,
-  threadKernel,
-  threadMain,
-  type ThreadRange,
   touchedSegments,
-  u32,
-  type Walk,
-  walkedSegment,
   wholeView,
-} from "../elementwise/segments.ts";
+} from "../emit/views.ts";
+import { cutRanges, cutToFit, type ThreadRange, type Walk, walkedSegment } from "../emit/ranges.ts";
+import { f32, i32, threadKernel, threadMain, u32 } from "../emit/thread_kernel.ts";
 import { boxOf, extent } from "./box.ts";
 import type { SlotLayout, WgslDispatch, WgslOperator } from "../kernel.ts";
 

@@ -1,5 +1,5 @@
 /** Which voxels a range of threads can touch, and from where to where that is in an array. */
-import type { ThreadRange } from "../elementwise/segments.ts";
+import type { ThreadRange } from "../emit/ranges.ts";
 
 /** Planes, rows and columns, first and last, that threads [start, end) in their order can touch. */
 export type Box = readonly [planes: Span, rows: Span, columns: Span];

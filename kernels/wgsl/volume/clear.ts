@@ -1,14 +1,7 @@
 /** Setting any range of bytes to zero, whole words or not. */
-import {
-  type ArrayLayout,
-  arrayView,
-  cutRanges,
-  kernelHeader,
-  threadKernel,
-  threadMain,
-  u32,
-  walkedSegment,
-} from "../elementwise/segments.ts";
+import { type ArrayLayout, arrayView } from "../emit/views.ts";
+import { cutRanges, walkedSegment } from "../emit/ranges.ts";
+import { threadKernel, threadMain, u32 } from "../emit/thread_kernel.ts";
 import type { WgslOperator } from "../kernel.ts";
 
 export interface Clear {

@@ -1,26 +1,9 @@
 /** Cutting patches out of volumes on a GPU. */
 import type { GatherOf, Placement } from "../../operators/volume/gather.ts";
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
-import {
-  activationView,
-  type ArrayLayout,
-  type ArrayView,
-  arrayView,
-  bindingsOf,
-  cutRanges,
-  cutToFit,
-  halveUntil,
-  i32,
-  kernelHeader,
-  MAX_BINDINGS,
-  threadKernel,
-  threadMain,
-  type ThreadRange,
-  touchedSegments,
-  u32,
-  type Walk,
-  walkedSegment,
-} from "../elementwise/segments.ts";
+import { activationView, type ArrayLayout, type ArrayView, arrayView, touchedSegments } from "../emit/views.ts";
+import { cutToFit, type ThreadRange, type Walk, walkedSegment } from "../emit/ranges.ts";
+import { i32, threadKernel, threadMain, u32 } from "../emit/thread_kernel.ts";
 import { SCALAR_BYTES, type SlotLayout, type WgslDispatch, type WgslOperator } from "../kernel.ts";
 
 /**

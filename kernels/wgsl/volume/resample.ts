@@ -20,23 +20,12 @@ import {
   type ArrayView,
   arrayView,
   bindingsOf,
-  cutRanges,
-  cutToFit,
-  halveUntil,
-  i32,
   inSegment,
-  kernelHeader,
-  MAX_BINDINGS,
-  MAX_THREADS,
-  threadKernel,
-  threadMain,
-  type ThreadRange,
   touchedSegments,
-  u32,
-  type Uniform,
   wholeView,
-  WORKGROUP,
-} from "../elementwise/segments.ts";
+} from "../emit/views.ts";
+import { cutToFit, MAX_THREADS, type ThreadRange, WORKGROUP } from "../emit/ranges.ts";
+import { i32, threadKernel, threadMain, u32, type Uniform } from "../emit/thread_kernel.ts";
 import type { WgslOperator } from "../kernel.ts";
 import type { RingGeometry } from "./accumulate.ts";
 import { type Box, boxOf, extent } from "./box.ts";

@@ -1,12 +1,6 @@
 /** Writing bytes within words: what an upload does where it begins or ends in the middle of a word. */
-import {
-  type ArrayLayout,
-  arrayView,
-  kernelHeader,
-  threadKernel,
-  touchedSegments,
-  u32,
-} from "../elementwise/segments.ts";
+import { type ArrayLayout, arrayView, touchedSegments } from "../emit/views.ts";
+import { threadKernel, u32 } from "../emit/thread_kernel.ts";
 import type { WgslOperator } from "../kernel.ts";
 
 export interface MergeWord {
