@@ -1,4 +1,5 @@
 /** Adam's step on both engines against torch's formula in float64 (torch/optim/adam.py, _single_tensor_adam). */
+import { adamReference } from "../../kernels/operators/training/reference.ts";
 import { ADAM_STATE_BYTES, planAdamUpdate } from "../../kernels/wasm/training/adam.ts";
 import { TRAINING_KERNELS } from "../../kernels/wasm/training/kernels.ts";
 import { ADAM_STATE_FLOATS, ADAM_STEPS, planAdamUpdate as planWgslUpdate } from "../../kernels/wgsl/training/adam.ts";
@@ -42,20 +43,13 @@ function reference(
   { decoupled, amsgrad, steps }: Case,
   squares: number,
 ): Values {
-  const { learningRate, weightDecay, clipNorm } = OPTIONS;
-  const [beta1, beta2] = ADAM.betas;
-  const clip = Math.min(1, clipNorm / (Math.sqrt(squares) + 1e-6));
+  const options = { ...OPTIONS, ...ADAM, decoupled, amsgrad, steps, squares };
   const after: Values = { p: p.slice(), g, m: m.slice(), averages: averages.slice(), largest: largest.slice() };
   for (let i = 0; i < FLOATS; i++) {
-    const gradient = g[i] * clip + (decoupled ? 0 : weightDecay * p[i]);
-    const momentum = m[i] + (gradient - m[i]) * (1 - beta1);
-    const average = averages[i] * beta2 + (1 - beta2) * gradient ** 2;
-    const most = amsgrad ? Math.max(largest[i], average) : average;
-    const denominator = Math.sqrt(most) / Math.sqrt(1 - beta2 ** (steps + 1)) + ADAM.eps;
-    const parameter = decoupled ? p[i] * (1 - learningRate * weightDecay) : p[i];
-    after.p[i] = parameter - learningRate / (1 - beta1 ** (steps + 1)) * momentum / denominator;
-    [after.m[i], after.averages[i]] = [momentum, average];
-    if (amsgrad) after.largest[i] = most;
+    const kept = { parameter: p[i], momentum: m[i], average: averages[i], largest: largest[i] };
+    const next = adamReference(kept, g[i], options);
+    [after.p[i], after.m[i]] = [next.parameter, next.momentum];
+    [after.averages[i], after.largest[i]] = [next.average, next.largest];
   }
   return after;
 }

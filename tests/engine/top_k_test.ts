@@ -1,4 +1,5 @@
 /** The largest values and their shares, on both engines, against sorting. */
+import { topKReference } from "../../kernels/operators/training/reference.ts";
 import { planTopK } from "../../kernels/wasm/training/top_k.ts";
 import { topCount } from "../../kernels/operators/training/top_k.ts";
 import { TRAINING_KERNELS } from "../../kernels/wasm/training/kernels.ts";
@@ -25,22 +26,9 @@ const CASES: readonly Case[] = [
   { name: "all", values: random.slice(0, 30), k: 30 },
 ];
 
-/** Shares of the values in weight / k * (sum of the k largest), and that. */
-function reference({ values, k }: Case, weight: number) {
-  const sorted = values.toSorted().reverse();
-  const least = sorted[k - 1];
-  const tied = sorted.filter((value) => value === least).length;
-  const above = sorted.filter((value) => value > least).length;
-  const share = (value: number) => (value > least ? 1 : value === least ? (k - above) / tied : 0);
-  return {
-    shares: Float32Array.from(values, (value) => share(value) * weight / k),
-    mean: weight / k * sorted.subarray(0, k).reduce((sum, value) => sum + value, 0),
-  };
-}
-
 for (const one of CASES) {
   const { name, k } = one;
-  const { shares, mean } = reference(one, 0.75);
+  const { shares, mean } = topKReference(one.values, k, 0.75);
   const spec = { valuesSlot: "values", count: one.values.length, k, weight: 0.75, resultSlot: "result" };
 
   Deno.test(`The mean of the largest values is added and their shares are left: ${name}`, () => {

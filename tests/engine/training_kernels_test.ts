@@ -1,3 +1,8 @@
+import {
+  normBackwardReference,
+  poolBackwardReference,
+  sgdReference,
+} from "../../kernels/operators/training/reference.ts";
 import { assertClose, assertEquals, TOLERANCE } from "../assert.ts";
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { planLossGradient, planLossSums, planLossTarget } from "../../kernels/wasm/training/loss.ts";
@@ -32,28 +37,9 @@ for (const channels of [1, 6, 33]) {
     const x = paddedNoise(batch * voxels, channels, 1).map((v) => v === 0 ? 0 : v * 3 + 5);
     const g = paddedNoise(batch * voxels, channels, 2);
     const [weight, bias] = [noise(padded, 3), noise(padded, 4)];
-    const norm = new Float32Array(batch * 3 * padded);
-    const unit = new Float32Array(batch * 3 * padded);
-    const expected = new Float64Array(x.length);
-    const [dw, db] = [new Float64Array(padded), new Float64Array(padded)];
-    for (let n = 0; n < batch; n++) {
-      for (let c = 0; c < channels; c++) {
-        const at = (v: number) => (n * voxels + v) * padded + c;
-        const all = Array.from({ length: voxels }, (_, v) => x[at(v)]);
-        const mean = all.reduce((a, b) => a + b) / voxels;
-        const deviation = Math.sqrt(all.reduce((a, b) => a + (b - mean) ** 2, 0) / voxels + 1e-5);
-        const row = (kind: number) => (n * 3 + kind) * padded + c;
-        [unit[row(0)], unit[row(1)], unit[row(2)]] = [1 / deviation, -mean / deviation, 1];
-        const scale = weight[c] / deviation;
-        [norm[row(0)], norm[row(1)], norm[row(2)]] = [scale, bias[c] - mean * scale, slope];
-        const unitOf = (v: number) => (x[at(v)] - mean) / deviation;
-        const d = all.map((_, v) => g[at(v)] * (unitOf(v) * weight[c] + bias[c] > 0 ? 1 : slope));
-        const [sum, product] = [d.reduce((a, b) => a + b), d.reduce((a, b, v) => a + b * unitOf(v), 0)];
-        dw[c] += product;
-        db[c] += sum;
-        all.forEach((_, v) => expected[at(v)] = scale * (d[v] - sum / voxels - unitOf(v) * product / voxels));
-      }
-    }
+    const data = { batch, voxels, channels, stored: x, gradient: g, weight, bias, eps: 1e-5, slope };
+    const expected = normBackwardReference(data);
+    const [norm, unit] = [Float32Array.from(expected.norm), Float32Array.from(expected.unit)];
     const stored = wide("x", batch * voxels, channels, x);
     const gradient = wide("g", batch * voxels, channels, g);
     const operator = planNormBackward({
@@ -64,9 +50,9 @@ for (const channels of [1, 6, 33]) {
     const foreign = gradient.tensor.filter((_, i) => i % (padded + 16) < 8 || i % (padded + 16) >= padded + 8);
     const slots = { x: stored.tensor, g: gradient.tensor, norm, unit, dw: weightGradient, db: biasGradient };
     run(operator, slots, { reversed: true });
-    assertClose(gradient.read(), expected, TOLERANCE.f32, "gradient");
-    assertClose(weightGradient, dw, TOLERANCE.f32, "weight gradient");
-    assertClose(biasGradient, db, TOLERANCE.f32, "bias gradient");
+    assertClose(gradient.read(), expected.inputGradient, TOLERANCE.f32, "gradient");
+    assertClose(weightGradient, expected.weightGradient, TOLERANCE.f32, "weight gradient");
+    assertClose(biasGradient, expected.biasGradient, TOLERANCE.f32, "bias gradient");
     assertEquals(gradient.tensor.filter((_, i) => i % (padded + 16) < 8 || i % (padded + 16) >= padded + 8), foreign);
   });
 }
@@ -94,14 +80,8 @@ Deno.test("An average pool's gradient is shared by its window; dropped rests get
   const gradient = paddedNoise(batch * voxelCount(out), channels, 1);
   const before = paddedNoise(batch * voxelCount(grid), channels, 2);
   for (const accumulate of [false, true]) {
-    const expected = before.map((v) => (accumulate ? v : 0));
-    for (let i = 0; i < expected.length; i++) {
-      const [c, voxel] = [i % padded, Math.floor(i / padded)];
-      const [x, y, plane] = [voxel % 7, Math.floor(voxel / 7) % 4, Math.floor(voxel / 28)];
-      const [z, n] = [plane % 5, Math.floor(plane / 5)];
-      const [oz, ox] = [Math.floor(z / 2), Math.floor(x / 3)];
-      if (oz < 2 && ox < 2) expected[i] += gradient[(((n * 2 + oz) * 4 + y) * 2 + ox) * padded + c] / 6;
-    }
+    const shared = poolBackwardReference(gradient, batch, grid, stride, padded);
+    const expected = shared.map((v, i) => (accumulate ? before[i] : 0) + v);
     const output = wide("output", batch * voxelCount(out), channels, gradient);
     const input = wide("input", batch * voxelCount(grid), channels, before);
     const ranges = { outputGradient: output.range, inputGradient: input.range };
@@ -122,16 +102,14 @@ Deno.test("SGD clips by the norm of all gradients, decays weights and moves with
   const options = { learningRate: 0.1, momentum: 0.9, weightDecay: 0.01 };
   for (const nesterov of [false, true]) {
     for (const clipNorm of [norm / 2, norm * 2]) {
-      const factor = Math.min(1, clipNorm / (norm + 1e-6));
-      const steps = gradients.map((g, i) => g * factor + 0.01 * parameters[i]);
-      const velocity = steps.map((g, i) => 0.9 * momentum[i] + g);
-      const expected = parameters.map((p, i) => p - 0.1 * (nesterov ? steps[i] + 0.9 * velocity[i] : velocity[i]));
+      const step = { ...options, nesterov, clipNorm, squares: norm ** 2 };
+      const after = Array.from(parameters, (p, i) => sgdReference([p, gradients[i], momentum[i]], step));
       const slots = { p: parameters.slice(), g: gradients, v: momentum.slice(), results };
       const ranges = { parameterSlot: "p", gradientSlot: "g", momentumSlot: "v", floats };
       const squares = { squaresSlot: "results", squaresOffset: 8 };
       run(planSgdUpdate({ ...ranges, ...squares, ...options, nesterov, clipNorm }), slots);
-      assertClose(slots.p, expected, TOLERANCE.f32, "parameters");
-      assertClose(slots.v, velocity, TOLERANCE.f32, "momentum");
+      assertClose(slots.p, after.map(({ parameter }) => parameter), TOLERANCE.f32, "parameters");
+      assertClose(slots.v, after.map(({ momentum }) => momentum), TOLERANCE.f32, "momentum");
     }
   }
 });
