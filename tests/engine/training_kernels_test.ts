@@ -1,4 +1,9 @@
 import {
+  type LossData,
+  lossGradientReference,
+  lossReference,
+} from "../../kernels/operators/training/loss_reference.ts";
+import {
   normBackwardReference,
   poolBackwardReference,
   sgdReference,
@@ -149,3 +154,69 @@ Deno.test("Where every voxel is ignored the loss is minus the Dice's weight and 
   run(backward, { logits, target, members, coefficients, gradient });
   assertEquals(gradient, new Float32Array(voxels * 4));
 });
+
+const LOSSES = {
+  "softmax": {},
+  "softmax, Dice of the batch": { batchDice: true },
+  "softmax with ignored voxels": { ignores: true },
+  "the largest cross-entropies of smoothed labels": { topK: { percent: 20, labelSmoothing: 0.1 } },
+  "sigmoids of regions": { regions: true },
+  "sigmoids of regions with ignored voxels": { regions: true, ignores: true, batchDice: true },
+};
+
+for (const [name, options] of Object.entries(LOSSES)) {
+  Deno.test(`A loss and its gradient are those of the formula in float64: ${name}`, () => {
+    const [batch, channels, grid]: [number, number, Vec3] = [2, 3, [2, 3, 4]];
+    const voxels = batch * voxelCount(grid);
+    const padded = padToFour(channels);
+    const form = { batchDice: false, ignores: false, regions: false, topK: undefined, ...options };
+    const weights = { batchDice: form.batchDice, smooth: 1e-5, diceWeight: 0.75, crossEntropyWeight: 2 };
+    const members = form.regions ? [[], [0, 1], [1, 2], [2]] : [[0], [1], [2]];
+    const ignoreLabel = form.ignores ? members.length : undefined;
+    const labels = Int16Array.from(
+      { length: voxels },
+      (_, i) => (i * 7 + i % 5) % (members.length + (form.ignores ? 1 : 0)),
+    );
+    const logits = paddedNoise(voxels, channels, 1);
+    const data: LossData = {
+      ...weights,
+      batch,
+      voxels: voxelCount(grid),
+      channels,
+      logits: Float64Array.from(logits),
+      labels: Array.from(labels, (label) => (label === ignoreLabel ? undefined : label)),
+      members,
+      regions: form.regions,
+      ignores: form.ignores,
+      topK: form.topK,
+    };
+    const shape = {
+      batch,
+      grid,
+      channels,
+      logitsSlot: "logits",
+      targetSlot: "target",
+      membershipSlot: "members",
+      regions: form.regions,
+      ...(form.topK && { topK: { ...form.topK, entropiesSlot: "entropies" } }),
+    };
+    const slots = {
+      labels,
+      target: new Int32Array(voxels),
+      logits,
+      members: membershipTable(members, channels),
+      coefficients: new Float32Array(coefficientBytes(batch, channels) / 4),
+      entropies: new Float32Array(voxels),
+      result: new Float64Array(1),
+      gradient: new Float32Array(voxels * padded).fill(NaN),
+    };
+    const target = { batch, labelGrid: grid, labelSlot: "labels", grid, targetSlot: "target", ignoreLabel };
+    run(planLossTarget({ ...target, labels: members.length, paddedChannels: padded }), slots);
+    const places = { resultSlot: "result", resultOffset: 0, coefficientsSlot: "coefficients" };
+    run(planLossSums({ ...shape, ...weights, ignores: form.ignores, outputWeight: 1, ...places }), slots);
+    assertClose([slots.result[0], 0], [lossReference(data), 0], TOLERANCE.f32);
+    const { coefficientsSlot } = places;
+    run(planLossGradient({ ...shape, coefficientsSlot, gradientSlot: "gradient" }), slots);
+    assertClose(slots.gradient, lossGradientReference(data), TOLERANCE.f32LongSum);
+  });
+}
