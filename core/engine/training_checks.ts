@@ -28,7 +28,14 @@ export function checkTrainingOptions(graph: Graph, { batch, outputWeights, loss 
   }
 }
 
-/** @throws RangeError if a sample's arrays have another size, or a label is no class of the network's. */
+/** A sample's label that is no class of the network's. */
+export class UnknownLabel extends RangeError {
+  constructor(readonly label: number, readonly classes: number) {
+    super(`Setting a sample: label ${label} is not one of the network's ${classes} classes`);
+  }
+}
+
+/** @throws RangeError if a sample's arrays have another size; {@link UnknownLabel} */
 export function checkSample(
   image: Float32Array,
   labels: Int16Array,
@@ -46,7 +53,7 @@ export function checkSample(
   if (target.kind !== "labels") return;
   for (const label of labels) {
     if ((label < 0 || label >= classes) && label !== ignoreLabel) {
-      throw new RangeError(`Setting a sample: label ${label} is not one of the network's ${classes} classes`);
+      throw new UnknownLabel(label, classes);
     }
   }
 }

@@ -20,6 +20,8 @@ import type { Configuration, Plans } from "../plan/plans.ts";
 import { isPlansName, requirePlansName } from "../plan/plans_name.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { classKeys } from "./class_locations.ts";
+import { dependencies, settingText } from "./data_setting.ts";
+import { declaredLabels } from "./declared_labels.ts";
 import { copyGroundTruth } from "./preprocess_dataset_truth.ts";
 import type { NonFinitePolicy } from "./non_finite.ts";
 import { describeBytes } from "../base/describe_bytes.ts";
@@ -28,8 +30,6 @@ import { type DataFolder, type InputStates, inputStates, openDataFolder } from "
 import type { DataFormat, PreprocessSetting } from "./preprocess_worker_job.ts";
 import { preprocessCases, type SizedJob } from "./preprocess_worker_pool.ts";
 
-/** Raised when the same settings give other data than before. */
-const DATA_VERSION = 1;
 /** The ground truth's copy, beside the data. */
 const TRUTH_FOLDER = "gt_segmentations";
 
@@ -83,7 +83,7 @@ export async function preprocessDataset(
   refuseSameFolder(rawFolder, preprocessedFolder, "preprocessing the dataset");
   const dataset = await readRawDataset(rawFolder);
   const { plans, configurations, skipped } = await readConfigurations(preprocessedFolder, options);
-  const keys = await keysOfDataset(preprocessedFolder);
+  const { keys, declared } = await classesOfDataset(preprocessedFolder);
   const failures: UserError[] = [];
   const warnings: string[] = [];
   const warn = (message: string) => {
@@ -109,6 +109,7 @@ export async function preprocessDataset(
     configurations,
     folders: folders.map(({ work }) => work),
     keys,
+    declared,
     format: options.format,
     nan: options.nan,
     allowGeometryMismatch: options.allowGeometryMismatch,
@@ -237,10 +238,11 @@ async function plansIn(folder: string): Promise<string[]> {
   return names.filter(isPlansName);
 }
 
-async function keysOfDataset(folder: string): Promise<ReturnType<typeof classKeys>> {
+async function classesOfDataset(folder: string): Promise<Pick<PreprocessSetting, "keys" | "declared">> {
   const file = join(folder, "dataset.json");
   const { value } = await readJsonFile(file, "reading dataset.json (plan_experiment copies it)");
-  return classKeys(parseDatasetJson(value, file).labels, value);
+  const { labels } = parseDatasetJson(value, file);
+  return { keys: classKeys(labels, value), declared: declaredLabels(labels, file) };
 }
 
 async function usableCases(
@@ -293,24 +295,4 @@ async function listJobs(
   const doubt = checkFreeDisk(target, disk, options.format === "npz");
   if (doubt !== null) warn(doubt);
   return jobs;
-}
-
-/** What a case's data depend on beside its files. */
-function settingText(
-  plans: Plans,
-  configuration: Configuration,
-  keys: PreprocessSetting["keys"],
-  { format, nan }: PreprocessDatasetOptions,
-): string {
-  return JSON.stringify({ version: DATA_VERSION, format, nan, keys, depends: dependencies(plans, configuration) });
-}
-
-function dependencies(plans: Plans, configuration: Configuration): string {
-  const { dimensions, spacing, normalizationSchemes, useMaskForNorm, resamplingData, resamplingSeg } = configuration;
-  const intensities = normalizationSchemes.map((scheme, c) =>
-    scheme === "CTNormalization" ? plans.intensityProperties[c] : null
-  );
-  const { reader, transposeForward } = plans;
-  const parts = { reader, transposeForward, dimensions, spacing, normalizationSchemes, useMaskForNorm, intensities };
-  return JSON.stringify({ ...parts, resamplingData, resamplingSeg });
 }

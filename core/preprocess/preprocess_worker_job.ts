@@ -8,6 +8,7 @@ import { writeNpyCase, writeNpzCase } from "../formats/preprocessed/npy_case.ts"
 import { readCase, readLabels } from "../formats/image/read_image.ts";
 import type { ClassKey, TrainingData } from "../formats/preprocessed/training_data.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
+import { checkDeclaredLabels, type DeclaredLabels } from "./declared_labels.ts";
 import type { NonFinitePolicy } from "./non_finite.ts";
 import { checkSegmentationGrid, preprocessTrainingCase } from "./training_case.ts";
 
@@ -22,6 +23,7 @@ export interface PreprocessSetting {
   /** Where each configuration's cases go. */
   readonly folders: readonly string[];
   readonly keys: readonly ClassKey[];
+  readonly declared: DeclaredLabels;
   readonly format: DataFormat;
   readonly nan: NonFinitePolicy;
   readonly allowGeometryMismatch: boolean;
@@ -53,6 +55,7 @@ export async function runPreprocessJob(setting: PreprocessSetting, job: Preproce
     const { id, images, label } = job.case;
     const image = await readCase(setting.reader, images);
     const { labels, geometry } = await readLabels(setting.reader, label);
+    for (const warning of checkDeclaredLabels(labels.data, label, setting.declared)) warnings.add(warning);
     for (
       const warning of checkSegmentationGrid(image.geometry, geometry, label, setting.allowGeometryMismatch)
     ) warnings.add(warning);

@@ -18,6 +18,7 @@ import { checkPatch } from "../plan/check_patch.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { isPlansName, requirePlansName } from "../plan/plans_name.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
+import { requireMadeFrom } from "../preprocess/data_setting.ts";
 import { listPreprocessedCases } from "../preprocess/training_case_reader.ts";
 import { deriveAugmentation, type DerivedAugmentation } from "./augment/spec.ts";
 import type { TrainingRecipe } from "../trainers/training_recipe.ts";
@@ -94,6 +95,7 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
 
   const dataFolder = join(preprocessed, configuration.dataIdentifier);
   if (!await isFolder(dataFolder)) throw notPreprocessed(task, dataFolder);
+  await requireMadeFrom(dataFolder, plans, planned, dataset, { doing: DOING, remedy: `run ${preprocessAgain(task)}` });
   const split = await chooseSplit(preprocessed, await listPreprocessedCases(dataFolder), fold, task.randomSplit);
   const modelName = (name: string) => `${recipe.folderName}__${plans.plansName}__${name}`;
   const modelFolder = join(task.results, modelName(configuration.name));
@@ -178,14 +180,19 @@ async function requireFiles(task: TrainingTask, plansFile: string, datasetFile: 
   });
 }
 
-function notPreprocessed({ datasetName, plansName, configurationName }: TrainingTask, file: string): UserError {
+function notPreprocessed(task: TrainingTask, file: string): UserError {
+  const { datasetName } = task;
   return new UserError({
     doing: DOING,
     file,
     problem: "it is not there: the dataset is not preprocessed for this configuration",
-    remedy: `run nnunet plan_and_preprocess -d ${datasetName}, or, where plans are there, ` +
-      `nnunet preprocess -d ${datasetName} -plans_name ${plansName} -c ${configurationName}`,
+    remedy: `run nnunet plan_and_preprocess -d ${datasetName}, or, where plans are there, ${preprocessAgain(task)}`,
   });
+}
+
+/** The command that preprocesses the configuration; it keeps what is as it should be. */
+function preprocessAgain({ datasetName, plansName, configurationName }: TrainingTask): string {
+  return `nnunet preprocess -d ${datasetName} -plans_name ${plansName} -c ${configurationName}`;
 }
 
 async function requirePreviousStage(

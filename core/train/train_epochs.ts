@@ -4,6 +4,7 @@
  * Source: run_training, on_epoch_end and what they call in nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py (2.5.1).
  */
 import { Interrupted, UserError } from "../base/errors.ts";
+import { UnknownLabel } from "../engine/training_checks.ts";
 import type { TrainingEngine, TrainingProgram, TrainStepResult, ValidationStepResult } from "../engine/training.ts";
 import { meanLoss, nextEma, validationMetrics } from "./epoch_metrics.ts";
 import { lossScaleBefore, withResult } from "./loss_scale.ts";
@@ -245,14 +246,33 @@ async function validationSteps(run: EpochRun, state: StateWithin): Promise<Valid
 }
 
 /** Gives the engine the samples of the next step. */
-async function setBatch({ engine, program, samples, setup: { batch } }: EpochRun): Promise<readonly Sample[]> {
+async function setBatch({ engine, program, samples, setup }: EpochRun): Promise<readonly Sample[]> {
+  const { batch } = setup;
   const set: Sample[] = [];
   for (let index = 0; index < batch; index++) {
     const sample = await samples.next();
-    engine.setSample(program, index, sample.image, sample.labels);
+    try {
+      engine.setSample(program, index, sample.image, sample.labels);
+    } catch (error) {
+      throw error instanceof UnknownLabel ? undeclared(error.label, sample.caseId, setup) : error;
+    }
     set.push(sample);
   }
   return set;
+}
+
+/** Of data that were preprocessed elsewhere, or before their labels were checked. */
+function undeclared(label: number, caseId: string, { dataFolder, dataset, task }: TrainingSetup): UserError {
+  return new UserError({
+    doing: "training",
+    caseId,
+    file: dataFolder,
+    problem: `its segmentation has the label ${label}, and dataset.json declares ${
+      dataset.labels.allLabels.join(", ")
+    }`,
+    remedy: "correct the segmentation, or add the label to the raw dataset's dataset.json, and run nnunet " +
+      `plan_and_preprocess -d ${task.datasetName}`,
+  });
 }
 
 /** Has the state saved and ends the training. */

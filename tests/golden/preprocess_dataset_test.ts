@@ -202,6 +202,32 @@ Deno.test("a case that fails does not stop the others, keeps the old folder, and
   assertEquals(hidden, []);
 });
 
+Deno.test("labels that dataset.json does not declare fail their case by name; where there are regions they are background, with a word", async () => {
+  const edit = async (file: string, labels: object) =>
+    await Deno.writeTextFile(file, JSON.stringify({ ...JSON.parse(await Deno.readTextFile(file)), ...labels }));
+  await using target = await planned("Dataset811_Thick");
+  const json = join(target.path, "dataset.json");
+  await edit(json, { labels: { background: 0, a: 1 } });
+  const { failures } = await preprocessDataset(join(RAW, "Dataset811_Thick"), target.path, options());
+  assertEquals(failures.map(({ parts }) => parts.caseId), ["c0", "c2"], "c1 has no label 2");
+  assert(
+    failures.every(({ message }) => message.includes(`it has labels that ${json} does not have: 2`)),
+    failures[0].message,
+  );
+
+  await using regions = await planned("Dataset812_Regions");
+  await edit(join(regions.path, "dataset.json"), {
+    labels: { background: 0, whole: [1, 2], core: [2] },
+    regions_class_order: [1, 2],
+  });
+  const made = await preprocessDataset(join(RAW, "Dataset812_Regions"), regions.path, options());
+  assertEquals(made.failures, []);
+  assert(
+    made.warnings.some((text) => text.includes("does not have: 3") && text.includes("background")),
+    made.warnings.join(),
+  );
+});
+
 Deno.test("a rerun makes only what has changed: nothing, one case's files, or all where a setting differs", async () => {
   const dataset = "Dataset812_Regions";
   await using raw = await rawCopy(dataset);

@@ -3,9 +3,21 @@ import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { readNpz } from "../../core/formats/archive/npz.ts";
 import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
+import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
+import { readPlans, resolveConfiguration } from "../../core/plan/read_plans.ts";
+import { classKeys } from "../../core/preprocess/class_locations.ts";
+import { settingText } from "../../core/preprocess/data_setting.ts";
 import { trainModel } from "../../core/train/train_model.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
-import { checkpointContent, inFolder, listening, makePreprocessed, tinyPlans, trainRequest } from "./train_fixture.ts";
+import {
+  checkpointContent,
+  DATASET_JSON,
+  inFolder,
+  listening,
+  makePreprocessed,
+  tinyPlans,
+  trainRequest,
+} from "./train_fixture.ts";
 
 const MODEL = "nnUNetTrainer_test__nnUNetPlans__tiny";
 
@@ -303,6 +315,55 @@ Deno.test("a fold that the split does not have is trained only where a random on
     const hooks = listening();
     await trainModel(request(true), hooks);
     assert(hooks.warnings.some((text) => text.startsWith("FOLD 9 IS NONE OF THE 5 FOLDS")), hooks.warnings.join("\n"));
+  }));
+
+Deno.test("data that were preprocessed with other labels or plans are refused, naming what differs and the command", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const [plansFile, datasetFile] = ["nnUNetPlans.json", "dataset.json"].map((name) =>
+      join(folders.preprocessed, name)
+    );
+    const plans = await readPlans(plansFile);
+    const { labels, json } = await readDatasetJson(datasetFile);
+    const setting = settingText(plans, resolveConfiguration(plans, "tiny"), classKeys(labels, json), {
+      format: "bricks",
+      nan: "refuse",
+    });
+    const record = join(folders.preprocessed, "nnUNetPlans_tiny", "preprocessed.jsonl");
+    await Deno.writeTextFile(record, `${JSON.stringify({ setting })}\n`);
+    const request = trainRequest(folders, { changes: { epochs: 1, iterations: 1, name: "test" } });
+    const command = "nnunet preprocess -d Dataset001_Spheres -plans_name nnUNetPlans -c tiny";
+    const edits: readonly (readonly [object, string])[] = [
+      [
+        { labels: { background: 0, whole: [1, 2], core: 2 }, regions_class_order: [1, 2] },
+        "had labels and has regions now",
+      ],
+      [{ labels: { background: 0, shell: 1, core: 2, ignore: 3 } }, "has an ignore label now"],
+      [{ labels: { background: 0, shell: 1, core: 2, third: 3, fourth: 4 } }, "has the label 3, label 4 now"],
+      [{ labels: { background: 0, shell: 1 } }, "had the label 2"],
+    ];
+    for (const [edit, difference] of edits) {
+      await Deno.writeTextFile(datasetFile, JSON.stringify({ ...DATASET_JSON, ...edit }));
+      await assertFails(() => trainModel(request, listening()), UserError, "nnUNetPlans_tiny", difference, command);
+    }
+    // Other names of the same labels change nothing.
+    const renamed = { ...DATASET_JSON, labels: { background: 0, one: 1, two: 2 } };
+    await Deno.writeTextFile(datasetFile, JSON.stringify(renamed));
+    await trainModel(request, listening());
+    const text = await Deno.readTextFile(plansFile);
+    const changed = JSON.parse(text);
+    changed.configurations.tiny.spacing = [2, 1, 1];
+    await Deno.writeTextFile(plansFile, JSON.stringify(changed));
+    const differing = "the plans' spacing was [1,1,1] and is [2,1,1]";
+    await assertFails(() => trainModel(request, listening()), UserError, differing, command);
+  }));
+
+Deno.test("a label that dataset.json does not declare is said with its case, where data have no record of what they were made of", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder, { labels: [1, 3] });
+    const request = trainRequest(folders, { changes: { epochs: 1, iterations: 1, name: "test" } });
+    const parts = ["case ", "the label 3, and dataset.json declares 0, 1, 2", "plan_and_preprocess"];
+    await assertFails(() => trainModel(request, listening()), UserError, ...parts);
   }));
 
 Deno.test("a class that no case of the fold has gives a warning with its name, and a Dice of NaN", () =>
