@@ -40,7 +40,8 @@ export async function writeDebugJson(
     num_val_iterations_per_epoch: recipe.validationIterations,
     optimizer: {
       ...(recipe.adam ? { ...recipe.adam, weightDecay: SGD.weightDecay, clipNorm: SGD.clipNorm } : SGD),
-      ...{ lr: recipe.learningRate, schedule: recipe.schedule },
+      lr: recipe.learningRate,
+      schedule: recipe.schedule,
     },
     output_folder: foldFolder,
     output_folder_base: modelFolder,

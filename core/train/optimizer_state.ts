@@ -59,14 +59,29 @@ function parameterGroup({ adam, ...recipe }: TrainingRecipe, learningRate: numbe
   if (!adam) {
     const { momentum, nesterov } = SGD;
     return dict({
-      ...{ lr, momentum: float(momentum), dampening: int(0), weight_decay: decay, nesterov, ...common },
-      ...{ differentiable: false, fused: null, ...last },
+      lr,
+      momentum: float(momentum),
+      dampening: int(0),
+      weight_decay: decay,
+      nesterov,
+      ...common,
+      differentiable: false,
+      fused: null,
+      ...last,
     });
   }
   return dict({
-    ...{ lr, betas: tuple(adam.betas.map(float)), eps: float(adam.eps), weight_decay: decay, amsgrad: adam.amsgrad },
-    ...{ ...common, capturable: false, differentiable: false, fused: null },
-    ...{ decoupled_weight_decay: adam.decoupled, ...last },
+    lr,
+    betas: tuple(adam.betas.map(float)),
+    eps: float(adam.eps),
+    weight_decay: decay,
+    amsgrad: adam.amsgrad,
+    ...common,
+    capturable: false,
+    differentiable: false,
+    fused: null,
+    decoupled_weight_decay: adam.decoupled,
+    ...last,
   });
 }
 

@@ -53,7 +53,10 @@ export async function bench(args: readonly string[]): Promise<number> {
   const edge = Number(option("--edge", software ? "16" : "128"));
   const training: Net = { patch: [edge, edge, edge], batch: Number(option("--train-batch", "2")), features };
   const setting: Setting = {
-    ...{ features, allowSoftware, edge, forward: !args.includes("--train-only") },
+    features,
+    allowSoftware,
+    edge,
+    forward: !args.includes("--train-only"),
     ...(!args.includes("--no-train") && { training }),
     batches: option("--batches", "1,4").split(",").map(Number),
     runs: Number(option("--runs", software ? "2" : "20")),
@@ -263,10 +266,15 @@ async function measureNetworks(
       const amp = torch.find((one) => one.dtype === "fp16" && one.batch === batch);
       const steps = await engine.timeSteps(program, weights);
       all.push({
-        ...{ batch, precision, best, median: median(times), teraflops: flops / best / 1e9 },
+        batch,
+        precision,
+        best,
+        median: median(times),
+        teraflops: flops / best / 1e9,
         ...(amp && { ofTorchFp16: best / amp.best }),
         device: steps.reduce((a, b) => a + b, 0),
-        ...{ forecastGiB: forecast / GIB, takenGiB: taken / GIB },
+        forecastGiB: forecast / GIB,
+        takenGiB: taken / GIB,
         steps: program.steps.map(({ name, algorithm }, i) => ({ name, algorithm, milliseconds: steps[i] })),
       });
       say(
@@ -288,7 +296,8 @@ async function tune(engine: GpuEngine, { graph, edge, batches, forward, training
   const patch: Vec3 = [edge, edge, edge];
   for (const precision of precisionsOf(engine)) {
     const forwards = [...new Set([1, ...(engine.adapter.software ? [] : batches)])].map((batch) => ({
-      ...{ graph, options: { patch, batch, precision } },
+      graph,
+      options: { patch, batch, precision },
     }));
     const all = [...(forward ? forwards : []), ...(training ? [trainingOf(training, precision)] : [])];
     for (const { graph, options } of all) {

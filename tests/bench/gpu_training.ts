@@ -62,11 +62,21 @@ export async function measureTraining(
     });
     const device = parts.reduce((a, b) => a + b, 0);
     all.push({
-      ...{ batch: net.batch, precision, best, median: median(times), teraflops: flops / best / 1e9, device, kinds },
+      batch: net.batch,
+      precision,
+      best,
+      median: median(times),
+      teraflops: flops / best / 1e9,
+      device,
+      kinds,
       ...(torch.fp16 !== undefined && { ofTorchFp16: best / torch.fp16 }),
-      ...{ forecastGiB: forecast / GIB, takenGiB: taken / GIB },
+      forecastGiB: forecast / GIB,
+      takenGiB: taken / GIB,
       steps: program.steps.map(({ name, algorithm, seconds }, i) => ({
-        ...{ name, algorithm, milliseconds: parts[i], forecast: seconds * 1e3 },
+        name,
+        algorithm,
+        milliseconds: parts[i],
+        forecast: seconds * 1e3,
       })),
     });
     const ratio = torch.fp16 === undefined ? "" : `, ${(best / torch.fp16).toFixed(2)} of torch fp16`;

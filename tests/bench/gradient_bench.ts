@@ -28,7 +28,14 @@ interface Layer {
 
 const cube = (n: number): Vec3 => [n, n, n];
 const layer = (name: string, grid: Vec3, inputs: number, outputs: number, more: Partial<Layer> = {}): Layer => ({
-  ...{ name, grid, inputs, outputs, kernel: cube(3), stride: cube(1), transposed: false, ...more },
+  name,
+  grid,
+  inputs,
+  outputs,
+  kernel: cube(3),
+  stride: cube(1),
+  transposed: false,
+  ...more,
 });
 const PLANE: Partial<Layer> = { kernel: [1, 3, 3] };
 const UP: Partial<Layer> = { kernel: cube(2), stride: cube(2), transposed: true };
@@ -104,7 +111,12 @@ export async function bench(args: readonly string[]): Promise<number> {
   for (const l of LAYERS) {
     if (filter.length > 0 && !filter.some((part) => l.name.includes(part))) continue;
     const common = {
-      ...{ name: l.name, batch, inputGrid: l.grid, kernel: l.kernel, stride: l.stride, transposed: l.transposed },
+      name: l.name,
+      batch,
+      inputGrid: l.grid,
+      kernel: l.kernel,
+      stride: l.stride,
+      transposed: l.transposed,
       outputGradient: { slot: "dy", channelStride: padToFour(l.outputs), channelOffset: 0, parts: [l.outputs] },
     };
     const operand = { channelStride: padToFour(l.inputs), channelOffset: 0, parts: [l.inputs] };
@@ -115,17 +127,19 @@ export async function bench(args: readonly string[]): Promise<number> {
     };
     const dataProblem: DataGradientProblem = {
       ...common,
-      ...{ weightSlot: "w", inputGradient: { slot: "dx", ...operand }, accumulate: false },
+      weightSlot: "w",
+      inputGradient: { slot: "dx", ...operand },
+      accumulate: false,
     };
     const weights = l.inputs * l.outputs * voxelCount(l.kernel) * 4;
     const tensor = (grid: Vec3, channels: number) => batch * voxelCount(grid) * padToFour(channels) * 4;
     const slots = {
-      ...{
-        x: tensor(l.grid, l.inputs),
-        dx: tensor(l.grid, l.inputs),
-        dy: tensor(gradientOutputGrid(common), l.outputs),
-      },
-      ...{ norm: batch * 3 * padToFour(l.inputs) * 4, w: weights, dw: weights },
+      x: tensor(l.grid, l.inputs),
+      dx: tensor(l.grid, l.inputs),
+      dy: tensor(gradientOutputGrid(common), l.outputs),
+      norm: batch * 3 * padToFour(l.inputs) * 4,
+      w: weights,
+      dw: weights,
     };
     const report = async (operator: Operator, theirs: number | undefined) => {
       const ms = await time(operator, slots, threads, runs);

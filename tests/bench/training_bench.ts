@@ -58,7 +58,9 @@ export function trainingOf({ patch, batch, features }: Net, precision: Precision
   const weights = graph.outputs.map((_, i) => (i > 0 && i === graph.outputs.length - 1 ? 0 : 2 ** -i));
   const sum = weights.reduce((a, b) => a + b);
   const options: TrainingOptions = {
-    ...{ patch, batch, precision },
+    patch,
+    batch,
+    precision,
     loss: { target: { kind: "labels" }, batchDice: false, smooth: 1e-5, diceWeight: 1, crossEntropyWeight: 1 },
     outputWeights: weights.map((weight) => weight / sum),
   };

@@ -155,8 +155,16 @@ function accumulate(channels: number, patch: Vec3, mirror: readonly [boolean, bo
     importance: voxels * 4,
   });
   const operator = planAccumulate({
-    ...{ ring, patch, placement: { origin: [7, 8, 9], mirror }, sample: 0, scale: 0.125, addWeight: true },
-    ...{ logitsSlot: "logits", weightSumsSlot: "sums", outputSlot: "output", importanceSlot: "importance" },
+    ring,
+    patch,
+    placement: { origin: [7, 8, 9], mirror },
+    sample: 0,
+    scale: 0.125,
+    addWeight: true,
+    logitsSlot: "logits",
+    weightSumsSlot: "sums",
+    outputSlot: "output",
+    importanceSlot: "importance",
   });
   const name = `accumulate ${channels} x ${patch.join("x")}, mirror ${mirror.map(Number).join("")}, axes ${
     axes.join("")
@@ -215,7 +223,9 @@ function resample(
   const operator = what === "softmax"
     ? planResampleToProbabilities({ ...range, nonlinearity: what })
     : planResampleToLabels({
-      ...{ ...range, kind: what, targetType: "u8" },
+      ...range,
+      kind: what,
+      targetType: "u8",
       view: { offset: 0, strides: [outputs[1] * outputs[2], outputs[2], 1] },
     });
   const name = `${what}${blobs ? "" : " of noise"} ${channels} x ${source.join("x")} -> ${outputs.join("x")}`;

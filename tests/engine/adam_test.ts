@@ -95,8 +95,13 @@ for (const one of CASES) {
         options[OPTION[option as keyof typeof OPTION]] = value;
       }
       const operator = planWgslUpdate({
-        ...{ ranges: [range], ...ADAM, decoupled, optionsSlot: "options", stateSlot: "state" },
-        ...{ resultSlot: "results", resultIndex: 1 },
+        ranges: [range],
+        ...ADAM,
+        decoupled,
+        optionsSlot: "options",
+        stateSlot: "state",
+        resultSlot: "results",
+        resultIndex: 1,
       });
       const values = { ...inputs(one), g: inputs(one).g.map((g) => g * lossScale) };
       const state = new Float32Array(ADAM_STATE_FLOATS);

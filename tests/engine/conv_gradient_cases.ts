@@ -51,17 +51,39 @@ export const GRADIENT_CASES: Readonly<Record<string, GradientCase>> = {
   "1x1x1": { grid: [3, 4, 5], parts: [7], outputs: 2, kernel: ONE, stride: ONE, norm: true },
   "1x1x1 stride 2": { grid: [3, 4, 5], parts: [34], outputs: 21, kernel: ONE, stride: [2, 2, 2], norm: true },
   "transposed 2x2x2": {
-    ...{ grid: [3, 4, 5], parts: [7], outputs: 6, kernel: [2, 2, 2], stride: [2, 2, 2], transposed: true, norm: true },
+    grid: [3, 4, 5],
+    parts: [7],
+    outputs: 6,
+    kernel: [2, 2, 2],
+    stride: [2, 2, 2],
+    transposed: true,
+    norm: true,
   },
   "transposed 2x2x2 to one channel": {
-    ...{ grid: [3, 4, 5], parts: [9], outputs: 1, kernel: [2, 2, 2], stride: [2, 2, 2], transposed: true, norm: true },
+    grid: [3, 4, 5],
+    parts: [9],
+    outputs: 1,
+    kernel: [2, 2, 2],
+    stride: [2, 2, 2],
+    transposed: true,
+    norm: true,
   },
   "transposed 1x2x2 of a concat": {
-    ...{ grid: [1, 4, 5], parts: [5, 20], outputs: 33, kernel: [1, 2, 2], stride: [1, 2, 2] },
-    ...{ transposed: true, norm: true },
+    grid: [1, 4, 5],
+    parts: [5, 20],
+    outputs: 33,
+    kernel: [1, 2, 2],
+    stride: [1, 2, 2],
+    transposed: true,
+    norm: true,
   },
   "transposed 1x3x4": {
-    ...{ grid: [6, 4, 5], parts: [3], outputs: 3, kernel: [1, 3, 4], stride: [1, 3, 4], transposed: true },
+    grid: [6, 4, 5],
+    parts: [3],
+    outputs: 3,
+    kernel: [1, 3, 4],
+    stride: [1, 3, 4],
+    transposed: true,
   },
 };
 
@@ -96,7 +118,12 @@ export function prepareGradient(c: GradientCase) {
     referenceGradients(sample, grid, gradients[n], outputGrid, weight, [inputs, outputs], kernel, stride, transposed)
   );
   const problem = {
-    ...{ name: "test", batch: BATCH, inputGrid: grid, kernel, stride, transposed },
+    name: "test",
+    batch: BATCH,
+    inputGrid: grid,
+    kernel,
+    stride,
+    transposed,
     outputGradient: { slot: "dy", channelStride: output.stride, channelOffset: around, parts: [outputs] },
   };
   const operand = { channelStride: input.stride, channelOffset: around, parts };

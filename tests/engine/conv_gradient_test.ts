@@ -22,12 +22,10 @@ const run = operatorRunner(CONV_KERNELS, 1024);
 /** A choice with other groups and chunks: the same way, divided more finely. */
 const divided = (c: WeightGradientChoice): WeightGradientChoice => ({
   ...c,
-  ...{
-    groupA: Math.min(c.groupA, 4),
-    groupB: 8,
-    chunks: 2,
-    block: c.block.map((n) => Math.min(n, 2)) as unknown as Vec3,
-  },
+  groupA: Math.min(c.groupA, 4),
+  groupB: 8,
+  chunks: 2,
+  block: c.block.map((n) => Math.min(n, 2)) as unknown as Vec3,
 });
 
 for (const [name, c] of Object.entries(GRADIENT_CASES)) {
@@ -76,7 +74,10 @@ for (const [name, c] of Object.entries(GRADIENT_CASES)) {
       );
       const wanted = channelsLast(sums, c.parts, voxels, around).tensor;
       const whole: DataGradientProblem = {
-        ...{ ...problem, weightSlot: "w", inputGradient: { ...operand, slot: "dv" }, accumulate },
+        ...problem,
+        weightSlot: "w",
+        inputGradient: { ...operand, slot: "dv" },
+        accumulate,
       };
       const choices = inputRanges(whole).map((range) => dataGradientChoices(whole, range));
       // Every other way adds to what is there.
@@ -118,11 +119,16 @@ for (const name of ["3x3x3 of several blocks", "3x3x3 stride 2, larger", "transp
     const { weight, input, output, norm, problem, operand } = prepareGradient(GRADIENT_CASES[name]);
     const read = { x: input.tensor, dy: output.tensor, w: weight, norm };
     const weightGradient = planWeightGradient({
-      ...{ ...problem, input: { ...operand, slot: "x", normSlot: "norm" } },
-      ...{ weightGradientSlot: "dw", biasGradientSlot: "db" },
+      ...problem,
+      input: { ...operand, slot: "x", normSlot: "norm" },
+      weightGradientSlot: "dw",
+      biasGradientSlot: "db",
     });
     const dataGradient = planDataGradient({
-      ...{ ...problem, weightSlot: "w", inputGradient: { ...operand, slot: "dv" }, accumulate: true },
+      ...problem,
+      weightSlot: "w",
+      inputGradient: { ...operand, slot: "dv" },
+      accumulate: true,
     });
     const written = { dw: weight, db: new Float32Array(GRADIENT_CASES[name].outputs), dv: input.tensor };
     for (const operator of [weightGradient, dataGradient]) {
@@ -158,7 +164,9 @@ for (const name of ["3x3x3 of a concat", "transposed 1x2x2 of a concat"]) {
 
     const dataGradient = (dv: GradientTarget, tensors: Record<string, Float32Array>) => {
       run(planDataGradient({ ...problem, weightSlot: "w", inputGradient: dv, accumulate: false }), {
-        ...{ ...tensors, dy: output.tensor, w: weight },
+        ...tensors,
+        dy: output.tensor,
+        w: weight,
       });
     };
     const whole = input.tensor.slice();

@@ -43,12 +43,30 @@ for (const channels of CHANNELS) {
     const table = noise(batch * 3 * totalChannels, 3);
     const expected = table.slice();
     normFinalizeReference({
-      ...{ batch, channels, parts, statistics: stats, table: expected, channelOffset, totalChannels },
-      ...{ weight, bias, eps, slope },
+      batch,
+      channels,
+      parts,
+      statistics: stats,
+      table: expected,
+      channelOffset,
+      totalChannels,
+      weight,
+      bias,
+      eps,
+      slope,
     });
     const operator = planNormFinalize({
-      ...{ batch, channels, parts, statisticsSlot: "statistics", normSlot: "norm", channelOffset, totalChannels },
-      ...{ weightSlot: "weight", biasSlot: "bias", eps, slope },
+      batch,
+      channels,
+      parts,
+      statisticsSlot: "statistics",
+      normSlot: "norm",
+      channelOffset,
+      totalChannels,
+      weightSlot: "weight",
+      biasSlot: "bias",
+      eps,
+      slope,
     });
     const reversed = table.slice();
     run(operator, { statistics: stats, norm: table, weight, bias });
@@ -70,8 +88,15 @@ Deno.test("A norm without weight and bias has scale 1 / standard deviation", () 
   const stats = Float32Array.of(3, 2, 0, 0, 0, 8, 0, 0, 0, 1, 10, 0, 0, 0, 0, 0, 0, 0);
   const norm = new Float32Array(12);
   const operator = planNormFinalize({
-    ...{ batch: 1, channels: 1, parts: 2, statisticsSlot: "s", normSlot: "n", channelOffset: 0, totalChannels: 4 },
-    ...{ eps: 0, slope: 0.5 },
+    batch: 1,
+    channels: 1,
+    parts: 2,
+    statisticsSlot: "s",
+    normSlot: "n",
+    channelOffset: 0,
+    totalChannels: 4,
+    eps: 0,
+    slope: 0.5,
   });
   run(operator, { s: stats, n: norm });
   const scale = Math.fround(1 / Math.sqrt(14));

@@ -33,7 +33,11 @@ function adding(value: number, line = ""): WgslDispatch {
 }
 
 const operatorOf = (dispatches: readonly WgslDispatch[], flops = 0) => ({
-  ...{ algorithm: "adding", dispatches, temporaries: {}, flops, bytes: 0 },
+  algorithm: "adding",
+  dispatches,
+  temporaries: {},
+  flops,
+  bytes: 0,
 });
 
 Deno.test({ name: "a device that is lost fails every further call with the way to go on", ignore }, async () => {

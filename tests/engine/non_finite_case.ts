@@ -12,7 +12,14 @@ export async function nonFiniteCase(engine: Engine): Promise<Record<string, Floa
   using weightSums = engine.alloc("f32", voxels, "weight sums");
   using nonFinite = engine.alloc("f32", 1, "flag");
   const ring: LogitRing = {
-    ...{ logits, weightSums, nonFinite, channels, channelStride: padded, planes, rows, columns },
+    logits,
+    weightSums,
+    nonFinite,
+    channels,
+    channelStride: padded,
+    planes,
+    rows,
+    columns,
     axes: [0, 1, 2],
     depth: planes,
   };

@@ -48,8 +48,16 @@ for (const channels of [1, 6, 33]) {
     const stored = wide("x", batch * voxels, channels, x);
     const gradient = wide("g", batch * voxels, channels, g);
     const operator = planNormBackward({
-      ...{ batch, voxels, stored: stored.range, gradient: gradient.range, normSlot: "norm", unitNormSlot: "unit" },
-      ...{ channelOffset: 0, totalChannels: padded, weightGradientSlot: "dw", biasGradientSlot: "db" },
+      batch,
+      voxels,
+      stored: stored.range,
+      gradient: gradient.range,
+      normSlot: "norm",
+      unitNormSlot: "unit",
+      channelOffset: 0,
+      totalChannels: padded,
+      weightGradientSlot: "dw",
+      biasGradientSlot: "db",
     });
     const [weightGradient, biasGradient] = [new Float32Array(padded), new Float32Array(padded)];
     const foreign = gradient.tensor.filter((_, i) => i % (padded + 16) < 8 || i % (padded + 16) >= padded + 8);
@@ -149,7 +157,10 @@ Deno.test("Where every voxel is ignored the loss is minus the Dice's weight and 
   run(sums, { logits, target, members, coefficients, result });
   assertClose(result, [-0.75], 1e-6);
   const backward = planLossGradient({
-    ...{ ...shape, regions: false, coefficientsSlot: "coefficients", gradientSlot: "gradient" },
+    ...shape,
+    regions: false,
+    coefficientsSlot: "coefficients",
+    gradientSlot: "gradient",
   });
   run(backward, { logits, target, members, coefficients, gradient });
   assertEquals(gradient, new Float32Array(voxels * 4));

@@ -30,7 +30,11 @@ for (const channels of CHANNELS) {
       const patches = MIRRORS.map((mirror, i) => ({ origin: origins[i], mirror }));
       const labelMap = oneHot.length > 0 ? { slot: "labels", oneHot } : undefined;
       const expected = gatherReference({
-        ...{ volume, channels, grid, patch, patches },
+        volume,
+        channels,
+        grid,
+        patch,
+        patches,
         labelMap: labelMap && { labels, oneHot },
       });
       // One sample more than there are patches: it stays as it is.
@@ -38,7 +42,13 @@ for (const channels of CHANNELS) {
       const input = new Float32Array(expected.length + extra.length).fill(NaN);
       input.set(extra, expected.length);
       const operator = planGatherPatches({
-        ...{ volumeSlot: "volume", channels, grid, labelMap, patches, patch, inputSlot: "input" },
+        volumeSlot: "volume",
+        channels,
+        grid,
+        labelMap,
+        patches,
+        patch,
+        inputSlot: "input",
       });
       for (const reversed of [false, true]) {
         const out = input.slice();
@@ -87,8 +97,12 @@ for (const channels of CHANNELS) {
       const origins: Vec3[] = [[8, 1, 2], [-2, -1, -3], [11, 8, 10], [3, 4, -2], [-4, 0, 0]];
       MIRRORS.forEach((mirror, i) => {
         const call = {
-          ...{ ring, patch, placement: { origin: origins[i], mirror } },
-          ...{ sample: i % 2, scale: 1 / 8, addWeight: i % 2 === 0 },
+          ring,
+          patch,
+          placement: { origin: origins[i], mirror },
+          sample: i % 2,
+          scale: 1 / 8,
+          addWeight: i % 2 === 0,
         };
         accumulateReference({ ...call, logits: expected, weightSums: expectedWeights, output, importance });
         const slots = { logitsSlot: "l", weightSumsSlot: "w", outputSlot: "o", importanceSlot: "i" };
@@ -141,12 +155,19 @@ Deno.test("A patch with many items to a plane adds up like a small one", () => {
   const expected = logits.slice();
   const weightSums = new Float32Array(voxelCount(patch));
   const call = {
-    ...{ ring, patch, placement: { origin: [0, 0, 0], mirror: [false, true, false] } as Placement },
-    ...{ sample: 0, scale: 0.5, addWeight: false },
+    ring,
+    patch,
+    placement: { origin: [0, 0, 0], mirror: [false, true, false] } as Placement,
+    sample: 0,
+    scale: 0.5,
+    addWeight: false,
   };
   const operator = planAccumulate({
     ...call,
-    ...{ logitsSlot: "l", weightSumsSlot: "w", outputSlot: "o", importanceSlot: "i" },
+    logitsSlot: "l",
+    weightSumsSlot: "w",
+    outputSlot: "o",
+    importanceSlot: "i",
   });
   assert(operator.calls[0].items > 4);
   accumulateReference({ ...call, logits: expected, weightSums, output, importance });

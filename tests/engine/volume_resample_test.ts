@@ -47,7 +47,11 @@ interface Case {
 function cases(channels: number, channelStride: number): Case[] {
   const ring: RingGeometry = { channels, channelStride, planes: 11, rows: 9, columns: 7, axes: [1, 0, 2], depth: 23 };
   const of = (name: string, tables: readonly [MixTable, MixTable, MixTable], from: number, to: number) => ({
-    ...{ name: `${name}, channel stride ${channelStride}`, ring, tables, from, to },
+    name: `${name}, channel stride ${channelStride}`,
+    ring,
+    tables,
+    from,
+    to,
   });
   return [
     of("equal grids", [linear(23, 23), linear(9, 9), linear(7, 7)], 15, 23),
@@ -97,8 +101,16 @@ function checkLabels(test: Case, choice: LabelChoice, targetType: "u8" | "u16", 
     }
   }
   const operator = planResampleToLabels({
-    ...{ ring, outputs, logitsSlot: "logits", tablesSlot: "tables", from, to, kind: choice.kind },
-    ...{ targetSlot: "target", targetType, view: { offset, strides } },
+    ring,
+    outputs,
+    logitsSlot: "logits",
+    tablesSlot: "tables",
+    from,
+    to,
+    kind: choice.kind,
+    targetSlot: "target",
+    targetType,
+    view: { offset, strides },
   });
   const packed = packResampleTables(ring, tables, choice.values);
   run(operator, { logits, tables: packed, target }, { reversed: targetType === "u16" });
@@ -129,16 +141,14 @@ for (const channels of CHANNELS) {
         const values = interpolateReference(ring, logits, tables, from, to);
         const target = new Float32Array((to - from) * channels * rows * columns);
         const operator = planResampleToProbabilities({
-          ...{
-            ring,
-            outputs,
-            logitsSlot: "logits",
-            tablesSlot: "tables",
-            from,
-            to,
-            nonlinearity,
-            targetSlot: "target",
-          },
+          ring,
+          outputs,
+          logitsSlot: "logits",
+          tablesSlot: "tables",
+          from,
+          to,
+          nonlinearity,
+          targetSlot: "target",
         });
         run(operator, { logits, tables: packResampleTables(ring, tables), target }, { reversed: channels > 5 });
         let worst = 0;
@@ -174,8 +184,16 @@ Deno.test("Channels that are all negative never lose to padding lanes", () => {
   const tables = [linear(1, 1), linear(1, 1), linear(2, 2)] as const;
   const target = new Uint8Array(2);
   const operator = planResampleToLabels({
-    ...{ ring, outputs: [1, 1, 2], logitsSlot: "l", tablesSlot: "t", from: 0, to: 1, kind: "argmax" },
-    ...{ targetSlot: "o", targetType: "u8", view: { offset: 0, strides: [2, 2, 1] } },
+    ring,
+    outputs: [1, 1, 2],
+    logitsSlot: "l",
+    tablesSlot: "t",
+    from: 0,
+    to: 1,
+    kind: "argmax",
+    targetSlot: "o",
+    targetType: "u8",
+    view: { offset: 0, strides: [2, 2, 1] },
   });
   run(operator, { l: logits, t: packResampleTables(ring, tables, [10, 11, 12, 13, 14]), o: target });
   assertEquals([...target], [14, 10]);
@@ -223,7 +241,13 @@ Deno.test("An axis with equal sources passes values on whatever its fractions ar
   };
   const target = new Float32Array(2 * 3 * 15);
   const operator = planResampleToProbabilities({
-    ...{ ring, outputs: [2, 3, 5], logitsSlot: "l", tablesSlot: "t", from: 0, to: 2, nonlinearity: "sigmoid" },
+    ring,
+    outputs: [2, 3, 5],
+    logitsSlot: "l",
+    tablesSlot: "t",
+    from: 0,
+    to: 2,
+    nonlinearity: "sigmoid",
     targetSlot: "o",
   });
   run(operator, { l: logits, t: packResampleTables(ring, [odd(2), odd(3), odd(5)]), o: target });
@@ -242,7 +266,13 @@ Deno.test("The exponential function has a relative error below 1e-6 from 0 to -8
   const tables = [linear(1, 1), linear(1, 1), linear(columns, columns)] as const;
   const target = new Float32Array(columns);
   const operator = planResampleToProbabilities({
-    ...{ ring, outputs: [1, 1, columns], logitsSlot: "l", tablesSlot: "t", from: 0, to: 1, nonlinearity: "sigmoid" },
+    ring,
+    outputs: [1, 1, columns],
+    logitsSlot: "l",
+    tablesSlot: "t",
+    from: 0,
+    to: 1,
+    nonlinearity: "sigmoid",
     targetSlot: "o",
   });
   run(operator, { l: logits, t: packResampleTables(ring, tables), o: target });

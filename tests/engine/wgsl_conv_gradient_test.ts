@@ -56,7 +56,12 @@ function gpuCase(c: GradientCase, { cut, limits }: { readonly cut: boolean; read
   const x = activations("x", input.tensor, "f32", segment(grid, input.stride));
   const dy = activations("dy", output.tensor, "f32", segment(outputGrid, output.stride));
   const common = {
-    ...{ name: "test", batch: BATCH, inputGrid: grid, kernel, stride, transposed: problem.transposed },
+    name: "test",
+    batch: BATCH,
+    inputGrid: grid,
+    kernel,
+    stride,
+    transposed: problem.transposed,
     outputGradient: { layout: dy.layout, channelStride: output.stride, channelOffset: around, channels: outputs },
     limits,
   };
@@ -91,7 +96,8 @@ for (const variant of VARIANTS) {
     const gradient = {
       ...common,
       input: { layout: x.layout, ...placed, parts, ...(c.norm && { normSlot: "norm" }) },
-      ...{ weightGradientSlot: "dw", biasGradientSlot: "db" },
+      weightGradientSlot: "dw",
+      biasGradientSlot: "db",
     };
     const forms = formsOf(weightGradientCandidates(gradient).map(({ name }) => name));
     for (const way of [undefined, ...forms]) {
@@ -115,8 +121,12 @@ for (const variant of VARIANTS) {
     const own = (v: number, i: number) => (isForeign(v, i) ? 0 : v);
     // Forecasts choose for a large GPU; here the ways that differ are asked for by name, each other one adding to what is there.
     const conv = dataGradientConv({
-      ...{ ...common, inputGradient: { layout: x.layout, ...placed }, inputParts: parts, accumulate: false },
-      ...{ weightSlot: "w", packedSlot: "packed" },
+      ...common,
+      inputGradient: { layout: x.layout, ...placed },
+      inputParts: parts,
+      accumulate: false,
+      weightSlot: "w",
+      packedSlot: "packed",
     });
     const forms = conv ? formsOf(trainedConvCandidates(conv).map(({ name }) => name)) : [];
     for (const [i, way] of [undefined, ...forms, undefined].entries()) {
@@ -131,12 +141,17 @@ for (const variant of VARIANTS) {
       const operator = planDataGradient({
         ...common,
         inputGradient: { layout: dv.layout, ...placed },
-        ...{ inputParts: parts, weightSlot: "w", packedSlot: "packed", accumulate },
+        inputParts: parts,
+        weightSlot: "w",
+        packedSlot: "packed",
+        accumulate,
       }, () => way);
       if (way !== undefined) assertEquals(operator.algorithm, way);
       const packed = new Float32Array(operator.packed.bytes / 4).fill(NaN);
       const slots = {
-        ...{ dy: dy.data, w: { array: weight }, dv: dv.data },
+        dy: dy.data,
+        w: { array: weight },
+        dv: dv.data,
         packed: { array: packed, segmentBytes: operator.packed.segmentBytes },
       };
       // What is added to twice is no second run.

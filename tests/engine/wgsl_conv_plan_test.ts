@@ -27,10 +27,18 @@ function layer(edge: number, inputs: number, outputs: number, more: Partial<Wgsl
     } as const;
   };
   return {
-    ...{ name: `${inputs} to ${outputs} on ${edge}`, batch: 1, inputGrid: grid, kernel: [3, 3, 3], stride: [1, 1, 1] },
+    name: `${inputs} to ${outputs} on ${edge}`,
+    batch: 1,
+    inputGrid: grid,
+    kernel: [3, 3, 3],
+    stride: [1, 1, 1],
     input: { ...of("input", inputs), parts: [inputs], normSlot: "norm" },
     output: { ...of("output", outputs), channels: outputs, statisticsSlot: "statistics" },
-    ...{ outputChannels: outputs, weightSlot: "weights", statistics: true, limits: BASE_LIMITS, ...more },
+    outputChannels: outputs,
+    weightSlot: "weights",
+    statistics: true,
+    limits: BASE_LIMITS,
+    ...more,
   };
 }
 
@@ -117,8 +125,14 @@ Deno.test({
   ignore: !gpuPresent,
   fn: async () => {
     const c: WgslConvCase = {
-      ...{ batch: 1, grid: [4, 5, 6], parts: [6], outputs: 7, kernel: [3, 3, 3], stride: [1, 1, 1] },
-      ...{ norm: true, statistics: true },
+      batch: 1,
+      grid: [4, 5, 6],
+      parts: [6],
+      outputs: 7,
+      kernel: [3, 3, 3],
+      stride: [1, 1, 1],
+      norm: true,
+      statistics: true,
     };
     const { problem } = wgslProblem(c, makeData(c));
     for (const { name } of convCandidates(problem)) {

@@ -55,12 +55,28 @@ for (const [channels, parts, offset] of [[1, 7, 0], [3, 1, 20], [5, 1025, 20], [
         const table = noise(batch * 3 * totalChannels, 3);
         const expected = table.slice();
         normFinalizeReference({
-          ...{ batch, channels, parts, statistics: stats, table: expected, channelOffset, totalChannels, eps, slope },
+          batch,
+          channels,
+          parts,
+          statistics: stats,
+          table: expected,
+          channelOffset,
+          totalChannels,
+          eps,
+          slope,
           ...(affine ? { weight, bias } : {}),
         });
         const operator = planNormFinalize({
-          ...{ batch, channels, parts, statisticsSlot: "statistics", normSlot: "norm", channelOffset, totalChannels },
-          ...{ eps, slope, ...(affine ? { weightSlot: "weight", biasSlot: "bias" } : {}) },
+          batch,
+          channels,
+          parts,
+          statisticsSlot: "statistics",
+          normSlot: "norm",
+          channelOffset,
+          totalChannels,
+          eps,
+          slope,
+          ...(affine ? { weightSlot: "weight", biasSlot: "bias" } : {}),
         });
         assertEquals(operator.dispatches.length, parts > 1024 ? 2 : 1);
         const slots = { statistics: { array: stats }, norm: { array: table } };
@@ -86,8 +102,15 @@ gpuTest("WGSL: a small spread far from zero keeps its variance", async () => {
   const stats = Float32Array.of(1000, 4095.875, 0, 0, 0, 1, 0, 0, 0, 1000, 4096.125, 0, 0, 0, 1, 0, 0, 0);
   const norm = new Float32Array(12);
   const operator = planNormFinalize({
-    ...{ batch: 1, channels: 1, parts: 2, statisticsSlot: "s", normSlot: "n", channelOffset: 0, totalChannels: 4 },
-    ...{ eps: 0, slope: 1 },
+    batch: 1,
+    channels: 1,
+    parts: 2,
+    statisticsSlot: "s",
+    normSlot: "n",
+    channelOffset: 0,
+    totalChannels: 4,
+    eps: 0,
+    slope: 1,
   });
   await runWgsl(operator, { s: { array: stats }, n: { array: norm } });
   const scale = 1 / Math.sqrt(1 / 64 + 1 / 1000);

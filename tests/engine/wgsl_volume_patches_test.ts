@@ -41,7 +41,11 @@ for (
       const origins: Vec3[] = [[1, 2, 3], [-2, -3, -1], [4, 5, 8], [-2, 6, 2], [9, 0, 0]];
       const patches = MIRRORS.map((mirror, i) => ({ origin: origins[i], mirror }));
       const expected = gatherReference({
-        ...{ volume, channels, grid, patch, patches },
+        volume,
+        channels,
+        grid,
+        patch,
+        patches,
         ...(oneHot.length > 0 && { labelMap: { labels, oneHot } }),
       });
       // One sample more than there are patches: it stays as it is.
@@ -53,7 +57,12 @@ for (
       words.set(labels);
       const labelMap = segmented("labels", words, 4, segment ? 300 : undefined);
       const operator = planGatherPatches({
-        ...{ volume: source.layout, channels, grid, patches, patch, input: input.layout },
+        volume: source.layout,
+        channels,
+        grid,
+        patches,
+        patch,
+        input: input.layout,
         ...(oneHot.length > 0 && { labelMap: { labels: labelMap.layout, oneHot } }),
       });
       await runWgsl(operator, { volume: source.data, labels: labelMap.data, input: input.data });
@@ -89,15 +98,26 @@ for (
         let dispatches = 0;
         for (const [i, mirror] of MIRRORS.entries()) {
           const call = {
-            ...{ ring, patch, placement: { origin: origins[i], mirror } },
-            ...{ sample: i % 2, scale: 1 / 8, addWeight: i % 2 === 0 },
+            ring,
+            patch,
+            placement: { origin: origins[i], mirror },
+            sample: i % 2,
+            scale: 1 / 8,
+            addWeight: i % 2 === 0,
           };
           accumulateReference({
-            ...{ ...call, ring: { ...ring, channelStride: padded }, logits: expected, weightSums: expectedSums },
-            ...{ output: Float32Array.from(output.data.array), importance: Float32Array.from(importance.data.array) },
+            ...call,
+            ring: { ...ring, channelStride: padded },
+            logits: expected,
+            weightSums: expectedSums,
+            output: Float32Array.from(output.data.array),
+            importance: Float32Array.from(importance.data.array),
           });
           const operator = planAccumulate({
-            ...{ ...call, logits: logits.layout, weightSums: sums.layout, output: output.layout },
+            ...call,
+            logits: logits.layout,
+            weightSums: sums.layout,
+            output: output.layout,
             importance: importance.layout,
           });
           assert(operator.dispatches.every(({ bindings }) => bindings.length <= 8));

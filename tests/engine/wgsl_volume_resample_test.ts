@@ -57,8 +57,12 @@ function casesOf(channels: number): Case[] {
     // 31 planes of 23: output planes 20 to 28 read planes 14 to 21, across the end of a ring of 11.
     { name: "a finer grid", ring, tables: [linear(23, 31), linear(9, 20), linear(7, 13)], from: 20, to: 29 },
     {
-      ...{ name: "a finer grid in segments", ring, from: 20, to: 29 },
-      ...{ tables: [linear(23, 31), linear(9, 20), linear(7, 13)], segments: [2 * plane + 5, 900] },
+      name: "a finer grid in segments",
+      ring,
+      from: 20,
+      to: 29,
+      tables: [linear(23, 31), linear(9, 20), linear(7, 13)],
+      segments: [2 * plane + 5, 900],
     },
     { name: "a coarser grid", ring, tables: [linear(23, 10), linear(9, 4), linear(7, 3)], from: 6, to: 9 },
     { name: "nearest along planes", ring, tables: [nearest(23, 40), linear(9, 14), linear(7, 7)], from: 25, to: 38 },

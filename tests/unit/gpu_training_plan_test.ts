@@ -14,7 +14,9 @@ import { architecture } from "../engine/networks.ts";
 const DEFAULT = architecture({ featuresPerStage: [32, 64, 128, 256, 320, 320] });
 const GRAPH = buildGraph(DEFAULT, 1, 3, { deepSupervision: true });
 const OPTIONS: TrainingOptions = {
-  ...{ patch: [128, 128, 128], batch: 2, precision: "f32" },
+  patch: [128, 128, 128],
+  batch: 2,
+  precision: "f32",
   loss: { target: { kind: "labels" }, batchDice: false, smooth: 1e-5, diceWeight: 1, crossEntropyWeight: 1 },
   outputWeights: [8 / 15, 4 / 15, 2 / 15, 1 / 15, 0],
 };

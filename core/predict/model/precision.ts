@@ -82,7 +82,10 @@ async function labelsOfTile(engine: Engine, model: Model, input: PreprocessedCas
   for (const [index, { checkpoint, file }] of model.folds.entries()) {
     using weights = await engine.loadWeights(program, checkpointWeights(checkpoint, graph, file));
     engine.gatherPatches({
-      ...{ program, volume: uploaded.volume, channels: uploaded.channels, grid: uploaded.grid },
+      program,
+      volume: uploaded.volume,
+      channels: uploaded.channels,
+      grid: uploaded.grid,
       ...(uploaded.previousStage &&
         { labelMap: { labels: uploaded.previousStage, oneHot: dataset.labels.foregroundLabels } }),
       patches: [{ origin, mirror: [false, false, false] }],

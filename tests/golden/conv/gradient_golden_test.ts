@@ -68,8 +68,11 @@ for (const { name, grid, parts, outputs, kernel, stride, transposed = false, ...
     const operand = { channelStride: x.padded, channelOffset: 0, parts };
 
     const weightProblem: WeightGradientProblem = {
-      ...{ ...common, outputGradient, input: { slot: "x", ...operand, normSlot: "norm" } },
-      ...{ weightGradientSlot: "dw", biasGradientSlot: "db" },
+      ...common,
+      outputGradient,
+      input: { slot: "x", ...operand, normSlot: "norm" },
+      weightGradientSlot: "dw",
+      biasGradientSlot: "db",
     };
     const pairs = weightGradientPairs(weightProblem);
     const ways = pairs.map((pair) => weightGradientChoices(weightProblem, pair));
@@ -82,7 +85,11 @@ for (const { name, grid, parts, outputs, kernel, stride, transposed = false, ...
     }
 
     const dataProblem: DataGradientProblem = {
-      ...{ ...common, outputGradient, weightSlot: "w", inputGradient: { slot: "dv", ...operand }, accumulate: false },
+      ...common,
+      outputGradient,
+      weightSlot: "w",
+      inputGradient: { slot: "dv", ...operand },
+      accumulate: false,
     };
     const choices = inputRanges(dataProblem).map((range) => dataGradientChoices(dataProblem, range));
     for (const i of someOf(choices[0].map((way) => (way.kind === "direct" ? {} : way.choice)))) {

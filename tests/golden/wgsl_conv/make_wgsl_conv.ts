@@ -32,27 +32,30 @@ function problem(c: Canonical): WgslConvProblem {
     const segmentLength = Math.ceil(length / (c.segments ?? 1));
     return {
       layout: { slot, length, type: c.type, segments: c.segments ?? 1, segmentLength },
-      ...{ channelStride: channels, channelOffset: 0 },
+      channelStride: channels,
+      channelOffset: 0,
     };
   };
   return {
-    ...{
-      name: "canonical",
-      batch: 2,
-      inputGrid: c.grid,
-      kernel: c.kernel,
-      stride: c.stride,
-      outputChannels: c.outputs,
-    },
+    name: "canonical",
+    batch: 2,
+    inputGrid: c.grid,
+    kernel: c.kernel,
+    stride: c.stride,
+    outputChannels: c.outputs,
     input: {
-      ...{ ...tensor("input", channelLayout(c.parts).padded, c.grid), parts: c.parts },
+      ...tensor("input", channelLayout(c.parts).padded, c.grid),
+      parts: c.parts,
       ...(c.norm ? { normSlot: "norm" } : {}),
     },
     output: {
-      ...{ ...tensor("output", padToFour(c.outputs), c.output), channels: c.outputs },
+      ...tensor("output", padToFour(c.outputs), c.output),
+      channels: c.outputs,
       ...(c.statistics ? { statisticsSlot: "statistics" } : {}),
     },
-    ...{ weightSlot: "weights", statistics: c.statistics, limits: BASE_LIMITS },
+    weightSlot: "weights",
+    statistics: c.statistics,
+    limits: BASE_LIMITS,
   };
 }
 
@@ -81,8 +84,15 @@ function weightGradient(c: Canonical, name: string) {
 /** File name -> text of the kernel. */
 export function renderings(): Record<string, string> {
   const plain: Canonical = {
-    ...{ grid: [8, 8, 8], output: [8, 8, 8], kernel: [3, 3, 3], stride: [1, 1, 1], parts: [16], outputs: 16 },
-    ...{ norm: true, statistics: true, type: "f32" },
+    grid: [8, 8, 8],
+    output: [8, 8, 8],
+    kernel: [3, 3, 3],
+    stride: [1, 1, 1],
+    parts: [16],
+    outputs: 16,
+    norm: true,
+    statistics: true,
+    type: "f32",
   };
   const text = (operator: { readonly dispatches: readonly { readonly code: string }[] }, dispatch = 0) =>
     operator.dispatches[dispatch].code;
@@ -91,7 +101,12 @@ export function renderings(): Record<string, string> {
     weightGradient({ ...plain, parts: [8, 8] }, name)
   );
   const transposed: Canonical = {
-    ...{ ...plain, kernel: [1, 2, 2], stride: [1, 2, 2], output: [8, 16, 16], norm: true, statistics: false },
+    ...plain,
+    kernel: [1, 2, 2],
+    stride: [1, 2, 2],
+    output: [8, 16, 16],
+    norm: true,
+    statistics: false,
   };
   return {
     "direct_3x3x3.wgsl": text(planDirect(problem(plain), TILE)),
