@@ -5,6 +5,8 @@
  * (Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016; points after spikes on f32 error.)
  */
 
+import { productOf } from "../arithmetic.ts";
+
 /** A dense matrix by rows. */
 export type Matrix = readonly (readonly number[])[];
 
@@ -33,6 +35,12 @@ export interface AxisScheme {
   /** Which transformed weight a point is multiplied with. */
   readonly weightOfPoint: readonly number[];
 }
+
+/** The schemes of z, y and x. */
+export type SchemeTriple = readonly [AxisScheme, AxisScheme, AxisScheme];
+
+/** Transformed weights of a pair of channels. */
+export const weightCount = (schemes: SchemeTriple) => productOf(schemes.map((s) => s.weight.length));
 
 /** F(m, r) with the finite points `points` (m + r - 2 of them) and infinity: monic input rows, weights carry the divisors. */
 function cookToom(m: number, r: number, points: readonly number[]) {

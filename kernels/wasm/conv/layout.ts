@@ -1,9 +1,8 @@
 /** How an operand's channels lie in memory, as the packed weights must follow them. */
-import { productOf, sum } from "../../operators/arithmetic.ts";
-import { padToFour, voxelCount } from "../../../core/base/shape.ts";
+import { sum } from "../../operators/arithmetic.ts";
+import { padToFour } from "../../../core/base/shape.ts";
 import type { Operand } from "../kernel.ts";
 import { at } from "../params.ts";
-import { type ConvProblem, outputGridOf } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
 
 /** Parameters for the tensors of an operand: its own, and the second one or nothing. */
@@ -19,8 +18,3 @@ export function sourceParams({ slot, channelStride, channelOffset, parts, second
 }
 
 export const padToPanel = (channels: number) => Math.ceil(channels / PANEL) * PANEL;
-/** Multiplications and additions of the direct form. */
-export function convFlops(problem: ConvProblem): number {
-  const out = voxelCount(outputGridOf(problem));
-  return 2 * problem.batch * out * productOf(problem.kernel) * sum(problem.input.parts) * problem.outputChannels;
-}

@@ -1,4 +1,5 @@
 /** Emits y = A x on four-wide vectors for a small constant matrix, sharing work between rows (or columns) that differ in signs only. */
+import { mappedRows, sameMagnitudes } from "../../operators/conv/linear_map.ts";
 import { f32x4, type V128 } from "../emit/expression.ts";
 import { discardingBuilder, type FunctionBuilder, type Local } from "../emit/module_builder.ts";
 import type { Matrix } from "../../operators/conv/scheme.ts";
@@ -49,11 +50,8 @@ function rowTerms(row: readonly number[], values: readonly V128[]): Term[] {
   return row.map((coefficient, k) => ({ coefficient, value: values[k] })).filter((t) => t.coefficient !== 0);
 }
 
-const sameMagnitudes = (a: readonly number[], b: readonly number[]) =>
-  a.every((x, k) => Math.abs(x) === Math.abs(b[k])) && a.some((x, k) => x !== b[k]);
-
 /**
- * Emits `matrix` * `values`, handing each result to `store`. Pairs of rows equal but for signs are e + o and e - o.
+ * Emits `matrix` * `values`, handing each result to `store`.
  * `temporaries` are two free vector variables.
  */
 export function emitRows(
@@ -64,25 +62,21 @@ export function emitRows(
   constant: Constants,
   store: (row: number, value: V128) => void,
 ): void {
-  const done = new Set<number>();
   const [e, o] = temporaries;
-  matrix.forEach((row, i) => {
-    if (done.has(i)) return;
-    const partner = matrix.findIndex((other, j) => j > i && !done.has(j) && sameMagnitudes(row, other));
-    const same = partner < 0 ? [] : rowTerms(row.map((x, k) => x === matrix[partner][k] ? x : 0), values);
-    const opposite = partner < 0 ? [] : rowTerms(row.map((x, k) => x === matrix[partner][k] ? 0 : x), values);
-    if (same.length === 0 || opposite.length === 0 || same.length + opposite.length < 3) {
-      store(i, sum(rowTerms(row, values), constant) ?? f32x4.splat(0));
-      return;
+  const valueOf = (terms: readonly Term[]) => sum(terms, constant) ?? f32x4.splat(0);
+  for (const mapped of mappedRows(matrix)) {
+    if (!("partner" in mapped)) {
+      store(mapped.row, valueOf(rowTerms(mapped.coefficients, values)));
+      continue;
     }
-    done.add(partner);
+    const { row, partner } = mapped;
+    const opposite = rowTerms(mapped.odd, values);
     const factor = opposite[opposite.length - 1].coefficient;
-    f.set(e, sum(same, constant) ?? f32x4.splat(0));
-    const scaled = opposite.map((t) => ({ coefficient: t.coefficient / factor, value: t.value }));
-    f.set(o, sum(scaled, constant) ?? f32x4.splat(0));
-    store(i, factor === 1 ? f32x4.add(e, o) : f32x4.madd(constant(factor), o, e));
+    f.set(e, valueOf(rowTerms(mapped.even, values)));
+    f.set(o, valueOf(opposite.map((t) => ({ coefficient: t.coefficient / factor, value: t.value }))));
+    store(row, factor === 1 ? f32x4.add(e, o) : f32x4.madd(constant(factor), o, e));
     store(partner, factor === 1 ? f32x4.sub(e, o) : f32x4.nmadd(constant(factor), o, e));
-  });
+  }
 }
 
 /**

@@ -11,7 +11,7 @@ import { PANEL } from "./gemm_kernels.ts";
 import { padToPanel } from "./layout.ts";
 import { ceilDiv, productOf, sum, vec } from "../../operators/arithmetic.ts";
 import type { ConvProblem } from "./problem.ts";
-import type { AxisScheme } from "../../operators/conv/scheme.ts";
+import type { SchemeTriple } from "../../operators/conv/scheme.ts";
 import { transformFunctions } from "./transform_kernels.ts";
 
 /** Input channels an item packs. */
@@ -126,7 +126,7 @@ export interface OutputRange {
 /** A call for each part of the input. With `gradient`, weights of a data gradient: flipped, in and out swapped, no bias. */
 export function winogradPacking(
   problem: ConvProblem,
-  schemes: readonly [AxisScheme, AxisScheme, AxisScheme],
+  schemes: SchemeTriple,
   biasOffset: number,
   gradient?: GradientWeights,
   range: OutputRange = { first: 0, channels: problem.outputChannels },

@@ -1,44 +1,31 @@
 /** From torch's weights to the kernels': transformed, in panels of eight output channels, input channels as they lie in memory. */
-import { transformAxis } from "../../operators/conv/transform_weights.ts";
+import { eachTransformed } from "../../operators/conv/transform_weights.ts";
 import type { Vec3 } from "../../../core/base/shape.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { padToPanel } from "./layout.ts";
 import type { ChannelLayout } from "../../operators/tensor.ts";
 import { productOf } from "../../operators/arithmetic.ts";
-import type { AxisScheme } from "../../operators/conv/scheme.ts";
+import { type SchemeTriple, weightCount } from "../../operators/conv/scheme.ts";
 
 /**
  * U [z][y][x][panel][input channel][8] and the bias, padded to whole panels, behind it. Weight is torch's (out, in, z, y, x).
  */
 export function packWinograd(
-  schemes: readonly [AxisScheme, AxisScheme, AxisScheme],
+  schemes: SchemeTriple,
   layout: ChannelLayout,
   outputChannels: number,
   weight: Float32Array,
   bias: Float32Array | undefined,
   out: Float32Array,
 ): void {
-  const [gz, gy, gx] = schemes.map((s) => s.weight);
-  const [tz, ty, tx] = schemes.map((s) => s.taps);
-  const taps = tz * ty * tx;
-  const inputs = layout.positions.length;
   const panelChannels = padToPanel(outputChannels);
   const matrix = layout.padded * panelChannels;
-  const count = gz.length * gy.length * gx.length;
-  const [a, b, c] = [new Float64Array(taps), new Float64Array(count), new Float64Array(count)];
+  const count = weightCount(schemes);
   out.fill(0);
-  for (let o = 0; o < outputChannels; o++) {
-    const panel = Math.floor(o / PANEL) * layout.padded * PANEL + o % PANEL;
-    for (let i = 0; i < inputs; i++) {
-      const start = (o * inputs + i) * taps;
-      for (let t = 0; t < taps; t++) a[t] = weight[start + t];
-      transformAxis(gz, a, b, 1, ty * tx);
-      transformAxis(gy, b, c, gz.length, tx);
-      transformAxis(gx, c, b, gz.length * gy.length, 1);
-      const position = panel + layout.positions[i] * PANEL;
-      for (let u = 0; u < count; u++) out[u * matrix + position] = b[u];
-    }
-  }
+  eachTransformed(schemes, [layout.positions.length, outputChannels], weight, (i, o, transformed) => {
+    const position = Math.floor(o / PANEL) * layout.padded * PANEL + o % PANEL + layout.positions[i] * PANEL;
+    for (let u = 0; u < count; u++) out[u * matrix + position] = transformed[u];
+  });
   if (bias) out.set(bias, count * matrix);
 }
 

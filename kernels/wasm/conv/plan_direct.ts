@@ -1,10 +1,11 @@
 /** Plans direct and transposed convolutions: the block of voxels and the weight panels of an item. */
+import { convFlops } from "../../operators/conv/problem.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import { at, listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles, weightCycles } from "./cost_model.ts";
 import { DIRECT_PARAMS, directScratch } from "./direct_kernels.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { convFlops, padToPanel, sourceParams } from "./layout.ts";
+import { padToPanel, sourceParams } from "./layout.ts";
 import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
 import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
 import { directPacking } from "./pack_direct_kernel.ts";
@@ -164,7 +165,7 @@ function directOperator(
       }),
     }],
     temporaries: {},
-    flops: convFlops(problem) * taps,
+    flops: convFlops(problem, outputGridOf(problem)) * taps,
     bytes: weightBytes +
       problem.batch * 4 * (productOf(problem.inputGrid) * layout.padded + productOf(grid) * taps * outputChannels),
     coreSeconds: problem.batch * choice.cycles / CORE_HERTZ,

@@ -6,7 +6,7 @@ import { CYCLES, imbalance, L2_BYTES, outerCycles } from "./cost_model.ts";
 import type { WeightGradientProblem } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { ceilDiv, productOf, vec } from "../../operators/arithmetic.ts";
-import { type AxisScheme, schemesFor } from "../../operators/conv/scheme.ts";
+import { schemesFor, type SchemeTriple, weightCount } from "../../operators/conv/scheme.ts";
 import {
   chunkCounts,
   groupSizes,
@@ -27,7 +27,7 @@ import { align64 } from "./winograd_block.ts";
 
 export interface WeightGradientWinogradChoice {
   readonly kind: "winograd";
-  readonly schemes: readonly [AxisScheme, AxisScheme, AxisScheme];
+  readonly schemes: SchemeTriple;
   readonly block: Vec3;
   readonly groupA: number;
   readonly groupB: number;
@@ -75,8 +75,6 @@ function blockCycles(g: WeightGradientGeometry, normalised: boolean, sumsBytes: 
     pz * py * px * products + far;
 }
 
-const weightsOf = (schemes: readonly AxisScheme[]) => productOf(schemes.map((s) => s.weight.length));
-
 function divisions(tiles: number, most: number): number[] {
   const sizes = new Set<number>();
   for (let parts = ceilDiv(tiles, most); parts <= tiles && sizes.size < 6; parts++) sizes.add(ceilDiv(tiles, parts));
@@ -84,12 +82,10 @@ function divisions(tiles: number, most: number): number[] {
 }
 
 /** The triples of schemes that compute a problem, large tiles first; none where an axis has no scheme. */
-function triplesOf({ kernel, stride, transposed }: WeightGradientProblem): WeightGradientWinogradChoice["schemes"][] {
+function triplesOf({ kernel, stride, transposed }: WeightGradientProblem): SchemeTriple[] {
   if (transposed) return [];
   const [zs, ys, xs] = [0, 1, 2].map((i) => schemesFor(kernel[i], stride[i]).toReversed());
-  const triples = zs.flatMap((z) =>
-    ys.flatMap((y) => xs.map((x): WeightGradientWinogradChoice["schemes"] => [z, y, x]))
-  );
+  const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): SchemeTriple => [z, y, x])));
   return triples.filter((schemes) => schemes.some((s) => s.points > 1));
 }
 
@@ -122,10 +118,10 @@ export function weightGradientWinogradChoice(
 function bestOf(
   problem: WeightGradientProblem,
   { a, b }: WeightGradientPair,
-  schemes: WeightGradientWinogradChoice["schemes"],
+  schemes: SchemeTriple,
 ): WeightGradientWinogradChoice | undefined {
   const tiles = vec((i) => ceilDiv(b.grid[i], schemes[i].outputs));
-  const weights = weightsOf(schemes);
+  const weights = weightCount(schemes);
   let best: WeightGradientWinogradChoice | undefined;
   for (const groupA of groupSizes(a.padded, 4)) {
     for (const groupB of groupSizes(b.padded, PANEL)) {
@@ -175,7 +171,7 @@ export function weightGradientWinogradCalls(
   const tiles = vec((i) => ceilDiv(b.grid[i], schemes[i].outputs));
   const blocks = vec((i) => ceilDiv(tiles[i], block[i]));
   const groups = ceilDiv(a.padded, groupA) * ceilDiv(b.padded, groupB);
-  const rows = weightsOf(schemes);
+  const rows = weightCount(schemes);
   const s = weightGradientScratch(g);
   const finish = finishScratch(schemes.map((axis) => axis.weight.length), schemes.map((axis) => axis.taps));
   const groupBytes = rows * groupA * groupB * 4;

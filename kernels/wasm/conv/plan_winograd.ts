@@ -1,10 +1,11 @@
 /** Plans a convolution in the transform domain: schemes per axis, block of tiles, one call or three. */
+import { convFlops } from "../../operators/conv/problem.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import type { KernelCall, Param } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, productCycles, weightCycles } from "./cost_model.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { convFlops, padToPanel, sourceParams } from "./layout.ts";
+import { padToPanel, sourceParams } from "./layout.ts";
 import { ceilDiv, productOf, sum, vec } from "../../operators/arithmetic.ts";
 import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
 import { type OutputRange, winogradPacking } from "./pack_kernel.ts";
@@ -17,10 +18,8 @@ import {
   outputGridOf,
   padOf,
 } from "./problem.ts";
-import { type AxisScheme, gradientSchemesFor, schemesFor } from "../../operators/conv/scheme.ts";
+import { gradientSchemesFor, schemesFor, type SchemeTriple, weightCount } from "../../operators/conv/scheme.ts";
 import { align64, type BlockGeometry, blockScratch, WINOGRAD_PARAMS } from "./winograd_block.ts";
-
-export type SchemeTriple = readonly [AxisScheme, AxisScheme, AxisScheme];
 
 /** All the numbers of one way to do it. */
 export interface WinogradChoice {
@@ -44,10 +43,6 @@ function geometry(problem: ConvProblem, schemes: SchemeTriple, tiles: Vec3): Blo
     inputChannels: channelLayout(problem.input.parts).padded,
     panelChannels: padToPanel(problem.outputChannels),
   };
-}
-
-function weightMatrices(schemes: SchemeTriple): number {
-  return productOf(schemes.map((s) => s.weight.length));
 }
 
 /** Cycles of an item's input passes, output passes and products; `ownWeights`: transformed weights along x. */
@@ -91,7 +86,7 @@ const MOST_SCRATCH = 5 << 19;
 function chooseBlocks(problem: ConvProblem, schemes: SchemeTriple): WinogradChoice[] {
   const out = outputGridOf(problem);
   const tiles = vec((i) => ceilDiv(out[i], schemes[i].outputs));
-  const matrices = weightMatrices(schemes);
+  const matrices = weightCount(schemes);
   const normalised = problem.input.normSlot !== undefined;
   let fused: WinogradChoice | undefined;
   let split: WinogradChoice | undefined;
@@ -210,7 +205,7 @@ const GROUP_BYTES = 12 << 20;
 function callsInGroups(problem: ConvProblem, choice: WinogradChoice): GroupedCalls | undefined {
   const { padded } = channelLayout(problem.input.parts);
   const points = productOf(choice.schemes.map((scheme) => scheme.points)) * problem.batch * productOf(choice.tiles) * 4;
-  const matrices = weightMatrices(choice.schemes) * padded * 4;
+  const matrices = weightCount(choice.schemes) * padded * 4;
   const panels = padToPanel(problem.outputChannels) / PANEL;
   const groups = ceilDiv(panels * PANEL * Math.max(matrices, points), GROUP_BYTES);
   if (!choice.split || groups < 2 || panels < 2) return undefined;
@@ -239,7 +234,7 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
   const layout = channelLayout(problem.input.parts);
   const outputChannels = padToFour(problem.outputChannels);
   const g = geometry(problem, schemes, block);
-  const biasOffset = weightMatrices(schemes) * layout.padded * g.panelChannels * 4;
+  const biasOffset = weightCount(schemes) * layout.padded * g.panelChannels * 4;
   const pointBytes = productOf(g.points) * problem.batch * productOf(tiles) * 4;
   const { input, calls } = rangeCalls(problem, choice, { first: 0, channels: problem.outputChannels }, biasOffset);
   const weightBytes = biasOffset + g.panelChannels * 4;
@@ -252,7 +247,7 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
         [`${problem.name}.outputPoints`]: pointBytes * g.panelChannels,
       }
       : {},
-    flops: convFlops(problem),
+    flops: convFlops(problem, out),
     bytes: weightBytes + problem.batch * 4 *
         (productOf(problem.inputGrid) * layout.padded + productOf(out) * outputChannels),
     coreSeconds: problem.batch * choice.cycles / CORE_HERTZ,

@@ -12,7 +12,6 @@ import { packDirect, packTransposed } from "./pack.ts";
 import {
   checkProblem,
   convBytes,
-  convFlops,
   storeOutput,
   type WgslConvOperator,
   type WgslConvProblem,
@@ -20,7 +19,7 @@ import {
 } from "./problem.ts";
 import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
 import { channelLayout } from "../../operators/tensor.ts";
-import { convOutputGrid } from "../../operators/conv/problem.ts";
+import { convFlops, convOutputGrid } from "../../operators/conv/problem.ts";
 import { statisticsSize, statisticsText, statisticsViews } from "./statistics.ts";
 import { NOMINAL, productSeconds, rankTiles, tilesFor } from "./tiles.ts";
 import { cutGroups, tensorView, weightLayout, weightView } from "./touched.ts";
@@ -140,7 +139,7 @@ ${problem.statistics ? statistics() : ""}`;
     algorithm: `direct ${tileName(tile)}`,
     dispatches,
     temporaries: {},
-    flops: convFlops(problem),
+    flops: convFlops(problem, grid),
     bytes,
     weightBytes,
     weightSegmentBytes: weights.segmentLength * 16,

@@ -1,4 +1,5 @@
-/** y = A x on vec4 for a small constant matrix, as WGSL: rows that differ in signs alone share their work. */
+/** y = A x on vec4 for a small constant matrix, as WGSL. */
+import { mappedRows } from "../../operators/conv/linear_map.ts";
 import type { Matrix } from "../../operators/conv/scheme.ts";
 import { f32Literal } from "../emit/thread_kernel.ts";
 
@@ -20,31 +21,18 @@ function sumText(terms: readonly Term[]): string {
   }, start);
 }
 
-const sameMagnitudes = (a: readonly number[], b: readonly number[]) =>
-  a.every((x, k) => Math.abs(x) === Math.abs(b[k])) && a.some((x, k) => x !== b[k]);
-
-/**
- * Statements `let <name>_i = ...` for every row of `matrix` times `values`. Two rows that are equal but for signs are e + o and e - o:
- * F(4, 3)'s points +-a give such pairs.
- */
+/** Statements `let <name>_i = ...` for every row of `matrix` times `values`. */
 export function mapText(name: string, matrix: Matrix, values: readonly string[]): string[] {
-  const terms = (row: readonly number[]) =>
-    row.map((coefficient, k) => ({ coefficient, value: values[k] })).filter((t) => t.coefficient !== 0);
-  const done = new Set<number>();
-  return matrix.flatMap((row, i) => {
-    if (done.has(i)) return [];
-    const partner = matrix.findIndex((other, j) => j > i && !done.has(j) && sameMagnitudes(row, other));
-    const even = partner < 0 ? [] : terms(row.map((x, k) => x === matrix[partner][k] ? x : 0));
-    const odd = partner < 0 ? [] : terms(row.map((x, k) => x === matrix[partner][k] ? 0 : x));
-    if (even.length === 0 || odd.length === 0 || even.length + odd.length < 3) {
-      return [`let ${name}_${i} = ${sumText(terms(row))};`];
-    }
-    done.add(partner);
+  const text = (row: readonly number[]) =>
+    sumText(row.map((coefficient, k) => ({ coefficient, value: values[k] })).filter((t) => t.coefficient !== 0));
+  return mappedRows(matrix).flatMap((mapped) => {
+    const { row } = mapped;
+    if (!("partner" in mapped)) return [`let ${name}_${row} = ${text(mapped.coefficients)};`];
     return [
-      `let ${name}_even_${i} = ${sumText(even)};`,
-      `let ${name}_odd_${i} = ${sumText(odd)};`,
-      `let ${name}_${i} = ${name}_even_${i} + ${name}_odd_${i};`,
-      `let ${name}_${partner} = ${name}_even_${i} - ${name}_odd_${i};`,
+      `let ${name}_even_${row} = ${text(mapped.even)};`,
+      `let ${name}_odd_${row} = ${text(mapped.odd)};`,
+      `let ${name}_${row} = ${name}_even_${row} + ${name}_odd_${row};`,
+      `let ${name}_${mapped.partner} = ${name}_even_${row} - ${name}_odd_${row};`,
     ];
   });
 }

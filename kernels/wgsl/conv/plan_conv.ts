@@ -14,7 +14,7 @@ import { tileName } from "./gemm.ts";
 import { NOMINAL, tilesFor } from "./tiles.ts";
 import { planWinograd, schemeName, winogradChoices, winogradName, withChunk, withTile } from "./winograd.ts";
 import type { WeightGradientProblem } from "./weight_gradient_problem.ts";
-import { weightCount } from "./winograd_shape.ts";
+import { weightCount } from "../../operators/conv/scheme.ts";
 
 export type {
   ConvCandidate,

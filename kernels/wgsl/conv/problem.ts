@@ -1,9 +1,8 @@
 /** What a convolution on a GPU is to its planner: shapes, slots and the device's limits, nothing about how it is computed. */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
-import { productOf } from "../../operators/arithmetic.ts";
 import { convOutputGrid, type ConvProblemOf } from "../../operators/conv/problem.ts";
 import { channelLayout, type OutputStatistics } from "../../operators/tensor.ts";
-import type { AxisScheme } from "../../operators/conv/scheme.ts";
+import type { SchemeTriple } from "../../operators/conv/scheme.ts";
 import { SCALAR_BYTES, type WeightedWgslOperator, type WgslOperand, type WgslTarget } from "../kernel.ts";
 
 /** What a device allows, as far as it decides how a convolution is computed. */
@@ -50,7 +49,7 @@ export type WeightPacking =
   /** [channel in memory][tap]. */
   | { readonly kind: "transposed" }
   /** [transformed weight][channel in memory]. */
-  | { readonly kind: "winograd"; readonly schemes: readonly [AxisScheme, AxisScheme, AxisScheme] };
+  | { readonly kind: "winograd"; readonly schemes: SchemeTriple };
 
 /** A convolution as dispatches. */
 export interface WgslConvOperator extends WeightedWgslOperator {
@@ -79,14 +78,6 @@ export function writtenGrid({ inputGrid, kernel, stride, gradientGrid }: WgslCon
 /** A statement that writes a vec4 of the output, or adds to it. */
 export const storeOutput = ({ accumulate }: WgslConvProblem, at: string, value: string) =>
   `store_output(${at}, ${accumulate ? `load_output(${at}) + ${value}` : value});`;
-
-/** Multiplications and additions of the direct form. */
-export function convFlops(problem: WgslConvProblem): number {
-  // A data gradient has those of its convolution, which wrote what this reads.
-  const out = voxelCount(problem.gradientGrid ? problem.inputGrid : writtenGrid(problem));
-  const inputs = problem.input.parts.reduce((a, b) => a + b, 0);
-  return 2 * problem.batch * out * productOf(problem.kernel) * inputs * problem.outputChannels;
-}
 
 /** Bytes of input, output and weights: what a convolution must at least move. */
 export function convBytes(problem: WgslConvProblem, outputGrid: Vec3, weightBytes: number): number {

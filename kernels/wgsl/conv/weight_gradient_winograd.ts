@@ -9,7 +9,7 @@
  * with sums of their own, which the last dispatch adds in order.
  */
 import type { Vec3 } from "../../../core/base/shape.ts";
-import { type Matrix, schemesFor, transposed } from "../../operators/conv/scheme.ts";
+import { type Matrix, schemesFor, type SchemeTriple, transposed } from "../../operators/conv/scheme.ts";
 import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain, u32 } from "../emit/thread_kernel.ts";
 import { MAX_THREADS } from "../emit/ranges.ts";
 import { wholeView } from "../emit/views.ts";
@@ -28,7 +28,7 @@ import {
   type WeightGradientProblem,
 } from "./weight_gradient_problem.ts";
 import { schemeName, V_SLOT } from "./winograd.ts";
-import { chunkTiles, inputGroup, type InputSide, type SchemeTriple } from "./winograd_shape.ts";
+import { chunkTiles, inputGroup, type InputSide } from "./winograd_shape.ts";
 import { createTexts, planInputTransform } from "./winograd_transform.ts";
 
 /** f32 [point][tile of the chunk][channel]: A dL/dy. */

@@ -3,7 +3,8 @@
  * point, output transform from M. F(4x4x4, 3x3x3) does 216 products a tile of 64 outputs where the direct form does 1728. A chunk is so
  * large that V and M stay in the device's L2 and the products have rows enough, and no larger.
  */
-import { gradientSchemesFor, schemesFor } from "../../operators/conv/scheme.ts";
+import { convFlops } from "../../operators/conv/problem.ts";
+import { gradientSchemesFor, schemesFor, type SchemeTriple, weightCount } from "../../operators/conv/scheme.ts";
 import { dispatchOf, kernelHeader, u32 } from "../emit/thread_kernel.ts";
 import type { ThreadRange } from "../emit/ranges.ts";
 import { wholeView } from "../emit/views.ts";
@@ -11,14 +12,7 @@ import type { WgslDispatch } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { gemmText, type GemmTile, plainA, tileColumns, tileName, tileRows } from "./gemm.ts";
 import { packWinograd } from "./pack.ts";
-import {
-  checkProblem,
-  convBytes,
-  convFlops,
-  type WgslConvOperator,
-  type WgslConvProblem,
-  writtenGrid,
-} from "./problem.ts";
+import { checkProblem, convBytes, type WgslConvOperator, type WgslConvProblem, writtenGrid } from "./problem.ts";
 import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
 import { channelLayout } from "../../operators/tensor.ts";
 import { statisticsSize, statisticsViews } from "./statistics.ts";
@@ -30,9 +24,7 @@ import {
   DEFAULT_CACHE_BYTES,
   inputSide,
   outputBoxes,
-  type SchemeTriple,
   tileBox,
-  weightCount,
   weightOfPoints,
   type WinogradShape,
   winogradShape,
@@ -240,7 +232,8 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
     algorithm: winogradName(choice),
     dispatches,
     temporaries: { [V_SLOT]: chunk * count * s.inputBlocks * 16, [M_SLOT]: chunk * count * s.outputBlocks * 16 },
-    flops: convFlops(problem),
+    // A data gradient has those of its convolution, which wrote what this reads.
+    flops: convFlops(problem, problem.gradientGrid ? problem.inputGrid : s.outputGrid),
     bytes: convBytes(problem, s.outputGrid, weightBytes),
     weightBytes,
     weightSegmentBytes: weights.segmentLength * 16,

@@ -1,14 +1,12 @@
 /** The numbers of a Winograd convolution: tiles, points, how many tiles a workgroup and a chunk take. */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
-import type { AxisScheme, Matrix } from "../../operators/conv/scheme.ts";
+import type { Matrix, SchemeTriple } from "../../operators/conv/scheme.ts";
 import type { ThreadRange } from "../emit/ranges.ts";
 import type { WgslOperand } from "../kernel.ts";
 import type { TouchedBox } from "./touched.ts";
 import { type ConvLimits, type WgslConvProblem, writtenGrid } from "./problem.ts";
 import { type Axis, ceilDiv, productOf, vec } from "../../operators/arithmetic.ts";
 import { channelLayout } from "../../operators/tensor.ts";
-
-export type SchemeTriple = readonly [AxisScheme, AxisScheme, AxisScheme];
 
 /** What one workgroup of a transform does: `tiles` tiles by `blocks` blocks of four channels, the blocks next to each other. */
 export interface TransformGroup {
@@ -165,9 +163,7 @@ export function outputMemory(points: Vec3, outputs: Vec3): number {
   return productOf(size) / size[axis] * outputs[axis];
 }
 
-/** Transformed weights of the axes, as a whole and of each point (in the order z, y, x). */
-export const weightCount = (schemes: SchemeTriple) => productOf(schemes.map((s) => s.weight.length));
-
+/** Which transformed weight each point (in the order z, y, x) is multiplied with. */
 export function weightOfPoints(schemes: SchemeTriple): number[] {
   const [z, y, x] = schemes;
   return z.weightOfPoint.flatMap((wz) =>
