@@ -48,24 +48,24 @@ export function imbalance(items: number): number {
   return Math.ceil(items / NOMINAL_THREADS) * NOMINAL_THREADS / items;
 }
 
-/** Cycles of rows x panels x k products by the six-row micro-kernels; fewer than four rows wait for the adders. */
-export function productCycles(rows: number, panels: number, k: number, runs = 1): number {
+/** Groups of up to six rows, and the rows of all of them as they cost: fewer than four wait for the adders. */
+function rowGroups(rows: number) {
   const groups = Math.ceil(rows / 6);
   const small = Math.floor(rows / groups);
   const larger = rows % groups;
-  const perStep = (size: number) => Math.max(size, 4);
-  const steps = larger * perStep(small + 1) + (groups - larger) * perStep(small);
+  return { groups, steps: larger * Math.max(small + 1, 4) + (groups - larger) * Math.max(small, 4) };
+}
+
+/** Cycles of rows x panels x k products by the six-row micro-kernels. */
+export function productCycles(rows: number, panels: number, k: number, runs = 1): number {
+  const { groups, steps } = rowGroups(rows);
   return panels * (steps * k * runs * 1.08 + groups * (CYCLES.group + (runs - 1) * 12));
 }
 
-/** Cycles of sums of outer products, rows x panels over `steps`, `runs` pieces of them. */
-export function outerCycles(rows: number, panels: number, steps: number, runs = 1): number {
-  const groups = Math.ceil(rows / 6);
-  const small = Math.floor(rows / groups);
-  const larger = rows % groups;
-  const perStep = (size: number) => Math.max(size, 4);
-  const all = larger * perStep(small + 1) + (groups - larger) * perStep(small);
-  return panels * (all * steps * 1.08 + groups * (CYCLES.group + runs * 8));
+/** Cycles of sums of outer products, rows x panels over `k`, `runs` pieces of them. */
+export function outerCycles(rows: number, panels: number, k: number, runs = 1): number {
+  const { groups, steps } = rowGroups(rows);
+  return panels * (steps * k * 1.08 + groups * (CYCLES.group + runs * 8));
 }
 
 /** Cycles to pack the weights of `pairs` of input and output channels from `taps` to `weights` values each. */

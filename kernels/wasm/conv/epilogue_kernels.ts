@@ -18,7 +18,7 @@ export interface EpilogueFunctions {
 function emitStoreRow(m: ModuleBuilder): FunctionReference {
   const params = ["i64", "i64", "i64", "i64", "i32", "i32", "i64", "i32"] as const;
   return m.func(params, (f, source, sourceStride, target, targetStride, voxels, count, bias, accumulate) => {
-    const [from, to, b] = [f.local("i64"), f.local("i64"), f.local("i64")];
+    const [from, to, b] = f.locals("i64", 3);
     const rows = (value: V128) =>
       f.countdown(voxels, () => {
         f.set(from, source);
@@ -80,7 +80,7 @@ function emitAddStatistics(m: ModuleBuilder): FunctionReference {
 function emitFinishStatistics(m: ModuleBuilder): FunctionReference {
   return m.func(["i64", "i32", "i32", "i64", "i64"] as const, (f, sums, voxels, count, means, squares) => {
     const share = f.local("v128", f32x4.splat(f32.div(1, f32.convertI32S(voxels))));
-    const [sum, mean] = [f.local("v128"), f.local("v128")];
+    const [sum, mean] = f.locals("v128", 2);
     f.countdown(count, () => {
       f.set(sum, v128.load(sums, 16));
       f.set(mean, f32x4.mul(sum, share));

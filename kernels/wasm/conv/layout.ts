@@ -1,5 +1,5 @@
 /** How an operand's channels lie in memory, as the packed weights must follow them. */
-import { sum } from "../../operators/arithmetic.ts";
+import { ceilDiv, sum } from "../../operators/arithmetic.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import type { Operand } from "../kernel.ts";
 import { at } from "../params.ts";
@@ -18,3 +18,12 @@ export function sourceParams({ slot, channelStride, channelOffset, parts, second
 }
 
 export const padToPanel = (channels: number) => Math.ceil(channels / PANEL) * PANEL;
+
+/** Divisions of an axis worth trying: about halves. */
+export function aboutHalves(size: number): number[] {
+  const sizes = new Set<number>();
+  for (let parts = 1; parts < size; parts = Math.max(parts + 1, Math.floor(parts * 1.5))) {
+    sizes.add(ceilDiv(size, parts));
+  }
+  return [...sizes, 1];
+}

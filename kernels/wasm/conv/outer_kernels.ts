@@ -21,7 +21,7 @@ const OUTER_PARAMS = ["i64", "i64", "i64", "i64", "i32", "i64", "i32", "i64", "i
 function emitOuter(m: ModuleBuilder, size: number): FunctionReference {
   return m.func(OUTER_PARAMS, (f, a, aStep, b, bStep, steps, table, runs, target, panelBytes, panels, groups) => {
     const sums = Array.from({ length: size }, () => [f.local("v128"), f.local("v128")] as const);
-    const [left, right, value] = [f.local("v128"), f.local("v128"), f.local("v128")];
+    const [left, right, value] = f.locals("v128", 3);
     const [row, to, run, rowAt, panelAt] = Array.from({ length: 5 }, () => f.local("i64"));
     const step = () => {
       f.set(left, v128.load(panelAt));

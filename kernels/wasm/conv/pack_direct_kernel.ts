@@ -61,7 +61,7 @@ export const packDirectKernel = kernelOf("conv_direct_pack", PACK_DIRECT_PARAMS,
   const bytesOf = (floats: Local<"i32">) => f.local("i64", i64.shl(wide(floats), 2));
   const [inputStep, stepZ, stepY, stepX] = [p.inputStep, p.stepZ, p.stepY, p.stepX].map(bytesOf);
   const [target, from, into] = [f.local("i64", to), f.local("i64"), f.local("i64")];
-  const [plane, line] = [f.local("i64"), f.local("i64")];
+  const [plane, line] = f.locals("i64", 2);
   f.countdown(i32.mul(i32.mul(p.tapsZ, p.tapsY), p.tapsX), () => {
     f.zeroBytes(target, i64.mul(wide(width), PANEL * 4));
     f.add(target, tapBytes);

@@ -79,7 +79,7 @@ export const packKernel: Kernel = {
         const row = f.local("i64", i64.add(p.source, i64.shl(i64.add(output, input), 2)));
         f.if(p.flips, () => f.set(row, i64.add(row, i64.shl(wide(i32.sub(taps, 1)), 2))));
         const to = f.local("i64", i64.add(gathered, i64.shl(wide(lane), 2)));
-        const [from, at] = [f.local("i64"), f.local("i64")];
+        const [from, at] = f.locals("i64", 2);
         f.countdown(real, () => {
           f.set(from, row);
           f.set(at, to);

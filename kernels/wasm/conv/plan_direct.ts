@@ -5,7 +5,7 @@ import { at, listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles, weightCycles } from "./cost_model.ts";
 import { DIRECT_PARAMS, directScratch } from "./direct_kernels.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { padToPanel, sourceParams } from "./layout.ts";
+import { aboutHalves, padToPanel, sourceParams } from "./layout.ts";
 import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
 import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
 import { directPacking } from "./pack_direct_kernel.ts";
@@ -35,15 +35,6 @@ function joinsRuns(problem: ConvProblem): boolean {
   return problem.kernel[0] * problem.kernel[1] > 1 && problem.kernel[2] * stagedChannels(problem) < SHORT_RUN;
 }
 
-/** Divisions of an axis worth trying: about halves. */
-function blockSizes(size: number): number[] {
-  const sizes = new Set<number>();
-  for (let parts = 1; parts < size; parts = Math.max(parts + 1, Math.floor(parts * 1.5))) {
-    sizes.add(ceilDiv(size, parts));
-  }
-  return [...sizes, 1];
-}
-
 /** The cheapest blocks for products on `grid` (the output's, or a transposed convolution's input's) scattered over `taps`. */
 function chooseBlock(problem: ConvProblem, grid: Vec3, taps: number): DirectChoice {
   const staged = stagedChannels(problem);
@@ -57,9 +48,9 @@ function chooseBlock(problem: ConvProblem, grid: Vec3, taps: number): DirectChoi
     ? [allPanels, tapPanels]
     : [1, 2, 4, 8, 16].map((parts) => ceilDiv(allPanels, Math.min(parts, allPanels)));
   let best: DirectChoice | undefined;
-  for (const z of blockSizes(grid[0])) {
-    for (const y of blockSizes(grid[1])) {
-      for (const x of blockSizes(grid[2])) {
+  for (const z of aboutHalves(grid[0])) {
+    for (const y of aboutHalves(grid[1])) {
+      for (const x of aboutHalves(grid[2])) {
         const block: Vec3 = [z, y, x];
         const voxels = productOf(block);
         if (voxels > MOST_VOXELS) continue;

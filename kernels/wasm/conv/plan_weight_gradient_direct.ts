@@ -1,4 +1,5 @@
 /** Plans direct weight gradients: the block of voxels, groups of channels and chunks of blocks. */
+import { aboutHalves } from "./layout.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import type { KernelCall } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
@@ -36,14 +37,6 @@ const MOST_VOXELS = 512;
 /** Channels of a staged voxel of A. */
 const stagedA = ({ a }: WeightGradientPair) => Math.min(a.channels, a.padded) < 4 ? a.channels : a.padded;
 
-function divisions(size: number): number[] {
-  const sizes = new Set<number>();
-  for (let parts = 1; parts < size; parts = Math.max(parts + 1, Math.floor(parts * 1.5))) {
-    sizes.add(ceilDiv(size, parts));
-  }
-  return [...sizes, 1];
-}
-
 const boxOf = (problem: WeightGradientProblem, block: Vec3) =>
   block.map((n, i) => (n - 1) * problem.stride[i] + problem.kernel[i]);
 
@@ -62,9 +55,9 @@ export function weightGradientDirectChoice(
       const groups = ceilDiv(staged, groupA) * ceilDiv(b.padded, groupB);
       const sumsBytes = taps * groupA * groupB * 4;
       if (sumsBytes > MOST_GROUP_SUMS) continue;
-      for (const z of divisions(b.grid[0])) {
-        for (const y of divisions(b.grid[1])) {
-          for (const x of divisions(b.grid[2])) {
+      for (const z of aboutHalves(b.grid[0])) {
+        for (const y of aboutHalves(b.grid[1])) {
+          for (const x of aboutHalves(b.grid[2])) {
             const block: Vec3 = [z, y, x];
             const voxels = productOf(block);
             if (voxels > MOST_VOXELS || voxels < leastVoxels) continue;

@@ -43,7 +43,7 @@ function emitPass(m: ModuleBuilder, matrix: Matrix, pairs: "rows" | "columns" = 
     (f, source, sourceStride, target, targetStride, count, repeats, sourceStep, targetStep) => {
       const values = vectors(f, matrix[0].length);
       const temporaries = [f.local("v128"), f.local("v128")] as const;
-      const [from, to] = [f.local("i64"), f.local("i64")];
+      const [from, to] = f.locals("i64", 2);
       const reads = streamPointers(f, matrix[0].length);
       const writes = streamPointers(f, matrix.length);
       const transform = (f: FunctionBuilder, constant: Constants, offset: number) => {

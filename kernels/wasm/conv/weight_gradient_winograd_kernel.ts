@@ -73,6 +73,8 @@ interface Side {
   readonly pointStride: Local<"i64">;
 }
 
+type Pair = readonly [Local<"i32">, Local<"i32">];
+
 /** Index of a point's sums: points beyond the last weight share it. */
 function weightIndex(p: P, zp: Local<"i32">, yp: Local<"i32">, xp: Local<"i32">) {
   const axis = (point: Local<"i32">, weights: Local<"i32">) => i32.min(point, i32.sub(weights, 1));
@@ -123,34 +125,22 @@ export const weightGradientWinograd: Kernel = {
           f.local("i32", i32.add(i32.mul(i32.sub(tiles, 1), step), last));
         const origin = (first: Local<"i32">, step: Local<"i32">, pad: I32) =>
           f.local("i32", i32.sub(i32.mul(first, step), pad));
-        const a: Side = {
-          stepY: p.stepY,
-          stepX: p.stepX,
-          rows: span(tilesY, p.stepY, p.pointsY),
-          columns: span(tilesX, p.stepX, p.pointsX),
-          vectors: f.local("i32", i32.shrU(g.countA, 2)),
-          pixel: f.local("i64", i64.shl(wide(g.countA), 2)),
-          loaded: region(p.loadedA),
-          planes: region(p.planesA),
-          points: region(p.pointsA),
-          loadedStride: f.local("i64", wide(p.loadedStrideA)),
-          planeStride: f.local("i64", wide(p.planeStrideA)),
-          pointStride: f.local("i64", wide(p.pointStrideA)),
-        };
-        const b: Side = {
-          stepY: p.tileY,
-          stepX: p.tileX,
-          rows: span(tilesY, p.tileY, p.tileY),
-          columns: span(tilesX, p.tileX, p.tileX),
-          vectors: f.local("i32", i32.shrU(g.countB, 2)),
-          pixel: f.local("i64", i64.shl(wide(g.countB), 2)),
-          loaded: region(p.loadedB),
-          planes: region(p.planesB),
-          points: region(p.pointsB),
-          loadedStride: f.local("i64", wide(p.loadedStrideB)),
-          planeStride: f.local("i64", wide(p.planeStrideB)),
-          pointStride: f.local("i64", wide(p.pointStrideB)),
-        };
+        const side = (name: "A" | "B", [stepY, stepX]: Pair, [lastY, lastX]: Pair): Side => ({
+          stepY,
+          stepX,
+          rows: span(tilesY, stepY, lastY),
+          columns: span(tilesX, stepX, lastX),
+          vectors: f.local("i32", i32.shrU(g[`count${name}`], 2)),
+          pixel: f.local("i64", i64.shl(wide(g[`count${name}`]), 2)),
+          loaded: region(p[`loaded${name}`]),
+          planes: region(p[`planes${name}`]),
+          points: region(p[`points${name}`]),
+          loadedStride: f.local("i64", wide(p[`loadedStride${name}`])),
+          planeStride: f.local("i64", wide(p[`planeStride${name}`])),
+          pointStride: f.local("i64", wide(p[`pointStride${name}`])),
+        });
+        const a = side("A", [p.stepY, p.stepX], [p.pointsY, p.pointsX]);
+        const b = side("B", [p.tileY, p.tileX], [p.tileY, p.tileX]);
         const sampleA = f.local("i64", i64.mul(i64.mul(wide(sample), wide(p.inZ)), zStrideA));
         f.set(sampleA, i64.add(channelsAt(p.sourceA, g.firstA), sampleA));
         const sampleB = f.local("i64", i64.mul(i64.mul(wide(sample), wide(p.outZ)), zStrideB));

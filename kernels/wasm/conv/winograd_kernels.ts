@@ -36,7 +36,7 @@ function emitPlanes(m: ModuleBuilder, f: FunctionBuilder, p: P, block: Block, r:
   const startX = f.local("i32", i32.sub(i32.mul(block.first[2], p.stepX), p.padX));
   const startY = f.local("i32", i32.sub(i32.mul(block.first[1], p.stepY), p.padY));
   const [vectors, voxel, yStride, zStride] = [f.local("i32"), f.local("i64"), f.local("i64"), f.local("i64")];
-  const [sample, norm, channelBytes] = [f.local("i64"), f.local("i64"), f.local("i64")];
+  const [sample, norm, channelBytes] = f.locals("i64", 3);
   f.for(0, tilesZ, 1, (tz) => {
     const startZ = f.local("i32", i32.sub(i32.mul(i32.add(block.first[0], tz), p.stepZ), p.padZ));
     f.set(vectors, i32.shrU(p.firstChannels, 2));
@@ -244,30 +244,36 @@ function emitPairs(f: FunctionBuilder, p: P, body: (zp: Local<"i32">, yp: Local<
   });
 }
 
-export const winogradFused: Kernel = {
-  name: "conv_winograd",
-  emit: (m) => {
-    m.kernel("conv_winograd", (f, params, item, scratch) => {
-      const p = f.readParams(params, WINOGRAD_PARAMS);
-      const block = locateBlock(f, p, item);
-      const r = regions(f, p, scratch);
-      emitPlanes(m, f, p, block, r);
-      const [from, to] = [bytesOf(block.count, p.inputChannels), bytesOf(block.count, p.panelChannels)];
-      // Points that share weights are one product and must follow each other without a gap.
-      const shares = i32.ltS(i32.add(p.lastWeightX, 1), p.pointsX);
-      const fromStride = f.local("i64", i64.select(from, oddLinesOf(from), shares));
-      const toStride = f.local("i64", i64.select(to, oddLinesOf(to), shares));
-      const panels = f.local("i32", i32.divU(p.panelChannels, PANEL));
-      emitPairs(f, p, (zp, yp, pair) => {
-        emitInputPoints(m, f, p, block, r, pair, r.inputPoints, fromStride);
-        const at = { from: r.inputPoints, fromStride, to: r.outputPoints, toStride, rows: block.count };
-        emitProducts(m, f, p, [zp, yp], { ...at, firstPanel: 0, panels });
-        emitOutputRows(m, f, p, block, r, pair, r.outputPoints, toStride);
-      });
-      emitOutputs(m, f, p, block, r);
-    });
-  },
-};
+/** A kernel with the parameters of transform-domain convolutions. */
+function blockKernel(
+  name: string,
+  body: (m: ModuleBuilder, f: FunctionBuilder, p: P, item: Local<"i32">, scratch: Local<"i64">) => void,
+): Kernel {
+  return {
+    name,
+    emit: (m) =>
+      m.kernel(name, (f, params, item, scratch) => body(m, f, f.readParams(params, WINOGRAD_PARAMS), item, scratch)),
+  };
+}
+
+export const winogradFused = blockKernel("conv_winograd", (m, f, p, item, scratch) => {
+  const block = locateBlock(f, p, item);
+  const r = regions(f, p, scratch);
+  emitPlanes(m, f, p, block, r);
+  const [from, to] = [bytesOf(block.count, p.inputChannels), bytesOf(block.count, p.panelChannels)];
+  // Points that share weights are one product and must follow each other without a gap.
+  const shares = i32.ltS(i32.add(p.lastWeightX, 1), p.pointsX);
+  const fromStride = f.local("i64", i64.select(from, oddLinesOf(from), shares));
+  const toStride = f.local("i64", i64.select(to, oddLinesOf(to), shares));
+  const panels = f.local("i32", i32.divU(p.panelChannels, PANEL));
+  emitPairs(f, p, (zp, yp, pair) => {
+    emitInputPoints(m, f, p, block, r, pair, r.inputPoints, fromStride);
+    const at = { from: r.inputPoints, fromStride, to: r.outputPoints, toStride, rows: block.count };
+    emitProducts(m, f, p, [zp, yp], { ...at, firstPanel: 0, panels });
+    emitOutputRows(m, f, p, block, r, pair, r.outputPoints, toStride);
+  });
+  emitOutputs(m, f, p, block, r);
+});
 
 /** Address of a block's tiles in the split form's points. */
 function splitAddress(
@@ -284,56 +290,38 @@ function splitAddress(
   return { start: f.local("i64", i64.add(i64.add(base, points), bytesOf(firstTile, channels))), stride };
 }
 
-export const winogradInput: Kernel = {
-  name: "conv_winograd_input",
-  emit: (m) => {
-    m.kernel("conv_winograd_input", (f, params, item, scratch) => {
-      const p = f.readParams(params, WINOGRAD_PARAMS);
-      const block = locateBlock(f, p, item);
-      const r = regions(f, p, scratch);
-      emitPlanes(m, f, p, block, r);
-      emitPairs(f, p, (_zp, _yp, pair) => {
-        const { start, stride } = splitAddress(f, p, p.inputPoints, p.inputChannels, pair, block.firstTile);
-        emitInputPoints(m, f, p, block, r, pair, start, stride);
-      });
-    });
-  },
-};
+export const winogradInput = blockKernel("conv_winograd_input", (m, f, p, item, scratch) => {
+  const block = locateBlock(f, p, item);
+  const r = regions(f, p, scratch);
+  emitPlanes(m, f, p, block, r);
+  emitPairs(f, p, (_zp, _yp, pair) => {
+    const { start, stride } = splitAddress(f, p, p.inputPoints, p.inputChannels, pair, block.firstTile);
+    emitInputPoints(m, f, p, block, r, pair, start, stride);
+  });
+});
 
 /** Items: (z, y) pairs times groups of panels. */
-export const winogradProduct: Kernel = {
-  name: "conv_winograd_product",
-  emit: (m) => {
-    m.kernel("conv_winograd_product", (f, params, item) => {
-      const p = f.readParams(params, WINOGRAD_PARAMS);
-      const allPanels = f.local("i32", i32.divU(p.panelChannels, PANEL));
-      const groups = f.local("i32", i32.divU(i32.add(allPanels, i32.sub(p.panelsPerItem, 1)), p.panelsPerItem));
-      const firstPanel = f.local("i32", i32.mul(i32.remU(item, groups), p.panelsPerItem));
-      const panels = f.local("i32", i32.min(p.panelsPerItem, i32.sub(allPanels, firstPanel)));
-      const pair = f.local("i32", i32.divU(item, groups));
-      const zp = f.local("i32", i32.divU(pair, p.pointsY));
-      const yp = f.local("i32", i32.remU(pair, p.pointsY));
-      const input = splitAddress(f, p, p.inputPoints, p.inputChannels, pair, 0);
-      const output = splitAddress(f, p, p.outputPoints, p.panelChannels, pair, 0);
-      const rows = product(p.batch, p.tilesZ, p.tilesY, p.tilesX);
-      const at = { from: input.start, fromStride: input.stride, to: output.start, toStride: output.stride };
-      emitProducts(m, f, p, [zp, yp], { ...at, rows, firstPanel, panels });
-    });
-  },
-};
+export const winogradProduct = blockKernel("conv_winograd_product", (m, f, p, item) => {
+  const allPanels = f.local("i32", i32.divU(p.panelChannels, PANEL));
+  const groups = f.local("i32", i32.divU(i32.add(allPanels, i32.sub(p.panelsPerItem, 1)), p.panelsPerItem));
+  const firstPanel = f.local("i32", i32.mul(i32.remU(item, groups), p.panelsPerItem));
+  const panels = f.local("i32", i32.min(p.panelsPerItem, i32.sub(allPanels, firstPanel)));
+  const pair = f.local("i32", i32.divU(item, groups));
+  const zp = f.local("i32", i32.divU(pair, p.pointsY));
+  const yp = f.local("i32", i32.remU(pair, p.pointsY));
+  const input = splitAddress(f, p, p.inputPoints, p.inputChannels, pair, 0);
+  const output = splitAddress(f, p, p.outputPoints, p.panelChannels, pair, 0);
+  const rows = product(p.batch, p.tilesZ, p.tilesY, p.tilesX);
+  const at = { from: input.start, fromStride: input.stride, to: output.start, toStride: output.stride };
+  emitProducts(m, f, p, [zp, yp], { ...at, rows, firstPanel, panels });
+});
 
-export const winogradOutput: Kernel = {
-  name: "conv_winograd_output",
-  emit: (m) => {
-    m.kernel("conv_winograd_output", (f, params, item, scratch) => {
-      const p = f.readParams(params, WINOGRAD_PARAMS);
-      const block = locateBlock(f, p, item);
-      const r = regions(f, p, scratch);
-      emitPairs(f, p, (_zp, _yp, pair) => {
-        const { start, stride } = splitAddress(f, p, p.outputPoints, p.panelChannels, pair, block.firstTile);
-        emitOutputRows(m, f, p, block, r, pair, start, stride);
-      });
-      emitOutputs(m, f, p, block, r);
-    });
-  },
-};
+export const winogradOutput = blockKernel("conv_winograd_output", (m, f, p, item, scratch) => {
+  const block = locateBlock(f, p, item);
+  const r = regions(f, p, scratch);
+  emitPairs(f, p, (_zp, _yp, pair) => {
+    const { start, stride } = splitAddress(f, p, p.outputPoints, p.panelChannels, pair, block.firstTile);
+    emitOutputRows(m, f, p, block, r, pair, start, stride);
+  });
+  emitOutputs(m, f, p, block, r);
+});

@@ -126,10 +126,10 @@ export function mergeParts(
 ) {
   const partBytes = f.local("i64", statisticsBytes(of.padded));
   const means = f.local("i64", i64.add(i64.add(first, 4), distance(of.channel, 4)));
-  const [part, block, squares] = [f.local("i64"), f.local("i64"), f.local("i64")];
+  const [part, block, squares] = f.locals("i64", 3);
   const count = f.local("f64");
   const total = f.local("f64", 0);
-  const [values, half] = [f.local("v128"), f.local("v128")];
+  const [values, half] = f.locals("v128", 2);
   const upper = (x: V128) => v128.shuffle32(x, x, [2, 3, 2, 3]);
   const eachPart = (body: () => void) => {
     f.set(part, first);

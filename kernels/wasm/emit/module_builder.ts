@@ -99,6 +99,8 @@ export function kernelOf<L extends ParamTypes>(
 export interface FunctionBuilder {
   /** A new variable, set to `initial` here; without it, it is only declared (and keeps what an earlier turn of a loop left). */
   local<T extends ValueType>(type: T, initial?: Expr<T> | number): Local<T>;
+  /** Several of them. */
+  locals<T extends ValueType>(type: T, count: number): Local<T>[];
   set<T extends ValueType>(target: Local<T>, value: Expr<T> | number): void;
   /** target += step. */
   add(target: Local<"i32"> | Local<"i64">, step: Expr<"i32"> | Expr<"i64"> | number): void;
@@ -255,6 +257,7 @@ function createFunctionBuilder<P extends readonly ValueType[]>(params: P) {
       emit(target.code, lift<ValueType>(target.type, step).code, target.type === "i32" ? 0x6a : 0x7c);
       emit(0x21, unsigned(target.index));
     },
+    locals: (type, count) => Array.from({ length: count }, () => builder.local(type)),
     readParams(base, layout) {
       const offsets = paramOffsets(layout);
       const load = { i32: i32.load, f32: f32.load, address: i64.load };

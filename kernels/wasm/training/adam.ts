@@ -112,12 +112,7 @@ const updateKernel = kernelOf("adam_update", ADAM_FIELDS, (f, p, item) => {
     const first = f.local("i32", i32.mul(item, ITEM_FLOATS));
     const count = f.local("i32", i32.min(f.local("i32", i32.sub(p.floats, first)), ITEM_FLOATS));
     const at = f.local("i64", distance(first, 4));
-    const [parameter, gradient, momentum, average] = [
-      f.local("v128"),
-      f.local("v128"),
-      f.local("v128"),
-      f.local("v128"),
-    ];
+    const [parameter, gradient, momentum, average] = f.locals("v128", 4);
     f.countdown(i32.shrU(count, 2), () => {
       f.set(parameter, v128.load(i64.add(p.parameters, at)));
       f.set(gradient, f32x4.mul(v128.load(i64.add(p.gradients, at)), clip));

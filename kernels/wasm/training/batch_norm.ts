@@ -92,7 +92,7 @@ export function planNormFromMoments(spec: NormFromMoments): Operator {
 const momentsKernel = kernelOf("batch_moments", MOMENTS_FIELDS, (f, p, item) => {
   const channel = f.local("i32", i32.shl(item, 2));
   const { total, mean, m2 } = mergeParts(f, p.statistics, { parts: p.parts, padded: p.padded, channel });
-  const [value, variance] = [f.local("f64"), f.local("f64")];
+  const [value, variance] = f.locals("f64", 2);
   const unbiased = f.local("f64", f64.promote(p.unbiased));
   const momentum = f.local("f64", f64.promote(p.momentum));
   for (let lane = 0; lane < 4; lane++) {
@@ -120,7 +120,7 @@ const momentsKernel = kernelOf("batch_moments", MOMENTS_FIELDS, (f, p, item) => 
 
 const tableKernel = kernelOf("norm_from_moments", TABLE_FIELDS, (f, p, item) => {
   const write = tableWriter(f, p, item);
-  const [scale, bias] = [f.local("f32"), f.local("f32")];
+  const [scale, bias] = f.locals("f32", 2);
   f.for(0, p.padded, 1, (c) => {
     f.if(i32.ltS(c, p.channels), () => {
       const load = (from: typeof p.mean) => f32.load(i64.add(from, distance(c, 4)));

@@ -53,13 +53,7 @@ function emitSums(name: string, kind: LossKind): Kernel {
         const truths = f.local("i64", i64.add(part, i64.shl(voxelBytes, 1)));
         const predictions = f.local("i64", i64.add(part, voxelBytes));
         const [entropy, counted] = [f.local("v128", ZERO), f.local("f32", 0)];
-        const [z, g, probability, own, log] = [
-          f.local("v128"),
-          f.local("v128"),
-          f.local("v128"),
-          f.local("v128"),
-          f.local("v128"),
-        ];
+        const [z, g, probability, own, log] = f.locals("v128", 5);
         f.zeroBytes(part, partBytes);
         const addBlock = () => {
           addTo(f, i64.add(part, at), f32x4.mul(probability, g));
@@ -136,13 +130,7 @@ const totalKernel = kernelOf("loss_total", LOSS_TOTAL_FIELDS, (f, p) => {
   const sumBytes = f.local("i64", i64.mul(voxelBytes, 6));
   f.zeroBytes(p.sums, sumBytes);
   f.zeroBytes(p.coefficients, distance(i32.shl(p.batch, 1), voxelBytes));
-  const [nominator, sum, denominator, a, b] = [
-    f.local("f64"),
-    f.local("f64"),
-    f.local("f64"),
-    f.local("f64"),
-    f.local("f64"),
-  ];
+  const [nominator, sum, denominator, a, b] = f.locals("f64", 5);
 
   /** Dice of every channel from the sums, and its coefficients for samples from `first` to the current one. */
   const finishDice = (first: Expr<"i32">, end: Expr<"i32">) => {
@@ -208,14 +196,7 @@ function emitGradient(name: string, kind: LossKind): Kernel {
         const table = f.local("i64", i64.add(p.coefficients, distance(i32.shl(w.sample, 1), voxelBytes)));
         const entropy = f.local("v128", v128.load(p.parts));
         const gradientOffset = f.local("i64", i64.sub(p.gradient, p.logits));
-        const [g, d, inner, probability, z, value] = [
-          f.local("v128"),
-          f.local("v128"),
-          f.local("v128"),
-          f.local("v128"),
-          f.local("v128"),
-          f.local("v128"),
-        ];
+        const [g, d, inner, probability, z, value] = f.locals("v128", 6);
         const to = () => i64.add(i64.add(w.logits, gradientOffset), at);
         /** g and dL/dp of the block. */
         const load = () => {
@@ -270,10 +251,10 @@ const countsKernel: Kernel = {
       const w = walkVoxels(f, params, item);
       const { p, at, voxelBytes } = w;
       const part = f.local("i64", i64.add(p.parts, distance(item, i64.mul(voxelBytes, 3))));
-      const [largest, value] = [f.local("f32"), f.local("f32")];
-      const [predicted, truth] = [f.local("i32"), f.local("i32")];
+      const [largest, value] = f.locals("f32", 2);
+      const [predicted, truth] = f.locals("i32", 2);
       const isPositive = f.local("v128");
-      const [g, z] = [f.local("v128"), f.local("v128")];
+      const [g, z] = f.locals("v128", 2);
       f.zeroBytes(part, i64.mul(voxelBytes, 3));
       const row = (kind: number) => i64.add(part, i64.mul(voxelBytes, kind));
       const countOne = (kind: number, channel: Expr<"i32">) => {

@@ -44,7 +44,7 @@ export function walkVoxels(f: FunctionBuilder, params: Expr<"i64">, item: Expr<"
   const voxelBytes = f.local("i64", distance(p.padded, 4));
   const logits = f.local("i64", i64.add(p.logits, i64.mul(voxel, voxelBytes)));
   const target = f.local("i64", i64.add(p.target, i64.shl(voxel, 2)));
-  const [at, members] = [f.local("i64"), f.local("i64")];
+  const [at, members] = f.locals("i64", 2);
   const row = f.local("i32");
   const mask = () => channelMask(p.channels, i32.shrU(i32.wrap(at), 2));
   return {
@@ -76,7 +76,7 @@ export function walkVoxels(f: FunctionBuilder, params: Expr<"i64">, item: Expr<"
 
 /** Leaves exp(logit - largest) of every channel in the scratch, the largest logit and 1 / their sum in the variables returned. */
 export function softmax(f: FunctionBuilder, w: VoxelWalk, scratch: Expr<"i64">) {
-  const [largest, sum, share, e] = [f.local("v128"), f.local("v128"), f.local("v128"), f.local("v128")];
+  const [largest, sum, share, e] = f.locals("v128", 4);
   const run = () => {
     f.set(largest, VERY_NEGATIVE);
     w.blocks(() => {
@@ -99,7 +99,7 @@ export function softmax(f: FunctionBuilder, w: VoxelWalk, scratch: Expr<"i64">) 
 
 /** 1 / (1 + exp(-z)) and exp(-|z|) of a block. */
 export function sigmoid(f: FunctionBuilder, z: Local<"v128">) {
-  const [decay, probability, share] = [f.local("v128"), f.local("v128"), f.local("v128")];
+  const [decay, probability, share] = f.locals("v128", 3);
   const run = () => {
     setExpOfNegative(f, decay, f32x4.neg(f32x4.abs(z)));
     f.set(share, f32x4.div(ONE, f32x4.add(ONE, decay)));

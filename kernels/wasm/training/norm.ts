@@ -124,8 +124,8 @@ function eachBlock(
   const rowBytes = f.local("i64", distance(p.normRow, 4));
   const table = f.local("i64", i64.add(p.norm, distance(i32.mul(sample, 3), rowBytes)));
   const at = f.local("i64", 0);
-  const [from, to] = [f.local("i64"), f.local("i64")];
-  const [x, y, g] = [f.local("v128"), f.local("v128"), f.local("v128")];
+  const [from, to] = f.locals("i64", 2);
+  const [x, y, g] = f.locals("v128", 3);
   const zero = v128.const(0, 0, 0, 0);
   f.countdown(i32.shrU(p.padded, 2), () => {
     const norm = loadNorm(f, f.local("i64", i64.add(table, at)), rowBytes);
@@ -154,7 +154,7 @@ const sumsKernel: Kernel = {
   name: "norm_backward_sums",
   emit: (m) =>
     m.kernel("norm_backward_sums", (f, params, item) => {
-      const [d, dn] = [f.local("v128"), f.local("v128")];
+      const [d, dn] = f.locals("v128", 2);
       eachBlock(f, params, item, (p, walk, { sample, at }) => {
         const rowBytes = distance(p.padded, 4);
         const unit = i64.add(i64.add(p.unitNorm, distance(i32.mul(sample, 3), rowBytes)), at);

@@ -104,7 +104,7 @@ const squaresKernel = kernelOf("gradient_squares", NORM_FIELDS, (f, p, item) => 
   const count = f.local("i32", i32.min(f.local("i32", i32.sub(p.floats, first)), p.itemFloats));
   const from = f.local("i64", i64.add(p.gradients, distance(first, 4)));
   const [low, high] = [f.local("v128", f64x2.splat(0)), f.local("v128", f64x2.splat(0))];
-  const [values, half] = [f.local("v128"), f.local("v128")];
+  const [values, half] = f.locals("v128", 2);
   f.countdown(i32.shrU(count, 2), () => {
     f.set(values, v128.load(from));
     f.set(half, f64x2.promoteLow(values));
@@ -140,7 +140,7 @@ const sgdKernel = kernelOf("sgd_update", SGD_FIELDS, (f, p, item) => {
     const first = f.local("i32", i32.mul(item, p.itemFloats));
     const count = f.local("i32", i32.min(f.local("i32", i32.sub(p.floats, first)), p.itemFloats));
     const at = f.local("i64", distance(first, 4));
-    const [parameter, gradient, velocity] = [f.local("v128"), f.local("v128"), f.local("v128")];
+    const [parameter, gradient, velocity] = f.locals("v128", 3);
     f.countdown(i32.shrU(count, 2), () => {
       f.set(parameter, v128.load(i64.add(p.parameters, at)));
       f.set(gradient, f32x4.mul(v128.load(i64.add(p.gradients, at)), factor));

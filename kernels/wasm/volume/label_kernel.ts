@@ -154,7 +154,7 @@ function writeRow(
 ): void {
   const step = f.local("i64", distance(p.columnStride, targetBytes));
   const entry = f.local("i64", columnEntries);
-  const [a, b, channel] = [f.local("i32"), f.local("i32"), f.local("i32")];
+  const [a, b, channel] = f.locals("i32", 3);
   const weights = [f.local("v128"), f.local("v128")];
   f.countdown(p.outColumns, () => {
     f.set(a, i32.load(entry));
