@@ -1,8 +1,8 @@
 /** Plans direct weight gradients: the block of voxels, groups of channels and chunks of blocks. */
+import { type PairCalls, planSums, type SumsChoice, type SumsShape } from "./plan_weight_gradient_sums.ts";
 import { aboutHalves } from "./layout.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
-import type { KernelCall } from "../kernel.ts";
-import { at, listParams } from "../params.ts";
+import { listParams } from "../params.ts";
 import { CYCLES, imbalance, L2_BYTES, outerCycles } from "./cost_model.ts";
 import type { WeightGradientProblem } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
@@ -17,15 +17,11 @@ import {
   type WeightGradientPair,
 } from "./weight_gradient_sides.ts";
 import { gradientPad } from "../../operators/conv/gradient_problem.ts";
-import { finishScratch, unitsOf, weightGradientFinish } from "./weight_gradient_sums.ts";
 import { align64 } from "./winograd_block.ts";
 
-export interface WeightGradientDirectChoice {
+export interface WeightGradientDirectChoice extends SumsChoice {
   readonly kind: "direct";
   readonly block: Vec3;
-  readonly groupA: number;
-  readonly groupB: number;
-  readonly chunks: number;
   /** Of the whole batch, on one core. */
   readonly cycles: number;
 }
@@ -98,41 +94,24 @@ export function weightGradientDirectCalls(
   pair: WeightGradientPair,
   choice: WeightGradientDirectChoice,
   sumsSlot: string,
-): { readonly calls: readonly KernelCall[]; readonly sumsBytes: number } {
-  const { a, b, allA } = pair;
+): PairCalls {
+  const { a, b } = pair;
   const { kernel, stride } = problem;
-  const { block, groupA, groupB, chunks } = choice;
+  const { block, groupA, groupB } = choice;
   const staged = stagedA(pair);
-  const groups = ceilDiv(staged, groupA) * ceilDiv(b.padded, groupB);
-  const groupBytes = productOf(kernel) * groupA * groupB * 4;
-  const finish = finishScratch(kernel, kernel);
   const box = boxOf(problem, block);
-  const pad = gradientPad(problem);
-  let end = align64(block[0] * block[1] * RUN_BYTES);
-  const region = (bytes: number) => {
-    const start = end;
-    end += align64(bytes);
-    return start;
-  };
-  const params = listParams(WEIGHT_GRADIENT_DIRECT_PARAMS, {
-    sums: at(chunks > 1 ? sumsSlot : problem.weightGradientSlot),
-    target: at(problem.weightGradientSlot),
-    chunks,
+  const shape: SumsShape = {
     channelsA: staged,
-    channelsB: b.padded,
-    groupA,
-    groupB,
-    realA: a.channels,
-    realB: b.channels,
-    firstA: a.first,
-    firstB: b.first,
-    allA,
     rows: kernel[0] * kernel[1],
     columns: kernel[2],
     transforms: 0,
     scheme: [0, 0, 0],
     weights: kernel,
     taps: kernel,
+  };
+  const sums = planSums(problem, pair, choice, shape, sumsSlot, align64(block[0] * block[1] * RUN_BYTES));
+  const params = listParams(WEIGHT_GRADIENT_DIRECT_PARAMS, {
+    ...sums.params,
     sourceA: a.start,
     sourceB: b.start,
     normA: a.norm,
@@ -147,19 +126,14 @@ export function weightGradientDirectCalls(
     gridA: a.grid,
     gridB: b.grid,
     stride,
-    pad,
+    pad: gradientPad(problem),
     block,
     blocks: vec((i) => ceilDiv(b.grid[i], block[i])),
-    lineAt: region(staged < 4 ? box[2] * 16 : 0),
-    boxAt: region(productOf(box) * groupA * 4),
-    stagedBAt: region(productOf(block) * groupB * 4 + 16),
-    sumsAt: region(chunks > 1 ? 0 : groupBytes),
-    finishAt: region(chunks > 1 ? 0 : finish),
+    lineAt: sums.region(staged < 4 ? box[2] * 16 : 0),
+    boxAt: sums.region(productOf(box) * groupA * 4),
+    stagedBAt: sums.region(productOf(block) * groupB * 4 + 16),
+    sumsAt: sums.region(sums.itemBytes.sums),
+    finishAt: sums.region(sums.itemBytes.finish),
   });
-  const calls = [{ kernel: weightGradientDirect.name, params, items: groups * chunks, scratchBytes: end }];
-  if (chunks > 1) {
-    const items = groups * unitsOf(groupA, groupB);
-    calls.push({ kernel: weightGradientFinish.name, params, items, scratchBytes: finish });
-  }
-  return { calls, sumsBytes: chunks > 1 ? chunks * groups * groupBytes : 0 };
+  return sums.callsOf(weightGradientDirect.name, params);
 }

@@ -1,7 +1,7 @@
 /** Plans weight gradients in the transform domain: schemes per axis, block of tiles, groups of channels and chunks of blocks. */
+import { type PairCalls, planSums, type SumsChoice, type SumsShape } from "./plan_weight_gradient_sums.ts";
 import type { Vec3 } from "../../../core/base/shape.ts";
-import type { KernelCall } from "../kernel.ts";
-import { at, listParams } from "../params.ts";
+import { listParams } from "../params.ts";
 import { CYCLES, imbalance, L2_BYTES, outerCycles } from "./cost_model.ts";
 import type { WeightGradientProblem } from "./problem.ts";
 import { PANEL } from "./gemm_kernels.ts";
@@ -15,7 +15,7 @@ import {
   type WeightGradientPair,
 } from "./weight_gradient_sides.ts";
 import { gradientPad } from "../../operators/conv/gradient_problem.ts";
-import { finishScratch, unitsOf, weightGradientFinish } from "./weight_gradient_sums.ts";
+import { unitsOf } from "./weight_gradient_sums.ts";
 import {
   TABLE_BYTES,
   WEIGHT_GRADIENT_WINOGRAD_PARAMS,
@@ -23,15 +23,11 @@ import {
   weightGradientScratch,
   weightGradientWinograd,
 } from "./weight_gradient_winograd_kernel.ts";
-import { align64 } from "./winograd_block.ts";
 
-export interface WeightGradientWinogradChoice {
+export interface WeightGradientWinogradChoice extends SumsChoice {
   readonly kind: "winograd";
   readonly schemes: SchemeTriple;
   readonly block: Vec3;
-  readonly groupA: number;
-  readonly groupB: number;
-  readonly chunks: number;
   /** Of the whole batch, on one core. */
   readonly cycles: number;
 }
@@ -162,45 +158,27 @@ function bestOf(
 /** The calls of one pair; `sumsSlot` holds the sums of several chunks. */
 export function weightGradientWinogradCalls(
   problem: WeightGradientProblem,
-  { a, b, allA }: WeightGradientPair,
+  pair: WeightGradientPair,
   choice: WeightGradientWinogradChoice,
   sumsSlot: string,
-): { readonly calls: readonly KernelCall[]; readonly sumsBytes: number } {
-  const { schemes, block, groupA, groupB, chunks } = choice;
+): PairCalls {
+  const { a, b } = pair;
+  const { schemes, block } = choice;
   const g = geometry(choice);
   const tiles = vec((i) => ceilDiv(b.grid[i], schemes[i].outputs));
-  const blocks = vec((i) => ceilDiv(tiles[i], block[i]));
-  const groups = ceilDiv(a.padded, groupA) * ceilDiv(b.padded, groupB);
-  const rows = weightCount(schemes);
   const s = weightGradientScratch(g);
-  const finish = finishScratch(schemes.map((axis) => axis.weight.length), schemes.map((axis) => axis.taps));
-  const groupBytes = rows * groupA * groupB * 4;
-  let end = TABLE_BYTES;
-  const region = (bytes: number) => {
-    const start = end;
-    end += align64(bytes);
-    return start;
-  };
-  const pad = gradientPad(problem);
-  const params = listParams(WEIGHT_GRADIENT_WINOGRAD_PARAMS, {
-    sums: at(chunks > 1 ? sumsSlot : problem.weightGradientSlot),
-    target: at(problem.weightGradientSlot),
-    chunks,
+  const shape: SumsShape = {
     channelsA: a.padded,
-    channelsB: b.padded,
-    groupA,
-    groupB,
-    realA: a.channels,
-    realB: b.channels,
-    firstA: a.first,
-    firstB: b.first,
-    allA,
-    rows,
+    rows: weightCount(schemes),
     columns: 1,
     transforms: 1,
     scheme: vec((i) => schemes[i].id),
     weights: vec((i) => schemes[i].weight.length),
     taps: vec((i) => schemes[i].taps),
+  };
+  const sums = planSums(problem, pair, choice, shape, sumsSlot, TABLE_BYTES);
+  const params = listParams(WEIGHT_GRADIENT_WINOGRAD_PARAMS, {
+    ...sums.params,
     sourceA: a.start,
     sourceB: b.start,
     norm: a.norm,
@@ -214,18 +192,18 @@ export function weightGradientWinogradCalls(
     points: g.points,
     tile: g.outputs,
     step: g.steps,
-    pad,
+    pad: gradientPad(problem),
     tiles,
     block,
-    blocks,
-    loadedA: region(g.points[0] * s.a.loaded),
-    loadedB: region(g.points[0] * s.b.loaded),
-    planesA: region(g.points[1] * s.a.plane),
-    planesB: region(g.points[1] * s.b.plane),
-    pointsA: region(g.points[2] * s.a.point),
-    pointsB: region(g.points[2] * s.b.point),
-    sumsAt: region(chunks > 1 ? 0 : groupBytes),
-    finishAt: region(chunks > 1 ? 0 : finish),
+    blocks: vec((i) => ceilDiv(tiles[i], block[i])),
+    loadedA: sums.region(g.points[0] * s.a.loaded),
+    loadedB: sums.region(g.points[0] * s.b.loaded),
+    planesA: sums.region(g.points[1] * s.a.plane),
+    planesB: sums.region(g.points[1] * s.b.plane),
+    pointsA: sums.region(g.points[2] * s.a.point),
+    pointsB: sums.region(g.points[2] * s.b.point),
+    sumsAt: sums.region(sums.itemBytes.sums),
+    finishAt: sums.region(sums.itemBytes.finish),
     loadedStrideA: s.a.loaded,
     loadedStrideB: s.b.loaded,
     planeStrideA: s.a.plane,
@@ -233,10 +211,5 @@ export function weightGradientWinogradCalls(
     pointStrideA: s.a.point,
     pointStrideB: s.b.point,
   });
-  const calls = [{ kernel: weightGradientWinograd.name, params, items: groups * chunks, scratchBytes: end }];
-  if (chunks > 1) {
-    const items = groups * unitsOf(groupA, groupB);
-    calls.push({ kernel: weightGradientFinish.name, params, items, scratchBytes: finish });
-  }
-  return { calls, sumsBytes: chunks > 1 ? chunks * groups * groupBytes : 0 };
+  return sums.callsOf(weightGradientWinograd.name, params);
 }
