@@ -39,15 +39,38 @@ function systemError(error: unknown): string | null {
   if (error instanceof Deno.errors.NotCapable) {
     return `${error.message}. The program was started without a permission it needs; \`deno task nnunet\` gives them all.`;
   }
-  if (error instanceof Deno.errors.PermissionDenied) return `permission denied: ${error.message}`;
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return `no permission${systemCall(error)}. Change it, or run the command as a user who has it.`;
+  }
   if (error instanceof Error && "code" in error && error.code === "ENOSPC") {
-    return `the disk is full: ${error.message}. Free some space and run the same command again (predict: with --continue_prediction).`;
+    const call = systemCall(error);
+    return `the disk is full${
+      call && ` (it was${call})`
+    }. Free some space and run the same command again (predict: with ` +
+      "--continue_prediction).";
   }
   if (error instanceof RangeError && /allocation failed|could not allocate|out of memory/i.test(error.message)) {
-    return `not enough memory: ${error.message}. Close other programs, or give a limit with --max-memory (4G, ...) so that ` +
-      "less is kept in memory.";
+    return "not enough memory. Close other programs, or give a limit with --max-memory (4G, ...) so that less is kept in memory.";
   }
   return null;
+}
+
+const CALLS: Readonly<Record<string, string>> = {
+  readdir: "list the folder",
+  open: "open",
+  stat: "look at",
+  lstat: "look at",
+  mkdir: "make the folder",
+  rename: "rename",
+  remove: "remove",
+  copy: "copy",
+  write: "write",
+};
+
+/** " to list the folder /x", of Deno's "Permission denied (os error 13): readdir '/x'"; empty where it does not say. */
+function systemCall({ message }: Error): string {
+  const [, call = "", path] = /: (?:(\w+) )?'(.+)'$/.exec(message) ?? [];
+  return path === undefined ? "" : ` to ${CALLS[call] ?? "use"} ${path}`;
 }
 
 function stackOf(error: unknown): string {

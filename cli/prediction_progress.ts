@@ -2,10 +2,11 @@
  * What a prediction shows while it runs. With a terminal: a bar that is redrawn, under lines for the cases that are done. Without:
  * a line a case, and one a minute where a case takes longer.
  */
+import { plural } from "../core/base/plural.ts";
 import { describeBytes } from "../core/base/describe_bytes.ts";
 import type { PredictionEvent } from "../core/predict/run/request.ts";
 import type { CommandContext } from "./commands/command.ts";
-import { formatSeconds, plural } from "./terminal.ts";
+import { formatSeconds } from "./terminal.ts";
 
 export interface PredictionProgressOptions {
   /** Warnings and errors only. */

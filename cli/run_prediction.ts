@@ -1,4 +1,5 @@
 /** Runs one prediction from checked flags to the exit code: model, cases, engine, predictor, report. */
+import { plural } from "../core/base/plural.ts";
 import { Interrupted, UserError } from "../core/base/errors.ts";
 import { ensureFolder } from "../core/base/files.ts";
 import { dirname } from "../core/base/path.ts";
@@ -13,7 +14,7 @@ import { planCases, type PlannedCases } from "./plan_cases.ts";
 import { createPredictionProgress } from "./prediction_progress.ts";
 import { createGrowingReport, failedCase, newReportState, type ReportState } from "./report.ts";
 import { refuseReport } from "./report_place.ts";
-import { formatSeconds, plural } from "./terminal.ts";
+import { formatSeconds } from "./terminal.ts";
 
 export interface PredictionJob {
   readonly values: PredictValues;
@@ -154,7 +155,8 @@ function engineWish(values: PredictValues): EngineWish {
 }
 
 /** Says which engine computes from now on, and keeps it for the report. */
-function noteEngine({ engine, reason, overridden, precision }: ChosenEngine, state: ReportState, say: Say): void {
+function noteEngine(chosen: ChosenEngine, state: ReportState, say: Say): void {
+  const { engine, reason, overridden, precision } = chosen;
   state.engine = engine;
   state.engineReason = reason;
   state.precision = precision;
@@ -162,7 +164,7 @@ function noteEngine({ engine, reason, overridden, precision }: ChosenEngine, sta
   const stored = engine.kind === "cpu" || precision === "f32"
     ? ""
     : `, ${precision === "auto" ? "f16 or f32" : precision}`;
-  say(`engine: ${engine.description}${stored}${reason ? ` (${reason})` : ""}`);
+  say(`engine: ${engine.description}${stored}${reason && !chosen.reasonSaid ? ` (${reason})` : ""}`);
 }
 
 /** Errors about a case as a whole know no file: then all of the case's are named. */

@@ -42,11 +42,6 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)} h`;
 }
 
-/** "1 case", "2 cases". */
-export function plural(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
-}
-
 /** A heading and indented lines under it. */
 export function list(heading: string, lines: readonly string[]): string {
   return [heading, ...lines.map((line) => `  ${line}`)].join("\n");

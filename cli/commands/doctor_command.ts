@@ -1,4 +1,5 @@
 /** The command `doctor`: what this machine offers, which engine would be used and why, and what to install. */
+import { plural } from "../../core/base/plural.ts";
 import { cpus } from "node:os";
 import { describeBytes } from "../../core/base/describe_bytes.ts";
 import { foldersIn, isFolder, roots } from "../../core/dataset/dataset_names.ts";
@@ -78,7 +79,7 @@ function describeProgram(): string[] {
 }
 
 function describeProcessor(cpu: CpuDescription): string[] {
-  const lines = [`${cpus()[0]?.model ?? "unknown processor"}, ${cpu.threads} threads`];
+  const lines = [`${cpus()[0]?.model ?? "unknown processor"}, ${plural(cpu.threads, "thread")}`];
   const features: [string, boolean][] = [
     ["128-bit SIMD", cpu.simd],
     ["relaxed SIMD", cpu.relaxedSimd],

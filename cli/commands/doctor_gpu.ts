@@ -1,4 +1,5 @@
 /** What `doctor` does with a GPU beyond looking at it: the self-test, and measuring kernels (`--tune`). */
+import { plural } from "../../core/base/plural.ts";
 import { UserError } from "../../core/base/errors.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import type { CompileOptions } from "../../core/engine/engine.ts";
@@ -65,9 +66,9 @@ function describeFindings({ path, findings: { convolutions, precision } }: GpuRe
   const models = Object.keys(precision).length;
   const kept = path === undefined ? "" : ` Kept in ${path}.`;
   const kernels = tuned > 0
-    ? `Kernels are tuned for ${tuned} shapes of convolutions`
+    ? `Kernels are tuned for ${plural(tuned, "shape")} of convolutions`
     : "Kernels are not tuned (--tune measures which are the fastest)";
-  return [`${kernels}; --precision auto has tried ${models} models.${kept}`];
+  return [`${kernels}; --precision auto has tried ${plural(models, "model")}.${kept}`];
 }
 
 interface Network {
@@ -146,7 +147,9 @@ function summary(all: readonly TunedConvolution[], { path }: GpuRecord): string[
   const sum = (pick: (tuned: TunedConvolution) => number) => all.reduce((total, tuned) => total + pick(tuned), 0);
   const wrong = all.flatMap((tuned) => tuned.wrong.map((name) => `${tuned.key}: ${name}`));
   return [
-    `${all.length} shapes: ${sum(({ milliseconds }) => milliseconds).toFixed(1)} ms with the measured kernels, ` +
+    `${plural(all.length, "shape")}: ${
+      sum(({ milliseconds }) => milliseconds).toFixed(1)
+    } ms with the measured kernels, ` +
     `${
       sum(({ untunedMilliseconds }) => untunedMilliseconds).toFixed(1)
     } ms with those that are forecast to be the fastest.`,

@@ -1,4 +1,5 @@
 /** The commands `evaluate_folder` and `evaluate_simple`: summary.json of predictions, and the Dice of each label on the terminal. */
+import { plural } from "../../core/base/plural.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { readJsonFile } from "../../core/base/json.ts";
 import { refuseOverwriting } from "../../core/base/overwriting.ts";
@@ -13,7 +14,6 @@ import { labelTarget, targetsOf } from "../../core/evaluate/targets.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 import { EVALUATE_FOLDER, EVALUATE_SIMPLE } from "../flags/evaluate_flags.ts";
 import type { Values } from "../flags/flag.ts";
-import { plural } from "../terminal.ts";
 
 const WRITES =
   "Writes Dice, IoU and the counts of voxels of every case, their mean over cases, and the mean over labels.";

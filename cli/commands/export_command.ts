@@ -1,4 +1,5 @@
 /** The command `export`: a checkpoint's network in a format other programs read. */
+import { plural } from "../../core/base/plural.ts";
 import { UsageError } from "../../core/base/errors.ts";
 import { stringifyJson } from "../../core/base/json.ts";
 import { refuseOverwriting } from "../../core/base/overwriting.ts";
@@ -53,7 +54,7 @@ export const exportCommand = defineCommand({
     );
     using checkpoint = await openCheckpoint(values.checkpoint);
     await writeSafetensors(output, checkpoint.weights, metadataOf(checkpoint), signal);
-    print(`${checkpoint.weights.size} tensors written to ${output}`);
+    print(`${plural(checkpoint.weights.size, "tensor")} written to ${output}`);
     return true;
   },
 });

@@ -1,4 +1,5 @@
 /** The command `extract_fingerprint`: the statistics of datasets, and the check of their files. */
+import { plural } from "../../core/base/plural.ts";
 import { UsageError, UserError } from "../../core/base/errors.ts";
 import { writeAtomically } from "../../core/base/files.ts";
 import { stringifyJson } from "../../core/base/json.ts";
@@ -8,7 +9,7 @@ import { type CommandContext, defineCommand } from "./command.ts";
 import { foldersOf } from "../dataset_folders.ts";
 import { EXTRACT_FINGERPRINT, type FingerprintValues } from "../flags/planning_flags.ts";
 import { refuseReport } from "../report_place.ts";
-import { formatSeconds, list, plural } from "../terminal.ts";
+import { formatSeconds, list } from "../terminal.ts";
 
 export const extractFingerprintCommand = defineCommand({
   flags: EXTRACT_FINGERPRINT,

@@ -1,4 +1,5 @@
 /** The command `preprocess`: from raw datasets and their plans to training data. */
+import { plural } from "../../core/base/plural.ts";
 import { UsageError } from "../../core/base/errors.ts";
 import { writeAtomically } from "../../core/base/files.ts";
 import { stringifyJson } from "../../core/base/json.ts";
@@ -7,7 +8,7 @@ import { type CommandContext, defineCommand } from "./command.ts";
 import { foldersOf } from "../dataset_folders.ts";
 import { PREPROCESS, type PreprocessValues } from "../flags/preprocess_flags.ts";
 import { refuseReport } from "../report_place.ts";
-import { formatSeconds, list, plural } from "../terminal.ts";
+import { formatSeconds, list } from "../terminal.ts";
 
 export const preprocessCommand = defineCommand({
   flags: PREPROCESS,

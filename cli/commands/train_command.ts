@@ -1,4 +1,5 @@
 /** The command `train`: flags in, a training request out, and what is said meanwhile. */
+import { plural } from "../../core/base/plural.ts";
 import { UsageError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { resolveDatasetName } from "../../core/dataset/dataset_names.ts";
@@ -8,7 +9,7 @@ import { requireFolders } from "../dataset_folders.ts";
 import { selectEngine } from "../engines/select_engine.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
 import { TRAIN, type TrainValues } from "../flags/train_flags.ts";
-import { formatSeconds, plural } from "../terminal.ts";
+import { formatSeconds } from "../terminal.ts";
 import { type CommandContext, type CountProgress, defineCommand } from "./command.ts";
 
 export const trainCommand = defineCommand({

@@ -31,8 +31,9 @@ export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunE
   async function takeCpu(failure: Error): Promise<ChosenEngine> {
     const why = `the GPU failed, the CPU goes on (--allow_cpu): ${failure.message}`;
     const chosen = await startCpu(wish, why, true);
-    hooks.onChange(chosen, why);
-    return chosen;
+    const said: ChosenEngine = { ...chosen, reasonSaid: true };
+    hooks.onChange(said, why);
+    return said;
   }
 
   return {

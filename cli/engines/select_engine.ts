@@ -35,6 +35,8 @@ export interface ChosenEngine {
   readonly engine: Engine & TrainingEngine;
   /** Why it is this one, a sentence for the user; empty where it is what was asked for. */
   readonly reason: string;
+  /** True where a warning has said the reason already. */
+  readonly reasonSaid?: true;
   /** True where a refusal was overridden (--allow_cpu). */
   readonly overridden: boolean;
   /** "auto" where the engine can do both. */
@@ -115,8 +117,10 @@ export async function selectEngine(wish: EngineWish, hooks: StartHooks = {}): Pr
     const mayUseCpu = (wish.allowCpu || wish.device === "auto") && wish.precision !== "f16";
     if (!(error instanceof UserError) || !mayUseCpu) throw error;
     const reason = `-device ${wish.device}: ${error.message}`;
-    hooks.warn?.(`the GPU is not used: ${error.message}`);
-    return await startCpu(wish, reason, wish.allowCpu);
+    const chosen = await startCpu(wish, reason, wish.allowCpu);
+    if (!hooks.warn) return chosen;
+    hooks.warn(`the GPU is not used: ${error.message}`);
+    return { ...chosen, reasonSaid: true };
   }
 }
 

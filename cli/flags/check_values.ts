@@ -14,7 +14,7 @@ export function checkValues<T extends FlagTable>(table: T, values: Values<T>): v
 
 function problemOfList(flag: Flag, values: readonly unknown[]): string | null {
   if (flag.kind === "numbers" && flag.count !== undefined && values.length !== flag.count) {
-    return `${values.length} values are given; ${flag.count} are needed`;
+    return `${values.length === 1 ? "1 value is" : `${values.length} values are`} given; ${flag.count} are needed`;
   }
   for (const value of values) {
     const problem = problemOf(flag, value);

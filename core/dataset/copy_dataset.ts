@@ -2,6 +2,7 @@
  * Making a raw dataset folder whole or not at all: it is filled under a hidden name beside and then renamed, so that a converter that
  * is stopped leaves nothing that looks like a dataset.
  */
+import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeError } from "../base/files.ts";
 import { basename, dirname, join } from "../base/path.ts";
@@ -38,7 +39,7 @@ export async function makeFolderWhole(
 /** Copies a folder with all it holds. */
 export async function copyFolder(source: string, target: string): Promise<void> {
   await Deno.mkdir(target, { recursive: true });
-  for await (const { name, isDirectory } of Deno.readDir(source)) {
+  for (const { name, isDirectory } of await readFolder(source, "copying the folder") ?? []) {
     if (isDirectory) await copyFolder(join(source, name), join(target, name));
     else await Deno.copyFile(join(source, name), join(target, name));
   }

@@ -2,6 +2,7 @@
  * Datasets by name or id, and trained models by dataset, trainer, plans and configuration.
  * Source: nnunetv2/utilities/dataset_name_id_conversion.py, file_path_utilities.py.
  */
+import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import { requirePathName } from "../base/path_name.ts";
@@ -120,15 +121,11 @@ export function roots(folders: RootFolders): { readonly variable: string; readon
   return all.flatMap(([variable, path]) => (path === undefined ? [] : [{ variable, path }]));
 }
 
-/** Names of the folders in `path`, sorted; none if it cannot be read (upstream skips such roots too). */
+/** Names of the folders in `path`, sorted; none if it is not there (upstream skips such roots too). */
 export async function foldersIn(path: string): Promise<string[]> {
   const names: string[] = [];
-  try {
-    for await (const entry of Deno.readDir(path)) {
-      if (entry.isDirectory || (entry.isSymlink && await isFolder(join(path, entry.name)))) names.push(entry.name);
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;
+  for (const entry of await readFolder(path, "listing the folder") ?? []) {
+    if (entry.isDirectory || (entry.isSymlink && await isFolder(join(path, entry.name)))) names.push(entry.name);
   }
   return names.sort();
 }

@@ -3,6 +3,8 @@
  * Every way of getting it wrong is found here, before any image is read.
  * Source of the naming: nnunetv2/utilities/utils.py, create_lists_from_splitted_dataset_folder.
  */
+import { plural } from "../base/plural.ts";
+import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { refuseOverwriting } from "../base/overwriting.ts";
 import { basename, join, resolve } from "../base/path.ts";
@@ -294,7 +296,7 @@ function endingOf(name: string): string {
 async function filesIn(folder: string): Promise<{ readonly names: string[]; readonly skipped: number }> {
   const names: string[] = [];
   let skipped = 0;
-  for await (const entry of Deno.readDir(folder)) {
+  for (const entry of await readFolder(folder, DOING) ?? []) {
     const isFile = entry.isFile || (entry.isSymlink && (await statOrNull(join(folder, entry.name)))?.isFile);
     if (!isFile) continue;
     if (entry.name.startsWith(".")) skipped++;
@@ -321,5 +323,4 @@ function upsert<K, V>(map: Map<K, V>, key: K, make: () => V): V {
 }
 
 const fourDigits = (channel: number) => String(channel).padStart(4, "0");
-const plural = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);

@@ -2,6 +2,7 @@
  * The check of a raw dataset: what is found, as one list. Here what can be said without opening an image: dataset.json, names and
  * files. Source: nnunetv2/experiment_planning/verify_dataset_integrity.py, and the mistakes people make.
  */
+import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
 import { keysOf } from "../base/json.ts";
 import { basename, join } from "../base/path.ts";
@@ -75,7 +76,9 @@ function checkJson({ json, jsonFile, jsonText, cases }: RawDataset, counted: boo
     add("channel_names is a list", `{number: name}: "channel_names": {${right}}`);
   }
   if (counted && numTraining !== undefined && numTraining !== cases.length) {
-    const found = `numTraining is ${JSON.stringify(numTraining)}, and there are ${cases.length} cases`;
+    const found = `numTraining is ${JSON.stringify(numTraining)}, and there ${
+      cases.length === 1 ? "is 1 case" : `are ${cases.length} cases`
+    }`;
     add(found, `"numTraining": ${cases.length} (or the cases that are missing)`, "numTraining");
   }
   findings.push(...checkLabelTable(json.labels, jsonFile));
@@ -154,7 +157,9 @@ async function checkChannelNames({ cases, folder, fileEnding, listed }: RawDatas
   const names = (await filesEndingIn(file, fileEnding)).filter((name) => without.has(caseIdOf(name, fileEnding)));
   const found = names.length === 1
     ? `${names[0]} has no channel number`
-    : `${names.length} files have no channel number: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ", ..." : ""}`;
+    : `${plural(names.length, "file")} ${names.length === 1 ? "has" : "have"} no channel number: ${
+      names.slice(0, 5).join(", ")
+    }${names.length > 5 ? ", ..." : ""}`;
   const stem = names[0].slice(0, -fileEnding.length);
   const needed = `${stem}_0000${fileEnding} for the first channel, ${stem}_0001${fileEnding} for the second`;
   return [{ severity: "error", kind: "names", file, found, needed }];

@@ -2,6 +2,7 @@
  * A raw dataset on disk: which files make which training case. Cases come from the folders imagesTr and labelsTr, or from
  * dataset.json's key `dataset`. Source: nnunetv2/utilities/utils.py, get_filenames_of_train_images_and_targets.
  */
+import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { keysOf, readJsonFile } from "../base/json.ts";
 import { refuseOverwriting } from "../base/overwriting.ts";
@@ -91,15 +92,9 @@ async function readJsonOfDataset(file: string): ReturnType<typeof readJsonFile> 
 
 /** Names of the files in `folder` that end in `ending`, sorted by code point; none if there is no such folder. */
 export async function filesEndingIn(folder: string, ending: string): Promise<string[]> {
-  const names: string[] = [];
-  try {
-    for await (const entry of Deno.readDir(folder)) {
-      if (!entry.isDirectory && entry.name.endsWith(ending)) names.push(entry.name);
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;
-  }
-  return names.sort(compareNames);
+  const entries = await readFolder(folder, "listing the files") ?? [];
+  return entries.filter((entry) => !entry.isDirectory && entry.name.endsWith(ending)).map(({ name }) => name)
+    .sort(compareNames);
 }
 
 /** Python's order of texts (by code point; JavaScript's differs beyond the basic plane only). */

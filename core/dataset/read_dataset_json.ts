@@ -2,6 +2,7 @@
  * Reading dataset.json, and the label rules that follow from it.
  * Source: nnunetv2/utilities/label_handling/label_handling.py (LabelManager).
  */
+import { plural } from "../base/plural.ts";
 import { z } from "zod";
 import { checkFields, type FieldContext, fieldError, show } from "../base/fields.ts";
 import { keysOf, readJsonFile } from "../base/json.ts";
@@ -57,7 +58,7 @@ function channelNames(fields: Fields, context: FieldContext): string[] {
   const inOrder = (record: Record<string, string | number>) => keysOf(record).map((key) => String(record[key]));
   // Upstream counts the channels by `modality` where it is there, but takes their names from `channel_names`.
   if (names && modality && keysOf(names).length !== keysOf(modality).length) {
-    const counts = `${keysOf(modality).length} channels, channel_names ${keysOf(names).length}`;
+    const counts = `${plural(keysOf(modality).length, "channel")}, channel_names ${keysOf(names).length}`;
     throw fieldError(context, ["modality"], `names ${counts}`, "remove modality, the older of the two");
   }
   const chosen = names ?? modality;
@@ -132,7 +133,9 @@ function labelsOf(fields: Fields, context: FieldContext): Labels {
     );
   }
   if (order.length !== regions.length) {
-    const found = `${regions.length} regions (${regions.map(({ name }) => name).join(", ")}) need as many integers`;
+    const found = `${plural(regions.length, "region")} (${
+      regions.map(({ name }) => name).join(", ")
+    }) need as many integers`;
     throw fieldError(context, ["regions_class_order"], `${found}, found ${order.length}: ${show(order)}`);
   }
   const negative = order.find((label) => label < 0 || label > 65535);

@@ -2,6 +2,7 @@
  * Compares a folder of segmentations with their references and writes summary.json.
  * Source: compute_metrics_on_folder in nnunetv2/evaluation/evaluate_predictions.py.
  */
+import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { type JobKind, runJobs } from "../base/job_threads.ts";
@@ -130,7 +131,9 @@ function refuseMissing(
   const missing = names.filter((name) => !present.has(name));
   if (missing.length === 0) return;
   const listed = missing.slice(0, 3).join(", ") + (missing.length > 3 ? ", ..." : "");
-  const problem = `${missing.length} of ${names.length} files in ${from} have no ${what} there: ${listed}`;
+  const problem = `${missing.length} of ${plural(names.length, "file")} in ${from} ${
+    missing.length === 1 ? "has" : "have"
+  } no ${what} there: ${listed}`;
   throw new UserError({ doing: DOING, file: folder, problem, remedy });
 }
 

@@ -1,4 +1,5 @@
 /** Why the plans are what they are, in words and numbers: every decision of the planner with the figures it rests on. */
+import { plural } from "../base/plural.ts";
 import { argMax, percentile, roundHalfEven } from "../base/numeric.ts";
 import {
   ANISOTROPY_THRESHOLD,
@@ -98,7 +99,7 @@ function explainSpacing(request: PlanningRequest): string[] {
   const target = fullresSpacing(fingerprint, targetSpacing);
   const lines = [
     `median spacing ${by(medians)} mm, median size after cropping ${by(sizes)} voxels ` +
-    `(axes as read, ${fingerprint.spacings.length} cases)`,
+    `(axes as read, ${plural(fingerprint.spacings.length, "case")})`,
   ];
   if (targetSpacing) return [...lines, `target spacing ${by(target)} mm, as -overwrite_target_spacing says`];
   const worst = argMax(medians);
@@ -272,7 +273,7 @@ function explainBatch(
     : capped
     ? `${fits} would fit, but ${limit}`
     : `at least 2 are taken (${fits} would fit; ${limit})`;
-  return [`batch: ${planned.batch_size} patches: ${why}`];
+  return [`batch: ${planned.batch_size} ${planned.batch_size === 1 ? "patch" : "patches"}: ${why}`];
 }
 
 function product(values: readonly number[]): number {

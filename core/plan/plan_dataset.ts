@@ -3,6 +3,7 @@
  * Source: plan_experiment, save_plans and _maybe_copy_splits_file of
  * nnunetv2/experiment_planning/experiment_planners/default_experiment_planner.py.
  */
+import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { JsonFloat, keysOf, parseJson, parseJsonExactly, readJsonFile, stringifyJson } from "../base/json.ts";
@@ -213,7 +214,7 @@ async function placeSplits(source: string, target: string): Promise<void> {
       doing: "comparing the splits",
       file: target,
       problem: there[fold] === undefined
-        ? `it has ${there.length} folds, and the raw dataset's splits_final.json has ${wanted.length}`
+        ? `it has ${plural(there.length, "fold")}, and the raw dataset's splits_final.json has ${wanted.length}`
         : `fold ${fold} has other cases than in the raw dataset's splits_final.json`,
       remedy: `models may have been trained with it: remove it to use ${source}, or correct ${source}`,
     });

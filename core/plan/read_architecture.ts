@@ -3,6 +3,7 @@
  * Every field is either understood or refused by name. Source: nnunetv2/utilities/plans_handling/plans_handler.py and
  * dynamic_network_architectures/architectures/unet.py.
  */
+import { plural } from "../base/plural.ts";
 import { z } from "zod";
 import { checkFields, type FieldContext, fieldError, show } from "../base/fields.ts";
 import type { Vec3 } from "../base/shape.ts";
@@ -156,14 +157,22 @@ function fromKwargs(
   const perStage = (field: string, value: number | readonly number[], count: number): readonly number[] => {
     const values = typeof value === "number" ? new Array<number>(count).fill(value) : value;
     if (values.length !== count) {
-      throw fieldError(at, [field], `needs ${count} entries for ${stages} stages, found ${show(value)}`);
+      throw fieldError(
+        at,
+        [field],
+        `needs ${count} ${count === 1 ? "entry" : "entries"} for ${plural(stages, "stage")}, found ${show(value)}`,
+      );
     }
     return values;
   };
   const perAxis = (field: string, value: z.infer<typeof PER_STAGE_AND_AXIS>): readonly Vec3[] => {
     const values = typeof value === "number" ? new Array<number>(stages).fill(value) : value;
     if (values.length !== stages) {
-      throw fieldError(at, [field], `needs ${stages} entries for as many stages, found ${show(value)}`);
+      throw fieldError(
+        at,
+        [field],
+        `needs ${stages} ${stages === 1 ? "entry for one stage" : "entries for as many stages"}, found ${show(value)}`,
+      );
     }
     return values.map((entry, stage) => {
       const axes = typeof entry === "number" ? new Array<number>(dimensions).fill(entry) : entry;

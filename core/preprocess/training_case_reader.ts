@@ -1,4 +1,5 @@
 /** Opening a preprocessed case for training, whatever its format. */
+import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
@@ -34,20 +35,17 @@ export async function openPreprocessedCase(folder: string, id: string): Promise<
 export async function listPreprocessedCases(folder: string): Promise<string[]> {
   const ids = new Set<string>();
   let other = false;
-  try {
-    for await (const { name } of Deno.readDir(folder)) {
-      if (name.includes("segFromPrevStage") || name.startsWith(".")) continue;
-      const ending = [BRICKS_ENDING, ".npz", "_seg.npy"].find((one) => name.endsWith(one));
-      if (ending !== undefined) ids.add(name.slice(0, -ending.length));
-      other ||= name.endsWith(".b2nd");
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  const doing = "listing the preprocessed cases";
+  for (const { name } of await readFolder(folder, doing) ?? []) {
+    if (name.includes("segFromPrevStage") || name.startsWith(".")) continue;
+    const ending = [BRICKS_ENDING, ".npz", "_seg.npy"].find((one) => name.endsWith(one));
+    if (ending !== undefined) ids.add(name.slice(0, -ending.length));
+    other ||= name.endsWith(".b2nd");
   }
   if (ids.size > 0) return [...ids].sort();
   if (other) throw blosc(folder);
   const problem = "it holds no preprocessed case";
-  throw new UserError({ doing: "listing the preprocessed cases", file: folder, problem, remedy: "run preprocess" });
+  throw new UserError({ doing, file: folder, problem, remedy: "run preprocess" });
 }
 
 /** Python's nnU-Net from 2.6 on stores blosc2 files. */

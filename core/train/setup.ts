@@ -2,6 +2,8 @@
  * Everything a training is made of, read and checked before anything is computed: plans, dataset.json, network, fold, samples.
  * Source: __init__, initialize and get_dataloaders of nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py (2.5.1).
  */
+import { plural } from "../base/plural.ts";
+import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import { requirePathName } from "../base/path_name.ts";
@@ -159,13 +161,9 @@ function torchShape(shape: readonly number[], dimensions: 2 | 3): readonly numbe
 
 async function requireFiles(task: TrainingTask, plansFile: string, datasetFile: string): Promise<void> {
   const { preprocessed, plansName } = task;
-  const names = new Set<string>();
-  try {
-    for await (const { name } of Deno.readDir(preprocessed)) names.add(name);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw notPreprocessed(task, preprocessed);
-  }
+  const entries = await readFolder(preprocessed, DOING);
+  if (entries === null) throw notPreprocessed(task, preprocessed);
+  const names = new Set(entries.map(({ name }) => name));
   if (!names.has("dataset.json")) throw notPreprocessed(task, datasetFile);
   if (names.has(`${plansName}.json`)) return;
   const others = [...names].filter((name) => name.endsWith(".json")).map((name) => name.slice(0, -".json".length))
@@ -201,18 +199,19 @@ async function requirePreviousStage(
   previousStage: string,
   { train, val }: ChosenSplit,
 ): Promise<void> {
-  const there = new Set<string>();
-  try {
-    for await (const { name } of Deno.readDir(folder)) if (name.endsWith(".npz")) there.add(name.slice(0, -4));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  const entries = await readFolder(folder, DOING) ?? [];
+  const there = new Set(
+    entries.map(({ name }) => name).filter((name) => name.endsWith(".npz")).map((name) => name.slice(0, -4)),
+  );
   const missing = [...new Set([...train, ...val])].filter((id) => !there.has(id));
   if (missing.length === 0) return;
   throw new UserError({
     doing: DOING,
     file: folder,
-    problem: `${configurationName} takes the predictions of ${previousStage}; those of ${missing.length} cases are ` +
+    problem:
+      `${configurationName} takes the predictions of ${previousStage}; ${
+        missing.length === 1 ? "that of 1 case is" : `those of ${missing.length} cases are`
+      } ` +
       `missing: ${missing.slice(0, 5).join(", ")}${missing.length > 5 ? ", ..." : ""}`,
     remedy: `train and validate all folds of ${previousStage} with the same trainer and plans first: ` +
       `nnunet train ${datasetName} ${previousStage} FOLD -p ${plansName}`,
@@ -226,7 +225,8 @@ function checkChannels(dataset: DatasetJson, configuration: Configuration, file:
   throw new UserError({
     doing: DOING,
     file,
-    problem: `it names ${channelNames.length} channels (${channelNames.join(", ")}), the plans' configuration ` +
+    problem:
+      `it names ${plural(channelNames.length, "channel")} (${channelNames.join(", ")}), the plans' configuration ` +
       `${configuration.name} has ${inPlans}`,
     remedy: "use plans that were made of this dataset",
   });

@@ -3,6 +3,7 @@
  * alone, so a training that was stopped anywhere goes on to the same weights.
  * Source: run_training, on_epoch_end and what they call in nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py (2.5.1).
  */
+import { plural } from "../base/plural.ts";
 import { Interrupted, UserError } from "../base/errors.ts";
 import { UnknownLabel } from "../engine/training_checks.ts";
 import type { TrainingEngine, TrainingProgram, TrainStepResult, ValidationStepResult } from "../engine/training.ts";
@@ -280,9 +281,9 @@ async function stop(run: EpochRun, state: StateWithin): Promise<never> {
   await run.hooks.save("stopped", state, () => readFinite(run));
   const { recipe } = run.setup;
   throw new Interrupted(
-    `stopped in epoch ${
-      state.epoch + 1
-    } after ${state.within.iteration} of ${recipe.iterations} steps; the same command ` +
+    `stopped in epoch ${state.epoch + 1} after ${state.within.iteration} of ${
+      plural(recipe.iterations, "step")
+    }; the same command ` +
       "with --c goes on from there",
   );
 }

@@ -1,6 +1,7 @@
 /**
  * A training from its command to the validated model. Source: run_training of nnunetv2/run/run_training.py (2.5.1).
  */
+import { plural } from "../base/plural.ts";
 import { Interrupted, UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -41,12 +42,14 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
   if (request.unpack) {
     const all = [...new Set([...setup.split.train, ...setup.split.val])];
     const unpacked = await unpackCases(setup.dataFolder, all, hooks.signal);
-    if (unpacked > 0) hooks.info(`${unpacked} cases were unpacked to .npy in ${setup.dataFolder}`);
+    if (unpacked > 0) hooks.info(`${plural(unpacked, "case")} unpacked to .npy in ${setup.dataFolder}`);
     for (const warning of await missingClasses(setup, hooks.signal)) warn(warning, log, hooks);
   }
   await using engine = await request.openEngine();
   const isFinished = state.epoch >= setup.recipe.epochs;
-  if (isFinished) hooks.info(`all ${setup.recipe.epochs} epochs are finished`);
+  if (isFinished) {
+    hooks.info(setup.recipe.epochs === 1 ? "the epoch is finished" : `all ${setup.recipe.epochs} epochs are finished`);
+  }
   const { values } = isFinished ? prepared.takeValues() : await runTraining(engine, prepared, log, request, hooks);
   using checkpoint = request.useBest ? await openToValidate(setup, true) : checkpointInMemory(setup, values);
   return await validate(engine, request, setup, checkpoint, log, hooks);
@@ -95,10 +98,8 @@ function describe({ setup, state, notes, warnings }: PreparedTraining, log: LogF
   const patch = configuration.patchSize.slice(3 - configuration.dimensions).join(" x ");
   const lines = [
     `${task.datasetName}, ${recipe.folderName}, ${plans.plansName}, ${configuration.name}, fold ${task.fold}: ` +
-    `${recipe.epochs} epoch${
-      recipe.epochs === 1 ? "" : "s"
-    } of ${recipe.iterations} steps, batch ${batch}, patch ${patch}, ${split.train.length} ` +
-    `cases to train on and ${split.val.length} to validate on, seed ${state.seed}`,
+    `${plural(recipe.epochs, "epoch")} of ${plural(recipe.iterations, "step")}, batch ${batch}, patch ${patch}, ` +
+    `${plural(split.train.length, "case")} to train on and ${split.val.length} to validate on, seed ${state.seed}`,
     ...notes,
   ];
   for (const line of lines) {

@@ -1,4 +1,5 @@
 /** The files of a fold's folder, and which checkpoint a training goes on from. */
+import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { reformatJson } from "../base/json.ts";
@@ -62,13 +63,8 @@ function epochsOf({ members }: CheckpointFile): number {
 }
 
 async function namesIn(folder: string): Promise<Set<string>> {
-  const names = new Set<string>();
-  try {
-    for await (const { name } of Deno.readDir(folder)) names.add(name);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  return names;
+  const entries = await readFolder(folder, "looking for checkpoints") ?? [];
+  return new Set(entries.map(({ name }) => name));
 }
 
 async function openOrOffer(folder: string, name: string, names: ReadonlySet<string>): Promise<CheckpointFile> {

@@ -56,11 +56,11 @@ export function requireMemory(
     bytesOf(engine.forecastTraining(setup.graph, { ...options, ...changed }).memory) + beside <= available;
   throw new UserError({
     doing: "planning the training's memory",
-    problem: `a batch of ${options.batch} patches of ${shown(options.patch)} voxels takes ${
-      describeBytes(forecast.total)
-    } (network ${describeBytes(bytesOf(forecast.memory))}, samples ${describeBytes(forecast.samples)}); ${
-      describeBytes(available)
-    } may be used`,
+    problem: `a batch of ${options.batch} ${options.batch === 1 ? "patch" : "patches"} of ${
+      shown(options.patch)
+    } voxels takes ${describeBytes(forecast.total)} (network ${describeBytes(bytesOf(forecast.memory))}, samples ${
+      describeBytes(forecast.samples)
+    }); ${describeBytes(available)} may be used`,
     remedy: whatFits(setup, options, fits),
   });
 }

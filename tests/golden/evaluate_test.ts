@@ -89,7 +89,7 @@ Deno.test("evaluate_folder and evaluate_simple write upstream's files and say th
     const simple = ["evaluate_simple", ...of("regions"), "-l", "2", "1", "-il", "5", "-o", output, "-np", "1"];
     const strict = await runCommand(simple);
     assertEquals(strict.code, 1);
-    assert(strict.stderr.includes("have no prediction there: case_03.nii.gz"), strict.stderr);
+    assert(strict.stderr.includes("has no prediction there: case_03.nii.gz"), strict.stderr);
     assertEquals((await runCommand([...simple, "--chill"])).code, 0);
     assertEquals(await Deno.readTextFile(output), await expectedSummary("regions", "simple.json"));
     assertEquals((await runCommand(["evaluate_simple", ...of("regions"), "-l", "two"])).code, 2);
@@ -109,7 +109,7 @@ Deno.test("without -o the summary lies beside the predictions; nothing is writte
     await Deno.remove(join(references, "case_01.png"));
     const missing = await runCommand(command);
     assertEquals(missing.code, 1);
-    assert(missing.stderr.includes("have no reference there: case_01.png"), missing.stderr);
+    assert(missing.stderr.includes("has no reference there: case_01.png"), missing.stderr);
     assertEquals(await namesIn(predictions), ["case_00.png", "case_01.png", "case_02.png"]);
   });
 });

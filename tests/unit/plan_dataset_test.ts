@@ -81,7 +81,7 @@ Deno.test("splits are copied once, more folds may follow, and others are refused
       splits,
     );
     await Deno.writeTextFile(splits, JSON.stringify([first]));
-    await assertFails(() => planDataset(raw, folder, { planner: PLANNER }), UserError, "it has 1 folds");
+    await assertFails(() => planDataset(raw, folder, { planner: PLANNER }), UserError, "it has 1 fold,");
     await Deno.writeTextFile(splits, "{}");
     await assertFails(() => planDataset(raw, folder, { planner: PLANNER }), UserError, "it is no list of folds");
   });

@@ -265,9 +265,9 @@ function gzipError(error: unknown, file: string, doing: string, stored: number, 
   const remedy = "copy or download the file again; `gzip -t FILE` tells whether a copy is whole";
   if (stored === 0) return new UserError({ doing, file, problem: "the file is empty", remedy }, { cause: error });
   if (code === "Z_BUF_ERROR") {
-    const problem =
-      `the gzip data are cut short: the file's ${count(stored)} bytes end before the compressed data do, after ` +
-      `${count(output)} decompressed bytes`;
+    const problem = `the gzip data are cut short: the file's ${count(stored)} bytes end before the compressed data do${
+      output === 0 ? "" : `, after ${count(output)} decompressed bytes`
+    }`;
     return new UserError({ doing, file, problem, remedy }, { cause: error });
   }
   if (code === "Z_DATA_ERROR") {
@@ -275,7 +275,7 @@ function gzipError(error: unknown, file: string, doing: string, stored: number, 
       ? "the checksum (CRC-32) of the decompressed data is wrong"
       : detail.includes("length check")
       ? "the stored length is not that of the decompressed data"
-      : `${detail} after ${count(output)} decompressed bytes`;
+      : `${detail} ${output === 0 ? "at their very start" : `after ${count(output)} decompressed bytes`}`;
     return new UserError({ doing, file, problem: `the gzip data are damaged: ${what}`, remedy }, { cause: error });
   }
   return readError(error, file, doing, REMEDY);

@@ -3,6 +3,7 @@
  * nibabel 5.4 and skimage 0.26 behind nnU-Net 2.5.1. Damaged files, and headers that upstream reads as something else than they say,
  * are refused; tests/golden/headers/cases.ts lists them with the reasons.
  */
+import { plural } from "../../base/plural.ts";
 import { describeBytes } from "../../base/describe_bytes.ts";
 import { UserError } from "../../base/errors.ts";
 import { voxelCount } from "../../base/shape.ts";
@@ -85,8 +86,9 @@ export async function readCase(
 function checkFollows(first: OpenedImage, image: OpenedImage): string[] {
   const { file, channels } = image;
   if (channels !== first.channels) {
-    const problem =
-      `it has ${channels} channels, and ${first.file} has ${first.channels}; they have to have the same number`;
+    const problem = `it has ${
+      plural(channels, "channel")
+    }, and ${first.file} has ${first.channels}; they have to have the same number`;
     throw new UserError({ doing: READING, file, problem, remedy: "save one channel per file" });
   }
   const warning = checkSameGrid(first, image, READING);

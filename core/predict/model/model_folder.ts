@@ -2,6 +2,8 @@
  * A trained model's folder: <trainer>__<plans>__<configuration> with plans.json, dataset.json and fold_*\/checkpoint_*.pth.
  * Source: nnunetv2/inference/predict_from_raw_data.py (initialize_from_trained_model_folder).
  */
+import { readError } from "../../base/read_error.ts";
+import { plural } from "../../base/plural.ts";
 import { UserError } from "../../base/errors.ts";
 import { join } from "../../base/path.ts";
 import { requirePathName } from "../../base/path_name.ts";
@@ -154,6 +156,16 @@ async function listFolder(folder: string): Promise<FolderEntries> {
   return { files, folders };
 }
 
+/** @throws UserError if the fold's folder may not be read */
+async function listFold(folder: string, fold: string): Promise<FolderEntries> {
+  const path = join(folder, `fold_${fold}`);
+  try {
+    return await listFolder(path);
+  } catch (error) {
+    throw readError(error, path, DOING);
+  }
+}
+
 /** Lists the folder; if it is no model folder, says so and names the model folders inside it. */
 async function listModelFolder(folder: string): Promise<FolderEntries> {
   let entries: FolderEntries;
@@ -214,7 +226,7 @@ async function chooseFolds(folder: string, entries: FolderEntries, options: Open
   }
   const holding: string[] = [];
   for (const name of there) {
-    const { files } = await listFolder(join(folder, `fold_${name}`));
+    const { files } = await listFold(folder, name);
     if (name !== "all" && files.has(options.checkpointName)) holding.push(name);
   }
   if (holding.length) return holding;
@@ -251,7 +263,7 @@ function requireFold(folder: string, fold: string, entries: FolderEntries): void
 
 async function checkpointFile(folder: string, fold: string, checkpointName: string): Promise<string> {
   const file = join(folder, `fold_${fold}`, checkpointName);
-  const { files } = await listFolder(join(folder, `fold_${fold}`));
+  const { files } = await listFold(folder, fold);
   if (files.has(checkpointName)) return file;
   throw new UserError({
     doing: DOING,
@@ -265,7 +277,7 @@ async function checkpointFile(folder: string, fold: string, checkpointName: stri
 async function otherCheckpoints(folder: string, folds: readonly string[], wanted?: string): Promise<string> {
   const names = new Set<string>();
   for (const fold of folds) {
-    const { files } = await listFolder(join(folder, `fold_${fold}`));
+    const { files } = await listFold(folder, fold);
     for (const name of files) if (name.endsWith(".pth")) names.add(name);
   }
   if (!names.size) return "no .pth file is there: copy the checkpoint, or finish the training";
@@ -282,7 +294,9 @@ function checkChannels(folder: string, dataset: DatasetJson, configuration: Conf
     doing: DOING,
     file: join(folder, "dataset.json"),
     problem:
-      `it names ${channelNames.length} channels (${channelNames.join(", ")}), but normalization_schemes of the ` +
+      `it names ${plural(channelNames.length, "channel")} (${
+        channelNames.join(", ")
+      }), but normalization_schemes of the ` +
       `configuration ${configuration.name} in plans.json has ${inPlans}`,
     remedy: "use the dataset.json and plans.json of the training",
   });

@@ -2,6 +2,7 @@
  * Loads training and validation samples: draws case, box and augmentation, reads the box, and prepares what the network takes. What a
  * sample is depends on its name (seed, phase, epoch, iteration, place in the batch) and on nothing else.
  */
+import { plural } from "../../base/plural.ts";
 import { UserError } from "../../base/errors.ts";
 import { createRandomStream, type RandomStream } from "../../base/random_stream.ts";
 import type { Vec3 } from "../../base/shape.ts";
@@ -160,7 +161,7 @@ async function openCase({ folder, previousFolder, spec }: SampleSetting, id: str
         doing: "reading the preprocessed case",
         caseId: id,
         file: stored.file,
-        problem: `it has ${stored.channels} channels, dataset.json and plans name ${spec.channels}`,
+        problem: `it has ${plural(stored.channels, "channel")}, dataset.json and plans name ${spec.channels}`,
         remedy: "run preprocess again",
       });
     }
