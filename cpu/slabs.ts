@@ -93,12 +93,13 @@ function inOrder<T>(slabs: readonly T[], direction: Direction): readonly T[] {
 
 /** For each slab of a consumer the slab of its producer that must have run before, beyond what has already; none: undefined. */
 function producerSlabs(producer: Sliceable, consumer: readonly Slab[], direction: Direction): (Slab | undefined)[] {
-  const waiting = [...inOrder(rowsOfBatch(producer), direction)];
+  const rows = inOrder(rowsOfBatch(producer), direction);
+  let next = 0;
   return consumer.map(({ reads }) => {
     const isNeeded = ({ writes }: Slab) => direction === "ascending" ? writes[0] < reads[1] : writes[1] > reads[0];
-    const needed = waiting.findIndex((row) => !isNeeded(row));
-    const taken = waiting.splice(0, needed < 0 ? waiting.length : needed);
-    return taken.length > 0 ? join(taken) : undefined;
+    const first = next;
+    while (next < rows.length && isNeeded(rows[next])) next++;
+    return next > first ? join(rows.slice(first, next)) : undefined;
   });
 }
 
@@ -118,12 +119,27 @@ function shiftOf(read: SlabTensor, written: SlabTensor, crossings: readonly Cros
   const limits = crossings.map(({ writes, stillRead }) =>
     (stillRead[far] * read.planeBytes - writes[near] * written.planeBytes) / BLOCK_ALIGNMENT
   );
-  return BLOCK_ALIGNMENT * (isAscending ? Math.floor(Math.min(...limits)) : Math.ceil(Math.max(...limits)));
+  const least = limits.reduce(isAscending ? lesser : greater, isAscending ? Infinity : -Infinity);
+  return BLOCK_ALIGNMENT * (isAscending ? Math.floor(least) : Math.ceil(least));
+}
+
+function lesser(a: number, b: number): number {
+  return Math.min(a, b);
+}
+
+function greater(a: number, b: number): number {
+  return Math.max(a, b);
 }
 
 /** Planes that each slab and those after it read. */
 function stillReadBy(slabs: readonly Slab[]): Range[] {
-  return slabs.map((_, i) => join(slabs.slice(i)).reads);
+  const ranges: Range[] = [];
+  // From the last on: of a patch that is long along z there are too many to join the rest anew for each.
+  for (const { reads } of slabs.toReversed()) {
+    const [from, to] = ranges[ranges.length - 1] ?? reads;
+    ranges.push([Math.min(from, reads[0]), Math.max(to, reads[1])]);
+  }
+  return ranges.reverse();
 }
 
 function inSlabs(operator: Operator, slabs: readonly Slab[]): Operator {

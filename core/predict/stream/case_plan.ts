@@ -11,7 +11,7 @@ import { type Mirroring, mirrorings } from "./mirrors.ts";
 import type { LoadedNetwork } from "../model/network.ts";
 import { planStream } from "./plan_stream.ts";
 import type { StreamChoice, StreamPlan } from "./stream.ts";
-import { tileGrid } from "./tiles.ts";
+import { requireTileCount, tileGrid } from "./tiles.ts";
 
 /** Code, heaps, threads, and arrays that are not collected yet, as measured. */
 const RUNTIME_BYTES = 150 * 2 ** 20;
@@ -110,6 +110,7 @@ export function planCase(
   let labelBytes = 2 * outputVoxels * (elementType === "u8" ? 1 : 2);
   if (options.saveProbabilities) labelBytes += 2 * probabilityChunk(model.outputChannels, outputGrid);
   if (!tables) labelBytes += 4 * (2 * voxelCount(outputGrid) + voxelCount(grid)) + outputVoxels;
+  requireTileCount(input.id, grid, configuration.patchSize, options.stepSize, configuration.dimensions);
   const stream = planStream({
     caseId: input.id,
     grid,

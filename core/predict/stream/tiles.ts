@@ -3,8 +3,14 @@
  * (compute_steps_for_sliding_window) and acvl_utils' pad_nd_image. Nothing is padded in memory: an image smaller than the patch
  * gets origins below zero, patch gathers read zeros there and accumulation drops what lies outside.
  */
+import { UserError } from "../../base/errors.ts";
 import { roundHalfEven } from "../../base/numeric.ts";
 import type { Vec3 } from "../../base/shape.ts";
+
+/** At ten milliseconds a tile these take a day. */
+const MOST_TILES = 10_000_000;
+/** Tiles across the axis that is streamed along: each is an object in memory. */
+const MOST_LISTED = 1_000_000;
 
 /** Patch origins along each axis (z, y, x), ascending, in voxels of the unpadded image. */
 export type TileGrid = readonly [readonly number[], readonly number[], readonly number[]];
@@ -27,9 +33,40 @@ export function tilePositions(image: number, patch: number, stepSize: number): n
   }
   const padded = Math.max(image, patch);
   const below = Math.floor((padded - image) / 2);
-  const count = Math.ceil((padded - patch) / (patch * stepSize)) + 1;
+  const count = positionCount(image, patch, stepSize);
   const step = count > 1 ? (padded - patch) / (count - 1) : 0;
   return Array.from({ length: count }, (_, i) => roundHalfEven(step * i) - below);
+}
+
+function positionCount(image: number, patch: number, stepSize: number): number {
+  return Math.ceil((Math.max(image, patch) - patch) / (patch * stepSize)) + 1;
+}
+
+/** Positions along each axis; see {@link tileGrid}. */
+function positionCounts(grid: Vec3, patch: Vec3, stepSize: number, dimensions: 2 | 3): number[] {
+  return grid.map((image, axis) => positionCount(image, patch[axis], dimensions === 2 && axis === 0 ? 1 : stepSize));
+}
+
+/**
+ * Judges the number of tiles before a list of them is made.
+ * @throws UserError naming it, where it would take weeks, or memory as an image does
+ */
+export function requireTileCount(caseId: string, grid: Vec3, patch: Vec3, stepSize: number, dimensions: 2 | 3): void {
+  const counts = positionCounts(grid, patch, stepSize, dimensions);
+  const total = counts[0] * counts[1] * counts[2];
+  // Two axes are listed in full, whichever is streamed along.
+  const listed = total / Math.min(...counts);
+  if (total <= MOST_TILES && listed <= MOST_LISTED) return;
+  const most = total > MOST_TILES ? `${MOST_TILES} of them` : `${MOST_LISTED} of them side by side`;
+  throw new UserError({
+    doing: "placing the tiles of the prediction",
+    caseId,
+    problem: `patches of ${patch.slice(3 - dimensions).join(" x ")} voxels at a step size of ${stepSize} make ` +
+      `${counts.join(" x ")} tiles of the ${grid.join(" x ")} voxels to predict; at most ${most} are computed`,
+    remedy: stepSize < 0.5
+      ? "give a larger -step_size; 0.5 is the default"
+      : "cut the image into smaller ones, or check its spacing",
+  });
 }
 
 /**
