@@ -6,6 +6,7 @@
 import {
   type BatchNormNode,
   type Graph,
+  type GraphNode,
   inferShapes,
   inputsOf,
   type InstanceNormNode,
@@ -136,118 +137,133 @@ export function fuseGraph(
   outputs: readonly ValueId[] = graph.outputs.slice(0, 1),
   isTrained = false,
 ): FusedNetwork {
-  const shapes = inferShapes(graph, patch);
-  const readers = countReaders(graph, outputs);
-  const tensors: DraftTensor[] = [];
-  const steps: FusedStep[] = [];
-  const views: View[] = [];
+  const draft: Draft = {
+    shapes: inferShapes(graph, patch),
+    readers: countReaders(graph, outputs),
+    isTrained,
+    tensors: [],
+    steps: [],
+    views: [],
+  };
+  graph.nodes.forEach((node, id) => draft.views.push(draft.readers[id] === 0 ? [] : fuseNode(draft, node, id)));
+  const results = outputs.map((result) => storedAlone(draft, result));
+  return { ...groupTensors(draft.tensors), steps: draft.steps, outputs: results, output: results[0] };
+}
 
-  function store(shape: ValueShape, writer: DraftTensor["writer"]): TensorId {
-    return tensors.push({ ...shape, writer, statistics: false }) - 1;
-  }
+/** A network being fused. */
+interface Draft {
+  readonly shapes: readonly ValueShape[];
+  readonly readers: readonly number[];
+  readonly isTrained: boolean;
+  readonly tensors: DraftTensor[];
+  readonly steps: FusedStep[];
+  /** Of the values so far; empty for those that lead to no output. */
+  readonly views: View[];
+}
 
-  function copy(view: View, shape: ValueShape): View {
-    const output = store(shape, "conv");
-    steps.push({ kind: "conv", input: view, output, kernel: [1, 1, 1], stride: [1, 1, 1] });
-    return [{ tensor: output, slope: 1 }];
-  }
-
-  /** The same value as one tensor, which its reader may still have to norm. */
-  function single(id: ValueId): View {
-    return views[id].length === 1 ? views[id] : copy(views[id], shapes[id]);
-  }
-
-  function normalised(id: ValueId, norm: InstanceNormNode | BatchNormNode): View {
-    let view = single(id);
-    const [{ tensor, norm: former, slope }] = view;
-    const needsStatistics = norm.kind === "instanceNorm" || isTrained;
-    const lacksStatistics = needsStatistics && tensors[tensor].writer !== "conv";
-    if (former || slope !== 1 || lacksStatistics) view = copy(view, shapes[id]);
-    if (needsStatistics) tensors[view[0].tensor].statistics = true;
-    return [{ tensor: view[0].tensor, norm, slope: 1 }];
-  }
-
-  function activated(id: ValueId, slope: number): View {
-    const [{ tensor, norm, slope: former }, second] = views[id];
-    const writer = steps.findIndex((step) => step.output === tensor);
-    const step = steps[writer];
-    // A sum that only its activation reads is stored activated.
-    if (!second && !norm && former === 1 && step?.kind === "add" && readers[id] === 1) {
-      steps[writer] = { ...step, slope: step.slope * slope };
-      return views[id];
+/** Appends the steps that a node needs. @returns how its value is read */
+function fuseNode(draft: Draft, node: GraphNode, id: ValueId): View {
+  const { shapes, steps, views } = draft;
+  const written = (output: TensorId): View => [{ tensor: output, slope: 1 }];
+  switch (node.kind) {
+    case "input":
+      return written(store(draft, shapes[id], "input"));
+    case "conv": {
+      const { kernel, stride, weight, bias } = node;
+      const output = store(draft, shapes[id], "conv");
+      steps.push({ kind: "conv", input: views[node.input], output, kernel, stride, weight, bias });
+      return written(output);
     }
-    return views[id].map((part) => ({ ...part, slope: part.slope * slope }));
-  }
-
-  function joined(ids: readonly ValueId[]): View {
-    const taken = new Set<TensorId>();
-    const parts = ids.flatMap((id) => {
-      const usable = views[id].every(({ tensor }) => tensor !== 0 && !tensors[tensor].concat && !taken.has(tensor));
-      const view = usable ? views[id] : copy(views[id], shapes[id]);
-      view.forEach(({ tensor }) => taken.add(tensor));
-      return view;
-    });
-    const concat = { members: parts.map((part) => part.tensor) };
-    for (const { tensor } of parts) tensors[tensor].concat = concat;
-    return parts;
-  }
-
-  graph.nodes.forEach((node, id) => {
-    if (readers[id] === 0) {
-      views.push([]);
-      return;
+    case "transposedConv": {
+      const { stride, weight, bias } = node;
+      const output = store(draft, shapes[id], "transposedConv");
+      steps.push({ kind: "transposedConv", input: views[node.input], output, stride, weight, bias });
+      return written(output);
     }
-    const shape = shapes[id];
-    switch (node.kind) {
-      case "input":
-        views.push([{ tensor: store(shape, "input"), slope: 1 }]);
-        break;
-      case "conv":
-      case "transposedConv": {
-        const output = store(shape, node.kind);
-        const { stride, weight, bias } = node;
-        const input = views[node.input];
-        if (node.kind === "conv") {
-          steps.push({ kind: "conv", input, output, kernel: node.kernel, stride, weight, bias });
-        } else steps.push({ kind: "transposedConv", input, output, stride, weight, bias });
-        views.push([{ tensor: output, slope: 1 }]);
-        break;
-      }
-      case "instanceNorm":
-      case "batchNorm":
-        views.push(normalised(node.input, node));
-        break;
-      case "leakyRelu":
-        views.push(activated(node.input, node.negativeSlope));
-        break;
-      case "add": {
-        const inputs: [View, View] = [single(node.inputs[0]), single(node.inputs[1])];
-        const output = store(shape, "add");
-        steps.push({ kind: "add", inputs, slope: 1, output });
-        views.push([{ tensor: output, slope: 1 }]);
-        break;
-      }
-      case "averagePool": {
-        const input = single(node.input);
-        const output = store(shape, "averagePool");
-        steps.push({ kind: "averagePool", input, stride: node.stride, output });
-        views.push([{ tensor: output, slope: 1 }]);
-        break;
-      }
-      case "concat":
-        views.push(joined(node.inputs));
-        break;
+    case "instanceNorm":
+    case "batchNorm":
+      return normalised(draft, node.input, node);
+    case "leakyRelu":
+      return activated(draft, node.input, node.negativeSlope);
+    case "add": {
+      const inputs: [View, View] = [single(draft, node.inputs[0]), single(draft, node.inputs[1])];
+      const output = store(draft, shapes[id], "add");
+      steps.push({ kind: "add", inputs, slope: 1, output });
+      return written(output);
     }
+    case "averagePool": {
+      const input = single(draft, node.input);
+      const output = store(draft, shapes[id], "averagePool");
+      steps.push({ kind: "averagePool", input, stride: node.stride, output });
+      return written(output);
+    }
+    case "concat":
+      return joined(draft, node.inputs);
+  }
+}
+
+function store({ tensors }: Draft, shape: ValueShape, writer: DraftTensor["writer"]): TensorId {
+  return tensors.push({ ...shape, writer, statistics: false }) - 1;
+}
+
+/** What a view shows, written by an identity convolution. */
+function copy(draft: Draft, view: View, shape: ValueShape): View {
+  const output = store(draft, shape, "conv");
+  draft.steps.push({ kind: "conv", input: view, output, kernel: [1, 1, 1], stride: [1, 1, 1] });
+  return [{ tensor: output, slope: 1 }];
+}
+
+/** The same value as one tensor, which its reader may still have to norm. */
+function single(draft: Draft, id: ValueId): View {
+  const view = draft.views[id];
+  return view.length === 1 ? view : copy(draft, view, draft.shapes[id]);
+}
+
+function normalised(draft: Draft, id: ValueId, norm: InstanceNormNode | BatchNormNode): View {
+  const { tensors, shapes, isTrained } = draft;
+  let view = single(draft, id);
+  const [{ tensor, norm: former, slope }] = view;
+  const needsStatistics = norm.kind === "instanceNorm" || isTrained;
+  const lacksStatistics = needsStatistics && tensors[tensor].writer !== "conv";
+  if (former || slope !== 1 || lacksStatistics) view = copy(draft, view, shapes[id]);
+  if (needsStatistics) tensors[view[0].tensor].statistics = true;
+  return [{ tensor: view[0].tensor, norm, slope: 1 }];
+}
+
+function activated({ views, steps, readers }: Draft, id: ValueId, slope: number): View {
+  const [{ tensor, norm, slope: former }, second] = views[id];
+  const writer = steps.findIndex((step) => step.output === tensor);
+  const step = steps[writer];
+  // A sum that only its activation reads is stored activated.
+  if (!second && !norm && former === 1 && step?.kind === "add" && readers[id] === 1) {
+    steps[writer] = { ...step, slope: step.slope * slope };
+    return views[id];
+  }
+  return views[id].map((part) => ({ ...part, slope: part.slope * slope }));
+}
+
+function joined(draft: Draft, ids: readonly ValueId[]): View {
+  const { views, tensors, shapes } = draft;
+  const taken = new Set<TensorId>();
+  const parts = ids.flatMap((id) => {
+    const usable = views[id].every(({ tensor }) => tensor !== 0 && !tensors[tensor].concat && !taken.has(tensor));
+    const view = usable ? views[id] : copy(draft, views[id], shapes[id]);
+    view.forEach(({ tensor }) => taken.add(tensor));
+    return view;
   });
+  const concat = { members: parts.map((part) => part.tensor) };
+  for (const { tensor } of parts) tensors[tensor].concat = concat;
+  return parts;
+}
 
-  const results = outputs.map((result) => {
-    const [part, ...others] = views[result];
-    const plain = others.length === 0 && !part.norm && part.slope === 1 && part.tensor !== 0 &&
-      !tensors[part.tensor].concat;
-    const [{ tensor }] = plain ? views[result] : copy(views[result], shapes[result]);
-    return tensor;
-  });
-  return { ...groupTensors(tensors), steps, outputs: results, output: results[0] };
+/** The tensor of an output, raw and alone in its group. */
+function storedAlone(draft: Draft, result: ValueId): TensorId {
+  const { views, tensors, shapes } = draft;
+  const [part, ...others] = views[result];
+  const plain = others.length === 0 && !part.norm && part.slope === 1 && part.tensor !== 0 &&
+    !tensors[part.tensor].concat;
+  const [{ tensor }] = plain ? views[result] : copy(draft, views[result], shapes[result]);
+  return tensor;
 }
 
 /** How often every value is read by values that lead to an output (which itself counts once). */

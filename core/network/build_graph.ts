@@ -59,96 +59,47 @@ export function buildGraph(
   outputChannels: number,
   options: BuildGraphOptions = {},
 ): Graph {
-  const { featuresPerStage: features, kernelSizes, strides, norm, negativeSlope: slope, convBias } = architecture;
-  const nodes: GraphNode[] = [];
-  const channels: number[] = [];
+  const draft: Draft = { architecture, nodes: [], channels: [] };
+  const input = add(draft, { kind: "input", channels: inputChannels }, inputChannels);
+  const skips = encoder(draft, input);
+  const heads = decoder(draft, skips, outputChannels, options.deepSupervision ?? false);
+  return { nodes: draft.nodes, outputs: heads };
+}
 
-  function add(node: GraphNode, outputs: number): ValueId {
-    channels.push(outputs);
-    return nodes.push(node) - 1;
-  }
-  function activation(input: ValueId): ValueId {
-    if (slope === 1) return input;
-    return add({ kind: "leakyRelu", input, negativeSlope: slope }, channels[input]);
-  }
-  function normalisation(input: ValueId, name: string): ValueId {
-    if (norm.kind === "none") return input;
-    const affine = norm.affine ? { weight: `${name}.weight`, bias: `${name}.bias` } : {};
-    const node: GraphNode = norm.kind === "instance" ? { kind: "instanceNorm", input, eps: norm.eps, ...affine } : {
-      kind: "batchNorm",
-      input,
-      eps: norm.eps,
-      ...affine,
-      runningMean: `${name}.running_mean`,
-      runningVar: `${name}.running_var`,
-    };
-    return add(node, channels[input]);
-  }
-  function convolution(input: ValueId, name: string, block: Omit<Block, "activate">): ValueId {
-    const { channels: outputs, kernel, stride, bias } = block;
-    const weights = { weight: `${name}.weight`, ...(bias ? { bias: `${name}.bias` } : {}) };
-    return add({ kind: "conv", input, channels: outputs, kernel, stride, ...weights }, outputs);
-  }
-  /** ConvDropoutNormReLU: conv, norm, activation; the last two swapped with nonlinFirst. */
-  function convBlock(input: ValueId, name: string, block: Block): ValueId {
-    const value = convolution(input, `${name}.conv`, block);
-    if (!block.activate) return normalisation(value, `${name}.norm`);
-    return architecture.nonlinFirst
-      ? normalisation(activation(value), `${name}.norm`)
-      : activation(normalisation(value, `${name}.norm`));
-  }
-  /** StackedConvBlocks: the first block has the stride. */
-  function stackedConvs(
-    input: ValueId,
-    name: string,
-    count: number,
-    outputs: number,
-    kernel: Vec3,
-    stride: Vec3,
-  ): ValueId {
-    let value = input;
-    for (let i = 0; i < count; i++) {
-      const block: Block = { channels: outputs, kernel, stride: i ? ONE : stride, bias: convBias, activate: true };
-      value = convBlock(value, `${name}.convs.${i}`, block);
-    }
-    return value;
-  }
-  /** BasicBlockD: two conv blocks beside a skip of average pool (if strided) and 1x1 conv (if channels change). */
-  function residualBlock(input: ValueId, name: string, outputs: number, kernel: Vec3, stride: Vec3): ValueId {
-    const block: Block = { channels: outputs, kernel, stride, bias: convBias, activate: true };
-    const first = convBlock(input, `${name}.conv1`, block);
-    const second = convBlock(first, `${name}.conv2`, { ...block, stride: ONE, activate: false });
-    const strided = stride.some((step) => step !== 1);
-    let skip = strided ? add({ kind: "averagePool", input, stride }, channels[input]) : input;
-    if (channels[input] !== outputs) {
-      const projection: Block = { channels: outputs, kernel: ONE, stride: ONE, bias: false, activate: false };
-      skip = convBlock(skip, `${name}.skip.${strided ? 1 : 0}`, projection);
-    }
-    return activation(add({ kind: "add", inputs: [second, skip] }, outputs));
-  }
+/** A graph being built. */
+interface Draft {
+  readonly architecture: NetworkArchitecture;
+  readonly nodes: GraphNode[];
+  /** Of each node. */
+  readonly channels: number[];
+}
 
-  let value = add({ kind: "input", channels: inputChannels }, inputChannels);
-  const residual = architecture.family === "ResidualEncoderUNet";
-  if (residual) {
-    const stem = architecture.stemChannels ?? features[0];
-    value = stackedConvs(value, "encoder.stem", 1, stem, kernelSizes[0], ONE);
-  }
-  const skips: ValueId[] = features.map((outputs, stage) => {
-    const kernel = kernelSizes[stage];
-    const count = architecture.blocksPerStage[stage];
-    if (!residual) value = stackedConvs(value, `encoder.stages.${stage}.0`, count, outputs, kernel, strides[stage]);
+/** The output of each stage, highest resolution first. */
+function encoder(draft: Draft, input: ValueId): ValueId[] {
+  const { family, featuresPerStage: features, kernelSizes, strides, blocksPerStage, stemChannels } = draft.architecture;
+  const residual = family === "ResidualEncoderUNet";
+  let value = input;
+  if (residual) value = stackedConvs(draft, value, "encoder.stem", 1, stemChannels ?? features[0], kernelSizes[0], ONE);
+  return features.map((outputs, stage) => {
+    const [kernel, stride, count] = [kernelSizes[stage], strides[stage], blocksPerStage[stage]];
+    if (!residual) value = stackedConvs(draft, value, `encoder.stages.${stage}.0`, count, outputs, kernel, stride);
     for (let i = 0; residual && i < count; i++) {
-      value = residualBlock(value, `encoder.stages.${stage}.blocks.${i}`, outputs, kernel, i ? ONE : strides[stage]);
+      value = residualBlock(draft, value, `encoder.stages.${stage}.blocks.${i}`, outputs, kernel, i ? ONE : stride);
     }
     return value;
   });
+}
 
+/** From the lowest resolution up. @returns the segmentation heads, highest resolution first */
+function decoder(draft: Draft, skips: readonly ValueId[], outputChannels: number, deepSupervision: boolean): ValueId[] {
+  const { featuresPerStage: features, kernelSizes, strides, convsPerStageDecoder, convBias } = draft.architecture;
   const heads: ValueId[] = [];
+  let value = skips[skips.length - 1];
   for (let i = 0; i < features.length - 1; i++) {
     const skipStage = features.length - 2 - i;
     const outputs = features[skipStage];
     const name = `decoder.transpconvs.${i}`;
-    const up = add({
+    const up = add(draft, {
       kind: "transposedConv",
       input: value,
       channels: outputs,
@@ -156,13 +107,94 @@ export function buildGraph(
       weight: `${name}.weight`,
       ...(convBias ? { bias: `${name}.bias` } : {}),
     }, outputs);
-    const joined = add({ kind: "concat", inputs: [up, skips[skipStage]] }, 2 * outputs);
-    const convs = architecture.convsPerStageDecoder[i];
-    value = stackedConvs(joined, `decoder.stages.${i}`, convs, outputs, kernelSizes[skipStage], ONE);
-    if (options.deepSupervision || skipStage === 0) {
+    const joined = add(draft, { kind: "concat", inputs: [up, skips[skipStage]] }, 2 * outputs);
+    const convs = convsPerStageDecoder[i];
+    value = stackedConvs(draft, joined, `decoder.stages.${i}`, convs, outputs, kernelSizes[skipStage], ONE);
+    if (deepSupervision || skipStage === 0) {
       const head = { channels: outputChannels, kernel: ONE, stride: ONE, bias: true };
-      heads.unshift(convolution(value, `decoder.seg_layers.${i}`, head));
+      heads.unshift(convolution(draft, value, `decoder.seg_layers.${i}`, head));
     }
   }
-  return { nodes, outputs: heads };
+  return heads;
+}
+
+/** StackedConvBlocks: the first block has the stride. */
+function stackedConvs(
+  draft: Draft,
+  input: ValueId,
+  name: string,
+  count: number,
+  channels: number,
+  kernel: Vec3,
+  stride: Vec3,
+): ValueId {
+  const bias = draft.architecture.convBias;
+  let value = input;
+  for (let i = 0; i < count; i++) {
+    const block: Block = { channels, kernel, stride: i ? ONE : stride, bias, activate: true };
+    value = convBlock(draft, value, `${name}.convs.${i}`, block);
+  }
+  return value;
+}
+
+/** BasicBlockD: two conv blocks beside a skip of average pool (if strided) and 1x1 conv (if channels change). */
+function residualBlock(
+  draft: Draft,
+  input: ValueId,
+  name: string,
+  outputs: number,
+  kernel: Vec3,
+  stride: Vec3,
+): ValueId {
+  const { architecture: { convBias }, channels } = draft;
+  const block: Block = { channels: outputs, kernel, stride, bias: convBias, activate: true };
+  const first = convBlock(draft, input, `${name}.conv1`, block);
+  const second = convBlock(draft, first, `${name}.conv2`, { ...block, stride: ONE, activate: false });
+  const strided = stride.some((step) => step !== 1);
+  let skip = strided ? add(draft, { kind: "averagePool", input, stride }, channels[input]) : input;
+  if (channels[input] !== outputs) {
+    const projection: Block = { channels: outputs, kernel: ONE, stride: ONE, bias: false, activate: false };
+    skip = convBlock(draft, skip, `${name}.skip.${strided ? 1 : 0}`, projection);
+  }
+  return activation(draft, add(draft, { kind: "add", inputs: [second, skip] }, outputs));
+}
+
+/** ConvDropoutNormReLU: conv, norm, activation; the last two swapped with nonlinFirst. */
+function convBlock(draft: Draft, input: ValueId, name: string, block: Block): ValueId {
+  const value = convolution(draft, input, `${name}.conv`, block);
+  if (!block.activate) return normalisation(draft, value, `${name}.norm`);
+  return draft.architecture.nonlinFirst
+    ? normalisation(draft, activation(draft, value), `${name}.norm`)
+    : activation(draft, normalisation(draft, value, `${name}.norm`));
+}
+
+function convolution(draft: Draft, input: ValueId, name: string, block: Omit<Block, "activate">): ValueId {
+  const { channels, kernel, stride, bias } = block;
+  const weights = { weight: `${name}.weight`, ...(bias ? { bias: `${name}.bias` } : {}) };
+  return add(draft, { kind: "conv", input, channels, kernel, stride, ...weights }, channels);
+}
+
+function normalisation(draft: Draft, input: ValueId, name: string): ValueId {
+  const { norm: { kind, eps, affine } } = draft.architecture;
+  if (kind === "none") return input;
+  const parameters = affine ? { weight: `${name}.weight`, bias: `${name}.bias` } : {};
+  const node: GraphNode = kind === "instance" ? { kind: "instanceNorm", input, eps, ...parameters } : {
+    kind: "batchNorm",
+    input,
+    eps,
+    ...parameters,
+    runningMean: `${name}.running_mean`,
+    runningVar: `${name}.running_var`,
+  };
+  return add(draft, node, draft.channels[input]);
+}
+
+function activation(draft: Draft, input: ValueId): ValueId {
+  const { negativeSlope } = draft.architecture;
+  return negativeSlope === 1 ? input : add(draft, { kind: "leakyRelu", input, negativeSlope }, draft.channels[input]);
+}
+
+function add({ nodes, channels }: Draft, node: GraphNode, outputs: number): ValueId {
+  channels.push(outputs);
+  return nodes.push(node) - 1;
 }

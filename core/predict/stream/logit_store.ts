@@ -2,11 +2,10 @@
  * Where the open planes of logits are: a ring on the engine, or a scratch file with a window of it on the engine at a time.
  * Both give the same sums bit for bit, since a window is loaded with what the file holds before anything is added to it.
  */
-import { UserError } from "../../base/errors.ts";
-import { join } from "../../base/path.ts";
 import type { Vec3 } from "../../base/shape.ts";
 import type { Engine, LogitRing } from "../../engine/engine.ts";
 import { freeArray } from "../../base/free_array.ts";
+import { type ScratchFile, scratchFile } from "./scratch_file.ts";
 import { SPILLED_PLANES } from "./stream_candidates.ts";
 import type { Range, StreamPlan, TileWindow } from "./stream.ts";
 
@@ -72,102 +71,52 @@ function residentStore({ engine, plan, channels, folds }: LogitStoreOptions): Lo
   };
 }
 
+/** Open planes in a file, a window of their cross-section on the engine. */
+interface Spill {
+  readonly engine: Engine;
+  readonly plan: StreamPlan;
+  readonly folds: number;
+  readonly file: ScratchFile;
+  /** One allocation serves windows of all sizes; each gets a ring of its own shape over it. */
+  readonly window: LogitRing;
+  /** Whole planes that are final. */
+  readonly finished: LogitRing;
+  /** Elements of a voxel. */
+  readonly stride: number;
+  /** Of a plane in the file, and where its weight sums begin. */
+  readonly planeBytes: number;
+  readonly sumsAt: number;
+}
+
 function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitStoreOptions): LogitStore {
-  const [, rows, columns] = plan.size;
+  const [depth, rows, columns] = plan.size;
   const stride = engine.ringStride(channels);
   const area = Math.max(...plan.windows.map((window) => width(window.rows) * width(window.columns)));
-  // One allocation serves windows of all sizes; each gets a ring of its own shape over it.
-  const window = allocateRing(engine, plan, channels, { planes: plan.planes, rows: 1, columns: area });
-  const finished = allocateRing(engine, plan, channels, {
-    planes: Math.min(SPILLED_PLANES, plan.size[0]),
-    rows,
-    columns,
-  });
-  const file = scratchFile(scratchFolder);
-  const planeBytes = 4 * rows * columns * (stride + 1);
-  const sumsAt = 4 * rows * columns * stride;
+  const planes = Math.min(SPILLED_PLANES, depth);
+  const spill: Spill = {
+    engine,
+    plan,
+    folds,
+    window: allocateRing(engine, plan, channels, { planes: plan.planes, rows: 1, columns: area }),
+    finished: allocateRing(engine, plan, channels, { planes, rows, columns }),
+    file: scratchFile(scratchFolder),
+    stride,
+    planeBytes: 4 * rows * columns * (stride + 1),
+    sumsAt: 4 * rows * columns * stride,
+  };
+  const { file, window, finished } = spill;
   let loaded = 0;
-
-  const ringOf = (part: TileWindow): LogitRing => ({
-    ...window,
-    rows: width(part.rows),
-    columns: width(part.columns),
-  });
-
-  /** Visits the runs of a window in one plane of the file: byte position, and element range in the window's plane. */
-  function forEachRun(part: TileWindow, visit: (voxelInPlane: number, voxelInWindow: number, voxels: number) => void) {
-    const wide = width(part.columns);
-    if (wide === columns) return visit(part.rows[0] * columns, 0, width(part.rows) * columns);
-    for (let row = part.rows[0]; row < part.rows[1]; row++) {
-      visit(row * columns + part.columns[0], (row - part.rows[0]) * wide, wide);
-    }
-  }
-
   return {
     planesAtOnce: finished.planes,
-    open([from, to]) {
-      const zeros = new Uint8Array(planeBytes);
-      for (let plane = from; plane < to; plane++) file.write((plane % plan.planes) * planeBytes, zeros);
-      freeArray(zeros);
+    open: (opened) => {
+      clearPlanes(spill, opened);
       return Promise.resolve();
     },
-    async acquire(part, [from, to]) {
-      // An idle engine takes uploads in place; a busy one would have to keep a copy of each until its turn.
-      await engine.flush();
-      const ring = ringOf(part);
-      const voxels = ring.rows * ring.columns;
-      const logits = new Float32Array(voxels * stride);
-      const sums = new Float32Array(voxels);
-      for (let plane = from; plane < to; plane++) {
-        const slot = plane % plan.planes;
-        forEachRun(part, (inPlane, inWindow, count) => {
-          const at = slot * planeBytes;
-          file.read(at + 4 * inPlane * stride, bytesOf(logits, inWindow * stride, count * stride));
-          file.read(at + sumsAt + 4 * inPlane, bytesOf(sums, inWindow, count));
-        });
-        engine.upload(ring.logits, logits, slot * voxels * stride);
-        engine.upload(ring.weightSums, sums, slot * voxels);
-      }
-      freeArray(logits);
-      freeArray(sums);
-      const shift: [number, number, number] = [0, 0, 0];
-      shift[plan.axes[1]] = -part.rows[0];
-      shift[plan.axes[2]] = -part.columns[0];
-      return { ring, shift };
-    },
-    async release(part, [from, to]) {
-      const ring = ringOf(part);
-      const voxels = ring.rows * ring.columns;
-      for (let plane = from; plane < to; plane++) {
-        const slot = plane % plan.planes;
-        const logits = await engine.download(ring.logits, slot * voxels * stride, voxels * stride);
-        const sums = await engine.download(ring.weightSums, slot * voxels, voxels);
-        forEachRun(part, (inPlane, inWindow, count) => {
-          const at = slot * planeBytes;
-          file.write(at + 4 * inPlane * stride, bytesOf(logits, inWindow * stride, count * stride));
-          file.write(at + sumsAt + 4 * inPlane, bytesOf(sums, inWindow, count));
-        });
-        freeArray(logits);
-        freeArray(sums);
-      }
-    },
+    acquire: (part, open) => loadWindow(spill, part, open),
+    release: (part, open) => saveWindow(spill, part, open),
     close: () => {},
     async read([from, to]) {
-      if (to > loaded) await engine.flush();
-      const logits = new Float32Array(rows * columns * stride);
-      const sums = new Float32Array(rows * columns);
-      for (let plane = Math.max(from, loaded); plane < to; plane++) {
-        const at = (plane % plan.planes) * planeBytes;
-        file.read(at, bytesOf(logits, 0, logits.length));
-        file.read(at + sumsAt, bytesOf(sums, 0, sums.length));
-        const slot = plane % finished.planes;
-        engine.upload(finished.logits, logits, slot * logits.length);
-        engine.upload(finished.weightSums, sums, slot * sums.length);
-      }
-      const fresh = Math.max(from, loaded);
-      if (to > fresh) engine.finishPlanes(finished, fresh, to, folds);
-      freeArray(logits);
-      freeArray(sums);
+      await loadPlanes(spill, [Math.max(from, loaded), to]);
       loaded = Math.max(loaded, to);
       return finished;
     },
@@ -179,6 +128,95 @@ function spilledStore({ engine, plan, channels, folds, scratchFolder }: LogitSto
       disposeRing(finished);
     },
   };
+}
+
+function clearPlanes({ file, plan, planeBytes }: Spill, [from, to]: Range): void {
+  const zeros = new Uint8Array(planeBytes);
+  for (let plane = from; plane < to; plane++) file.write((plane % plan.planes) * planeBytes, zeros);
+  freeArray(zeros);
+}
+
+function ringOf({ window }: Spill, part: TileWindow): LogitRing {
+  return { ...window, rows: width(part.rows), columns: width(part.columns) };
+}
+
+/** Visits the runs of a window in one plane of the file: byte position, and element range in the window's plane. */
+function forEachRun(
+  { plan }: Spill,
+  part: TileWindow,
+  visit: (voxelInPlane: number, voxelInWindow: number, voxels: number) => void,
+): void {
+  const columns = plan.size[2];
+  const wide = width(part.columns);
+  if (wide === columns) return visit(part.rows[0] * columns, 0, width(part.rows) * columns);
+  for (let row = part.rows[0]; row < part.rows[1]; row++) {
+    visit(row * columns + part.columns[0], (row - part.rows[0]) * wide, wide);
+  }
+}
+
+async function loadWindow(spill: Spill, part: TileWindow, [from, to]: Range): ReturnType<LogitStore["acquire"]> {
+  const { engine, plan, file, stride, planeBytes, sumsAt } = spill;
+  // An idle engine takes uploads in place; a busy one would have to keep a copy of each until its turn.
+  await engine.flush();
+  const ring = ringOf(spill, part);
+  const voxels = ring.rows * ring.columns;
+  const logits = new Float32Array(voxels * stride);
+  const sums = new Float32Array(voxels);
+  for (let plane = from; plane < to; plane++) {
+    const slot = plane % plan.planes;
+    forEachRun(spill, part, (inPlane, inWindow, count) => {
+      const at = slot * planeBytes;
+      file.read(at + 4 * inPlane * stride, bytesOf(logits, inWindow * stride, count * stride));
+      file.read(at + sumsAt + 4 * inPlane, bytesOf(sums, inWindow, count));
+    });
+    engine.upload(ring.logits, logits, slot * voxels * stride);
+    engine.upload(ring.weightSums, sums, slot * voxels);
+  }
+  freeArray(logits);
+  freeArray(sums);
+  const shift: [number, number, number] = [0, 0, 0];
+  shift[plan.axes[1]] = -part.rows[0];
+  shift[plan.axes[2]] = -part.columns[0];
+  return { ring, shift };
+}
+
+async function saveWindow(spill: Spill, part: TileWindow, [from, to]: Range): Promise<void> {
+  const { engine, plan, file, stride, planeBytes, sumsAt } = spill;
+  const ring = ringOf(spill, part);
+  const voxels = ring.rows * ring.columns;
+  for (let plane = from; plane < to; plane++) {
+    const slot = plane % plan.planes;
+    const logits = await engine.download(ring.logits, slot * voxels * stride, voxels * stride);
+    const sums = await engine.download(ring.weightSums, slot * voxels, voxels);
+    forEachRun(spill, part, (inPlane, inWindow, count) => {
+      const at = slot * planeBytes;
+      file.write(at + 4 * inPlane * stride, bytesOf(logits, inWindow * stride, count * stride));
+      file.write(at + sumsAt + 4 * inPlane, bytesOf(sums, inWindow, count));
+    });
+    freeArray(logits);
+    freeArray(sums);
+  }
+}
+
+/** Brings planes that are final to the engine, and divides them by their weights. */
+async function loadPlanes(spill: Spill, [from, to]: Range): Promise<void> {
+  if (from >= to) return;
+  const { engine, plan, folds, file, finished, stride, planeBytes, sumsAt } = spill;
+  await engine.flush();
+  const voxels = finished.rows * finished.columns;
+  const logits = new Float32Array(voxels * stride);
+  const sums = new Float32Array(voxels);
+  for (let plane = from; plane < to; plane++) {
+    const at = (plane % plan.planes) * planeBytes;
+    file.read(at, bytesOf(logits, 0, logits.length));
+    file.read(at + sumsAt, bytesOf(sums, 0, sums.length));
+    const slot = plane % finished.planes;
+    engine.upload(finished.logits, logits, slot * logits.length);
+    engine.upload(finished.weightSums, sums, slot * sums.length);
+  }
+  engine.finishPlanes(finished, from, to, folds);
+  freeArray(logits);
+  freeArray(sums);
 }
 
 function allocateRing(
@@ -230,56 +268,4 @@ function width([from, to]: Range): number {
 
 function bytesOf(array: Float32Array, offset: number, length: number): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset + 4 * offset, 4 * length);
-}
-
-interface ScratchFile extends Disposable {
-  read(position: number, into: Uint8Array): void;
-  write(position: number, data: Uint8Array): void;
-}
-
-/** A nameless file where the system allows it: it is gone when the program ends, however it ends. */
-function scratchFile(folder: string): ScratchFile {
-  const path = join(folder, `.nnunet-logits-${crypto.randomUUID()}`);
-  const failed = (error: unknown) =>
-    new UserError({
-      doing: "keeping logits in a scratch file",
-      file: path,
-      problem: error instanceof Error ? error.message : String(error),
-      remedy: "free space on that disk, or raise --max-memory so that none is needed",
-    }, { cause: error });
-  let file: Deno.FsFile;
-  try {
-    file = Deno.openSync(path, { read: true, write: true, createNew: true });
-  } catch (error) {
-    throw failed(error);
-  }
-  const remove = (): boolean => {
-    try {
-      Deno.removeSync(path);
-      return true;
-    } catch {
-      return false;
-    }
-  };
-  const removed = remove();
-  const transfer = (position: number, data: Uint8Array, step: (rest: Uint8Array) => number | null): void => {
-    try {
-      file.seekSync(position, Deno.SeekMode.Start);
-      for (let done = 0; done < data.length;) {
-        const count = step(data.subarray(done));
-        if (!count) throw new Error(`it ends before byte ${position + data.length}`);
-        done += count;
-      }
-    } catch (error) {
-      throw failed(error);
-    }
-  };
-  return {
-    read: (position, into) => transfer(position, into, (rest) => file.readSync(rest)),
-    write: (position, data) => transfer(position, data, (rest) => file.writeSync(rest)),
-    [Symbol.dispose]() {
-      file.close();
-      if (!removed) remove();
-    },
-  };
 }
