@@ -1,5 +1,5 @@
 /** A device's limits, as operators are planned with. */
-import type { ConvLimits } from "../kernels/wgsl/conv/plan_conv.ts";
+import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import { BINDING_ALIGNMENT } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
 

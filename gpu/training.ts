@@ -19,7 +19,8 @@ import type {
 } from "../core/engine/training.ts";
 import { checkSample } from "../core/engine/training_checks.ts";
 import type { Graph } from "../core/graph/graph.ts";
-import type { ConvLimits, WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
+import type { WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
+import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { labelWords } from "../kernels/wgsl/training/loss.ts";
 import { ADAM_STATE_FLOATS, ADAM_STEPS } from "../kernels/wgsl/training/adam.ts";

@@ -2,7 +2,7 @@
 import { type Vec3, voxelCount } from "../core/base/shape.ts";
 import type { LossOptions } from "../core/engine/training.ts";
 import { membersOf } from "../core/engine/training_checks.ts";
-import type { ConvLimits } from "../kernels/wgsl/conv/plan_conv.ts";
+import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import {
   countBytes,
   planLossCounts,

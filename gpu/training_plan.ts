@@ -11,13 +11,8 @@ import type { Graph } from "../core/graph/graph.ts";
 import { planDataGradient } from "../kernels/wgsl/conv/data_gradient.ts";
 import type { GradientProblem } from "../kernels/operators/conv/gradient_problem.ts";
 import { planPackWeights } from "../kernels/wgsl/conv/pack_kernels.ts";
-import {
-  type ConvLimits,
-  planTrainedConv,
-  planTransposedConv,
-  type WantedCandidate,
-  type WgslConvOperator,
-} from "../kernels/wgsl/conv/plan_conv.ts";
+import { planTrainedConv, planTransposedConv, type WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
+import type { ConvLimits, WgslConvOperator } from "../kernels/wgsl/conv/problem.ts";
 import { planWeightGradient } from "../kernels/wgsl/conv/weight_gradient.ts";
 import { planAveragePool } from "../kernels/wgsl/elementwise/pool.ts";
 import { planResidualAdd } from "../kernels/wgsl/elementwise/residual.ts";

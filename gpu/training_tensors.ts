@@ -2,7 +2,7 @@
 import type { Precision } from "../core/engine/engine.ts";
 import type { BackwardPass } from "../core/graph/backward.ts";
 import type { FusedNetwork, TensorId, View } from "../core/graph/fuse.ts";
-import type { ConvLimits } from "../kernels/wgsl/conv/plan_conv.ts";
+import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import type { WgslOperand, WgslTarget } from "../kernels/wgsl/kernel.ts";
 import type { TensorRange } from "../kernels/wgsl/training/tensors.ts";
 import { BYTES, type NormTables, tableKey, tensorLayout } from "./program_plan.ts";

@@ -5,7 +5,7 @@
 import { padToFour } from "../core/base/shape.ts";
 import type { WeightSource } from "../core/engine/engine.ts";
 import type { BatchNormNode } from "../core/graph/graph.ts";
-import type { WgslConvOperator } from "../kernels/wgsl/conv/plan_conv.ts";
+import type { WgslConvOperator } from "../kernels/wgsl/conv/problem.ts";
 import { BINDING_ALIGNMENT, roundUp } from "./buffers.ts";
 
 /** A part of a weight set that is bound by itself. */

@@ -1,5 +1,5 @@
 /**
- * Packs the weights of direct and transposed convolutions on all threads, to the bit as packDirect and packTransposed do, and those of
+ * Packs the weights of direct and transposed convolutions on all threads, to the bit as tapPacker does, and those of
  * data gradients: some of the taps, flipped. An item is one panel of eight output channels and sixteen input channels.
  */
 import { type I32, i32, i64 } from "../emit/expression.ts";

@@ -5,8 +5,6 @@ import { directChoice, planDirect, planTransposed } from "./plan_direct.ts";
 import { planWinograd, type WinogradChoice, winogradChoices } from "./plan_winograd.ts";
 import type { ConvOperator, ConvProblem, TransposedConvProblem } from "./problem.ts";
 
-export type { ConvOperator, ConvProblem, TransposedConvProblem } from "./problem.ts";
-
 /**
  * The cheapest way to compute `problem`: direct, or Winograd with the best tile per axis.
  * @throws RangeError if the output would be empty, naming the problem.

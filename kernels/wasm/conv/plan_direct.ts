@@ -1,4 +1,6 @@
 /** Plans direct and transposed convolutions: the block of voxels and the weight panels of an item. */
+import { tapPacker } from "../../operators/conv/pack_weights.ts";
+import { directPlaces, matrixPlaces } from "./pack_weights.ts";
 import { convFlops } from "../../operators/conv/problem.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import { at, listParams } from "../params.ts";
@@ -9,7 +11,6 @@ import { aboutHalves, padToPanel, sourceParams } from "./layout.ts";
 import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
 import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
 import { directPacking } from "./pack_direct_kernel.ts";
-import { packDirect, packTransposed } from "./pack_weights.ts";
 import { type ConvOperator, type ConvProblem, type ItemRow, outputGridOf, padOf } from "./problem.ts";
 
 export interface DirectChoice {
@@ -102,10 +103,10 @@ function directOperator(
   const pad = padOf(problem);
   const layout = channelLayout(problem.input.parts);
   const staged = stagedChannels(problem);
-  const taps = productOf(scatter);
+  const [taps, kernelTaps] = [productOf(scatter), productOf(problem.kernel)];
   const outputChannels = padToFour(problem.outputChannels);
   const panelChannels = padToPanel(problem.outputChannels);
-  const biasOffset = productOf(problem.kernel) * staged * panelChannels * taps * 4;
+  const biasOffset = kernelTaps * staged * panelChannels * taps * 4;
   const { block, blocks, panelsPerItem } = choice;
   const groups = ceilDiv(taps * panelChannels / PANEL, panelsPerItem);
   const parts = productOf(blocks) * (taps > 1 ? groups : 1);
@@ -161,15 +162,19 @@ function directOperator(
       problem.batch * 4 * (productOf(problem.inputGrid) * layout.padded + productOf(grid) * taps * outputChannels),
     coreSeconds: problem.batch * choice.cycles / CORE_HERTZ,
     weightBytes,
-    pack: (weight, bias, out) =>
+    pack: tapPacker(
+      [layout.positions.length, problem.outputChannels],
+      transposed ? taps : kernelTaps,
+      transposed !== undefined,
       transposed
-        ? packTransposed(taps, layout, problem.outputChannels, weight, bias, out)
-        : packDirect(problem.kernel, layout, staged, problem.outputChannels, weight, bias, out),
+        ? matrixPlaces(layout, problem.outputChannels, taps)
+        : directPlaces(layout, staged, problem.outputChannels, kernelTaps),
+    ),
     packing: directPacking(
       problem.weightSlot,
       problem.input.parts,
       problem.outputChannels,
-      transposed ? taps : productOf(problem.kernel),
+      transposed ? taps : kernelTaps,
       staged,
       biasOffset,
       transposed !== undefined,

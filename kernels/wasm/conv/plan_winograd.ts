@@ -1,4 +1,6 @@
 /** Plans a convolution in the transform domain: schemes per axis, block of tiles, one call or three. */
+import { transformPacker } from "../../operators/conv/pack_weights.ts";
+import { matrixPlaces } from "./pack_weights.ts";
 import { convFlops } from "../../operators/conv/problem.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import type { KernelCall, Param } from "../kernel.ts";
@@ -9,7 +11,6 @@ import { padToPanel, sourceParams } from "./layout.ts";
 import { ceilDiv, productOf, sum, vec } from "../../operators/arithmetic.ts";
 import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
 import { type OutputRange, winogradPacking } from "./pack_kernel.ts";
-import { packWinograd } from "./pack_weights.ts";
 import {
   type ConvOperator,
   type ConvProblem,
@@ -252,7 +253,11 @@ export function planWinograd(problem: ConvProblem, choice: WinogradChoice): Conv
         (productOf(problem.inputGrid) * layout.padded + productOf(out) * outputChannels),
     coreSeconds: problem.batch * choice.cycles / CORE_HERTZ,
     weightBytes,
-    pack: (weight, bias, packed) => packWinograd(schemes, layout, problem.outputChannels, weight, bias, packed),
+    pack: transformPacker(
+      [layout.positions.length, problem.outputChannels],
+      schemes,
+      matrixPlaces(layout, problem.outputChannels, weightCount(schemes)),
+    ),
     packing: winogradPacking(problem, schemes, biasOffset),
     ...(problem.statistics ? { statistics: statisticsOf(problem.batch, productOf(blocks), outputChannels) } : {}),
     ...(!problem.gradient && { inGroups: callsInGroups(problem, choice) }),

@@ -15,8 +15,13 @@ import { packedLayout, type PackWeights, planPackWeights } from "./pack_kernels.
 import { planTrainedConv, type WantedCandidate } from "./plan_conv.ts";
 import { type ConvLimits, type WgslConvProblem } from "./problem.ts";
 import { channelLayout } from "../../operators/tensor.ts";
-import { type DataGradientProblemOf, gradientOutputGrid } from "../../operators/conv/gradient_problem.ts";
-import { productOf } from "../../operators/arithmetic.ts";
+import {
+  type DataGradientProblemOf,
+  gradientFlops,
+  gradientOutputGrid,
+  gradientPad,
+} from "../../operators/conv/gradient_problem.ts";
+import { productOf, sum } from "../../operators/arithmetic.ts";
 import { BindingLimitError, cutGroups, tensorView, weightView } from "./touched.ts";
 
 export interface DataGradientProblem extends DataGradientProblemOf<TensorRange, Omit<TensorRange, "channels">> {
@@ -79,8 +84,7 @@ export function planDataGradient(problem: DataGradientProblem, wanted?: WantedCa
 /** How the weights are packed for either way. */
 function packingOf(problem: DataGradientProblem, flipped: boolean): Omit<PackWeights, "packing"> {
   const { kernel, outputGradient: { channels }, inputParts, transposed } = problem;
-  const inputs = inputParts.reduce((a, b) => a + b);
-  const taps = productOf(kernel);
+  const [inputs, taps] = [sum(inputParts), productOf(kernel)];
   // What this reads are the outputs of the convolution, what it writes its inputs.
   const [outputStep, inputStep] = transposed ? [channels * taps, taps] : [taps, inputs * taps];
   return {
@@ -122,7 +126,7 @@ function direct(problem: DataGradientProblem): DataGradientOperator {
   const apart = transposed ? 1 : stride[2];
   const perRow = apart * Math.ceil(inputGrid[2] / (apart * VOXELS)) * columns;
   const rows = problem.batch * inputGrid[0] * inputGrid[1];
-  const pad = kernel.map((k) => (transposed ? 0 : (k - 1) >> 1));
+  const pad = gradientPad(problem);
   const whole = { channelStride: inputGradient.channelStride, channelOffset: inputGradient.channelOffset };
   const target = { ...inputGradient, channels: columns * 4 };
   const viewsOf = ({ start, end }: ThreadRange): ArrayView[] => {
@@ -216,13 +220,11 @@ let base = scaled / ${stride[2]};`
     const workgroups = [Math.ceil(perRow / LANES), range.end - range.start, 1] as const;
     return dispatchOf(`data gradient ${kernel.join("x")}`, header, workgroups, code(header.text));
   });
-  const inputs = problem.inputParts.reduce((a, b) => a + b);
-  const reached = transposed ? voxelCount(inputGrid) : voxelCount(outputGrid);
   return {
     algorithm: "direct data gradient",
     dispatches: [...planPackWeights(spec), ...dispatches],
     temporaries: {},
-    flops: 2 * problem.batch * reached * productOf(kernel) * inputs * outputGradient.channels,
+    flops: gradientFlops(problem, sum(problem.inputParts), outputGradient.channels),
     bytes: problem.batch * (voxelCount(outputGrid) * sources * elementBytes(outputGradient) +
       voxelCount(inputGrid) * columns * elementBytes(target)),
     packed: { bytes: layout.length * 16, segmentBytes: layout.segmentLength * 16 },

@@ -1,4 +1,6 @@
 /** Direct and transposed convolutions as one register-tiled product (implicit GEMM): nothing is stored between input and output. */
+import { tapPacker } from "../../operators/conv/pack_weights.ts";
+import { directPlaces, transposedPlaces } from "./pack.ts";
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { normViews } from "../elementwise/operand.ts";
 import type { ArrayView } from "../emit/views.ts";
@@ -8,7 +10,6 @@ import type { WgslDispatch } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
 import { type Gather, gatherDepth, gatherText } from "./gather.ts";
 import { columnText, gemmText, type GemmTile, rowText, tileColumns, tileName, tileRows } from "./gemm.ts";
-import { packDirect, packTransposed } from "./pack.ts";
 import {
   checkProblem,
   convBytes,
@@ -135,6 +136,8 @@ ${problem.statistics ? statistics() : ""}`;
   const weightBytes = weights.length * 16;
   const bytes = convBytes(problem, grid, weightBytes);
   const shape = { rows: voxels, columns, depth, count: problem.batch };
+  const perTap = gather.dense ?? layout.padded;
+  const channels = [layout.positions.length, problem.outputChannels] as const;
   return {
     algorithm: `direct ${tileName(tile)}`,
     dispatches,
@@ -145,11 +148,8 @@ ${problem.statistics ? statistics() : ""}`;
     weightSegmentBytes: weights.segmentLength * 16,
     seconds: Math.max(productSeconds(tile, shape), bytes / NOMINAL.memory) + dispatches.length * NOMINAL.launch,
     ...statisticsSize(problem, tiles),
-    packing: { kind: "direct", perTap: gather.dense ?? layout.padded, rows: 4 * depth },
-    pack: (weight, bias, out) =>
-      gather.dense === undefined
-        ? packDirect(taps, layout.positions, layout.padded, 4 * depth, problem.outputChannels, weight, bias, out)
-        : packDirect(taps, layout.positions, gather.dense, 4 * depth, problem.outputChannels, weight, bias, out),
+    packing: { kind: "direct", perTap, rows: 4 * depth },
+    pack: tapPacker(channels, taps, false, directPlaces(layout.positions, perTap, 4 * depth, problem.outputChannels)),
   };
 }
 
@@ -276,17 +276,17 @@ if (${columnText(tile, j)} < ${columns}u) {
   const weightBytes = weights.length * 16;
   const bytes = convBytes(asConv, grid, weightBytes);
   const shape = { rows: voxels, columns, depth, count: problem.batch };
-  const inputs = layout.positions.length;
+  const channels = [layout.positions.length, problem.outputChannels] as const;
   return {
     algorithm: `transposed ${tileName(tile)}`,
     dispatches,
     temporaries: {},
-    flops: 2 * problem.batch * voxelCount(grid) * inputs * problem.outputChannels,
+    flops: 2 * problem.batch * voxelCount(grid) * channels[0] * channels[1],
     bytes,
     weightBytes,
     weightSegmentBytes: weights.segmentLength * 16,
     seconds: Math.max(productSeconds(tile, shape), bytes / NOMINAL.memory) + dispatches.length * NOMINAL.launch,
     packing: { kind: "transposed" },
-    pack: (weight, bias, out) => packTransposed(taps, layout, problem.outputChannels, weight, bias, out),
+    pack: tapPacker(channels, taps, true, transposedPlaces(layout, problem.outputChannels, taps)),
   };
 }

@@ -16,14 +16,6 @@ import { planWinograd, schemeName, winogradChoices, winogradName, withChunk, wit
 import type { WeightGradientProblem } from "./weight_gradient_problem.ts";
 import { weightCount } from "../../operators/conv/scheme.ts";
 
-export type {
-  ConvCandidate,
-  ConvLimits,
-  WgslConvOperator,
-  WgslConvProblem,
-  WgslTransposedConvProblem,
-} from "./problem.ts";
-
 /** What there are several ways for. */
 export type MeasuredProblem = WgslConvProblem | WgslTransposedConvProblem | WeightGradientProblem;
 

@@ -17,8 +17,6 @@ import {
   withWeightGradientChunk,
 } from "./weight_gradient_winograd.ts";
 
-export type { WeightGradientOperator, WeightGradientProblem } from "./weight_gradient_problem.ts";
-
 interface WeightGradientWay extends Way {
   readonly plan: () => WeightGradientOperator;
 }

@@ -1,11 +1,16 @@
 /** What the weight gradient of a convolution is to its planners. */
+import type { Cost } from "../../operators/operator.ts";
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import type { WgslOperand, WgslOperator } from "../kernel.ts";
 import { elementBytes, type TensorRange } from "../training/tensors.ts";
 import { type ConvLimits } from "./problem.ts";
-import { channelLayout } from "../../operators/tensor.ts";
-import { gradientOutputGrid, type WeightGradientProblemOf } from "../../operators/conv/gradient_problem.ts";
-import { productOf } from "../../operators/arithmetic.ts";
+import { paddedChannels } from "../../operators/tensor.ts";
+import {
+  gradientFlops,
+  gradientOutputGrid,
+  type WeightGradientProblemOf,
+} from "../../operators/conv/gradient_problem.ts";
+import { sum } from "../../operators/arithmetic.ts";
 
 export interface WeightGradientProblem extends WeightGradientProblemOf<WgslOperand, TensorRange> {
   readonly limits: ConvLimits;
@@ -20,16 +25,12 @@ export interface WeightGradientOperator extends WgslOperator {
 export const PARTS_SLOT = "weight gradient parts";
 
 /** Multiplications and additions of the direct form; bytes of both tensors. */
-export function weightGradientCosts(
-  problem: WeightGradientProblem,
-): { readonly flops: number; readonly bytes: number } {
-  const { batch, inputGrid, input, outputGradient, kernel, transposed } = problem;
+export function weightGradientCosts(problem: WeightGradientProblem): Cost {
+  const { batch, inputGrid, input, outputGradient } = problem;
   const [inputVoxels, outputVoxels] = [inputGrid, gradientOutputGrid(problem)].map((grid) => batch * voxelCount(grid));
-  const inputs = input.parts.reduce((a, b) => a + b);
-  const walked = transposed ? inputVoxels : outputVoxels;
   return {
-    flops: 2 * walked * productOf(kernel) * inputs * outputGradient.channels,
-    bytes: inputVoxels * channelLayout(input.parts).padded / 4 * elementBytes(input) +
+    flops: gradientFlops(problem, sum(input.parts), outputGradient.channels),
+    bytes: inputVoxels * paddedChannels(input) / 4 * elementBytes(input) +
       outputVoxels * padToFour(outputGradient.channels) / 4 * elementBytes(outputGradient),
   };
 }

@@ -3,6 +3,8 @@
  * point, output transform from M. F(4x4x4, 3x3x3) does 216 products a tile of 64 outputs where the direct form does 1728. A chunk is so
  * large that V and M stay in the device's L2 and the products have rows enough, and no larger.
  */
+import { transformPacker } from "../../operators/conv/pack_weights.ts";
+import { transformedPlaces } from "./pack.ts";
 import { convFlops } from "../../operators/conv/problem.ts";
 import { gradientSchemesFor, schemesFor, type SchemeTriple, weightCount } from "../../operators/conv/scheme.ts";
 import { dispatchOf, kernelHeader, u32 } from "../emit/thread_kernel.ts";
@@ -11,7 +13,6 @@ import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { gemmText, type GemmTile, plainA, tileColumns, tileName, tileRows } from "./gemm.ts";
-import { packWinograd } from "./pack.ts";
 import { checkProblem, convBytes, type WgslConvOperator, type WgslConvProblem, writtenGrid } from "./problem.ts";
 import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
 import { channelLayout } from "../../operators/tensor.ts";
@@ -240,6 +241,10 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
     seconds: choice.seconds,
     ...statisticsSize(problem, s.parts),
     packing: { kind: "winograd", schemes: s.schemes },
-    pack: (weight, bias, out) => packWinograd(s.schemes, layout, problem.outputChannels, weight, bias, out),
+    pack: transformPacker(
+      [layout.positions.length, problem.outputChannels],
+      s.schemes,
+      transformedPlaces(layout, problem.outputChannels, weightCount(s.schemes)),
+    ),
   };
 }
