@@ -4,6 +4,7 @@
  * Format: https://docs.python.org/3/library/json.html; nnU-Net writes json.dump(indent=4).
  */
 import { UserError } from "./errors.ts";
+import { KEY_ORDER, parseJsonText } from "./json_parser.ts";
 import { readError } from "./read_error.ts";
 
 /** A number that Python holds as a float: written "1.0" where a plain 1 is written "1". */
@@ -15,12 +16,6 @@ export interface StringifyOptions {
   /** Keys ascending by code point, as json.dump(sort_keys=True). Otherwise the file's, or insertion, order. */
   readonly sortKeys?: boolean;
 }
-
-/** Deeper nesting is refused, as it can only be damage or malice; Python's own limit is about 1000. */
-const MAX_DEPTH = 500;
-
-/** Hidden property of parsed objects that have integer-like keys: the keys in file order. */
-const KEY_ORDER = Symbol("key order");
 
 /** The keys of a parsed object in the order of its file. */
 export function keysOf(object: object): readonly string[] {
@@ -35,7 +30,7 @@ export function keysOf(object: object): readonly string[] {
  * @throws UserError with file, line and column.
  */
 export function parseJson(text: string, file: string, doing = "reading the JSON file"): unknown {
-  return parse(text, file, doing, Number);
+  return parseJsonText(text, file, doing, Number);
 }
 
 /** Reads a JSON file: its text, byte for byte as it may be copied, and its value. */
@@ -74,7 +69,7 @@ export function stringifyJson(value: unknown, options: StringifyOptions = {}): s
  * As {@link parseJson}, for values that are written again: floats are {@link JsonFloat}, integers beyond 2^53 bigint.
  */
 export function parseJsonExactly(text: string, file: string, doing = "reading the JSON file"): unknown {
-  return parse(text, file, doing, exactNumber);
+  return parseJsonText(text, file, doing, exactNumber);
 }
 
 /** What Python makes of a JSON file when it loads and saves it again: json.dump(json.load(file), indent=4). */
@@ -170,117 +165,4 @@ function compareCodePoints(a: string, b: string): number {
     if (difference) return difference;
   }
   return left.length - right.length;
-}
-
-const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/y;
-const WORDS: readonly (readonly [string, unknown])[] = [
-  ["true", true],
-  ["false", false],
-  ["null", null],
-  ["NaN", NaN],
-  ["Infinity", Infinity],
-  ["-Infinity", -Infinity],
-];
-
-function parse(text: string, file: string, doing: string, toNumber: (token: string) => unknown): unknown {
-  let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
-
-  function fail(problem: string, where = at): never {
-    const before = text.slice(0, where).split("\n");
-    const position = `line ${before.length}, column ${before[before.length - 1].length + 1}`;
-    const remedy = "correct the file, or copy it again";
-    throw new UserError({ doing, file, problem: `it is not valid JSON at ${position}: ${problem}`, remedy });
-  }
-  function space(): void {
-    while (at < text.length && " \t\n\r".includes(text[at])) at++;
-  }
-  function found(): string {
-    return at < text.length ? `found ${JSON.stringify(text[at])}` : "the file ends there";
-  }
-  function string(): string {
-    const start = at++;
-    for (;;) {
-      const unit = text[at];
-      if (unit === undefined) fail("a text is not closed", start);
-      if (unit === '"') break;
-      if (unit < " ") fail("a text holds a line break or another control character");
-      at += unit === "\\" ? 2 : 1;
-    }
-    at++;
-    try {
-      return JSON.parse(text.slice(start, at));
-    } catch {
-      return fail("a text holds an unknown escape", start);
-    }
-  }
-  function list(depth: number): unknown[] {
-    const items: unknown[] = [];
-    at++;
-    space();
-    if (text[at] === "]") {
-      at++;
-      return items;
-    }
-    for (;;) {
-      items.push(value(depth));
-      space();
-      if (text[at] === "]") break;
-      if (text[at] !== ",") fail(`expected a comma or "]", ${found()}`);
-      at++;
-    }
-    at++;
-    return items;
-  }
-  function object(depth: number): Record<string, unknown> {
-    const result: Record<string, unknown> = {};
-    const order: string[] = [];
-    at++;
-    space();
-    if (text[at] === "}") {
-      at++;
-      return result;
-    }
-    for (;;) {
-      space();
-      if (text[at] !== '"') fail(`expected a name in double quotes, ${found()}`);
-      const key = string();
-      space();
-      if (text[at] !== ":") fail(`expected a colon after ${JSON.stringify(key)}, ${found()}`);
-      at++;
-      const item = value(depth);
-      if (!Object.hasOwn(result, key)) order.push(key);
-      Object.defineProperty(result, key, { value: item, enumerable: true, writable: true, configurable: true });
-      space();
-      if (text[at] === "}") break;
-      if (text[at] !== ",") fail(`expected a comma or "}", ${found()}`);
-      at++;
-    }
-    at++;
-    if (order.some((key) => /^[0-9]+$/.test(key))) Object.defineProperty(result, KEY_ORDER, { value: order });
-    return result;
-  }
-  function value(depth: number): unknown {
-    if (depth > MAX_DEPTH) fail(`it is nested more than ${MAX_DEPTH} deep`);
-    space();
-    const unit = text[at];
-    if (unit === "{") return object(depth + 1);
-    if (unit === "[") return list(depth + 1);
-    if (unit === '"') return string();
-    for (const [word, meaning] of WORDS) {
-      if (text.startsWith(word, at)) {
-        at += word.length;
-        return meaning;
-      }
-    }
-    NUMBER.lastIndex = at;
-    const token = NUMBER.exec(text)?.[0];
-    if (token === undefined) fail(`expected a value, ${found()}`);
-    at += token.length;
-    return toNumber(token);
-  }
-
-  const result = value(0);
-  space();
-  if (at < text.length) fail(`there is more after the value, ${found()}`);
-  return result;
 }

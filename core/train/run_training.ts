@@ -20,7 +20,7 @@ import { type EpochHooks, type EpochRun, readFinite, sampleNames, trainEpochs } 
 import type { TrainHooks } from "./train_request.ts";
 import type { EpochRecord } from "./training_log.ts";
 import { forecastTraining, requireMemory } from "./training_memory.ts";
-import { startTrainingReport } from "./report/training_report.ts";
+import { startTrainingReport, type TrainingReport } from "./report/training_report.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";
 import { type CheckpointContext, writeCheckpoint } from "./write_checkpoint.ts";
 
@@ -77,46 +77,22 @@ export async function runTraining(
   await using report = options.pictures
     ? startTrainingReport(setup.foldFolder, describeRun(setup, engine, state.seed), hooks.warn)
     : undefined;
-  const show = (
-    records: readonly EpochRecord[],
-    slices: readonly SampleSlice[],
-    what: "running" | "finished" | "stopped",
-  ) => report?.update({ log: records, samples: slices, state: what });
-
-  let records = state.log;
-  let slices: readonly SampleSlice[] = [];
-  show(records, slices, "running");
-  const epochHooks: EpochHooks = {
-    onEpochStart(epoch, learningRate) {
-      log.say("");
-      // Upstream counts from 0; here as on the terminal and in the report.
-      log.say(`Epoch ${epoch + 1}`);
-      log.say(`Current learning rate: ${rounded(learningRate, 5)}`);
-    },
-    onStep: (done, of) => hooks.onStep?.(done, of, records.length),
-    onEpochEnd(record, epochSlices, isBest) {
-      const epoch = records.length;
-      records = [...records, record];
-      slices = epochSlices;
-      for (const line of epochLines(record)) log.say(line);
-      if (isBest) log.say(`Yayy! New best EMA pseudo Dice: ${rounded(record.emaDice, 4)}`);
-      show(records, slices, "running");
-      const { epochs } = setup.recipe;
-      hooks.onEpoch?.({ epoch, epochs, record, isBest, secondsLeft: secondsLeft(records, epochs) });
-    },
-    save: async (why, saved, read) => {
-      if (!options.checkpointing) return log.say("No checkpoint written, checkpointing is disabled");
-      const file = join(setup.foldFolder, why === "best" ? CHECKPOINTS.best : CHECKPOINTS.latest);
-      await writeCheckpoint(file, saved, await read(), contextOf(setup, engine, saved));
-    },
-  };
+  const shown = tellEpochs(setup, state.log, log, report, hooks);
+  shown.show("running");
   const run: EpochRun = {
     engine,
     program,
     setup,
     samples,
     slices: options.pictures && logitBytes(setup) <= LARGEST_LOGITS,
-    hooks: epochHooks,
+    hooks: {
+      ...shown.hooks,
+      save: async (why, saved, read) => {
+        if (!options.checkpointing) return log.say("No checkpoint written, checkpointing is disabled");
+        const file = join(setup.foldFolder, why === "best" ? CHECKPOINTS.best : CHECKPOINTS.latest);
+        await writeCheckpoint(file, saved, await read(), contextOf(setup, engine, saved));
+      },
+    },
     ...(hooks.signal && { signal: hooks.signal }),
   };
   try {
@@ -124,13 +100,54 @@ export async function runTraining(
     const values = await readFinite(run);
     if (options.checkpointing) await writeFinal(setup, engine, ended, values);
     log.say("Training done.");
-    show(records, slices, "finished");
+    shown.show("finished");
     return values;
   } catch (error) {
-    show(records, slices, "stopped");
+    shown.show("stopped");
     if (!(error instanceof Interrupted) || options.checkpointing) throw error;
     throw new Interrupted("stopped; nothing is left to continue from, as --disable_checkpointing asks for");
   }
+}
+
+interface ToldEpochs {
+  readonly hooks: Omit<EpochHooks, "save">;
+  /** Has the report drawn anew. */
+  show(what: "running" | "finished" | "stopped"): void;
+}
+
+/** What log, report and caller are told of the epochs. @param done The epochs before */
+function tellEpochs(
+  { recipe }: TrainingSetup,
+  done: readonly EpochRecord[],
+  log: LogFile,
+  report: TrainingReport | undefined,
+  hooks: TrainHooks,
+): ToldEpochs {
+  let records = done;
+  let slices: readonly SampleSlice[] = [];
+  const show: ToldEpochs["show"] = (what) => report?.update({ log: records, samples: slices, state: what });
+  return {
+    show,
+    hooks: {
+      onEpochStart(epoch, learningRate) {
+        log.say("");
+        // Upstream counts from 0; here as on the terminal and in the report.
+        log.say(`Epoch ${epoch + 1}`);
+        log.say(`Current learning rate: ${rounded(learningRate, 5)}`);
+      },
+      onStep: (steps, of) => hooks.onStep?.(steps, of, records.length),
+      onEpochEnd(record, epochSlices, isBest) {
+        const epoch = records.length;
+        records = [...records, record];
+        slices = epochSlices;
+        for (const line of epochLines(record)) log.say(line);
+        if (isBest) log.say(`Yayy! New best EMA pseudo Dice: ${rounded(record.emaDice, 4)}`);
+        show("running");
+        const { epochs } = recipe;
+        hooks.onEpoch?.({ epoch, epochs, record, isBest, secondsLeft: secondsLeft(records, epochs) });
+      },
+    },
+  };
 }
 
 async function writeFinal(
