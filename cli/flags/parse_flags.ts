@@ -181,12 +181,12 @@ export function parseNumber(text: string): number | null {
   return form.test(plain) ? Number(plain.replaceAll("_", "")) : null;
 }
 
-/** "4G", "4GiB", "4GB", "512m", "1.5T", "1000000": bytes, in powers of 1024; null if it is none or not above 0. */
+/** "4G", "4GiB", "4GB", "512m", "1.5T", "1000000": bytes, in powers of 1024; null if it is none, below 1 or beyond any memory. */
 export function parseBytes(text: string): number | null {
   const match = /^(\d+(?:\.\d+)?|\.\d+)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim());
   if (!match) return null;
   const bytes = Number(match[1]) * 1024 ** " kmgt".indexOf(match[2].toLowerCase() || " ");
-  return bytes > 0 ? Math.floor(bytes) : null;
+  return bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER ? Math.floor(bytes) : null;
 }
 
 /** What one argument is: a flag of the table, a value, or something that looks like a flag and is not known. */

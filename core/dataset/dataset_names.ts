@@ -81,17 +81,20 @@ export async function resolveModelFolder(model: ModelName, folders: RootFolders)
   const folder = join(dataset, name);
   if (await isFolder(folder)) return folder;
   if (!(await isFolder(dataset))) {
-    const there = (await foldersIn(folders.results)).filter((entry) => entry.startsWith("Dataset"));
+    const there: string[] = [];
+    for (const entry of (await foldersIn(folders.results)).filter((name) => name.startsWith("Dataset"))) {
+      if ((await foldersIn(join(folders.results, entry))).some(isModelFolder)) there.push(entry);
+    }
     throw new UserError({
       doing,
       file: dataset,
       problem: "there is no such folder",
       remedy: there.length
         ? `datasets with results in ${folders.results}: ${there.join(", ")}`
-        : `${folders.results} (nnUNet_results) holds no dataset at all; point nnUNet_results at the trained models`,
+        : `${folders.results} (nnUNet_results) holds no trained model at all; point nnUNet_results at the trained models`,
     });
   }
-  const there = (await foldersIn(dataset)).filter((entry) => entry.split("__").length === 3);
+  const there = (await foldersIn(dataset)).filter(isModelFolder);
   throw new UserError({
     doing,
     file: folder,
@@ -100,6 +103,11 @@ export async function resolveModelFolder(model: ModelName, folders: RootFolders)
       ? `${model.dataset} has ${there.map(asFlags).join("; ")}`
       : `${dataset} holds no trained model (a folder named TRAINER__PLANS__CONFIGURATION)`,
   });
+}
+
+/** True for TRAINER__PLANS__CONFIGURATION. */
+function isModelFolder(name: string): boolean {
+  return name.split("__").length === 3;
 }
 
 /** The flags that choose a model folder: "-c 3d_fullres" (with -tr and -p where they are not the defaults). */

@@ -36,7 +36,9 @@ Deno.test("sizes are taken in powers of 1024 with their usual spellings", () => 
   assertEquals(parseBytes("4GiB"), 4 * 1024 ** 3);
   assertEquals(parseBytes("1.5m"), 1.5 * 1024 ** 2);
   assertEquals(parseBytes("1000000"), 1000000);
-  for (const wrong of ["", "G", "-1G", "0", "4X", "4 G B"]) assertEquals(parseBytes(wrong), null, wrong);
+  for (const wrong of ["", "G", "-1G", "0", "0.5", "4X", "4 G B", `${"9".repeat(400)}`, "9000000000T"]) {
+    assertEquals(parseBytes(wrong), null, wrong);
+  }
 });
 
 Deno.test("numbers are those Python takes", () => {

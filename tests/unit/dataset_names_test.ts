@@ -59,6 +59,7 @@ Deno.test("a model that is not there is answered with the flags of those that ar
   const folders = [
     "res/Dataset001_A/nnUNetTrainer__nnUNetPlans__2d",
     "res/Dataset001_A/T__nnUNetResEncUNetMPlans__3d_lowres",
+    "res/Dataset003_NothingTrained",
   ];
   await withRoots(folders, async (roots) => {
     const found = await resolveModelFolder({ ...model, configuration: "2d" }, roots);
@@ -72,7 +73,7 @@ Deno.test("a model that is not there is answered with the flags of those that ar
     await assertFails(
       () => resolveModelFolder({ ...model, dataset: "Dataset002_B" }, roots),
       UserError,
-      "Dataset001_A",
+      ": Dataset001_A.",
     );
     await assertFails(
       () => resolveModelFolder(model, {}),

@@ -103,6 +103,8 @@ Deno.test("folds are found in numeric order, without fold_all and those that lac
 
 Deno.test("a fold or checkpoint that is not there is answered with those that are", () =>
   inModel(async (folder) => {
+    // No fold that could be asked for.
+    await Deno.mkdir(`${folder}/fold_0_old`);
     await assertFails(
       () => open(folder, { folds: ["0", "4"] }),
       UserError,
@@ -137,6 +139,10 @@ Deno.test("folders that are no model folder are told from those that are", () =>
     const dataset = folder.slice(0, folder.lastIndexOf("/"));
     await assertFails(() => open(dataset), UserError, "plans.json and dataset.json are missing", folder);
     await assertFails(() => open(`${dataset}/..`), UserError, "nnUNetTrainer__nnUNetPlans__3d_fullres");
+    // Predictions have the model's plans beside them, and are none.
+    await Deno.mkdir(`${dataset}/predictions`);
+    await Deno.copyFile(`${folder}/plans.json`, `${dataset}/predictions/plans.json`);
+    await assertFails(() => open(dataset), UserError, `Model folders inside it: ${folder}.`);
     await assertFails(() => open(`${folder}/fold_0`), UserError, "folder above it");
     await assertFails(() => open(`${folder}/nothing`), UserError, "no such folder");
     await assertFails(() => open(`${folder}/plans.json`), UserError, "it is a file");

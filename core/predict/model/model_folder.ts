@@ -208,13 +208,18 @@ async function findModelFolders(folder: string, children: ReadonlySet<string>): 
   for (const child of [...children].sort()) {
     const inner = await listFolder(join(folder, child)).catch(() => undefined);
     if (!inner) continue;
-    if (inner.files.has("plans.json")) found.push(join(folder, child));
+    if (isModel(inner)) found.push(join(folder, child));
     for (const grandchild of [...inner.folders].filter((name) => name.includes("__")).sort()) {
       const deepest = await listFolder(join(folder, child, grandchild)).catch(() => undefined);
-      if (deepest?.files.has("plans.json")) found.push(join(folder, child, grandchild));
+      if (deepest && isModel(deepest)) found.push(join(folder, child, grandchild));
     }
   }
   return found;
+}
+
+/** A folder of predictions has plans.json too, but no fold. */
+function isModel(entries: FolderEntries): boolean {
+  return entries.files.has("plans.json") && foldNames(entries).length > 0;
 }
 
 /** The folds asked for, or all but fold_all that hold the checkpoint, ascending. */
