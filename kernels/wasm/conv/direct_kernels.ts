@@ -4,6 +4,7 @@
  * contiguous run. Where those runs are short they are first copied together. A transposed convolution (kernel = stride) is the same with a 1x1x1 kernel and one set of panels per tap,
  * scattered by the epilogue.
  */
+import { TENSOR_PARAMS, VOXEL_PARAMS } from "./layout.ts";
 import { type Expr, type I32, i32, i64, v128 } from "../emit/expression.ts";
 import type {
   FunctionBuilder,
@@ -20,23 +21,8 @@ import { align64 } from "./winograd_block.ts";
 
 /** Strides are bytes; per axis z, y, x. */
 export const DIRECT_PARAMS = {
-  source: "address",
-  /** The tensor of the channels from `firstChannels` on. */
-  secondSource: "address",
-  norm: "address",
-  weights: "address",
-  bias: "address",
-  target: "address",
-  statistics: "address",
-  hasNorm: "i32",
-  hasStatistics: "i32",
-  sourceVoxel: "i32",
-  secondVoxel: "i32",
-  targetVoxel: "i32",
-  /** Padded to four. */
-  inputChannels: "i32",
-  /** Channels that lie in `source`, padded; all of them where there is no second tensor. */
-  firstChannels: "i32",
+  ...TENSOR_PARAMS,
+  ...VOXEL_PARAMS,
   /** Channels of a staged voxel: as `inputChannels`, or fewer than four. */
   stagedChannels: "i32",
   /** 1: rows are copied together before the product. */

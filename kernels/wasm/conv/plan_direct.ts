@@ -3,11 +3,11 @@ import { tapPacker } from "../../operators/conv/pack_weights.ts";
 import { directPlaces, matrixPlaces } from "./pack_weights.ts";
 import { convFlops } from "../../operators/conv/problem.ts";
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
-import { at, listParams } from "../params.ts";
+import { listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, L2_BYTES, productCycles, weightCycles } from "./cost_model.ts";
 import { DIRECT_PARAMS, directScratch } from "./direct_kernels.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { aboutHalves, padToPanel, sourceParams } from "./layout.ts";
+import { aboutHalves, padToPanel, tensorParams } from "./layout.ts";
 import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
 import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
 import { directPacking } from "./pack_direct_kernel.ts";
@@ -110,18 +110,8 @@ function directOperator(
   const { block, blocks, panelsPerItem } = choice;
   const groups = ceilDiv(taps * panelChannels / PANEL, panelsPerItem);
   const parts = productOf(blocks) * (taps > 1 ? groups : 1);
-  const unused = at(problem.weightSlot);
   const params = listParams(DIRECT_PARAMS, {
-    ...sourceParams(problem.input),
-    norm: problem.input.normSlot === undefined ? unused : at(problem.input.normSlot),
-    weights: at(problem.weightSlot),
-    bias: at(problem.weightSlot, biasOffset),
-    target: at(problem.output.slot, (problem.output.channelOffset + origin) * 4),
-    statistics: problem.output.statisticsSlot === undefined ? unused : at(problem.output.statisticsSlot),
-    hasNorm: problem.input.normSlot === undefined ? 0 : 1,
-    hasStatistics: problem.statistics ? 1 : 0,
-    targetVoxel: problem.output.channelStride * 4,
-    inputChannels: layout.padded,
+    ...tensorParams(problem, biasOffset, origin),
     stagedChannels: staged,
     joinRuns: joinsRuns(problem) ? 1 : 0,
     outputChannels,

@@ -7,7 +7,7 @@ import type { KernelCall, Param } from "../kernel.ts";
 import { at, listParams } from "../params.ts";
 import { CORE_HERTZ, CYCLES, imbalance, productCycles, weightCycles } from "./cost_model.ts";
 import { PANEL } from "./gemm_kernels.ts";
-import { padToPanel, sourceParams } from "./layout.ts";
+import { padToPanel, tensorParams } from "./layout.ts";
 import { ceilDiv, productOf, sum, vec } from "../../operators/arithmetic.ts";
 import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
 import { type OutputRange, winogradPacking } from "./pack_kernel.ts";
@@ -148,18 +148,9 @@ function winogradParams(problem: ConvProblem, choice: WinogradChoice, range: Out
   const g = geometry(problem, schemes, block);
   const unused = at(problem.weightSlot);
   return listParams(WINOGRAD_PARAMS, {
-    ...sourceParams(problem.input),
-    norm: problem.input.normSlot === undefined ? unused : at(problem.input.normSlot),
-    weights: at(problem.weightSlot),
-    bias: at(problem.weightSlot, biasOffset + range.first * 4),
-    target: at(problem.output.slot, (problem.output.channelOffset + range.first) * 4),
-    statistics: problem.output.statisticsSlot === undefined ? unused : at(problem.output.statisticsSlot),
+    ...tensorParams(problem, biasOffset + range.first * 4, range.first),
     inputPoints: choice.split ? at(`${problem.name}.inputPoints`) : unused,
     outputPoints: choice.split ? at(`${problem.name}.outputPoints`) : unused,
-    hasNorm: problem.input.normSlot === undefined ? 0 : 1,
-    hasStatistics: problem.statistics ? 1 : 0,
-    targetVoxel: problem.output.channelStride * 4,
-    inputChannels: g.inputChannels,
     outputChannels: padToFour(range.channels),
     panelChannels: padToPanel(range.channels),
     batch: problem.batch,

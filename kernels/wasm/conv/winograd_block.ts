@@ -1,4 +1,5 @@
 /** The geometry of transform-domain convolutions: their parameters, where an item's block of tiles lies, and its scratch. */
+import { TENSOR_PARAMS, VOXEL_PARAMS } from "./layout.ts";
 import { type Expr, type I32, i32, type I64, i64 } from "../emit/expression.ts";
 import type { FunctionBuilder, Local, ParamLocals } from "../emit/module_builder.ts";
 import { STATISTICS_BYTES_PER_CHANNEL } from "./epilogue_kernels.ts";
@@ -6,25 +7,11 @@ import { MASK_TABLE } from "./transform_kernels.ts";
 
 /** Parameters of all four kernels. Strides are bytes; per axis z, y, x. */
 export const WINOGRAD_PARAMS = {
-  source: "address",
-  /** The tensor of the channels from `firstChannels` on. */
-  secondSource: "address",
-  norm: "address",
-  weights: "address",
-  bias: "address",
-  target: "address",
-  statistics: "address",
+  ...TENSOR_PARAMS,
   /** Points of the split form: [z][y][x][tile of all samples][channel]. */
   inputPoints: "address",
   outputPoints: "address",
-  hasNorm: "i32",
-  hasStatistics: "i32",
-  sourceVoxel: "i32",
-  secondVoxel: "i32",
-  targetVoxel: "i32",
-  inputChannels: "i32",
-  /** Channels that lie in `source`, padded; all of them where there is no second tensor. */
-  firstChannels: "i32",
+  ...VOXEL_PARAMS,
   outputChannels: "i32",
   /** Output channels rounded up to whole panels. */
   panelChannels: "i32",

@@ -11,20 +11,16 @@
  *
  * const SCALE = { source: "address", target: "address", channels: "i32", factor: "f32" } as const;
  *
- * const scaleKernel: Kernel = {
- *   name: "scale",
- *   emit: (m) => m.kernel("scale", (f, params, item, _scratch) => {
- *     const p = f.readParams(params, SCALE);
- *     const bytes = i64.extendS(i32.mul(item, i32.shl(p.channels, 2))); // the row this item is
- *     const from = f.local("i64", i64.add(p.source, bytes));
- *     const to = f.local("i64", i64.add(p.target, bytes));
- *     f.countdown(i32.shrU(p.channels, 2), () => { // loop over blocks of four channels
- *       f.storeV128(to, f32x4.mul(v128.load(from), f32x4.splat(p.factor)));
- *       f.add(from, 16);
- *       f.add(to, 16);
- *     });
- *   }),
- * };
+ * const scaleKernel = kernelOf("scale", SCALE, (f, p, item) => {
+ *   const bytes = i64.extendS(i32.mul(item, i32.shl(p.channels, 2))); // the row this item is
+ *   const from = f.local("i64", i64.add(p.source, bytes));
+ *   const to = f.local("i64", i64.add(p.target, bytes));
+ *   f.countdown(i32.shrU(p.channels, 2), () => { // loop over blocks of four channels
+ *     f.storeV128(to, f32x4.mul(v128.load(from), f32x4.splat(p.factor)));
+ *     f.add(from, 16);
+ *     f.add(to, 16);
+ *   });
+ * });
  * strictEqual(WebAssembly.validate(emitModule([scaleKernel])), true);
  *
  * const call: KernelCall = {
