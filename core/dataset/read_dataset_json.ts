@@ -11,6 +11,7 @@ import type { DatasetJson, Labels, Region } from "./dataset_json.ts";
 
 /** Python reads int("1"), too. */
 const LABEL = z.union([z.int(), z.string().regex(/^\s*[+-]?\d+\s*$/)], "expected an integer or a list of integers");
+const MOST_LABEL = 65535;
 const SCHEMA = z.looseObject({
   channel_names: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
   modality: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
@@ -104,6 +105,8 @@ function labelsOf(fields: Fields, context: FieldContext): Labels {
     fail(["ignore"], `has to be ${largest + 1}, one more than the largest other label, found ${ignore}`);
   }
   if (allLabels[0] < 0) fail([], `a label is negative: ${allLabels[0]}`);
+  // What segmentations are read and written as, at most: 16 bits.
+  if (largest > MOST_LABEL) fail([], `labels are 0 to ${MOST_LABEL}, found ${largest}`);
 
   const names = new Map<number, string>();
   for (const [name, value] of used) if (typeof value === "number" && !names.has(value)) names.set(value, name);
@@ -138,9 +141,9 @@ function labelsOf(fields: Fields, context: FieldContext): Labels {
     }) need as many integers`;
     throw fieldError(context, ["regions_class_order"], `${found}, found ${order.length}: ${show(order)}`);
   }
-  const negative = order.find((label) => label < 0 || label > 65535);
+  const negative = order.find((label) => label < 0 || label > MOST_LABEL);
   if (negative !== undefined) {
-    throw fieldError(context, ["regions_class_order"], `labels are 0 to 65535, found ${negative}`);
+    throw fieldError(context, ["regions_class_order"], `labels are 0 to ${MOST_LABEL}, found ${negative}`);
   }
   return { hasRegions, ...common, regions, regionsClassOrder: order, headCount: regions.length };
 }

@@ -4,12 +4,13 @@
  */
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
-import { keysOf, parseJsonExactly, stringifyJson } from "../base/json.ts";
+import { keysOf, parseJson, parseJsonExactly, stringifyJson } from "../base/json.ts";
 import { refuseOverwriting } from "../base/overwriting.ts";
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
 import { readRawDataset } from "../dataset/raw_dataset.ts";
 import { requirePlansName } from "./plans_name.ts";
+import { parsePlans } from "./read_plans.ts";
 
 export interface MovePlansRequest {
   /** nnUNet_preprocessed and nnUNet_raw. */
@@ -66,6 +67,8 @@ export async function movePlans(request: MovePlansRequest): Promise<{ file: stri
   const { reader, warnings } = await chooseReader(dataset.json, dataset.jsonFile, example, true);
   plans.image_reader_writer = reader;
   plans.plans_name = targetPlans;
+  // Nothing is written that can't be read again.
+  parsePlans(parseJson(stringifyJson(plans), source), source);
   const folder = join(request.preprocessed, request.target);
   await ensureFolder(folder, doing);
   await writeAtomically(file, stringifyJson(plans), { doing });

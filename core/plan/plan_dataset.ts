@@ -81,10 +81,8 @@ export async function planDataset(
     reader,
   };
   const leftOut = new Map<string, string>();
-  const plans = planExperiment(request, (name, why) => {
-    leftOut.set(name, why);
-    options.onWarning?.(`${name} is left out of the plans: ${why}`);
-  });
+  const plans = planExperiment(request, (name, why) => leftOut.set(name, why));
+  for (const [name, why] of leftOut) options.onWarning?.(`${name} is left out of the plans: ${why}`);
   const file = join(preprocessedFolder, `${plansName}.json`);
   requireReadable(withFloats(plans), file, request);
   await ensureFolder(preprocessedFolder, DOING);

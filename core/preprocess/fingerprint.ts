@@ -15,6 +15,7 @@ import { type RawCase, type RawDataset, readRawDataset, refuseSameFolder } from 
 import type { ReaderName } from "../formats/image/image.ts";
 import { readerClass } from "../formats/image/readers.ts";
 import type { IntensityProperties } from "../plan/plans.ts";
+import { SPACING_RANGE } from "../plan/ranges.ts";
 import type { AnalysedCase, CaseFingerprint, FingerprintJob } from "./fingerprint_case.ts";
 import { analyseCases } from "./fingerprint_pool.ts";
 import { createIntensityCollector } from "./intensity_statistics.ts";
@@ -90,6 +91,7 @@ export async function extractFingerprint(
     return { dataset, findings, reader, worstGeometry, state: "refused", check: "done" };
   }
   if (state === "written") {
+    requireVoxelSizes(read.cases, dataset.cases);
     await writeAtomically(file, fingerprintText(read, reader), { doing: "writing the fingerprint" });
   } else if (!(await describesCases(file, read.cases))) {
     options.onWarning?.(
@@ -99,6 +101,20 @@ export async function extractFingerprint(
   if (checks && states) await rememberCheck(preprocessedFolder, states, options.allowGeometryMismatch, findings);
   const check = checks ? "done" : remembered ? "remembered" : "skipped";
   return { dataset, findings, reader, worstGeometry, file, state, check };
+}
+
+/** Nothing is written that planning can't read. @throws UserError naming the first case of another voxel size */
+function requireVoxelSizes(read: ReadCases["cases"], cases: readonly RawCase[]): void {
+  const { least, most } = SPACING_RANGE;
+  const index = read.findIndex(({ spacing }) => !spacing.every((size) => size >= least && size <= most));
+  if (index < 0) return;
+  throw new UserError({
+    doing: "writing the fingerprint",
+    caseId: cases[index].id,
+    file: cases[index].images[0],
+    problem: `its voxels are ${read[index].spacing.join(" x ")} mm; ${least} to ${most} are possible`,
+    remedy: "correct the spacing in its header, or take the case out",
+  });
 }
 
 /** The dataset's reader; undefined if none is found and the check has said so. */

@@ -64,6 +64,11 @@ Deno.test("each missing or wrong field is named", async () => {
       "regions_class_order",
       "found 2",
     ],
+    [
+      { ...GOOD, labels: { background: 0, liver: [1, 70000] }, regions_class_order: [1] },
+      "labels are 0 to 65535, found 70000",
+    ],
+    [{ ...GOOD, labels: { background: 0, liver: "99999999999999999999" } }, "labels are 0 to 65535"],
     [[], "expected an object {...}, found []"],
   ];
   for (const [json, ...parts] of cases) {

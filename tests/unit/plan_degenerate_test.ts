@@ -5,10 +5,11 @@ import { planDataset } from "../../core/plan/plan_dataset.ts";
 import { planExperiment, type PlanningRequest } from "../../core/plan/plan_experiment.ts";
 import { PLANNERS } from "../../core/plan/planners.ts";
 import { readFingerprint } from "../../core/plan/read_fingerprint.ts";
+import { extractFingerprint } from "../../core/preprocess/fingerprint.ts";
 import { readPlans, resolveConfiguration } from "../../core/plan/read_plans.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
-import { makeRawDataset } from "./raw_dataset_fixture.ts";
+import { IMAGE, LABEL, makeRawDataset, niftiBytes } from "./raw_dataset_fixture.ts";
 
 type Three = readonly [number, number, number];
 
@@ -201,3 +202,18 @@ Deno.test("numbers of a fingerprint that no image has are refused by field", asy
     });
   }
 });
+
+Deno.test("a fingerprint that planning could not read is not written, and the case is named", () =>
+  inTempFolder(async (folder) => {
+    const [raw, preprocessed] = [join(folder, "raw"), join(folder, "preprocessed")];
+    for (const spacing of [1e30, 1e-30]) {
+      await makeRawDataset(raw);
+      const far = [spacing, spacing, spacing] as const;
+      await Deno.writeFile(join(raw, "imagesTr/b_0000.nii.gz"), niftiBytes({ ...IMAGE, spacing: far }));
+      await Deno.writeFile(join(raw, "labelsTr/b.nii.gz"), niftiBytes({ ...LABEL, spacing: far }));
+      const options = { clean: true, verify: false, allowGeometryMismatch: true, threads: 1, memory: 1e9 };
+      await assertFails(() => extractFingerprint(raw, preprocessed, options), UserError, "case b");
+      assertEquals(await namesIn(preprocessed), []);
+      await Deno.remove(raw, { recursive: true });
+    }
+  }));
