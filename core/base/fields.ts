@@ -33,6 +33,7 @@ export function fieldError(
  * @throws UserError naming the file, the first field that does not fit, what is there and what is required.
  */
 export function checkFields<T>(schema: z.ZodType<T>, value: unknown, context: FieldContext): T {
+  refuseProto(value, context, []);
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = deepest(result.error.issues[0]);
@@ -43,6 +44,23 @@ export function checkFields<T>(schema: z.ZodType<T>, value: unknown, context: Fi
     issue.path,
     there === undefined ? `is missing (${message})` : `${message}, found ${show(there)}`,
   );
+}
+
+/** zod passes over keys of this name, so that what they hold would be used unchecked by who takes the value itself. */
+function refuseProto(value: unknown, context: FieldContext, path: readonly PropertyKey[]): void {
+  if (typeof value !== "object" || value === null) return;
+  if (Object.hasOwn(value, "__proto__")) {
+    throw fieldError(context, [...path, "__proto__"], "is no name that can be used");
+  }
+  for (const [key, item] of Object.entries(value)) {
+    if (typeof item === "object" && item !== null) refuseProto(item, context, [...path, key]);
+  }
+}
+
+/** `value`, if it is an object {...}. @throws UserError if it is anything else */
+export function requireObject(value: unknown, context: FieldContext): Record<string, unknown> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw fieldError(context, [], `expected an object {...}, found ${show(value)}`);
 }
 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
@@ -65,7 +83,8 @@ function requirement(issue: z.core.$ZodIssue): string {
 
 /** A value as short text for an error. */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  // What parseJsonExactly keeps of large integers has no JSON form.
+  const text = JSON.stringify(value, (_, part) => typeof part === "bigint" ? Number(part) : part) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 

@@ -1,5 +1,6 @@
 /** What the converters do to a dataset.json of the Decathlon or of nnU-Net v1. */
 import { UserError } from "../base/errors.ts";
+import { requireObject, show } from "../base/fields.ts";
 import { keysOf, parseJsonExactly, stringifyJson } from "../base/json.ts";
 
 /**
@@ -9,7 +10,7 @@ import { keysOf, parseJsonExactly, stringifyJson } from "../base/json.ts";
  * @throws UserError if labels or modality are missing or of another form
  */
 export function convertDatasetJson(text: string, file: string, removed: readonly string[], doing: string): string {
-  const json = parseJsonExactly(text, file, doing) as Record<string, unknown>;
+  const json = requireObject(parseJsonExactly(text, file, doing), { doing, file, path: [] });
   const fail = (problem: string, remedy: string) => new UserError({ doing, file, problem, remedy });
   const { labels, modality } = json;
   if (typeof labels !== "object" || labels === null || Array.isArray(labels)) {
@@ -18,20 +19,20 @@ export function convertDatasetJson(text: string, file: string, removed: readonly
   if (typeof modality !== "object" || modality === null) {
     throw fail("modality is missing or no object", 'expected {"0": "NAME of channel 0", ...}');
   }
-  const turned: Record<string, number> = {};
+  const turned = new Map<string, number>();
   for (const number of keysOf(labels)) {
     const name = (labels as Record<string, unknown>)[number];
     if (!/^\s*\d+\s*$/.test(number) || typeof name !== "string") {
-      const found = JSON.stringify({ [number]: name });
+      const found = show({ [number]: name });
       const remedy = typeof name === "number" ? "it seems to be a dataset of nnU-Net v2 already" : "correct it";
       throw fail(`labels has ${found}; expected {number: name}`, remedy);
     }
-    if (turned[name] !== undefined) throw fail(`two labels are named "${name}"`, "give each label a name of its own");
-    turned[name] = Number(number);
+    if (turned.has(name)) throw fail(`two labels are named ${show(name)}`, "give each label a name of its own");
+    turned.set(name, Number(number));
   }
   const result: Record<string, unknown> = {};
   for (const key of keysOf(json)) {
-    if (key === "labels") result[key] = turned;
+    if (key === "labels") result[key] = Object.fromEntries(turned);
     else if (key !== "modality" && !removed.includes(key)) result[key] = json[key];
   }
   result.file_ending = ".nii.gz";

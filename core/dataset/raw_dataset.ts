@@ -52,7 +52,8 @@ export async function readRawDataset(folder: string): Promise<RawDataset> {
   }
   const { text, value } = await readJsonOfDataset(jsonFile);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new UserError({ doing: DOING, file: jsonFile, problem: "it holds no object ({...})" });
+    const remedy = "write it as nnU-Net's dataset format says: channel_names, labels, numTraining, file_ending";
+    throw new UserError({ doing: DOING, file: jsonFile, problem: "it holds no object ({...})", remedy });
   }
   const json = value as Record<string, unknown>;
   const fileEnding = json.file_ending;
@@ -154,7 +155,10 @@ function listedCases(folder: string, dataset: unknown, jsonFile: string): RawCas
 }
 
 async function noCases(folder: string, ending: string, listed: boolean, jsonFile: string): Promise<UserError> {
-  if (listed) return new UserError({ doing: DOING, file: jsonFile, problem: "its key `dataset` lists no case" });
+  if (listed) {
+    const remedy = "list the cases, or remove the key: imagesTr and labelsTr are used then";
+    return new UserError({ doing: DOING, file: jsonFile, problem: "its key `dataset` lists no case", remedy });
+  }
   const images = join(folder, "imagesTr");
   if (!(await isFolder(images))) {
     const other = (await foldersIn(folder)).find((name) => name.toLowerCase() === "imagestr");

@@ -6,6 +6,7 @@ import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { keysOf, parseJson, parseJsonExactly, stringifyJson } from "../base/json.ts";
 import { refuseOverwriting } from "../base/overwriting.ts";
+import { requireObject } from "../base/fields.ts";
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
 import { readRawDataset } from "../dataset/raw_dataset.ts";
@@ -46,15 +47,13 @@ export async function movePlans(request: MovePlansRequest): Promise<{ file: stri
     doing,
     remedy: "name another target with -t, or other plans with -tp",
   });
-  const plans = parseJsonExactly(text, source, doing) as Record<string, unknown>;
-  const configurations = plans.configurations;
-  if (typeof configurations !== "object" || configurations === null) {
-    throw new UserError({ doing, file: source, problem: "it has no configurations", remedy: "name a plans file" });
-  }
+  const context = { doing, file: source, remedy: "name a plans file, or plan anew" };
+  const plans = requireObject(parseJsonExactly(text, source, doing), { ...context, path: [] });
+  const configurations = requireObject(plans.configurations, { ...context, path: ["configurations"] });
   plans.dataset_name = request.target;
   if (targetPlans !== request.sourcePlans) {
     for (const name of keysOf(configurations)) {
-      const one = (configurations as Record<string, Record<string, unknown>>)[name];
+      const one = requireObject(configurations[name], { ...context, path: ["configurations", name] });
       const old = one.data_identifier;
       if (typeof old !== "string") continue;
       one.data_identifier = old.startsWith(request.sourcePlans)

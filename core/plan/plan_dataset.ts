@@ -5,6 +5,7 @@
  */
 import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
+import { requireObject } from "../base/fields.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { JsonFloat, keysOf, parseJson, parseJsonExactly, readJsonFile, stringifyJson } from "../base/json.ts";
 import { join } from "../base/path.ts";
@@ -131,8 +132,10 @@ async function mergeExisting(
     if (error instanceof Deno.errors.NotFound) return { merged, kept: [] };
     throw error;
   }
-  const old = (parseJsonExactly(text, file, "reading the plans that are there") as { configurations?: Configurations })
-    .configurations ?? {};
+  const doing = "reading the plans that are there";
+  const context = { doing, file, remedy: "correct or remove it; it is planned anew then" };
+  const { configurations: there = {} } = requireObject(parseJsonExactly(text, file, doing), { ...context, path: [] });
+  const old = requireObject(there, { ...context, path: ["configurations"] });
   // As values: 1 and 1.0 are the same here.
   const plain = (value: unknown) => JSON.stringify(parseJson(stringifyJson(value, { sortKeys: true }), file));
   const kept: string[] = [];

@@ -1,0 +1,13 @@
+/** What is fuzzed: every reader of files that come from elsewhere. */
+import { imageTargets, preprocessedTargets, torchTargets } from "./format_targets.ts";
+import { jsonTargets, planningTargets, recordTargets } from "./record_targets.ts";
+import type { Target } from "./target.ts";
+
+export const TARGETS: readonly Target[] = [
+  ...imageTargets,
+  ...torchTargets,
+  ...preprocessedTargets,
+  ...recordTargets,
+  ...jsonTargets,
+  ...planningTargets,
+];
