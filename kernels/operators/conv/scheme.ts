@@ -4,7 +4,6 @@
  * one tap, whose points are the samples themselves and share one U. A kernel-1 axis is the identity.
  * (Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016; points after spikes on f32 error.)
  */
-
 import { productOf } from "../arithmetic.ts";
 
 /** A dense matrix by rows. */

@@ -58,3 +58,9 @@ export function mergeCost({ batch, parts, channels }: Pick<NormFinalize, "batch"
   const elements = batch * parts * (1 + 2 * padToFour(channels));
   return { flops: elements * 3, bytes: elements * 4 };
 }
+
+/** Of writing a table whose entries are those of every sample; `read` numbers are read and `flops` done for each entry. */
+export function tableCost({ batch, channels }: NormTableRange, read: number, flops: number): Cost {
+  const entries = batch * padToFour(channels);
+  return { flops: entries * flops, bytes: entries * (read + 3) * 4 };
+}

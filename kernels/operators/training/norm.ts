@@ -3,6 +3,9 @@
  * leaves dL/dx in its place. With d = dL/dy, n = (x - mean) / deviation and means over the voxels of a sample and channel:
  * dL/dx = scale * (d - mean(d) - n * mean(d * n)); the norm's weight gets the sum of d * n, its bias that of d.
  */
+import { padToFour } from "../../../core/base/shape.ts";
+import type { Cost } from "../operator.ts";
+import type { TensorRange } from "../tensor.ts";
 
 export interface NormBackwardOf<Tensor> {
   readonly batch: number;
@@ -20,4 +23,13 @@ export interface NormBackwardOf<Tensor> {
   /** f32 [padded channels] each, overwritten. */
   readonly weightGradientSlot?: string;
   readonly biasGradientSlot?: string;
+}
+
+/** `bytes`: of a number of the tensor and of the gradient. */
+export function normBackwardCost(
+  { batch, voxels, gradient }: NormBackwardOf<TensorRange>,
+  bytes: { readonly stored: number; readonly gradient: number },
+): Cost {
+  const elements = batch * voxels * padToFour(gradient.channels);
+  return { flops: elements * 12, bytes: elements * (2 * bytes.stored + 3 * bytes.gradient) };
 }

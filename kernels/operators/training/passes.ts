@@ -1,5 +1,7 @@
 /** Gradients of what has no parameters: a slope, a copy, a residual sum, an average pool. */
-import type { Vec3 } from "../../../core/base/shape.ts";
+import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import type { Cost } from "../operator.ts";
+import type { TensorRange } from "../tensor.ts";
 
 /** target (+)= source * (sign > 0 ? 1 : slope). */
 export interface GradientPassOf<Tensor> {
@@ -24,4 +26,10 @@ export interface PoolBackwardOf<Tensor> {
   readonly outputGradient: Tensor;
   readonly inputGradient: Tensor;
   readonly accumulate: boolean;
+}
+
+/** `bytes`: of a number of either gradient. */
+export function poolBackwardCost({ batch, grid, inputGradient }: PoolBackwardOf<TensorRange>, bytes: number): Cost {
+  const elements = batch * voxelCount(grid) * padToFour(inputGradient.channels);
+  return { flops: elements, bytes: elements * 2 * bytes };
 }

@@ -1,8 +1,8 @@
 /**
  * Direct convolution of any kernel and stride as an implicit matrix product. An item stages the input box its block of output voxels
  * reads (normalised, padded) and multiplies rows of it with weight panels: for each (z, y) tap the x taps and channels are one
- * contiguous run. Where those runs are short they are first copied together. A transposed convolution (kernel = stride) is the same with a 1x1x1 kernel and one set of panels per tap,
- * scattered by the epilogue.
+ * contiguous run. Where those runs are short they are first copied together. A transposed convolution (kernel = stride) is the same with
+ * a 1x1x1 kernel and one set of panels per tap, scattered by the epilogue.
  */
 import { TENSOR_PARAMS, VOXEL_PARAMS } from "./layout.ts";
 import { type Expr, type I32, i32, i64, v128 } from "../emit/expression.ts";

@@ -5,6 +5,7 @@ import {
   type NormConstant,
   type NormFinalize,
   type NormTableRange,
+  tableCost,
 } from "../../operators/elementwise/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import { distance } from "./simd.ts";
@@ -106,8 +107,7 @@ export function planNormConstant(spec: NormConstant): Operator {
       scratchBytes: 0,
     }],
     temporaries: {},
-    flops: 0,
-    bytes: spec.batch * padded * 12,
+    ...tableCost(spec, 0, 0),
     coreSeconds: spec.batch * padded * 1e-9,
   };
 }

@@ -1,5 +1,5 @@
 /** Batch norm on the CPU: see kernels/operators/training/batch_norm.ts. */
-import { checkNormRange } from "../../operators/elementwise/norm.ts";
+import { checkNormRange, mergeCost, tableCost } from "../../operators/elementwise/norm.ts";
 import {
   BATCH_NORM_MOMENTUM,
   type BatchMoments,
@@ -59,14 +59,13 @@ export function planBatchMoments(spec: BatchMoments): Operator {
     momentum: BATCH_NORM_MOMENTUM,
     unbiased: unbiasedFactor(spec),
   });
-  const elements = parts * (1 + 2 * padded);
+  const cost = mergeCost(spec);
   return {
     algorithm: "moments of a batch",
     calls: [{ kernel: "batch_moments", params, items: padded / 4, scratchBytes: 0 }],
     temporaries: {},
-    flops: elements * 3,
-    bytes: elements * 4,
-    coreSeconds: elements * 1e-9,
+    ...cost,
+    coreSeconds: cost.bytes / 4 * 1e-9,
   };
 }
 
@@ -83,8 +82,7 @@ export function planNormFromMoments(spec: NormFromMoments): Operator {
     algorithm: "norm table from moments",
     calls: [{ kernel: "norm_from_moments", params, items: spec.batch, scratchBytes: 0 }],
     temporaries: {},
-    flops: spec.batch * padded * 4,
-    bytes: spec.batch * padded * 20,
+    ...tableCost(spec, 2, 4),
     coreSeconds: spec.batch * padded * 4e-9,
   };
 }

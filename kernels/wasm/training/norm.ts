@@ -2,7 +2,7 @@
  * Backward of instance norm and leaky ReLU on the CPU: see kernels/operators/training/norm.ts. Sums are taken over chunks that depend on the
  * shape alone and merged in f64 in their order.
  */
-import type { NormBackwardOf } from "../../operators/training/norm.ts";
+import { normBackwardCost, type NormBackwardOf } from "../../operators/training/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import { distance, loadNorm } from "../elementwise/simd.ts";
 import { type Expr, f32x4, f64, f64x2, i32, i64, type V128, v128 } from "../emit/expression.ts";
@@ -84,7 +84,7 @@ export function planNormBackward(spec: NormBackward): Operator {
     hasBias: spec.biasGradientSlot === undefined ? 0 : 1,
     batch,
   });
-  const elements = batch * voxels * padded;
+  const cost = normBackwardCost(spec, { stored: 4, gradient: 4 });
   return {
     algorithm: "norm backward",
     calls: [
@@ -96,9 +96,8 @@ export function planNormBackward(spec: NormBackward): Operator {
       "norm backward sums": batch * itemsPerSample * 2 * padded * 4,
       "norm backward coefficients": batch * 2 * padded * 4,
     },
-    flops: elements * 12,
-    bytes: elements * 20,
-    coreSeconds: elements * 20 / 10e9,
+    ...cost,
+    coreSeconds: cost.bytes / 10e9,
   };
 }
 

@@ -1,6 +1,6 @@
 /** Gradients of what has no parameters, on the CPU. */
 import { pooledGrid } from "../../operators/elementwise/passes.ts";
-import type { GradientPassOf, PoolBackwardOf } from "../../operators/training/passes.ts";
+import { type GradientPassOf, poolBackwardCost, type PoolBackwardOf } from "../../operators/training/passes.ts";
 import { padToFour, voxelCount } from "../../../core/base/shape.ts";
 import { distance, walk } from "../elementwise/simd.ts";
 import { f32x4, i32, i64, type V128, v128 } from "../emit/expression.ts";
@@ -89,7 +89,7 @@ export function planPoolBackward(spec: PoolBackward): Operator {
     window: spec.stride,
     factor: 1 / voxelCount(spec.stride),
   });
-  const elements = spec.batch * voxelCount(spec.grid) * padded;
+  const cost = poolBackwardCost(spec, 4);
   return {
     algorithm: "average pool backward",
     calls: [{
@@ -99,9 +99,8 @@ export function planPoolBackward(spec: PoolBackward): Operator {
       scratchBytes: 0,
     }],
     temporaries: {},
-    flops: elements,
-    bytes: elements * 8,
-    coreSeconds: elements * 8 / 12e9,
+    ...cost,
+    coreSeconds: cost.bytes / 12e9,
   };
 }
 

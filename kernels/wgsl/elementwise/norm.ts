@@ -1,10 +1,12 @@
 /** Norm tables on a GPU: see kernels/operators/elementwise/norm.ts. */
+import type { Cost } from "../../operators/operator.ts";
 import {
   checkNormRange,
   mergeCost,
   type NormConstant,
   type NormFinalize,
   type NormTableRange,
+  tableCost,
 } from "../../operators/elementwise/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import {
@@ -188,8 +190,7 @@ export function planNormConstant(spec: NormConstant): WgslOperator {
     inputs: { scale: spec.scaleSlot, shift: spec.shiftSlot },
     scale: spec.scaleSlot === undefined ? "1.0" : "load_scale(channel)",
     shift: spec.shiftSlot === undefined ? "0.0" : "load_shift(channel)",
-    flops: 0,
-    channelBytes: 12,
+    cost: tableCost(spec, 0, 0),
   });
 }
 
@@ -201,9 +202,7 @@ export interface ChannelTable {
   /** `shift` may use `scale`. */
   readonly scale: string;
   readonly shift: string;
-  readonly flops: number;
-  /** Read and written for a channel of a sample. */
-  readonly channelBytes: number;
+  readonly cost: Cost;
 }
 
 /** A thread writes scale, shift and slope of a channel of a sample. */
@@ -239,7 +238,6 @@ export function planTableOfChannels(spec: NormTableRange, table: ChannelTable): 
     algorithm: table.name,
     dispatches: [threadKernel(table.name, views, range, text)],
     temporaries: {},
-    flops: table.flops,
-    bytes: spec.batch * padded * table.channelBytes,
+    ...table.cost,
   };
 }

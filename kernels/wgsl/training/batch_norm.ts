@@ -1,4 +1,5 @@
 /** Batch norm on a GPU: see kernels/operators/training/batch_norm.ts. */
+import { tableCost } from "../../operators/elementwise/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import {
   BATCH_NORM_MOMENTUM,
@@ -71,7 +72,6 @@ export function planNormFromMoments(spec: NormFromMoments): WgslOperator {
     inputs: { mean: spec.meanSlot, variance: spec.varianceSlot, weight: spec.weightSlot, bias: spec.biasSlot },
     scale: `${weight} / sqrt(load_variance(channel) + ${f32Literal(spec.eps)})`,
     shift: `fma(-load_mean(channel), scale, ${bias})`,
-    flops: spec.batch * padToFour(spec.channels) * 4,
-    channelBytes: 20,
+    cost: tableCost(spec, 2, 4),
   });
 }

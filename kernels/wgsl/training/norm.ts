@@ -1,13 +1,13 @@
 /** Backward of instance norm and leaky ReLU on a GPU: see kernels/operators/training/norm.ts. */
-import type { NormBackwardOf } from "../../operators/training/norm.ts";
+import { normBackwardCost, type NormBackwardOf } from "../../operators/training/norm.ts";
 import type { ConvLimits } from "../conv/problem.ts";
 import { cutRanges, walkedSegment } from "../emit/ranges.ts";
 import { f32Literal, threadKernel, threadMain } from "../emit/thread_kernel.ts";
 import { wholeView } from "../emit/views.ts";
-import type { WgslDispatch, WgslOperator } from "../kernel.ts";
+import { SCALAR_BYTES, type WgslDispatch, type WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "./sums.ts";
-import { blocksOf, elementBytes, type TensorRange, voxelView, voxelWalk } from "./tensors.ts";
+import { blocksOf, type TensorRange, voxelView, voxelWalk } from "./tensors.ts";
 
 export interface NormBackward extends NormBackwardOf<TensorRange> {
   readonly limits: ConvLimits;
@@ -27,7 +27,6 @@ export function planNormBackward(spec: NormBackward): WgslOperator {
     gradientSlot === undefined ? [] : [planVectorGradient({ ...vector, quantity, gradientSlot })]
   );
   const bytes = sumsBytes(shape);
-  const elements = batch * voxels * blocks;
   return {
     algorithm: "norm backward",
     dispatches: [
@@ -38,8 +37,10 @@ export function planNormBackward(spec: NormBackward): WgslOperator {
       ...apply(spec, blocks),
     ],
     temporaries: { [PARTS]: bytes.parts, [TOTALS]: bytes.totals, [COEFFICIENTS]: batch * 2 * blocks * 16 },
-    flops: elements * 48,
-    bytes: elements * (2 * elementBytes(spec.stored) + 3 * elementBytes(gradient)),
+    ...normBackwardCost(spec, {
+      stored: SCALAR_BYTES[spec.stored.layout.type],
+      gradient: SCALAR_BYTES[gradient.layout.type],
+    }),
   };
 }
 

@@ -1,12 +1,12 @@
 /** Gradients of what has no parameters, on a GPU. */
 import { pooledGrid } from "../../operators/elementwise/passes.ts";
-import type { GradientPassOf, PoolBackwardOf } from "../../operators/training/passes.ts";
+import { type GradientPassOf, poolBackwardCost, type PoolBackwardOf } from "../../operators/training/passes.ts";
 import { voxelCount } from "../../../core/base/shape.ts";
 import type { ConvLimits } from "../conv/problem.ts";
 import { cutGroups } from "../conv/touched.ts";
 import { cutRanges, type ThreadRange, walkedSegment } from "../emit/ranges.ts";
 import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain } from "../emit/thread_kernel.ts";
-import type { WgslOperator } from "../kernel.ts";
+import { SCALAR_BYTES, type WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { blocksOf, elementBytes, type TensorRange, voxelView, voxelWalk } from "./tensors.ts";
 
@@ -103,12 +103,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     const workgroups = [Math.ceil(grid[2] * blocks / 64), range.end - range.start, 1] as const;
     return dispatchOf("average pool gradient", header, workgroups, code);
   });
-  const elements = batch * voxelCount(grid) * blocks;
-  return {
-    algorithm: "average pool backward",
-    dispatches,
-    temporaries: {},
-    flops: elements * 4,
-    bytes: elements * 2 * elementBytes(inputGradient),
-  };
+  const cost = poolBackwardCost(spec, SCALAR_BYTES[inputGradient.layout.type]);
+  return { algorithm: "average pool backward", dispatches, temporaries: {}, ...cost };
 }
