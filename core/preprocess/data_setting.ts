@@ -39,6 +39,7 @@ const RECORDED = z.object({
   keys: z.array(z.object({ kind: z.string(), labels: z.array(z.number()) })),
   depends: z.string(),
 });
+/** A {@link ClassKey}, as it is recorded or as a case has it. */
 type RecordedKey = { readonly kind: string; readonly labels: readonly number[] };
 
 /**
@@ -81,7 +82,8 @@ async function readSetting(folder: string): Promise<z.infer<typeof RECORDED> | u
   }
 }
 
-function keyDifferences(made: readonly RecordedKey[], now: readonly RecordedKey[]): string[] {
+/** What dataset.json says of classes now and did not when data with these keys were made, in words. Their order is of no matter. */
+export function keyDifferences(made: readonly RecordedKey[], now: readonly RecordedKey[]): string[] {
   const hasRegions = (keys: readonly RecordedKey[]) => keys.some(({ kind }) => kind === "region" || kind === "integer");
   if (hasRegions(made) !== hasRegions(now)) {
     const [then, since] = hasRegions(made) ? ["regions", "labels"] : ["labels", "regions"];
@@ -98,10 +100,6 @@ function keyDifferences(made: readonly RecordedKey[], now: readonly RecordedKey[
   const gone = then.filter((name) => !since.includes(name));
   if (added.length > 0) differences.push(`dataset.json has the ${added.join(", ")} now`);
   if (gone.length > 0) differences.push(`dataset.json had the ${gone.join(", ")}`);
-  // The same classes in another order: the order of what is drawn for them.
-  if (differences.length === 0 && then.join() !== since.join()) {
-    differences.push("dataset.json had another order of classes");
-  }
   return differences;
 }
 

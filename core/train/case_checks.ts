@@ -6,8 +6,10 @@ import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
 import { npyPreamble } from "../formats/archive/npy_header.ts";
 import { readNpz } from "../formats/archive/npz.ts";
 import type { ClassKey } from "../formats/preprocessed/training_data.ts";
+import { classKeys } from "../preprocess/class_locations.ts";
+import { keyDifferences } from "../preprocess/data_setting.ts";
 import { openPreprocessedCase } from "../preprocess/training_case_reader.ts";
-import type { TrainingSetup } from "./setup.ts";
+import { preprocessAgain, type TrainingSetup } from "./setup.ts";
 
 /**
  * Unpacks cases of which there is only an .npz into .npy files beside, of which boxes can be read. Source: unpack_dataset of
@@ -48,7 +50,7 @@ function withPackedReading(error: UserError, caseId: string): UserError {
 /**
  * Opens every training case.
  * @returns a warning for each class that none of them has
- * @throws UserError if one is damaged
+ * @throws UserError if one is damaged, or was made for other classes
  */
 export async function missingClasses(setup: TrainingSetup, signal?: AbortSignal): Promise<string[]> {
   const { dataset: { labels }, split, dataFolder, task } = setup;
@@ -57,6 +59,7 @@ export async function missingClasses(setup: TrainingSetup, signal?: AbortSignal)
   for (const id of split.train) {
     if (signal?.aborted) throw new Interrupted("stopped while opening the preprocessed cases");
     using stored = await openPreprocessedCase(dataFolder, id);
+    requireSameClasses(setup, id, stored.classLocations.map(({ key }) => key));
     for (const { key, voxels } of stored.classLocations) {
       if (key.kind === "allLabels") continue;
       const text = key.labels.join(", ");
@@ -74,6 +77,23 @@ export async function missingClasses(setup: TrainingSetup, signal?: AbortSignal)
       : labels.names.get(members[0]);
     return `the class ${members.join(", ")}${name === undefined ? "" : ` (${name})`}`;
   }
+}
+
+/** Of data without a record of what they were made of, as Python leaves them. */
+function requireSameClasses(
+  { dataset, dataFolder, task }: TrainingSetup,
+  caseId: string,
+  made: readonly ClassKey[],
+): void {
+  const differences = keyDifferences(made, classKeys(dataset.labels, dataset.json));
+  if (differences.length === 0) return;
+  throw new UserError({
+    doing: "opening the preprocessed cases",
+    caseId,
+    file: dataFolder,
+    problem: `it was made for other classes than those of now: ${differences.join("; ")}`,
+    remedy: `run ${preprocessAgain(task)}, or restore dataset.json`,
+  });
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -189,7 +189,7 @@ function notPreprocessed(task: TrainingTask, file: string): UserError {
 }
 
 /** The command that preprocesses the configuration; it keeps what is as it should be. */
-function preprocessAgain({ datasetName, plansName, configurationName }: TrainingTask): string {
+export function preprocessAgain({ datasetName, plansName, configurationName }: TrainingTask): string {
   return `nnunet preprocess -d ${datasetName} -plans_name ${plansName} -c ${configurationName}`;
 }
 

@@ -7,7 +7,9 @@ import { readNpz } from "../../core/formats/archive/npz.ts";
 import { unpickle } from "../../core/formats/torch/pickle.ts";
 import { isNumpyArray } from "../../core/formats/torch/pickle_globals.ts";
 import type { StoredCase } from "../../core/formats/preprocessed/training_data.ts";
-import { sampleClassLocations } from "../../core/preprocess/class_locations.ts";
+import { classKeys, sampleClassLocations } from "../../core/preprocess/class_locations.ts";
+import { keyDifferences } from "../../core/preprocess/data_setting.ts";
+import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
 import { preprocessDataset, type PreprocessDatasetOptions } from "../../core/preprocess/preprocess_dataset.ts";
 import type { DataFormat } from "../../core/preprocess/preprocess_worker_job.ts";
 import { listPreprocessedCases, openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
@@ -142,6 +144,19 @@ function plainPickle(value: unknown): unknown {
   );
   return { type: type?.code, shape, elements };
 }
+
+Deno.test("the classes that upstream's data were made for are those of its dataset.json, and others are told apart", async () => {
+  for (const [dataset, configurations, cases] of DATASETS) {
+    const { labels, json } = await readDatasetJson(join(EXPECTED, dataset, "dataset.json"));
+    for (const [configuration, id] of configurations.flatMap((one) => cases.map((id) => [one, id]))) {
+      using stored = await openNpzCase(join(EXPECTED, dataset, `nnUNetPlans_${configuration}`, id));
+      const keys = stored.classLocations.map(({ key }) => key);
+      assertEquals(keyDifferences(keys, classKeys(labels, json)), [], `${dataset} ${configuration} ${id}`);
+      const ignoring = { ...labels, ignoreLabel: labels.ignoreLabel === undefined ? 9 : undefined };
+      assertEquals(keyDifferences(keys, classKeys(ignoring, json)).length, 1);
+    }
+  }
+});
 
 Deno.test("of large classes the same voxels are drawn as upstream draws", async () => {
   const { shape, classes } = JSON.parse(await Deno.readTextFile(join(EXPECTED, "class_locations.json")));

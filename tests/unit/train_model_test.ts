@@ -358,6 +358,15 @@ Deno.test("data that were preprocessed with other labels or plans are refused, n
     await assertFails(() => trainModel(request, listening()), UserError, differing, command);
   }));
 
+Deno.test("Python's data, which have no record, are refused by the classes that their cases were made for", () =>
+  inFolder(async (folder) => {
+    const datasetJson = { ...DATASET_JSON, labels: { background: 0, shell: 1, core: 2, ignore: 3 } };
+    const folders = await makePreprocessed(folder, { format: "npz", datasetJson });
+    const request = trainRequest(folders, { changes: { epochs: 1, iterations: 1, name: "test" } });
+    const parts = ["case ", "has an ignore label now", "nnunet preprocess -d Dataset001_Spheres"];
+    await assertFails(() => trainModel(request, listening()), UserError, ...parts);
+  }));
+
 Deno.test("a label that dataset.json does not declare is said with its case, where data have no record of what they were made of", () =>
   inFolder(async (folder) => {
     const folders = await makePreprocessed(folder, { labels: [1, 3] });
