@@ -1,4 +1,5 @@
 /** Networks on the CPU engine: compiled programs, packed weights, and runs of the one with the other. */
+import { UserError } from "../core/base/errors.ts";
 import { padToFour, voxelCount } from "../core/base/shape.ts";
 import { checkAlive } from "../core/engine/checks.ts";
 import type {
@@ -218,7 +219,11 @@ export function createPrograms({ stream, threads, slabItems, allocate, release, 
 
 function accept(options: CompileOptions): CompileOptions {
   if (options.precision !== "f32") {
-    throw new RangeError(`Compiling a network: the CPU engine computes in f32, not ${options.precision}`);
+    throw new UserError({
+      doing: "compiling the network",
+      problem: `the CPU engine computes in f32, not ${options.precision}`,
+      remedy: "leave out --precision",
+    });
   }
   if (!(Number.isInteger(options.batch) && options.batch >= 1)) {
     throw new RangeError(`Compiling a network: a batch of ${options.batch}`);

@@ -27,6 +27,13 @@ export interface Segments {
   readonly bytes: number;
 }
 
+/** What kernels must know of an array's segments. */
+export interface ArrayExtent {
+  readonly ranges: { readonly length: number };
+  readonly segmentBytes: number;
+  readonly bytes: number;
+}
+
 /** Sizes of what arrays are cut into. */
 export interface BufferLimits {
   /** The most bytes of one binding, a multiple of 256. */
@@ -60,6 +67,15 @@ const IDLE_BYTES = 512 * 2 ** 20;
 /** A buffer may be this much larger than what is asked for. */
 const SLACK = 1.25;
 
+/** Bytes that an array takes, and of each of its segments but the last. */
+export function extentOf(
+  request: number,
+  bindingBytes: number,
+): { readonly bytes: number; readonly segmentBytes: number } {
+  const bytes = roundUp(Math.max(request, ARRAY_ALIGNMENT), ARRAY_ALIGNMENT);
+  return { bytes, segmentBytes: Math.min(bytes, bindingBytes) };
+}
+
 /** Rounds up to whole multiples. */
 export function roundUp(bytes: number, multiple: number): number {
   return Math.ceil(bytes / multiple) * multiple;
@@ -71,7 +87,11 @@ export function oneSegment(buffer: DeviceBuffer, bytes = buffer.bytes, offset = 
 }
 
 /** How kernels see segments as elements of `elementBytes`. */
-export function layoutOf(slot: string, { ranges, segmentBytes, bytes }: Segments, elementBytes: number): ArrayLayout {
+export function layoutOf(
+  slot: string,
+  { ranges, segmentBytes, bytes }: ArrayExtent,
+  elementBytes: number,
+): ArrayLayout {
   return {
     slot,
     length: Math.floor(bytes / elementBytes),
@@ -172,8 +192,8 @@ export function createBuffers(
       trim(IDLE_BYTES);
     },
     takeArray(request, what) {
-      const bytes = roundUp(Math.max(request, ARRAY_ALIGNMENT), ARRAY_ALIGNMENT);
-      return buffers.takeSegments(bytes, Math.min(bytes, limits.bindingBytes), what);
+      const { bytes, segmentBytes } = extentOf(request, limits.bindingBytes);
+      return buffers.takeSegments(bytes, segmentBytes, what);
     },
     takeSegments(bytes, segmentBytes, what) {
       const ranges: BufferRange[] = [];

@@ -26,7 +26,7 @@ import { type Buffers, createBuffers, layoutOf, type Segments } from "./buffers.
 import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";
 import { gpuCosts } from "./costs.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
-import { convLimits } from "./limits.ts";
+import { convLimits, withinBindings } from "./limits.ts";
 import { createPipelines } from "./pipelines.ts";
 import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, type Tools } from "./program.ts";
@@ -149,7 +149,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
         remedy: "use --precision f32",
       });
     }
-    return planProgram(graph, compileOptions, limits, wanted);
+    return withinBindings("compiling the network", () => planProgram(graph, compileOptions, limits, wanted));
   }
 
   const volumes = createVolumeCalls({ segmentsOf, programOf, enqueue, tables: createTableCache(buffers, commands) });

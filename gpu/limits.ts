@@ -1,5 +1,7 @@
 /** A device's limits, as operators are planned with. */
+import { UserError } from "../core/base/errors.ts";
 import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
+import { BindingLimitError } from "../kernels/wgsl/conv/touched.ts";
 import { BINDING_ALIGNMENT } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
 
@@ -30,4 +32,18 @@ export async function convLimits(gpu: GpuDevice, forced = Infinity): Promise<Con
     maxBindings: limits.maxStorageBuffersPerShaderStage,
     maxBindingBytes: Math.max(1, Math.floor(binding / BINDING_ALIGNMENT)) * BINDING_ALIGNMENT,
   };
+}
+
+/** What is planned. @throws UserError where the device binds too little for a layer, whatever way it is computed. */
+export function withinBindings<T>(doing: string, plan: () => T): T {
+  try {
+    return plan();
+  } catch (error) {
+    if (!(error instanceof BindingLimitError)) throw error;
+    throw new UserError({
+      doing,
+      problem: `the GPU's bindings are too small (${error.message})`,
+      remedy: "use -device cpu",
+    }, { cause: error });
+  }
 }

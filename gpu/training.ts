@@ -28,6 +28,7 @@ import { OPTION, OPTION_FLOATS } from "../kernels/wgsl/training/optimizer.ts";
 import { planGatherPatches } from "../kernels/wgsl/volume/gather.ts";
 import { layoutOf, type Segments } from "./buffers.ts";
 import { type PreparedDispatch, UNIFORM_BYTES } from "./commands.ts";
+import { withinBindings } from "./limits.ts";
 import { createProgram, type DeviceProgram, type Tools } from "./program.ts";
 import { readBytes } from "./readback.ts";
 import { timeInTurn } from "./timing.ts";
@@ -86,7 +87,8 @@ export function createTraining(host: TrainingHost): Omit<GpuTraining, "kind" | "
         remedy: "use --precision f32",
       });
     }
-    return planTraining(graph, options, limits, host.wanted);
+    const plan = () => planTraining(graph, options, limits, host.wanted);
+    return withinBindings("planning the training of the network", plan);
   });
 
   function run(dispatches: readonly (readonly PreparedDispatch[])[]): void {

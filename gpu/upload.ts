@@ -1,7 +1,7 @@
 /** Copies from the host to the device: whole words by the queue, bytes within a word by a kernel. */
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { planMergeWord } from "../kernels/wgsl/volume/words.ts";
-import { layoutOf, type Segments } from "./buffers.ts";
+import { type ArrayExtent, layoutOf, type Segments } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 
 /** Writes `data` to bytes from `offset` on; the array's own end may be within a word. */
@@ -12,13 +12,8 @@ export function writeBytes(
   data: Uint8Array<ArrayBufferLike>,
   offset: number,
 ): void {
-  const end = offset + data.length;
-  if (data.length === 0) return;
-  const firstWhole = Math.ceil(offset / 4);
-  const endWhole = Math.floor(end / 4);
-  for (const word of new Set([Math.floor(offset / 4), Math.floor((end - 1) / 4)])) {
-    if (word < firstWhole || word >= endWhole) enqueue(mergeWord(target, data, offset, word));
-  }
+  mergedWords(target, data, offset).forEach(enqueue);
+  const { firstWhole, endWhole } = wholeWords(data.length, offset);
   for (let at = firstWhole * 4; at < endWhole * 4;) {
     const segment = Math.floor(at / target.segmentBytes);
     const inSegment = at - segment * target.segmentBytes;
@@ -30,7 +25,21 @@ export function writeBytes(
   }
 }
 
-function mergeWord(target: Segments, data: Uint8Array, offset: number, word: number): WgslOperator {
+/** Words, those of `length` bytes from `offset` on that are whole. */
+function wholeWords(length: number, offset: number) {
+  return { firstWhole: Math.ceil(offset / 4), endWhole: Math.floor((offset + length) / 4) };
+}
+
+/** What sets the bytes of words that are written in part: the first, the last, or none. */
+export function mergedWords(target: ArrayExtent, data: Uint8Array<ArrayBufferLike>, offset: number): WgslOperator[] {
+  if (data.length === 0) return [];
+  const { firstWhole, endWhole } = wholeWords(data.length, offset);
+  const ends = new Set([Math.floor(offset / 4), Math.floor((offset + data.length - 1) / 4)]);
+  return [...ends].filter((word) => word < firstWhole || word >= endWhole)
+    .map((word) => mergeWord(target, data, offset, word));
+}
+
+function mergeWord(target: ArrayExtent, data: Uint8Array, offset: number, word: number): WgslOperator {
   let [keep, bits] = [0, 0];
   for (let i = 0; i < 4; i++) {
     const value = data[word * 4 + i - offset];

@@ -16,16 +16,16 @@ import {
   planResampleToLabels,
   planResampleToProbabilities,
 } from "../kernels/wgsl/volume/resample.ts";
-import { type Buffers, layoutOf, type Segments } from "./buffers.ts";
+import { type ArrayExtent, type Buffers, layoutOf, type Segments } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
-import type { DeviceProgram } from "./program.ts";
+import type { ProgramPlan } from "./program_plan.ts";
 
-/** What the calls need of the engine. */
-export interface VolumeTools {
-  segmentsOf(tensor: TensorHandle, doing: string): Segments;
-  programOf(program: Program, doing: string): DeviceProgram;
-  enqueue(operator: WgslOperator, slots: Readonly<Record<string, Segments>>): void;
-  readonly tables: ResampleTables;
+/** What the calls need of the engine; `A` is an array of it. */
+export interface VolumeTools<A extends ArrayExtent> {
+  segmentsOf(tensor: TensorHandle, doing: string): A;
+  programOf(program: Program, doing: string): { readonly plan: ProgramPlan; slot(name: string): A };
+  enqueue(operator: WgslOperator, slots: Readonly<Record<string, A>>): void;
+  readonly tables: ResampleTables<A>;
 }
 
 export type VolumeCalls = Pick<
@@ -39,7 +39,9 @@ function checkStride({ channels, channelStride }: LogitRing, doing: string): voi
   throw new RangeError(`${doing}: a ring of ${channels} channels has a channel stride of ${channelStride}`);
 }
 
-export function createVolumeCalls({ segmentsOf, programOf, enqueue, tables }: VolumeTools): VolumeCalls {
+export function createVolumeCalls<A extends ArrayExtent>(tools: VolumeTools<A>): VolumeCalls {
+  const { segmentsOf, programOf, enqueue, tables } = tools;
+
   /** The arrays of a ring, and how kernels see them. */
   function ringOf(ring: LogitRing, doing: string) {
     checkStride(ring, doing);
@@ -141,12 +143,12 @@ export function createVolumeCalls({ segmentsOf, programOf, enqueue, tables }: Vo
 }
 
 /** The tables of resamplings on the device. */
-export interface ResampleTables {
-  get(planes: ResamplePlanes, rule?: LabelRule): Segments;
+export interface ResampleTables<A extends ArrayExtent> {
+  get(planes: ResamplePlanes, rule?: LabelRule): A;
 }
 
 /** The tables of the last resampling: it goes on range after range with the same ones. */
-export function createTableCache(buffers: Buffers, commands: Commands): ResampleTables {
+export function createTableCache(buffers: Buffers, commands: Commands): ResampleTables<Segments> {
   let last: { readonly key: readonly unknown[]; readonly segments: Segments } | undefined;
   return {
     get({ ring, tables }: ResamplePlanes, rule?: LabelRule): Segments {

@@ -2,6 +2,8 @@
 import { plural } from "../../core/base/plural.ts";
 import { UserError } from "../../core/base/errors.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
+import { CASE_TOLERANCE } from "../../core/cases/case.ts";
+import { architecture } from "../../core/cases/networks.ts";
 import type { CompileOptions } from "../../core/engine/engine.ts";
 import type { TrainingOptions } from "../../core/engine/training.ts";
 import type { Graph } from "../../core/graph/graph.ts";
@@ -10,8 +12,6 @@ import type { GpuEngine, TunedConvolution } from "../../gpu/engine.ts";
 import { findAdapter } from "../engines/gpu_probe.ts";
 import type { GpuRecord } from "../engines/gpu_record.ts";
 import { recordOf, testAgainstCpu } from "../engines/gpu_start.ts";
-import { SELF_TEST_TOLERANCE } from "../engines/self_test.ts";
-import { unet } from "../engines/self_test_cases.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { formatSeconds } from "../terminal.ts";
 import type { CommandContext } from "./command.ts";
@@ -49,7 +49,7 @@ export async function testGpu(allowSoftware: boolean): Promise<GpuTest | undefin
       right: true,
       lines: [
         `All ${cases} tests give what the CPU gives, in ${formatSeconds(seconds)}; the largest difference is ` +
-        `${worst.toExponential(1)} of the results' spread (${SELF_TEST_TOLERANCE.f32} is allowed).`,
+        `${worst.toExponential(1)} of the results' spread (${CASE_TOLERANCE.f32} is allowed).`,
         ...(skipped > 0 ? ["Without 16-bit floats (shader-f16): --precision f16 is not possible."] : []),
         ...describeFindings(record),
         ...remarks,
@@ -188,8 +188,8 @@ const SMALL: Network = {
 /** What nnU-Net's planner makes of large images; on a software adapter something that takes seconds. */
 function usualNetworks(isSoftware: boolean): Network[] {
   if (isSoftware) return [SMALL];
-  const deep = unet({ featuresPerStage: [32, 64, 128, 256, 320, 320], convsPerStageDecoder: [2, 2, 2, 2, 2] });
-  const flat = unet({
+  const deep = architecture({ featuresPerStage: [32, 64, 128, 256, 320, 320], convsPerStageDecoder: [2, 2, 2, 2, 2] });
+  const flat = architecture({
     dimensions: 2,
     featuresPerStage: [32, 64, 128, 256, 512, 512, 512, 512],
     convsPerStageDecoder: new Array(7).fill(2),

@@ -28,7 +28,7 @@ export async function recordOf(adapter: AdapterFacts): Promise<GpuRecord> {
   const identity: GpuIdentity = {
     adapter: adapter.name,
     driver: await describeDriver(),
-    kernels: kernelChecksum(),
+    kernels: await kernelChecksum(),
   };
   return await openGpuRecord(identity);
 }

@@ -11,20 +11,19 @@
  */
 import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
-import { type Vec3, voxelCount } from "../../core/base/shape.ts";
+import type { Vec3 } from "../../core/base/shape.ts";
 import type { Engine, Precision } from "../../core/engine/engine.ts";
 import type { Graph } from "../../core/graph/graph.ts";
-import { buildGraph } from "../../core/network/build_graph.ts";
+import { timedNetwork } from "../../core/cases/networks.ts";
+import { type TimedTraining, timedTraining } from "../../core/cases/training.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { RAISED_LIMITS } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine, type Tuning } from "../../gpu/engine.ts";
 import { kernelChecksum } from "../../gpu/kernel_checksum.ts";
 import { gemmPeakKernel, peakTiles } from "../../kernels/wgsl/conv/peak.ts";
-import { architecture, randomValues, randomWeights } from "../engine/networks.ts";
 import { compareGradients, measureTraining, trainInTorch } from "./gpu_training.ts";
 import { median } from "./measurements.ts";
 import { startTorch } from "./torch_process.ts";
-import { type Net, trainingOf } from "./training_bench.ts";
 
 const FEATURES = [32, 64, 128, 256, 320, 320];
 /** A software adapter shows that the bench works, no more. */
@@ -41,7 +40,7 @@ interface Setting {
   /** False: trainings alone. */
   readonly forward: boolean;
   /** The network that is trained, if it is. */
-  readonly training?: Net;
+  readonly training?: TimedTraining;
 }
 
 export async function bench(args: readonly string[]): Promise<number> {
@@ -51,7 +50,7 @@ export async function bench(args: readonly string[]): Promise<number> {
   const { software } = engine.adapter;
   const features = software ? SOFTWARE_FEATURES : FEATURES;
   const edge = Number(option("--edge", software ? "16" : "128"));
-  const training: Net = { patch: [edge, edge, edge], batch: Number(option("--train-batch", "2")), features };
+  const training = timedTraining([edge, edge, edge], Number(option("--train-batch", "2")), features);
   const setting: Setting = {
     features,
     allowSoftware,
@@ -60,7 +59,7 @@ export async function bench(args: readonly string[]): Promise<number> {
     ...(!args.includes("--no-train") && { training }),
     batches: option("--batches", "1,4").split(",").map(Number),
     runs: Number(option("--runs", software ? "2" : "20")),
-    graph: buildGraph(architecture({ featuresPerStage: features }), 1, 3),
+    graph: timedNetwork(edge, features).graph,
   };
   const results = await startResults(
     engine,
@@ -84,7 +83,12 @@ export async function bench(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-const runsOf = (engine: GpuEngine, net: Net, runs: number) => ({ net, precisions: precisionsOf(engine), runs, say });
+const runsOf = (engine: GpuEngine, net: TimedTraining, runs: number) => ({
+  net,
+  precisions: precisionsOf(engine),
+  runs,
+  say,
+});
 
 async function measureAll(engine: GpuEngine, setting: Setting, torch: TorchTimes) {
   const { forward, training, runs } = setting;
@@ -108,7 +112,7 @@ async function startResults({ adapter, device }: GpuEngine, setting: Setting, fo
     features: adapter.features,
     limits: Object.fromEntries(RAISED_LIMITS.map((name) => [name, device.limits[name]])),
     deno: Deno.version.deno,
-    kernels: kernelChecksum(),
+    kernels: await kernelChecksum(),
     when: new Date().toISOString(),
     network: { features, edge, runs },
   };
@@ -183,7 +187,13 @@ async function measureParity(gpu: GpuEngine, setting: Setting) {
   const { forward, training } = setting;
   return {
     ...(forward && await measureForwardParity(gpu, setting)),
-    ...(training && { gradients: await compareGradients(gpu, runsOf(gpu, { ...training, batch: 1 }, 1)) }),
+    ...(training &&
+      {
+        gradients: await compareGradients(
+          gpu,
+          runsOf(gpu, timedTraining(training.options.patch, 1, training.features), 1),
+        ),
+      }),
   };
 }
 
@@ -215,41 +225,22 @@ function labelAt(logits: Float32Array, voxel: number, voxels: number): number {
   return a >= b && a >= c ? 0 : b >= c ? 1 : 2;
 }
 
-async function forward(engine: Engine, { graph, edge }: Setting, precision: Precision): Promise<Float32Array> {
-  await using prepared = await prepare(engine, graph, edge, 1, precision);
-  engine.run(prepared.program, prepared.weights);
+async function forward(engine: Engine, { edge, features }: Setting, precision: Precision): Promise<Float32Array> {
+  using prepared = await timedNetwork(edge, features).prepare(engine, precision);
+  prepared.run();
   return await engine.downloadOutput(prepared.program, 0);
-}
-
-async function prepare(engine: Engine, graph: Graph, edge: number, batch: number, precision: Precision) {
-  const patch: Vec3 = [edge, edge, edge];
-  const program = await engine.compile(graph, { patch, batch, precision });
-  const weights = await engine.loadWeights(program, randomWeights());
-  const volume = engine.alloc("f32", voxelCount(patch), "volume");
-  engine.upload(volume, randomValues(voxelCount(patch), 1));
-  const patches = Array.from({ length: batch }, () => ({ origin: [0, 0, 0], mirror: [false, false, false] }) as const);
-  engine.gatherPatches({ volume, channels: 1, grid: patch, patches, program });
-  await engine.flush();
-  return {
-    program,
-    weights,
-    [Symbol.asyncDispose]: async () => {
-      await engine.flush();
-      for (const one of [volume, weights, program]) one[Symbol.dispose]();
-    },
-  };
 }
 
 async function measureNetworks(
   engine: GpuEngine,
-  { graph, edge, batches, runs }: Setting,
+  { edge, features, batches, runs }: Setting,
   torch: readonly TorchTime[],
 ) {
   const all: Record<string, unknown>[] = [];
   for (const batch of batches) {
     for (const precision of precisionsOf(engine)) {
       const before = engine.memoryUse().used;
-      await using prepared = await prepare(engine, graph, edge, batch, precision);
+      using prepared = await timedNetwork(edge, features, 3, batch).prepare(engine, precision);
       const { program, weights } = prepared;
       const times: number[] = [];
       for (let run = 0; run < runs + 2; run++) {
@@ -299,7 +290,10 @@ async function tune(engine: GpuEngine, { graph, edge, batches, forward, training
       graph,
       options: { patch, batch, precision },
     }));
-    const all = [...(forward ? forwards : []), ...(training ? [trainingOf(training, precision)] : [])];
+    const all = [
+      ...(forward ? forwards : []),
+      ...(training ? [{ graph: training.graph, options: { ...training.options, precision } }] : []),
+    ];
     for (const { graph, options } of all) {
       const measured = await engine.tune(graph, options, { skip: (key) => tuning.has(key) });
       for (const { key, candidate, wrong } of measured) {

@@ -1,27 +1,28 @@
 /** The training half of gpu_bench.ts: steps of the default network, their parts on the device, memory, and gradients against the CPU's. */
+import { prepareTraining, TIMED_SGD, type TimedTraining } from "../../core/cases/training.ts";
 import type { Precision } from "../../core/engine/engine.ts";
 import type { TrainingEngine } from "../../core/engine/training.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import type { GpuEngine } from "../../gpu/engine.ts";
 import { median } from "./measurements.ts";
 import type { TorchProcess } from "./torch_process.ts";
-import { kindOf, type Net, prepareTraining, SGD } from "./training_bench.ts";
+import { kindOf } from "./training_bench.ts";
 
 const GIB = 2 ** 30;
 
 export interface TrainingRuns {
-  readonly net: Net;
+  readonly net: TimedTraining;
   readonly precisions: readonly Precision[];
   readonly runs: number;
   readonly say: (line: string) => void;
 }
 
 /** In f16 gradients are scaled, as GradScaler starts to. */
-const optionsOf = (precision: Precision) => ({ ...SGD, lossScale: precision === "f16" ? 2 ** 12 : 1 });
+const optionsOf = (precision: Precision) => ({ ...TIMED_SGD, lossScale: precision === "f16" ? 2 ** 12 : 1 });
 
 /** The same steps in torch: best milliseconds by type; what failed is said. */
 export async function trainInTorch(torch: TorchProcess, { net, runs, say }: TrainingRuns) {
-  const { patch: [edge], batch, features } = net;
+  const { options: { patch: [edge], batch }, features } = net;
   const best: Record<string, number> = {};
   for (const dtype of ["fp16", "tf32", "fp32"]) {
     try {
@@ -62,7 +63,7 @@ export async function measureTraining(
     });
     const device = parts.reduce((a, b) => a + b, 0);
     all.push({
-      batch: net.batch,
+      batch: net.options.batch,
       precision,
       best,
       median: median(times),
@@ -81,7 +82,7 @@ export async function measureTraining(
     });
     const ratio = torch.fp16 === undefined ? "" : `, ${(best / torch.fp16).toFixed(2)} of torch fp16`;
     say(
-      `a training step in ${precision}, batch ${net.batch}: best ${best.toFixed(2)} ms (on the device ${
+      `a training step in ${precision}, batch ${net.options.batch}: best ${best.toFixed(2)} ms (on the device ${
         device.toFixed(2)
       }), ${(flops / best / 1e9).toFixed(2)} TFLOP/s of the direct form${ratio}; memory ${
         (taken / GIB).toFixed(2)
@@ -124,7 +125,11 @@ export async function compareGradients(gpu: GpuEngine, { net, precisions, say }:
   return all;
 }
 
-async function gradientsOf(engine: TrainingEngine, net: Net, precision: Precision): Promise<Map<string, Float32Array>> {
+async function gradientsOf(
+  engine: TrainingEngine,
+  net: TimedTraining,
+  precision: Precision,
+): Promise<Map<string, Float32Array>> {
   using program = await prepareTraining(engine, net, precision);
   await engine.trainStep(program, optionsOf(precision));
   return await engine.readGradients(program);

@@ -6,6 +6,7 @@
 import process from "node:process";
 import { createStream } from "../../cpu/stream.ts";
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
+import { TIMED_NETWORKS } from "../../core/cases/networks.ts";
 import type { DataGradientProblem, WeightGradientProblem } from "../../kernels/wasm/conv/problem.ts";
 import { planDataGradient } from "../../kernels/wasm/conv/plan_data_gradient.ts";
 import { planWeightGradient, weightGradientChoices } from "../../kernels/wasm/conv/plan_weight_gradient.ts";
@@ -14,50 +15,11 @@ import { gradientOutputGrid } from "../../kernels/operators/conv/gradient_proble
 import type { Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
 import { noise } from "../engine/run_operator.ts";
+import { type Layer, layersOf } from "./layers.ts";
 import { startTorch } from "./torch_process.ts";
 
-interface Layer {
-  readonly name: string;
-  readonly grid: Vec3;
-  readonly inputs: number;
-  readonly outputs: number;
-  readonly kernel: Vec3;
-  readonly stride: Vec3;
-  readonly transposed: boolean;
-}
-
-const cube = (n: number): Vec3 => [n, n, n];
-const layer = (name: string, grid: Vec3, inputs: number, outputs: number, more: Partial<Layer> = {}): Layer => ({
-  name,
-  grid,
-  inputs,
-  outputs,
-  kernel: cube(3),
-  stride: cube(1),
-  transposed: false,
-  ...more,
-});
-const PLANE: Partial<Layer> = { kernel: [1, 3, 3] };
-const UP: Partial<Layer> = { kernel: cube(2), stride: cube(2), transposed: true };
-
-const LAYERS: readonly Layer[] = [
-  layer("first", cube(64), 1, 32),
-  layer("32 at 64^3", cube(64), 32, 32),
-  layer("64 to 32 at 64^3", cube(64), 64, 32),
-  layer("down to 64 at 32^3", cube(64), 32, 64, { stride: cube(2) }),
-  layer("64 at 32^3", cube(32), 64, 64),
-  layer("down to 128 at 16^3", cube(32), 64, 128, { stride: cube(2) }),
-  layer("128 at 16^3", cube(16), 128, 128),
-  layer("256 at 8^3", cube(8), 256, 256),
-  layer("320 at 4^3", cube(4), 320, 320),
-  layer("up to 32 at 64^3", cube(32), 64, 32, UP),
-  layer("up to 64 at 32^3", cube(16), 128, 64, UP),
-  layer("head", cube(64), 32, 3, { kernel: cube(1) }),
-  layer("plane 32 at 256^2", [1, 256, 256], 32, 32, PLANE),
-  layer("plane 64 at 128^2", [1, 128, 128], 64, 64, PLANE),
-  layer("plane down to 64 at 128^2", [1, 256, 256], 32, 64, { kernel: [1, 3, 3], stride: [1, 2, 2] }),
-  layer("plane 512 at 8^2", [1, 8, 8], 512, 512, PLANE),
-];
+/** The layers of a 3-D and of a 2-D network, those that are timed for their forward pass. */
+const LAYERS: readonly Layer[] = ["64", "2d"].flatMap((name) => layersOf(TIMED_NETWORKS[name]));
 
 function say(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
@@ -110,6 +72,7 @@ export async function bench(args: readonly string[]): Promise<number> {
   say(`${threads} threads, batch ${batch}; ms (forecast, GFLOP/s), torch's ms, ratio`);
   for (const l of LAYERS) {
     if (filter.length > 0 && !filter.some((part) => l.name.includes(part))) continue;
+    const inputs = l.parts.reduce((a, b) => a + b);
     const common = {
       name: l.name,
       batch,
@@ -119,7 +82,7 @@ export async function bench(args: readonly string[]): Promise<number> {
       transposed: l.transposed,
       outputGradient: { slot: "dy", channelStride: padToFour(l.outputs), channelOffset: 0, parts: [l.outputs] },
     };
-    const operand = { channelStride: padToFour(l.inputs), channelOffset: 0, parts: [l.inputs] };
+    const operand = { channelStride: padToFour(inputs), channelOffset: 0, parts: l.parts };
     const weightProblem: WeightGradientProblem = {
       ...common,
       input: { slot: "x", ...operand, normSlot: "norm" },
@@ -131,13 +94,13 @@ export async function bench(args: readonly string[]): Promise<number> {
       inputGradient: { slot: "dx", ...operand },
       accumulate: false,
     };
-    const weights = l.inputs * l.outputs * voxelCount(l.kernel) * 4;
+    const weights = inputs * l.outputs * voxelCount(l.kernel) * 4;
     const tensor = (grid: Vec3, channels: number) => batch * voxelCount(grid) * padToFour(channels) * 4;
     const slots = {
-      x: tensor(l.grid, l.inputs),
-      dx: tensor(l.grid, l.inputs),
+      x: tensor(l.grid, inputs),
+      dx: tensor(l.grid, inputs),
       dy: tensor(gradientOutputGrid(common), l.outputs),
-      norm: batch * 3 * padToFour(l.inputs) * 4,
+      norm: batch * 3 * padToFour(inputs) * 4,
       w: weights,
       dw: weights,
     };
@@ -154,7 +117,7 @@ export async function bench(args: readonly string[]): Promise<number> {
     };
     say(l.name);
     const best = async (...of: readonly ("weight" | "data")[]) =>
-      torch && Math.min(...await torch.run({ ...l, batch, of, runs: Math.min(runs, 4) }));
+      torch && Math.min(...await torch.run({ ...l, inputs, batch, of, runs: Math.min(runs, 4) }));
     const weight = await report(planWeightGradient(weightProblem), await best("weight"));
     if (args.includes("--all")) {
       for (

@@ -4,26 +4,10 @@
  *
  *   deno task bench network [--threads N] [--runs N] [--layers] [64 96 128 2d]
  */
+import { TIMED_NETWORKS, type TimedNetwork } from "../../core/cases/networks.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
-import type { Vec3 } from "../../core/base/shape.ts";
-import { voxelCount } from "../../core/base/shape.ts";
-import { buildGraph } from "../../core/network/build_graph.ts";
-import { architecture, randomValues, randomWeights } from "../engine/networks.ts";
 import { measureRoofline } from "./roofline.ts";
 import { startTorch, type TorchProcess } from "./torch_process.ts";
-
-interface Net {
-  readonly dimensions: 2 | 3;
-  readonly edge: number;
-  readonly features: readonly number[];
-}
-
-const NETS: Readonly<Record<string, Net>> = {
-  "64": { dimensions: 3, edge: 64, features: [32, 64, 128, 256, 320] },
-  "96": { dimensions: 3, edge: 96, features: [32, 64, 128, 256, 320] },
-  "128": { dimensions: 3, edge: 128, features: [32, 64, 128, 256, 320, 320] },
-  "2d": { dimensions: 2, edge: 256, features: [32, 64, 128, 256, 512, 512, 512] },
-};
 
 export async function bench(args: readonly string[]): Promise<number> {
   const option = (name: string, otherwise: number) => {
@@ -32,17 +16,17 @@ export async function bench(args: readonly string[]): Promise<number> {
   };
   const threads = option("--threads", 2);
   const rounds = option("--runs", 3);
-  const chosen = Object.entries(NETS).filter(([name]) => args.includes(name));
+  const chosen = Object.entries(TIMED_NETWORKS).filter(([name]) => args.includes(name));
   const python = Deno.env.get("NNUNET_BENCH_PYTHON");
   using torch = python ? startTorch(python, "torch_network.py", threads) : undefined;
-  for (const [, net] of chosen.length > 0 ? chosen : Object.entries(NETS)) {
+  for (const [, net] of chosen.length > 0 ? chosen : Object.entries(TIMED_NETWORKS)) {
     await benchNet(net, threads, rounds, args.includes("--layers"), torch);
   }
   return 0;
 }
 
 async function benchNet(
-  net: Net,
+  net: TimedNetwork,
   threads: number,
   rounds: number,
   layers: boolean,
@@ -50,30 +34,25 @@ async function benchNet(
 ): Promise<void> {
   const roofline = await measureRoofline(threads);
   await using engine = await createCpuEngine({ threads });
-  const { dimensions, edge, features } = net;
-  const patch: Vec3 = [dimensions === 2 ? 1 : edge, edge, edge];
-  const graph = buildGraph(architecture({ dimensions, featuresPerStage: features }), 1, 3);
-  using program = await engine.compile(graph, { patch, batch: 1, precision: "f32" });
-  const packing = performance.now();
-  using weights = await engine.loadWeights(program, randomWeights());
-  const packed = performance.now() - packing;
-  using volume = engine.alloc("f32", voxelCount(patch), "volume");
-  engine.upload(volume, randomValues(voxelCount(patch), 1));
-  const patches = [{ origin: [0, 0, 0], mirror: [false, false, false] }] as const;
-  engine.gatherPatches({ volume, channels: 1, grid: patch, patches, program });
-
+  const { patch, features } = net;
+  const dimensions = patch[0] === 1 ? 2 : 3;
+  const edge = patch[1];
+  const preparing = performance.now();
+  using prepared = await net.prepare(engine, "f32");
+  const { program, weights } = prepared;
+  await engine.flush();
+  const ready = performance.now() - preparing;
   const runs = dimensions === 2 || edge <= 64 ? 5 : 2;
   const ours: number[] = [];
   const theirs: number[] = [];
-  await engine.flush();
   for (let round = 0; round < rounds; round++) {
     for (let run = 0; run < runs; run++) {
       const start = performance.now();
-      engine.run(program, weights);
+      prepared.run();
       await engine.flush();
       ours.push(performance.now() - start);
     }
-    if (torch) theirs.push(...await torch.run({ ...net, runs }));
+    if (torch) theirs.push(...await torch.run({ dimensions, edge, features, runs }));
   }
   const flops = program.steps.reduce((sum, step) => sum + step.flops, 0);
   const forecast = program.steps.reduce((sum, step) => sum + step.seconds * 1e3, 0);
@@ -92,7 +71,7 @@ async function benchNet(
   say(
     `  memory: weights ${mega(memory.weights)}, activations ${mega(memory.activations)}, scratch ${
       mega(memory.scratch)
-    }; weights packed in ${packed.toFixed(0)} ms`,
+    }; made ready in ${ready.toFixed(0)} ms`,
   );
   if (theirs.length > 0) {
     say(

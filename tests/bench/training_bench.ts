@@ -1,39 +1,13 @@
 /**
- * Whole training steps (forward, loss, backward, clipping, SGD) on the CPU engine: best and median time, memory, each step's share; beside
+ * Whole training steps (forward, loss, backward, clipping, TIMED_SGD) on the CPU engine: best and median time, memory, each step's share; beside
  * torch on the same machine, in turns, where NNUNET_BENCH_PYTHON names a Python that has nnunetv2.
  *
  *   deno task bench training [--threads N] [--runs N] [--rounds N] [--steps] [hippocampus2 hippocampus9 plain64 plane256]
  */
-import type { Vec3 } from "../../core/base/shape.ts";
-import { voxelCount } from "../../core/base/shape.ts";
-import { buildGraph } from "../../core/network/build_graph.ts";
+import { TIMED_TRAININGS, type TimedTraining } from "../../core/cases/training.ts";
+import type { TrainingProgram } from "../../core/engine/training.ts";
 import { type CpuEngine, createCpuEngine } from "../../cpu/engine.ts";
-import type { Precision } from "../../core/engine/engine.ts";
-import type { TrainingEngine, TrainingOptions, TrainingProgram } from "../../core/engine/training.ts";
-import { architecture, randomValues, randomWeights } from "../engine/networks.ts";
 import { startTorch, type TorchProcess } from "./torch_process.ts";
-
-export interface Net {
-  readonly patch: Vec3;
-  readonly batch: number;
-  readonly features: readonly number[];
-}
-
-const NETS: Readonly<Record<string, Net>> = {
-  hippocampus2: { patch: [40, 56, 40], batch: 2, features: [32, 64, 128, 256] },
-  hippocampus9: { patch: [40, 56, 40], batch: 9, features: [32, 64, 128, 256] },
-  plain64: { patch: [64, 64, 64], batch: 2, features: [32, 64, 128, 256, 320] },
-  plane256: { patch: [1, 256, 256], batch: 4, features: [32, 64, 128, 256, 512, 512] },
-};
-
-export const SGD = {
-  learningRate: 0.01,
-  momentum: 0.99,
-  weightDecay: 3e-5,
-  nesterov: true,
-  clipNorm: 12,
-  lossScale: 1,
-};
 
 export async function bench(args: readonly string[]): Promise<number> {
   const option = (name: string, otherwise: number) => {
@@ -41,68 +15,37 @@ export async function bench(args: readonly string[]): Promise<number> {
     return at < 0 ? otherwise : Number(args[at + 1]);
   };
   const threads = option("--threads", 2);
-  const chosen = Object.entries(NETS).filter(([name]) => args.includes(name));
+  const chosen = Object.entries(TIMED_TRAININGS).filter(([name]) => args.includes(name));
   const python = Deno.env.get("NNUNET_BENCH_PYTHON");
   using torch = python ? startTorch(python, "torch_training.py", threads) : undefined;
-  for (const [name, net] of chosen.length > 0 ? chosen : Object.entries(NETS)) {
+  for (const [name, net] of chosen.length > 0 ? chosen : Object.entries(TIMED_TRAININGS)) {
     const runs = { rounds: option("--rounds", 3), runs: option("--runs", 3) };
     await benchNet(name, net, threads, runs, args.includes("--steps"), torch);
   }
   return 0;
 }
 
-/** A training with deep supervision, the lowest resolution left out. */
-export function trainingOf({ patch, batch, features }: Net, precision: Precision) {
-  const dimensions = patch[0] === 1 ? 2 : 3;
-  const graph = buildGraph(architecture({ dimensions, featuresPerStage: features }), 1, 3, { deepSupervision: true });
-  const weights = graph.outputs.map((_, i) => (i > 0 && i === graph.outputs.length - 1 ? 0 : 2 ** -i));
-  const sum = weights.reduce((a, b) => a + b);
-  const options: TrainingOptions = {
-    patch,
-    batch,
-    precision,
-    loss: { target: { kind: "labels" }, batchDice: false, smooth: 1e-5, diceWeight: 1, crossEntropyWeight: 1 },
-    outputWeights: weights.map((weight) => weight / sum),
-  };
-  return { graph, options };
-}
-
-/** Compiles it, with random parameters and samples. */
-export async function prepareTraining(
-  engine: TrainingEngine,
-  net: Net,
-  precision: Precision = "f32",
-): Promise<TrainingProgram> {
-  const { graph, options } = trainingOf(net, precision);
-  const program = await engine.compileTraining(graph, options);
-  await engine.setParameters(program, randomWeights());
-  const voxels = voxelCount(net.patch);
-  for (let sample = 0; sample < net.batch; sample++) {
-    const labels = Int16Array.from(randomValues(voxels, sample), (v) => Math.floor((v + 1) * 1.5));
-    engine.setSample(program, sample, randomValues(voxels, 100 + sample), labels);
-  }
-  return program;
-}
-
 async function benchNet(
   name: string,
-  net: Net,
+  net: TimedTraining,
   threads: number,
   { rounds, runs }: { readonly rounds: number; readonly runs: number },
   steps: boolean,
   torch?: TorchProcess,
 ): Promise<void> {
+  const { options: { patch, batch }, features } = net;
   await using engine = await createCpuEngine({ threads });
-  using program = await prepareTraining(engine, net);
+  using work = await net.prepare(engine, "f32");
+  const { program } = work;
   const [ours, theirs]: [number[], number[]] = [[], []];
-  await engine.trainStep(program, SGD);
+  await work.run();
   for (let round = 0; round < rounds; round++) {
     for (let run = 0; run < runs; run++) {
       const start = performance.now();
-      await engine.trainStep(program, SGD);
+      await work.run();
       ours.push(performance.now() - start);
     }
-    if (torch) theirs.push(...await torch.run({ ...net, runs }));
+    if (torch) theirs.push(...await torch.run({ patch, batch, features, runs }));
   }
   const flops = program.steps.reduce((sum, step) => sum + step.flops, 0);
   const { memory } = program;
@@ -111,7 +54,7 @@ async function benchNet(
     const sorted = times.toSorted((a, b) => a - b);
     return `best ${sorted[0].toFixed(0)} ms, median ${sorted[sorted.length >> 1].toFixed(0)} ms`;
   };
-  say(`${name}: ${net.features.join(", ")} on ${net.patch.join("x")}, batch ${net.batch}, ${threads} threads`);
+  say(`${name}: ${features.join(", ")} on ${patch.join("x")}, batch ${batch}, ${threads} threads`);
   say(`  ${describe(ours)}; ${(flops / Math.min(...ours) / 1e6).toFixed(0)} GFLOP/s of the direct form`);
   say(
     `  memory: parameters ${mega(memory.parameters)}, activations ${mega(memory.activations)}, scratch ${

@@ -8,7 +8,8 @@ import { buildGraph } from "../../core/network/build_graph.ts";
 import type { ConvOperator, ItemRow } from "../../kernels/wasm/conv/problem.ts";
 import type { KernelCall } from "../../kernels/wasm/kernel.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { architecture, randomValues, randomWeights } from "./networks.ts";
+import { architecture } from "../../core/cases/networks.ts";
+import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
 
 type Options = Partial<NetworkArchitecture> & { readonly featuresPerStage: readonly number[] };
 

@@ -6,7 +6,8 @@ import { voxelCount } from "../../core/base/shape.ts";
 import type { TrainingOptions, TrainingProgram } from "../../core/engine/training.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { type CpuEngine, createCpuEngine } from "../../cpu/engine.ts";
-import { architecture, randomValues, randomWeights } from "./networks.ts";
+import { architecture } from "../../core/cases/networks.ts";
+import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
 
 const PATCH: Vec3 = [8, 8, 8];
 const OPTIONS: TrainingOptions = {

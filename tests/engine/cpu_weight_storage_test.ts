@@ -3,7 +3,8 @@ import type { Vec3 } from "../../core/base/shape.ts";
 import { voxelCount } from "../../core/base/shape.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { architecture, randomValues, randomWeights } from "./networks.ts";
+import { architecture } from "../../core/cases/networks.ts";
+import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
 
 Deno.test("Weights packed in every run take less memory and give the same bits as weights that stay packed", async () => {
   await using engine = await createCpuEngine({ threads: 2 });

@@ -1,107 +1,68 @@
 /**
- * The engine suite on the GPU engine, against the reference engine. It takes whatever adapter there is, a software one (lavapipe in CI)
+ * The cases of core/cases on the GPU engine, against the reference engine. It takes whatever adapter there is, a software one (lavapipe in CI)
  * too. Without an adapter it is skipped, unless NNUNET_TEST_GPU=required.
  */
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
-import type { Graph } from "../../core/graph/graph.ts";
 import { UserError } from "../../core/base/errors.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { assert, assertClose, assertEquals, assertFails, TOLERANCE } from "../assert.ts";
-import { assertResults, type CaseResult, ENGINE_CASES, type EngineCase } from "./engine_suite.ts";
-import { architecture, randomValues, randomWeights } from "./networks.ts";
-import { createReferenceEngine } from "./reference_engine.ts";
+import { checkGradients, runSuite } from "./engine_suite.ts";
+import { ENGINE_CASES } from "../../core/cases/cases.ts";
+import { architecture, type NetworkSize, prepareNetwork } from "../../core/cases/networks.ts";
+import { randomWeights } from "../../core/cases/random_data.ts";
 
 const required = Deno.env.get("NNUNET_TEST_GPU") === "required";
 const ignore = !required && await requestAdapter() === null;
 const open = (options = {}) => createGpuEngine({ allowSoftware: true, ...options });
 
-/** Expected results by case; the reference is slow. */
-const expected = new Map<string, Promise<CaseResult>>();
-
-async function expectedOf({ run }: EngineCase): Promise<CaseResult> {
-  await using reference = await createReferenceEngine();
-  return await run(reference);
-}
-
-async function runSuite(t: Deno.TestContext, engine: GpuEngine): Promise<void> {
-  for (const one of ENGINE_CASES) {
-    const { name, run } = one;
-    await t.step(name, async () => {
-      let wanted = expected.get(name);
-      if (!wanted) expected.set(name, wanted = expectedOf(one));
-      const actual = await run(engine);
-      assertResults(actual, await wanted);
-      assertEquals(await run(engine), actual, "a second run gives other bits");
-    });
-  }
-}
+const runTwice = (t: Deno.TestContext, engine: GpuEngine, cases = ENGINE_CASES) =>
+  runSuite(t, engine, async ({ run }, precision, actual) => {
+    assertEquals(await run(engine, precision), actual, "a second run gives other bits");
+  }, cases);
 
 Deno.test({ name: "The GPU engine computes what the reference computes", ignore }, async (t) => {
   await using engine = await open();
-  await runSuite(t, engine);
+  await runTwice(t, engine);
+  await checkGradients(t, engine);
 });
 
 Deno.test({ name: "A device that binds 16 KiB at a time computes the same", ignore }, async (t) => {
   await using engine = await open({ forceBindingLimit: 2 ** 14 });
-  await runSuite(t, engine);
+  // Trainings take minutes in pieces so small on a software adapter.
+  const refusals = await runTwice(t, engine, ENGINE_CASES.filter(({ family }) => family !== "training"));
+  assert(refusals <= 1, `${refusals} cases were not run`);
 });
 
 /** A network whose tensors exceed 1 MiB. */
-const LARGE = {
-  graph: () => buildGraph(architecture({ featuresPerStage: [8, 12] }), 1, 3),
-  patch: [24, 44, 40] as Vec3,
+const LARGE: NetworkSize = {
+  graph: buildGraph(architecture({ featuresPerStage: [8, 12] }), 1, 3),
+  patch: [24, 44, 40],
+  batch: 1,
 };
 
-async function forward(engine: GpuEngine, graph: Graph, patch: Vec3, precision: "f32" | "f16"): Promise<Float32Array> {
-  using program = await engine.compile(graph, { patch, batch: 1, precision });
-  using weights = await engine.loadWeights(program, randomWeights());
-  const input = randomValues(patch[0] * patch[1] * patch[2], 5);
-  using volume = engine.alloc("f32", input.length, "volume");
-  engine.upload(volume, input);
-  const patches = [{ origin: [0, 0, 0], mirror: [false, false, false] }] as const;
-  engine.gatherPatches({ volume, channels: 1, grid: patch, patches, program });
-  engine.run(program, weights);
-  return await engine.downloadOutput(program, 0);
+async function forward(engine: GpuEngine, precision: "f32" | "f16" = "f32"): Promise<Float32Array> {
+  using prepared = await prepareNetwork(engine, LARGE, precision);
+  prepared.run();
+  return await engine.downloadOutput(prepared.program, 0);
 }
 
 Deno.test({ name: "Tensors that span bindings of 1 MiB hold the same values as whole ones", ignore }, async () => {
   await using whole = await open();
   await using cut = await open({ forceBindingLimit: 2 ** 20 });
-  const graph = LARGE.graph();
-  const wanted = await forward(whole, graph, LARGE.patch, "f32");
-  assertClose(await forward(cut, graph, LARGE.patch, "f32"), wanted, TOLERANCE.f32LongSum);
+  assertClose(await forward(cut), await forward(whole), TOLERANCE.f32LongSum);
 });
 
-Deno.test({ name: "Activations stored as f16 change logits by less than 1 % of their spread", ignore }, async (t) => {
+Deno.test({ name: "A device without 16-bit floats says so", ignore }, async () => {
   await using engine = await open();
-  if (!engine.supports("f16")) {
-    const graph = LARGE.graph();
-    await assertFails(() => engine.compile(graph, { patch: LARGE.patch, batch: 1, precision: "f16" }), UserError);
-    return;
-  }
-  const residual = architecture({
-    family: "ResidualEncoderUNet",
-    featuresPerStage: [8, 16],
-    blocksPerStage: [1, 2],
-    convsPerStageDecoder: [1],
-  });
-  const graphs = { plain: LARGE.graph(), residual: buildGraph(residual, 1, 3) };
-  for (const [name, graph] of Object.entries(graphs)) {
-    await t.step(name, async () => {
-      const patch: Vec3 = [12, 16, 20];
-      const wanted = await forward(engine, graph, patch, "f32");
-      const actual = await forward(engine, graph, patch, "f16");
-      assertClose(actual, wanted, TOLERANCE.f16);
-      assert(actual.some((value, i) => value !== wanted[i]), "f16 changed nothing at all");
-    });
-  }
+  if (engine.supports("f16")) return;
+  await assertFails(() => forward(engine, "f16"), UserError, "16-bit floats", "--precision f32");
 });
 
 Deno.test({ name: "What a program will take on the device is known beforehand", ignore }, async () => {
   await using engine = await open();
-  const graph = LARGE.graph();
+  const { graph } = LARGE;
   const options = { patch: LARGE.patch, batch: 2, precision: "f32" } as const;
   const { memory } = engine.forecast(graph, options);
   const before = engine.memoryUse().used;

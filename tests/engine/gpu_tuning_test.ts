@@ -6,7 +6,7 @@ import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
 import { assert, assertClose, assertEquals, TOLERANCE } from "../assert.ts";
 import { captureOutput, miscompile, useGpuCache } from "./gpu_cache.ts";
-import { randomValues, randomWeights } from "./networks.ts";
+import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
 
 const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 const PATCH: Vec3 = [8, 12, 12];

@@ -8,7 +8,8 @@ import { buildGraph } from "../../core/network/build_graph.ts";
 import type { NetworkArchitecture } from "../../core/network/architecture.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { assertClose, TOLERANCE } from "../assert.ts";
-import { architecture, randomValues, randomWeights } from "../engine/networks.ts";
+import { architecture } from "../../core/cases/networks.ts";
+import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
 import { createReferenceEngine } from "../engine/reference_engine.ts";
 import golden from "./network/network_golden.json" with { type: "json" };
 

@@ -5,7 +5,7 @@ import type { SgdOptions, TrainingEngine, TrainingProgram } from "../../core/eng
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
-import { randomWeights } from "../engine/networks.ts";
+import { randomWeights } from "../../core/cases/random_data.ts";
 import { readTrace, type Trace, TRACES } from "./training/trace_data.ts";
 
 /** Without its learning rate, which is the trace's. */

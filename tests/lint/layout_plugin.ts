@@ -1,7 +1,8 @@
 /**
  * The project's own lint rule: who may import whom.
- * main -> cli -> {gpu, cpu, core}; gpu -> kernels/wgsl, cpu -> kernels/wasm, both -> {kernels/operators, core/engine, core/graph, core/base};
- * kernels/wgsl, kernels/wasm -> kernels/operators and none the other; kernels -> {core/graph, core/base}; core imports only core, and inside core left never imports right; nothing outside tests imports tests.
+ * main -> cli -> {gpu, cpu, core}; gpu -> kernels/wgsl, cpu -> kernels/wasm, both -> {kernels/operators, core/engine, core/graph, core/base},
+ * gpu -> core/cases too; kernels/wgsl, kernels/wasm -> kernels/operators and none the other; kernels -> {core/graph, core/base};
+ * core imports only core, and inside core left never imports right; nothing outside tests imports tests.
  */
 import { fromFileUrl } from "../../core/base/path.ts";
 
@@ -15,6 +16,7 @@ export const CORE_ORDER = [
   "graph",
   "engine",
   "network",
+  "cases",
   "trainers",
   "plan",
   "preprocess",
@@ -36,7 +38,7 @@ const KERNEL_PARTS: Record<string, readonly string[]> = {
 const ALLOWED: Record<string, readonly string[]> = {
   "main.ts": ["cli"],
   cli: ["gpu", "cpu", "core"],
-  gpu: ["kernels/wgsl", ...ENGINE_MAY_IMPORT],
+  gpu: ["kernels/wgsl", "core/cases", ...ENGINE_MAY_IMPORT],
   cpu: ["kernels/wasm", ...ENGINE_MAY_IMPORT],
   kernels: ["core/graph", "core/base"],
 };

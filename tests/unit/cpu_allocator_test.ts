@@ -1,6 +1,6 @@
 import { createAllocator } from "../../cpu/allocator.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
-import { randomValues } from "../engine/networks.ts";
+import { randomValues } from "../../core/cases/random_data.ts";
 
 const open = () => createAllocator({ start: 64, reserve: () => {} });
 

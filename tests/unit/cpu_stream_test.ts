@@ -5,7 +5,8 @@ import { emitModule } from "../../kernels/wasm/module.ts";
 import { planClear } from "../../kernels/wasm/volume/clear.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
-import { architecture, randomWeights } from "../engine/networks.ts";
+import { architecture } from "../../core/cases/networks.ts";
+import { randomWeights } from "../../core/cases/random_data.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 
 /** Enqueues setting memory to zero at an address that may not exist. */

@@ -8,7 +8,7 @@ import { type Tuning, wantedOf } from "../../gpu/tuning.ts";
 import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";
 import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { architecture } from "../engine/networks.ts";
+import { architecture } from "../../core/cases/networks.ts";
 
 Deno.test("blocks that live at the same time never share a buffer, and those that do not may", () => {
   const blocks = Array.from({ length: 60 }, (_, i): BlockLifetime => {

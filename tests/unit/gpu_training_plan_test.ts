@@ -9,7 +9,7 @@ import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";
 import type { WantedCandidate } from "../../kernels/wgsl/conv/plan_conv.ts";
 import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { architecture } from "../engine/networks.ts";
+import { architecture } from "../../core/cases/networks.ts";
 
 const DEFAULT = architecture({ featuresPerStage: [32, 64, 128, 256, 320, 320] });
 const GRAPH = buildGraph(DEFAULT, 1, 3, { deepSupervision: true });

@@ -1,7 +1,7 @@
 import { fuseGraph, viewsOf } from "../../core/graph/fuse.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { architecture } from "../engine/networks.ts";
+import { architecture } from "../../core/cases/networks.ts";
 
 Deno.test("A plain U-Net fuses to its convolutions alone", () => {
   const graph = buildGraph(architecture({ featuresPerStage: [6, 8, 10] }), 1, 3);

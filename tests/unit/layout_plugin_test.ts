@@ -45,7 +45,7 @@ Deno.test("an engine sees its own kernels and the neutral operators, and so do t
   );
   assertEquals(
     importViolation("gpu/engine.ts", "kernels/wasm/module.ts"),
-    "gpu may import kernels/wgsl, kernels/operators, core/engine, core/graph, core/base, not kernels/wasm",
+    "gpu may import kernels/wgsl, core/cases, kernels/operators, core/engine, core/graph, core/base, not kernels/wasm",
   );
   assertEquals(
     importViolation("kernels/wgsl/conv/pack.ts", "kernels/wasm/conv/pack_weights.ts"),

@@ -1,6 +1,6 @@
 import { alignBlock, type BlockLifetime, planMemory } from "../../core/graph/memory_plan.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
-import { randomValues } from "../engine/networks.ts";
+import { randomValues } from "../../core/cases/random_data.ts";
 
 /** Random blocks, a few large ones among many small. */
 function randomBlocks(count: number, seed: number): BlockLifetime[] {

@@ -5,7 +5,7 @@ import { planBackward } from "../../core/graph/backward.ts";
 import { fuseGraph } from "../../core/graph/fuse.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { planTraining } from "../../cpu/training_plan.ts";
-import { architecture } from "../engine/networks.ts";
+import { architecture } from "../../core/cases/networks.ts";
 
 const OPTIONS: TrainingOptions = {
   patch: [8, 8, 8],

@@ -16,11 +16,13 @@ export function wgsl(parts: TemplateStringsArray, ...values: readonly Splice[]):
   values.forEach((value, i) => {
     const spliced = spliceText(value, text);
     const next = parts[i + 1];
-    const alone = /(^|\n)[ ]*$/.test(text) && /^[ ]*(\n|$)/.test(next);
+    const lineStart = text.lastIndexOf("\n") + 1;
+    const line = text.slice(lineStart);
+    const alone = /^[ ]*$/.test(line) && /^[ ]*(\n|$)/.test(next);
     if (spliced === "" && alone) {
-      text = text.replace(/[ ]*$/, "") + next.replace(/^[ ]*\n/, "");
+      text = text.slice(0, lineStart) + next.replace(/^[ ]*\n/, "");
     } else {
-      const indent = /(?:^|\n)([ ]*)[^\n]*$/.exec(text)?.[1] ?? "";
+      const indent = /^[ ]*/.exec(line)?.[0] ?? "";
       text += spliced.replaceAll(/\n(?=[^\n])/g, `\n${indent}`) + next;
     }
   });

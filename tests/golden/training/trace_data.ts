@@ -6,7 +6,7 @@ import { withBatchNorm } from "../../../core/network/architecture.ts";
 import { buildGraph } from "../../../core/network/build_graph.ts";
 import { readArchitecture } from "../../../core/plan/read_architecture.ts";
 import { readRecipe } from "../../../core/train/recipe.ts";
-import { randomValues } from "../../engine/networks.ts";
+import { randomValues } from "../../../core/cases/random_data.ts";
 
 export const TRACES = [
   "plain_3d_labels",

@@ -1,7 +1,5 @@
-/** Small networks and random data for tests: the same numbers on every machine. */
-import type { WeightSource } from "../../core/engine/engine.ts";
-import type { NetworkArchitecture } from "../../core/network/architecture.ts";
-import type { Vec3 } from "../../core/base/shape.ts";
+/** Random data and weights for cases: the same numbers on every machine. */
+import type { WeightSource } from "../engine/engine.ts";
 
 /** Numbers in [-1, 1), a hash of seed and index (SplitMix32), so that they depend on nothing else. */
 export function randomValues(count: number, seed: number): Float32Array<ArrayBuffer> {
@@ -29,27 +27,5 @@ export function randomWeights(seed = 1): WeightSource {
       if (/norm\.weight$|running_var$/.test(name)) return values.map((v) => 1 + v / 2);
       return values.map((v) => v / 2);
     },
-  };
-}
-
-/** A U-Net of `features.length` stages; kernels and strides may be given per stage. */
-export function architecture(
-  options: Partial<NetworkArchitecture> & { readonly featuresPerStage: readonly number[] },
-): NetworkArchitecture {
-  const stages = options.featuresPerStage.length;
-  const flat = options.dimensions === 2;
-  const cube = (n: number): Vec3 => (flat ? [1, n, n] : [n, n, n]);
-  return {
-    family: "PlainConvUNet",
-    dimensions: 3,
-    kernelSizes: Array.from({ length: stages }, () => cube(3)),
-    strides: Array.from({ length: stages }, (_, stage) => cube(stage === 0 ? 1 : 2)),
-    blocksPerStage: new Array(stages).fill(2),
-    convsPerStageDecoder: new Array(stages - 1).fill(2),
-    convBias: true,
-    norm: { kind: "instance", eps: 1e-5, affine: true },
-    negativeSlope: 0.01,
-    nonlinFirst: false,
-    ...options,
   };
 }
