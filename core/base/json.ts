@@ -7,6 +7,9 @@ import { UserError } from "./errors.ts";
 import { KEY_ORDER, parseJsonText } from "./json_parser.ts";
 import { readError } from "./read_error.ts";
 
+/** Larger files are none of nnU-Net's, and would not fit into a text. */
+const MAX_FILE_BYTES = 2 ** 28;
+
 /** A number that Python holds as a float: written "1.0" where a plain 1 is written "1". */
 export class JsonFloat {
   constructor(readonly value: number) {}
@@ -40,8 +43,14 @@ export async function readJsonFile(
 ): Promise<{ readonly text: string; readonly value: unknown }> {
   let text: string;
   try {
+    const { size } = await Deno.stat(path);
+    if (size > MAX_FILE_BYTES) {
+      const problem = `it has ${size.toLocaleString("en-US")} bytes; nnU-Net's JSON files have a few million at most`;
+      throw new UserError({ doing, file: path, problem, remedy: "check that it is the right file" });
+    }
     text = new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(path));
   } catch (error) {
+    if (error instanceof UserError) throw error;
     if (error instanceof TypeError) {
       throw new UserError({ doing, file: path, problem: "it is not UTF-8 text", remedy: "save it as UTF-8" });
     }

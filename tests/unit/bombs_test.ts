@@ -1,6 +1,8 @@
 /** Small files that ask for much: what a reader builds is bounded by what its file may rightly hold. */
-import { crc32, deflateRawSync } from "node:zlib";
+import { crc32, deflateRawSync, gzipSync } from "node:zlib";
 import { UserError } from "../../core/base/errors.ts";
+import { readJsonFile } from "../../core/base/json.ts";
+import { readCase } from "../../core/formats/image/read_image.ts";
 import { readNpz } from "../../core/formats/archive/npz.ts";
 import { npyPreamble } from "../../core/formats/archive/npy_header.ts";
 import { openZip } from "../../core/formats/archive/zip.ts";
@@ -175,4 +177,54 @@ Deno.test("a checkpoint whose pickle or whose numbers of axes are none of a trai
   await inFile(zip([claimed]), "a.pth", (file) => {
     return assertFails(() => openCheckpoint(file), UserError, file, "data.pkl has");
   });
+});
+
+Deno.test("an image with much more packed behind its voxels than they are is refused, with a little more read", async () => {
+  const header = new Uint8Array(352 + 2 * 60);
+  const view = new DataView(header.buffer);
+  view.setInt32(0, 348, true);
+  [3, 3, 4, 5].forEach((n, i) => view.setInt16(40 + 2 * i, n, true));
+  view.setInt16(70, 4, true);
+  [1, 1, 1, 1].forEach((n, i) => view.setFloat32(76 + 4 * i, n, true));
+  view.setFloat32(108, 352, true);
+  header.set(latin1("n+1"), 344);
+  for (const [megabytes, refused] of [[1, false], [100, true]] as const) {
+    const rest = gzipSync(new Uint8Array(megabytes << 20));
+    const bytes = Uint8Array.from([...gzipSync(header), ...rest]);
+    await inFile(bytes, "a.nii.gz", async (file) => {
+      const read = () => readCase("SimpleITKIO", [file]);
+      if (refused) await assertFails(read, UserError, file, "behind what its header describes");
+      else assertEquals((await read()).data.length, 60);
+    });
+  }
+});
+
+Deno.test("a JSON file that is none of nnU-Net's by its size is not read", async () => {
+  await inFile(new Uint8Array(0), "a.json", async (file) => {
+    await Deno.truncate(file, 2 ** 30);
+    await assertFails(() => readJsonFile(file), UserError, file, "1,073,741,824 bytes");
+  });
+});
+
+Deno.test("weights that say they are much more than the file holds are refused", async () => {
+  const tensor = (key: string) =>
+    text(key) +
+    `ctorch._utils\n_rebuild_tensor_v2\n((${text("storage")}ctorch\nFloatStorage\n${text("0")}${text("cpu")}` +
+    `J\x00\x00\x10\x00tQK\x00J\x00\x00\x10\x00\x85K\x01\x85\x89NtR`;
+  const pickle = (count: number) =>
+    latin1(
+      `\x80\x02}(${text("network_weights")}}(`,
+      Array.from({ length: count }, (_, i) => tensor(`w${i}`)).join(""),
+      `u${text("trainer_name")}${text("nnUNetTrainer")}${text("init_args")}}${text("configuration")}${text("2d")}su.`,
+    );
+  const file = (count: number) =>
+    zip([
+      { name: "archive/data.pkl", bytes: pickle(count) },
+      { name: "archive/data/0", bytes: new Uint8Array(4 << 20), deflate: true },
+    ]);
+  await inFile(file(2), "a.pth", async (path) => {
+    using read = await openCheckpoint(path);
+    assertEquals(read.weights.get("w1")?.read().length, 1 << 20);
+  });
+  await inFile(file(100), "a.pth", (path) => assertFails(() => openCheckpoint(path), UserError, path, "can't hold"));
 });

@@ -16,9 +16,15 @@ export interface ByteSource extends AsyncDisposable {
   readonly misnamed: boolean;
   /** Fills `into` from its start; returns how many bytes it got, fewer than asked for only at the end. */
   read(into: Uint8Array): Promise<number>;
-  /** Reads and checks the rest; returns how many bytes there were, and what is odd about the file's end. */
-  finish(): Promise<{ readonly rest: number; readonly warnings: readonly string[] }>;
+  /**
+   * Reads and checks the rest; returns how many bytes there were, and what is odd about the file's end.
+   * @param most Packed bytes that may be left; more are refused, as a small file can unpack to very many
+   */
+  finish(most?: number): Promise<{ readonly rest: number; readonly warnings: readonly string[] }>;
 }
+
+/** What may lie behind an image unnoticed, in bytes. */
+const MAX_REST = 64 * 2 ** 20;
 
 /** Size of pieces; 1 MiB was the fastest of 64 KiB .. one piece. */
 export const PIECE_BYTES = 1 << 20;
@@ -126,9 +132,13 @@ function gzipSource(handle: Deno.FsFile, storedBytes: number, file: string, doin
     compressed: true,
     misnamed: false,
     read: (into) => fill(into, readSome),
-    finish: async () => {
+    finish: async (most = MAX_REST) => {
       let rest = piece.length - at;
-      for (let next = await nextPiece(); next; next = await nextPiece()) rest += next.length;
+      for (let next = await nextPiece(); next && rest <= most; next = await nextPiece()) rest += next.length;
+      if (rest > most) {
+        const problem = `more than ${count(most)} bytes are packed behind what its header describes`;
+        throw new UserError({ doing, file, problem, remedy: "save the image again" });
+      }
       at = piece.length;
       const warnings = garbage
         ? [

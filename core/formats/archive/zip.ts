@@ -106,6 +106,7 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
     return bytes;
   };
 
+  let recent: { readonly entry: ZipEntry; readonly bytes: Uint8Array<ArrayBuffer> } | undefined;
   return {
     path,
     fileSize,
@@ -121,10 +122,13 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
         return whole ? checked(entry, bytes) : bytes;
       }
       if (entry.method !== 8) fail(`${name} in it is packed by method ${entry.method}; 0 and 8 can be read`);
-      const unpacked = checked(entry, unpack(entry));
-      return whole ? unpacked : unpacked.slice(offset, offset + length);
+      if (whole) return checked(entry, unpack(entry));
+      // Parts of one packed entry are asked for one after the other.
+      if (recent?.entry !== entry) recent = { entry, bytes: checked(entry, unpack(entry)) };
+      return recent.bytes.slice(offset, offset + length);
     },
     [Symbol.dispose]() {
+      recent = undefined;
       try {
         file.close();
       } catch {

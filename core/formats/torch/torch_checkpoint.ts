@@ -7,7 +7,7 @@ import { UserError } from "../../base/errors.ts";
 import { isTensor } from "./pickle_globals.ts";
 import { toPlain } from "./pickle_plain.ts";
 import { unpickle } from "./pickle.ts";
-import { isStorage, type StoredTensor, storedTensor, type TorchStorage } from "./torch_tensor.ts";
+import { isStorage, MAX_REPEATED, type StoredTensor, storedTensor, type TorchStorage } from "./torch_tensor.ts";
 import { openZip, type ZipEntry, type ZipFile } from "../archive/zip.ts";
 import { shortened } from "../archive/zip_listing.ts";
 
@@ -91,13 +91,15 @@ function readCheckpoint(zip: ZipFile): CheckpointFile {
   const initArgs = toPlain(root.get("init_args")) as { configuration?: unknown } | null;
   const stateDict = root.get("network_weights");
   if (!(stateDict instanceof Map)) return fail("network_weights is no dictionary of tensors", GIVE_ANOTHER);
+  const weights = collectWeights(stateDict, zip.path);
+  requireStored(weights, zip, fail);
   return {
     file: zip.path,
     trainerName: nameOf(root.get("trainer_name"), "the key trainer_name", fail),
     configurationName: nameOf(initArgs?.configuration, "init_args.configuration", fail),
     mirrorAxes: mirrorAxesOf(root.get("inference_allowed_mirroring_axes"), fail),
     initArgs,
-    weights: collectWeights(stateDict, zip.path),
+    weights,
     members: root,
     tensor: (value, name) =>
       isTensor(value) && isStorage(value.storage) ? storedTensor(value, value.storage, name, zip.path) : undefined,
@@ -178,6 +180,19 @@ function collectWeights(stateDict: ReadonlyMap<unknown, unknown>, file: string):
   }
   for (const [name, tensor] of aliases) if (!own.has(name)) own.set(name, tensor);
   return own;
+}
+
+/** Weights may share a storage, but all of them together are not much more than the file holds: what is exported is bounded. */
+function requireStored(weights: ReadonlyMap<string, StoredTensor>, zip: ZipFile, fail: Fail): void {
+  const count = ({ shape }: StoredTensor) => shape.reduce((product, n) => product * n, 1);
+  const elements = Array.from(weights.values(), count).reduce((sum, n) => sum + n, 0);
+  const stored = Array.from(zip.entries.values(), ({ size }) => size).reduce((sum, n) => sum + n, 0);
+  if (elements <= 2 * stored + MAX_REPEATED) return;
+  fail(
+    `its weights have ${elements.toLocaleString("en-US")} elements, which ${
+      stored.toLocaleString("en-US")
+    } bytes can't hold`,
+  );
 }
 
 /**

@@ -50,7 +50,7 @@ const ELEMENTS: Readonly<Record<string, ElementKind>> = {
 };
 
 /** Elements of a tensor that has more of them than its storage. */
-const MAX_REPEATED = 1 << 20;
+export const MAX_REPEATED = 1 << 20;
 
 /**
  * A tensor of the file. Nothing is read yet.

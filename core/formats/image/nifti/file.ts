@@ -218,10 +218,13 @@ export async function readVoxels(
     place(staging, count, done, conversion);
     done += count;
   }
-  const { warnings } = await image.source.finish();
+  // As much again may lie behind the voxels, as ITK and nibabel don't look there.
+  const { warnings } = await image.source.finish(Math.max(MAX_BEHIND, wanted * bytes));
   if (done < wanted) throw tooFewVoxels(image, done, wanted, size, volumes);
   return warnings;
 }
+
+const MAX_BEHIND = 64 * 2 ** 20;
 
 async function skip(source: ByteSource, bytes: number): Promise<boolean> {
   const sink = new Uint8Array(Math.max(0, Math.min(bytes, PIECE_BYTES)));
