@@ -16,7 +16,17 @@ const FIXED: Readonly<Record<string, number>> = {
   r: 4,
 };
 const COUNTED: Readonly<Record<string, number>> = {
-  ...{ T: 4, U: 1, X: 4, "\x8c": 1, "\x8d": 8, B: 4, C: 1, "\x8e": 8, "\x96": 8, "\x8a": 1, "\x8b": 4 },
+  T: 4,
+  U: 1,
+  X: 4,
+  "\x8c": 1,
+  "\x8d": 8,
+  B: 4,
+  C: 1,
+  "\x8e": 8,
+  "\x96": 8,
+  "\x8a": 1,
+  "\x8b": 4,
 };
 const LINES: Readonly<Record<string, number>> = { I: 1, L: 1, F: 1, S: 1, V: 1, g: 1, p: 1, P: 1, c: 2, i: 2 };
 

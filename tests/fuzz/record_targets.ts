@@ -88,8 +88,12 @@ const DATASETS: readonly unknown[] = [
   { modality: { "0": "CT" }, labels: { "0": "background", "1": "a" }, numTraining: 2, file_ending: ".nii.gz" },
   { channel_names: { "0": "CT" }, labels: { background: 0, a: 1, b: 2 }, numTraining: 2, file_ending: ".nii.gz" },
   {
-    ...{ channel_names: { "0": "MR", "1": "T2" }, labels: { background: 0, whole: [1, 2], core: 2, ignore: 3 } },
-    ...{ regions_class_order: [1, 2], numTraining: 1, file_ending: ".png", name: "x" },
+    channel_names: { "0": "MR", "1": "T2" },
+    labels: { background: 0, whole: [1, 2], core: 2, ignore: 3 },
+    regions_class_order: [1, 2],
+    numTraining: 1,
+    file_ending: ".png",
+    name: "x",
     dataset: { a: { images: ["imagesTr/a_0000.png"], label: "labelsTr/a.png" } },
   },
 ];
