@@ -4,6 +4,7 @@
  */
 import { statfsSync } from "node:fs";
 import { Interrupted, UserError, type UserErrorParts } from "./errors.ts";
+import { hiddenName, holdWhileOpen } from "./leftovers.ts";
 import { basename, dirname, join } from "./path.ts";
 
 export interface WriteOptions {
@@ -29,7 +30,7 @@ export async function writeAtomically(path: string, data: FileContent, options: 
   const { doing = "writing a file", signal } = options;
   if (signal?.aborted) throw interrupted(path);
   const content = typeof data === "string" ? new TextEncoder().encode(data) : data;
-  const hidden = join(dirname(path), `.${basename(path)}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`);
+  const hidden = join(dirname(path), hiddenName(basename(path)));
   let file: Deno.FsFile | undefined;
   const discard = () => {
     closeQuietly(file);
@@ -41,13 +42,16 @@ export async function writeAtomically(path: string, data: FileContent, options: 
     file = await Deno.open(hidden, { write: true, read: true, createNew: true });
     // The signal may have aborted while the file was being opened: its listener found nothing to remove yet.
     if (signal?.aborted) throw interrupted(path);
+    holdWhileOpen(file);
     if (typeof content === "function") await content(file);
     else await writeAll(file, content);
     if (options.sync) await file?.sync();
+    if (signal?.aborted) throw interrupted(path);
+    // Open, it is locked until it has its name; Windows renames no open file.
+    if (Deno.build.os === "windows") closeQuietly(file);
+    await Deno.rename(hidden, path);
     closeQuietly(file);
     file = undefined;
-    if (signal?.aborted) throw interrupted(path);
-    await Deno.rename(hidden, path);
   } catch (error) {
     discard();
     if (signal?.aborted) throw interrupted(path);

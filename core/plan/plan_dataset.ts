@@ -7,6 +7,7 @@ import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
 import { requireObject } from "../base/fields.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
+import { removeLeftovers } from "../base/leftovers.ts";
 import { JsonFloat, keysOf, parseJson, parseJsonExactly, readJsonFile, stringifyJson } from "../base/json.ts";
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
@@ -87,6 +88,7 @@ export async function planDataset(
   const file = join(preprocessedFolder, `${plansName}.json`);
   requireReadable(withFloats(plans), file, request);
   await ensureFolder(preprocessedFolder, DOING);
+  removeLeftovers(preprocessedFolder);
   await placeSplits(join(rawFolder, "splits_final.json"), join(preprocessedFolder, "splits_final.json"));
   const { merged, kept } = await mergeExisting(file, plans, leftOut, options.onWarning);
   await writeAtomically(join(preprocessedFolder, "dataset.json"), dataset.jsonText, { doing: DOING });

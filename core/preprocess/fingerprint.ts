@@ -4,6 +4,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, requireWritable, writeAtomically } from "../base/files.ts";
+import { removeLeftovers } from "../base/leftovers.ts";
 import { JsonFloat, keysOf, readJsonFile, stringifyJson } from "../base/json.ts";
 import { median } from "../base/numeric.ts";
 import { join } from "../base/path.ts";
@@ -83,6 +84,7 @@ export async function extractFingerprint(
   const reader = await readerOf(dataset, checks, findings, options);
   if (reader === undefined) return { dataset, state: "refused", check: "done", findings };
   await ensureFolder(preprocessedFolder, "making the folder of preprocessed data");
+  removeLeftovers(preprocessedFolder);
   await requireWritable(preprocessedFolder, "preparing to write the fingerprint", BYTES_A_CASE * dataset.cases.length);
   const read = await readAllCases(dataset, reader, checks, findings, preprocessedFolder, options);
   findings.push(...read.findings);

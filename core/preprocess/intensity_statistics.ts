@@ -3,6 +3,7 @@
  * they come, and go to a scratch file when they become too many. Source: DatasetFingerprintExtractor.run in
  * nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py.
  */
+import { holdWhileOpen } from "../base/leftovers.ts";
 import { writeAll, writeError } from "../base/files.ts";
 import type { IntensityProperties } from "../plan/plans.ts";
 import { mergeRuns, type SampledIntensities, type SampleRun, valueOf } from "./intensity_samples.ts";
@@ -148,6 +149,7 @@ async function openScratch(folder: string): Promise<ScratchRuns> {
     throw writeError(error, folder, SCRATCH_DOING);
   });
   const file = await Deno.open(path, { read: true, write: true });
+  holdWhileOpen(file);
   const lengths: number[] = [];
   const bytes = (array: Uint32Array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
   return {

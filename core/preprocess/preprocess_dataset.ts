@@ -6,6 +6,7 @@
 import { UserError, type UserErrorParts } from "../base/errors.ts";
 import { ensureFolder, freeBytes } from "../base/files.ts";
 import { readJsonFile } from "../base/json.ts";
+import { removeLeftovers } from "../base/leftovers.ts";
 import { nearestName } from "../base/nearest.ts";
 import { join } from "../base/path.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
@@ -141,6 +142,7 @@ export async function preprocessDataset(
       reused: folder.done.size,
     };
   });
+  removeLeftovers(preprocessedFolder);
   await copyGroundTruth(cases, dataset.fileEnding, join(preprocessedFolder, TRUTH_FOLDER));
   return { dataset, plansName: options.plansName, configurations: results, skipped, failures, warnings };
 }

@@ -1,26 +1,26 @@
 /** The ground truth's copy, which validation compares with where the raw dataset is not at hand. */
-import { ensureFolder, writeError } from "../base/files.ts";
+import { ensureFolder, writeAll, writeAtomically } from "../base/files.ts";
+import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
 
+const DOING = "copying the ground truth";
+
 /** Copies the segmentations that are newer than their copy in `folder`, or of another size. Copies keep the time of change. */
 export async function copyGroundTruth(cases: readonly RawCase[], fileEnding: string, folder: string): Promise<void> {
-  await ensureFolder(folder, "copying the ground truth");
+  await ensureFolder(folder, DOING);
+  removeLeftovers(folder);
   for (const { id, label } of cases) {
     const target = join(folder, `${id}${fileEnding}`);
     const source = await Deno.stat(label);
     const copy = await statOrNull(target);
     const time = (info: Deno.FileInfo) => info.mtime?.getTime() ?? 0;
     if (copy && copy.size === source.size && time(copy) >= time(source)) continue;
-    const hidden = join(folder, `.${id}${fileEnding}.${Deno.pid}.tmp`);
-    try {
-      await Deno.copyFile(label, hidden);
-      if (source.mtime) await Deno.utime(hidden, source.atime ?? source.mtime, source.mtime);
-      await Deno.rename(hidden, target);
-    } catch (error) {
-      await Deno.remove(hidden).catch(() => {});
-      throw writeError(error, target, "copying the ground truth", source.size);
-    }
+    await writeAtomically(target, async (file) => {
+      using from = await Deno.open(label);
+      for await (const bytes of from.readable) await writeAll(file, bytes);
+      if (source.mtime) await file.utime(source.atime ?? source.mtime, source.mtime);
+    }, { doing: DOING, bytes: source.size });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Before training: packed cases are unpacked, all cases opened once, and classes looked for that no case of the fold has. */
 import { Interrupted, UserError } from "../base/errors.ts";
 import { writeAll, writeAtomically } from "../base/files.ts";
+import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
 import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
 import { npyPreamble } from "../formats/archive/npy_header.ts";
@@ -17,6 +18,7 @@ import { preprocessAgain, type TrainingSetup } from "./setup.ts";
  * @returns how many were unpacked
  */
 export async function unpackCases(folder: string, ids: readonly string[], signal?: AbortSignal): Promise<number> {
+  removeLeftovers(folder);
   let unpacked = 0;
   for (const id of ids) {
     if (signal?.aborted) throw new Interrupted("stopped while unpacking the preprocessed cases");

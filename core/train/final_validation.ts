@@ -4,6 +4,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { ensureFolder } from "../base/files.ts";
+import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
 import type { Engine } from "../engine/engine.ts";
 import { evaluateFolder } from "../evaluate/evaluate_folder.ts";
@@ -40,6 +41,7 @@ export async function validateFold(
   const { dataset, plans, split, task, foldFolder } = setup;
   const folder = join(foldFolder, "validation");
   await ensureFolder(folder, "making the validation's folder");
+  removeLeftovers(folder);
   const stored = {
     folder: setup.dataFolder,
     ...(setup.previousFolder !== undefined && { previousFolder: setup.previousFolder }),

@@ -4,6 +4,7 @@
  */
 import { UserError } from "../base/errors.ts";
 import { ensureFolder } from "../base/files.ts";
+import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
 import type { Vec3 } from "../base/shape.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -34,6 +35,7 @@ export async function predictNextStages(
     const next = resolveConfiguration(plans, name);
     const folder = join(modelFolder, "predicted_next_stage", name);
     await ensureFolder(folder, "making the folder of the next stage");
+    removeLeftovers(folder);
     for (const id of split.val) {
       const grid = await gridOf(join(task.preprocessed, next.dataIdentifier), id);
       if (!grid) {

@@ -36,6 +36,8 @@ async function validateOnly(request: TrainRequest, hooks: TrainHooks): Promise<V
 async function train(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
   const prepared = await prepareTraining(request);
   const { setup, state } = prepared;
+  // Before anything is written: without the engine that is asked for no training starts, and none leaves a folder.
+  await using engine = await request.openEngine();
   await writeModelFiles(setup);
   const log = createLogFile(setup.foldFolder, new Date());
   describe(prepared, log, hooks);
@@ -45,7 +47,6 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
     if (unpacked > 0) hooks.info(`${plural(unpacked, "case")} unpacked to .npy in ${setup.dataFolder}`);
     for (const warning of await missingClasses(setup, hooks.signal)) warn(warning, log, hooks);
   }
-  await using engine = await request.openEngine();
   const isFinished = state.epoch >= setup.recipe.epochs;
   if (isFinished) {
     hooks.info(setup.recipe.epochs === 1 ? "the epoch is finished" : `all ${setup.recipe.epochs} epochs are finished`);

@@ -2,6 +2,7 @@
 import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
+import { removeLeftovers } from "../base/leftovers.ts";
 import { reformatJson } from "../base/json.ts";
 import { join } from "../base/path.ts";
 import { type CheckpointFile, openCheckpoint } from "../formats/torch/torch_checkpoint.ts";
@@ -105,9 +106,7 @@ function refuseLostTraining(folder: string, names: ReadonlySet<string>): void {
 export async function writeModelFiles(setup: TrainingSetup): Promise<void> {
   const { modelFolder, foldFolder, texts, task } = setup;
   await ensureFolder(foldFolder, "making the results folder");
-  for (const name of await namesIn(foldFolder)) {
-    if (/^\.checkpoint_.*\.pth\..*\.tmp$/.test(name)) await Deno.remove(join(foldFolder, name));
-  }
+  for (const folder of [foldFolder, modelFolder]) removeLeftovers(folder);
   const doing = "writing the model's files";
   const write = (name: string, text: string) => writeAtomically(join(modelFolder, name), text, { doing });
   await write("plans.json", reformatJson(texts.plans, "plans.json"));

@@ -9,6 +9,7 @@ import { classKeys } from "../../core/preprocess/class_locations.ts";
 import { settingText } from "../../core/preprocess/data_setting.ts";
 import { trainModel } from "../../core/train/train_model.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
+import { namesIn } from "../golden/cli/run_command.ts";
 import {
   checkpointContent,
   DATASET_JSON,
@@ -301,6 +302,16 @@ Deno.test("what is not there or does not fit is said before anything is computed
       UserError,
       "--val_best",
     );
+  }));
+
+Deno.test("a training whose engine can't be opened leaves no results, and unpacks nothing", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder, { format: "npz" });
+    const before = await namesIn(join(folders.preprocessed, "nnUNetPlans_tiny"));
+    const openEngine = () => Promise.reject(new UserError({ doing: "opening the GPU", problem: "there is none" }));
+    await assertFails(() => trainModel(trainRequest(folders, { openEngine }), listening()), UserError, "there is none");
+    assertEquals(await namesIn(join(folders.preprocessed, "nnUNetPlans_tiny")), before);
+    assertEquals(await namesIn(folders.results), []);
   }));
 
 Deno.test("a fold that the split does not have is trained only where a random one is asked for, with a loud line", () =>

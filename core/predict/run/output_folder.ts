@@ -1,5 +1,6 @@
 /** What a prediction run leaves in the output folder besides the cases, and which cases are there already. */
 import { ensureFolder, writeAtomically } from "../../base/files.ts";
+import { removeLeftovers } from "../../base/leftovers.ts";
 import { readJsonFile, reformatJson, stringifyJson } from "../../base/json.ts";
 import { join } from "../../base/path.ts";
 import type { Model } from "../model/model_folder.ts";
@@ -22,6 +23,7 @@ export async function writeRunFiles(
   args: PredictFromFilesArguments | undefined,
 ): Promise<void> {
   await ensureFolder(folder, "making the output folder");
+  removeLeftovers(folder);
   if (args) {
     await writeAtomically(join(folder, ARGUMENTS), stringifyJson(args, { sortKeys: true }));
   }

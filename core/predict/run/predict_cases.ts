@@ -5,6 +5,7 @@
  */
 import { Interrupted, UserError } from "../../base/errors.ts";
 import { ensureFolder } from "../../base/files.ts";
+import { removeLeftovers, shortened } from "../../base/leftovers.ts";
 import { dirname, join } from "../../base/path.ts";
 import type { Engine, StepCost } from "../../engine/engine.ts";
 import type { ExportJob, PreparedCase, PrepareJob } from "./case_jobs.ts";
@@ -80,6 +81,7 @@ export async function predictCases(
   const options: Options = { ...DEFAULTS, ...request.options };
   const { model } = request;
   if (request.outputFolder !== undefined) await writeRunFiles(request.outputFolder, model, request.arguments);
+  else for (const folder of new Set(request.cases.map(({ output }) => dirname(output)))) removeLeftovers(folder);
   const { todo, skipped } = await splitDone(request, options);
   hooks.onEvent?.({ kind: "start", cases: todo.length, skipped: skipped.length });
   const done: CaseRecord[] = [];
@@ -206,7 +208,7 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
   const probabilities = options.saveProbabilities
     ? await createProbabilityFile({
       caseId: id,
-      path: join(scratchFolder, `.${id}-${crypto.randomUUID().slice(0, 8)}.probabilities`),
+      path: join(scratchFolder, `.${shortened(id)}-${crypto.randomUUID().slice(0, 8)}.probabilities`),
       channels: model.outputChannels,
       geometry: plan.geometry,
       transposeBackward: model.plans.transposeBackward,

@@ -6,6 +6,7 @@
 import { statfs } from "node:fs/promises";
 import { describeBytes } from "../../base/describe_bytes.ts";
 import { UserError } from "../../base/errors.ts";
+import { holdWhileOpen } from "../../base/leftovers.ts";
 import { dirname } from "../../base/path.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import type { ExportGeometry } from "../../preprocess/undo.ts";
@@ -59,6 +60,7 @@ export async function createProbabilityFile(options: ProbabilityFileOptions): Pr
   let file: Deno.FsFile;
   try {
     file = Deno.openSync(path, { read: true, write: true, create: true, truncate: true });
+    holdWhileOpen(file);
     file.truncateSync(bytes);
   } catch (error) {
     throw failed(error);
@@ -109,7 +111,8 @@ export async function createProbabilityFile(options: ProbabilityFileOptions): Pr
         for (let c = 0; c < channels; c++) write(c * voxels + at, values.subarray(c * count, (c + 1) * count));
       }
     },
-    finish: close,
+    // Windows lets nobody else read what is locked.
+    finish: () => Deno.build.os === "windows" ? close() : undefined,
     [Symbol.dispose]() {
       close();
       try {

@@ -1,5 +1,6 @@
 /** A file that holds for a while what memory does not. */
 import { UserError } from "../../base/errors.ts";
+import { holdWhileOpen } from "../../base/leftovers.ts";
 import { join } from "../../base/path.ts";
 
 export interface ScratchFile extends Disposable {
@@ -20,6 +21,7 @@ export function scratchFile(folder: string): ScratchFile {
   let file: Deno.FsFile;
   try {
     file = Deno.openSync(path, { read: true, write: true, createNew: true });
+    holdWhileOpen(file);
   } catch (error) {
     throw failed(error);
   }

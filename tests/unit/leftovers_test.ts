@@ -1,0 +1,98 @@
+/** What killed runs leave is removed by the next run, and nothing of a run that lives or of the user's. */
+import { hiddenName, holdWhileOpen, removeLeftovers } from "../../core/base/leftovers.ts";
+import { writeAll, writeAtomically } from "../../core/base/files.ts";
+import { join } from "../../core/base/path.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
+
+const LEFT = [
+  ".case.nii.gz.4711-0123abcd.tmp",
+  ".case_1-0123abcd.probabilities",
+  ".nnunet-logits-01234567-89ab-cdef-0123-456789abcdef",
+  ".intensities-8f3a.tmp",
+  ".write-test-0123abcd.tmp",
+];
+const OTHERS = [
+  ".hidden",
+  ".my.tmp",
+  ".a.4711.tmp",
+  "case.nii.gz.4711-0123abcd.tmp",
+  "case-0123abcd.probabilities",
+  ".x.4711-0123ABCD.tmp",
+  ".nnunet-logits",
+  "case.nii.gz",
+];
+
+Deno.test("hidden files of runs that have ended are removed; other names and folders stay", () =>
+  inTempFolder(async (folder) => {
+    for (const name of [...LEFT, ...OTHERS]) await Deno.writeTextFile(join(folder, name), "x");
+    await Deno.mkdir(join(folder, ".folder.4711-0123abcd.tmp"));
+    await Deno.writeTextFile(join(folder, ".folder.4711-0123abcd.tmp/inside"), "x");
+    await Deno.symlink(join(folder, "case.nii.gz"), join(folder, ".link.4711-0123abcd.tmp"));
+    removeLeftovers(folder);
+    assertEquals(await namesIn(folder), [...OTHERS, ".folder.4711-0123abcd.tmp", ".link.4711-0123abcd.tmp"].sort());
+    assertEquals(await namesIn(join(folder, ".folder.4711-0123abcd.tmp")), ["inside"]);
+    removeLeftovers(join(folder, "not there"));
+  }));
+
+Deno.test("a file that is being written is kept until it has its name", () =>
+  inTempFolder(async (folder) => {
+    const path = join(folder, "a.txt");
+    await writeAtomically(path, async (file) => {
+      removeLeftovers(folder);
+      assertEquals((await namesIn(folder)).length, 1);
+      await writeAll(file, new TextEncoder().encode("whole"));
+    });
+    assertEquals(await Deno.readTextFile(path), "whole");
+    for (const name of LEFT) {
+      const file = await Deno.create(join(folder, name));
+      holdWhileOpen(file);
+      removeLeftovers(folder);
+      assert((await namesIn(folder)).includes(name), name);
+      file.close();
+      removeLeftovers(folder);
+      assert(!(await namesIn(folder)).includes(name), name);
+    }
+  }));
+
+Deno.test("what another process writes is kept, and removed when it is killed", () =>
+  inTempFolder(async (folder) => {
+    const module = new URL("../../core/base/files.ts", import.meta.url).href;
+    const script = join(folder, "writer.ts");
+    const path = JSON.stringify(join(folder, "out.txt"));
+    await Deno.writeTextFile(
+      script,
+      `import { writeAtomically } from "${module}";
+       await writeAtomically(${path}, async (file) => {
+         await file.write(new Uint8Array(10));
+         console.log("writing");
+         await new Promise((done) => setTimeout(done, 60_000));
+       });`,
+    );
+    const config = new URL("../../deno.json", import.meta.url).pathname;
+    const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
+    const args = ["run", "--quiet", "--no-check", "--no-prompt", "--config", config, ...permissions, script];
+    const child = new Deno.Command("deno", { args, stdout: "piped" }).spawn();
+    const reader = child.stdout.getReader();
+    const first = await reader.read();
+    assert(new TextDecoder().decode(first.value).startsWith("writing"));
+    const hidden = (await namesIn(folder)).filter((name) => name.endsWith(".tmp"));
+    assertEquals(hidden.length, 1);
+    removeLeftovers(folder);
+    assertEquals((await namesIn(folder)).filter((name) => name.endsWith(".tmp")), hidden);
+    child.kill("SIGKILL");
+    await child.status;
+    await reader.cancel();
+    removeLeftovers(folder);
+    assertEquals(await namesIn(folder), ["writer.ts"]);
+  }));
+
+Deno.test("the longest names a disk takes are written", () =>
+  inTempFolder(async (folder) => {
+    for (const name of ["x".repeat(255), "ä".repeat(127), "患".repeat(85)]) {
+      await writeAtomically(join(folder, name), "there");
+      assertEquals(await Deno.readTextFile(join(folder, name)), "there");
+      assert(new TextEncoder().encode(hiddenName(name)).length <= 255);
+    }
+    assertEquals((await namesIn(folder)).length, 3);
+  }));
