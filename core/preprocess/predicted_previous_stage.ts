@@ -4,6 +4,8 @@ import { join } from "../base/path.ts";
 import type { Vec3 } from "../base/shape.ts";
 import { readNpz } from "../formats/archive/npz.ts";
 
+const KINDS = ["|u1", "|i1", "<u2", "<i2"];
+
 /**
  * Its labels on the preprocessed grid.
  * @throws UserError if it is not there, damaged, or of another grid
@@ -15,11 +17,14 @@ export async function readPreviousStage(folder: string, id: string, grid: Vec3):
     throw new UserError({ doing: "reading the previous stage's prediction", caseId: id, file, problem, remedy });
   };
   const seg = (await readNpz(file, ["seg"], remedy)).get("seg");
-  if (!seg || seg.data instanceof BigInt64Array || seg.data instanceof BigUint64Array) {
-    return fail("it holds no array seg of labels");
-  }
+  if (!seg || !KINDS.includes(seg.dtype)) return fail("it holds no array seg of labels in 8 or 16 bits");
   if (seg.shape.join() !== grid.join()) {
     return fail(`it has ${seg.shape.join(" x ")} voxels, the preprocessed case ${grid.join(" x ")}`);
   }
-  return new Int16Array(seg.data);
+  const labels = new Int16Array(seg.data.length);
+  for (let i = 0; i < labels.length; i++) {
+    labels[i] = Number(seg.data[i]);
+    if (labels[i] < 0) return fail(`voxel ${i} has the label ${seg.data[i]}, which is none`);
+  }
+  return labels;
 }

@@ -1,6 +1,7 @@
 import { inflateRawSync } from "node:zlib";
 import { UserError } from "../../core/base/errors.ts";
 import { readNpz, writeNpz } from "../../core/formats/archive/npz.ts";
+import { readPreviousStage } from "../../core/preprocess/predicted_previous_stage.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 
 async function* chunks(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
@@ -76,4 +77,30 @@ Deno.test("a damaged npz is refused", () =>
       Deno.writeFileSync(path, change(bytes.slice()));
       await assertFails(() => readNpz(path), UserError, "a.npz");
     }
+  }));
+
+Deno.test("a previous stage's prediction is of labels: numbers of 8 or 16 bits, none negative, on the case's grid", () =>
+  inFolder(async (folder) => {
+    const path = `${folder}/a.npz`;
+    const write = async (dtype: string, data: ArrayBufferView, name = "seg") => {
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      await writeNpz(path, name, { dtype, shape: [1, 2, 2] }, chunks(bytes, 1000));
+    };
+    for (
+      const [dtype, data] of [["|u1", Uint8Array.of(0, 1, 2, 255)], ["<u2", Uint16Array.of(0, 1, 2, 300)]] as const
+    ) {
+      await write(dtype, data);
+      assertEquals([...await readPreviousStage(folder, "a", [1, 2, 2])], [...data]);
+      await assertFails(() => readPreviousStage(folder, "a", [2, 2, 1]), UserError, "a.npz", "1 x 2 x 2 voxels");
+    }
+    const wrong = [["<f4", Float32Array.of(0, 1, NaN, 3)], ["|i1", Int8Array.of(0, -1, 0, 0)], [
+      "<u2",
+      Uint16Array.of(0, 40000, 0, 0),
+    ]] as const;
+    for (const [dtype, data] of wrong) {
+      await write(dtype, data);
+      await assertFails(() => readPreviousStage(folder, "a", [1, 2, 2]), UserError, "a.npz", "label");
+    }
+    await write("|u1", new Uint8Array(4), "other");
+    await assertFails(() => readPreviousStage(folder, "a", [1, 2, 2]), UserError, "a.npz", "no array seg");
   }));
