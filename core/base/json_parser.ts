@@ -7,6 +7,13 @@ import { UserError } from "./errors.ts";
 /** Deeper nesting is refused, as it can only be damage or malice; Python's own limit is about 1000. */
 const MAX_DEPTH = 500;
 
+/**
+ * Lists and objects a text may have: a million, and one for each so many of its letters. Empty ones take dozens of bytes of memory for
+ * three letters, and none of nnU-Net's files is made of them.
+ */
+const FREE_CONTAINERS = 1e6;
+const LETTERS_PER_CONTAINER = 16;
+
 /** Hidden property of parsed objects that have integer-like keys: the keys in file order. */
 export const KEY_ORDER = Symbol("key order");
 
@@ -28,6 +35,8 @@ interface Reading {
   readonly toNumber: (token: string) => unknown;
   /** The next unit. */
   at: number;
+  /** Lists and objects that may still begin. */
+  containers: number;
 }
 
 /**
@@ -40,7 +49,9 @@ export function parseJsonText(
   doing: string,
   toNumber: (token: string) => unknown,
 ): unknown {
-  const reading: Reading = { text, file, doing, toNumber, at: text.charCodeAt(0) === 0xfeff ? 1 : 0 };
+  const at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
+  const containers = FREE_CONTAINERS + text.length / LETTERS_PER_CONTAINER;
+  const reading: Reading = { text, file, doing, toNumber, at, containers };
   const result = readValue(reading, 0);
   skipSpace(reading);
   if (reading.at < text.length) fail(reading, `there is more after the value, ${found(reading)}`);
@@ -68,6 +79,7 @@ function readValue(reading: Reading, depth: number): unknown {
   skipSpace(reading);
   const { text, at } = reading;
   const unit = text[at];
+  if ((unit === "{" || unit === "[") && --reading.containers < 0) fail(reading, "it has too many lists and objects");
   if (unit === "{") return readObject(reading, depth + 1);
   if (unit === "[") return readList(reading, depth + 1);
   if (unit === '"') return readString(reading);

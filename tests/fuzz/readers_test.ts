@@ -1,5 +1,7 @@
 /** What was found once, again; and a short run of mutations of every reader, always the same ones. `deno task fuzz` runs longer. */
 import { assert, assertEquals } from "../assert.ts";
+import { READERS } from "../../core/formats/image/readers.ts";
+import { imageTargets } from "./format_targets.ts";
 import { fuzzTarget, readCorpus } from "./fuzz.ts";
 import { TARGETS } from "./targets.ts";
 
@@ -34,4 +36,15 @@ Deno.test("a reader that hangs, grows or throws what is no UserError is found, a
   const wanted = ["0: bad", "1: it took more than 3 s", "2: memory grew by", "3: it asked for 512"];
   assertEquals(problems.length, wanted.length, problems.join("\n"));
   for (const [i, part] of wanted.entries()) assert(problems[i].startsWith(part), problems[i]);
+});
+
+Deno.test("every image format is fuzzed", async () => {
+  const seeds = await Promise.all(imageTargets.map(({ seeds }) => seeds("")));
+  const names = seeds.flat().flatMap((files) => Object.keys(files));
+  for (const { name, formats } of READERS) {
+    for (const { endings } of formats) {
+      const missing = endings.filter((ending) => !names.some((file) => file.endsWith(ending)));
+      assertEquals(missing, [], `${name}: add files with these endings to imageTargets of format_targets.ts`);
+    }
+  }
 });

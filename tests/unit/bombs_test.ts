@@ -1,7 +1,7 @@
 /** Small files that ask for much: what a reader builds is bounded by what its file may rightly hold. */
 import { crc32, deflateRawSync, gzipSync } from "node:zlib";
 import { UserError } from "../../core/base/errors.ts";
-import { readJsonFile } from "../../core/base/json.ts";
+import { parseJson, readJsonFile } from "../../core/base/json.ts";
 import { readCase } from "../../core/formats/image/read_image.ts";
 import { readNpz } from "../../core/formats/archive/npz.ts";
 import { npyPreamble } from "../../core/formats/archive/npy_header.ts";
@@ -227,4 +227,11 @@ Deno.test("weights that say they are much more than the file holds are refused",
     assertEquals(read.weights.get("w1")?.read().length, 1 << 20);
   });
   await inFile(file(100), "a.pth", (path) => assertFails(() => openCheckpoint(path), UserError, path, "can't hold"));
+});
+
+Deno.test("a JSON text of nothing but empty objects is not spelled out, one of many triples is read", async () => {
+  const objects = `[${"{},".repeat(2_000_000)}{}]`;
+  await assertFails(() => parseJson(objects, "x.json"), UserError, "x.json", "too many lists and objects");
+  const triples = parseJson(`[${"[1.0, 1.0, 1.0], ".repeat(1_200_000)}[]]`, "x.json");
+  assert(Array.isArray(triples) && triples.length === 1_200_001);
 });
