@@ -4,8 +4,10 @@
  * Source of the naming: nnunetv2/utilities/utils.py, create_lists_from_splitted_dataset_folder.
  */
 import { plural } from "../base/plural.ts";
+import { readError } from "../base/read_error.ts";
 import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
+import { oddFile } from "../base/odd_file.ts";
 import { refuseOverwriting } from "../base/overwriting.ts";
 import { basename, join, resolve } from "../base/path.ts";
 import { imageEnding } from "../formats/image/readers.ts";
@@ -47,9 +49,9 @@ export async function listInputCases(input: string, expected: ExpectedInput): Pr
 }
 
 async function listFolder(folder: string, expected: ExpectedInput): Promise<CaseListing> {
-  const { names, skipped } = await filesIn(folder);
+  const { names, skipped, odd } = await filesIn(folder, expected.fileEnding);
   const matching = names.filter((name) => name.endsWith(expected.fileEnding));
-  if (matching.length === 0) throw noMatchingFile(folder, names, expected);
+  if (matching.length === 0 && odd.size === 0) throw await noMatchingFile(folder, names, expected);
 
   const warnings = skipped ? [`${skipped} hidden files (named .something) in ${folder} are not taken for images`] : [];
   const byCase = new Map<string, Map<number, string>>();
@@ -74,6 +76,14 @@ async function listFolder(folder: string, expected: ExpectedInput): Promise<Case
       );
       cases.push({ id, files: [join(folder, name)] });
     }
+  }
+  for (const [name, what] of odd) {
+    const { id } = splitName(name, expected.fileEnding);
+    byCase.delete(id);
+    const remedy = "put the image there, or remove it";
+    failures.push(
+      new UserError({ doing: DOING, caseId: id, file: join(folder, name), problem: `it is ${what}`, remedy }),
+    );
   }
   for (const [id, channels] of byCase) {
     const problem = await channelProblem(folder, id, channels, expected);
@@ -170,6 +180,10 @@ async function caseOfFiles(files: readonly string[], expected: ExpectedInput): P
           "(a.nii.gz,b.nii.gz)",
       });
     }
+    if (!stat.isFile && !stat.isDirectory) {
+      const problem = `it is ${await oddFile(file)}`;
+      throw new UserError({ doing, file, problem, remedy: "give an image's file" });
+    }
     if (stat.isDirectory) {
       throw new UserError({
         doing,
@@ -230,7 +244,7 @@ async function caseOfFiles(files: readonly string[], expected: ExpectedInput): P
   return { cases: [{ id, files }], failures: [], warnings };
 }
 
-function noMatchingFile(folder: string, names: readonly string[], expected: ExpectedInput): UserError {
+async function noMatchingFile(folder: string, names: readonly string[], expected: ExpectedInput): Promise<UserError> {
   const { fileEnding } = expected;
   if (names.length === 0) {
     return new UserError({
@@ -239,6 +253,11 @@ function noMatchingFile(folder: string, names: readonly string[], expected: Expe
       problem: "the folder is empty",
       remedy: `put images named CASE_0000${fileEnding} there`,
     });
+  }
+  if (await isDicom(join(folder, names[0]))) {
+    const problem = `it holds DICOM files (${names[0]}, ...); the model takes ${fileEnding}`;
+    const remedy = `convert each series to one CASE_0000${fileEnding} first, as with dcm2niix`;
+    return new UserError({ doing: DOING, file: folder, problem, remedy });
   }
   const counts = new Map<string, number>();
   for (const name of names) counts.set(endingOf(name), (counts.get(endingOf(name)) ?? 0) + 1);
@@ -252,6 +271,18 @@ function noMatchingFile(folder: string, names: readonly string[], expected: Expe
     } ${there.slice(0, 6).join(", ")}${there.length > 6 ? ", ..." : ""}`,
     remedy: images.length > 0 ? `convert the images to ${fileEnding}` : "is it the right folder?",
   });
+}
+
+/** By what stands in it, as most have no ending: "DICM" behind 128 bytes. */
+async function isDicom(path: string): Promise<boolean> {
+  try {
+    using file = await Deno.open(path);
+    const start = new Uint8Array(132);
+    await file.read(start);
+    return new TextDecoder().decode(start.subarray(128)) === "DICM";
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -293,16 +324,26 @@ function endingOf(name: string): string {
   return imageEnding(base) ?? /\.[^.]+$/.exec(base)?.[0] ?? "without an ending";
 }
 
-async function filesIn(folder: string): Promise<{ readonly names: string[]; readonly skipped: number }> {
+interface FolderFiles {
+  readonly names: string[];
+  /** Hidden files. */
+  readonly skipped: number;
+  /** What is named like an image and is no file, and what it is. */
+  readonly odd: ReadonlyMap<string, string>;
+}
+
+async function filesIn(folder: string, fileEnding: string): Promise<FolderFiles> {
   const names: string[] = [];
+  const odd = new Map<string, string>();
   let skipped = 0;
-  for (const entry of await readFolder(folder, DOING) ?? []) {
-    const isFile = entry.isFile || (entry.isSymlink && (await statOrNull(join(folder, entry.name)))?.isFile);
-    if (!isFile) continue;
-    if (entry.name.startsWith(".")) skipped++;
-    else names.push(entry.name);
+  for (const { name, isFile } of await readFolder(folder, DOING) ?? []) {
+    const what = isFile ? undefined : await oddFile(join(folder, name));
+    if (what === undefined) {
+      if (name.startsWith(".")) skipped++;
+      else names.push(name);
+    } else if (name.endsWith(fileEnding) && !name.startsWith(".")) odd.set(name, what);
   }
-  return { names: names.sort(compare), skipped };
+  return { names: names.sort(compare), skipped, odd };
 }
 
 async function statOrNull(path: string): Promise<Deno.FileInfo | null> {
@@ -310,7 +351,7 @@ async function statOrNull(path: string): Promise<Deno.FileInfo | null> {
     return await Deno.stat(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return null;
-    throw error;
+    throw readError(error, path, DOING);
   }
 }
 

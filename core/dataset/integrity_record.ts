@@ -51,7 +51,8 @@ export async function fileStates(dataset: RawDataset): Promise<FileStates> {
       const { size, mtime } = await Deno.stat(file);
       states[file] = [size, mtime?.getTime() ?? 0];
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;
+      const { NotFound, NotADirectory, FilesystemLoop } = Deno.errors;
+      if (![NotFound, NotADirectory, FilesystemLoop].some((kind) => error instanceof kind)) throw error;
     }
   }
   return states;

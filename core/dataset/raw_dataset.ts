@@ -2,6 +2,7 @@
  * A raw dataset on disk: which files make which training case. Cases come from the folders imagesTr and labelsTr, or from
  * dataset.json's key `dataset`. Source: nnunetv2/utilities/utils.py, get_filenames_of_train_images_and_targets.
  */
+import { plural } from "../base/plural.ts";
 import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { keysOf, readJsonFile } from "../base/json.ts";
@@ -94,8 +95,28 @@ async function readJsonOfDataset(file: string): ReturnType<typeof readJsonFile> 
 /** Names of the files in `folder` that end in `ending`, sorted by code point; none if there is no such folder. */
 export async function filesEndingIn(folder: string, ending: string): Promise<string[]> {
   const entries = await readFolder(folder, "listing the files") ?? [];
-  return entries.filter((entry) => !entry.isDirectory && entry.name.endsWith(ending)).map(({ name }) => name)
-    .sort(compareNames);
+  return entries.filter((entry) => !entry.isDirectory && !isResourceFork(entry.name) && entry.name.endsWith(ending))
+    .map(({ name }) => name).sort(compareNames);
+}
+
+/** What macOS puts beside files on other disks: "._" and the file's name. Never data. */
+function isResourceFork(name: string): boolean {
+  return name.startsWith("._");
+}
+
+/** A word about what macOS has left among the images and segmentations, which are not taken for cases. */
+export async function leftOutFiles(folder: string): Promise<string[]> {
+  const notes: string[] = [];
+  for (const part of ["imagesTr", "labelsTr"]) {
+    const names = (await readFolder(join(folder, part), DOING) ?? []).map(({ name }) => name).filter(isResourceFork);
+    if (names.length === 0) continue;
+    notes.push(
+      `${plural(names.length, "file")} of macOS in ${join(folder, part)} (${names.sort()[0]}${
+        names.length > 1 ? ", ..." : ""
+      }) ${names.length === 1 ? "is" : "are"} left out; dot_clean removes them`,
+    );
+  }
+  return notes;
 }
 
 /** Python's order of texts (by code point; JavaScript's differs beyond the basic plane only). */

@@ -12,7 +12,13 @@ import { chooseReader } from "../dataset/choose_reader.ts";
 import { checkDatasetFiles, type Finding } from "../dataset/integrity.ts";
 import type { CaseExpectation } from "../dataset/integrity_case.ts";
 import { fileStates, rememberCheck, rememberedCheck } from "../dataset/integrity_record.ts";
-import { type RawCase, type RawDataset, readRawDataset, refuseSameFolder } from "../dataset/raw_dataset.ts";
+import {
+  leftOutFiles,
+  type RawCase,
+  type RawDataset,
+  readRawDataset,
+  refuseSameFolder,
+} from "../dataset/raw_dataset.ts";
 import type { ReaderName } from "../formats/image/image.ts";
 import { readerClass } from "../formats/image/readers.ts";
 import type { IntensityProperties } from "../plan/plans.ts";
@@ -70,6 +76,7 @@ export async function extractFingerprint(
 ): Promise<FingerprintOutcome> {
   refuseSameFolder(rawFolder, preprocessedFolder, "extracting the fingerprint");
   const dataset = await readRawDataset(rawFolder);
+  for (const note of await leftOutFiles(rawFolder)) options.onWarning?.(note);
   const file = join(preprocessedFolder, FINGERPRINT_FILE);
   const exists = await isThere(file);
   const states = options.verify ? await fileStates(dataset) : undefined;

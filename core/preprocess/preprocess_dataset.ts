@@ -12,6 +12,7 @@ import { join } from "../base/path.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
 import {
   filesEndingIn,
+  leftOutFiles,
   type RawCase,
   type RawDataset,
   readRawDataset,
@@ -83,6 +84,7 @@ export async function preprocessDataset(
 ): Promise<PreprocessOutcome> {
   refuseSameFolder(rawFolder, preprocessedFolder, "preprocessing the dataset");
   const dataset = await readRawDataset(rawFolder);
+  for (const note of await leftOutFiles(rawFolder)) options.onWarning?.(note);
   const { plans, configurations, skipped } = await readConfigurations(preprocessedFolder, options);
   const { keys, declared } = await classesOfDataset(preprocessedFolder);
   const failures: UserError[] = [];

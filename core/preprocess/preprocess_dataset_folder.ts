@@ -8,6 +8,7 @@ import { ensureFolder, writeAtomically, writeError } from "../base/files.ts";
 import { takeLock } from "../base/folder_lock.ts";
 import { join } from "../base/path.ts";
 import { PATH_NAME } from "../base/path_name.ts";
+import { readError } from "../base/read_error.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
 import { filesOfImage } from "../formats/image/readers.ts";
 import { RECORD, removeDataFolder, removeOtherFiles, requireReplaceable } from "./data_folder_files.ts";
@@ -69,7 +70,10 @@ async function stateOf(file: string, named: string, caseId: string): Promise<Inp
     const { size, mtime } = await Deno.stat(file);
     return [file, size, mtime?.getTime() ?? 0];
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (!(error instanceof Deno.errors.NotFound)) {
+      const other = readError(error, file, "looking for the case's files");
+      throw other instanceof UserError ? other.withCase(caseId) : other;
+    }
     if (file !== named) return null;
     throw new UserError({
       doing: "looking for the case's files",

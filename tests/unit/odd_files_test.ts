@@ -1,0 +1,118 @@
+/** What is named like an image and is none, in folders of images and in raw datasets: named, and never waited for. */
+import { UserError } from "../../core/base/errors.ts";
+import { join } from "../../core/base/path.ts";
+import { type ExpectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
+import { readRawDataset } from "../../core/dataset/raw_dataset.ts";
+import { openBytes } from "../../core/formats/archive/gzip.ts";
+import { extractFingerprint } from "../../core/preprocess/fingerprint.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
+import { inTempFolder } from "../golden/cli/run_command.ts";
+import { makeRawDataset } from "./raw_dataset_fixture.ts";
+
+const ONE: ExpectedInput = { fileEnding: ".nii.gz", channelNames: ["CT"], severalChannelsPerFile: () => false };
+const TWO: ExpectedInput = { ...ONE, channelNames: ["T1", "T2"] };
+
+async function makePipe(path: string): Promise<void> {
+  const made = await new Deno.Command("sh", { args: ["-c", `mkfifo "$0"`, path] }).output();
+  assertEquals(made.code, 0);
+}
+
+/** good, a link to an image, and under the names of images a dangling link, a loop, a folder and a pipe. */
+async function fillOddly(folder: string): Promise<void> {
+  await Deno.writeTextFile(join(folder, "good_0000.nii.gz"), "");
+  await Deno.symlink(join(folder, "good_0000.nii.gz"), join(folder, "link_0000.nii.gz"));
+  await Deno.symlink(join(folder, "nowhere"), join(folder, "dangling_0000.nii.gz"));
+  await Deno.symlink(join(folder, "loop_0000.nii.gz"), join(folder, "loop_0000.nii.gz"));
+  await Deno.mkdir(join(folder, "folder_0000.nii.gz"));
+  await Deno.mkdir(join(folder, "results"));
+  await makePipe(join(folder, "pipe_0000.nii.gz"));
+}
+
+Deno.test("links to nothing and to themselves, folders and pipes among the images are failed cases; the others go on", () =>
+  inTempFolder(async (folder) => {
+    await fillOddly(folder);
+    const { cases, failures } = await listInputCases(folder, ONE);
+    assertEquals(cases.map(({ id }) => id), ["good", "link"]);
+    const said = failures.map(({ parts }) => [parts.caseId, parts.problem]);
+    assertEquals(said, [
+      ["dangling", "it is a link to what is not there"],
+      ["folder", "it is a folder"],
+      ["loop", "it is a link that leads back to itself"],
+      ["pipe", "it is a pipe, socket or device, which can't be read as a file"],
+    ]);
+  }));
+
+Deno.test("a case whose second channel is none fails once, naming it", () =>
+  inTempFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "a_0000.nii.gz"), "");
+    await Deno.symlink(join(folder, "nowhere"), join(folder, "a_0001.nii.gz"));
+    const { cases, failures } = await listInputCases(folder, TWO);
+    assertEquals([cases.length, failures.length], [0, 1]);
+    assert(failures[0].message.includes(join(folder, "a_0001.nii.gz")), failures[0].message);
+  }));
+
+Deno.test("a pipe is refused wherever a file is read, and not waited for; so is a loop", () =>
+  inTempFolder(async (folder) => {
+    await fillOddly(folder);
+    const pipe = join(folder, "pipe_0000.nii.gz");
+    await assertFails(() => openBytes(pipe, true), UserError, "it is a pipe", pipe);
+    await assertFails(() => listInputCases(pipe, ONE), UserError, "it is a pipe", pipe);
+    const loop = join(folder, "loop_0000.nii.gz");
+    await assertFails(() => listInputCases(loop, ONE), UserError, "circle", loop);
+    await assertFails(() => openBytes(loop, true), UserError, "circle");
+  }));
+
+Deno.test("a folder of DICOM files without endings is recognised, with what to do", () =>
+  inTempFolder(async (folder) => {
+    const file = new Uint8Array(200);
+    file.set(new TextEncoder().encode("DICM"), 128);
+    for (const name of ["IM0001", "IM0002"]) await Deno.writeFile(join(folder, name), file);
+    await assertFails(
+      () => listInputCases(folder, ONE),
+      UserError,
+      "DICOM files (IM0001, ...)",
+      "dcm2niix",
+      "CASE_0000.nii.gz",
+    );
+    await Deno.writeTextFile(join(folder, "IM0000"), "no DICOM");
+    await assertFails(() => listInputCases(folder, ONE), UserError, "no file ends with .nii.gz");
+  }));
+
+Deno.test("a raw dataset with links to nothing and to themselves and with pipes: each is named, with its case", () =>
+  inTempFolder(async (folder) => {
+    const raw = join(folder, "raw");
+    const options = { clean: true, verify: true, allowGeometryMismatch: false, threads: 1, memory: 1e9 };
+    const image = join(raw, "imagesTr/b_0000.nii.gz");
+    for (
+      const make of [
+        () => Deno.symlink(join(folder, "nowhere"), image),
+        () => Deno.symlink(image, image),
+        () => makePipe(image),
+      ]
+    ) {
+      await makeRawDataset(raw);
+      await Deno.remove(image);
+      await make();
+      const { findings, state } = await extractFingerprint(raw, join(folder, "preprocessed"), options);
+      assertEquals(state, "refused");
+      assert(findings.some(({ caseId, severity }) => caseId === "b" && severity === "error"), JSON.stringify(findings));
+      await Deno.remove(raw, { recursive: true });
+    }
+  }));
+
+Deno.test("macOS's ._ files in a raw dataset are no cases and no segmentations, and are told of", () =>
+  inTempFolder(async (folder) => {
+    const raw = join(folder, "raw");
+    await makeRawDataset(raw);
+    for (const name of ["imagesTr/._a_0000.nii.gz", "imagesTr/._b_0000.nii.gz", "labelsTr/._a.nii.gz"]) {
+      await Deno.writeTextFile(join(raw, name), "Mac OS X");
+    }
+    assertEquals((await readRawDataset(raw)).cases.map(({ id }) => id), ["a", "b", "c"]);
+    const warnings: string[] = [];
+    const options = { clean: true, verify: true, allowGeometryMismatch: false, threads: 1, memory: 1e9 };
+    const onWarning = (text: string) => warnings.push(text);
+    const { findings } = await extractFingerprint(raw, join(folder, "preprocessed"), { ...options, onWarning });
+    assertEquals(findings, []);
+    assertEquals(warnings.filter((text) => text.includes("of macOS in")).length, 2);
+    assert(warnings[0].startsWith("2 files of macOS in"), warnings[0]);
+  }));
