@@ -6,7 +6,7 @@ import {
   checkResampleToLabels,
   checkResampleToProbabilities,
 } from "../core/engine/checks.ts";
-import type { Engine, LabelRule, ResamplePlanes } from "../core/engine/engine.ts";
+import type { LabelRule, ResamplePlanes, VolumeCalls } from "../core/engine/engine.ts";
 import { planAccumulate, planFinishPlanes } from "../kernels/wasm/volume/accumulate.ts";
 import { planGatherPatches } from "../kernels/wasm/volume/gather.ts";
 import {
@@ -22,11 +22,6 @@ export interface VolumeTools
   extends Pick<Tensors, "regionOf" | "enqueue">, Pick<Programs, "programOf" | "slotOfArena"> {
   readonly stream: Stream;
 }
-
-export type VolumeCalls = Pick<
-  Engine,
-  "gatherPatches" | "ringStride" | "accumulate" | "finishPlanes" | "resampleToLabels" | "resampleToProbabilities"
->;
 
 export function createVolumeCalls({ stream, regionOf, enqueue, programOf, slotOfArena }: VolumeTools): VolumeCalls {
   const { memory } = stream;

@@ -7,7 +7,14 @@ import {
   checkResampleToLabels,
   checkResampleToProbabilities,
 } from "../core/engine/checks.ts";
-import type { Engine, LabelRule, LogitRing, Program, ResamplePlanes, TensorHandle } from "../core/engine/engine.ts";
+import type {
+  LabelRule,
+  LogitRing,
+  Program,
+  ResamplePlanes,
+  TensorHandle,
+  VolumeCalls,
+} from "../core/engine/engine.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { planAccumulate, planFinishPlanes } from "../kernels/wgsl/volume/accumulate.ts";
 import { planGatherPatches } from "../kernels/wgsl/volume/gather.ts";
@@ -27,11 +34,6 @@ export interface VolumeTools<A extends ArrayExtent> {
   enqueue(operator: WgslOperator, slots: Readonly<Record<string, A>>): void;
   readonly tables: ResampleTables<A>;
 }
-
-export type VolumeCalls = Pick<
-  Engine,
-  "gatherPatches" | "ringStride" | "accumulate" | "finishPlanes" | "resampleToLabels" | "resampleToProbabilities"
->;
 
 /** The kernels take a voxel's channels in whole blocks of four. */
 function checkStride({ channels, channelStride }: LogitRing, doing: string): void {

@@ -188,8 +188,22 @@ export interface ResampleToProbabilities extends ResamplePlanes {
   readonly target: TensorHandle<"f32">;
 }
 
+/** The operators around a network. */
+export interface VolumeCalls {
+  /** Fills the program's input from a volume. */
+  gatherPatches(call: GatherPatches): void;
+  /** The smallest channel stride of a ring that the engine can work with. */
+  ringStride(channels: number): number;
+  /** ring += flip(output) * importance * scale. */
+  accumulate(call: AccumulatePatch): void;
+  /** Divides planes [from, to) of the ring by weightSums * folds, in place. */
+  finishPlanes(ring: LogitRing, from: number, to: number, folds: number): void;
+  resampleToLabels(call: ResampleToLabels): void;
+  resampleToProbabilities(call: ResampleToProbabilities): void;
+}
+
 /** Something that computes. Dispose it to end its workers or give back its device. */
-export interface Engine extends AsyncDisposable {
+export interface Engine extends VolumeCalls, AsyncDisposable {
   readonly kind: "cpu" | "gpu";
   /** One line for the user: "CPU, 2 threads, WebAssembly SIMD". */
   readonly description: string;
@@ -214,18 +228,8 @@ export interface Engine extends AsyncDisposable {
   /** Waits until all that was enqueued is done. */
   flush(): Promise<void>;
 
-  /** Fills the program's input from a volume. */
-  gatherPatches(call: GatherPatches): void;
   /** Runs the network on the program's input; the result stays in the program's output. */
   run(program: Program, weights: WeightSet): void;
-  /** The smallest channel stride of a ring that the engine can work with. */
-  ringStride(channels: number): number;
-  /** ring += flip(output) * importance * scale. */
-  accumulate(call: AccumulatePatch): void;
-  /** Divides planes [from, to) of the ring by weightSums * folds, in place. */
-  finishPlanes(ring: LogitRing, from: number, to: number, folds: number): void;
-  resampleToLabels(call: ResampleToLabels): void;
-  resampleToProbabilities(call: ResampleToProbabilities): void;
   /** The program's output of one sample as (channels, z, y, x); for tests and tools. */
   downloadOutput(program: Program, sample: number): Promise<Float32Array>;
 }

@@ -2,16 +2,7 @@
  * The engine port in plain TypeScript on one thread: what engines are compared with, and what the predictor is tested with.
  * It completes late: each call waits for a timer before it runs, so that nothing can depend on work being done when a call returns.
  */
-import {
-  checkAccumulate,
-  checkAlive,
-  checkAlloc,
-  checkFinish,
-  checkGather,
-  checkRange,
-  checkResampleToLabels,
-  checkResampleToProbabilities,
-} from "../../core/engine/checks.ts";
+import { checkAlive, checkAlloc, checkRange } from "../../core/engine/checks.ts";
 import type {
   CompileOptions,
   ElementArrays,
@@ -27,14 +18,9 @@ import { voxelCount } from "../../core/base/shape.ts";
 import { weightShapes } from "../../core/graph/weight_shapes.ts";
 import { CPU_COSTS } from "../../cpu/costs.ts";
 import { evaluateGraph, readWeights, type Weights } from "./reference_network.ts";
-import { accumulate, finish, gather, toLabels, toProbabilities } from "./reference_volume.ts";
+import { createReferenceVolumeCalls, type ProgramState } from "./reference_volume.ts";
 
 const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i16: Int16Array, i32: Int32Array } as const;
-
-interface ProgramState {
-  readonly inputs: readonly Float32Array[];
-  readonly outputs: Float32Array[];
-}
 
 /** The reference engine; `delay` is the least time in milliseconds that each call is held back. */
 export function createReferenceEngine(delay = 0): Promise<Engine> {
@@ -138,14 +124,7 @@ export function createReferenceEngine(delay = 0): Promise<Engine> {
       return copy as ElementArrays[T];
     },
     flush,
-    ringStride: (channels) => channels,
-    gatherPatches(call) {
-      checkGather(call);
-      const { inputs } = stateOf(call.program, "Gathering patches");
-      const volume = dataOf(call.volume, "Gathering patches");
-      const labels = call.labelMap && dataOf(call.labelMap.labels, "Gathering patches");
-      enqueue(() => gather(call, volume, labels, inputs));
-    },
+    ...createReferenceVolumeCalls({ dataOf, stateOf, enqueue }),
     run(program, set) {
       const state = stateOf(program, "Running the network");
       const weights = weightSets.get(set);
@@ -156,31 +135,6 @@ export function createReferenceEngine(delay = 0): Promise<Engine> {
           state.outputs[sample] = logits;
         });
       });
-    },
-    accumulate(call) {
-      checkAccumulate(call);
-      const { outputs } = stateOf(call.program, "Accumulating");
-      const importance = dataOf(call.importance, "Accumulating");
-      const logits = dataOf(call.ring.logits, "Accumulating");
-      const sums = dataOf(call.ring.weightSums, "Accumulating");
-      enqueue(() => accumulate(call, outputs[call.sample], importance, logits, sums));
-    },
-    finishPlanes(ring, from, to, folds) {
-      checkFinish(ring, from, to, folds);
-      const [logits, sums] = [dataOf(ring.logits, "Finishing planes"), dataOf(ring.weightSums, "Finishing planes")];
-      const nonFinite = ring.nonFinite && dataOf(ring.nonFinite, "Finishing planes");
-      enqueue(() => finish(ring, from, to, folds, logits, sums, nonFinite));
-    },
-    resampleToLabels(call) {
-      checkResampleToLabels(call);
-      const logits = dataOf(call.ring.logits, "Resampling");
-      const target = dataOf<"u8" | "u16">(call.target, "Resampling");
-      enqueue(() => toLabels(call, logits, target));
-    },
-    resampleToProbabilities(call) {
-      checkResampleToProbabilities(call);
-      const [logits, target] = [dataOf(call.ring.logits, "Resampling"), dataOf(call.target, "Resampling")];
-      enqueue(() => toProbabilities(call, logits, target));
     },
     async downloadOutput(program, sample) {
       const state = stateOf(program, "Downloading the output");
