@@ -43,8 +43,8 @@ function change({ holder, key }: Place, other: Place, random: Random): void {
     case 1: {
       const name = random.pick(KEYS);
       if (typeof value !== "object" || value === null) break;
-      if (Array.isArray(value)) value.push(random.pick(VALUES));
-      else put(value as Record<string, unknown>, name, random.pick(VALUES));
+      if (Array.isArray(value)) value.push(copy(random.pick(VALUES)));
+      else put(value as Record<string, unknown>, name, copy(random.pick(VALUES)));
       break;
     }
     case 2: {
@@ -62,7 +62,7 @@ function change({ holder, key }: Place, other: Place, random: Random): void {
     case 4: {
       let deep: unknown = value;
       for (let i = 0; i < 600; i++) deep = [deep];
-      holder[key] = random.chance(0.1) ? deep : random.pick(VALUES);
+      holder[key] = random.chance(0.1) ? deep : copy(random.pick(VALUES));
       break;
     }
     default:
