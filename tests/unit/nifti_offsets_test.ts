@@ -92,6 +92,21 @@ Deno.test("voxels behind a long header extension are found by every reader, and 
   });
 });
 
+Deno.test("a header of nothing but extensions is refused, not walked through", async () => {
+  await inFolder(async (folder) => {
+    const bytes = nifti(352 + (4 << 20), 4 << 20);
+    const view = new DataView(bytes.buffer);
+    for (let at = 352; at < 352 + (4 << 20); at += 8) view.setInt32(at, 8, true);
+    await Deno.writeFile(`${folder}/a.nii.gz`, gzipSync(bytes));
+    await assertFails(
+      () => readCase("NibabelIO", [`${folder}/a.nii.gz`]),
+      UserError,
+      "more than 10000 header extensions",
+    );
+    assertEquals((await readCase("SimpleITKIO", [`${folder}/a.nii.gz`])).data.length, VOXELS); // does not look there
+  });
+});
+
 Deno.test("splitting refuses an offset outside the file and dimensions that are none, before it writes", async () => {
   await inFolder(async (folder) => {
     const file = `${folder}/a.nii.gz`;

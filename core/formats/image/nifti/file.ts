@@ -151,6 +151,9 @@ export function complexWarning({ file, header }: OpenedNifti): string[] {
   return complex ? [`${file}: its voxels are complex numbers; the imaginary parts are ignored, as upstream does.`] : [];
 }
 
+/** Files with extensions have a few. */
+const MAX_EXTENSIONS = 10_000;
+
 /**
  * nibabel refuses a broken chain of header extensions; ITK does not look at them. They are passed over, not kept: what lies before the
  * voxels may be as large as the file.
@@ -168,12 +171,13 @@ export async function checkExtensions(image: OpenedNifti, dataStart: number): Pr
     return got === bytes;
   };
   if (!await take(first + 4 - at) || start[0] === 0) return { ...image, head: none, consumed: at };
-  while (dataStart - at >= 16 && await take(8)) {
+  for (let count = 1; dataStart - at >= 16 && await take(8); count++) {
     const size = new DataView(start.buffer).getInt32(0, header.littleEndian);
-    if (size < 8 || at - 8 + size > dataStart) {
-      const problem = `a header extension says it has ${size} bytes where ${
-        dataStart - at + 8
-      } are left before the voxels`;
+    const left = dataStart - at + 8;
+    if (size < 8 || size > left || count > MAX_EXTENSIONS) {
+      const problem = count > MAX_EXTENSIONS
+        ? `it has more than ${MAX_EXTENSIONS} header extensions`
+        : `a header extension says it has ${size} bytes where ${left} are left before the voxels`;
       const remedy = "save the image without header extensions";
       throw new UserError({ doing: READING, file: image.file, problem, remedy });
     }
