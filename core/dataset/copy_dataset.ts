@@ -5,7 +5,11 @@
 import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeError } from "../base/files.ts";
+import { takeLock } from "../base/folder_lock.ts";
 import { basename, dirname, join } from "../base/path.ts";
+
+/** In every folder in the making: what holds it may be removed. */
+const MARKER = ".nnunet-conversion";
 
 /**
  * Makes the folder `target` with what `fill` puts into the folder it is given.
@@ -24,16 +28,40 @@ export async function makeFolderWhole(
       remedy: "choose another name or id, or remove it first",
     });
   }
-  await ensureFolder(dirname(target), doing);
-  const hidden = join(dirname(target), `.${basename(target)}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`);
+  const parent = dirname(target);
+  await ensureFolder(parent, doing);
+  using _lock = takeLock(join(parent, `.${basename(target)}.lock`), {
+    doing,
+    problem: "another run is making this folder at this moment",
+    remedy: "wait until it ends, or stop it",
+  });
+  const hidden = join(parent, `.${basename(target)}.partial`);
+  await removeEarlier(hidden, doing);
   try {
-    await ensureFolder(hidden, doing);
+    await Deno.mkdir(hidden);
+    await Deno.writeTextFile(join(hidden, MARKER), "");
     await fill(hidden);
     await Deno.rename(hidden, target);
+    await Deno.remove(join(target, MARKER));
   } catch (error) {
-    await Deno.remove(hidden, { recursive: true }).catch(() => {});
+    await removeEarlier(hidden, doing).catch(() => {});
     throw writeError(error, target, doing);
   }
+}
+
+/** Removes what a killed run has left. @throws UserError if it is no run's */
+async function removeEarlier(hidden: string, doing: string): Promise<void> {
+  const entries = await readFolder(hidden, doing);
+  if (!entries && !(await exists(hidden))) return;
+  if (entries && (entries.length === 0 || entries.some(({ name }) => name === MARKER))) {
+    return await Deno.remove(hidden, { recursive: true });
+  }
+  throw new UserError({
+    doing,
+    file: hidden,
+    problem: "it is needed for the work, and holds what no earlier run has made",
+    remedy: "move it away",
+  });
 }
 
 /** Copies a folder with all it holds. */
