@@ -15,8 +15,8 @@ export const BATCH_SIZE = z.int().min(1).max(1 << 20);
 export const IMAGE_SIZE = z.number().min(1).max(2 ** 31);
 /** Stages of a U-Net: halving 65,536 voxels ends after 17. */
 export const STAGES = { most: 64 } as const;
-/** Convolutions or blocks of a stage. */
-export const BLOCKS = { most: 256 } as const;
+/** Convolutions or blocks of a stage, and of all: planning compares every layer with those that live beside it. */
+export const BLOCKS = { most: 256, mostOfNetwork: 1000 } as const;
 export const FEATURES = { most: 1 << 16 } as const;
 /** Voxels of a kernel or stride along an axis. */
 export const KERNEL = { most: 255 } as const;

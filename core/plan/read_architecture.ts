@@ -189,6 +189,14 @@ function fromKwargs(
   const blocks = "n_blocks_per_stage" in shared
     ? perStage("n_blocks_per_stage", shared.n_blocks_per_stage, stages)
     : perStage("n_conv_per_stage", shared.n_conv_per_stage, stages);
+  const convsPerStageDecoder = perStage("n_conv_per_stage_decoder", shared.n_conv_per_stage_decoder, stages - 1);
+  const total = [...blocks, ...convsPerStageDecoder].reduce((sum, n) => sum + n, 0);
+  if (total > BLOCKS.mostOfNetwork) {
+    const field = residual ? "n_blocks_per_stage" : "n_conv_per_stage";
+    const problem =
+      `with n_conv_per_stage_decoder the network has ${total} blocks, at most ${BLOCKS.mostOfNetwork} are computed`;
+    throw fieldError(at, [field], problem);
+  }
   const stemChannels = "stem_channels" in shared ? shared.stem_channels : undefined;
   return {
     family,
@@ -197,7 +205,7 @@ function fromKwargs(
     kernelSizes,
     strides: perAxis("strides", shared.strides),
     blocksPerStage: blocks,
-    convsPerStageDecoder: perStage("n_conv_per_stage_decoder", shared.n_conv_per_stage_decoder, stages - 1),
+    convsPerStageDecoder,
     convBias: shared.conv_bias,
     norm: readNorm(shared.norm_op, shared.norm_op_kwargs, dimensions, at),
     negativeSlope: readSlope(shared.nonlin, shared.nonlin_kwargs, at),

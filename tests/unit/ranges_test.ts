@@ -46,6 +46,17 @@ Deno.test("every number of a configuration has a range", async () => {
   }
 });
 
+Deno.test("stages that have few blocks each may not have too many together", async () => {
+  const of = (stages: number, convs: number) => () =>
+    resolved((_, n) => {
+      const more = { kernel_sizes: 3, strides: 1, features_per_stage: 4 };
+      Object.assign(n, { n_stages: stages, n_conv_per_stage: convs, n_conv_per_stage_decoder: convs, ...more });
+    });
+  await assertFails(of(64, 256), UserError, "the network has 32512 blocks, at most 1000");
+  await assertFails(of(32, 16), UserError, "the network has 1008 blocks");
+  of(31, 16)();
+});
+
 Deno.test("a layer too large for any machine is named with its size, before anything is planned of it", async () => {
   const refused = (change: Change, ...parts: string[]) => {
     const configuration = resolved(change);
