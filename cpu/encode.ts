@@ -1,5 +1,5 @@
 /** Kernel calls as bytes in shared memory: the form in which workers read them. */
-import type { KernelCall } from "../kernels/wasm/kernel.ts";
+import type { KernelCall, Operator } from "../kernels/wasm/kernel.ts";
 import { encodeParams } from "../kernels/wasm/params.ts";
 import { CALL, COMMAND, COPY, COPY_ITEM_BYTES } from "./protocol.ts";
 
@@ -23,7 +23,7 @@ const align = (bytes: number) => Math.ceil(bytes / 16) * 16;
 export const COPY_KERNEL = "copy";
 
 /** A copy of bytes from one address to another as a call. */
-export function copyCall(bytes: number): KernelCall {
+function copyCall(bytes: number): KernelCall {
   return {
     kernel: COPY_KERNEL,
     params: [
@@ -34,6 +34,11 @@ export function copyCall(bytes: number): KernelCall {
     items: Math.ceil(bytes / COPY_ITEM_BYTES),
     scratchBytes: 0,
   };
+}
+
+/** A copy of bytes as an operator over slots "source", "target" and "length", the last of which is a number. */
+export function copyOperator(bytes: number): Operator {
+  return { algorithm: "copy", calls: [copyCall(bytes)], temporaries: {}, flops: 0, bytes, coreSeconds: 0 };
 }
 
 /**

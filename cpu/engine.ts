@@ -3,14 +3,14 @@
  * gather, an accumulation is one command each; the workers do the rest without the main thread.
  */
 import type { Engine, Program, WeightSet } from "../core/engine/engine.ts";
-import type { TrainingEngine } from "../core/engine/training.ts";
+import type { TrainingCalls } from "../core/lowering/training_engine.ts";
 import { emitModule } from "../kernels/wasm/module.ts";
 import { CPU_COSTS } from "./costs.ts";
 import { cpuFeatures, describeCpu } from "./describe.ts";
 import { createPrograms } from "./programs.ts";
 import { createStream } from "./stream.ts";
 import { createTensors } from "./tensors.ts";
-import { type CpuTraining, createTraining } from "./training.ts";
+import { createTraining } from "./training.ts";
 import { createVolumeCalls } from "./volume_calls.ts";
 
 export { type CpuDescription, cpuFeatures, describeCpu } from "./describe.ts";
@@ -25,7 +25,7 @@ export interface CpuEngineOptions {
 }
 
 /** The CPU engine, for prediction and training; it can tell what memory it has taken. */
-export interface CpuEngine extends Engine, TrainingEngine, CpuTraining {
+export interface CpuEngine extends Engine, TrainingCalls {
   readonly kind: "cpu";
   readonly threads: number;
   /** Bytes handed out now and at most so far: tensors, weights, activations, scratch, parameters. */

@@ -11,12 +11,15 @@ import type {
   WeightSet,
   WeightSource,
 } from "../core/engine/engine.ts";
+import { unpadChannels } from "../core/engine/results.ts";
+import { temporaryBlock } from "../core/lowering/schedule.ts";
+import { torchWeights } from "../core/lowering/weights.ts";
 import type { PlacedCall } from "./encode.ts";
-import { planProgram, type ProgramPlan, scratchOf, temporaryBlock } from "./program_plan.ts";
+import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import type { Encoded, Region, Stream } from "./stream.ts";
 import type { Tensors } from "./tensors.ts";
 import { weightOffsets } from "./weight_layout.ts";
-import { packingBytes, torchWeights, writeWeightBlock } from "./weights.ts";
+import { packingBytes, writeWeightBlock } from "./weights.ts";
 
 /** A compiled network. */
 export interface ProgramState {
@@ -201,16 +204,10 @@ export function createPrograms({ stream, threads, slabItems, allocate, release, 
       const state = programOf(program, doing);
       checkAlive(sample >= 0 && sample < program.batch, `sample ${sample}`, doing);
       const { outputGrid, outputChannels, outputSlot } = state.plan;
-      const voxels = voxelCount(outputGrid);
-      const padded = padToFour(outputChannels);
+      const floats = voxelCount(outputGrid) * padToFour(outputChannels);
       return stream.read(state.arena, () => {
-        const address = slotOfArena(state, outputSlot) + sample * voxels * padded * 4;
-        const stored = new Float32Array(memory.memory.buffer, address, voxels * padded);
-        const out = new Float32Array(voxels * outputChannels);
-        for (let c = 0; c < outputChannels; c++) {
-          for (let i = 0; i < voxels; i++) out[c * voxels + i] = stored[i * padded + c];
-        }
-        return out;
+        const address = slotOfArena(state, outputSlot) + sample * floats * 4;
+        return unpadChannels(new Float32Array(memory.memory.buffer, address, floats), outputChannels);
       });
     },
   };
@@ -239,7 +236,7 @@ function costsOf(
     memory: {
       weights: plan.weightBytes,
       activations: plan.arena.bytes,
-      scratch: scratchOf(plan.steps.map(({ operator }) => operator)) * threads + packingBytes(plan.weights),
+      scratch: plan.scratchBytes * threads + packingBytes(plan.weights),
     },
     steps: plan.steps.map(({ name, operator: { algorithm, flops, coreSeconds } }) => ({
       name,

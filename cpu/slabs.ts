@@ -1,11 +1,12 @@
 /**
  * Convolutions in slabs along z, so that an output may lie over the input that dies with it: a slab's items run, all threads meet,
  * then the next slab's. The output lies shifted by so much that no slab writes what it or a later one still reads. The items are the
- * same as without slabs, so are the results, bit for bit. Pure; {@link ./program_plan.ts} decides where it is done.
+ * same as without slabs, so are the results, bit for bit. Pure; {@link ./slab_rules.ts} decides where it is done.
  */
 import { BLOCK_ALIGNMENT } from "../core/graph/memory_plan.ts";
-import type { ConvOperator, ItemRow } from "../kernels/wasm/conv/problem.ts";
+import type { ItemRow } from "../kernels/wasm/conv/problem.ts";
 import type { KernelCall, Operator } from "../kernels/wasm/kernel.ts";
+import type { CpuOperator } from "./kernel_set.ts";
 
 /** A slab has at least so many items: on a few threads, waiting for the last of them costs about a percent. */
 export const SLAB_ITEMS = 48;
@@ -28,7 +29,7 @@ export type Direction = "ascending" | "descending";
 
 /** A convolution and what it is cut by. */
 export interface Sliceable {
-  readonly operator: ConvOperator;
+  readonly operator: CpuOperator;
   readonly batch: number;
   /** Planes of a sample. */
   readonly inputPlanes: number;

@@ -1,5 +1,8 @@
 /** Where the tensors of a fused network lie on this engine, and when they are read for the last time. */
-import { type FusedNetwork, type TensorId, viewsOf } from "../core/graph/fuse.ts";
+import { type Vec3, voxelCount } from "../core/base/shape.ts";
+import { type FusedNetwork, type TensorId, type View, viewsOf } from "../core/graph/fuse.ts";
+import type { Storage, StoredAt } from "../core/lowering/lowering.ts";
+import type { CpuTypes } from "./kernel_set.ts";
 
 /** A tensor as operands and targets name it. */
 export interface TensorPlace {
@@ -38,6 +41,39 @@ export function placeTensors({ tensors, groups, steps }: FusedNetwork): TensorPl
 
 function isConv({ kind }: { readonly kind: string }): boolean {
   return kind === "conv" || kind === "transposedConv";
+}
+
+/** Tensors where {@link placeTensors} puts them; operands of two sources among them. */
+export function storageOf(
+  { tensors }: FusedNetwork,
+  places: readonly TensorPlace[],
+  batch: number,
+): Storage<CpuTypes> {
+  const placeOf = ({ slot, channelStride, channelOffset }: TensorPlace) => ({ slot, channelStride, channelOffset });
+  return {
+    at: (tensor) => storedAt(placeOf(places[tensor]), tensors[tensor].grid, batch),
+    viewPlace(view: View) {
+      const first = placeOf(places[view[0].tensor]);
+      const firstPart = view.findIndex(({ tensor }) => places[tensor].slot !== first.slot);
+      if (firstPart < 0) return first;
+      return { ...first, second: { ...placeOf(places[view[firstPart].tensor]), firstPart } };
+    },
+  };
+}
+
+/** Tensors of a training: channel range beside channel range, as the fused network has them. */
+export function groupStorage({ tensors, groups }: FusedNetwork, batch: number): Storage<CpuTypes> {
+  return {
+    at(tensor, role) {
+      const { group, channelOffset, grid } = tensors[tensor];
+      const { channelStride } = groups[group];
+      return storedAt({ slot: `${role}:${group}`, channelStride, channelOffset }, grid, batch);
+    },
+  };
+}
+
+function storedAt(place: CpuTypes["place"], grid: Vec3, batch: number): StoredAt<CpuTypes> {
+  return { place, slot: place.slot, bytes: batch * voxelCount(grid) * place.channelStride * 4 };
 }
 
 /** Index of the last step that reads each tensor, -1 for one that none reads. */

@@ -3,7 +3,7 @@ import { checkAlive, checkAlloc, checkRange } from "../core/engine/checks.ts";
 import type { ElementArrays, ElementType, Engine, TensorHandle } from "../core/engine/engine.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
 import { planClear } from "../kernels/wasm/volume/clear.ts";
-import { copyCall } from "./encode.ts";
+import { copyOperator } from "./encode.ts";
 import type { Region, Stream } from "./stream.ts";
 
 const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i16: Int16Array, i32: Int32Array } as const;
@@ -80,7 +80,7 @@ export function createTensors(stream: Stream): Tensors {
       const staging = memory.allocateIdle(source.length, `uploading ${target.label}`);
       memory.bytes(staging, source.length).set(source);
       const slots = { source: staging, target: region.address + start, length: source.length };
-      enqueue(single("copy", copyCall(source.length)), slots, [region]);
+      enqueue(copyOperator(source.length), slots, [region]);
       memory.free(staging, stream.issued);
     },
     clear(target, offset = 0, length = target.length - offset) {
@@ -100,8 +100,4 @@ export function createTensors(stream: Stream): Tensors {
     },
   };
   return { calls, allocate, release, regionOf, enqueue };
-}
-
-function single(algorithm: string, call: Operator["calls"][number]): Operator {
-  return { algorithm, calls: [call], temporaries: {}, flops: 0, bytes: 0, coreSeconds: 0 };
 }

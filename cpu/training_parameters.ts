@@ -3,15 +3,9 @@
  * come first, so that the optimizer is one pass over one range; what is between parameters is zero and stays zero.
  */
 import { padToFour } from "../core/base/shape.ts";
-import type { TrainedParameter } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import { weightShapes } from "../core/graph/weight_shapes.ts";
-
-export interface PlacedParameter extends TrainedParameter {
-  /** First float. */
-  readonly offset: number;
-  readonly length: number;
-}
+import type { PlacedParameter } from "../core/lowering/parameter_values.ts";
 
 export interface ParameterLayout {
   /** In the order of the graph's nodes. */

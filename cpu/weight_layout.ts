@@ -2,30 +2,14 @@
 import { padToFour } from "../core/base/shape.ts";
 import type { BatchNormNode } from "../core/graph/graph.ts";
 import { alignBlock } from "../core/graph/memory_plan.ts";
+import type { ConvSource } from "../core/lowering/weights.ts";
 import type { WeightedOperator } from "../kernels/wasm/kernel.ts";
 
 /** A block of a weight set. */
 export type WeightBlock =
   & { readonly slot: string; readonly offset: number; readonly bytes: number }
   & (
-    | {
-      readonly kind: "packed";
-      readonly operator: WeightedOperator;
-      /** Undefined: the identity between `weightShape[0]` channels. */
-      readonly weight?: string;
-      readonly weightShape: readonly number[];
-      readonly bias?: string;
-      readonly biasShape: readonly number[];
-    }
-    /** As torch has it, weight then bias; a step of every run packs it into the arena. */
-    | {
-      readonly kind: "torch";
-      readonly operator: WeightedOperator;
-      readonly weight?: string;
-      readonly weightShape: readonly number[];
-      readonly bias?: string;
-      readonly biasShape: readonly number[];
-    }
+    | ConvWeights
     /** A vector as it is. */
     | { readonly kind: "vector"; readonly name: string; readonly channels: number }
     /** A batch norm folded: scale = weight / sqrt(variance + eps), shift = bias - mean * scale; one padded vector after the other. */
@@ -33,9 +17,12 @@ export type WeightBlock =
   );
 
 /** A convolution's weights and the slot that its kernels read them from. */
-export type ConvWeights =
-  & Omit<Extract<WeightBlock, { kind: "packed" }>, "kind" | "offset" | "bytes">
-  & { readonly kind: "packed" | "torch" };
+interface ConvWeights extends ConvSource {
+  /** "torch": as torch has it, weight then bias; a step of every run packs it into the arena. */
+  readonly kind: "packed" | "torch";
+  readonly slot: string;
+  readonly operator: WeightedOperator;
+}
 
 /** Lays out a weight set block after block, in the order of the steps; equal vectors are kept once. */
 export function createWeightLayout() {
@@ -48,6 +35,14 @@ export function createWeightLayout() {
     return { offset, bytes };
   };
   const vectorBytes = (channels: number) => padToFour(channels) * 4;
+  const once = (key: string, make: (slot: string) => WeightBlock): string => {
+    const known = slots.get(key);
+    if (known !== undefined) return known;
+    const block = make(`vector:${blocks.length}`);
+    blocks.push(block);
+    slots.set(key, block.slot);
+    return block.slot;
+  };
   return {
     blocks,
     bytes: () => end,
@@ -57,34 +52,14 @@ export function createWeightLayout() {
       else if (packing) blocks.push({ kind, ...block, slot: packing.sourceSlot, ...place(packing.sourceBytes) });
       else throw new Error("Laying out weights: the operator has no packing kernels");
     },
-    vector(name: string, channels: number): string {
-      const known = slots.get(name);
-      if (known) return known;
-      const block: WeightBlock = {
-        kind: "vector",
-        slot: `vector:${blocks.length}`,
-        name,
-        channels,
-        ...place(vectorBytes(channels)),
-      };
-      blocks.push(block);
-      slots.set(name, block.slot);
-      return block.slot;
-    },
+    vector: (name: string, channels: number): string =>
+      once(name, (slot) => ({ kind: "vector", slot, name, channels, ...place(vectorBytes(channels)) })),
     batchNorm(norm: BatchNormNode, channels: number): { scaleSlot: string; shiftSlot: string } {
-      const key = `batchNorm ${norm.runningMean}`;
-      const known = slots.get(key);
-      if (known) return { scaleSlot: known, shiftSlot: `${known}:shift` };
-      const block: WeightBlock = {
-        kind: "batchNorm",
-        slot: `vector:${blocks.length}`,
-        norm,
-        channels,
-        ...place(2 * vectorBytes(channels)),
-      };
-      blocks.push(block);
-      slots.set(key, block.slot);
-      return { scaleSlot: block.slot, shiftSlot: `${block.slot}:shift` };
+      const scaleSlot = once(
+        `batchNorm ${norm.runningMean}`,
+        (slot) => ({ kind: "batchNorm", slot, norm, channels, ...place(2 * vectorBytes(channels)) }),
+      );
+      return { scaleSlot, shiftSlot: `${scaleSlot}:shift` };
     },
     signature: () =>
       JSON.stringify(blocks.map((block) => {

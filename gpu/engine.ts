@@ -5,6 +5,7 @@
 import { UserError } from "../core/base/errors.ts";
 import { padToFour, voxelCount } from "../core/base/shape.ts";
 import { checkAlive, checkAlloc, checkRange } from "../core/engine/checks.ts";
+import { unpadChannels } from "../core/engine/results.ts";
 import type {
   CompileOptions,
   ElementArrays,
@@ -18,6 +19,7 @@ import type {
   WeightSet,
 } from "../core/engine/engine.ts";
 import type { TrainingOptions } from "../core/engine/training.ts";
+import type { TrainingCalls } from "../core/lowering/training_engine.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { planClear } from "../kernels/wgsl/volume/clear.ts";
@@ -32,7 +34,7 @@ import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, type Tools } from "./program.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
-import { createTraining, type GpuTraining } from "./training.ts";
+import { createTraining } from "./training.ts";
 import { timeInTurn } from "./timing.ts";
 import { tuneConvolutions, type TunedConvolution, type TuneHooks } from "./tune.ts";
 import { type Tuning, wantedOf } from "./tuning.ts";
@@ -53,7 +55,7 @@ export interface GpuEngineOptions extends DeviceOptions {
 }
 
 /** The GPU engine, which can tell what memory it has taken and whether it still works. */
-export interface GpuEngine extends Engine, GpuTraining {
+export interface GpuEngine extends Engine, TrainingCalls {
   readonly kind: "gpu";
   readonly adapter: AdapterFacts;
   /** For benches of single kernels. Destroyed with the engine. */
@@ -265,16 +267,9 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       const state = programOf(program, doing);
       checkAlive(sample >= 0 && sample < program.batch, `sample ${sample}`, doing);
       const { outputGrid, outputChannels, output } = state.plan;
-      const voxels = voxelCount(outputGrid);
-      const padded = padToFour(outputChannels);
-      const size = voxels * padded * 4;
+      const size = voxelCount(outputGrid) * padToFour(outputChannels) * 4;
       const bytes = await readBytes(gpu, commands, state.slot(output.slot), sample * size, size);
-      const stored = new Float32Array(bytes.buffer);
-      const out = new Float32Array(voxels * outputChannels);
-      for (let c = 0; c < outputChannels; c++) {
-        for (let i = 0; i < voxels; i++) out[c * voxels + i] = stored[i * padded + c];
-      }
-      return out;
+      return unpadChannels(new Float32Array(bytes.buffer), outputChannels);
     },
     [Symbol.asyncDispose]() {
       gpu[Symbol.dispose]();

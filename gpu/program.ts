@@ -1,11 +1,13 @@
 /** A planned program on the device: its buffers, its compiled kernels, and the list of dispatches for each weight set. */
 import { UserError } from "../core/base/errors.ts";
 import type { WeightSource } from "../core/engine/engine.ts";
+import { temporaryBlock } from "../core/lowering/schedule.ts";
 import { type BufferRange, type Buffers, type DeviceBuffer, oneSegment, type Segments } from "./buffers.ts";
 import { checkFits, type Commands, type PreparedDispatch } from "./commands.ts";
 import type { GpuDevice } from "./device.ts";
 import type { Pipelines } from "./pipelines.ts";
-import { type ProgramPlan, type RunPlan, temporaryBlock } from "./program_plan.ts";
+import type { ProgramPlan } from "./program_plan.ts";
+import type { RunPlan } from "./run_plan.ts";
 import { writeUniforms } from "./uniforms.ts";
 import { packBlock, type WeightLayout } from "./weight_layout.ts";
 

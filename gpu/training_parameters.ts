@@ -2,16 +2,13 @@
  * Where parameters lie: chunks of moderate size, laid out alike for the parameters, their gradients and their momentum. Those with a gradient
  * have chunks of their own, so that the optimizer walks whole chunks; what is between parameters is zero and stays zero.
  */
-import type { TrainedParameter } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import { weightShapes } from "../core/graph/weight_shapes.ts";
+import type { PlacedParameter } from "../core/lowering/parameter_values.ts";
 import { BINDING_ALIGNMENT, roundUp } from "./buffers.ts";
 
-export interface PlacedParameter extends TrainedParameter {
+export interface ChunkedParameter extends PlacedParameter {
   readonly chunk: number;
-  /** First float in the chunk. */
-  readonly offset: number;
-  readonly length: number;
 }
 
 export interface ParameterChunk {
@@ -21,7 +18,7 @@ export interface ParameterChunk {
 
 export interface ParameterLayout {
   /** In the order of the graph's nodes. */
-  readonly parameters: readonly PlacedParameter[];
+  readonly parameters: readonly ChunkedParameter[];
   readonly chunks: readonly ParameterChunk[];
 }
 
@@ -53,13 +50,9 @@ export function layOutParameters(
       chunk.floats += floats;
     }
   }
-  const parameters = shapes.flatMap(({ name, shape }): PlacedParameter[] => {
+  const parameters = shapes.flatMap(({ name, shape }): ChunkedParameter[] => {
     const place = places.get(name);
     return place ? [{ name, shape, hasGradient: trained.has(name), ...place }] : [];
   });
   return { parameters, chunks };
 }
-
-/** Slots of a parameter and of its gradient. */
-export const parameterSlot = (name: string) => `parameter:${name}`;
-export const gradientSlot = (name: string) => `gradient:${name}`;

@@ -1,22 +1,16 @@
 /** Parameters, gradients and what the optimizer keeps of them, in the device's memory. */
-import type { OptimizerState } from "../core/engine/training.ts";
+import { keptKinds, type ValueKind } from "../core/lowering/parameter_values.ts";
+import { gradientSlot, parameterSlot } from "../core/lowering/training_context.ts";
 import { ADAM_STATE_FLOATS } from "../kernels/wgsl/training/adam.ts";
 import { OPTION_FLOATS } from "../kernels/wgsl/training/optimizer.ts";
 import { type DeviceBuffer, oneSegment, type Segments } from "./buffers.ts";
 import type { DeviceWeights, Tools } from "./program.ts";
-import { gradientSlot, parameterSlot } from "./training_parameters.ts";
-import { ADAM_STATE, OPTIONS, type TrainingPlan } from "./training_plan.ts";
+import { OPTIONS } from "./kernel_set.ts";
+import { ADAM_STATE, type TrainingPlan } from "./training_plan.ts";
 
-/** Kinds of values; the last two with Adam alone, and the last of them with amsgrad. */
-export type ValueKind = "parameters" | "gradients" | "momentum" | "averages" | "largest";
-
-/** What the optimizer keeps of every parameter with a gradient. */
-export function keptKinds({ adam }: TrainingPlan): readonly ("momentum" | "averages" | "largest")[] {
-  return adam ? ["momentum", "averages", ...(adam.amsgrad ? ["largest"] as const : [])] : ["momentum"];
-}
-
-export function keptValues(state: OptimizerState | undefined, kind: "momentum" | "averages" | "largest") {
-  return kind === "momentum" ? state?.momentum : state?.adam?.[kind];
+/** Kinds of values that a chunk of parameters has. */
+export function kindsOf({ adam }: Pick<TrainingPlan, "adam">, isTrained: boolean): readonly ValueKind[] {
+  return isTrained ? ["parameters", "gradients", ...keptKinds(adam)] : ["parameters"];
 }
 
 /** Parameters, gradients, what the optimizer keeps of them and what never changes, on the device. */
@@ -44,11 +38,7 @@ export function takeValues({ buffers }: Tools, plan: TrainingPlan): DeviceValues
     take(OPTIONS, OPTION_FLOATS * 4, "the optimizer's options");
     if (adam) take(ADAM_STATE, ADAM_STATE_FLOATS * 4, "the optimizer's state");
     layout.chunks.forEach(({ floats, trained }, chunk) => {
-      const kinds: readonly ValueKind[] = [
-        "parameters",
-        ...(trained ? ["gradients", ...keptKinds(plan)] as const : []),
-      ];
-      for (const kind of kinds) {
+      for (const kind of kindsOf(plan, trained)) {
         const buffer = take(`${kind} ${chunk}`, floats * 4, `the network's ${kind}`);
         if (kind !== "parameters" && kind !== "gradients") continue;
         const slotOf = { parameters: parameterSlot, gradients: gradientSlot }[kind];

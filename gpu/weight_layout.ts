@@ -5,6 +5,7 @@
 import { padToFour } from "../core/base/shape.ts";
 import type { WeightSource } from "../core/engine/engine.ts";
 import type { BatchNormNode } from "../core/graph/graph.ts";
+import { type ConvSource, foldBatchNorm, torchWeights } from "../core/lowering/weights.ts";
 import type { WgslConvOperator } from "../kernels/wgsl/conv/problem.ts";
 import { BINDING_ALIGNMENT, roundUp } from "./buffers.ts";
 
@@ -24,15 +25,7 @@ export type WeightBlock =
     readonly places: readonly WeightPlace[];
   }
   & (
-    | {
-      readonly kind: "packed";
-      readonly operator: WgslConvOperator;
-      /** Undefined: the identity between `weightShape[0]` channels. */
-      readonly weight?: string;
-      readonly weightShape: readonly number[];
-      readonly bias?: string;
-      readonly biasShape: readonly number[];
-    }
+    | PackedWeights
     /** A vector as it is, padded to four. */
     | { readonly kind: "vector"; readonly name: string; readonly channels: number }
     /** One half of a batch norm: scale = weight / sqrt(variance + eps), or shift = bias - mean * scale. */
@@ -44,7 +37,10 @@ export type WeightBlock =
     }
   );
 
-type PackedBlock = Extract<WeightBlock, { kind: "packed" }>;
+interface PackedWeights extends ConvSource {
+  readonly kind: "packed";
+  readonly operator: WgslConvOperator;
+}
 
 export interface WeightLayout {
   readonly blocks: readonly WeightBlock[];
@@ -92,7 +88,7 @@ export function createWeightLayout() {
   return {
     /** Slot of the next packed block. */
     next: () => `weights:${blocks.length}`,
-    packed(block: Pick<PackedBlock, "operator" | "weight" | "weightShape" | "bias" | "biasShape">): void {
+    packed(block: Omit<PackedWeights, "kind">): void {
       const { weightBytes, weightSegmentBytes } = block.operator;
       blocks.push({ kind: "packed", ...place(weightBytes, weightSegmentBytes), ...block });
     },
@@ -132,10 +128,7 @@ export function packBlock(block: WeightBlock, source: WeightSource): Float32Arra
   const out = new Float32Array(block.bytes / 4);
   switch (block.kind) {
     case "packed": {
-      const weight = block.weight === undefined
-        ? identity(block.weightShape[0])
-        : source.get(block.weight, block.weightShape);
-      const bias = block.bias === undefined ? undefined : source.get(block.bias, block.biasShape);
+      const { weight, bias } = torchWeights(block, source);
       block.operator.pack(weight, bias, out);
       return out;
     }
@@ -143,32 +136,7 @@ export function packBlock(block: WeightBlock, source: WeightSource): Float32Arra
       out.set(source.get(block.name, [block.channels]));
       return out;
     case "batchNorm":
-      foldBatchNorm(block.norm, block.half, block.channels, source, out);
+      foldBatchNorm(block.norm, block.channels, source, block.half === "scale" ? { scale: out } : { shift: out });
       return out;
-  }
-}
-
-/** Weight (out, in, 1, 1, 1) that copies `channels` channels. */
-function identity(channels: number): Float32Array {
-  const weight = new Float32Array(channels * channels);
-  for (let c = 0; c < channels; c++) weight[c * channels + c] = 1;
-  return weight;
-}
-
-/** torch's BatchNorm in evaluation mode as scale and shift, computed in f64. */
-function foldBatchNorm(
-  norm: BatchNormNode,
-  half: "scale" | "shift",
-  channels: number,
-  source: WeightSource,
-  out: Float32Array,
-): void {
-  const get = (name: string | undefined) => (name === undefined ? undefined : source.get(name, [channels]));
-  const [weight, bias] = [get(norm.weight), get(norm.bias)];
-  const mean = source.get(norm.runningMean, [channels]);
-  const variance = source.get(norm.runningVar, [channels]);
-  for (let c = 0; c < channels; c++) {
-    const scale = (weight?.[c] ?? 1) / Math.sqrt(variance[c] + norm.eps);
-    out[c] = half === "scale" ? scale : (bias?.[c] ?? 0) - mean[c] * scale;
   }
 }

@@ -2,7 +2,8 @@
 import type { BlockLifetime } from "../../core/graph/memory_plan.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { planBuffers } from "../../gpu/buffer_plan.ts";
-import { planProgram, tensorLayout } from "../../gpu/program_plan.ts";
+import { planProgram } from "../../gpu/program_plan.ts";
+import { tensorLayout } from "../../gpu/tensor_layout.ts";
 import { problemsOf } from "../../gpu/tune.ts";
 import { type Tuning, wantedOf } from "../../gpu/tuning.ts";
 import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";

@@ -15,7 +15,7 @@ Deno.test("engines see kernels and the port, kernels see shapes only, nothing se
   assertEquals(importViolation("cpu/engine.ts", "core/engine/engine.ts"), null);
   assertEquals(
     importViolation("cpu/engine.ts", "core/predict/stream/tiles.ts"),
-    "cpu may import kernels/wasm, kernels/operators, core/engine, core/graph, core/base, not core/predict",
+    "cpu may import kernels/wasm, kernels/operators, core/lowering, core/engine, core/graph, core/base, not core/predict",
   );
   assertEquals(
     importViolation("kernels/wasm/conv.ts", "core/engine/engine.ts"),
@@ -41,11 +41,11 @@ Deno.test("an engine sees its own kernels and the neutral operators, and so do t
   }
   assertEquals(
     importViolation("cpu/engine.ts", "kernels/wgsl/conv/plan_conv.ts"),
-    "cpu may import kernels/wasm, kernels/operators, core/engine, core/graph, core/base, not kernels/wgsl",
+    "cpu may import kernels/wasm, kernels/operators, core/lowering, core/engine, core/graph, core/base, not kernels/wgsl",
   );
   assertEquals(
     importViolation("gpu/engine.ts", "kernels/wasm/module.ts"),
-    "gpu may import kernels/wgsl, core/cases, kernels/operators, core/engine, core/graph, core/base, not kernels/wasm",
+    "gpu may import kernels/wgsl, core/cases, kernels/operators, core/lowering, core/engine, core/graph, core/base, not kernels/wasm",
   );
   assertEquals(
     importViolation("kernels/wgsl/conv/pack.ts", "kernels/wasm/conv/pack_weights.ts"),

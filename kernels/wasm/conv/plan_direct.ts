@@ -9,7 +9,7 @@ import { DIRECT_PARAMS, directScratch } from "./direct_kernels.ts";
 import { PANEL } from "./gemm_kernels.ts";
 import { aboutHalves, padToPanel, tensorParams } from "./layout.ts";
 import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
-import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
+import { channelLayout, paddedChannels, statisticsOf } from "../../operators/tensor.ts";
 import { directPacking } from "./pack_direct_kernel.ts";
 import { type ConvOperator, type ConvProblem, type ItemRow, outputGridOf, padOf } from "./problem.ts";
 
@@ -26,7 +26,7 @@ const MOST_VOXELS = 192;
 
 export function stagedChannels(problem: ConvProblem): number {
   const { parts } = problem.input;
-  return parts.length === 1 && parts[0] < 4 ? parts[0] : channelLayout(problem.input.parts).padded;
+  return parts.length === 1 && parts[0] < 4 ? parts[0] : paddedChannels(problem.input);
 }
 
 /** Runs of taps and channels shorter than this are copied together, so that the product's inner loop is long. */
@@ -39,7 +39,7 @@ function joinsRuns(problem: ConvProblem): boolean {
 /** The cheapest blocks for products on `grid` (the output's, or a transposed convolution's input's) scattered over `taps`. */
 function chooseBlock(problem: ConvProblem, grid: Vec3, taps: number): DirectChoice {
   const staged = stagedChannels(problem);
-  const { padded } = channelLayout(problem.input.parts);
+  const padded = paddedChannels(problem.input);
   const tapPanels = padToPanel(problem.outputChannels) / PANEL;
   const allPanels = taps * tapPanels;
   const runs = problem.kernel[0] * problem.kernel[1];

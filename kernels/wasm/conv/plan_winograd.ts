@@ -9,7 +9,7 @@ import { CORE_HERTZ, CYCLES, imbalance, productCycles, weightCycles } from "./co
 import { PANEL } from "./gemm_kernels.ts";
 import { padToPanel, tensorParams } from "./layout.ts";
 import { ceilDiv, productOf, sum, vec } from "../../operators/arithmetic.ts";
-import { channelLayout, statisticsOf } from "../../operators/tensor.ts";
+import { channelLayout, paddedChannels, statisticsOf } from "../../operators/tensor.ts";
 import { type OutputRange, winogradPacking } from "./pack_kernel.ts";
 import {
   type ConvOperator,
@@ -41,7 +41,7 @@ function geometry(problem: ConvProblem, schemes: SchemeTriple, tiles: Vec3): Blo
     steps: vec((i) => schemes[i].step),
     tiles,
     outputs: vec((i) => schemes[i].outputs),
-    inputChannels: channelLayout(problem.input.parts).padded,
+    inputChannels: paddedChannels(problem.input),
     panelChannels: padToPanel(problem.outputChannels),
   };
 }
@@ -195,7 +195,7 @@ const GROUP_BYTES = 12 << 20;
 
 /** The split form in groups of output channels over the same input points, if all channels at once would take more memory. */
 function callsInGroups(problem: ConvProblem, choice: WinogradChoice): GroupedCalls | undefined {
-  const { padded } = channelLayout(problem.input.parts);
+  const padded = paddedChannels(problem.input);
   const points = productOf(choice.schemes.map((scheme) => scheme.points)) * problem.batch * productOf(choice.tiles) * 4;
   const matrices = weightCount(choice.schemes) * padded * 4;
   const panels = padToPanel(problem.outputChannels) / PANEL;

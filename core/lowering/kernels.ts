@@ -1,0 +1,159 @@
+/**
+ * What an engine's kernels are to the lowering: functions from a problem to an operator. Places of tensors and operators are the engine's
+ * own types; everything else about a problem is the same for every engine, and is documented with the problems in kernels/operators.
+ */
+import type { Vec3 } from "../base/shape.ts";
+import type { LossOptions, TopKOptions } from "../engine/training.ts";
+
+/** Something a step runs; `temporaries` are blocks that exist for the step alone, bytes by name. */
+export interface LoweredOperator {
+  readonly temporaries: Readonly<Record<string, number>>;
+}
+
+/** The types of an engine. */
+export interface EngineTypes {
+  /** How kernels name a tensor: its slot, the distance of two voxels, its first channel. */
+  readonly place: { readonly channelStride: number; readonly channelOffset: number };
+  readonly operator: LoweredOperator;
+  /** A convolution, which has weights and may leave statistics. */
+  readonly conv: LoweredOperator & { readonly statistics?: { readonly parts: number; readonly bytes: number } };
+}
+
+/** Channels of each concatenated part, seen through a norm table. */
+export type Operand<E extends EngineTypes> = E["place"] & {
+  readonly parts: readonly number[];
+  readonly normSlot?: string;
+};
+
+/** A channel range as it is stored. */
+export type TensorRange<E extends EngineTypes> = E["place"] & { readonly channels: number };
+
+/** A channel range that is written, with statistics for a norm that follows. */
+export type Target<E extends EngineTypes> = TensorRange<E> & { readonly statisticsSlot?: string };
+
+type Plan<E extends EngineTypes, Problem> = (problem: Readonly<Problem>) => E["operator"];
+type Volumes = { batch: number; voxels: number };
+type Grids = { batch: number; grid: Vec3 };
+
+/** Entries of a norm table: `channels` of its `totalChannels`, from `channelOffset` on. */
+export interface TableRange {
+  readonly batch: number;
+  readonly channels: number;
+  readonly normSlot: string;
+  readonly channelOffset: number;
+  readonly totalChannels: number;
+  readonly slope: number;
+}
+
+/** Of a norm; absent: weight 1, bias 0. */
+export interface Affine {
+  readonly eps: number;
+  readonly weightSlot?: string;
+  readonly biasSlot?: string;
+}
+
+type Statistics = { parts: number; statisticsSlot: string };
+type Moments = { meanSlot: string; varianceSlot: string };
+
+/** A convolution or, without a kernel, a transposed one. */
+export interface ConvProblem<E extends EngineTypes> {
+  /** "encoder.stages.0.0.convs.0.conv". */
+  readonly name: string;
+  readonly batch: number;
+  readonly inputGrid: Vec3;
+  readonly stride: Vec3;
+  readonly input: Operand<E>;
+  readonly output: Target<E>;
+  readonly outputChannels: number;
+  readonly weightSlot: string;
+  readonly statistics: boolean;
+}
+
+/** What a forward pass is made of. */
+export interface Kernels<E extends EngineTypes> {
+  readonly planConv: (problem: ConvProblem<E> & { readonly kernel: Vec3 }) => E["conv"];
+  readonly planTransposedConv: (problem: ConvProblem<E>) => E["conv"];
+  readonly planResidualAdd: Plan<E, Grids & { a: Operand<E>; b: Operand<E>; target: Target<E>; slope: number }>;
+  /** `grid` is the input's. */
+  readonly planAveragePool: Plan<E, Grids & { stride: Vec3; input: Operand<E>; target: Target<E> }>;
+  /** A norm known beforehand, or none. */
+  readonly planNormConstant: Plan<E, TableRange & { scaleSlot?: string; shiftSlot?: string }>;
+  readonly planNormFinalize: Plan<E, TableRange & Affine & Statistics>;
+}
+
+/** The convolution whose gradient is taken; kernel = stride of a transposed one. */
+export interface GradientProblem {
+  readonly name: string;
+  readonly batch: number;
+  readonly inputGrid: Vec3;
+  readonly kernel: Vec3;
+  readonly stride: Vec3;
+  readonly transposed: boolean;
+}
+
+/** An output with a loss; slots that an engine's kernels do not use are never made. */
+export interface LossShape<E extends EngineTypes> {
+  readonly batch: number;
+  readonly grid: Vec3;
+  readonly logits: TensorRange<E>;
+  readonly targetSlot: string;
+  readonly softmaxSlot: string;
+  readonly membershipSlot: string;
+  readonly regions: boolean;
+  readonly topK?: TopKOptions & { readonly entropiesSlot: string };
+}
+
+type Labels = { labelGrid: Vec3; labelSlot: string; axesSlot: string; ignoreLabel?: number; labels: number };
+type LossWeights = Pick<LossOptions, "batchDice" | "smooth" | "diceWeight" | "crossEntropyWeight">;
+type LossResult = { resultSlot: string; resultIndex: number; outputWeight: number; ignores: boolean };
+type Coefficients = { coefficientsSlot: string };
+
+/** What the losses of a training are made of. */
+export interface LossKernels<E extends EngineTypes> {
+  /** True: the target's kernel notes softmax and cross-entropy of every voxel. */
+  readonly targetReadsLogits: boolean;
+  /** Shape of an output in the names of its loss's steps. */
+  readonly describeLoss: (channels: number, grid: Vec3) => string;
+  readonly membershipTable: (members: readonly (readonly number[])[], channels: number) => Float32Array<ArrayBuffer>;
+  readonly coefficientBytes: (batch: number, channels: number) => number;
+  readonly countBytes: (shape: Readonly<Grids & { channels: number }>) => number;
+  readonly planLossTarget: Plan<E, LossShape<E> & Labels>;
+  readonly planLossSums: Plan<E, LossShape<E> & LossWeights & LossResult & Coefficients>;
+  readonly planLossGradient: Plan<E, LossShape<E> & Coefficients & { gradient: TensorRange<E> }>;
+  readonly planLossCounts: Plan<E, LossShape<E> & { countsSlot: string }>;
+}
+
+type NormBackward<Range> =
+  & Pick<TableRange, "batch" | "normSlot" | "channelOffset" | "totalChannels">
+  & { voxels: number; stored: Range; gradient: Range }
+  & { unitNormSlot: string; weightGradientSlot?: string; biasGradientSlot?: string };
+type RunningMoments = { runningMeanSlot: string; runningVarianceSlot: string };
+type GradientPass<Range> = { source: Range; target: Range; sign?: Range; slope: number; accumulate: boolean };
+type PoolBackward<Range> = { stride: Vec3; outputGradient: Range; inputGradient: Range; accumulate: boolean };
+type WeightGradient = { weightGradientSlot: string; biasGradientSlot?: string };
+/** `packedSlot` is for weights packed anew. */
+type DataGradient<Place> = {
+  inputGradient: Place & { parts: readonly number[] };
+  weightSlot: string;
+  packedSlot: string;
+  accumulate: boolean;
+};
+
+/** What a training step is made of, besides the optimizer. */
+export interface TrainingKernels<E extends EngineTypes> extends Kernels<E>, LossKernels<E> {
+  readonly planNormFromMoments: Plan<E, TableRange & Affine & Moments>;
+  readonly planBatchMoments: Plan<E, Volumes & Statistics & Moments & RunningMoments & { channels: number }>;
+  readonly planNormBackward: Plan<E, NormBackward<TensorRange<E>>>;
+  /** The first operator and the second in one step; absent: they are two. */
+  readonly joined?: (first: E["operator"], second: E["operator"], temporaries: Record<string, number>) => E["operator"];
+  readonly planGradientPass: Plan<E, Volumes & GradientPass<TensorRange<E>>>;
+  readonly planPoolBackward: Plan<E, Grids & PoolBackward<TensorRange<E>>>;
+  readonly planWeightGradient: Plan<
+    E,
+    GradientProblem & WeightGradient & { input: Operand<E>; outputGradient: TensorRange<E> }
+  >;
+  readonly planDataGradient: Plan<
+    E,
+    GradientProblem & DataGradient<E["place"]> & { outputGradient: TensorRange<E> }
+  >;
+}
