@@ -4,7 +4,7 @@
  * Source: preprocess_dataset of nnunetv2/experiment_planning/plan_and_preprocess_api.py, DefaultPreprocessor.run.
  */
 import { UserError, type UserErrorParts } from "../base/errors.ts";
-import { ensureFolder, freeBytes } from "../base/files.ts";
+import { ensureFolder, freeBytes, writeAtomically } from "../base/files.ts";
 import { readJsonFile } from "../base/json.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { nearestName } from "../base/nearest.ts";
@@ -24,7 +24,7 @@ import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { classKeys } from "./class_locations.ts";
 import { dependencies, settingText } from "./data_setting.ts";
 import { declaredLabels } from "./declared_labels.ts";
-import { copyGroundTruth } from "./preprocess_dataset_truth.ts";
+import { copyGroundTruth, statOrNull } from "./preprocess_dataset_truth.ts";
 import type { NonFinitePolicy } from "./non_finite.ts";
 import { describeBytes } from "../base/describe_bytes.ts";
 import { checkFreeDisk, forecastCase } from "./preprocess_dataset_forecast.ts";
@@ -86,7 +86,7 @@ export async function preprocessDataset(
   const dataset = await readRawDataset(rawFolder);
   for (const note of await leftOutFiles(rawFolder)) options.onWarning?.(note);
   const { plans, configurations, skipped } = await readConfigurations(preprocessedFolder, options);
-  const { keys, declared } = await classesOfDataset(preprocessedFolder);
+  const { keys, declared } = await classesOfDataset(preprocessedFolder, dataset, options);
   const failures: UserError[] = [];
   const warnings: string[] = [];
   const warn = (message: string) => {
@@ -242,8 +242,18 @@ async function plansIn(folder: string): Promise<string[]> {
   return names.filter(isPlansName);
 }
 
-async function classesOfDataset(folder: string): Promise<Pick<PreprocessSetting, "keys" | "declared">> {
+/** Of the copy of dataset.json beside the plans, which is made where plans were put there without planning (moved, or copied). */
+async function classesOfDataset(
+  folder: string,
+  { jsonFile, jsonText, json }: RawDataset,
+  { onInfo }: PreprocessDatasetOptions,
+): Promise<Pick<PreprocessSetting, "keys" | "declared">> {
   const file = join(folder, "dataset.json");
+  if (await statOrNull(file) === null) {
+    parseDatasetJson(json, jsonFile); // what can't be read is not copied
+    await writeAtomically(file, jsonText, { doing: "copying dataset.json" });
+    onInfo?.(`${file} is not there yet: copied from ${jsonFile}`);
+  }
   const { value } = await readJsonFile(file, "reading dataset.json (plan_experiment copies it)");
   const { labels } = parseDatasetJson(value, file);
   return { keys: classKeys(labels, value), declared: declaredLabels(labels, file) };

@@ -24,7 +24,7 @@ export async function copyGroundTruth(cases: readonly RawCase[], fileEnding: str
   }
 }
 
-async function statOrNull(path: string): Promise<Deno.FileInfo | null> {
+export async function statOrNull(path: string): Promise<Deno.FileInfo | null> {
   try {
     return await Deno.stat(path);
   } catch (error) {

@@ -18,6 +18,8 @@ import type { TrainingState, TrainingValues } from "./training_state.ts";
 export interface PreparedTraining {
   readonly setup: TrainingSetup;
   readonly state: TrainingState;
+  /** True: checkpoint_final.pth is there, and it goes on from it. */
+  readonly hasFinal: boolean;
   /** Gives the values it starts with, once: they take much memory, and the engine has its own. */
   takeValues(): TrainingValues;
   /** Where it goes on from, for the user. */
@@ -38,7 +40,7 @@ export async function prepareTraining(request: TrainRequest): Promise<PreparedTr
   const state: TrainingState = { epoch: 0, log: [], seed };
   const initial = initialWeights(weightShapes(setup.graph), seed);
   const startingFrom = (values: ReadonlyMap<string, Float32Array>) => handOver({ values, momentum: new Map() });
-  const fresh = { setup, state, warnings: await earlierTraining(setup.foldFolder) };
+  const fresh = { setup, state, hasFinal: false, warnings: await earlierTraining(setup.foldFolder) };
   if (start.kind === "pretrained") {
     refuseOverwriting(
       [{ path: start.file, what: "the weights it is to start from" }],
@@ -62,30 +64,35 @@ export async function prepareTraining(request: TrainRequest): Promise<PreparedTr
 interface Resumed extends ResumedTraining {
   readonly file: string;
   readonly trainerName: string;
+  readonly isFinal: boolean;
+  readonly warnings: readonly string[];
 }
 
 async function resume({ foldFolder, graph, configuration, recipe }: TrainingSetup): Promise<Resumed | undefined> {
-  using checkpoint = await openLastCheckpoint(foldFolder);
-  if (!checkpoint) return undefined;
+  using last = await openLastCheckpoint(foldFolder);
+  if (!last) return undefined;
+  const { checkpoint, isFinal, warnings } = last;
   const { file, trainerName } = checkpoint;
-  return { ...readTrainingCheckpoint(checkpoint, graph, configuration.architecture, recipe.adam), file, trainerName };
+  const resumed = readTrainingCheckpoint(checkpoint, graph, configuration.architecture, recipe.adam);
+  return { ...resumed, file, trainerName, isFinal, warnings };
 }
 
 async function continued(request: TrainRequest, asked: TrainingSetup, resumed: Resumed): Promise<PreparedTraining> {
-  const { file, state, trainerName, values, momentum, adam } = resumed;
+  const { file, state, trainerName, isFinal, values, momentum, adam } = resumed;
   const recipe = resumed.recipe ? sameRecipe(request, asked.recipe, resumed.recipe, resumed) : asked.recipe;
   const setup = resumed.recipe ? await readTrainingSetup(asked.task, recipe) : asked;
   const seed = state.seed ?? request.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
   const where = state.within ? `, step ${state.within.iteration}` : "";
-  const warnings = trainerName === recipe.trainerName ? [] : [
+  const other = trainerName === recipe.trainerName ? [] : [
     `${file} was made by the trainer ${trainerName}; it is continued as ${recipe.trainerName}`,
   ];
   return {
     setup,
     state: { ...state, seed },
+    hasFinal: isFinal,
     takeValues: handOver({ values, momentum, ...(adam && { adam }) }),
     notes: [`continuing from ${file}: epoch ${state.epoch + 1}${where}`],
-    warnings,
+    warnings: [...resumed.warnings, ...other],
   };
 }
 

@@ -7,7 +7,7 @@ import type { Precision } from "../engine/engine.ts";
 import type { TrainingEngine, TrainingOptions, TrainingProgram } from "../engine/training.ts";
 import { CHECKPOINTS } from "./training_folder.ts";
 import { writeDebugJson } from "./debug_json.ts";
-import type { RunDescription } from "./report/html_report.ts";
+import type { RunDescription, RunState } from "./report/html_report.ts";
 import { epochLines, type LogFile, rounded } from "./log_file.ts";
 import { INITIAL_LOSS_SCALE } from "./loss_scale.ts";
 import type { PreparedTraining } from "./prepare_training.ts";
@@ -98,9 +98,9 @@ export async function runTraining(
   try {
     const ended = await trainEpochs(run, state);
     const values = await readFinite(run);
+    await shown.end();
     if (options.checkpointing) await writeFinal(setup, engine, ended, values);
     log.say("Training done.");
-    shown.show("finished");
     return values;
   } catch (error) {
     shown.show("stopped");
@@ -109,10 +109,39 @@ export async function runTraining(
   }
 }
 
+/**
+ * Ends a training whose epochs are finished, where it was killed before it ended: checkpoint_final.pth and the report are written if they
+ * are not there, and what the final checkpoint replaces is removed.
+ * @returns the parameters
+ */
+export async function endTraining(
+  engine: TrainingEngine,
+  { setup, state, hasFinal, takeValues }: PreparedTraining,
+  log: LogFile,
+  { pictures, checkpointing }: RunOptions,
+  hooks: TrainHooks,
+): Promise<TrainingValues> {
+  const values = takeValues();
+  if (!checkpointing) return values;
+  if (hasFinal) {
+    await removeLatest(setup);
+    return values;
+  }
+  await using report = pictures
+    ? startTrainingReport(setup.foldFolder, describeRun(setup, engine, state.seed), hooks.warn)
+    : undefined;
+  await tellEpochs(setup, state.log, log, report, hooks).end();
+  await writeFinal(setup, engine, state, values);
+  log.say("Training done.");
+  return values;
+}
+
 interface ToldEpochs {
   readonly hooks: Omit<EpochHooks, "save">;
   /** Has the report drawn anew. */
-  show(what: "running" | "finished" | "stopped"): void;
+  show(what: "running" | "stopped"): void;
+  /** Has it drawn a last time, and waits: whoever finds the final checkpoint finds the report as it is to be. */
+  end(): Promise<void>;
 }
 
 /** What log, report and caller are told of the epochs. @param done The epochs before */
@@ -125,9 +154,13 @@ function tellEpochs(
 ): ToldEpochs {
   let records = done;
   let slices: readonly SampleSlice[] = [];
-  const show: ToldEpochs["show"] = (what) => report?.update({ log: records, samples: slices, state: what });
+  const show = (state: RunState["state"]) => report?.update({ log: records, samples: slices, state });
   return {
     show,
+    async end() {
+      show("finished");
+      await report?.drawn();
+    },
     hooks: {
       onEpochStart(epoch, learningRate) {
         log.say("");
@@ -157,6 +190,10 @@ async function writeFinal(
   values: TrainingValues,
 ): Promise<void> {
   await writeCheckpoint(join(setup.foldFolder, CHECKPOINTS.final), state, values, contextOf(setup, engine, state));
+  await removeLatest(setup);
+}
+
+async function removeLatest(setup: TrainingSetup): Promise<void> {
   try {
     await Deno.remove(join(setup.foldFolder, CHECKPOINTS.latest));
   } catch (error) {

@@ -9,7 +9,7 @@ import { UnknownLabel } from "../engine/training_checks.ts";
 import type { TrainingEngine, TrainingProgram, TrainStepResult, ValidationStepResult } from "../engine/training.ts";
 import { meanLoss, nextEma, validationMetrics } from "./epoch_metrics.ts";
 import { lossScaleBefore, withResult } from "./loss_scale.ts";
-import { SGD } from "../trainers/training_recipe.ts";
+import { SGD, type TrainingRecipe } from "../trainers/training_recipe.ts";
 import { learningRateOf } from "./recipe.ts";
 import type { Sample, SampleName } from "./samples/sample_loader.ts";
 import type { SampleSlice } from "./samples/sample_slice.ts";
@@ -76,7 +76,7 @@ export async function trainEpochs(run: EpochRun, from: TrainingState): Promise<T
   let state = from;
   let saved = performance.now();
   const hope = createHope(run);
-  while (state.epoch < recipe.epochs && !isExhausted(state, recipe.earlyStopping)) {
+  while (!isFinished(state, recipe)) {
     const { state: after, record, slices } = await trainEpoch(run, state, hope);
     const best = isBetter(record.emaDice, state.bestEma);
     state = { ...after, ...(best && { bestEma: record.emaDice }) };
@@ -113,6 +113,11 @@ function isFiniteThroughout(data: Float32Array): boolean {
 /** Upstream's comparison: NaN is never better, and nothing is better than NaN. */
 function isBetter(ema: number, best: number | undefined): boolean {
   return best === undefined || ema > best;
+}
+
+/** True where no epoch is left, or early stopping leaves none. */
+export function isFinished(state: TrainingState, { epochs, earlyStopping }: TrainingRecipe): boolean {
+  return state.epoch >= epochs || isExhausted(state, earlyStopping);
 }
 
 function isExhausted({ log }: TrainingState, patience: number | undefined): boolean {

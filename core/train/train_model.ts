@@ -11,10 +11,12 @@ import { checkpointInMemory, type ValidatedFold, validateFold } from "./final_va
 import { createLogFile, type LogFile } from "./log_file.ts";
 import { type PreparedTraining, prepareTraining } from "./prepare_training.ts";
 import { validationRecipe } from "./recipe.ts";
-import { runTraining } from "./run_training.ts";
+import { endTraining, runTraining } from "./run_training.ts";
+import { isFinished } from "./train_epochs.ts";
 import { readTrainingSetup, type TrainingSetup } from "./setup.ts";
-import { CHECKPOINTS, writeModelFiles } from "./training_folder.ts";
+import { CHECKPOINTS, checkpointsIn, writeModelFiles } from "./training_folder.ts";
 import type { TrainHooks, TrainRequest } from "./train_request.ts";
+import { requireValidation } from "./validation_needs.ts";
 
 /**
  * Trains, or only validates, one fold.
@@ -28,7 +30,9 @@ export async function trainModel(request: TrainRequest, hooks: TrainHooks): Prom
 async function validateOnly(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
   const setup = await readTrainingSetup(request.task, validationRecipe(request.trainerName, request.changes.name));
   using checkpoint = await openToValidate(setup, request.useBest);
+  const warnings = await requireValidation(setup, request.saveProbabilities);
   const log = createLogFile(setup.foldFolder, new Date());
+  for (const warning of warnings) warn(warning, log, hooks);
   await using engine = await request.openEngine();
   return await validate(engine, request, setup, checkpoint, log, hooks);
 }
@@ -36,22 +40,22 @@ async function validateOnly(request: TrainRequest, hooks: TrainHooks): Promise<V
 async function train(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
   const prepared = await prepareTraining(request);
   const { setup, state } = prepared;
+  const warnings = await requireValidation(setup, request.saveProbabilities);
   // Before anything is written: without the engine that is asked for no training starts, and none leaves a folder.
   await using engine = await request.openEngine();
   await writeModelFiles(setup);
   const log = createLogFile(setup.foldFolder, new Date());
   describe(prepared, log, hooks);
+  for (const warning of warnings) warn(warning, log, hooks);
   if (request.unpack) {
     const all = [...new Set([...setup.split.train, ...setup.split.val])];
     const unpacked = await unpackCases(setup.dataFolder, all, hooks.signal);
     if (unpacked > 0) hooks.info(`${plural(unpacked, "case")} unpacked to .npy in ${setup.dataFolder}`);
     for (const warning of await missingClasses(setup, hooks.signal)) warn(warning, log, hooks);
   }
-  const isFinished = state.epoch >= setup.recipe.epochs;
-  if (isFinished) {
-    hooks.info(setup.recipe.epochs === 1 ? "the epoch is finished" : `all ${setup.recipe.epochs} epochs are finished`);
-  }
-  const { values } = isFinished ? prepared.takeValues() : await runTraining(engine, prepared, log, request, hooks);
+  const ended = isFinished(state, setup.recipe);
+  if (ended) hooks.info(state.epoch === 1 ? "the epoch is finished" : `all ${state.epoch} epochs are finished`);
+  const { values } = await (ended ? endTraining : runTraining)(engine, prepared, log, request, hooks);
   using checkpoint = request.useBest ? await openToValidate(setup, true) : checkpointInMemory(setup, values);
   return await validate(engine, request, setup, checkpoint, log, hooks);
 }
@@ -132,16 +136,31 @@ function checkRequest({ useBest, checkpointing, start }: TrainRequest): void {
   }
 }
 
-/** @throws UserError if it is not there */
+/** @throws UserError if it is not there, saying what is */
 async function openToValidate({ foldFolder }: TrainingSetup, useBest: boolean): Promise<Checkpoint> {
   const file = join(foldFolder, useBest ? CHECKPOINTS.best : CHECKPOINTS.final);
   try {
     return await openCheckpoint(file);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    const remedy = useBest
-      ? "train this fold first"
-      : "finish the training of this fold (train ... --c), or validate with its best checkpoint: --val_best";
-    throw new UserError({ ...error.parts, doing: "opening the checkpoint to validate", remedy }, { cause: error });
+    const there = await checkpointsIn(foldFolder);
+    const doing = "opening the checkpoint to validate";
+    const other = useBest ? "final" : "best";
+    const withOther = useBest
+      ? `validate with ${CHECKPOINTS.final}: leave --val_best out`
+      : `validate with ${CHECKPOINTS.best}: add --val_best`;
+    if (there.has(useBest ? "best" : "final")) {
+      const ways = [error.parts.remedy, there.has(other) && withOther].filter(Boolean);
+      throw new UserError({ ...error.parts, doing, remedy: ways.join(", or ") }, { cause: error });
+    }
+    const finish = !there.has("final") && there.size > 0 && "finish the training: the same command with --c for --val";
+    const ways = [finish, there.has(other) && withOther].filter(Boolean);
+    const names = [...there].map((kind) => CHECKPOINTS[kind]).join(" and ");
+    throw new UserError({
+      ...error.parts,
+      doing,
+      problem: names === "" ? "this fold has no checkpoint" : `there is no such file, only ${names}`,
+      remedy: ways.join(", or ") || "train this fold first: the same command without --val",
+    }, { cause: error });
   }
 }

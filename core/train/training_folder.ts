@@ -8,6 +8,7 @@ import { join } from "../base/path.ts";
 import { type CheckpointFile, openCheckpoint } from "../formats/torch/torch_checkpoint.ts";
 import { isLogFile } from "./log_file.ts";
 import type { TrainingSetup } from "./setup.ts";
+import { RUN_MEMBER } from "./write_checkpoint.ts";
 
 export const CHECKPOINTS = {
   final: "checkpoint_final.pth",
@@ -20,32 +21,63 @@ export function checkpointPaths(foldFolder: string): string[] {
   return Object.values(CHECKPOINTS).map((name) => join(foldFolder, name));
 }
 
+/** The checkpoint that a training goes on from. */
+export interface LastCheckpoint extends Disposable {
+  readonly checkpoint: CheckpointFile;
+  /** It is checkpoint_final.pth: nothing is left to train. */
+  readonly isFinal: boolean;
+  readonly warnings: readonly string[];
+}
+
 /**
  * The checkpoint to continue from: the final one, else the latest or the best, whichever has more finished epochs (the latest of
- * equals). Undefined if there is none, and no training has finished an epoch here.
+ * equals). Of two trainings in one folder, the later having begun to replace the earlier, it is the later one's: that of the file
+ * written last. Undefined if there is none, and no training has finished an epoch here.
  * @throws UserError if the one to continue from can't be read, or none is there although epochs were finished
  */
-export async function openLastCheckpoint(folder: string): Promise<CheckpointFile | undefined> {
+export async function openLastCheckpoint(folder: string): Promise<LastCheckpoint | undefined> {
   const names = await namesIn(folder);
-  if (names.has(CHECKPOINTS.final)) return await openOrOffer(folder, CHECKPOINTS.final, names);
-  let last: CheckpointFile | undefined;
-  for (const name of [CHECKPOINTS.latest, CHECKPOINTS.best]) {
+  const opened: { readonly name: string; readonly checkpoint: CheckpointFile }[] = [];
+  for (const name of Object.values(CHECKPOINTS)) {
     if (!names.has(name)) continue;
-    // A best one that can't be read is no loss where the latest can.
-    const one = last ? await openCheckpoint(join(folder, name)).catch(() => undefined) : await openOrOffer(
-      folder,
-      name,
-      names,
-    );
-    if (!one) continue;
-    if (last && epochsOf(one) <= epochsOf(last)) one[Symbol.dispose]();
-    else {
-      last?.[Symbol.dispose]();
-      last = one;
-    }
+    // One that can't be read is no loss where one before it can.
+    const checkpoint = opened.length > 0
+      ? await openCheckpoint(join(folder, name)).catch(() => undefined)
+      : await openOrOffer(folder, name, names);
+    if (checkpoint) opened.push({ name, checkpoint });
   }
-  if (!last) refuseLostTraining(folder, names);
-  return last;
+  if (opened.length === 0) {
+    refuseLostTraining(folder, names);
+    return undefined;
+  }
+  const times = opened.map(({ checkpoint }) => Deno.statSync(checkpoint.file).mtime?.getTime() ?? 0);
+  const training = trainingOf(opened[times.indexOf(Math.max(...times))].checkpoint);
+  const ofTraining = opened.filter(({ checkpoint }) => trainingOf(checkpoint) === training);
+  const last = ofTraining.find(({ name }) => name === CHECKPOINTS.final) ??
+    ofTraining.reduce((most, one) => (epochsOf(one.checkpoint) > epochsOf(most.checkpoint) ? one : most));
+  for (const one of opened) if (one !== last) one.checkpoint[Symbol.dispose]();
+  const others = opened.filter((one) => !ofTraining.includes(one)).map(({ name }) => name);
+  return {
+    checkpoint: last.checkpoint,
+    isFinal: last.name === CHECKPOINTS.final,
+    warnings: others.length === 0
+      ? []
+      : [`${others.join(" and ")} in ${folder} are of an earlier training, which this one replaces`],
+    [Symbol.dispose]: () => last.checkpoint[Symbol.dispose](),
+  };
+}
+
+/** What tells trainings of this program apart: their seed and recipe. The same text for all that Python wrote. */
+function trainingOf({ members }: CheckpointFile): string {
+  const run = members.get(RUN_MEMBER);
+  return run instanceof Map ? `${run.get("seed")} ${run.get("recipe")}` : "";
+}
+
+/** Checkpoints that are in a fold's folder. */
+export async function checkpointsIn(folder: string): Promise<ReadonlySet<keyof typeof CHECKPOINTS>> {
+  const names = await namesIn(folder);
+  const kinds = ["final", "latest", "best"] as const;
+  return new Set(kinds.filter((kind) => names.has(CHECKPOINTS[kind])));
 }
 
 /** A warning where a training that starts anew will replace another's checkpoints. */

@@ -68,6 +68,17 @@ Deno.test("what preprocess cannot start with is said with what to do", async () 
   await fails(["-c", "3d_fulres"], "none of those asked for (-c 3d_fulres). Give some of 2d");
 });
 
+Deno.test("plans that were moved here are enough: preprocess copies dataset.json from the raw dataset", async () => {
+  await using place = await workplace();
+  await Deno.mkdir(place.preprocessed);
+  await Deno.copyFile(join(EXPECTED, "nnUNetPlans.json"), join(place.preprocessed, "nnUNetPlans.json"));
+  const { code, stdout, stderr } = await runCommand(["preprocess", "-d", "813", "-c", "2d"], place);
+  assertEquals(code, 0, stderr);
+  assert(stdout.includes("dataset.json is not there yet: copied from"), stdout);
+  const [copy, raw] = [place.preprocessed, join(GOLDEN, "raw/Dataset813_Pictures")];
+  assertEquals(await Deno.readFile(join(copy, "dataset.json")), await Deno.readFile(join(raw, "dataset.json")));
+});
+
 Deno.test("flags that Python's command passes over are passed over under its name, and refused otherwise", async () => {
   await using place = await workplace();
   const flags = ["-d", "813", "--plan_name", "x"];

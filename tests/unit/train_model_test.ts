@@ -214,7 +214,9 @@ Deno.test("validation alone takes a finished training, or its best checkpoint", 
   inFolder(async (folder) => {
     const folders = await makePreprocessed(folder);
     const validate = trainRequest(folders, { start: { kind: "validate" }, saveProbabilities: true });
-    await assertFails(() => trainModel(validate, listening()), UserError, "checkpoint_final.pth", "--val_best");
+    for (const useBest of [false, true]) {
+      await assertFails(() => trainModel({ ...validate, useBest }, listening()), UserError, "Train this fold first");
+    }
     const trained = await trainModel(trainRequest(folders), listening());
     const validated = await trainModel(validate, listening());
     assertEquals(validated.summary.foregroundMean, trained.summary.foregroundMean);

@@ -24,6 +24,8 @@ const DRAWING: ThreadStart<undefined> = {
 export interface TrainingReport extends AsyncDisposable {
   /** Has the pictures drawn anew; returns at once. A state that comes while one is drawn waits, and only the last one that waits is drawn. */
   update(state: RunState): void;
+  /** When all that it was told of is drawn. */
+  drawn(): Promise<void>;
 }
 
 /** @param folder The fold's folder, which is there. */
@@ -56,6 +58,7 @@ export function startTrainingReport(
       waiting = state;
       drawing ??= drawAll();
     },
+    drawn: async () => await drawing,
     async [Symbol.asyncDispose]() {
       await drawing;
       thread?.[Symbol.dispose]();
