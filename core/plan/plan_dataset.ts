@@ -69,7 +69,8 @@ export async function planDataset(
     const remedy = `write "numTraining": ${dataset.cases.length}, the number of cases that are there`;
     throw new UserError({ doing: DOING, file: dataset.jsonFile, problem, remedy });
   }
-  const fingerprint = await readFingerprint(join(preprocessedFolder, "dataset_fingerprint.json"));
+  const fingerprintFile = join(preprocessedFolder, "dataset_fingerprint.json");
+  const fingerprint = await readFingerprint(fingerprintFile);
   const example = dataset.cases.find(({ images }) => images.length > 0)?.images[0] ?? "";
   const { reader, warnings } = await chooseReader(dataset.json, dataset.jsonFile, example);
   warnings.forEach((warning) => options.onWarning?.(warning));
@@ -83,7 +84,7 @@ export async function planDataset(
     reader,
   };
   const leftOut = new Map<string, string>();
-  const plans = planExperiment(request, (name, why) => leftOut.set(name, why));
+  const plans = planned(request, fingerprintFile, leftOut);
   for (const [name, why] of leftOut) options.onWarning?.(`${name} is left out of the plans: ${why}`);
   const file = join(preprocessedFolder, `${plansName}.json`);
   requireReadable(withFloats(plans), file, request);
@@ -118,6 +119,19 @@ function requireReadable(plans: Record<string, unknown>, file: string, request: 
   }
 }
 
+/** The plans; an error names the fingerprint that they can't be made of. @param leftOut Gets configurations and why they are left out */
+function planned(
+  request: PlanningRequest,
+  file: string,
+  leftOut: Map<string, string>,
+): ReturnType<typeof planExperiment> {
+  try {
+    return planExperiment(request, (name, why) => leftOut.set(name, why));
+  } catch (error) {
+    throw error instanceof UserError ? new UserError({ file, ...error.parts }, { cause: error }) : error;
+  }
+}
+
 /** The new plans with the configurations of the file that is there and that are not among the new ones. */
 async function mergeExisting(
   file: string,
@@ -147,7 +161,7 @@ async function mergeExisting(
   if (leftOut.size > 0 && !configurations["3d_lowres"]) dropped.add("3d_lowres").add("3d_cascade_fullres");
   for (const name of keysOf(old)) {
     if (dropped.has(name)) changed.push(name);
-    else if (configurations[name] === undefined) {
+    else if (!Object.hasOwn(configurations, name)) {
       configurations[name] = old[name];
       kept.push(name);
     } else if (plain(old[name]) !== plain(configurations[name])) {

@@ -4,7 +4,24 @@ import type { Random } from "./random.ts";
 
 const VALUES: readonly unknown[] = [
   ...[0, -1, 1, 2, 1.5, 1e-300, 1e308, 2 ** 31, 2 ** 32, 2 ** 40, 2 ** 53, -(2 ** 53), "@NaN", "@Infinity", "@1e999"],
-  ...[null, true, false, "", "a", "..", "a/../../b", "/etc", "\u0000", "x".repeat(300), "NaN", "1", "nan", "é"],
+  ...[
+    null,
+    true,
+    false,
+    "",
+    "a",
+    "..",
+    "a/../../b",
+    "/etc",
+    "\u0000",
+    "x".repeat(300),
+    "NaN",
+    "1",
+    "nan",
+    "é",
+    "toString",
+    "constructor",
+  ],
   ...[[], {}, [[]], [0, 0, 0], [1, 1, 1], [1, 2], [null], [1e9, 1e9, 1e9], ["a"], { a: 1 }, { "0": 0 }, [[[[1]]]]],
 ];
 const KEYS = ["", "0", "1", "__proto__", "constructor", "toString", "length", "background", "ignore", "a"];

@@ -133,7 +133,7 @@ export const jsonTargets: readonly Target[] = [
     async read(folder, attempt) {
       await attempt(async () => {
         const plans = await readPlans(join(folder, "plans.json"));
-        for (const name of ["2d", "3d_fullres", "3d_lowres"]) await attempt(() => resolveConfiguration(plans, name));
+        for (const name of [...plans.configurationNames, "2d"]) await attempt(() => resolveConfiguration(plans, name));
       });
     },
   },
