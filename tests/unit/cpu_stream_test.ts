@@ -126,7 +126,7 @@ Deno.test("A run says which weights do not fit", async () => {
   using two = await engine.compile(large, options);
   using weights = await engine.loadWeights(one, randomWeights());
   await assertFails(() => engine.run(two, weights), RangeError, "packed for another graph or patch");
-  await assertFails(() => engine.compile(small, { ...options, precision: "f16" }), RangeError, "f32, not f16");
+  await assertFails(() => engine.compile(small, { ...options, precision: "f16" }), UserError, "f32, not f16");
 });
 
 Deno.test("Signals reach the main thread while the engine computes, and the process ends by itself", async () => {
