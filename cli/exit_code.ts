@@ -1,4 +1,6 @@
 /** What goes wrong, as a message on stderr and an exit code. */
+import { isAllocationFailure } from "../core/base/allocation.ts";
+import { isOutOfFiles, OUT_OF_FILES } from "../core/base/open_files.ts";
 import { Interrupted, UsageError, UserError } from "../core/base/errors.ts";
 import { printError } from "./terminal.ts";
 
@@ -49,7 +51,8 @@ function systemError(error: unknown): string | null {
     }. Free some space and run the same command again (predict: with ` +
       "--continue_prediction).";
   }
-  if (error instanceof RangeError && /allocation failed|could not allocate|out of memory/i.test(error.message)) {
+  if (isOutOfFiles(error)) return `${OUT_OF_FILES.problem}: ${OUT_OF_FILES.remedy}.`;
+  if (isAllocationFailure(error)) {
     return "not enough memory. Close other programs, or give a limit with --max-memory (4G, ...) so that less is kept in memory.";
   }
   return null;

@@ -3,6 +3,7 @@
  * command with a context. What is wrong with the command line is a {@link UsageError} that begins with the usage line.
  */
 import { UsageError, UserError } from "../core/base/errors.ts";
+import { requireOpenFiles } from "../core/base/open_files.ts";
 import { readEnvironment } from "../core/dataset/environment.ts";
 import type { Command, CommandContext } from "./commands/command.ts";
 import type { CommandEntry } from "./commands/commands.ts";
@@ -52,6 +53,7 @@ export async function runCommand(
     draw: display.draw,
     draws: display.draws,
   };
+  requireOpenFiles(typeof values.threads === "number" ? values.threads : navigator.hardwareConcurrency);
   return await command.run(values, context);
 }
 

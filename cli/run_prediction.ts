@@ -221,6 +221,7 @@ function predictionRequest(
       precisionCache,
     },
     recover: engines.recover,
+    renew: engines.renew,
   };
 }
 

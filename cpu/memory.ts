@@ -35,6 +35,8 @@ export interface EngineMemory {
   advance(completed: number): void;
   /** Bytes of the memory as they are now. */
   bytes(address: number, length: number): Uint8Array<ArrayBufferLike>;
+  /** Lets go of the memory, whoever still has the engine: it can't be used any more. */
+  release(): void;
   readonly used: number;
   readonly highWater: number;
 }
@@ -43,7 +45,7 @@ export interface EngineMemory {
 export function createEngineMemory(limitBytes: number = LARGEST_MEMORY): EngineMemory {
   const pages = Math.floor(Math.min(limitBytes, LARGEST_MEMORY) / PAGE);
   const limit = pages * PAGE;
-  const memory = newMemory(pages);
+  let memory: WebAssembly.Memory | undefined = newMemory(pages);
   let size = memory.buffer.byteLength;
   let completed = 0;
   let busy: { readonly from: number; readonly to: number; readonly until: number }[] = [];
@@ -60,7 +62,7 @@ export function createEngineMemory(limitBytes: number = LARGEST_MEMORY): EngineM
     if (end > limit) throw outOfMemory(wanted, allocator.used, limit);
     const next = Math.min(limit, Math.ceil(end / GROWTH) * GROWTH);
     try {
-      growMemory(memory, (next - size) / PAGE);
+      growMemory(present(), (next - size) / PAGE);
     } catch (error) {
       throw outOfMemory(wanted, allocator.used, size, error);
     }
@@ -87,8 +89,15 @@ export function createEngineMemory(limitBytes: number = LARGEST_MEMORY): EngineM
     return allocator.allocateFresh(bytes);
   }
 
+  function present(): WebAssembly.Memory {
+    if (!memory) throw new Error("Computing on the CPU: the engine has been disposed");
+    return memory;
+  }
+
   return {
-    memory,
+    get memory() {
+      return present();
+    },
     allocate,
     allocateIdle,
     free(address, lastUse) {
@@ -120,7 +129,10 @@ export function createEngineMemory(limitBytes: number = LARGEST_MEMORY): EngineM
       completed = count;
       if (busy.length > 0) busy = busy.filter(({ until }) => until > completed);
     },
-    bytes: (address, length) => new Uint8Array(memory.buffer, address, length),
+    bytes: (address, length) => new Uint8Array(present().buffer, address, length),
+    release() {
+      memory = undefined;
+    },
     get used() {
       return allocator.used;
     },

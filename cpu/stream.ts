@@ -192,6 +192,7 @@ export async function createStream({ threads, memoryLimitBytes, module: bytes }:
       ended = true;
       progress();
       await pool[Symbol.asyncDispose]();
+      memory.release();
     },
   };
 }

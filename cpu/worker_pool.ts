@@ -26,10 +26,13 @@ export interface WorkerPool extends AsyncDisposable {
 }
 
 /** Starts the workers and waits until all of them are ready. */
-export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
-  const { memory, threads, onProgress } = options;
+export async function startWorkers(
+  { memory: given, module, kernels, firstCommand, threads, onProgress }: PoolOptions,
+): Promise<WorkerPool> {
+  // Let go of at the end: whoever still has the pool must not keep it.
+  let memory: WebAssembly.Memory | undefined = given;
   const control = new Int32Array(new SharedArrayBuffer(CONTROL_BYTES));
-  let lastCommand = options.firstCommand;
+  let lastCommand = firstCommand;
   let published = 0;
   let watching = false;
   let death: Error | undefined;
@@ -39,7 +42,9 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
   const workers = Array.from({ length: threads }, () => {
     return new Worker(new URL("./engine_worker.ts", import.meta.url), { type: "module" });
   });
-  const ended = workers.map((worker, thread) => startWorker(worker, thread));
+  const ended: ReturnType<typeof startWorker>[] = [];
+  // No function, which would keep the memory it is given.
+  for (const [thread, worker] of workers.entries()) ended.push(startWorker(worker, thread, given));
 
   function stop(): void {
     ending = true;
@@ -50,7 +55,11 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
     for (const cell of [CONTROL.published, CONTROL.generation, CONTROL.completed]) Atomics.notify(control, cell);
   }
 
-  function startWorker(worker: Worker, thread: number): { ready: Promise<void>; gone: Promise<void> } {
+  function startWorker(
+    worker: Worker,
+    thread: number,
+    memory: WebAssembly.Memory,
+  ): { ready: Promise<void>; gone: Promise<void> } {
     const ready = Promise.withResolvers<void>();
     const gone = Promise.withResolvers<void>();
     const die = (message: string) => {
@@ -72,12 +81,12 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
     worker.onmessageerror = () => die("a message could not be read");
     const start: WorkerStart = {
       memory,
-      module: options.module,
+      module,
       control: control.buffer as SharedArrayBuffer,
-      kernels: options.kernels,
+      kernels,
       thread,
       threads,
-      firstCommand: options.firstCommand,
+      firstCommand,
     };
     worker.postMessage(start);
     return { ready: ready.promise, gone: gone.promise };
@@ -117,6 +126,7 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
 
   return {
     publish(command) {
+      if (!memory) throw new Error("Computing on the CPU: the engine has been disposed");
       new DataView(memory.buffer).setBigUint64(lastCommand + COMMAND.next, BigInt(command), true);
       lastCommand = command;
       published = Atomics.add(control, CONTROL.published, 1) + 1;
@@ -132,6 +142,7 @@ export async function startWorkers(options: PoolOptions): Promise<WorkerPool> {
     async [Symbol.asyncDispose]() {
       stop();
       await Promise.all(ended.map(({ gone }) => gone));
+      memory = undefined;
     },
   };
 }

@@ -82,7 +82,7 @@ async function evaluate(
     chill,
     output,
     threads,
-    memory: maxMemory,
+    maxMemory,
     signal,
     onCase: count("cases compared", "bar"),
     onWarning: warn,

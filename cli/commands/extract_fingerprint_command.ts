@@ -67,7 +67,7 @@ async function runOne(
     verify: !run.noVerify,
     allowGeometryMismatch: run.allowGeometryMismatch,
     threads: threads ?? navigator.hardwareConcurrency,
-    memory: run.maxMemory ?? Deno.systemMemoryInfo().available / 2,
+    maxMemory: run.maxMemory,
     signal: context.signal,
     onCase: context.count(`${folders.name}: cases read`, run.verbose ? "lines" : "bar"),
     onWarning: context.warn,

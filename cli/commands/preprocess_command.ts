@@ -64,7 +64,7 @@ async function runOne(
     format: run.format,
     // As all configurations are made in one pass, the largest number counts.
     threads: run.processes ? Math.max(...run.processes) : navigator.hardwareConcurrency,
-    memory: run.maxMemory ?? Deno.systemMemoryInfo().available / 2,
+    maxMemory: run.maxMemory,
     nan: run.nan,
     allowGeometryMismatch: run.allowGeometryMismatch,
     redo: run.redo,

@@ -6,6 +6,8 @@ export interface RunEngines extends AsyncDisposable {
   readonly current: ChosenEngine;
   /** For {@link PredictionRequest.recover}: opens the next engine if the present one has failed. */
   recover(error: unknown, attempt: number): (() => Promise<Engine>) | undefined;
+  /** For {@link PredictionRequest.renew}: of the CPU engine, whose memory only grows. */
+  renew(): (() => Promise<Engine>) | undefined;
 }
 
 export interface RunEngineHooks extends StartHooks {
@@ -55,6 +57,14 @@ export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunE
           }
         }
         return (current = await takeCpu(failure)).engine;
+      };
+    },
+    renew() {
+      const { engine, reason, overridden } = current;
+      if (engine.kind !== "cpu") return undefined;
+      return async () => {
+        await engine[Symbol.asyncDispose]();
+        return (current = await startCpu(wish, reason, overridden)).engine;
       };
     },
     [Symbol.asyncDispose]: async () => await current.engine[Symbol.asyncDispose](),

@@ -58,7 +58,8 @@ const COMMON = {
     value: "SIZE",
     beyond: true,
     group: MACHINE,
-    help: "Memory for cases being compared at the same time, as 4G or 512M. Default: half of what is free.",
+    help:
+      "Memory that the run may take, as 4G or 512M. Default: half of what is free for cases being compared at the same time.",
   },
 } as const satisfies FlagTable;
 

@@ -74,7 +74,8 @@ export const FINGERPRINT = {
     value: "SIZE",
     beyond: true,
     group: MACHINE,
-    help: "Memory for cases being read at the same time, as 4G or 512M. Default: half of what is free.",
+    help:
+      "Memory that the run may take, as 4G or 512M. Default: half of what is free for cases being read at the same time.",
   },
 } as const satisfies FlagTable;
 

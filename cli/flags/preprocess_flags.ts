@@ -63,7 +63,8 @@ export const PREPROCESSING = {
 
 const MAX_MEMORY = {
   ...FINGERPRINT.maxMemory,
-  help: "Memory for cases being worked on at the same time, as 4G or 512M. Default: half of what is free.",
+  help:
+    "Memory that the run may take, as 4G or 512M. Default: half of what is free for cases being worked on at the same time.",
 } as const;
 
 export const PREPROCESS = {

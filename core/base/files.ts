@@ -5,6 +5,7 @@
 import { statfsSync } from "node:fs";
 import { Interrupted, UserError, type UserErrorParts } from "./errors.ts";
 import { hiddenName, holdWhileOpen } from "./leftovers.ts";
+import { isOutOfFiles, OUT_OF_FILES } from "./open_files.ts";
 import { basename, dirname, join } from "./path.ts";
 
 export interface WriteOptions {
@@ -154,6 +155,7 @@ export function writeError(error: unknown, path: string, doing: string, bytes?: 
   if (error instanceof Deno.errors.NotADirectory) {
     return output("a part of its path is a file, not a folder", "check the path");
   }
+  if (isOutOfFiles(error)) return user(OUT_OF_FILES);
   if (code === "ENAMETOOLONG") {
     return user({ problem: "its name is too long for this disk", remedy: "give a shorter name" });
   }

@@ -1,5 +1,6 @@
 /** What the system says when a file can't be opened or read, as an error for the user. */
 import { UserError } from "./errors.ts";
+import { isOutOfFiles, OUT_OF_FILES } from "./open_files.ts";
 
 /**
  * The {@link UserError} for a failed read, or `error` itself where it is none of the user's.
@@ -21,6 +22,7 @@ export function readError(error: unknown, file: string, doing: string, remedy = 
     return user("its links lead in a circle", "remove the link, or make it anew");
   }
   if (code === "ENAMETOOLONG") return user("its name is too long for this disk", "give it a shorter name");
+  if (isOutOfFiles(error)) return user(OUT_OF_FILES.problem, OUT_OF_FILES.remedy);
   if (code === "EIO") return user("the disk reports an error where it lies", "copy the file from a backup");
   return error;
 }

@@ -1,6 +1,8 @@
 /** The comparison of one segmentation with its reference; plain data in and out, so that it runs in any thread. */
+import { allocationError } from "../base/allocation.ts";
 import { UserError } from "../base/errors.ts";
-import { equalVec3 } from "../base/shape.ts";
+import { type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
+import { equalVec3, voxelCount } from "../base/shape.ts";
 import type { ReaderName } from "../formats/image/image.ts";
 import { compareGrids, GRID_TOLERANCE } from "../formats/image/image_grid.ts";
 import { readWideLabels } from "../formats/image/read_image.ts";
@@ -13,6 +15,8 @@ export interface EvaluationJob {
   readonly referenceFile: string;
   readonly targets: readonly Target[];
   readonly ignoreLabel?: number;
+  /** The memory a case may take that is alone at work. */
+  readonly memory?: MemoryAllowance;
 }
 
 export interface EvaluatedCase {
@@ -22,6 +26,8 @@ export interface EvaluatedCase {
   readonly warning?: string;
 }
 
+const DOING = "comparing segmentations";
+
 /** Bytes a job takes for each voxel: prediction and reference as 32-bit integers. */
 export const BYTES_PER_VOXEL = 8;
 
@@ -30,8 +36,14 @@ export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
   const { predictionFile, referenceFile } = job;
   const read = async (file: string) => {
     try {
-      return await readWideLabels(job.reader, file);
-    } catch (error) {
+      return await readWideLabels(job.reader, file, {
+        judge: ({ geometry: { shape } }) => {
+          const needs = `comparing ${shape.join(" x ")} voxels takes`;
+          requireRoom(job.memory, BYTES_PER_VOXEL * voxelCount(shape), needs, { doing: DOING, file });
+        },
+      });
+    } catch (thrown) {
+      const error = allocationError(thrown, { doing: DOING, file });
       throw error instanceof UserError ? error.withCase(job.caseId) : error;
     }
   };
@@ -40,7 +52,7 @@ export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
   const [a, b] = [prediction.geometry, reference.geometry];
   if (!equalVec3(a.shape, b.shape)) {
     throw new UserError({
-      doing: "comparing segmentations",
+      doing: DOING,
       caseId: job.caseId,
       file: predictionFile,
       problem: `its shape is ${a.shape.join(" x ")} (z, y, x), that of ${referenceFile} is ${b.shape.join(" x ")}`,

@@ -6,6 +6,7 @@ import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { type JobKind, runJobs } from "../base/job_threads.ts";
+import { type MemoryAllowance, shareMemory } from "../base/memory_allowance.ts";
 import { voxelsOfFile } from "../dataset/case_size.ts";
 import { isFolder } from "../dataset/dataset_names.ts";
 import { filesEndingIn } from "../dataset/raw_dataset.ts";
@@ -30,8 +31,8 @@ export interface Evaluation {
   readonly output?: string;
   /** Threads; 1: in the calling thread. Default: one for each core. */
   readonly threads?: number;
-  /** Bytes that cases being compared may take together. Default: half of what is free. */
-  readonly memory?: number;
+  /** Bytes that the run may take; undefined: what the machine has to give. */
+  readonly maxMemory?: number;
   readonly signal?: AbortSignal;
   readonly onCase?: (done: number, of: number) => void;
   readonly onWarning?: (message: string) => void;
@@ -65,16 +66,16 @@ export async function evaluateFolder(evaluation: Evaluation): Promise<Summary> {
   if (targets.length === 0) {
     throw new UserError({ doing: DOING, problem: "there is no label to compare", remedy: "name at least one" });
   }
-  const jobs = await listJobs(evaluation);
+  const { allowance, ...threads } = shareMemory(
+    evaluation.maxMemory,
+    evaluation.threads ?? navigator.hardwareConcurrency,
+  );
+  const jobs = await listJobs(evaluation, allowance);
   const cases = new Map<EvaluationJob, CaseMetrics>();
   await runJobs(
     COMPARISON,
     jobs,
-    {
-      threads: evaluation.threads ?? navigator.hardwareConcurrency,
-      memory: evaluation.memory ?? Deno.systemMemoryInfo().available / 2,
-      signal: evaluation.signal,
-    },
+    { ...threads, signal: evaluation.signal },
     ({ overlaps, warning }, job) => {
       if (warning !== undefined) evaluation.onWarning?.(warning);
       const metrics = new Map(targets.map(({ key }, i) => [key, metricsOf(overlaps[i])]));
@@ -89,7 +90,7 @@ export async function evaluateFolder(evaluation: Evaluation): Promise<Summary> {
   return summary;
 }
 
-async function listJobs(evaluation: Evaluation): Promise<EvaluationJob[]> {
+async function listJobs(evaluation: Evaluation, memory: MemoryAllowance | undefined): Promise<EvaluationJob[]> {
   const { predictions, references, fileEnding, reader, targets, ignoreLabel } = evaluation;
   for (const folder of [predictions, references]) {
     if (await isFolder(folder)) continue;
@@ -115,6 +116,7 @@ async function listJobs(evaluation: Evaluation): Promise<EvaluationJob[]> {
     referenceFile: pythonJoin(references, name),
     targets,
     ignoreLabel,
+    ...(memory && { memory }),
   }));
 }
 

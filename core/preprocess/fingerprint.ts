@@ -6,6 +6,7 @@ import { UserError } from "../base/errors.ts";
 import { ensureFolder, requireWritable, writeAtomically } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { JsonFloat, keysOf, readJsonFile, stringifyJson } from "../base/json.ts";
+import { shareMemory } from "../base/memory_allowance.ts";
 import { median } from "../base/numeric.ts";
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
@@ -36,8 +37,8 @@ export interface FingerprintOptions {
   readonly verify: boolean;
   readonly allowGeometryMismatch: boolean;
   readonly threads: number;
-  /** Bytes that cases being read may take together. */
-  readonly memory: number;
+  /** Bytes that the run may take; undefined: what the machine has to give. */
+  readonly maxMemory?: number;
   /** Intensities that are drawn per channel of the dataset; upstream's 10^8 if absent. */
   readonly draws?: number;
   readonly signal?: AbortSignal;
@@ -182,6 +183,7 @@ async function readAllCases(
   const noLabels = known.some(({ kind }) => kind === "no labels");
   // No fingerprint will come of it: only the check is left.
   const refused = known.some(({ severity }) => severity === "error");
+  const { allowance, ...threads } = shareMemory(options.maxMemory, options.threads);
   const jobs: FingerprintJob[] = dataset.cases
     .map((one, index) => ({
       index,
@@ -189,13 +191,14 @@ async function readAllCases(
       reader,
       draws: refused ? 0 : Math.floor((options.draws ?? DRAWS) / dataset.cases.length),
       check: expectation,
+      ...(allowance && { memory: allowance }),
     }))
     .filter((job) => !noLabels && job.case.images.length > 0 && !unusable.has(job.case.id));
 
   const analysed: (Omit<AnalysedCase, "fingerprint"> & { fingerprint?: Omit<CaseFingerprint, "intensities"> })[] = [];
   await using stack = new AsyncDisposableStack();
   const collectors: ReturnType<typeof createIntensityCollector>[] = [];
-  await analyseCases(jobs, options, async ({ fingerprint, ...rest }) => {
+  await analyseCases(jobs, { ...threads, signal: options.signal }, async ({ fingerprint, ...rest }) => {
     const { intensities, ...kept } = fingerprint ?? { intensities: [] };
     for (const [c, samples] of intensities.entries()) {
       collectors[c] ??= stack.use(createIntensityCollector(scratchFolder));

@@ -2,15 +2,20 @@
  * One training case, read once: its part of the fingerprint, and what the dataset's check has to say about it.
  * Source: analyze_case in nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py.
  */
+import { allocationError } from "../base/allocation.ts";
 import { UserError } from "../base/errors.ts";
+import { freeArray } from "../base/free_array.ts";
+import { type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
 import { equalVec3, type Vec3, voxelCount } from "../base/shape.ts";
 import { type CaseExpectation, checkCase } from "../dataset/integrity_case.ts";
 import { type Finding, findingOfError } from "../dataset/integrity.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
 import type { CaseImage, ReaderName } from "../formats/image/image.ts";
-import { readCase } from "../formats/image/read_image.ts";
+import { type CaseHeaders, readCase } from "../formats/image/read_image.ts";
 import { nonzeroBoundingBox } from "./crop.ts";
 import { type SampledIntensities, sampleIntensities } from "./intensity_samples.ts";
+
+const DOING = "collecting the dataset's statistics";
 
 export interface FingerprintJob {
   readonly index: number;
@@ -20,6 +25,8 @@ export interface FingerprintJob {
   readonly draws: number;
   /** What the check expects; absent: no check, and NaN voxels are what upstream's reader makes of them. */
   readonly check?: CaseExpectation;
+  /** The memory a case may take that is alone at work. */
+  readonly memory?: MemoryAllowance;
 }
 
 export interface CaseFingerprint {
@@ -49,34 +56,37 @@ export async function analyseCase(job: FingerprintJob): Promise<AnalysedCase> {
   const one = job.case;
   const nonFinite = check ? "keep" : "asUpstream";
   const findings: Finding[] = [];
-  const read = async (files: readonly string[]): Promise<CaseImage | null> => {
+  using stack = new DisposableStack();
+  const attempt = async <T>(file: string, work: () => T | Promise<T>): Promise<T | null> => {
     try {
-      return await readCase(job.reader, files, { nonFinite });
-    } catch (error) {
+      return await work();
+    } catch (thrown) {
+      const error = allocationError(thrown, { doing: DOING, file });
       if (!(error instanceof UserError)) throw error;
       if (!check) throw error.withCase(one.id);
-      findings.push(findingOfError(error, one.id, files[0]));
+      findings.push(findingOfError(error, one.id, file));
       return null;
     }
   };
+  const read = (files: readonly string[]) =>
+    attempt(files[0], async () => {
+      const image = await readCase(job.reader, files, { nonFinite, judge: (headers) => requireReads(headers, job) });
+      stack.defer(() => freeArray(image.data));
+      return image;
+    });
   const image = await read(one.images);
   const label = await read([one.label]);
   if (!image || !label) return { index, findings, warnings: [] };
   const warnings = [...image.warnings, ...label.warnings];
   if (!check) {
     requireUsable(one, image, label);
-    return { index, findings, warnings, fingerprint: fingerprintOf(image, label, job.draws) };
+    return { index, findings, warnings, fingerprint: fingerprintOf(image, label, job) };
   }
   const checked = checkCase(one, image, label, check);
   findings.push(...checked.findings);
   const wrong = findings.some(({ severity }) => severity === "error");
-  return {
-    index,
-    findings,
-    warnings,
-    gridDistance: checked.gridDistance,
-    fingerprint: wrong ? undefined : fingerprintOf(image, label, job.draws),
-  };
+  const fingerprint = wrong ? null : await attempt(one.images[0], () => fingerprintOf(image, label, job));
+  return { index, findings, warnings, gridDistance: checked.gridDistance, fingerprint: fingerprint ?? undefined };
 }
 
 /** Array buffers that may move to another thread instead of being copied. */
@@ -86,9 +96,8 @@ export function transferablesOf({ fingerprint }: AnalysedCase): ArrayBuffer[] {
 
 /** What upstream asserts also where the dataset is not checked. */
 function requireUsable(one: RawCase, image: CaseImage, label: CaseImage): void {
-  const doing = "collecting the dataset's statistics";
   const fail = (file: string, problem: string, remedy: string) => {
-    throw new UserError({ doing, caseId: one.id, file, problem, remedy });
+    throw new UserError({ doing: DOING, caseId: one.id, file, problem, remedy });
   };
   const check = "run without --no_verify to see everything that is wrong with the dataset";
   if (!equalVec3(image.geometry.shape, label.geometry.shape) || label.channels !== 1) {
@@ -105,11 +114,24 @@ function hasNan(data: Float32Array): boolean {
   return false;
 }
 
-function fingerprintOf(image: CaseImage, label: CaseImage, draws: number): CaseFingerprint {
+/** Image and segmentation are in memory together. */
+function requireReads({ channels, geometry: { shape }, bufferBytes }: CaseHeaders, { memory }: FingerprintJob): void {
+  const bytes = 4 * (channels + 1) * voxelCount(shape) + bufferBytes;
+  const needs = `reading its ${shape.join(" x ")} voxels and their segmentation takes`;
+  requireRoom(memory, bytes, needs, { doing: DOING });
+}
+
+/** Of a voxel of the foreground: its place, value and draws, and these sorted with a second copy. */
+const FOREGROUND_BYTES = 28;
+
+function fingerprintOf(image: CaseImage, label: CaseImage, { draws, memory }: FingerprintJob): CaseFingerprint {
   const { shape, spacing } = image.geometry;
   const box = nonzeroBoundingBox(image.data, image.channels, shape);
   const cropped: Vec3 = [box[0][1] - box[0][0], box[1][1] - box[1][0], box[2][1] - box[2][0]];
   const foreground = foregroundOf(label.data, shape, box);
+  freeArray(label.data);
+  const bytes = 4 * image.data.length + FOREGROUND_BYTES * foreground.length;
+  requireRoom(memory, bytes, `drawing from its ${foreground.length} voxels of foreground takes`, { doing: DOING });
   return {
     shapeAfterCrop: cropped,
     spacing,

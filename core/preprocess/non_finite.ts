@@ -24,13 +24,14 @@ interface NonFinite {
 
 /**
  * Infinite voxels of a channel with CTNormalization stay under every policy, as that clips them to the training set's range; a
- * warning says so. @throws UserError with count and first position per channel, under "refuse".
+ * warning says so. @param overwrites The image's own array may be changed. @throws UserError with count and first position per channel, under "refuse".
  */
 export function replaceNonFinite(
   image: CaseImage,
   configuration: Pick<Configuration, "normalizationSchemes">,
   policy: NonFinitePolicy,
   caseId: string,
+  overwrites = false,
 ): FiniteImage {
   const voxels = image.data.length / image.channels;
   const warnings: string[] = [];
@@ -53,7 +54,7 @@ export function replaceNonFinite(
       refused.push(describe(c, found, clipped, image));
       continue;
     }
-    if (data === image.data) data = image.data.slice();
+    if (data === image.data && !overwrites) data = image.data.slice();
     const channel = data.subarray(c * voxels, (c + 1) * voxels);
     const value = policy === "zero" ? 0 : smallestFinite(channel);
     for (let i = 0; i < voxels; i++) {

@@ -3,25 +3,31 @@
  * normalise, resample. Source: run_case_npy in nnunetv2/preprocessing/preprocessors/default_preprocessor.py.
  */
 import { UserError } from "../base/errors.ts";
+import { freeArray } from "../base/free_array.ts";
+import type { MemoryAllowance } from "../base/memory_allowance.ts";
 import { contiguousStrides, equalVec3, permute, type Vec3, voxelCount } from "../base/shape.ts";
 import type { CaseImage, ImageGeometry, LabelVolume } from "../formats/image/image.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import type { CaseProperties, PreprocessedCase } from "./case.ts";
+import { type CaseWork, preprocessingBytes, requireGrid, targetGrid, trainingCaseBytes } from "./case_memory.ts";
 import { type BoundingBox, copyCrop, type CropView, fillHoles, markNonzero, nonzeroBoundingBox } from "./crop.ts";
 import { type NonFinitePolicy, replaceNonFinite } from "./non_finite.ts";
 import { normalise } from "./normalise.ts";
 import { checkPreviousStageGrid, cropPreviousStage } from "./previous_stage.ts";
 import { resampleChannel, resampleLabels } from "./resample.ts";
 import type { ResamplePlan } from "./resample_plan.ts";
-import { resampledShape } from "./separate_z.ts";
 
 export interface PreprocessOptions {
   /** Cascade: the previous stage's segmentation of this case, in the image's own geometry. */
   readonly previousStage?: { readonly labels: LabelVolume; readonly geometry: ImageGeometry };
   /** What to do about NaN and infinite voxels; "refuse" if absent. */
   readonly nan?: NonFinitePolicy;
-  /** True if the image's array may be used as working memory (it then holds nothing of use): one channel less is alive. */
+  /** True if the image's array may be used as working memory, and given back: it then holds nothing of use, and one channel less is alive. */
   readonly overwriteImage?: boolean;
+  /** The memory the case may take; a grid that needs more is refused before anything is made on it. */
+  readonly memory?: MemoryAllowance;
+  /** It becomes a training case, which takes memory of its own: voxels of its segmentation that have a label. */
+  readonly labelledVoxels?: number;
 }
 
 /**
@@ -57,7 +63,7 @@ function preprocess(
   const warnings = [...image.warnings];
   const previous = options.previousStage;
   if (previous !== undefined) warnings.push(...checkPreviousStageGrid(geometry, previous.labels, previous.geometry));
-  const finite = replaceNonFinite(image, configuration, options.nan ?? "refuse", id);
+  const finite = replaceNonFinite(image, configuration, options.nan ?? "refuse", id, options.overwriteImage);
   warnings.push(...finite.warnings);
 
   const forward = plans.transposeForward;
@@ -70,7 +76,20 @@ function preprocess(
     boundingBox: [fileBox[forward[0]], fileBox[forward[1]], fileBox[forward[2]]],
     shapeAfterCropping: view.shape,
   };
-  const { grid, spacing } = targetGrid(properties, configuration);
+  const { grid, target: spacing } = targetGrid(view.shape, properties.originalSpacing, configuration);
+  const overwrites = options.overwriteImage === true;
+  const keepsAxes = equalVec3(forward, [0, 1, 2]);
+  const masked = (c: number) =>
+    configuration.useMaskForNorm[c] && configuration.normalizationSchemes[c] === "ZScoreNormalization";
+  const needsMask = previous !== undefined || configuration.normalizationSchemes.some((_, c) => masked(c));
+  const work = {
+    labelled: previous !== undefined,
+    masked: needsMask,
+    overwrites,
+    inPlace: keepsAxes,
+    copies: finite.data !== image.data,
+  };
+  requireFit({ channels, properties, grid, target: spacing }, work, configuration, options);
   const plan = (resampling: ResamplePlan["resampling"]): ResamplePlan => ({
     resampling,
     currentSpacing: properties.originalSpacing,
@@ -79,9 +98,6 @@ function preprocess(
 
   const fileVoxels = voxelCount(geometry.shape);
   const channelOf = (c: number) => finite.data.subarray(c * fileVoxels, (c + 1) * fileVoxels);
-  const masked = (c: number) =>
-    configuration.useMaskForNorm[c] && configuration.normalizationSchemes[c] === "ZScoreNormalization";
-  const needsMask = previous !== undefined || configuration.normalizationSchemes.some((_, c) => masked(c));
   let mask: Uint8Array | undefined;
   let cropped: Int16Array | undefined;
   if (needsMask) {
@@ -94,16 +110,16 @@ function preprocess(
 
   const voxels = voxelCount(view.shape);
   const resamples = !equalVec3(view.shape, grid);
-  const inPlace = options.overwriteImage === true && equalVec3(forward, [0, 1, 2]);
+  const inPlace = overwrites && keepsAxes;
   const data = inPlace && !resamples && voxels === fileVoxels
     ? finite.data
     : new Float32Array(channels * voxelCount(grid));
-  const work = resamples && !inPlace ? new Float32Array(voxels) : undefined;
+  const buffer = resamples && !inPlace ? new Float32Array(voxels) : undefined;
   for (let c = 0; c < channels; c++) {
     const source = channelOf(c);
     const target = data.subarray(c * voxelCount(grid), (c + 1) * voxelCount(grid));
     // Cropping within the channel itself moves every row towards its start, never over one still to be read.
-    const channel = !resamples ? target : work ?? source.subarray(0, voxels);
+    const channel = !resamples ? target : buffer ?? source.subarray(0, voxels);
     copyCrop(source, view, channel);
     normalise(channel, {
       scheme: configuration.normalizationSchemes[c],
@@ -113,7 +129,13 @@ function preprocess(
     });
     if (resamples) resampleChannel(channel, view.shape, target, grid, plan(configuration.resamplingData));
   }
+  freeArray(buffer);
+  // Its voxels are on the network's grid now.
+  if (finite.data !== data && (overwrites || finite.data !== image.data)) freeArray(finite.data);
+  if (overwrites && image.data !== data) freeArray(image.data);
+  freeArray(mask);
   const previousStage = cropped && resampleLabels(cropped, view.shape, grid, plan(configuration.resamplingSeg));
+  if (previousStage !== cropped) freeArray(cropped);
   return {
     id,
     data,
@@ -124,6 +146,27 @@ function preprocess(
     warnings,
     replacedVoxels: finite.replacedVoxels,
   };
+}
+
+/** @throws UserError for a grid without voxels, or one that the case has no memory to get to */
+function requireFit(
+  { channels, properties, grid, target }: {
+    readonly channels: number;
+    readonly properties: CaseProperties;
+    readonly grid: Vec3;
+    readonly target: Vec3;
+  },
+  work: CaseWork,
+  configuration: Configuration,
+  { labelledVoxels, memory }: PreprocessOptions,
+): void {
+  const { geometry: { shape: file }, shapeAfterCropping: cropped, originalSpacing: spacing } = properties;
+  const grids = { channels, file, cropped, spacing, grid, target };
+  const bytes = preprocessingBytes(grids, work, configuration);
+  if (labelledVoxels === undefined) return requireGrid(grids, bytes, memory);
+  // Resampling may leave some more of them, and they may be listed twice: as a label and within a region.
+  const share = Math.min(1, 2.5 * labelledVoxels / voxelCount(cropped));
+  requireGrid(grids, Math.max(bytes, trainingCaseBytes(grids, work.overwrites, share)), memory);
 }
 
 function checkChannels(channels: number, configuration: Configuration): void {
@@ -144,24 +187,4 @@ function cropView(shape: Vec3, box: BoundingBox, forward: Vec3): CropView {
     strides: permute(strides, forward),
     shape: permute([box[0][1] - box[0][0], box[1][1] - box[1][0], box[2][1] - box[2][0]], forward),
   };
-}
-
-/** Grid and spacing of the network's input. 2-D configurations keep the case's own distance between slices. */
-function targetGrid(properties: CaseProperties, configuration: Configuration): { grid: Vec3; spacing: Vec3 } {
-  const from = properties.shapeAfterCropping;
-  const target = configuration.spacing;
-  const spacing: Vec3 = target.length === 2
-    ? [properties.originalSpacing[0], target[0], target[1]]
-    : [target[0], target[1], target[2]];
-  if (configuration.resamplingData.kind === "none") return { grid: from, spacing };
-  const grid = resampledShape(from, properties.originalSpacing, spacing);
-  if (grid.some((size) => !(size >= 1))) {
-    throw new UserError({
-      doing: "resampling the image",
-      problem: `its ${from.join(" x ")} voxels of ${properties.originalSpacing.join(" x ")} mm become ` +
-        `${grid.join(" x ")} at the model's ${spacing.join(" x ")} mm`,
-      remedy: "check the spacing in the image's header",
-    });
-  }
-  return { grid, spacing };
 }

@@ -5,6 +5,7 @@
  */
 import { UserError, type UserErrorParts } from "../base/errors.ts";
 import { ensureFolder, freeBytes, writeAtomically } from "../base/files.ts";
+import { shareMemory } from "../base/memory_allowance.ts";
 import { readJsonFile } from "../base/json.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { nearestName } from "../base/nearest.ts";
@@ -27,7 +28,7 @@ import { declaredLabels } from "./declared_labels.ts";
 import { copyGroundTruth, statOrNull } from "./preprocess_dataset_truth.ts";
 import type { NonFinitePolicy } from "./non_finite.ts";
 import { describeBytes } from "../base/describe_bytes.ts";
-import { checkFreeDisk, forecastCase } from "./preprocess_dataset_forecast.ts";
+import { type CaseDisk, checkFreeDisk, forecastCase } from "./preprocess_dataset_forecast.ts";
 import { type DataFolder, type InputStates, inputStates, openDataFolder } from "./preprocess_dataset_folder.ts";
 import type { DataFormat, PreprocessSetting } from "./preprocess_worker_job.ts";
 import { preprocessCases, type SizedJob } from "./preprocess_worker_pool.ts";
@@ -40,8 +41,8 @@ export interface PreprocessDatasetOptions {
   readonly configurations: readonly string[];
   readonly format: DataFormat;
   readonly threads: number;
-  /** Bytes that the cases being worked on may take together. */
-  readonly memory: number;
+  /** Bytes that the run may take; undefined: what the machine has to give. */
+  readonly maxMemory?: number;
   readonly nan: NonFinitePolicy;
   readonly allowGeometryMismatch: boolean;
   /** True: cases that are done are made again. */
@@ -105,6 +106,7 @@ export async function preprocessDataset(
     });
     folders.push(stack.use(folder));
   }
+  const { allowance, ...threads } = shareMemory(options.maxMemory, options.threads);
   const jobs = await listJobs(cases, plans, configurations, folders, options, preprocessedFolder, warn);
   const setting: PreprocessSetting = {
     reader: plans.reader,
@@ -116,11 +118,12 @@ export async function preprocessDataset(
     format: options.format,
     nan: options.nan,
     allowGeometryMismatch: options.allowGeometryMismatch,
+    ...(allowance && { memory: allowance }),
   };
   let done = 0;
   const left = new Map(jobs.map(({ job, disk }) => [job.case.id, disk]));
   // deno-lint-ignore require-await -- callers of the pool may wait
-  await preprocessCases(setting, jobs, options, async ({ case: { id } }, reply) => {
+  await preprocessCases(setting, jobs, { ...threads, signal: options.signal }, async ({ case: { id } }, reply) => {
     for (const { configuration, files } of reply.made) folders[configuration].record(id, files);
     if (reply.kind === "failed" && reply.parts.endsRun) throw new UserError(reply.parts);
     left.delete(id);
@@ -297,16 +300,18 @@ async function listJobs(
 ): Promise<SizedJob[]> {
   const jobs: SizedJob[] = [];
   let disk = 0;
+  let largest: CaseDisk | undefined;
   for (const one of cases) {
     const open = folders.flatMap((folder, i) => (folder.done.has(one.id) ? [] : [i]));
     if (open.length === 0) continue;
     const forecast = await forecastCase(one, plans, open.map((i) => configurations[i]));
     const bytes = forecast.disk.reduce((sum, bytes) => sum + bytes, 0);
     disk += bytes;
+    if (!largest || bytes > largest.bytes) largest = { id: one.id, bytes };
     jobs.push({ job: { case: one, configurations: open }, bytes: forecast.memory, disk: bytes });
   }
   await ensureFolder(target, "making the folder of preprocessed data");
-  const doubt = checkFreeDisk(target, disk, options.format === "npz");
+  const doubt = checkFreeDisk(target, disk, options.format === "npz", largest);
   if (doubt !== null) warn(doubt);
   return jobs;
 }

@@ -2,20 +2,16 @@
 import { describeBytes } from "../base/describe_bytes.ts";
 import { UserError } from "../base/errors.ts";
 import { freeBytes } from "../base/files.ts";
-import { permute, type Vec3, voxelCount } from "../base/shape.ts";
-import { tryProbe } from "../dataset/case_size.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
+import { type CaseHeaders, probeCase } from "../formats/image/read_image.ts";
 import { trainingBytes } from "../formats/preprocessed/training_data.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
-import { resampledShape } from "./separate_z.ts";
-
-/** Of a thread beside its arrays: code, buffers, the decoder's pieces. */
-const THREAD_BYTES = 48 * 2 ** 20;
+import { isBeyondAnyMemory, largestGrids, preprocessingBytes, readingBytes, trainingCaseBytes } from "./case_memory.ts";
 
 export interface CaseForecast {
   /** The most memory while it is worked on. */
   readonly memory: number;
-  /** Bytes of each configuration's data, not compressed. */
+  /** Bytes of each configuration's data, not compressed; 0 for a grid that will be refused. */
   readonly disk: readonly number[];
 }
 
@@ -26,52 +22,56 @@ export async function forecastCase(
   configurations: readonly Configuration[],
 ): Promise<CaseForecast> {
   // Of what can't be read nothing is known; reading it will say what is wrong.
-  const header = (await tryProbe(plans.reader, one.images[0]))?.geometry ?? { shape: [1, 1, 1], spacing: [1, 1, 1] };
-  const channels = configurations[0]?.normalizationSchemes.length ?? 1;
-  const voxels = voxelCount(header.shape);
-  const grids = configurations.map((configuration) => gridOf(header, plans, configuration));
+  const image = await tryProbeCase(plans, one) ?? UNKNOWN;
   const inPlace = plans.transposeForward.every((axis, i) => axis === i);
-  const read = 4 * channels * voxels + 2 * voxels;
+  const reading = readingBytes(image, true);
+  const grids = configurations.map((configuration) => largestGrids(image, plans, configuration));
   const peaks = grids.map((grid, i) => {
+    // A grid beyond any memory is refused when the case is read.
+    if (isBeyondAnyMemory(grid)) return reading;
     // The last configuration may work in the image's own array.
-    const ownChannel = inPlace && i === grids.length - 1 ? 0 : 4 * voxels;
-    // Mask and cropped segmentation; then the result, its segmentation twice, and the voxels of a class.
-    return read + 3 * voxels + ownChannel + trainingBytes(grid, channels) + 4 * voxelCount(grid);
+    const overwrites = i === grids.length - 1;
+    const work = { labelled: true, masked: true, overwrites, inPlace, copies: false };
+    return Math.max(preprocessingBytes(grid, work, configurations[i]), trainingCaseBytes(grid, overwrites, 1));
   });
   return {
-    memory: THREAD_BYTES + Math.max(read + 4 * voxels, ...peaks),
-    disk: grids.map((grid) => trainingBytes(grid, channels)),
+    memory: Math.max(reading, ...peaks),
+    disk: grids.map((grid) => (isBeyondAnyMemory(grid) ? 0 : trainingBytes(grid.grid, image.channels))),
   };
 }
 
-interface CaseSize {
-  readonly shape: Vec3;
-  /** mm, z y x. */
-  readonly spacing: Vec3;
+const UNKNOWN: CaseHeaders = {
+  channels: 1,
+  geometry: { reader: "SimpleITKIO", shape: [1, 1, 1], spacing: [1, 1, 1] },
+  bufferBytes: 0,
+};
+
+async function tryProbeCase({ reader }: Plans, { images }: RawCase): Promise<CaseHeaders | null> {
+  try {
+    return await probeCase(reader, images);
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
 }
 
-function gridOf({ shape, spacing }: CaseSize, plans: Plans, { spacing: target, resamplingData }: Configuration): Vec3 {
-  const from = permute(shape, plans.transposeForward);
-  const old = permute(spacing, plans.transposeForward);
-  if (resamplingData.kind === "none") return from;
-  return resampledShape(
-    from,
-    old,
-    target.length === 2 ? [old[0], target[0], target[1]] : [
-      target[0],
-      target[1],
-      target[2],
-    ],
-  );
+/** A case and the bytes of its data. */
+export interface CaseDisk {
+  readonly id: string;
+  readonly bytes: number;
 }
 
 /** @throws UserError if the disk of `folder` has less than `bytes` free; a sentence if it might be too little */
-export function checkFreeDisk(folder: string, bytes: number, compressed: boolean): string | null {
+export function checkFreeDisk(folder: string, bytes: number, compressed: boolean, largest?: CaseDisk): string | null {
   const free = freeBytes(folder);
   if (free === null || bytes <= free) return null;
+  // A case with a wrong voxel size may be what takes it all.
+  const most = largest && largest.bytes > bytes / 2
+    ? ` (case ${largest.id} alone ${describeBytes(largest.bytes)})`
+    : "";
   const problem = `the preprocessed data take up to ${describeBytes(bytes)}${
     compressed ? " before compression" : ""
-  }, and ${describeBytes(free)} are free`;
+  }${most}, and ${describeBytes(free)} are free`;
   if (compressed && bytes * COMPRESSED_SHARE <= free) return `${folder}: ${problem}`;
   throw new UserError({
     doing: "preparing the preprocessing",

@@ -1,16 +1,23 @@
 /** One training case from its files to the folders of all configurations, in a thread of its own or the caller's. */
+import { allocationError } from "../base/allocation.ts";
 import { UserError, type UserErrorParts } from "../base/errors.ts";
+import { freeArray } from "../base/free_array.ts";
+import type { MemoryAllowance } from "../base/memory_allowance.ts";
 import { join } from "../base/path.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
 import { BRICKS_ENDING, writeBricks } from "../formats/preprocessed/bricks.ts";
 import type { ReaderName } from "../formats/image/image.ts";
 import { writeNpyCase, writeNpzCase } from "../formats/preprocessed/npy_case.ts";
-import { readCase, readLabels } from "../formats/image/read_image.ts";
+import { type CaseHeaders, readCase, readLabels } from "../formats/image/read_image.ts";
 import type { ClassKey, TrainingData } from "../formats/preprocessed/training_data.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { checkDeclaredLabels, type DeclaredLabels } from "./declared_labels.ts";
 import type { NonFinitePolicy } from "./non_finite.ts";
+import { requireReading } from "./case_memory.ts";
 import { checkSegmentationGrid, preprocessTrainingCase } from "./training_case.ts";
+
+/** What is being done, in errors that know no better. */
+export const PREPROCESSING = "preprocessing the case";
 
 export const DATA_FORMATS = ["bricks", "npz", "npy"] as const;
 export type DataFormat = (typeof DATA_FORMATS)[number];
@@ -27,6 +34,8 @@ export interface PreprocessSetting {
   readonly format: DataFormat;
   readonly nan: NonFinitePolicy;
   readonly allowGeometryMismatch: boolean;
+  /** The memory a case may take that is alone at work. */
+  readonly memory?: MemoryAllowance;
 }
 
 export interface PreprocessJob {
@@ -50,11 +59,15 @@ export type PreprocessReply =
 /** Reads a case once and makes it for each configuration. What goes wrong with the case is in the reply; what is thrown is a defect. */
 export async function runPreprocessJob(setting: PreprocessSetting, job: PreprocessJob): Promise<PreprocessReply> {
   const made: MadeCase[] = [];
+  const read: ArrayBufferView[] = [];
   try {
     const warnings = new Set<string>();
     const { id, images, label } = job.case;
-    const image = await readCase(setting.reader, images);
-    const { labels, geometry } = await readLabels(setting.reader, label);
+    const judge = (headers: CaseHeaders) => requireReading(headers, true, setting.memory);
+    const image = await readCase(setting.reader, images, { judge });
+    read.push(image.data);
+    const { labels, geometry } = await readLabels(setting.reader, label, { judge });
+    read.push(labels.data);
     for (const warning of checkDeclaredLabels(labels.data, label, setting.declared)) warnings.add(warning);
     for (
       const warning of checkSegmentationGrid(image.geometry, geometry, label, setting.allowGeometryMismatch)
@@ -64,36 +77,22 @@ export async function runPreprocessJob(setting: PreprocessSetting, job: Preproce
       const data = preprocessTrainingCase(id, image, labels, setting.plans, configuration, setting.keys, {
         nan: setting.nan,
         overwriteImage: i === job.configurations.length - 1,
+        ...(setting.memory && { memory: setting.memory }),
       });
       data.warnings.forEach((warning) => warnings.add(warning));
       const stem = join(setting.folders[index], id);
       made.push({ configuration: index, files: await writeCase(stem, id, data, configuration, setting.format) });
-      freeArrays(data.image, data.segmentation);
+      freeArray(data.image);
+      freeArray(data.segmentation);
     }
-    freeArrays(image.data, labels.data);
     return { kind: "made", made, warnings: [...warnings].map((text) => `case ${id}: ${text}`) };
   } catch (error) {
-    if (error instanceof UserError) return { kind: "failed", made, parts: error.withCase(job.case.id).parts };
-    if (error instanceof RangeError && /allocat|array length/i.test(error.message)) {
-      return { kind: "failed", made, parts: outOfMemory(job.case.id, error.message) };
-    }
+    const known = allocationError(error, { doing: PREPROCESSING, caseId: job.case.id });
+    if (known instanceof UserError) return { kind: "failed", made, parts: known.withCase(job.case.id).parts };
     throw error;
+  } finally {
+    read.forEach(freeArray);
   }
-}
-
-/** Gives the arrays' memory back at once: of large cases the collector would otherwise keep several for a while. */
-function freeArrays(...arrays: readonly ArrayBufferView[]): void {
-  for (const { buffer } of arrays) if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
-}
-
-/** The error about a case that does not fit into memory. */
-export function outOfMemory(caseId: string, detail: string): UserErrorParts {
-  return {
-    doing: "preprocessing the case",
-    caseId,
-    problem: `it does not fit into memory (${detail})`,
-    remedy: "give fewer threads (-np 1), or use a machine with more memory",
-  };
 }
 
 /** The names of a case's files. */

@@ -1,7 +1,8 @@
 /** Preprocesses cases on several threads, as many at a time as memory allows; a case that fails does not stop the others. */
+import { outOfMemory } from "../base/allocation.ts";
 import { type JobKind, runJobs, type ThreadOptions } from "../base/job_threads.ts";
 import {
-  outOfMemory,
+  PREPROCESSING,
   type PreprocessJob,
   type PreprocessReply,
   type PreprocessSetting,
@@ -36,7 +37,11 @@ export async function preprocessCases(
     runHere: (job) => runPreprocessJob(setting, job),
     bytesOf: (job) => bytes.get(job) ?? 0,
     finishesRunning: true, // so that no file is left half-written; a signal stops them at once
-    threadEnded: ({ case: { id } }, detail) => ({ kind: "failed", made: [], parts: outOfMemory(id, detail) }),
+    threadEnded: ({ case: { id } }, detail) => ({
+      kind: "failed",
+      made: [],
+      parts: outOfMemory({ doing: PREPROCESSING, caseId: id }, detail),
+    }),
   };
   await runJobs(preprocessing, jobs.map(({ job }) => job), options, (reply, job) => onReply(job, reply));
 }

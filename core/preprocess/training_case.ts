@@ -3,6 +3,7 @@
  * Source: run_case_npy in nnunetv2/preprocessing/preprocessors/default_preprocessor.py.
  */
 import { UserError } from "../base/errors.ts";
+import type { MemoryAllowance } from "../base/memory_allowance.ts";
 import { equalVec3 } from "../base/shape.ts";
 import type { CaseImage, ImageGeometry, LabelVolume } from "../formats/image/image.ts";
 import { compareGrids, GRID_TOLERANCE } from "../formats/image/image_grid.ts";
@@ -16,6 +17,8 @@ export interface TrainingCaseOptions {
   readonly nan: NonFinitePolicy;
   /** True if the image's array may be used as working memory; it then holds nothing of use. */
   readonly overwriteImage?: boolean;
+  /** The memory the case may take. */
+  readonly memory?: MemoryAllowance;
 }
 
 /** A case ready for training. */
@@ -43,7 +46,7 @@ export function preprocessTrainingCase(
     image,
     plans,
     configuration,
-    { previousStage: { labels, geometry: image.geometry }, ...options },
+    { previousStage: { labels, geometry: image.geometry }, labelledVoxels: countLabelled(labels), ...options },
   );
   if (previousStage === undefined) throw new Error("preprocessing gave no segmentation");
   const segmentation = narrow(previousStage);
@@ -61,6 +64,12 @@ export function preprocessTrainingCase(
     },
     warnings,
   };
+}
+
+function countLabelled({ data }: LabelVolume): number {
+  let count = 0;
+  for (let i = 0; i < data.length; i++) if (data[i] > 0) count++;
+  return count;
 }
 
 /** int8 where the labels fit, upstream's rule, and their array is given back; the array itself where they don't. */

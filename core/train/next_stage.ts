@@ -14,6 +14,7 @@ import { planCase, uploadCase } from "../predict/stream/case_plan.ts";
 import type { Model } from "../predict/model/model_folder.ts";
 import { type LoadedNetwork, loadNetwork } from "../predict/model/network.ts";
 import { predictCase } from "../predict/stream/predict_case.ts";
+import { measureRuntime } from "../predict/run/run_memory.ts";
 import { readStoredCase } from "../predict/run/stored_case.ts";
 import type { PreprocessedCase } from "../preprocess/case.ts";
 import { openPreprocessedCase } from "../preprocess/training_case_reader.ts";
@@ -30,6 +31,7 @@ export async function predictNextStages(
 ): Promise<void> {
   const { configuration, plans, split, task, modelFolder, dataFolder, previousFolder } = setup;
   if (configuration.nextStages.length === 0) return;
+  const memory = { runtimeBytes: measureRuntime(), maxMemory };
   await using network = loadNetwork(engine, model, maxMemory !== undefined);
   for (const name of configuration.nextStages) {
     const next = resolveConfiguration(plans, name);
@@ -50,7 +52,7 @@ export async function predictNextStages(
         { folder: dataFolder, ...(previousFolder !== undefined && { previousFolder }) },
         plans,
       );
-      const labels = await predictOn(engine, model, network, onGrid(input, grid, setup), folder, maxMemory, signal);
+      const labels = await predictOn(engine, model, network, onGrid(input, grid, setup), folder, memory, signal);
       const source = [Uint8Array.from(labels)];
       await writeNpzArrays(
         join(folder, `${id}.npz`),
@@ -99,7 +101,7 @@ async function predictOn(
   network: LoadedNetwork,
   input: PreprocessedCase,
   scratchFolder: string,
-  maxMemory: number | undefined,
+  { runtimeBytes, maxMemory }: { readonly runtimeBytes: number; readonly maxMemory: number | undefined },
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array | Uint16Array | Int16Array> {
   const untransposed: Model = { ...model, plans: { ...model.plans, transposeBackward: [0, 1, 2] } };
@@ -107,6 +109,7 @@ async function predictOn(
     stepSize: 0.5,
     mirroring: true,
     saveProbabilities: false,
+    runtimeBytes,
     besideBytes: 0,
     ...(maxMemory !== undefined && { maxMemory }),
   });

@@ -17,7 +17,6 @@ const OPTIONS: FingerprintOptions = {
   verify: true,
   allowGeometryMismatch: false,
   threads: 1,
-  memory: 1e9,
 };
 
 interface FingerprintJson {

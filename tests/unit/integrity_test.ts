@@ -12,7 +12,6 @@ const OPTIONS: FingerprintOptions = {
   verify: true,
   allowGeometryMismatch: false,
   threads: 1,
-  memory: 1e9,
   draws: 1e4,
 };
 

@@ -87,7 +87,7 @@ Deno.test("commands on datasets refuse roots that lead to one folder, plans onto
       same,
       "nnUNet_preprocessed",
     );
-    const options = { clean: true, verify: true, allowGeometryMismatch: false, threads: 1, memory: 1e9 };
+    const options = { clean: true, verify: true, allowGeometryMismatch: false, threads: 1 };
     await assertFails(() => extractFingerprint(dataset, other, options), UserError, same);
 
     await Deno.writeTextFile(join(dataset, "nnUNetPlans.json"), "{}");

@@ -116,7 +116,6 @@ Deno.test("every name of a flag that becomes a path is checked before anything i
           configurations: ["2d"],
           format: "bricks",
           threads: 1,
-          memory: 1e9,
           nan: "refuse",
           allowGeometryMismatch: false,
           redo: false,

@@ -82,6 +82,7 @@ async function predict(engine: Engine, model: Model, input: PreprocessedCase, se
     mirroring: true,
     saveProbabilities: limits.saveProbabilities ?? false,
     maxMemory: limits.maxMemory,
+    runtimeBytes: 150 * 2 ** 20,
     besideBytes: 0,
     only: limits.only,
   });
@@ -190,6 +191,32 @@ for (const setting of SETTINGS) {
   });
 }
 
+Deno.test("a case that its memory does not suffice for is refused with every part named and the limit that would do", async () => {
+  await using engine = await createReferenceEngine();
+  const model = makeModel({ patch: [4, 4, 4] });
+  const input = makeCase(model, { grid: [12, 8, 8] });
+  await using network = loadNetwork(engine, model, true);
+  const plan = (maxMemory: number) =>
+    planCase(model, network, input, {
+      stepSize: 0.5,
+      mirroring: true,
+      saveProbabilities: false,
+      runtimeBytes: 150 * 2 ** 20,
+      besideBytes: 0,
+      maxMemory,
+    });
+  const parts = ["runtime 150 MiB", "image", "labels", "ring", "activations", "weights", "1 MiB", "--max-memory"];
+  await assertFails(() => plan(1 << 20), UserError, input.id, ...parts);
+  let message = "";
+  try {
+    plan(1 << 20);
+  } catch (error) {
+    message = String(error);
+  }
+  const named = Number(/--max-memory (\d+)M/.exec(message)?.[1]) * 2 ** 20;
+  assert(plan(named).stream.memory.total <= named);
+});
+
 Deno.test("an aborted prediction throws Interrupted and leaves the engine usable", async () => {
   await using engine = await createReferenceEngine();
   const model = makeModel({ patch: [4, 4, 4] });
@@ -199,6 +226,7 @@ Deno.test("an aborted prediction throws Interrupted and leaves the engine usable
     stepSize: 0.5,
     mirroring: true,
     saveProbabilities: false,
+    runtimeBytes: 150 * 2 ** 20,
     besideBytes: 0,
   });
   const stop = new AbortController();
@@ -227,6 +255,7 @@ for (const makeEngine of [createReferenceEngine, () => createCpuEngine({ threads
           stepSize: 0.5,
           mirroring: true,
           saveProbabilities: false,
+          runtimeBytes: 150 * 2 ** 20,
           besideBytes: 0,
           only: { placement },
         };

@@ -42,7 +42,13 @@ for (const setting of SETTINGS) {
         await using engine = await createCpuEngine({ threads });
         await using network = loadNetwork(engine, model, false);
         for (const only of CHOICES) {
-          const options = { stepSize: 0.5, mirroring: true, saveProbabilities: false, besideBytes: 0 };
+          const options = {
+            stepSize: 0.5,
+            mirroring: true,
+            saveProbabilities: false,
+            runtimeBytes: 150 * 2 ** 20,
+            besideBytes: 0,
+          };
           const plan = planCase(model, network, input, { ...options, only });
           using uploaded = uploadCase(engine, input);
           const { data } = await predictCase({ engine, model, network, input: uploaded, plan, scratchFolder: folder });

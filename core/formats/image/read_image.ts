@@ -6,6 +6,7 @@
 import { plural } from "../../base/plural.ts";
 import { describeBytes } from "../../base/describe_bytes.ts";
 import { UserError } from "../../base/errors.ts";
+import { freeArray } from "../../base/free_array.ts";
 import { voxelCount } from "../../base/shape.ts";
 import type { CaseImage, ImageGeometry, LabelVolume, ReaderName } from "./image.ts";
 import { type ImageProbe, type OpenedImage, READING, type ReadOptions } from "./image_format.ts";
@@ -41,6 +42,29 @@ async function openImage(reader: ReaderName, file: string, options: ReadOptions)
   return await formatOf(reader, file).open(file, options);
 }
 
+/** What the headers of a case's files say together. */
+export interface CaseHeaders {
+  readonly channels: number;
+  /** The first file's. */
+  readonly geometry: ImageGeometry;
+  /** Bytes that reading holds beside the array it fills. */
+  readonly bufferBytes: number;
+}
+
+export interface CaseReadOptions extends ReadOptions {
+  /** Called once the headers are read, before memory is taken for the voxels; what it throws is thrown. */
+  readonly judge?: (headers: CaseHeaders) => void;
+}
+
+/** Numbers of an array, of all channels: more than engines count to and the runtime makes arrays of. */
+export const MOST_NUMBERS = 2 ** 32 - 1;
+
+/** @throws UserError as {@link readCase}, but for what only the voxels tell */
+export async function probeCase(reader: ReaderName, files: readonly string[]): Promise<CaseHeaders> {
+  await using stack = new AsyncDisposableStack();
+  return headersOf(await openCase(reader, files, {}, stack, []));
+}
+
 /**
  * Reads a case. Channels of several files follow each other in file order; an RGB picture is three channels of one file, a 4-D NIfTI
  * (SimpleITKIO) as many as it has volumes. The geometry is the first file's.
@@ -58,28 +82,66 @@ async function openImage(reader: ReaderName, file: string, options: ReadOptions)
 export async function readCase(
   reader: ReaderName,
   files: readonly string[],
-  options: ReadOptions = {},
+  options: CaseReadOptions = {},
 ): Promise<CaseImage> {
-  if (files.length === 0) throw new RangeError("a case needs at least one file");
   await using stack = new AsyncDisposableStack();
-  const images: OpenedImage[] = [];
   const warnings: string[] = [];
+  const images = await openCase(reader, files, options, stack, warnings);
+  const headers = headersOf(images);
+  const { geometry, channels } = headers;
+  const voxels = voxelCount(geometry.shape);
+  requireCountable(channels * voxels, images[0].file);
+  options.judge?.(headers);
+  const data = allocate(channels * voxels, images[0].file);
+  try {
+    let channel = 0;
+    for (const image of images) {
+      warnings.push(...await image.read(data, channel * voxels));
+      channel += image.channels;
+    }
+  } catch (error) {
+    freeArray(data); // the next case's memory is counted without it
+    throw error;
+  }
+  return { data, channels, geometry, warnings };
+}
+
+async function openCase(
+  reader: ReaderName,
+  files: readonly string[],
+  options: ReadOptions,
+  stack: AsyncDisposableStack,
+  warnings: string[],
+): Promise<readonly OpenedImage[]> {
+  if (files.length === 0) throw new RangeError("a case needs at least one file");
+  const images: OpenedImage[] = [];
   for (const file of files) {
     const image = stack.use(await openImage(reader, file, options));
     images.push(image);
     warnings.push(...image.warnings);
     if (image !== images[0]) warnings.push(...checkFollows(images[0], image));
   }
-  const { geometry } = images[0];
-  const voxels = voxelCount(geometry.shape);
-  const channels = images.reduce((sum, image) => sum + image.channels, 0);
-  const data = allocate(channels * voxels, images[0].file);
-  let channel = 0;
-  for (const image of images) {
-    warnings.push(...await image.read(data, channel * voxels));
-    channel += image.channels;
-  }
-  return { data, channels, geometry, warnings };
+  return images;
+}
+
+function headersOf(images: readonly OpenedImage[]): CaseHeaders {
+  return {
+    channels: images.reduce((sum, image) => sum + image.channels, 0),
+    geometry: images[0].geometry,
+    bufferBytes: Math.max(...images.map(({ bufferBytes }) => bufferBytes)),
+  };
+}
+
+function requireCountable(numbers: number, file: string): void {
+  if (numbers <= MOST_NUMBERS) return;
+  throw new UserError({
+    doing: READING,
+    file,
+    problem: `its header says ${numbers.toLocaleString("en-US")} voxels in all channels, and at most ${
+      MOST_NUMBERS.toLocaleString("en-US")
+    } can be worked on`,
+    remedy: "check the sizes in its header, or cut the image into smaller ones",
+  });
 }
 
 /** Checks that `image` may be a further channel of the case that `first` begins; gives warnings. */
@@ -104,14 +166,16 @@ function checkFollows(first: OpenedImage, image: OpenedImage): string[] {
 export async function readLabels(
   reader: ReaderName,
   file: string,
+  { judge }: Pick<CaseReadOptions, "judge"> = {},
 ): Promise<{ readonly labels: LabelVolume & { readonly data: Int16Array }; readonly geometry: ImageGeometry }> {
-  const { data, channels, geometry } = await readCase(reader, [file]);
+  const { data, channels, geometry } = await readCase(reader, [file], { judge });
   requireOneChannel(channels, reader, file);
   const labels = new Int16Array(data.length);
   for (let i = 0; i < data.length; i++) {
     labels[i] = data[i];
     if (labels[i] !== data[i]) throw noLabel(file, i, data[i], "-32768..32767");
   }
+  freeArray(data);
   return { labels: { data: labels, shape: geometry.shape }, geometry };
 }
 
@@ -122,8 +186,9 @@ export async function readLabels(
 export async function readWideLabels(
   reader: ReaderName,
   file: string,
+  { judge }: Pick<CaseReadOptions, "judge"> = {},
 ): Promise<{ readonly data: Int32Array; readonly geometry: ImageGeometry }> {
-  const { data, channels, geometry } = await readCase(reader, [file]);
+  const { data, channels, geometry } = await readCase(reader, [file], { judge });
   requireOneChannel(channels, reader, file);
   // In the same memory: an element is read before it is written.
   const labels = new Int32Array(data.buffer, data.byteOffset, data.length);

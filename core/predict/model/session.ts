@@ -2,6 +2,7 @@
  * What a run computes with: an engine, the precision and the network on it. All of it is replaced when the engine has failed and another
  * one goes on in its place, in smaller pieces.
  */
+import { collectGarbage } from "../../base/collect_garbage.ts";
 import type { Engine, Precision } from "../../engine/engine.ts";
 import type { PreprocessedCase } from "../../preprocess/case.ts";
 import { type LoadedNetwork, loadNetwork } from "./network.ts";
@@ -21,6 +22,8 @@ export interface Session extends AsyncDisposable {
   forecast(plannedSeconds: number): Promise<number>;
   /** Remembers what a case was planned with, for the aim after a failure. */
   planned(bytes: number): void;
+  /** Gives back what the engine keeps of its memory, if the request has a way. @returns false if not */
+  renew(): Promise<boolean>;
   /**
    * Goes on with another engine, if the request has one for this error: smaller pieces on a GPU, as before on a CPU.
    * @returns false if the error stands
@@ -73,6 +76,14 @@ export function openSession(request: PredictionRequest, onEvent?: (event: Predic
     },
     planned(bytes) {
       lastBytes = bytes;
+    },
+    async renew() {
+      const reopen = request.renew?.();
+      if (!reopen) return false;
+      await close();
+      engine = await reopen();
+      collectGarbage();
+      return true;
     },
     async recover(error, attempt) {
       const reopen = request.recover?.(error, attempt);

@@ -3,8 +3,10 @@
  * that they run in a worker beside the network or in the calling thread alike.
  */
 import { createHash } from "node:crypto";
+import { allocationError } from "../../base/allocation.ts";
 import { Interrupted, UserError } from "../../base/errors.ts";
 import { writeAtomically } from "../../base/files.ts";
+import type { MemoryAllowance } from "../../base/memory_allowance.ts";
 import { voxelCount } from "../../base/shape.ts";
 import type { ImageGeometry, LabelVolume } from "../../formats/image/image.ts";
 import { writeNpz } from "../../formats/archive/npz.ts";
@@ -14,6 +16,7 @@ import { readerClass } from "../../formats/image/readers.ts";
 import { writeLabels } from "../../formats/image/write_image.ts";
 import type { Configuration, Plans } from "../../plan/plans.ts";
 import type { CaseProperties, PreprocessedCase } from "../../preprocess/case.ts";
+import { requireReading } from "../../preprocess/case_memory.ts";
 import type { NonFinitePolicy } from "../../preprocess/non_finite.ts";
 import { preprocessCase } from "../../preprocess/preprocess_case.ts";
 import { freeArray } from "../../base/free_array.ts";
@@ -32,6 +35,8 @@ export interface PrepareJob {
   readonly configuration: Configuration;
   readonly nonFinite: NonFinitePolicy;
   readonly checksums: boolean;
+  /** The memory that reading and preprocessing may take. */
+  readonly memory?: MemoryAllowance;
 }
 
 export interface PreparedCase {
@@ -73,6 +78,9 @@ export interface JobResults {
   readonly export: ExportedCase;
 }
 
+/** What a job does, in errors that know no better. */
+export const DOING = { prepare: "preparing the case", export: "writing the case" } as const;
+
 /** Bytes of the raw probability file that are handed on at a time. */
 const PIECE_BYTES = 1 << 20;
 
@@ -85,8 +93,9 @@ export async function runCaseJob(job: CaseJob, signal?: AbortSignal): Promise<Pr
     if (signal?.aborted) throw new Interrupted("The prediction was stopped");
     return job.kind === "prepare" ? await prepare(job) : await exportCase(job, signal);
   } catch (error) {
-    if (error instanceof UserError && error.parts.caseId === undefined) throw error.withCase(job.id);
-    throw error;
+    const known = allocationError(error, { doing: DOING[job.kind], caseId: job.id });
+    if (known instanceof UserError && known.parts.caseId === undefined) throw known.withCase(job.id);
+    throw known;
   }
 }
 
@@ -102,31 +111,39 @@ export function transferables(data: CaseJob | PreparedCase | ExportedCase): Arra
 async function prepare(job: PrepareJob): Promise<PreparedCase> {
   const started = performance.now();
   if (job.stored) {
-    const stored = await readStoredCase(job.id, job.stored, job.plans);
+    const stored = await readStoredCase(job.id, job.stored, job.plans, job.memory);
     return { case: stored, readSeconds: (performance.now() - started) / 1000, preprocessSeconds: 0, checksums: {} };
   }
-  const { reader } = job.plans;
-  const image = await readCase(reader, job.files);
-  const previousStage = job.previousStageFile === undefined
-    ? undefined
-    : await readLabels(reader, job.previousStageFile);
-  const inputs = previousStage && job.previousStageFile !== undefined
-    ? [...job.files, job.previousStageFile]
-    : job.files;
-  const checksums = job.checksums ? await hashFiles(inputs) : {};
-  const read = performance.now();
-  const prepared = preprocessCase(job.id, image, job.plans, job.configuration, {
-    ...(previousStage && { previousStage }),
-    nan: job.nonFinite,
+  const { plans: { reader }, previousStageFile: previousFile, memory } = job;
+  const image = await readCase(reader, job.files, {
+    judge: (headers) => requireReading(headers, previousFile !== undefined, memory),
   });
-  if (image.data.buffer !== prepared.data.buffer) freeArray(image.data);
-  freeArray(previousStage?.labels.data);
-  return {
-    case: prepared,
-    readSeconds: (read - started) / 1000,
-    preprocessSeconds: (performance.now() - read) / 1000,
-    checksums,
-  };
+  try {
+    const previousStage = previousFile === undefined ? undefined : await readLabels(reader, previousFile, {
+      // A segmentation of the image's size has been judged with the image.
+      judge: (headers) => requireReading(headers, true, memory),
+    });
+    const inputs = previousFile === undefined ? job.files : [...job.files, previousFile];
+    const checksums = job.checksums ? await hashFiles(inputs) : {};
+    const read = performance.now();
+    const prepared = preprocessCase(job.id, image, job.plans, job.configuration, {
+      ...(previousStage && { previousStage }),
+      nan: job.nonFinite,
+      overwriteImage: true,
+      ...(memory && { memory }),
+    });
+    if (image.data.buffer !== prepared.data.buffer) freeArray(image.data);
+    freeArray(previousStage?.labels.data);
+    return {
+      case: prepared,
+      readSeconds: (read - started) / 1000,
+      preprocessSeconds: (performance.now() - read) / 1000,
+      checksums,
+    };
+  } catch (error) {
+    freeArray(image.data); // the next case's memory is counted without it
+    throw error;
+  }
 }
 
 /** The segmentation comes last: where it is, all of the case is. */

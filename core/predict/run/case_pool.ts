@@ -1,7 +1,10 @@
 /** Where case jobs run: in a worker beside the network, or in the calling thread. */
-import { startJobThread, type ThreadStart } from "../../base/worker_thread.ts";
+import { allocationError, outOfMemory } from "../../base/allocation.ts";
+import { UserError } from "../../base/errors.ts";
+import { startJobThread, ThreadEnded, type ThreadStart } from "../../base/worker_thread.ts";
 import {
   type CaseJob,
+  DOING,
   type ExportedCase,
   type ExportJob,
   type JobResults,
@@ -37,19 +40,33 @@ const CASES: ThreadStart<undefined> = {
 };
 
 function workerPool(signal?: AbortSignal): CasePool {
-  const thread = startJobThread<undefined, CaseJob, PreparedCase | ExportedCase>(CASES);
-  if (signal?.aborted) thread.abort();
-  signal?.addEventListener("abort", thread.abort);
+  const start = () => startJobThread<undefined, CaseJob, PreparedCase | ExportedCase>(CASES);
+  let thread = start();
+  const abort = () => thread.abort();
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort);
 
   async function run<K extends keyof JobResults>(job: CaseJob & { readonly kind: K }): Promise<JobResults[K]> {
-    return await thread.run(job, transferables(job)) as JobResults[K];
+    const own = thread;
+    try {
+      return await own.run(job, transferables(job)) as JobResults[K];
+    } catch (error) {
+      if (!(error instanceof ThreadEnded)) throw allocationError(error, { doing: DOING[job.kind], caseId: job.id });
+      // Its heap was full, or it had no memory to begin with; the next jobs get a new one.
+      if (own === thread) {
+        own[Symbol.dispose]();
+        thread = start();
+        if (signal?.aborted) abort();
+      }
+      throw new UserError(outOfMemory({ doing: DOING[job.kind], caseId: job.id }, error.detail));
+    }
   }
 
   return {
     prepare: (job) => run(job),
     export: (job) => run(job),
     async [Symbol.asyncDispose]() {
-      signal?.removeEventListener("abort", thread.abort);
+      signal?.removeEventListener("abort", abort);
       await thread.settled();
       thread[Symbol.dispose]();
     },

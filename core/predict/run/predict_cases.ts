@@ -3,17 +3,21 @@
  * beside it. A case that can't be done is reported and the others go on. Upstream: predict_from_files in
  * nnunetv2/inference/predict_from_raw_data.py.
  */
+import { allocationError } from "../../base/allocation.ts";
 import { Interrupted, UserError } from "../../base/errors.ts";
 import { ensureFolder } from "../../base/files.ts";
 import { removeLeftovers, shortened } from "../../base/leftovers.ts";
+import { type MemoryAllowance, roomOf } from "../../base/memory_allowance.ts";
 import { dirname, join } from "../../base/path.ts";
 import type { Engine, StepCost } from "../../engine/engine.ts";
 import type { ExportJob, PreparedCase, PrepareJob } from "./case_jobs.ts";
-import { planCase, uploadCase, type UploadedCase } from "../stream/case_plan.ts";
+import { type CasePlan, planCase, uploadCase, type UploadedCase } from "../stream/case_plan.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
 import type { LoadedNetwork } from "../model/network.ts";
 import { freeArray } from "../../base/free_array.ts";
 import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
+import type { PreprocessedCase } from "../../preprocess/case.ts";
+import { allowBeside, allowReading, forecastReading, measureRuntime, writingBytes } from "./run_memory.ts";
 import { predictCase } from "../stream/predict_case.ts";
 import { createProbabilityFile, type ProbabilityFile } from "../stream/probability_file.ts";
 import type {
@@ -37,6 +41,9 @@ const DEFAULTS = {
   checksums: false,
 } as const;
 
+/** What a network may take longer for the next case to be read beside it. */
+const BESIDE_TIME = 1.05;
+
 type Options = PredictionOptions & Required<Pick<PredictionOptions, keyof typeof DEFAULTS>>;
 
 /** What a run keeps at hand. */
@@ -46,6 +53,8 @@ interface Run {
   readonly hooks: PredictionHooks;
   readonly session: Session;
   readonly pool: CasePool;
+  /** Of the program itself. */
+  readonly runtimeBytes: number;
   readonly done: CaseRecord[];
   readonly failed: FailedCase[];
 }
@@ -88,9 +97,10 @@ export async function predictCases(
   const failed: FailedCase[] = [];
   let steps: readonly StepCost[] = [];
   if (todo.length > 0) {
+    const runtimeBytes = measureRuntime();
     await using session = openSession(request, hooks.onEvent);
     await using pool = createCasePool(options.overlap, hooks.signal);
-    await runCases({ request, options, hooks, session, pool, done, failed }, todo);
+    await runCases({ request, options, hooks, session, pool, runtimeBytes, done, failed }, todo);
     const batch = done.at(-1)?.batch;
     if (batch !== undefined) steps = session.loaded?.forecast(batch).steps ?? [];
   }
@@ -120,43 +130,60 @@ async function splitDone({ cases, model }: PredictionRequest, options: Options) 
 
 /** One case ahead is read, one behind is written: never more, as each holds an image. */
 async function runCases(run: Run, todo: readonly CaseToPredict[]): Promise<void> {
-  const { options: { overlap }, hooks } = run;
-  let next = prepare(run, todo[0]);
-  let writing: Promise<void> = Promise.resolve();
+  const { hooks, options: { overlap, maxMemory } } = run;
+  let next = prepare(run, todo[0], allowReading(maxMemory, true));
+  let writing: Writing = { done: Promise.resolve(), bytes: 0 };
   try {
     for (let index = 0; index < todo.length && !hooks.signal?.aborted; index++) {
       const prepared = await next;
       const following = todo.at(index + 1);
       let isStarted = false;
-      const startFollowing = () => {
-        if (following && !isStarted) next = prepare(run, following);
+      const start = (memory: MemoryAllowance | undefined) => {
+        if (following && !isStarted) next = prepare(run, following, memory);
         isStarted = true;
       };
       try {
         // The next case is read while the network runs, once the engine has its copy of this one.
         const predicted = await predictWithRetries(run, todo[index], prepared, {
           index,
-          hasNext: following !== undefined,
-          onUploaded: overlap ? startFollowing : () => {},
+          ...(overlap && following && { following }),
+          writing,
+          onUploaded: start,
         });
-        await writing;
-        writing = write(run, predicted);
+        await writing.done;
+        writing = { done: write(run, predicted), bytes: writingBytes(predicted.job.labels.data) };
         // It is awaited after the next case's network; until then its failure is not unhandled.
-        writing.catch(() => {});
-        if (!overlap) await writing;
+        writing.done.catch(() => {});
+        if (!overlap) await writing.done;
       } catch (error) {
         fail(run, todo[index], error);
       }
-      startFollowing();
+      if (following && !isStarted) start(await makeRoom(run, following, writing));
     }
   } finally {
     await next;
-    await writing.catch(() => {});
+    await writing.done.catch(() => {});
   }
-  await writing;
+  await writing.done;
 }
 
-function prepare({ request: { model }, options, pool }: Run, one: CaseToPredict): Promise<Prepared> {
+/** Under a limit, what the case that has just been done has taken is given back before the next one is read. */
+async function makeRoom(run: Run, following: CaseToPredict, writing: Writing): Promise<MemoryAllowance | undefined> {
+  const { request: { model }, options: { maxMemory }, session } = run;
+  if (maxMemory === undefined) return allowReading(maxMemory, false);
+  await writing.done.catch(() => {});
+  const allowance = allowReading(maxMemory, false);
+  if (!allowance) return undefined;
+  const bytes = await forecastReading(following, model.plans, model.configuration);
+  if (bytes <= roomOf(allowance) || !(await session.renew())) return allowance;
+  return allowReading(maxMemory, false);
+}
+
+function prepare(
+  { request: { model }, options, pool }: Run,
+  one: CaseToPredict,
+  memory: MemoryAllowance | undefined,
+): Promise<Prepared> {
   const job: PrepareJob = {
     kind: "prepare",
     id: one.id,
@@ -167,14 +194,26 @@ function prepare({ request: { model }, options, pool }: Run, one: CaseToPredict)
     configuration: model.configuration,
     nonFinite: options.nonFinite,
     checksums: options.checksums,
+    ...(memory && { memory }),
   };
   return pool.prepare(job).then((result) => ({ case: result }), (error: unknown) => ({ error }));
 }
 
+/** A case that is being written. */
+interface Writing {
+  readonly done: Promise<void>;
+  /** Of memory that it holds. */
+  readonly bytes: number;
+}
+
 interface Place {
   readonly index: number;
-  readonly hasNext: boolean;
-  readonly onUploaded: () => void;
+  /** The case that may be read while the network runs. */
+  readonly following?: CaseToPredict;
+  /** The case before. */
+  readonly writing: Writing;
+  /** Called once the case's own arrays are free, if the following one may be read. */
+  readonly onUploaded: (memory: MemoryAllowance | undefined) => void;
 }
 
 /** A case whose engine fails is read again and goes on with the engine that takes its place, if there is one. */
@@ -185,7 +224,7 @@ async function predictWithRetries(run: Run, one: CaseToPredict, first: Prepared,
       return await predictOne(run, one, prepared, place);
     } catch (error) {
       if (error instanceof Interrupted || !(await run.session.recover(error, attempt))) throw error;
-      if (!prepared.case) prepared = await prepare(run, one);
+      if (!prepared.case) prepared = await prepare(run, one, allowReading(run.options.maxMemory, false));
     }
   }
 }
@@ -195,7 +234,7 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
   if (!prepared.case) throw prepared.error;
   const network = await session.network(prepared.case.case);
   const { engine } = session;
-  const { plan, about, reading } = planOf(run, network, prepared, place);
+  const { plan, beside, about, reading } = await planOf(run, network, prepared, place);
   const { id, properties, warnings, replacedVoxels, grid } = about;
   for (const message of warnings) hooks.onEvent?.({ kind: "warning", id, message });
   const { stream } = plan;
@@ -219,7 +258,7 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
   try {
     const started = performance.now();
     using uploaded = takeCase(engine, prepared);
-    place.onUploaded();
+    if (beside) place.onUploaded(beside.memory);
     const labels = await predictCase({
       engine,
       model,
@@ -275,25 +314,60 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
   }
 }
 
-/** The plan of a case and what is kept of it beside its arrays. */
-function planOf(
-  { request: { model }, options, session }: Run,
-  network: LoadedNetwork,
-  prepared: Prepared,
-  place: Place,
-) {
+/** The plan of a case, what may go on beside its network, and what is kept of the case beside its arrays. */
+async function planOf(run: Run, network: LoadedNetwork, prepared: Prepared, place: Place) {
   if (!prepared.case) throw prepared.error;
   const { case: input, ...reading } = prepared.case;
-  const plan = planCase(model, network, input, {
-    stepSize: options.stepSize,
-    mirroring: options.mirroring,
-    saveProbabilities: options.saveProbabilities,
-    maxMemory: options.maxMemory,
-    aim: session.aim,
-    besideBytes: place.hasNext && options.overlap ? input.data.byteLength : 0,
-  });
   const { data: _data, previousStage: _previousStage, ...about } = input;
-  return { plan, about, reading };
+  return { ...await planBeside(run, network, input, place), about, reading };
+}
+
+interface PlannedBeside {
+  readonly plan: CasePlan;
+  /** Absent if the following case has to wait. */
+  readonly beside?: { readonly memory: MemoryAllowance | undefined };
+}
+
+/** Under a limit the next case is read, and the last one written, beside the network only where that fits and costs the network little. */
+async function planBeside(
+  { request: { model }, options, session, runtimeBytes }: Run,
+  network: LoadedNetwork,
+  input: PreprocessedCase,
+  { following, writing }: Place,
+): Promise<PlannedBeside> {
+  const { stepSize, mirroring, saveProbabilities, maxMemory } = options;
+  const { aim } = session;
+  const plan = (besideBytes: number) =>
+    planCase(model, network, input, {
+      stepSize,
+      mirroring,
+      saveProbabilities,
+      runtimeBytes,
+      besideBytes,
+      ...(maxMemory !== undefined && { maxMemory }),
+      ...(aim !== undefined && { aim }),
+    });
+  if (maxMemory === undefined) {
+    if (!following) return { plan: plan(0) };
+    return { plan: plan(input.data.byteLength), beside: { memory: allowReading(maxMemory, false) } };
+  }
+  const alone = plan(0);
+  const next = following ? await forecastReading(following, model.plans, model.configuration) : 0;
+  const both = tryPlan(() => plan(writing.bytes + next));
+  if (both && both.stream.seconds <= alone.stream.seconds * BESIDE_TIME) {
+    return following ? { plan: both, beside: { memory: allowBeside(maxMemory, next) } } : { plan: both };
+  }
+  await writing.done.catch(() => {});
+  return { plan: alone };
+}
+
+function tryPlan(plan: () => CasePlan): CasePlan | undefined {
+  try {
+    return plan();
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
 }
 
 function takeCase(engine: Engine, prepared: Prepared): UploadedCase {
@@ -325,7 +399,8 @@ async function write(run: Run, predicted: Predicted): Promise<void> {
 }
 
 /** Notes a case that can't be done; anything that is no UserError ends the run. */
-function fail(run: Run, { id }: CaseToPredict, error: unknown): void {
+function fail(run: Run, { id }: CaseToPredict, thrown: unknown): void {
+  const error = allocationError(thrown, { doing: "predicting the case", caseId: id });
   if (!(error instanceof UserError)) throw error;
   const named = error.parts.caseId === undefined ? error.withCase(id) : error;
   run.failed.push({ id, error: named.parts, message: named.message });

@@ -74,6 +74,11 @@ export interface PredictionRequest {
   readonly arguments?: PredictFromFilesArguments;
   readonly options?: PredictionOptions;
   /**
+   * Closes the engine and opens its like, so that memory it can't give back otherwise is free; undefined where it gives everything back
+   * as it goes. The engines stay the caller's.
+   */
+  readonly renew?: () => (() => Promise<Engine>) | undefined;
+  /**
    * Asked when a case has failed, for the `attempt`th time: if that was the engine's fault and another one may do it, what opens that one.
    * The engines stay the caller's.
    */

@@ -1,6 +1,7 @@
 /** A case that is preprocessed on disk, as training has it: read whole, with what writing its segmentation takes. */
 import { UserError } from "../../base/errors.ts";
-import { equalVec3, permute, type Vec3 } from "../../base/shape.ts";
+import { type MemoryAllowance, requireRoom } from "../../base/memory_allowance.ts";
+import { equalVec3, permute, type Vec3, voxelCount } from "../../base/shape.ts";
 import type { Plans } from "../../plan/plans.ts";
 import type { CaseProperties, PreprocessedCase } from "../../preprocess/case.ts";
 import { readPreviousStage } from "../../preprocess/predicted_previous_stage.ts";
@@ -20,9 +21,13 @@ export async function readStoredCase(
   id: string,
   { folder, previousFolder }: StoredCaseFolders,
   plans: Pick<Plans, "reader" | "transposeForward" | "transposeBackward">,
+  memory?: MemoryAllowance,
 ): Promise<PreprocessedCase> {
   using stored = await openPreprocessedCase(folder, id);
-  const { channels, grid } = stored;
+  const { channels, grid, file } = stored;
+  const bytes = (4 * channels + (previousFolder === undefined ? 2 : 4)) * voxelCount(grid);
+  const needs = `reading its ${grid.join(" x ")} voxels takes`;
+  requireRoom(memory, bytes, needs, { doing: "reading the preprocessed case", caseId: id, file });
   const previous = previousFolder === undefined ? undefined : await readPreviousStage(previousFolder, id, grid);
   const { image } = await stored.readBox([0, 0, 0], grid);
   return {

@@ -1,5 +1,6 @@
 /** All that is decided about one preprocessed case before the network runs: its stream, its way back to the file, its memory. */
 import { UserError } from "../../base/errors.ts";
+import { machineMemory } from "../../base/memory_allowance.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import type { AxisTable, Engine, LabelRule, TensorHandle } from "../../engine/engine.ts";
 import { probabilityTables } from "../../preprocess/axis_tables.ts";
@@ -13,8 +14,6 @@ import { planStream } from "./plan_stream.ts";
 import type { StreamChoice, StreamPlan } from "./stream.ts";
 import { requireTileCount, tileGrid } from "./tiles.ts";
 
-/** Code, heaps, threads, and arrays that are not collected yet, as measured. */
-const RUNTIME_BYTES = 150 * 2 ** 20;
 /** Planes of probabilities on their way to the file take at most this. */
 export const PROBABILITY_CHUNK_BYTES = 32 * 2 ** 20;
 
@@ -50,6 +49,8 @@ export interface CasePlanOptions {
   readonly maxMemory?: number;
   /** Bytes to stay below where any way does, and to come close to where none does. */
   readonly aim?: number;
+  /** Bytes of the program itself: code, heaps, threads, and arrays that are not collected yet. */
+  readonly runtimeBytes: number;
   /** Bytes on the host while the network runs that do not belong to this case: the next one, read ahead. */
   readonly besideBytes: number;
   readonly only?: StreamChoice;
@@ -127,8 +128,8 @@ export function planCase(
     // Planes across the innermost axis of the file would be written one number at a time.
     avoidAxis: options.saveProbabilities ? plans.transposeBackward[2] : undefined,
     forecast: (batch) => network.forecast(batch),
-    fixed: { runtime: RUNTIME_BYTES, image: 2 * imageBytes + options.besideBytes, labels: labelBytes },
-    ...(options.maxMemory === undefined ? machineLimit() : { limit: options.maxMemory }),
+    fixed: { runtime: options.runtimeBytes, image: 2 * imageBytes + options.besideBytes, labels: labelBytes },
+    ...limitOf(options.maxMemory),
     ...(options.aim !== undefined && { aim: options.aim }),
     only: options.only,
   });
@@ -143,6 +144,12 @@ export function planCase(
     tables,
     currentSpacing,
   };
+}
+
+function limitOf(maxMemory: number | undefined): { readonly limit?: number; readonly limitIsTheMachines?: true } {
+  if (maxMemory !== undefined) return { limit: maxMemory };
+  const limit = machineMemory();
+  return limit === undefined ? {} : { limit, limitIsTheMachines: true };
 }
 
 /** Most bytes of probabilities that are on their way at a time: a chunk of planes, at least one plane. */
@@ -163,16 +170,6 @@ function checkedMirrorAxes({ mirrorAxes, configuration, folds: [{ file }] }: Mod
       `the checkpoint allows mirroring along axis ${wrong}, but the configuration ${name} has ${dimensions} axes`,
     remedy: "check that checkpoint and plans belong together, or give --disable_tta",
   });
-}
-
-/** What the machine can give without swapping: its available memory and what this program already has of it. */
-function machineLimit(): { readonly limit?: number; readonly limitIsTheMachines?: true } {
-  try {
-    const { available } = Deno.systemMemoryInfo();
-    return available > 0 ? { limit: 0.95 * (available + Deno.memoryUsage().rss), limitIsTheMachines: true } : {};
-  } catch {
-    return {}; // Not permitted, or not known: then nothing is checked.
-  }
 }
 
 /** How outputs become labels: nnunetv2/utilities/label_handling/label_handling.py. The ignore label is never predicted. */

@@ -66,3 +66,17 @@ export function repeatedAlongZ(times: number): (bytes: Uint8Array) => Uint8Array
     return out;
   };
 }
+
+/** The image with voxels `factor` times as large along all axes, as where another unit was taken for millimetres. */
+export function withVoxelsTimes(factor: number): (bytes: Uint8Array) => Uint8Array {
+  return (bytes) => {
+    const out = bytes.slice();
+    const view = new DataView(out.buffer);
+    for (const axis of [1, 2, 3]) {
+      view.setFloat32(PIXDIM + 4 * axis, view.getFloat32(PIXDIM + 4 * axis, true) * factor, true);
+    }
+    // Without a qform and sform SimpleITK goes by these sizes alone.
+    for (const code of [252, 254]) view.setInt16(code, 0, true);
+    return out;
+  };
+}

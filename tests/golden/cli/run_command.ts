@@ -20,17 +20,20 @@ export interface CommandOptions {
   readonly flags?: readonly string[];
   /** Bytes (a multiple of 512) that no written file may exceed: a write beyond fails half-way, as on a full disk. Not on Windows. */
   readonly fileLimit?: number;
+  /** Files that the process may have open. Not on Windows. */
+  readonly openFiles?: number;
 }
 
 const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
 const NO_VARIABLES = { nnUNet_raw: "", nnUNet_preprocessed: "", nnUNet_results: "", NO_COLOR: "1" };
 
 function command(args: readonly string[], options: CommandOptions): Deno.Command {
-  const { script = join(ROOT, "main.ts"), env = {}, flags = ["--frozen"], fileLimit } = options;
+  const { script = join(ROOT, "main.ts"), env = {}, flags = ["--frozen"], fileLimit, openFiles } = options;
   const program = ["deno", "run", "--quiet", "--no-prompt", ...flags, ...PERMISSIONS, script, ...args];
   // With the signal ignored, a write beyond the limit gives an error. sh counts in blocks of 512 bytes.
   const limited = ["sh", "-c", `trap '' XFSZ; ulimit -f ${(fileLimit ?? 0) / 512}; exec "$@"`, "sh", ...program];
-  const [executable, ...rest] = fileLimit === undefined ? program : limited;
+  const fewFiles = ["sh", "-c", `ulimit -n ${openFiles}; exec "$@"`, "sh", ...program];
+  const [executable, ...rest] = openFiles !== undefined ? fewFiles : fileLimit === undefined ? program : limited;
   return new Deno.Command(executable, {
     args: rest,
     env: { ...NO_VARIABLES, ...env },

@@ -1,0 +1,73 @@
+/**
+ * The memory of a prediction run under --max-memory: what the program itself has, what reading the next case will take, and whether
+ * that may go on beside the network.
+ */
+import { collectGarbage } from "../../base/collect_garbage.ts";
+import { UserError } from "../../base/errors.ts";
+import { allowMemory, type MemoryAllowance, residentBytes } from "../../base/memory_allowance.ts";
+import { voxelCount } from "../../base/shape.ts";
+import { probeCase } from "../../formats/image/read_image.ts";
+import type { Configuration, Plans } from "../../plan/plans.ts";
+import { isBeyondAnyMemory, largestGrids, preprocessingBytes, readingBytes } from "../../preprocess/case_memory.ts";
+import { openPreprocessedCase } from "../../preprocess/training_case_reader.ts";
+import type { CaseToPredict } from "./request.ts";
+
+/** What comes to the program between the start of a run and its peak: compiled code, kernels, the worker's heap, garbage; as measured. */
+const GROWTH_BYTES = 64 * 2 ** 20;
+/** The same while a case is read, after the first one. */
+const READING_GROWTH_BYTES = 24 * 2 ** 20;
+/** What writing a segmentation holds beside it. */
+const WRITING_BYTES = 16 * 2 ** 20;
+/** Where the system does not tell. */
+const USUAL_RUNTIME_BYTES = 150 * 2 ** 20;
+
+/** Bytes of the program itself, engine and model included, as they will be at a run's peak; to be measured before the first case. */
+export function measureRuntime(): number {
+  const resident = residentBytes();
+  return resident === 0 ? USUAL_RUNTIME_BYTES : resident + GROWTH_BYTES;
+}
+
+/** What reading a case may take while nothing else is going on. @param isFirst No case has been read yet */
+export function allowReading(maxMemory: number | undefined, isFirst: boolean): MemoryAllowance | undefined {
+  if (maxMemory !== undefined) collectGarbage();
+  const growth = maxMemory === undefined ? 0 : isFirst ? GROWTH_BYTES : READING_GROWTH_BYTES;
+  return allowMemory(maxMemory, residentBytes() + growth);
+}
+
+/** What it may take beside a network that leaves it `bytes`. */
+export function allowBeside(maxMemory: number, bytes: number): MemoryAllowance {
+  return { limit: maxMemory, taken: maxMemory - bytes, isTheMachines: false };
+}
+
+export function writingBytes(labels: ArrayBufferView): number {
+  return labels.byteLength + WRITING_BYTES;
+}
+
+/** The most bytes that reading and preprocessing a case take; Infinity where its headers can't be read or its grid is absurd. */
+export async function forecastReading(
+  { id, files, stored, previousStageFile }: CaseToPredict,
+  plans: Plans,
+  configuration: Configuration,
+): Promise<number> {
+  try {
+    if (stored) {
+      using opened = await openPreprocessedCase(stored.folder, id);
+      return (4 * opened.channels + 4) * voxelCount(opened.grid);
+    }
+    const headers = await probeCase(plans.reader, files);
+    const grids = largestGrids(headers, plans, configuration);
+    if (isBeyondAnyMemory(grids)) return Infinity;
+    const labelled = previousStageFile !== undefined;
+    const work = {
+      labelled,
+      masked: configuration.useMaskForNorm.some((one) => one),
+      overwrites: true,
+      inPlace: plans.transposeForward.every((axis, i) => axis === i),
+      copies: false,
+    };
+    return Math.max(readingBytes(headers, labelled), preprocessingBytes(grids, work, configuration));
+  } catch (error) {
+    if (error instanceof UserError) return Infinity;
+    throw error;
+  }
+}
