@@ -283,18 +283,18 @@ function architecture(planner: Planner, topology: Topology): Record<string, unkn
   };
 }
 
-const SCHEMES: Readonly<Record<string, NormalizationScheme>> = {
-  ct: "CTNormalization",
-  nonorm: "NoNormalization",
-  zscore: "ZScoreNormalization",
-  rescale_to_0_1: "RescaleTo01Normalization",
-  rgb_to_0_1: "RGBTo01Normalization",
-};
+const SCHEMES: ReadonlyMap<string, NormalizationScheme> = new Map<string, NormalizationScheme>([
+  ["ct", "CTNormalization"],
+  ["nonorm", "NoNormalization"],
+  ["zscore", "ZScoreNormalization"],
+  ["rescale_to_0_1", "RescaleTo01Normalization"],
+  ["rgb_to_0_1", "RGBTo01Normalization"],
+]);
 /** Below this share of the image the nonzero mask is used for z-scores. */
 export const MASK_THRESHOLD = 3 / 4;
 
 function normalization({ channelNames, fingerprint }: PlanningRequest): Record<string, unknown> {
-  const schemes = channelNames.map((name) => SCHEMES[name.toLowerCase()] ?? "ZScoreNormalization");
+  const schemes = channelNames.map((name) => SCHEMES.get(name.toLowerCase()) ?? "ZScoreNormalization");
   const masked = fingerprint.medianRelativeSizeAfterCropping < MASK_THRESHOLD;
   return {
     normalization_schemes: schemes,

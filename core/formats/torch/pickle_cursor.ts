@@ -115,7 +115,7 @@ export function parseInteger(digits: string, damaged: Damaged): number | bigint 
 
 /** FLOAT of protocol 0. */
 export function parseFloatText(digits: string, damaged: Damaged): number {
-  const words: Record<string, number> = { nan: NaN, inf: Infinity, "-inf": -Infinity };
-  const value = words[digits] ?? Number(digits);
+  const words = new Map([["nan", NaN], ["inf", Infinity], ["-inf", -Infinity]]);
+  const value = words.get(digits) ?? Number(digits);
   return Number.isNaN(value) && digits !== "nan" ? damaged("a float that is none") : value;
 }

@@ -59,7 +59,7 @@ export const MAX_REPEATED = 1 << 20;
 export function storedTensor(tensor: PickledTensor, storage: TorchStorage, name: string, file: string): StoredTensor {
   const { shape, strides, offset } = tensor;
   const type = storage.type.slice(storage.type.lastIndexOf(".") + 1);
-  const element: ElementKind | undefined = ELEMENTS[type];
+  const element: ElementKind | undefined = Object.hasOwn(ELEMENTS, type) ? ELEMENTS[type] : undefined;
   return {
     shape,
     dtype: element?.dtype ?? type.replace(/Storage$/, ""),
