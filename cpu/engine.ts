@@ -81,6 +81,9 @@ export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<C
       cpuFeatures().relaxedSimd ? "relaxed SIMD" : "SIMD"
     }`,
     costs: CPU_COSTS,
+    get idleBytes() {
+      return memory.highWater - memory.used;
+    },
     memoryUse: () => ({ used: memory.used, highWater: memory.highWater }),
     timeSteps: programs.timeSteps,
     flush: () => stream.settled(),

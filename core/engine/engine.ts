@@ -209,6 +209,8 @@ export interface Engine extends VolumeCalls, AsyncDisposable {
   readonly description: string;
   /** What its work beside the network's steps costs. */
   readonly costs: EngineCosts;
+  /** Bytes of the host's memory that it keeps for what comes next, and does not use; absent where it gives them back. */
+  readonly idleBytes?: number;
   /** Bytes a program and its weight sets will need; pure, allocates nothing. */
   forecast(
     graph: Graph,

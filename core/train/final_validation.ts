@@ -78,6 +78,7 @@ export async function validateFold(
     targets: targetsOf(dataset),
     ...(ignoreLabel !== undefined && { ignoreLabel }),
     chill: true,
+    ...(options.maxMemory !== undefined && { maxMemory: options.maxMemory }),
     output: join(folder, "summary.json"),
     ...(options.signal && { signal: options.signal }),
     onWarning: hooks.warn,

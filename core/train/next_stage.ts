@@ -31,7 +31,7 @@ export async function predictNextStages(
 ): Promise<void> {
   const { configuration, plans, split, task, modelFolder, dataFolder, previousFolder } = setup;
   if (configuration.nextStages.length === 0) return;
-  const memory = { runtimeBytes: measureRuntime(), maxMemory };
+  const memory = { runtimeBytes: measureRuntime(engine), maxMemory };
   await using network = loadNetwork(engine, model, maxMemory !== undefined);
   for (const name of configuration.nextStages) {
     const next = resolveConfiguration(plans, name);

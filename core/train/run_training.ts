@@ -252,13 +252,13 @@ function sayMemory(
   hooks: TrainHooks,
 ): void {
   const forecast = forecastTraining(engine, setup, options, loading);
-  const { memory, samples, total, seconds } = forecast;
+  const { memory, samples, program, total, seconds } = forecast;
   hooks.info(
     `memory: ${describeBytes(total)} (weights, gradients and ${setup.recipe.adam ? "moments" : "momentum"} ${
       describeBytes(memory.parameters)
     }, activations ${describeBytes(memory.activations)}, scratch ${describeBytes(memory.scratch)}, samples ${
       describeBytes(samples)
-    }); a step is forecast to take ${seconds.toFixed(2)} s`,
+    }, the program and its threads ${describeBytes(program)}); a step is forecast to take ${seconds.toFixed(2)} s`,
   );
   // A GPU's memory is its own; the engine says when it is too small.
   const available = maxMemory ?? (engine.kind === "cpu" ? Deno.systemMemoryInfo().available : Infinity);

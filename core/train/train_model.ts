@@ -1,6 +1,7 @@
 /**
  * A training from its command to the validated model. Source: run_training of nnunetv2/run/run_training.py (2.5.1).
  */
+import { collectGarbage } from "../base/collect_garbage.ts";
 import { plural } from "../base/plural.ts";
 import { Interrupted, UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
@@ -42,7 +43,8 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
   const { setup, state } = prepared;
   const warnings = await requireValidation(setup, request.saveProbabilities);
   // Before anything is written: without the engine that is asked for no training starts, and none leaves a folder.
-  await using engine = await request.openEngine();
+  let engine = await request.openEngine();
+  await using _closing = { [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose]() };
   await writeModelFiles(setup);
   const log = createLogFile(setup.foldFolder, new Date());
   describe(prepared, log, hooks);
@@ -57,6 +59,12 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
   if (ended) hooks.info(state.epoch === 1 ? "the epoch is finished" : `all ${state.epoch} epochs are finished`);
   const { values } = await (ended ? endTraining : runTraining)(engine, prepared, log, request, hooks);
   using checkpoint = request.useBest ? await openToValidate(setup, true) : checkpointInMemory(setup, values);
+  if (!ended && engine.kind === "cpu" && request.maxMemory !== undefined) {
+    // Its memory only grows: what the training has taken would count beside the validation's.
+    await engine[Symbol.asyncDispose]();
+    engine = await request.openEngine();
+    collectGarbage();
+  }
   return await validate(engine, request, setup, checkpoint, log, hooks);
 }
 

@@ -1,14 +1,18 @@
 /** The memory a training takes, said before its first step, and what would fit where it is too much. */
 import { describeBytes } from "../base/describe_bytes.ts";
 import { UserError } from "../base/errors.ts";
+import { residentBytes } from "../base/memory_allowance.ts";
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { TrainingEngine, TrainingMemory, TrainingOptions } from "../engine/training.ts";
 import type { Graph } from "../graph/graph.ts";
 import { splineCoefficients } from "./augment/sample.ts";
 import type { TrainingSetup } from "./setup.ts";
 
-/** Code, heaps and threads beside the arrays. */
-const RUNTIME_BYTES = 200 * 2 ** 20;
+/** What comes to the program between its start and a training's steps: compiled code, kernels, garbage; and with every sample thread. */
+const GROWTH_BYTES = 64 * 2 ** 20;
+const THREAD_BYTES = 32 * 2 ** 20;
+/** Saving copies weights and momentum, packs them piece by piece, and draws the report's pictures; as measured. */
+const SAVING = { share: 2.5, bytes: 96 * 2 ** 20 };
 
 export interface TrainingForecast {
   readonly memory: TrainingMemory;
@@ -16,6 +20,8 @@ export interface TrainingForecast {
   readonly seconds: number;
   /** Samples that are loaded and those being worked on. */
   readonly samples: number;
+  /** The program itself with its threads, and saving a checkpoint. */
+  readonly program: number;
   readonly total: number;
 }
 
@@ -30,12 +36,15 @@ export function forecastTraining(
   const { spec } = setup.augmentation;
   const loaded = voxelCount(spec.loadPatch) * (4 * spec.channels + 4) + 4 * splineCoefficients(spec);
   const sample = voxelCount(spec.patch) * (4 * setup.inputChannels + 2);
+  const runtime = residentBytes() + GROWTH_BYTES + threads * THREAD_BYTES;
   const samples = Math.max(1, threads) * (loaded + 3 * sample) + ahead * sample;
+  const saving = SAVING.share * memory.parameters + SAVING.bytes;
   return {
     memory,
     seconds: steps.reduce((sum, step) => sum + step.seconds, 0),
     samples,
-    total: memory.parameters + memory.activations + memory.scratch + samples + RUNTIME_BYTES,
+    total: memory.parameters + memory.activations + memory.scratch + samples + saving + runtime,
+    program: saving + runtime,
   };
 }
 

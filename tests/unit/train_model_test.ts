@@ -3,6 +3,10 @@ import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { readNpz } from "../../core/formats/archive/npz.ts";
 import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
+import { createCpuEngine } from "../../cpu/engine.ts";
+import { prepareTraining } from "../../core/train/prepare_training.ts";
+import { trainingOptions } from "../../core/train/setup.ts";
+import { forecastTraining, requireMemory } from "../../core/train/training_memory.ts";
 import { trainModel } from "../../core/train/train_model.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { checkpointContent, inFolder, listening, makePreprocessed, tinyPlans, trainRequest } from "./train_fixture.ts";
@@ -252,14 +256,17 @@ Deno.test("where packed cases cannot be unpacked, reading them packed is offered
 Deno.test("a batch that memory does not hold is refused before the first step, with one that fits", () =>
   inFolder(async (folder) => {
     const folders = await makePreprocessed(folder);
-    const maxMemory = 200.6 * 2 ** 20;
     const changes = { epochs: 1, iterations: 1, batchSize: 12, name: "test" };
-    await assertFails(
-      () => trainModel(trainRequest(folders, { maxMemory, changes }), listening()),
-      UserError,
-      "a batch of 12 patches of 8 x 12 x 8",
-      "would fit",
-    );
+    const refused = "a batch of 12 patches of 8 x 12 x 8";
+    const request = trainRequest(folders, { maxMemory: 2 ** 20, changes });
+    await assertFails(() => trainModel(request, listening()), UserError, refused, "1 MiB may be used");
+    const { setup } = await prepareTraining(request);
+    await using engine = await createCpuEngine({ threads: 1 });
+    const options = trainingOptions(setup, "f32");
+    const forecast = forecastTraining(engine, setup, options, { threads: 0, ahead: 12 });
+    requireMemory(engine, setup, options, forecast, forecast.total);
+    const less = () => requireMemory(engine, setup, options, forecast, forecast.total - 2 ** 16);
+    await assertFails(less, UserError, refused, "a batch of", "would fit");
   }));
 
 Deno.test("a training that diverges stops, says which cases it was on, and keeps the last good checkpoint", () =>

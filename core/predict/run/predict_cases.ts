@@ -97,7 +97,7 @@ export async function predictCases(
   const failed: FailedCase[] = [];
   let steps: readonly StepCost[] = [];
   if (todo.length > 0) {
-    const runtimeBytes = measureRuntime();
+    const runtimeBytes = measureRuntime(request.engine);
     await using session = openSession(request, hooks.onEvent);
     await using pool = createCasePool(options.overlap, hooks.signal);
     await runCases({ request, options, hooks, session, pool, runtimeBytes, done, failed }, todo);

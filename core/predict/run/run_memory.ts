@@ -6,6 +6,7 @@ import { collectGarbage } from "../../base/collect_garbage.ts";
 import { UserError } from "../../base/errors.ts";
 import { allowMemory, type MemoryAllowance, residentBytes } from "../../base/memory_allowance.ts";
 import { voxelCount } from "../../base/shape.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { probeCase } from "../../formats/image/read_image.ts";
 import type { Configuration, Plans } from "../../plan/plans.ts";
 import { isBeyondAnyMemory, largestGrids, preprocessingBytes, readingBytes } from "../../preprocess/case_memory.ts";
@@ -22,9 +23,10 @@ const WRITING_BYTES = 16 * 2 ** 20;
 const USUAL_RUNTIME_BYTES = 150 * 2 ** 20;
 
 /** Bytes of the program itself, engine and model included, as they will be at a run's peak; to be measured before the first case. */
-export function measureRuntime(): number {
+export function measureRuntime({ idleBytes = 0 }: Pick<Engine, "idleBytes">): number {
   const resident = residentBytes();
-  return resident === 0 ? USUAL_RUNTIME_BYTES : resident + GROWTH_BYTES;
+  // What the engine keeps idle is used by the cases to come, and counted with them.
+  return resident === 0 ? USUAL_RUNTIME_BYTES : Math.max(0, resident - idleBytes) + GROWTH_BYTES;
 }
 
 /** What reading a case may take while nothing else is going on. @param isFirst No case has been read yet */
