@@ -12,6 +12,7 @@ import { createStream } from "./stream.ts";
 import { createTensors } from "./tensors.ts";
 import { createTraining } from "./training.ts";
 import { createVolumeCalls } from "./volume_calls.ts";
+import { WASM_KERNELS } from "./wasm_kernels.ts";
 
 export { type CpuDescription, cpuFeatures, describeCpu } from "./describe.ts";
 
@@ -70,7 +71,7 @@ export interface CpuEngine extends Engine, TrainingCalls {
  */
 export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<CpuEngine> {
   const threads = Math.max(1, Math.floor(options.threads ?? describeCpu().threads));
-  const stream = await createStream({ ...options, threads, module: emitModule() });
+  const stream = await createStream({ ...options, threads, module: emitModule(WASM_KERNELS) });
   const { memory } = stream;
   const tensors = createTensors(stream);
   const programs = createPrograms({ ...tensors, stream, threads, slabItems: options.slabItems });

@@ -6,13 +6,16 @@ import { coefficientBytes, membershipTable } from "../kernels/operators/training
 import { planConv, planConvWithPacking, planTransposedConv } from "../kernels/wasm/conv/plan_conv.ts";
 import { planDataGradient } from "../kernels/wasm/conv/plan_data_gradient.ts";
 import { planWeightGradient } from "../kernels/wasm/conv/plan_weight_gradient.ts";
-import { planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise/norm.ts";
-import { planAveragePool, planResidualAdd } from "../kernels/wasm/elementwise/residual.ts";
+import type { Kernel } from "../kernels/wasm/emit/module_builder.ts";
+import { NORM_KERNELS, planNormConstant, planNormFinalize } from "../kernels/wasm/elementwise/norm.ts";
+import { planAveragePool, planResidualAdd, RESIDUAL_KERNELS } from "../kernels/wasm/elementwise/residual.ts";
 import type { Operand, Operator } from "../kernels/wasm/kernel.ts";
-import { planBatchMoments, planNormFromMoments } from "../kernels/wasm/training/batch_norm.ts";
+import { BATCH_NORM_KERNELS, planBatchMoments, planNormFromMoments } from "../kernels/wasm/training/batch_norm.ts";
 import * as loss from "../kernels/wasm/training/loss.ts";
-import { planNormBackward } from "../kernels/wasm/training/norm.ts";
-import { planGradientPass, planPoolBackward } from "../kernels/wasm/training/passes.ts";
+import { TRAINING_LOSS_KERNELS } from "../kernels/wasm/training/loss_kernels.ts";
+import { planNormBackward, TRAINING_NORM_KERNELS } from "../kernels/wasm/training/norm.ts";
+import { planGradientPass, planPoolBackward, TRAINING_PASS_KERNELS } from "../kernels/wasm/training/passes.ts";
+import { TOP_K_KERNELS } from "../kernels/wasm/training/top_k.ts";
 
 /** An operator that runs in items along z has `rows`, see {@link ConvOperator}. */
 export type CpuOperator = Operator & { readonly rows?: readonly ItemRow[] };
@@ -32,6 +35,9 @@ export const FORWARD_KERNELS: Kernels<CpuTypes> = {
   planNormConstant,
   planNormFinalize,
 };
+
+/** The module's kernels of these. */
+export const ELEMENTWISE_WASM: readonly Kernel[] = [...NORM_KERNELS, ...RESIDUAL_KERNELS];
 
 /** What training runs. */
 export const TRAINING_KERNELS: TrainingKernels<CpuTypes> = {
@@ -64,6 +70,15 @@ export const TRAINING_KERNELS: TrainingKernels<CpuTypes> = {
     loss.planLossGradient({ ...lossShape(spec), gradientSlot: gradient.slot }),
   planLossCounts: (spec) => loss.planLossCounts(lossShape(spec)),
 };
+
+/** The module's kernels of what training adds. */
+export const TRAINING_WASM: readonly Kernel[] = [
+  ...TRAINING_NORM_KERNELS,
+  ...BATCH_NORM_KERNELS,
+  ...TRAINING_PASS_KERNELS,
+  ...TRAINING_LOSS_KERNELS,
+  ...TOP_K_KERNELS,
+];
 
 /** Results of a training step are f64. */
 export const RESULT_BYTES = 8;

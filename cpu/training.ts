@@ -6,29 +6,31 @@ import { padToFour, voxelCount } from "../core/base/shape.ts";
 import type { WeightSource } from "../core/engine/engine.ts";
 import { countTotals, finishStep, stepResults, unpadChannels } from "../core/engine/results.ts";
 import type { OptimizerState, SgdOptions } from "../core/engine/training.ts";
+import { describeOptimizer } from "../core/graph/optimizer.ts";
 import {
   type GivenKind,
   type PlacedParameter,
   putParameters,
   type ValueKind,
+  valueKinds,
 } from "../core/lowering/parameter_values.ts";
 import { itemsOf, type PlannedOutput } from "../core/lowering/training.ts";
 import { COUNTS, LABELS, RESULTS } from "../core/lowering/training_context.ts";
 import { createTrainingCalls, type TrainingCalls, type TrainingCosts } from "../core/lowering/training_engine.ts";
-import { ADAM_STATE_BYTES } from "../kernels/wasm/training/adam.ts";
 import { planGatherPatches } from "../kernels/wasm/volume/gather.ts";
 import { copyOperator } from "./encode.ts";
+import { OPTIMIZER_STATE, planUpdate } from "./optimizers.ts";
 import { planTraining, type TrainingPlan } from "./training_plan.ts";
 import {
-  adamAt,
   arenaSlot,
   compileTraining,
   placeSteps,
+  stateAt,
   type TrainingHost,
   type TrainingState,
   valuesAt,
 } from "./training_state.ts";
-import { kindsOf, updateOf, valueBytes } from "./training_values.ts";
+import { stateBytes, valueBytes } from "./training_values.ts";
 
 /** The training half of the CPU engine; `timeTraining` gives the times of all `program.steps` but the last, the optimizer. */
 export function createTraining(host: TrainingHost): TrainingCalls {
@@ -67,24 +69,27 @@ function copyTo(state: TrainingState, region: "arena" | "values", source: number
 }
 
 function setParameters(state: TrainingState, source: WeightSource, optimizer?: OptimizerState): Promise<void> {
-  const { host: { stream }, plan: { layout: { parameters, floats }, adam }, moving } = state;
+  const { host: { stream }, plan, moving } = state;
+  const { layout: { parameters, floats }, optimizer: options } = plan;
   const { memory } = stream;
-  const kinds = kindsOf(state.plan).filter((kind) => kind !== "gradients");
+  const kinds = valueKinds(options).filter((kind) => kind !== "gradients");
   const bytes = floats * 4;
   const behind = kinds.length * bytes;
-  const staging = memory.allocateIdle(behind + (adam ? ADAM_STATE_BYTES : 0), "setting the network's parameters");
+  const staging = memory.allocateIdle(behind + stateBytes(plan), "setting the network's parameters");
   moving.clear();
   try {
     const staged = new Float32Array(memory.memory.buffer, staging, kinds.length * floats);
     staged.fill(0);
     const put = (kind: GivenKind, { offset }: PlacedParameter, value: Float32Array) =>
       staged.set(value, kinds.indexOf(kind) * floats + offset);
-    for (const name of putParameters({ parameters, ...(adam && { adam }), put }, source, optimizer)) moving.add(name);
+    for (const name of putParameters({ parameters, ...(options && { optimizer: options }), put }, source, optimizer)) {
+      moving.add(name);
+    }
     kinds.forEach((kind, i) => copyTo(state, "values", staging + i * bytes, valuesAt(state, kind), bytes));
-    if (adam) {
-      memory.bytes(staging + behind, ADAM_STATE_BYTES).fill(0);
-      new Float64Array(memory.memory.buffer, staging + behind, 1)[0] = optimizer?.adam?.steps ?? 0;
-      copyTo(state, "values", staging + behind, adamAt(state), ADAM_STATE_BYTES);
+    if (stateBytes(plan) > 0) {
+      memory.bytes(staging + behind, stateBytes(plan)).fill(0);
+      new Float64Array(memory.memory.buffer, staging + behind, 1)[0] = optimizer?.steps ?? 0;
+      copyTo(state, "values", staging + behind, stateAt(state), stateBytes(plan));
     }
   } finally {
     memory.free(staging, stream.issued);
@@ -104,18 +109,13 @@ function copyValues(state: TrainingState, kind: ValueKind, isWanted: (parameter:
 }
 
 function copyParameters(state: TrainingState) {
-  const { host: { stream: { memory } }, plan: { adam }, moving } = state;
-  const kept = (kind: ValueKind) => copyValues(state, kind, ({ name }) => moving.has(name));
+  const { host: { stream: { memory } }, plan, moving } = state;
+  const { kept, countsSteps } = describeOptimizer(plan.optimizer);
+  const valuesOf = (kind: ValueKind) => copyValues(state, kind, ({ name }) => moving.has(name));
   return {
     values: copyValues(state, "parameters", () => true),
-    momentum: kept("momentum"),
-    ...(adam && {
-      adam: {
-        steps: new Float64Array(memory.memory.buffer, adamAt(state), 1)[0],
-        averages: kept("averages"),
-        ...(adam.amsgrad && { largest: kept("largest") }),
-      },
-    }),
+    kept: Object.fromEntries(kept.map(({ kind }) => [kind, valuesOf(kind)])),
+    ...(countsSteps && { steps: new Float64Array(memory.memory.buffer, stateAt(state), 1)[0] }),
   };
 }
 
@@ -160,17 +160,11 @@ function copyLogits(state: TrainingState, { slot, channels, grid }: PlannedOutpu
 function enqueueUpdate(state: TrainingState, options: SgdOptions): void {
   const { host, plan, arena, values } = state;
   const slots = {
-    parameters: valuesAt(state, "parameters"),
-    gradients: valuesAt(state, "gradients"),
-    momentum: valuesAt(state, "momentum"),
-    ...(plan.adam && {
-      averages: valuesAt(state, "averages"),
-      largest: valuesAt(state, plan.adam.amsgrad ? "largest" : "averages"),
-      adam: adamAt(state),
-    }),
+    ...Object.fromEntries(valueKinds(plan.optimizer).map((kind) => [kind, valuesAt(state, kind)])),
+    [OPTIMIZER_STATE]: stateAt(state),
     [RESULTS]: arenaSlot(state, RESULTS),
   };
-  host.enqueue(updateOf(plan, options), slots, [arena, values]);
+  host.enqueue(planUpdate(plan, options), slots, [arena, values]);
 }
 
 async function timeSteps(state: TrainingState): Promise<number[]> {
@@ -190,7 +184,7 @@ async function timeSteps(state: TrainingState): Promise<number[]> {
 
 function costsOf(plan: TrainingPlan, threads: number): TrainingCosts {
   const options = { learningRate: 0, momentum: 0, weightDecay: 0, nesterov: true, clipNorm: 0, lossScale: 1 };
-  const update = updateOf(plan, options);
+  const update = planUpdate(plan, options);
   const constants = [...plan.constants.values()].reduce((sum, data) => sum + data.byteLength, 0);
   const steps = [...itemsOf(plan, plan.steps, "training"), { name: update.algorithm, operator: update }];
   return {

@@ -1,17 +1,16 @@
 /** A compiled training: its arena and its values in the engine's memory, and its steps encoded as commands. */
 import type { TrainingOptions } from "../core/engine/training.ts";
 import type { CompiledTraining } from "../core/lowering/training_engine.ts";
-import type { ValueKind } from "../core/lowering/parameter_values.ts";
+import { type ValueKind, valueKinds } from "../core/lowering/parameter_values.ts";
 import { temporaryBlock } from "../core/lowering/schedule.ts";
 import { itemsOf } from "../core/lowering/training.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
-import { ADAM_STATE_BYTES } from "../kernels/wasm/training/adam.ts";
 import { planClear } from "../kernels/wasm/volume/clear.ts";
 import type { PlacedCall } from "./encode.ts";
 import type { EngineMemory } from "./memory.ts";
 import type { Encoded, Region, Stream } from "./stream.ts";
 import type { TrainingPlan } from "./training_plan.ts";
-import { kindsOf, valueBytes } from "./training_values.ts";
+import { stateBytes, valueBytes } from "./training_values.ts";
 
 /** What training needs of the engine. */
 export interface TrainingHost {
@@ -28,7 +27,7 @@ interface PlacedTraining {
   readonly host: TrainingHost;
   readonly plan: TrainingPlan;
   readonly arena: Region;
-  /** See {@link kindsOf}. */
+  /** See {@link valueKinds}; behind the last the state of the optimizer. */
   readonly values: Region;
   /** Addresses. */
   readonly constants: ReadonlyMap<string, number>;
@@ -50,12 +49,12 @@ export function arenaSlot({ plan, arena }: PlacedTraining, slot: string): number
 
 /** Address of a kind of values. */
 export function valuesAt({ plan, values }: PlacedTraining, kind: ValueKind): number {
-  return values.address + kindsOf(plan).indexOf(kind) * plan.layout.floats * 4;
+  return values.address + valueKinds(plan.optimizer).indexOf(kind) * plan.layout.floats * 4;
 }
 
-/** Address of Adam's state, behind all values. */
-export function adamAt({ plan, values }: PlacedTraining): number {
-  return values.address + valueBytes(plan) - ADAM_STATE_BYTES;
+/** Address of the optimizer's state, behind all values. */
+export function stateAt({ plan, values }: PlacedTraining): number {
+  return values.address + valueBytes(plan) - stateBytes(plan);
 }
 
 /** The calls of every step. */

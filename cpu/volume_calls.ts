@@ -5,10 +5,16 @@ import {
   checkGather,
   checkResampleToLabels,
   checkResampleToProbabilities,
-} from "../core/engine/checks.ts";
-import type { LabelRule, ResamplePlanes, VolumeCalls } from "../core/engine/engine.ts";
-import { planAccumulate, planFinishPlanes } from "../kernels/wasm/volume/accumulate.ts";
-import { planGatherPatches } from "../kernels/wasm/volume/gather.ts";
+  type LabelRule,
+  type ResamplePlanes,
+  type VolumeCalls,
+} from "../core/engine/volume.ts";
+import type { Kernel } from "../kernels/wasm/emit/module_builder.ts";
+import { ACCUMULATE_KERNELS, planAccumulate, planFinishPlanes } from "../kernels/wasm/volume/accumulate.ts";
+import { CLEAR_KERNELS } from "../kernels/wasm/volume/clear.ts";
+import { GATHER_KERNELS, planGatherPatches } from "../kernels/wasm/volume/gather.ts";
+import { LABEL_KERNELS } from "../kernels/wasm/volume/label_kernel.ts";
+import { PROBABILITY_KERNELS } from "../kernels/wasm/volume/probability_kernel.ts";
 import {
   packResampleTables,
   planResampleToLabels,
@@ -17,6 +23,15 @@ import {
 import type { Programs } from "./programs.ts";
 import type { Stream } from "./stream.ts";
 import type { Tensors } from "./tensors.ts";
+
+/** The module's kernels of these operators, and of clearing memory. */
+export const VOLUME_WASM: readonly Kernel[] = [
+  ...GATHER_KERNELS,
+  ...ACCUMULATE_KERNELS,
+  ...CLEAR_KERNELS,
+  ...LABEL_KERNELS,
+  ...PROBABILITY_KERNELS,
+];
 
 export interface VolumeTools
   extends Pick<Tensors, "regionOf" | "enqueue">, Pick<Programs, "programOf" | "slotOfArena"> {

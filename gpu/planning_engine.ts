@@ -131,7 +131,7 @@ export function createPlanningEngine(
       return Promise.resolve(program);
     },
     setParameters: () => Promise.resolve(),
-    readParameters: (program) => Promise.resolve({ values: zeros(program, () => true), momentum: new Map() }),
+    readParameters: (program) => Promise.resolve({ values: zeros(program, () => true), kept: {} }),
     setSample(program, sample, image) {
       const { inputChannels, input } = planOf(trainings, program);
       note(planGatherPatches({

@@ -8,6 +8,7 @@ import type { Precision, WeightSource } from "../core/engine/engine.ts";
 import { countTotals, finishStep, stepResults, unpadChannels } from "../core/engine/results.ts";
 import type { OptimizerState, ParameterValues, SgdOptions, TrainingOptions } from "../core/engine/training.ts";
 import type { Graph } from "../core/graph/graph.ts";
+import { describeOptimizer } from "../core/graph/optimizer.ts";
 import {
   type GivenKind,
   type PlacedParameter,
@@ -25,7 +26,6 @@ import {
 import type { WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
 import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
-import { ADAM_STATE_FLOATS, ADAM_STEPS } from "../kernels/wgsl/training/adam.ts";
 import { labelWords } from "../kernels/wgsl/training/loss.ts";
 import { OPTION, OPTION_FLOATS } from "../kernels/wgsl/training/optimizer.ts";
 import { planGatherPatches } from "../kernels/wgsl/volume/gather.ts";
@@ -33,11 +33,12 @@ import { layoutOf, type Segments } from "./buffers.ts";
 import { type PreparedDispatch, UNIFORM_BYTES } from "./commands.ts";
 import { OPTIONS } from "./kernel_set.ts";
 import { withinBindings } from "./limits.ts";
+import { OPTIMIZER_STATE } from "./optimizers.ts";
 import { createProgram, type DeviceProgram, type Tools } from "./program.ts";
 import { readBytes } from "./readback.ts";
 import { timeInTurn } from "./timing.ts";
-import { ADAM_STATE, planTraining, type TrainingPlan } from "./training_plan.ts";
-import { type DeviceValues, kindsOf, takeValues } from "./training_values.ts";
+import { planTraining, type TrainingPlan } from "./training_plan.ts";
+import { type DeviceValues, kindsOf, STATE_FLOATS, takeValues } from "./training_values.ts";
 import { writeBytes } from "./upload.ts";
 
 /** What training needs of the engine. */
@@ -189,7 +190,15 @@ function initialise(state: TrainingState): void {
       if (kind !== "parameters") write(state, values.whole(kind, chunk), new Float32Array(floats));
     }
   }
-  if (plan.adam) write(state, values.segments(ADAM_STATE), new Float32Array(ADAM_STATE_FLOATS));
+  writeSteps(state, 0);
+}
+
+/** Writes the state of an optimizer that counts its steps. */
+function writeSteps(state: TrainingState, steps: number): void {
+  if (!describeOptimizer(state.plan.optimizer).countsSteps) return;
+  const shared = new Float32Array(STATE_FLOATS);
+  shared[0] = steps;
+  write(state, state.values.segments(OPTIMIZER_STATE), shared);
 }
 
 /** Writes a step's options; without options what a validation needs. */
@@ -208,7 +217,7 @@ function writeOptions(state: TrainingState, options?: SgdOptions): void {
 
 async function setParameters(state: TrainingState, source: WeightSource, optimizer?: OptimizerState): Promise<void> {
   const { host: { tools: { gpu, commands } }, plan, values, moving } = state;
-  const { layout: { parameters, chunks }, adam } = plan;
+  const { layout: { parameters, chunks }, optimizer: options } = plan;
   const staged = chunks.map(({ floats, trained }) => {
     const kinds = kindsOf(plan, trained).filter((kind) => kind !== "gradients");
     return new Map(kinds.map((kind) => [kind, new Float32Array(floats)]));
@@ -216,13 +225,11 @@ async function setParameters(state: TrainingState, source: WeightSource, optimiz
   const put = (kind: GivenKind, { chunk, offset }: typeof parameters[number], value: Float32Array) =>
     staged[chunk].get(kind)?.set(value, offset);
   moving.clear();
-  for (const name of putParameters({ parameters, ...(adam && { adam }), put }, source, optimizer)) moving.add(name);
-  staged.forEach((kinds, chunk) => kinds.forEach((data, kind) => write(state, values.whole(kind, chunk), data)));
-  if (adam) {
-    const shared = new Float32Array(ADAM_STATE_FLOATS);
-    shared[ADAM_STEPS] = optimizer?.adam?.steps ?? 0;
-    write(state, values.segments(ADAM_STATE), shared);
+  for (const name of putParameters({ parameters, ...(options && { optimizer: options }), put }, source, optimizer)) {
+    moving.add(name);
   }
+  staged.forEach((kinds, chunk) => kinds.forEach((data, kind) => write(state, values.whole(kind, chunk), data)));
+  writeSteps(state, optimizer?.steps ?? 0);
   await commands.wait().catch(gpu.blame);
   gpu.check();
 }
@@ -250,19 +257,18 @@ async function readValues(
 
 /** All parameters and the optimizer's state. */
 async function readParameters(state: TrainingState): Promise<{ readonly values: ParameterValues } & OptimizerState> {
-  const { values: held, plan: { adam } } = state;
+  const { values: held, plan: { optimizer } } = state;
+  const { kept, countsSteps } = describeOptimizer(optimizer);
   const moving = new Set(state.moving);
-  const kept = (kind: ValueKind) => readValues(state, kind, ({ name }) => moving.has(name));
-  const none = Promise.resolve(undefined);
-  const [values, momentum, averages, largest, shared] = await Promise.all([
+  const keptValues = kept.map(async ({ kind }) =>
+    [kind, await readValues(state, kind, ({ name }) => moving.has(name))] as const
+  );
+  const [values, shared, ...entries] = await Promise.all([
     readValues(state, "parameters", () => true),
-    kept("momentum"),
-    adam ? kept("averages") : none,
-    adam?.amsgrad ? kept("largest") : none,
-    adam ? readFloats(state, held.segments(ADAM_STATE), 0, ADAM_STATE_FLOATS) : none,
+    countsSteps ? readFloats(state, held.segments(OPTIMIZER_STATE), 0, STATE_FLOATS) : undefined,
+    ...keptValues,
   ]);
-  if (!averages || !shared) return { values, momentum };
-  return { values, momentum, adam: { steps: shared[ADAM_STEPS], averages, ...(largest && { largest }) } };
+  return { values, kept: Object.fromEntries(entries), ...(shared && { steps: shared[0] }) };
 }
 
 function setSample(state: TrainingState, sample: number, image: Float32Array, labels: Int16Array): void {

@@ -10,16 +10,15 @@ import type { Graph } from "../core/graph/graph.ts";
 import { kernelOf } from "../core/lowering/backward.ts";
 import { describeWeight, type PlannedConv } from "../core/lowering/lowering.ts";
 import { type LoweredTraining, lowerTraining, startTraining } from "../core/lowering/training.ts";
-import { parameterSlot, RESULTS, type Training } from "../core/lowering/training_context.ts";
+import { parameterSlot, type Training } from "../core/lowering/training_context.ts";
 import { identityWeights } from "../core/lowering/weights.ts";
 import { planPackWeights } from "../kernels/wgsl/conv/pack_kernels.ts";
 import type { WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
 import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import type { SlotLayout } from "../kernels/wgsl/kernel.ts";
-import { planAdamUpdate } from "../kernels/wgsl/training/adam.ts";
 import { labelWords } from "../kernels/wgsl/training/loss.ts";
-import { planGradientNorm, planSgdUpdate } from "../kernels/wgsl/training/optimizer.ts";
-import { type GpuOperator, type GpuTypes, OPTIONS, trainingKernels } from "./kernel_set.ts";
+import { type GpuOperator, type GpuTypes, trainingKernels } from "./kernel_set.ts";
+import { addOptimizer } from "./optimizers.ts";
 import { planRun, type RunPlan } from "./run_plan.ts";
 import { createStorage } from "./tensor_layout.ts";
 import { layOutParameters, type ParameterLayout } from "./training_parameters.ts";
@@ -29,8 +28,6 @@ export interface TrainingPlan extends RunPlan, Omit<LoweredTraining<GpuOperator>
   readonly layout: ParameterLayout;
   readonly input: SlotLayout;
 }
-
-export const ADAM_STATE = "Adam's state";
 
 /**
  * Plans a training for a device; `wanted` names the ways of convolutions that were measured to be the fastest.
@@ -93,24 +90,4 @@ function weightOrder({ tensors }: FusedNetwork, conv: ConvStep) {
   const taps = voxelCount(kernel);
   const [outputStep, inputStep] = conv.kind === "conv" ? [inputs * taps, taps] : [taps, channels * taps];
   return { kernel, outputStep, inputStep, inputParts, outputParts: [channels] };
-}
-
-/** Adds the gradients' norm and the optimizer's step, chunk by chunk of the parameters. */
-function addOptimizer({ network, schedule, options: { adam } }: Training<GpuTypes>, { chunks }: ParameterLayout): void {
-  const ranges = chunks.flatMap(({ floats, trained }, chunk) =>
-    trained
-      ? [{
-        floats,
-        gradientSlot: `gradients ${chunk}`,
-        parameterSlot: `parameters ${chunk}`,
-        momentumSlot: `momentum ${chunk}`,
-        averagesSlot: `averages ${chunk}`,
-        ...(adam?.amsgrad && { largestSlot: `largest ${chunk}` }),
-      }]
-      : []
-  );
-  const optimizer = { ranges, optionsSlot: OPTIONS, resultSlot: RESULTS, resultIndex: network.outputs.length };
-  schedule.add("gradient norm", planGradientNorm(optimizer));
-  if (adam) schedule.add("Adam", planAdamUpdate({ ...optimizer, ...adam, stateSlot: ADAM_STATE }));
-  else schedule.add("SGD", planSgdUpdate(optimizer));
 }

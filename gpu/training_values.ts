@@ -1,16 +1,20 @@
 /** Parameters, gradients and what the optimizer keeps of them, in the device's memory. */
-import { keptKinds, type ValueKind } from "../core/lowering/parameter_values.ts";
+import { describeOptimizer } from "../core/graph/optimizer.ts";
+import { type ValueKind, valueKinds } from "../core/lowering/parameter_values.ts";
 import { gradientSlot, parameterSlot } from "../core/lowering/training_context.ts";
-import { ADAM_STATE_FLOATS } from "../kernels/wgsl/training/adam.ts";
 import { OPTION_FLOATS } from "../kernels/wgsl/training/optimizer.ts";
 import { type DeviceBuffer, oneSegment, type Segments } from "./buffers.ts";
 import type { DeviceWeights, Tools } from "./program.ts";
 import { OPTIONS } from "./kernel_set.ts";
-import { ADAM_STATE, type TrainingPlan } from "./training_plan.ts";
+import { OPTIMIZER_STATE } from "./optimizers.ts";
+import type { TrainingPlan } from "./training_plan.ts";
+
+/** Of {@link OPTIMIZER_STATE}. */
+export const STATE_FLOATS = 8;
 
 /** Kinds of values that a chunk of parameters has. */
-export function kindsOf({ adam }: Pick<TrainingPlan, "adam">, isTrained: boolean): readonly ValueKind[] {
-  return isTrained ? ["parameters", "gradients", ...keptKinds(adam)] : ["parameters"];
+export function kindsOf({ optimizer }: Pick<TrainingPlan, "optimizer">, isTrained: boolean): readonly ValueKind[] {
+  return isTrained ? valueKinds(optimizer) : ["parameters"];
 }
 
 /** Parameters, gradients, what the optimizer keeps of them and what never changes, on the device. */
@@ -22,7 +26,7 @@ export interface DeviceValues extends DeviceWeights {
 
 /** @throws UserError if there is not enough memory */
 export function takeValues({ buffers }: Tools, plan: TrainingPlan): DeviceValues {
-  const { layout, constants, adam } = plan;
+  const { layout, constants, optimizer } = plan;
   const slots = new Map<string, Segments>();
   const taken: DeviceBuffer[] = [];
   let alive = true;
@@ -36,7 +40,7 @@ export function takeValues({ buffers }: Tools, plan: TrainingPlan): DeviceValues
   try {
     for (const [slot, { byteLength }] of constants) take(slot, byteLength, "the loss's tables");
     take(OPTIONS, OPTION_FLOATS * 4, "the optimizer's options");
-    if (adam) take(ADAM_STATE, ADAM_STATE_FLOATS * 4, "the optimizer's state");
+    if (describeOptimizer(optimizer).countsSteps) take(OPTIMIZER_STATE, STATE_FLOATS * 4, "the optimizer's state");
     layout.chunks.forEach(({ floats, trained }, chunk) => {
       for (const kind of kindsOf(plan, trained)) {
         const buffer = take(`${kind} ${chunk}`, floats * 4, `the network's ${kind}`);

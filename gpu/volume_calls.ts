@@ -1,20 +1,17 @@
 /** The port's operators outside a network: from checked calls on tensors to kernels over their buffers. */
 import { padToFour } from "../core/base/shape.ts";
+import type { Program, TensorHandle } from "../core/engine/engine.ts";
 import {
   checkAccumulate,
   checkFinish,
   checkGather,
   checkResampleToLabels,
   checkResampleToProbabilities,
-} from "../core/engine/checks.ts";
-import type {
-  LabelRule,
-  LogitRing,
-  Program,
-  ResamplePlanes,
-  TensorHandle,
-  VolumeCalls,
-} from "../core/engine/engine.ts";
+  type LabelRule,
+  type LogitRing,
+  type ResamplePlanes,
+  type VolumeCalls,
+} from "../core/engine/volume.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { planAccumulate, planFinishPlanes } from "../kernels/wgsl/volume/accumulate.ts";
 import { planGatherPatches } from "../kernels/wgsl/volume/gather.ts";

@@ -7,6 +7,7 @@ import { architecture } from "../../core/cases/networks.ts";
 import type { CompileOptions } from "../../core/engine/engine.ts";
 import type { TrainingOptions } from "../../core/engine/training.ts";
 import type { Graph } from "../../core/graph/graph.ts";
+import { DICE_AND_CROSS_ENTROPY } from "../../core/graph/loss.ts";
 import { openModel } from "../../core/predict/model/model_folder.ts";
 import type { GpuEngine, TunedConvolution } from "../../gpu/engine.ts";
 import { findAdapter } from "../engines/gpu_probe.ts";
@@ -122,9 +123,7 @@ export async function tuneGpu(
 const LOSS: TrainingOptions["loss"] = {
   target: { kind: "labels" },
   batchDice: false,
-  smooth: 1e-5,
-  diceWeight: 1,
-  crossEntropyWeight: 1,
+  ...DICE_AND_CROSS_ENTROPY,
 };
 
 async function tuneNetwork(

@@ -1,6 +1,7 @@
 /** Cases of networks: each has something that the others have not. */
 import { type Vec3, voxelCount } from "../base/shape.ts";
-import type { Engine, PatchPlacement, Precision, Program, WeightSet } from "../engine/engine.ts";
+import type { Engine, Precision, Program, WeightSet } from "../engine/engine.ts";
+import type { PatchPlacement } from "../engine/volume.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { NetworkArchitecture } from "../network/architecture.ts";
 import { buildGraph } from "../network/build_graph.ts";

@@ -1,6 +1,7 @@
 /** Cases of logits resampled to labels and probabilities. */
 import { type Vec3, voxelCount } from "../base/shape.ts";
-import type { AxisTable, Engine, LogitRing } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { AxisTable, LogitRing } from "../engine/volume.ts";
 import { type CaseResult, type EngineCase, type TimedSize } from "./case.ts";
 import { randomValues } from "./random_data.ts";
 import { floatBytes, makeRing, timedCall, volumeCase, wholeRing } from "./rings.ts";

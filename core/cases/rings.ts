@@ -1,6 +1,7 @@
 /** Rings of logits and patches of volumes, for cases of what lies around a network. */
 import { padToFour, type Vec3, voxelCount } from "../base/shape.ts";
-import type { Engine, LogitRing, Precision, StepCost } from "../engine/engine.ts";
+import type { Engine, Precision, StepCost } from "../engine/engine.ts";
+import type { LogitRing } from "../engine/volume.ts";
 import type { Graph } from "../graph/graph.ts";
 import { type CaseEngine, type CaseResult, type EngineCase, type TimedSize } from "./case.ts";
 

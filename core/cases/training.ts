@@ -1,15 +1,10 @@
 /** Cases of trainings: a step of small networks, their gradients and what the optimizer makes of them. */
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { Precision } from "../engine/engine.ts";
-import type {
-  AdamOptions,
-  LossOptions,
-  SgdOptions,
-  TrainingEngine,
-  TrainingOptions,
-  TrainingProgram,
-} from "../engine/training.ts";
+import type { LossOptions, SgdOptions, TrainingEngine, TrainingOptions, TrainingProgram } from "../engine/training.ts";
 import type { Graph } from "../graph/graph.ts";
+import { DICE_AND_CROSS_ENTROPY } from "../graph/loss.ts";
+import type { AdamOptions, OptimizerOptions } from "../graph/optimizer.ts";
 import { buildGraph } from "../network/build_graph.ts";
 import {
   type CaseEngine,
@@ -31,9 +26,7 @@ export interface TrainingSize {
 const LOSS: LossOptions = {
   target: { kind: "labels" },
   batchDice: false,
-  smooth: 1e-5,
-  diceWeight: 1,
-  crossEntropyWeight: 1,
+  ...DICE_AND_CROSS_ENTROPY,
 };
 
 /** Compiles a training, with random parameters and samples. */
@@ -59,12 +52,12 @@ interface TrainingSpec extends Partial<Pick<EngineCase, "precisions" | "selfTest
   readonly patch: Vec3;
   readonly batch: number;
   readonly loss?: Partial<LossOptions>;
-  readonly adam?: AdamOptions;
+  readonly optimizer?: OptimizerOptions;
 }
 
 const PLAIN = { convBias: false, negativeSlope: 0.98, convsPerStageDecoder: [1] };
 /** A large eps: where a gradient is next to 0 its sign is rounding's, and Adam's step would be too. */
-const ADAM: AdamOptions = { betas: [0.9, 0.999], eps: 0.1, decoupled: true, amsgrad: true };
+const ADAM: AdamOptions = { kind: "adam", betas: [0.9, 0.999], eps: 0.1, decoupled: true, amsgrad: true };
 
 /** A plain U-Net of so many features a stage. */
 export interface TimedTraining extends TrainingSize, TimedSize {
@@ -162,7 +155,7 @@ const TRAININGS: readonly TrainingSpec[] = [
     },
     patch: [1, 48, 66],
     batch: 3,
-    adam: ADAM,
+    optimizer: ADAM,
     selfTest: true,
     timed: [TIMED_TRAININGS.plane256],
   },
@@ -209,12 +202,12 @@ async function step(engine: TrainingEngine, size: TrainingSize, precision: Preci
 }
 
 /** A training of {@link TRAINING_CASES} as the port takes it. */
-function sizeOf({ net, patch, batch, loss: changes, adam }: TrainingSpec): TrainingSize {
+function sizeOf({ net, patch, batch, loss: changes, optimizer }: TrainingSpec): TrainingSize {
   const loss = { ...LOSS, ...changes };
   const classes = loss.target.kind === "regions" ? loss.target.regions.length : 3;
   const graph = "nodes" in net ? net : buildGraph(architecture(net), 1, classes, { deepSupervision: true });
   const outputWeights = graph.outputs.map((_, i) => 1 / (1 + i));
-  return { graph, options: { patch, batch, loss, outputWeights, ...(adam && { adam }) } };
+  return { graph, options: { patch, batch, loss, outputWeights, ...(optimizer && { optimizer }) } };
 }
 
 /** A case that trains. */

@@ -1,6 +1,7 @@
 /** Cases of tensors, of patches cut from a volume, and of logits summed in a ring. */
 import { type Vec3, voxelCount } from "../base/shape.ts";
-import type { Engine, PatchPlacement } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { PatchPlacement } from "../engine/volume.ts";
 import { type CaseResult, type EngineCase, type TimedSize, uploaded } from "./case.ts";
 import { randomValues, randomWeights } from "./random_data.ts";
 import { floatBytes, head, IDENTITY, makeRing, NO_MIRROR, timedCall, volumeCase, wholeRing } from "./rings.ts";

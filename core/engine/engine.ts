@@ -6,6 +6,7 @@
 import type { Vec3 } from "../base/shape.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { EngineCosts } from "./costs.ts";
+import type { VolumeCalls } from "./volume.ts";
 
 /** Element types of tensors and what a download gives. */
 export interface ElementArrays {
@@ -89,117 +90,6 @@ export interface Program extends Disposable {
 /** A checkpoint's weights in the layout a program's kernels want; several folds can be resident beside each other. */
 export interface WeightSet extends Disposable {
   readonly bytes: number;
-}
-
-/** A grid of voxels inside a flat tensor: element of voxel (a, b, c) = offset + a*strides[0] + b*strides[1] + c*strides[2]. */
-export interface GridView {
-  readonly offset: number;
-  readonly strides: Vec3;
-}
-
-/** One sample of a patch gather: where its corner lies in the volume (may be outside: zeros there) and what is flipped. */
-export interface PatchPlacement {
-  readonly origin: Vec3;
-  readonly mirror: readonly [boolean, boolean, boolean];
-}
-
-export interface GatherPatches {
-  /** Image (channels, z, y, x), f32, contiguous. */
-  readonly volume: TensorHandle<"f32">;
-  readonly channels: number;
-  readonly grid: Vec3;
-  /** The cascade's previous stage on the same grid; one 0/1 channel per label follows the image channels. */
-  readonly labelMap?: { readonly labels: TensorHandle<"i16">; readonly oneHot: readonly number[] };
-  /** One entry a sample, at most the program's batch; samples of the batch beyond them are left as they are. */
-  readonly patches: readonly PatchPlacement[];
-  readonly program: Program;
-}
-
-/**
- * Logits being summed, streamed along one axis of the volume. Channels last: element of plane s, row u, column v, channel c =
- * (((s mod planes) * rows + u) * columns + v) * channelStride + c. `weightSums` has one element a voxel, the same order.
- */
-export interface LogitRing {
-  readonly logits: TensorHandle<"f32">;
-  readonly weightSums: TensorHandle<"f32">;
-  /** One element, which becomes 1 if a logit that {@link Engine.finishPlanes} divides is NaN or infinite; then nothing sets it back. */
-  readonly nonFinite?: TensorHandle<"f32">;
-  readonly channels: number;
-  /** Elements from voxel to voxel: padToFour(channels), or {@link Engine.ringStride}. */
-  readonly channelStride: number;
-  /** Planes kept at a time. */
-  readonly planes: number;
-  readonly rows: number;
-  readonly columns: number;
-  /** Volume axes (of z, y, x) that planes, rows and columns run along: a permutation of 0, 1, 2. */
-  readonly axes: Vec3;
-  /** Planes of the whole volume along axes[0]. */
-  readonly depth: number;
-}
-
-export interface AccumulatePatch {
-  readonly program: Program;
-  /** Which sample of the program's output. */
-  readonly sample: number;
-  /** Where the patch lies in the volume, and how its input was flipped; parts outside the volume are dropped. */
-  readonly placement: PatchPlacement;
-  /** Importance map of the patch (z, y, x). */
-  readonly importance: TensorHandle<"f32">;
-  /** Factor on the logits, 1 / number of mirrorings. */
-  readonly scale: number;
-  /** True where the importance is added to `weightSums` too (once per tile: not for each mirroring or fold). */
-  readonly addWeight: boolean;
-  readonly ring: LogitRing;
-}
-
-/** A 1-D linear resampling as a table: out[j] = in[first[j]] * (1 - fraction[j]) + in[second[j]] * fraction[j]. */
-export interface AxisTable {
-  readonly first: Int32Array;
-  readonly second: Int32Array;
-  readonly fraction: Float32Array;
-}
-
-/** How logits become labels. */
-export type LabelRule =
-  /** values[index of the largest logit], the first of equals. */
-  | { readonly kind: "argmax"; readonly values: readonly number[] }
-  /** For i in order: where logit[i] > 0 the label becomes values[i]; 0 where none is. */
-  | { readonly kind: "regions"; readonly values: readonly number[] };
-
-export interface ResamplePlanes {
-  readonly ring: LogitRing;
-  /** Tables along the ring's axes (planes, rows, columns). */
-  readonly tables: readonly [AxisTable, AxisTable, AxisTable];
-  /** Output planes [from, to) along axes[0]; their source planes lie in the ring, final and divided by their weights. */
-  readonly from: number;
-  readonly to: number;
-}
-
-export interface ResampleToLabels extends ResamplePlanes {
-  readonly rule: LabelRule;
-  readonly target: TensorHandle<"u8"> | TensorHandle<"u16">;
-  /** Where output (plane, row, column) goes. */
-  readonly view: GridView;
-}
-
-export interface ResampleToProbabilities extends ResamplePlanes {
-  readonly nonlinearity: "softmax" | "sigmoid";
-  /** (to - from) planes of (channels, rows, columns), contiguous. */
-  readonly target: TensorHandle<"f32">;
-}
-
-/** The operators around a network. */
-export interface VolumeCalls {
-  /** Fills the program's input from a volume. */
-  gatherPatches(call: GatherPatches): void;
-  /** The smallest channel stride of a ring that the engine can work with. */
-  ringStride(channels: number): number;
-  /** ring += flip(output) * importance * scale. */
-  accumulate(call: AccumulatePatch): void;
-  /** Divides planes [from, to) of the ring by weightSums * folds, in place. */
-  finishPlanes(ring: LogitRing, from: number, to: number, folds: number): void;
-  resampleToLabels(call: ResampleToLabels): void;
-  resampleToProbabilities(call: ResampleToProbabilities): void;
 }
 
 /** Something that computes. Dispose it to end its workers or give back its device. */

@@ -6,13 +6,15 @@
  */
 import type { Vec3 } from "../base/shape.ts";
 import type { Graph } from "../graph/graph.ts";
+import type { LossTerms } from "../graph/loss.ts";
+import type { KeptKind, OptimizerOptions } from "../graph/optimizer.ts";
 import type { Precision, StepCost, WeightSource } from "./engine.ts";
 
 /**
  * What the loss of an output means. Targets are label maps; a region target is derived from the label map by the table given here.
  * Source: nnunetv2 2.5.1, training/loss/{compound_losses,dice,robust_ce_loss}.py.
  */
-export interface LossOptions {
+export interface LossOptions extends LossTerms {
   /**
    * "labels": label value = output channel; softmax, Dice over channels 1.. and cross-entropy.
    * "regions": channel c is true where the label is one of `regions[c]`; sigmoid, Dice over all channels and binary cross-entropy.
@@ -25,20 +27,6 @@ export interface LossOptions {
   readonly ignoreLabel?: number;
   /** True: the Dice sums of a class run over the whole batch. */
   readonly batchDice: boolean;
-  /** Added to numerator and denominator of the Dice: 1e-5, or 0 with nnUNetTrainerDiceCELoss_noSmooth. */
-  readonly smooth: number;
-  readonly diceWeight: number;
-  /** Of the (binary) cross-entropy. */
-  readonly crossEntropyWeight: number;
-  /** With labels: the cross-entropy is the mean of a batch's largest (upstream's TopKLoss) instead of that of all voxels that count. */
-  readonly topK?: TopKOptions;
-}
-
-export interface TopKOptions {
-  /** How many: percentage of all voxels, ignored ones included, whose cross-entropy is 0. */
-  readonly percent: number;
-  /** Share of the target that is spread evenly over all classes, as in torch's CrossEntropyLoss. */
-  readonly labelSmoothing: number;
 }
 
 export interface TrainingOptions {
@@ -53,18 +41,7 @@ export interface TrainingOptions {
    */
   readonly outputWeights: readonly number[];
   /** The optimizer; absent: SGD. */
-  readonly adam?: AdamOptions;
-}
-
-/** Adam and AdamW as torch's. */
-export interface AdamOptions {
-  /** Shares of the old in the averages of gradients and squared gradients. */
-  readonly betas: readonly [number, number];
-  readonly eps: number;
-  /** AdamW: the weights decay by themselves, p -= lr * weightDecay * p, and not by their gradients. */
-  readonly decoupled: boolean;
-  /** Divides by the root of the largest average of squares so far. */
-  readonly amsgrad: boolean;
+  readonly optimizer?: OptimizerOptions;
 }
 
 /** Bytes that training needs, known before anything is allocated. */
@@ -131,19 +108,9 @@ export type ParameterValues = ReadonlyMap<string, Float32Array>;
 
 /** What an optimizer keeps of the parameters that have had a step; of the others there is nothing. */
 export interface OptimizerState {
-  /** SGD's momentum, Adam's average of the gradients. */
-  readonly momentum: ParameterValues;
-  readonly adam?: AdamState;
-}
-
-/** What Adam keeps beside. */
-export interface AdamState {
-  /** Steps so far, which are those of all parameters that have had one. */
-  readonly steps: number;
-  /** Averages of the squared gradients. */
-  readonly averages: ParameterValues;
-  /** With amsgrad: the largest of them so far. */
-  readonly largest?: ParameterValues;
+  readonly kept: Readonly<Partial<Record<KeptKind, ParameterValues>>>;
+  /** Steps so far, which are those of all parameters that have had one; of an optimizer that counts them. */
+  readonly steps?: number;
 }
 
 /** An engine that can train. */

@@ -3,7 +3,7 @@
  * own types; everything else about a problem is the same for every engine, and is documented with the problems in kernels/operators.
  */
 import type { Vec3 } from "../base/shape.ts";
-import type { LossOptions, TopKOptions } from "../engine/training.ts";
+import type { LossTerms, TopKOptions } from "../graph/loss.ts";
 
 /** Something a step runs; `temporaries` are blocks that exist for the step alone, bytes by name. */
 export interface LoweredOperator {
@@ -104,7 +104,7 @@ export interface LossShape<E extends EngineTypes> {
 }
 
 type Labels = { labelGrid: Vec3; labelSlot: string; axesSlot: string; ignoreLabel?: number; labels: number };
-type LossWeights = Pick<LossOptions, "batchDice" | "smooth" | "diceWeight" | "crossEntropyWeight">;
+type LossWeights = Omit<LossTerms, "topK"> & { batchDice: boolean };
 type LossResult = { resultSlot: string; resultIndex: number; outputWeight: number; ignores: boolean };
 type Coefficients = { coefficientsSlot: string };
 

@@ -71,16 +71,13 @@ export function lossSums<E extends EngineTypes>(training: Training<E>, output: L
   const coefficientsSlot = coefficientsOf(output);
   touch(RESULTS);
   touch(coefficientsSlot, kernels.coefficientBytes(batch, channels));
-  const { batchDice, smooth, diceWeight, crossEntropyWeight } = loss;
+  const { target: _, topK: __, ignoreLabel, ...weights } = loss;
   add(
     `loss ${nameOf(training, output)}`,
     kernels.planLossSums({
       ...shape,
-      batchDice,
-      smooth,
-      diceWeight,
-      crossEntropyWeight,
-      ignores: loss.ignoreLabel !== undefined,
+      ...weights,
+      ignores: ignoreLabel !== undefined,
       outputWeight: output.weight,
       resultSlot: RESULTS,
       resultIndex: output.index,

@@ -3,11 +3,12 @@
  * Engines supply kernels, where tensors lie and what they do about weights and the optimizer; see gpu/ and cpu/training_plan.ts.
  */
 import type { Vec3 } from "../base/shape.ts";
-import type { AdamOptions, TrainingOptions } from "../engine/training.ts";
+import type { TrainingOptions } from "../engine/training.ts";
 import { checkTrainingOptions, membersOf } from "../engine/training_checks.ts";
 import { planBackward } from "../graph/backward.ts";
 import { fuseGraph, parametersRead } from "../graph/fuse.ts";
 import type { Graph } from "../graph/graph.ts";
+import type { OptimizerOptions } from "../graph/optimizer.ts";
 import { lowerBackward } from "./backward.ts";
 import { type ForwardRules, lowerForward } from "./forward.ts";
 import type { EngineTypes, LoweredOperator } from "./kernels.ts";
@@ -38,7 +39,7 @@ export interface LoweredTraining<O extends LoweredOperator> {
   readonly steps: readonly Step<O>[];
   readonly forwardSteps: number;
   readonly only: ReadonlyMap<number, "training" | "validation">;
-  readonly adam?: AdamOptions;
+  readonly optimizer?: OptimizerOptions;
   readonly constants: ReadonlyMap<string, Constant>;
   readonly inputChannels: number;
   /** How many numbers the results are. */
@@ -103,7 +104,7 @@ export function lowerTraining<E extends EngineTypes>(
     steps,
     forwardSteps,
     only: training.only,
-    ...(options.adam && { adam: options.adam }),
+    ...(options.optimizer && { optimizer: options.optimizer }),
     constants,
     inputChannels: network.tensors[0].channels,
     resultCount,

@@ -3,7 +3,7 @@
  * fused with the argmax. Orders above 1 have no such form: they need the whole volume, one class at a time.
  */
 import type { Vec3 } from "../base/shape.ts";
-import type { AxisTable } from "../engine/engine.ts";
+import type { AxisTable } from "../engine/volume.ts";
 import type { Resampling } from "../plan/plans.ts";
 import { refuseGridChange, separateZAxis } from "./separate_z.ts";
 

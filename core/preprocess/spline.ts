@@ -6,7 +6,7 @@
  * Lines lie side by side as the columns of a row-major buffer, so that every inner loop runs over adjacent memory.
  */
 import { linearTable, nearestTable } from "./axis_tables.ts";
-import type { AxisTable } from "../engine/engine.ts";
+import type { AxisTable } from "../engine/volume.ts";
 
 /** One axis taken from `from` to `to` samples: out[j] = sum over k of weights[j * taps + k] * padded[start[j] + k]. */
 export interface AxisOperator {

@@ -39,7 +39,7 @@ export async function writeDebugJson(
     num_iterations_per_epoch: recipe.iterations,
     num_val_iterations_per_epoch: recipe.validationIterations,
     optimizer: {
-      ...(recipe.adam ? { ...recipe.adam, weightDecay: SGD.weightDecay, clipNorm: SGD.clipNorm } : SGD),
+      ...(recipe.optimizer ? { ...recipe.optimizer, weightDecay: SGD.weightDecay, clipNorm: SGD.clipNorm } : SGD),
       lr: recipe.learningRate,
       schedule: recipe.schedule,
     },

@@ -39,7 +39,7 @@ export async function prepareTraining(request: TrainRequest): Promise<PreparedTr
   const seed = request.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
   const state: TrainingState = { epoch: 0, log: [], seed };
   const initial = initialWeights(weightShapes(setup.graph), seed);
-  const startingFrom = (values: ReadonlyMap<string, Float32Array>) => handOver({ values, momentum: new Map() });
+  const startingFrom = (values: ReadonlyMap<string, Float32Array>) => handOver({ values, kept: {} });
   const fresh = { setup, state, hasFinal: false, warnings: await earlierTraining(setup.foldFolder) };
   if (start.kind === "pretrained") {
     refuseOverwriting(
@@ -73,12 +73,12 @@ async function resume({ foldFolder, graph, configuration, recipe }: TrainingSetu
   if (!last) return undefined;
   const { checkpoint, isFinal, warnings } = last;
   const { file, trainerName } = checkpoint;
-  const resumed = readTrainingCheckpoint(checkpoint, graph, configuration.architecture, recipe.adam);
+  const resumed = readTrainingCheckpoint(checkpoint, graph, configuration.architecture, recipe.optimizer);
   return { ...resumed, file, trainerName, isFinal, warnings };
 }
 
 async function continued(request: TrainRequest, asked: TrainingSetup, resumed: Resumed): Promise<PreparedTraining> {
-  const { file, state, trainerName, isFinal, values, momentum, adam } = resumed;
+  const { file, state, trainerName, isFinal, values, kept, steps } = resumed;
   const recipe = resumed.recipe ? sameRecipe(request, asked.recipe, resumed.recipe, resumed) : asked.recipe;
   const setup = resumed.recipe ? await readTrainingSetup(asked.task, recipe) : asked;
   const seed = state.seed ?? request.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
@@ -90,7 +90,7 @@ async function continued(request: TrainRequest, asked: TrainingSetup, resumed: R
     setup,
     state: { ...state, seed },
     hasFinal: isFinal,
-    takeValues: handOver({ values, momentum, ...(adam && { adam }) }),
+    takeValues: handOver({ values, kept, ...(steps !== undefined && { steps }) }),
     notes: [`continuing from ${file}: epoch ${state.epoch + 1}${where}`],
     warnings: [...resumed.warnings, ...other],
   };

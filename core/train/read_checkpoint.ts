@@ -7,10 +7,11 @@ import { z } from "zod";
 import { UserError } from "../base/errors.ts";
 import { checkFields } from "../base/fields.ts";
 import { parseJson } from "../base/json.ts";
-import type { AdamOptions } from "../engine/training.ts";
 import type { CheckpointFile } from "../formats/torch/torch_checkpoint.ts";
 import { toPlain } from "../formats/torch/pickle_plain.ts";
 import type { Graph } from "../graph/graph.ts";
+import type { LossTerms } from "../graph/loss.ts";
+import type { AdamOptions, OptimizerOptions } from "../graph/optimizer.ts";
 import type { NetworkArchitecture } from "../network/architecture.ts";
 import { weightShapes } from "../graph/weight_shapes.ts";
 import { parameterOrder, torchModules } from "../network/torch_modules.ts";
@@ -34,14 +35,14 @@ export interface ResumedTraining extends TrainingValues {
 /**
  * Reads all that is needed to go on; nothing refers to the file afterwards.
  * @param graph With the outputs of deep supervision
- * @param adam The optimizer; absent: SGD
+ * @param optimizer Absent: SGD
  * @throws UserError if it is of another network or optimizer, listing what differs, or damaged
  */
 export function readTrainingCheckpoint(
   checkpoint: CheckpointFile,
   graph: Graph,
   architecture: NetworkArchitecture,
-  adam?: AdamOptions,
+  optimizer?: OptimizerOptions,
 ): ResumedTraining {
   const { file, members } = checkpoint;
   const source = checkpointWeights(checkpoint, graph, file);
@@ -59,7 +60,7 @@ export function readTrainingCheckpoint(
   const sizes = new Map(shapes.map(({ name, shape }) => [name, shape.reduce((product, n) => product * n, 1)]));
   return {
     values,
-    ...readOptimizerState(checkpoint, adam, order, sizes, (problem) => damaged(file, problem)),
+    ...readOptimizerState(checkpoint, optimizer, order, sizes, (problem) => damaged(file, problem)),
     state: {
       epoch,
       log,
@@ -68,7 +69,7 @@ export function readTrainingCheckpoint(
       ...readScale(checkpoint, run?.pending),
       ...(run && { seed: run.seed }),
     },
-    ...(run && { recipe: parseJson(run.recipe, file) as TrainingRecipe }),
+    ...(run && { recipe: storedRecipe(run, file) }),
   };
 }
 
@@ -105,7 +106,7 @@ function readLog({ file, members }: CheckpointFile, epochs: number): TrainingLog
 }
 
 const RUN = z.object({
-  version: z.literal(RUN_VERSION),
+  version: z.literal([1, RUN_VERSION]),
   seed: z.number(),
   recipe: z.string(),
   within: z.object({
@@ -121,6 +122,22 @@ function readRun({ file, members }: CheckpointFile): z.infer<typeof RUN> | undef
   const run = members.get(RUN_MEMBER);
   if (run === undefined) return undefined;
   return checkFields(RUN, toPlain(run), { doing: DOING, file, path: [RUN_MEMBER] });
+}
+
+/** The recipe; the first version had Adam's options and the terms of the loss under other names. */
+function storedRecipe({ version, recipe }: z.infer<typeof RUN>, file: string): TrainingRecipe {
+  const stored = parseJson(recipe, file) as TrainingRecipe;
+  if (version === RUN_VERSION) return stored;
+  const { adam, smooth, diceWeight, crossEntropyWeight, topK, ...rest } = stored as unknown as FirstRecipe;
+  return {
+    ...rest,
+    loss: { smooth, diceWeight, crossEntropyWeight, ...(topK && { topK }) },
+    ...(adam && { optimizer: { kind: "adam", ...adam } }),
+  };
+}
+
+interface FirstRecipe extends Omit<TrainingRecipe, "loss" | "optimizer">, LossTerms {
+  readonly adam?: Omit<AdamOptions, "kind">;
 }
 
 function readScale(

@@ -254,7 +254,7 @@ function sayMemory(
   const forecast = forecastTraining(engine, setup, options, loading);
   const { memory, samples, program, total, seconds } = forecast;
   hooks.info(
-    `memory: ${describeBytes(total)} (weights, gradients and ${setup.recipe.adam ? "moments" : "momentum"} ${
+    `memory: ${describeBytes(total)} (weights, gradients and ${setup.recipe.optimizer ? "moments" : "momentum"} ${
       describeBytes(memory.parameters)
     }, activations ${describeBytes(memory.activations)}, scratch ${describeBytes(memory.scratch)}, samples ${
       describeBytes(samples)

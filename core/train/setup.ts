@@ -139,10 +139,7 @@ export function trainingOptions(setup: TrainingSetup, precision: Precision): Tra
       : { kind: "labels" },
     ...(ignoreLabel !== undefined && { ignoreLabel }),
     batchDice: configuration.batchDice,
-    smooth: recipe.smooth,
-    diceWeight: recipe.diceWeight,
-    crossEntropyWeight: recipe.crossEntropyWeight,
-    ...(recipe.topK && { topK: recipe.topK }),
+    ...recipe.loss,
   };
   return {
     patch: configuration.patchSize,
@@ -150,7 +147,7 @@ export function trainingOptions(setup: TrainingSetup, precision: Precision): Tra
     precision,
     loss,
     outputWeights: outputWeights(graph.outputs.length, recipe.deepSupervision),
-    ...(recipe.adam && { adam: recipe.adam }),
+    ...(recipe.optimizer && { optimizer: recipe.optimizer }),
   };
 }
 
@@ -234,9 +231,9 @@ function checkChannels(dataset: DatasetJson, configuration: Configuration, file:
 
 /** What upstream's trainers of a single loss can't do. */
 function checkLoss(recipe: TrainingRecipe, { labels }: DatasetJson, file: string): void {
-  const problem = (recipe.diceWeight === 0 || recipe.topK) && labels.hasRegions
+  const problem = (recipe.loss.diceWeight === 0 || recipe.loss.topK) && labels.hasRegions
     ? "regions"
-    : recipe.crossEntropyWeight === 0 && labels.ignoreLabel !== undefined
+    : recipe.loss.crossEntropyWeight === 0 && labels.ignoreLabel !== undefined
     ? "an ignore label"
     : undefined;
   if (problem === undefined) return;

@@ -37,7 +37,7 @@ export interface CheckpointContext {
 
 /** Names what is in `nnunet_run`. */
 export const RUN_MEMBER = "nnunet_run";
-export const RUN_VERSION = 1;
+export const RUN_VERSION = 2;
 
 /**
  * Writes a checkpoint beside `path` and gives it its name once it is whole.

@@ -4,7 +4,8 @@
  * Names: nnunetv2/training/nnUNetTrainer of 2.0 to 2.8, and those of TotalSegmentator (totalsegmentator/custom_trainers.py and the
  * tasks of its libs).
  */
-import type { AdamOptions, TopKOptions } from "../engine/training.ts";
+import { DICE_AND_CROSS_ENTROPY, type LossTerms } from "../graph/loss.ts";
+import type { AdamOptions } from "../graph/optimizer.ts";
 import { type AugmentationOptions, STANDARD_AUGMENTATION, type TrainerOptions } from "./training_recipe.ts";
 
 export interface Trainer {
@@ -21,9 +22,13 @@ const NO_AUGMENTATION: AugmentationOptions = { ...STANDARD_AUGMENTATION, recipe:
 const DA5: AugmentationOptions = { ...STANDARD_AUGMENTATION, recipe: "da5" };
 const DA5_NEAREST: AugmentationOptions = { ...DA5, labelInterpolation: "nearest" };
 /** torch's defaults. */
-const ADAM: AdamOptions = { betas: [0.9, 0.999], eps: 1e-8, decoupled: false, amsgrad: false };
+const ADAM: AdamOptions = { kind: "adam", betas: [0.9, 0.999], eps: 1e-8, decoupled: false, amsgrad: false };
 const ADAM_W: AdamOptions = { ...ADAM, decoupled: true, amsgrad: true };
-const TOP_10: TopKOptions = { percent: 10, labelSmoothing: 0 };
+const TOP_10: LossTerms = { ...DICE_AND_CROSS_ENTROPY, topK: { percent: 10, labelSmoothing: 0 } };
+const TOP_10_SMOOTHED: LossTerms = { ...TOP_10, diceWeight: 0, topK: { percent: 10, labelSmoothing: 0.1 } };
+const NOT_SMOOTH: LossTerms = { ...DICE_AND_CROSS_ENTROPY, smooth: 0 };
+const CROSS_ENTROPY: LossTerms = { ...DICE_AND_CROSS_ENTROPY, diceWeight: 0 };
+const DICE: LossTerms = { ...DICE_AND_CROSS_ENTROPY, crossEntropyWeight: 0 };
 
 const trained = (changes: Partial<TrainerOptions>): Trainer => ({ changes });
 const untrained = (reason: string): Trainer => ({ changes: {}, untrained: reason });
@@ -61,21 +66,21 @@ export const TRAINERS: ReadonlyMap<string, Trainer> = new Map(Object.entries({
   nnUNetTrainerDA5_10epochs: trained({ augmentation: DA5, epochs: 10 }),
   nnUNetTrainerDA5Segord0: trained({ augmentation: DA5_NEAREST }),
   nnUNetTrainerDA5ord0: trained({ augmentation: { ...DA5_NEAREST, imageInterpolation: "nearest" } }),
-  nnUNetTrainerDiceCELoss_noSmooth: trained({ smooth: 0 }),
-  nnUNetTrainerCELoss: trained({ diceWeight: 0 }),
-  nnUNetTrainerCELoss_5epochs: trained({ diceWeight: 0, epochs: 5 }),
-  nnUNetTrainerDiceLoss: trained({ crossEntropyWeight: 0 }),
-  nnUNetTrainerTopk10Loss: trained({ diceWeight: 0, topK: TOP_10 }),
-  nnUNetTrainerTopk10LossLS01: trained({ diceWeight: 0, topK: { ...TOP_10, labelSmoothing: 0.1 } }),
-  nnUNetTrainerDiceTopK10Loss: trained({ topK: TOP_10 }),
+  nnUNetTrainerDiceCELoss_noSmooth: trained({ loss: NOT_SMOOTH }),
+  nnUNetTrainerCELoss: trained({ loss: CROSS_ENTROPY }),
+  nnUNetTrainerCELoss_5epochs: trained({ loss: CROSS_ENTROPY, epochs: 5 }),
+  nnUNetTrainerDiceLoss: trained({ loss: DICE }),
+  nnUNetTrainerTopk10Loss: trained({ loss: { ...TOP_10, diceWeight: 0 } }),
+  nnUNetTrainerTopk10LossLS01: trained({ loss: TOP_10_SMOOTHED }),
+  nnUNetTrainerDiceTopK10Loss: trained({ loss: TOP_10 }),
   nnUNetTrainerNoDeepSupervision: trained({ deepSupervision: false }),
   nnUNetTrainerBN: trained({ batchNorm: true }),
-  nnUNetTrainerAdam: trained({ adam: ADAM_W }),
-  nnUNetTrainerAdam1en3: trained({ adam: ADAM_W, learningRate: 1e-3 }),
-  nnUNetTrainerAdam3en4: trained({ adam: ADAM_W, learningRate: 3e-4 }),
-  nnUNetTrainerVanillaAdam: trained({ adam: ADAM }),
-  nnUNetTrainerVanillaAdam1en3: trained({ adam: ADAM, learningRate: 1e-3 }),
-  nnUNetTrainerVanillaAdam3en4: trained({ adam: ADAM, learningRate: 3e-4 }),
+  nnUNetTrainerAdam: trained({ optimizer: ADAM_W }),
+  nnUNetTrainerAdam1en3: trained({ optimizer: ADAM_W, learningRate: 1e-3 }),
+  nnUNetTrainerAdam3en4: trained({ optimizer: ADAM_W, learningRate: 3e-4 }),
+  nnUNetTrainerVanillaAdam: trained({ optimizer: ADAM }),
+  nnUNetTrainerVanillaAdam1en3: trained({ optimizer: ADAM, learningRate: 1e-3 }),
+  nnUNetTrainerVanillaAdam3en4: trained({ optimizer: ADAM, learningRate: 3e-4 }),
   nnUNetTrainerCosAnneal: trained({ schedule: "cosine" }),
   // Of 2.5.1: the method that would switch random oversampling on is never called; only the share differs.
   nnUNetTrainer_probabilisticOversampling: trained({}),

@@ -2,7 +2,8 @@
  * How a model is trained, as data. Names and numbers are those of nnunetv2/training/nnUNetTrainer (2.5.1), where each trainer is a
  * class; here a trainer is what it changes of {@link STANDARD_RECIPE}.
  */
-import type { AdamOptions, TopKOptions } from "../engine/training.ts";
+import { DICE_AND_CROSS_ENTROPY, type LossTerms } from "../graph/loss.ts";
+import type { OptimizerOptions } from "../graph/optimizer.ts";
 
 /** What a trainer says of augmentation. */
 export interface AugmentationOptions {
@@ -26,13 +27,8 @@ export interface TrainerOptions {
   /** poly: lr (1 - e / epochs)^0.9; cosine: lr (1 + cos(pi e / epochs)) / 2. */
   readonly schedule: "poly" | "cosine";
   /** In place of SGD. */
-  readonly adam?: AdamOptions;
-  readonly diceWeight: number;
-  readonly crossEntropyWeight: number;
-  /** The cross-entropy is that of the worst voxels. */
-  readonly topK?: TopKOptions;
-  /** Of the Dice. */
-  readonly smooth: number;
+  readonly optimizer?: OptimizerOptions;
+  readonly loss: LossTerms;
   readonly deepSupervision: boolean;
   /** Batch norm in place of the plans' norm: the network is another one, in training and in prediction. */
   readonly batchNorm?: true;
@@ -74,9 +70,7 @@ export const STANDARD_RECIPE: TrainerOptions = {
   validationIterations: 50,
   learningRate: 0.01,
   schedule: "poly",
-  diceWeight: 1,
-  crossEntropyWeight: 1,
-  smooth: 1e-5,
+  loss: DICE_AND_CROSS_ENTROPY,
   deepSupervision: true,
   augmentation: STANDARD_AUGMENTATION,
   foregroundShare: FOREGROUND_SHARE,

@@ -14,6 +14,7 @@ import { weightGradientPairs } from "../../kernels/wasm/conv/weight_gradient_sid
 import { gradientOutputGrid } from "../../kernels/operators/conv/gradient_problem.ts";
 import type { Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
+import { WASM_KERNELS } from "../../cpu/wasm_kernels.ts";
 import { noise } from "../engine/run_operator.ts";
 import { type Layer, layersOf } from "./layers.ts";
 import { startTorch } from "./torch_process.ts";
@@ -34,7 +35,7 @@ function now(threads: number): number {
 
 /** Best time of an operator in milliseconds, on the workers; `slots` are the operands' bytes. */
 async function time(operator: Operator, slots: Record<string, number>, threads: number, runs: number): Promise<number> {
-  await using stream = await createStream({ threads, module: emitModule() });
+  await using stream = await createStream({ threads, module: emitModule(WASM_KERNELS) });
   const { memory } = stream;
   const addresses = new Map<string, number>();
   for (const [slot, bytes] of Object.entries({ ...slots, ...operator.temporaries })) {

@@ -1,8 +1,8 @@
 /** Adam's step on both engines against torch's formula in float64 (torch/optim/adam.py, _single_tensor_adam). */
-import { adamReference } from "../../kernels/operators/training/reference.ts";
-import { ADAM_STATE_BYTES, planAdamUpdate } from "../../kernels/wasm/training/adam.ts";
-import { TRAINING_KERNELS } from "../../kernels/wasm/training/kernels.ts";
-import { ADAM_STATE_FLOATS, ADAM_STEPS, planAdamUpdate as planWgslUpdate } from "../../kernels/wgsl/training/adam.ts";
+import { adamReference } from "../../kernels/operators/training/optimizer.ts";
+import { planAdamUpdate } from "../../kernels/wasm/training/adam.ts";
+import { OPTIMIZER_WASM } from "../../cpu/optimizers.ts";
+import { planAdamUpdate as planWgslUpdate } from "../../kernels/wgsl/training/adam.ts";
 import { OPTION, OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
 import { assertClose, assertEquals } from "../assert.ts";
 import { noise, operatorRunner } from "./run_operator.ts";
@@ -75,8 +75,8 @@ for (const one of CASES) {
       squaresOffset: 8,
       stateSlot: "state",
     };
-    const run = operatorRunner(TRAINING_KERNELS);
-    const [values, state] = [inputs(one), new Float64Array(ADAM_STATE_BYTES / 8)];
+    const run = operatorRunner(OPTIMIZER_WASM);
+    const [values, state] = [inputs(one), new Float64Array(4)];
     state[0] = steps;
     run(planAdamUpdate(spec), { ...values, state, results: Float64Array.of(0, NaN) });
     assertEquals([values, state[0]], [inputs(one), steps]);
@@ -104,8 +104,8 @@ for (const one of CASES) {
         resultIndex: 1,
       });
       const values = { ...inputs(one), g: inputs(one).g.map((g) => g * lossScale) };
-      const state = new Float32Array(ADAM_STATE_FLOATS);
-      state[ADAM_STEPS] = steps;
+      const state = new Float32Array(8);
+      state[0] = steps;
       const runWith = (result: number) => {
         const arrays = { ...values, state, options, results: Float32Array.of(0, result) };
         return runWgsl(
@@ -114,10 +114,10 @@ for (const one of CASES) {
         );
       };
       await runWith(Infinity);
-      assertEquals([values.p, values.m, state[ADAM_STEPS]], [inputs(one).p, inputs(one).m, steps]);
+      assertEquals([values.p, values.m, state[0]], [inputs(one).p, inputs(one).m, steps]);
       await runWith(squares);
       assertStepped(values, reference(inputs(one), one, squares));
-      assertEquals(state[ADAM_STEPS], steps + 1);
+      assertEquals(state[0], steps + 1);
     },
   });
 }

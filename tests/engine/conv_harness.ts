@@ -3,6 +3,7 @@ import { convOutputGrid } from "../../kernels/operators/conv/problem.ts";
 import type { ConvOperator, ConvProblem } from "../../kernels/wasm/conv/problem.ts";
 import type { Operand, Operator } from "../../kernels/wasm/kernel.ts";
 import { emitModule, encodeParams } from "../../kernels/wasm/module.ts";
+import { WASM_KERNELS } from "../../cpu/wasm_kernels.ts";
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
 
 const SENTINEL = 12345.678;
@@ -27,7 +28,7 @@ export function createMachine(megabytes: number): Machine {
   const pages = BigInt(megabytes * 16);
   const descriptor = { address: "i64", shared: true, initial: pages, maximum: pages };
   const memory = new WebAssembly.Memory(descriptor as unknown as WebAssembly.MemoryDescriptor);
-  compiled ??= new WebAssembly.Module(emitModule());
+  compiled ??= new WebAssembly.Module(emitModule(WASM_KERNELS));
   const exported = new WebAssembly.Instance(compiled, { env: { memory } }).exports;
   const slots = new Map<string, number>();
   const guards: number[] = [];

@@ -1,20 +1,15 @@
 /** The reference engine's operators around a network: the kernels' plain references (kernels/operators) on the port's tensors. */
 import { padToFour, voxelCount } from "../../core/base/shape.ts";
+import type { ElementArrays, ElementType, Program, TensorHandle } from "../../core/engine/engine.ts";
 import {
   checkAccumulate,
   checkFinish,
   checkGather,
   checkResampleToLabels,
   checkResampleToProbabilities,
-} from "../../core/engine/checks.ts";
-import type {
-  ElementArrays,
-  ElementType,
-  Program,
-  ResamplePlanes,
-  TensorHandle,
-  VolumeCalls,
-} from "../../core/engine/engine.ts";
+  type ResamplePlanes,
+  type VolumeCalls,
+} from "../../core/engine/volume.ts";
 import {
   accumulateReference,
   finishReference,

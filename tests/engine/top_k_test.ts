@@ -2,7 +2,7 @@
 import { topKReference } from "../../kernels/operators/training/reference.ts";
 import { planTopK } from "../../kernels/wasm/training/top_k.ts";
 import { topCount } from "../../kernels/operators/training/top_k.ts";
-import { TRAINING_KERNELS } from "../../kernels/wasm/training/kernels.ts";
+import { TRAINING_WASM } from "../../cpu/kernel_set.ts";
 import { OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
 import { planTopK as planWgslTopK } from "../../kernels/wgsl/training/top_k.ts";
 import { assertClose, assertEquals } from "../assert.ts";
@@ -33,7 +33,7 @@ for (const one of CASES) {
 
   Deno.test(`The mean of the largest values is added and their shares are left: ${name}`, () => {
     const [values, result] = [one.values.slice(), Float64Array.of(3, -0.5)];
-    operatorRunner(TRAINING_KERNELS)(planTopK({ ...spec, resultOffset: 8 }), { values, result });
+    operatorRunner(TRAINING_WASM)(planTopK({ ...spec, resultOffset: 8 }), { values, result });
     assertClose(result, [3, mean - 0.5], 1e-6 * mean + 1e-7);
     assertClose(values, shares, 1e-6 / k);
   });

@@ -1,24 +1,24 @@
-import {
-  type LossData,
-  lossGradientReference,
-  lossReference,
-} from "../../kernels/operators/training/loss_reference.ts";
-import {
-  normBackwardReference,
-  poolBackwardReference,
-  sgdReference,
-} from "../../kernels/operators/training/reference.ts";
+import { sgdReference } from "../../kernels/operators/training/optimizer.ts";
+import { normBackwardReference, poolBackwardReference } from "../../kernels/operators/training/reference.ts";
 import { assertClose, assertEquals, TOLERANCE } from "../assert.ts";
 import { padToFour, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { planLossGradient, planLossSums, planLossTarget } from "../../kernels/wasm/training/loss.ts";
-import { coefficientBytes, membershipTable, nearestExact } from "../../kernels/operators/training/loss.ts";
-import { TRAINING_KERNELS } from "../../kernels/wasm/training/kernels.ts";
+import {
+  coefficientBytes,
+  type LossData,
+  lossGradientReference,
+  lossReference,
+  membershipTable,
+  nearestExact,
+} from "../../kernels/operators/training/loss.ts";
+import { TRAINING_WASM } from "../../cpu/kernel_set.ts";
+import { OPTIMIZER_WASM } from "../../cpu/optimizers.ts";
 import { planNormBackward } from "../../kernels/wasm/training/norm.ts";
 import { planGradientNorm, planSgdUpdate } from "../../kernels/wasm/training/optimizer.ts";
 import { planGradientPass, planPoolBackward } from "../../kernels/wasm/training/passes.ts";
 import { noise, operatorRunner, paddedNoise } from "./run_operator.ts";
 
-const run = operatorRunner(TRAINING_KERNELS);
+const run = operatorRunner([...TRAINING_WASM, ...OPTIMIZER_WASM]);
 
 /** A tensor of `channels` between eight foreign channels on either side, and its range. */
 function wide(slot: string, voxels: number, channels: number, values: Float32Array) {

@@ -2,7 +2,8 @@
  * Whole small networks against torch: the U-Nets of dynamic_network_architectures with the same weights and inputs, stored by
  * network/make_network_golden.py. The bound is the project's: 1e-4 of the output's standard deviation.
  */
-import type { Engine, PatchPlacement } from "../../core/engine/engine.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import type { PatchPlacement } from "../../core/engine/volume.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import type { NetworkArchitecture } from "../../core/network/architecture.ts";

@@ -1,6 +1,6 @@
 /** Preprocessing against nnU-Net's own results: fixtures and the script that made them are in tests/golden/preprocess. */
 import { contiguousStrides, type Vec3, voxelCount } from "../../core/base/shape.ts";
-import type { AxisTable } from "../../core/engine/engine.ts";
+import type { AxisTable } from "../../core/engine/volume.ts";
 import type { ImageGeometry } from "../../core/formats/image/image.ts";
 import type {
   Configuration,

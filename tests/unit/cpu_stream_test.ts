@@ -2,6 +2,7 @@ import { UserError } from "../../core/base/errors.ts";
 import { createStream, type Stream } from "../../cpu/stream.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
+import { WASM_KERNELS } from "../../cpu/wasm_kernels.ts";
 import { planClear } from "../../kernels/wasm/volume/clear.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
@@ -17,7 +18,7 @@ function submitClear(stream: Stream, address: number, bytes: number): void {
 
 for (const threads of [1, 2, 3]) {
   Deno.test(`A trap in a worker is what waiting for the work says, with ${threads} threads`, async () => {
-    await using stream = await createStream({ threads, module: emitModule() });
+    await using stream = await createStream({ threads, module: emitModule(WASM_KERNELS) });
     const address = stream.memory.allocate(1 << 20, "a test").address;
     submitClear(stream, address, 1 << 20);
     await stream.settled();
@@ -38,7 +39,7 @@ Deno.test("Workers that cannot start are an error, not a wait without end", asyn
 });
 
 Deno.test("A call may begin at any of its items", async () => {
-  await using stream = await createStream({ threads: 2, module: emitModule() });
+  await using stream = await createStream({ threads: 2, module: emitModule(WASM_KERNELS) });
   const bytes = 1 << 23;
   const address = stream.memory.allocateIdle(bytes, "a test");
   stream.memory.bytes(address, bytes).fill(1);
@@ -55,7 +56,7 @@ Deno.test("A call may begin at any of its items", async () => {
 });
 
 Deno.test("An unknown kernel is refused before anything runs", async () => {
-  await using stream = await createStream({ threads: 1, module: emitModule() });
+  await using stream = await createStream({ threads: 1, module: emitModule(WASM_KERNELS) });
   const call = { kernel: "no_such_kernel", params: [], items: 1, scratchBytes: 0 };
   await assertFails(() => stream.encode([{ call, addressOf: () => 0 }]), RangeError, "no kernel no_such_kernel");
 });

@@ -26,20 +26,20 @@ Deno.test("a trainer that is trained has the options that its name tells", () =>
   assert(trained.length > 40, String(trained.length));
   for (const name of trained) {
     const recipe = readRecipe(name);
-    const { augmentation, adam, topK } = recipe;
+    const { augmentation, optimizer, loss, loss: { topK } } = recipe;
     const [has, is] = [(text: RegExp) => text.test(name), (value: unknown) => value !== undefined];
     assertEquals(recipe.epochs, Number(/([0-9]+)epoch/.exec(name)?.[1] ?? 1000), name);
     assertEquals(augmentation.mirroring, has(/NoMirroring/) ? "none" : has(/onlyMirror01/) ? "axes01" : "all", name);
     assertEquals(augmentation.labelInterpolation, has(/Seg[Oo]rd0|DA5ord0/) ? "nearest" : "linear", name);
     assertEquals(is(augmentation.imageInterpolation), has(/DA5ord0/), name);
     assertEquals(augmentation.recipe, has(/DA5/) ? "da5" : has(/NoDA/) ? "none" : "standard", name);
-    assertEquals([is(adam), adam?.amsgrad ?? false], [has(/Adam/), has(/Trainer(Adam)/)], name);
+    assertEquals([is(optimizer), optimizer?.amsgrad ?? false], [has(/Adam/), has(/Trainer(Adam)/)], name);
     const rate = /1en3/.test(name) ? 1e-3 : /3en4/.test(name) ? 3e-4 : 0.01;
     assertEquals([recipe.learningRate, recipe.schedule], [rate, has(/CosAnneal/) ? "cosine" : "poly"], name);
     assertEquals([is(topK), topK?.labelSmoothing ?? 0], [has(/Top[Kk]10/), has(/LS01/) ? 0.1 : 0], name);
-    assertEquals(recipe.diceWeight, has(/TrainerCELoss|TrainerTopk10/) ? 0 : 1, name);
-    assertEquals(recipe.crossEntropyWeight, has(/TrainerDiceLoss/) ? 0 : 1, name);
-    assertEquals(recipe.smooth, has(/noSmooth/) ? 0 : 1e-5, name);
+    assertEquals(loss.diceWeight, has(/TrainerCELoss|TrainerTopk10/) ? 0 : 1, name);
+    assertEquals(loss.crossEntropyWeight, has(/TrainerDiceLoss/) ? 0 : 1, name);
+    assertEquals(loss.smooth, has(/noSmooth/) ? 0 : 1e-5, name);
     assertEquals(recipe.deepSupervision, !has(/NoDeepSupervision/), name);
     assertEquals(is(recipe.batchNorm), has(/TrainerBN/), name);
     assertEquals(recipe.foregroundShare, has(/_010$/) ? 0.1 : 0.33, name);

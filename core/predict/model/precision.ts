@@ -4,7 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
-import type { Engine, LabelRule, Precision } from "../../engine/engine.ts";
+import type { Engine, Precision } from "../../engine/engine.ts";
+import type { LabelRule } from "../../engine/volume.ts";
 import { checkpointWeights } from "../../network/weights.ts";
 import type { PreprocessedCase } from "../../preprocess/case.ts";
 import { labelRule, uploadCase } from "../stream/case_plan.ts";

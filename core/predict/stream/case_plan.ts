@@ -2,7 +2,8 @@
 import { UserError } from "../../base/errors.ts";
 import { machineMemory } from "../../base/memory_allowance.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
-import type { AxisTable, Engine, LabelRule, TensorHandle } from "../../engine/engine.ts";
+import type { Engine, TensorHandle } from "../../engine/engine.ts";
+import type { AxisTable, LabelRule } from "../../engine/volume.ts";
 import { probabilityTables } from "../../preprocess/axis_tables.ts";
 import type { CaseProperties, PreprocessedCase } from "../../preprocess/case.ts";
 import { type ExportGeometry, exportGeometry } from "../../preprocess/undo.ts";

@@ -3,7 +3,8 @@
  * Both give the same sums bit for bit, since a window is loaded with what the file holds before anything is added to it.
  */
 import type { Vec3 } from "../../base/shape.ts";
-import type { Engine, LogitRing } from "../../engine/engine.ts";
+import type { Engine } from "../../engine/engine.ts";
+import type { LogitRing } from "../../engine/volume.ts";
 import { freeArray } from "../../base/free_array.ts";
 import { type ScratchFile, scratchFile } from "./scratch_file.ts";
 import { SPILLED_PLANES } from "./stream_candidates.ts";

@@ -6,7 +6,7 @@
 import { describeBytes } from "../../base/describe_bytes.ts";
 import { UserError } from "../../base/errors.ts";
 import type { Vec3 } from "../../base/shape.ts";
-import type { AxisTable } from "../../engine/engine.ts";
+import type { AxisTable } from "../../engine/volume.ts";
 import { type Candidate, candidateBatches, cheapestThatFits } from "./stream_candidates.ts";
 import type { Range, RingPlacement, StreamInputs, StreamPlan, TileRow, TileWindow } from "./stream.ts";
 

@@ -5,7 +5,8 @@
  */
 import { Interrupted, UserError } from "../../base/errors.ts";
 import { permute, type Vec3, voxelCount } from "../../base/shape.ts";
-import type { Engine, LogitRing, PatchPlacement, Program, ResamplePlanes, TensorHandle } from "../../engine/engine.ts";
+import type { Engine, Program, TensorHandle } from "../../engine/engine.ts";
+import type { LogitRing, PatchPlacement, ResamplePlanes } from "../../engine/volume.ts";
 import type { LabelVolume } from "../../formats/image/image.ts";
 import { PROBABILITY_CHUNK_BYTES } from "./case_plan.ts";
 import { freeArray } from "../../base/free_array.ts";

@@ -1,7 +1,8 @@
 /** How one case is streamed through the network, and what that is decided from, as plain data; plan_stream.ts decides. */
 import type { Vec3 } from "../../base/shape.ts";
 import type { EngineCosts } from "../../engine/costs.ts";
-import type { AxisTable, ProgramMemory, StepCost } from "../../engine/engine.ts";
+import type { ProgramMemory, StepCost } from "../../engine/engine.ts";
+import type { AxisTable } from "../../engine/volume.ts";
 import type { TileGrid } from "./tiles.ts";
 
 /** Half-open range [from, to). */

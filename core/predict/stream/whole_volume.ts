@@ -4,7 +4,7 @@
  */
 import { voxelCount } from "../../base/shape.ts";
 import type { Vec3 } from "../../base/shape.ts";
-import type { LabelRule, LogitRing } from "../../engine/engine.ts";
+import type { LabelRule, LogitRing } from "../../engine/volume.ts";
 import type { LabelVolume } from "../../formats/image/image.ts";
 import { resampleChannel } from "../../preprocess/resample.ts";
 import { freeArray } from "../../base/free_array.ts";

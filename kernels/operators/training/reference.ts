@@ -1,6 +1,5 @@
 /** Plain references of the operators of training, in float64, for tests: what they compute, not how. */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
-import type { AdamOptions } from "./optimizer.ts";
 
 /** What a normed tensor's readers saw, and the gradient of that: (batch, voxels, padded channels) both. */
 export interface NormBackwardData {
@@ -67,53 +66,6 @@ export function poolBackwardReference(
     result[i] = gradient[from * padded + c] / (stride[0] * stride[1] * stride[2]);
   }
   return result;
-}
-
-/** What every optimizer is told. */
-export interface StepOptions {
-  readonly learningRate: number;
-  readonly weightDecay: number;
-  readonly clipNorm: number;
-  /** The sum of all gradients' squares. */
-  readonly squares: number;
-}
-
-const clipOf = ({ clipNorm, squares }: StepOptions) => Math.min(1, clipNorm / (Math.sqrt(squares) + 1e-6));
-
-/** A parameter and its momentum after SGD's step (torch/optim/sgd.py). */
-export function sgdReference(
-  [parameter, gradient, momentum]: readonly [number, number, number],
-  options: StepOptions & { readonly momentum: number; readonly nesterov: boolean },
-) {
-  const step = gradient * clipOf(options) + options.weightDecay * parameter;
-  const velocity = options.momentum * momentum + step;
-  const taken = options.nesterov ? step + options.momentum * velocity : velocity;
-  return { parameter: parameter - options.learningRate * taken, momentum: velocity };
-}
-
-/** What Adam keeps of a parameter. */
-export interface AdamKept {
-  readonly parameter: number;
-  readonly momentum: number;
-  readonly average: number;
-  readonly largest: number;
-}
-
-/** The same after the step that follows `steps` others (torch/optim/adam.py, _single_tensor_adam). */
-export function adamReference(
-  { parameter, momentum, average, largest }: AdamKept,
-  gradient: number,
-  options: StepOptions & AdamOptions & { readonly amsgrad: boolean; readonly steps: number },
-): AdamKept {
-  const { learningRate, weightDecay, betas: [beta1, beta2], decoupled, amsgrad, eps } = options;
-  const g = gradient * clipOf(options) + (decoupled ? 0 : weightDecay * parameter);
-  const [m, v] = [momentum + (g - momentum) * (1 - beta1), average * beta2 + (1 - beta2) * g ** 2];
-  const most = amsgrad ? Math.max(largest, v) : v;
-  const count = options.steps + 1;
-  const denominator = Math.sqrt(most) / Math.sqrt(1 - beta2 ** count) + eps;
-  const decayed = decoupled ? parameter * (1 - learningRate * weightDecay) : parameter;
-  const moved = decayed - learningRate / (1 - beta1 ** count) * m / denominator;
-  return { parameter: moved, momentum: m, average: v, largest: amsgrad ? most : largest };
 }
 
 /** Shares of the values in weight / k * (sum of the k largest), rounded to f32, and that. */

@@ -1,5 +1,6 @@
 /** Adam on the CPU: see kernels/operators/training/optimizer.ts. */
-import { adamCost, type AdamOptions, type AdamSlots } from "../../operators/training/optimizer.ts";
+import type { AdamOptions } from "../../../core/graph/optimizer.ts";
+import { adamCost, type AdamSlots } from "../../operators/training/optimizer.ts";
 import { distance } from "../elementwise/simd.ts";
 import { f32, f32x4, f64, i32, i64, v128 } from "../emit/expression.ts";
 import { type Kernel, kernelOf } from "../emit/module_builder.ts";
@@ -7,12 +8,11 @@ import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 import type { SgdUpdate } from "./optimizer.ts";
 
-export interface AdamUpdate extends Omit<SgdUpdate, "momentum" | "nesterov">, AdamSlots, AdamOptions {
+export interface AdamUpdate
+  extends Omit<SgdUpdate, "momentum" | "nesterov">, AdamSlots, Omit<AdamOptions, "kind" | "amsgrad"> {
   /** f64 [4]: steps so far; the others are overwritten. */
   readonly stateSlot: string;
 }
-
-export const ADAM_STATE_BYTES = 32;
 
 /** Floats of an item. */
 const ITEM_FLOATS = 1 << 14;

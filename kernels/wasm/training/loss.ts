@@ -14,6 +14,7 @@ import {
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import type { Operator, Param } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
+import { lossTotal } from "./loss_total.ts";
 import { planTopK } from "./top_k.ts";
 
 export interface LossShape extends OutputShape {
@@ -67,26 +68,6 @@ export const LOSS_FIELDS = {
   /** The target's share of a label's own channel beside that of any channel: with TopK, of a smoothed label. */
   ownShare: "f32",
   anyShare: "f32",
-} as const satisfies ParamTypes;
-
-export const LOSS_TOTAL_FIELDS = {
-  parts: "address",
-  coefficients: "address",
-  result: "address",
-  sums: "address",
-  batch: "i32",
-  itemsPerSample: "i32",
-  channels: "i32",
-  padded: "i32",
-  /** First channel with a Dice. */
-  firstChannel: "i32",
-  batchDice: "i32",
-  regions: "i32",
-  ignores: "i32",
-  smooth: "f32",
-  diceWeight: "f32",
-  crossEntropyWeight: "f32",
-  outputWeight: "f32",
 } as const satisfies ParamTypes;
 
 /** Voxels an item covers: few enough for sums in f32. */
@@ -163,30 +144,11 @@ export function planLossSums(spec: LossSums): Operator {
   const items = spec.batch * lossItems(spec.grid);
   const parts = "loss sums";
   const params = listParams(LOSS_FIELDS, { ...lossFields(spec), parts: { slot: parts } });
-  const total = listParams(LOSS_TOTAL_FIELDS, {
-    parts: { slot: parts },
-    coefficients: { slot: spec.coefficientsSlot },
-    result: { slot: spec.resultSlot, offset: spec.resultOffset },
-    sums: { slot: "loss totals" },
-    batch: spec.batch,
-    itemsPerSample: lossItems(spec.grid),
-    channels: spec.channels,
-    padded,
-    firstChannel: spec.regions ? 0 : 1,
-    batchDice: spec.batchDice ? 1 : 0,
-    regions: spec.regions ? 1 : 0,
-    ignores: spec.ignores ? 1 : 0,
-    smooth: spec.smooth,
-    diceWeight: spec.diceWeight,
-    // With TopK the cross-entropy is added to the Dice afterwards.
-    crossEntropyWeight: spec.topK ? 0 : spec.crossEntropyWeight,
-    outputWeight: spec.outputWeight,
-  });
   const sums: Operator = {
     algorithm: lossName(spec),
     calls: [
       { kernel: kernelOf(spec, "sums"), params, items, scratchBytes: padded * 4 },
-      { kernel: "loss_total", params: total, items: 1, scratchBytes: 0 },
+      lossTotal(spec, lossItems(spec.grid), { parts, sums: "loss totals" }),
     ],
     temporaries: { [parts]: items * partFloats(padded) * 4, "loss totals": 3 * padded * 8 },
     ...costOf(spec),

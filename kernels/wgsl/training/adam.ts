@@ -1,5 +1,6 @@
 /** Adam on a GPU, which counts the steps: see kernels/operators/training/optimizer.ts. */
-import { adamCost, type AdamOptions, type AdamSlots } from "../../operators/training/optimizer.ts";
+import type { AdamOptions } from "../../../core/graph/optimizer.ts";
+import { adamCost, type AdamSlots } from "../../operators/training/optimizer.ts";
 import { dispatchOf, f32Literal, kernelHeader, threadKernel } from "../emit/thread_kernel.ts";
 import { MAX_THREADS, type ThreadRange } from "../emit/ranges.ts";
 import { wholeView } from "../emit/views.ts";
@@ -9,7 +10,7 @@ import { type GradientRange, OPTION } from "./optimizer.ts";
 
 export type AdamRange = GradientRange & AdamSlots;
 
-export interface AdamUpdate extends AdamOptions {
+export interface AdamUpdate extends Omit<AdamOptions, "kind" | "amsgrad"> {
   readonly ranges: readonly AdamRange[];
   readonly optionsSlot: string;
   /** f32: the sum of the gradients' squares. */
@@ -19,10 +20,8 @@ export interface AdamUpdate extends AdamOptions {
   readonly stateSlot: string;
 }
 
-/** Order of the state's floats: the first are the steps. */
-export const ADAM_STEPS = 0;
-const STATE = { steps: ADAM_STEPS, runs: 1, clip: 2, rate: 3, correction: 4 } as const;
-export const ADAM_STATE_FLOATS = 8;
+/** Order of the state's floats. */
+const STATE = { steps: 0, runs: 1, clip: 2, rate: 3, correction: 4 } as const;
 
 const option = (name: keyof typeof OPTION) => `load_options(${OPTION[name]}u)`;
 

@@ -33,7 +33,7 @@ export async function openUpstream(name: string, file = join(FOLDER, `${name}.pt
     recipe,
     graph,
     configuration,
-    resumed: readTrainingCheckpoint(checkpoint, graph, configuration.architecture, recipe.adam),
+    resumed: readTrainingCheckpoint(checkpoint, graph, configuration.architecture, recipe.optimizer),
     members: [...checkpoint.members.keys()],
     keys: [...weights.keys()],
     initArgs: checkpoint.initArgs,
