@@ -32,7 +32,7 @@ export const evaluateFolderCommand = defineCommand({
     );
     const json = dataset.json as Readonly<Record<string, unknown>>;
     const example = await firstFile(values.references, [dataset.fileEnding]);
-    const { reader, warnings } = await chooseReader(json, values.datasetFile, example);
+    const { reader, warnings } = await chooseReader(json, values.datasetFile, example, false, values.maxMemory);
     for (const warning of warnings) context.warn(warning);
     const { fileEnding, labels: { ignoreLabel } } = dataset;
     const what = { reader, fileEnding, targets: targetsOf(dataset), ignoreLabel };
@@ -48,7 +48,7 @@ export const evaluateSimpleCommand = defineCommand({
     const example = await firstFile(values.references, supportedEndings());
     // As upstream: what follows the last dot, so that .gz stands for .nii.gz.
     const fileEnding = extname(example);
-    const { reader } = await chooseReader({ file_ending: fileEnding }, example, example, true);
+    const { reader } = await chooseReader({ file_ending: fileEnding }, example, example, true, values.maxMemory);
     const what = { reader, fileEnding, targets: labels.map(labelTarget), ignoreLabel: values.ignoreLabel };
     return await evaluate(values, what, new Map(), context);
   },

@@ -2,6 +2,7 @@
  * The memory that a run may take, --max-memory or what the machine has to give, and what of it the program has at the moment. Plain
  * data, so that it can be sent to a thread with a job.
  */
+import { collectGarbage } from "./collect_garbage.ts";
 import { describeBytes } from "./describe_bytes.ts";
 import { UserError, type UserErrorParts } from "./errors.ts";
 
@@ -73,6 +74,11 @@ export function requireRoom(
   });
 }
 
+/** Under a limit of the user's, what a job has left is collected at once: beside another thread's job it would count. */
+export function collectUnderLimit(allowance: MemoryAllowance | undefined): void {
+  if (allowance && !allowance.isTheMachines) collectGarbage();
+}
+
 /** How many jobs run at a time, and what they may take. */
 export interface SharedMemory {
   readonly threads: number;
@@ -82,8 +88,8 @@ export interface SharedMemory {
   readonly allowance: MemoryAllowance | undefined;
 }
 
-/** Of a thread beside its jobs' arrays: code, buffers, the decoder's pieces. */
-const THREAD_BYTES = 48 * 2 ** 20;
+/** Of a thread beside its jobs' arrays: code, buffers, the decoder's pieces, what it has left to the collector; as measured. */
+const THREAD_BYTES = 80 * 2 ** 20;
 
 /**
  * Divides what a run may take among threads, of which there are fewer under a narrow limit.
@@ -95,8 +101,8 @@ export function shareMemory(maxMemory: number | undefined, threads: number): Sha
     return { threads, memory: allowance ? Math.max(0, roomOf(allowance)) / 2 : Infinity, allowance };
   }
   const resident = residentBytes();
-  // No more than half of what is left goes to threads themselves.
-  const most = Math.floor((maxMemory - resident) / (2 * THREAD_BYTES));
+  // No more than a quarter of what is left goes to threads themselves.
+  const most = Math.floor((maxMemory - resident) / (4 * THREAD_BYTES));
   const count = Math.max(1, Math.min(threads, most));
   const allowance = { limit: maxMemory, taken: resident + count * THREAD_BYTES, isTheMachines: false };
   return { threads: count, memory: Math.max(0, roomOf(allowance)), allowance };

@@ -3,8 +3,11 @@
  * training image. Source: nnunetv2/imageio/reader_writer_registry.py.
  */
 import { UserError } from "../base/errors.ts";
+import { freeArray } from "../base/free_array.ts";
+import { allowMemory, requireRoom, residentBytes } from "../base/memory_allowance.ts";
+import { voxelCount } from "../base/shape.ts";
 import type { ReaderName } from "../formats/image/image.ts";
-import { readCase } from "../formats/image/read_image.ts";
+import { type CaseHeaders, readCase } from "../formats/image/read_image.ts";
 import { fileEndings, isReader, READER_NAMES, READERS, supportedEndings } from "../formats/image/readers.ts";
 
 export interface ReaderChoice {
@@ -17,6 +20,7 @@ export interface ReaderChoice {
  * @param json dataset.json
  * @param example The first training image; it is read.
  * @param anyEnding Upstream's allow_nonmatching_filename: readers are tried whatever the ending.
+ * @param maxMemory Bytes that the process may take; an example that needs more is refused by its size
  * @throws UserError if no reader takes the images
  */
 export async function chooseReader(
@@ -24,6 +28,7 @@ export async function chooseReader(
   jsonFile: string,
   example: string,
   anyEnding = false,
+  maxMemory?: number,
 ): Promise<ReaderChoice> {
   const doing = "choosing the reader of the images";
   const warnings: string[] = [];
@@ -46,16 +51,30 @@ export async function chooseReader(
   const ending = String(json.file_ending).toLowerCase();
   const reasons: string[] = [];
   let known = anyEnding;
+  let refusal: unknown;
+  const judge = ({ channels, geometry: { shape }, bufferBytes }: CaseHeaders) => {
+    if (maxMemory === undefined) return;
+    const bytes = 4 * channels * voxelCount(shape) + bufferBytes;
+    try {
+      requireRoom(allowMemory(maxMemory, residentBytes()), bytes, `reading its ${shape.join(" x ")} voxels takes`, {
+        doing,
+        file: example,
+      });
+    } catch (error) {
+      throw refusal = error;
+    }
+  };
   for (const { name, upstreamEndings } of READERS) {
     const matches = upstreamEndings.includes(ending);
     known ||= matches;
     if (!(matches || anyEnding) || !isReader(name)) continue;
     if (matches && !fileEndings(name).includes(ending)) continue;
     try {
-      await readCase(name, [example]);
+      const { data } = await readCase(name, [example], { judge });
+      freeArray(data);
       return { reader: name, warnings };
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
+      if (!(error instanceof UserError) || error === refusal) throw error;
       if (matches) reasons.push(`${name}: ${error.parts.problem}`);
     }
   }

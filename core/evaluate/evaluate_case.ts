@@ -1,7 +1,8 @@
 /** The comparison of one segmentation with its reference; plain data in and out, so that it runs in any thread. */
 import { allocationError } from "../base/allocation.ts";
 import { UserError } from "../base/errors.ts";
-import { type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
+import { freeArray } from "../base/free_array.ts";
+import { collectUnderLimit, type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
 import { equalVec3, voxelCount } from "../base/shape.ts";
 import type { ReaderName } from "../formats/image/image.ts";
 import { compareGrids, GRID_TOLERANCE } from "../formats/image/image_grid.ts";
@@ -34,14 +35,18 @@ export const BYTES_PER_VOXEL = 8;
 /** @throws UserError naming the case: a file can't be read, is no segmentation, or the shapes differ */
 export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
   const { predictionFile, referenceFile } = job;
+  using stack = new DisposableStack();
+  stack.defer(() => collectUnderLimit(job.memory));
   const read = async (file: string) => {
     try {
-      return await readWideLabels(job.reader, file, {
+      const labels = await readWideLabels(job.reader, file, {
         judge: ({ geometry: { shape } }) => {
           const needs = `comparing ${shape.join(" x ")} voxels takes`;
           requireRoom(job.memory, BYTES_PER_VOXEL * voxelCount(shape), needs, { doing: DOING, file });
         },
       });
+      stack.defer(() => freeArray(labels.data));
+      return labels;
     } catch (thrown) {
       const error = allocationError(thrown, { doing: DOING, file });
       throw error instanceof UserError ? error.withCase(job.caseId) : error;

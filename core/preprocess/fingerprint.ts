@@ -132,14 +132,20 @@ async function readerOf(
   dataset: RawDataset,
   checks: boolean,
   findings: Finding[],
-  { onWarning }: FingerprintOptions,
+  { onWarning, maxMemory }: FingerprintOptions,
 ): Promise<ReaderName | undefined> {
   // A first case that is damaged is a finding like any other; the reader can be told from the next.
   const examples = dataset.cases.filter(({ images }) => images.length > 0).slice(0, checks ? 20 : 1);
   let first: UserError | undefined;
   for (const { images } of examples) {
     try {
-      const { reader, warnings } = await chooseReader(dataset.json, dataset.jsonFile, images[0]);
+      const { reader, warnings } = await chooseReader(
+        dataset.json,
+        dataset.jsonFile,
+        images[0],
+        false,
+        maxMemory,
+      );
       warnings.forEach((warning) => onWarning?.(warning));
       return reader;
     } catch (error) {

@@ -5,7 +5,7 @@
 import { allocationError } from "../base/allocation.ts";
 import { UserError } from "../base/errors.ts";
 import { freeArray } from "../base/free_array.ts";
-import { type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
+import { collectUnderLimit, type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
 import { equalVec3, type Vec3, voxelCount } from "../base/shape.ts";
 import { type CaseExpectation, checkCase } from "../dataset/integrity_case.ts";
 import { type Finding, findingOfError } from "../dataset/integrity.ts";
@@ -57,6 +57,7 @@ export async function analyseCase(job: FingerprintJob): Promise<AnalysedCase> {
   const nonFinite = check ? "keep" : "asUpstream";
   const findings: Finding[] = [];
   using stack = new DisposableStack();
+  stack.defer(() => collectUnderLimit(job.memory));
   const attempt = async <T>(file: string, work: () => T | Promise<T>): Promise<T | null> => {
     try {
       return await work();

@@ -2,7 +2,7 @@
 import { allocationError } from "../base/allocation.ts";
 import { UserError, type UserErrorParts } from "../base/errors.ts";
 import { freeArray } from "../base/free_array.ts";
-import type { MemoryAllowance } from "../base/memory_allowance.ts";
+import { collectUnderLimit, type MemoryAllowance } from "../base/memory_allowance.ts";
 import { join } from "../base/path.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
 import { BRICKS_ENDING, writeBricks } from "../formats/preprocessed/bricks.ts";
@@ -92,6 +92,7 @@ export async function runPreprocessJob(setting: PreprocessSetting, job: Preproce
     throw error;
   } finally {
     read.forEach(freeArray);
+    collectUnderLimit(setting.memory);
   }
 }
 
