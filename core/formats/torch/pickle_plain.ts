@@ -4,7 +4,7 @@
 const MAX_PLAIN_PARTS = 1_000_000;
 const MAX_PLAIN_DEPTH = 100;
 
-/** Parts spelled out so far. A field, not a variable of a closure: a run out of memory was seen that only a lost count explains. */
+/** How many parts are spelled out so far. */
 interface Spelled {
   parts: number;
 }
