@@ -17,7 +17,14 @@ import type { LoadedNetwork } from "../model/network.ts";
 import { freeArray } from "../../base/free_array.ts";
 import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
 import type { PreprocessedCase } from "../../preprocess/case.ts";
-import { allowBeside, allowReading, forecastReading, measureRuntime, writingBytes } from "./run_memory.ts";
+import {
+  allowBeside,
+  allowReading,
+  BESIDE_GROWTH_BYTES,
+  forecastReading,
+  measureRuntime,
+  writingBytes,
+} from "./run_memory.ts";
 import { predictCase } from "../stream/predict_case.ts";
 import { createProbabilityFile, type ProbabilityFile } from "../stream/probability_file.ts";
 import type {
@@ -353,7 +360,7 @@ async function planBeside(
   }
   const alone = plan(0);
   const next = following ? await forecastReading(following, model.plans, model.configuration) : 0;
-  const both = tryPlan(() => plan(writing.bytes + next));
+  const both = tryPlan(() => plan(writing.bytes + next + (following ? BESIDE_GROWTH_BYTES : 0)));
   if (both && both.stream.seconds <= alone.stream.seconds * BESIDE_TIME) {
     return following ? { plan: both, beside: { memory: allowBeside(maxMemory, next) } } : { plan: both };
   }

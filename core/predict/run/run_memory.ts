@@ -17,6 +17,8 @@ import type { CaseToPredict } from "./request.ts";
 const GROWTH_BYTES = 64 * 2 ** 20;
 /** The same while a case is read, after the first one. */
 const READING_GROWTH_BYTES = 24 * 2 ** 20;
+/** What reading leaves to the collector, which beside a network does not come round in time; as measured. */
+export const BESIDE_GROWTH_BYTES = 80 * 2 ** 20;
 /** What writing a segmentation holds beside it. */
 const WRITING_BYTES = 16 * 2 ** 20;
 /** Where the system does not tell. */
