@@ -5,6 +5,7 @@ import { basename } from "../core/base/path.ts";
 import { COMMANDS, findCommand } from "./commands/commands.ts";
 import { EXIT, reportError } from "./exit_code.ts";
 import { programHelp } from "./help.ts";
+import { oneFileNames } from "./packaging/installed_program.ts";
 import { runCommand } from "./run_command.ts";
 import { print, printError } from "./terminal.ts";
 
@@ -12,7 +13,10 @@ import { print, printError } from "./terminal.ts";
  * Runs the program. `programNames` are names the program was started under: where one of them is a command's, the program is
  * that command (a copy or link of the compiled program called nnUNetv2_predict).
  */
-export async function main(args: readonly string[], programNames: readonly string[] = ownNames()): Promise<number> {
+export async function main(
+  args: readonly string[],
+  programNames: readonly string[] = oneFileNames().map((file) => basename(file)),
+): Promise<number> {
   try {
     return await dispatch(args, programNames);
   } catch (error) {
@@ -47,13 +51,4 @@ async function dispatch(args: readonly string[], programNames: readonly string[]
     return EXIT.failed;
   }
   return await runCommand({ ...entry, load }, rest, shownName) ? EXIT.done : EXIT.failed;
-}
-
-/** The names the program was started under: of the compiled executable, and argv[0] (a symbolic link's name). */
-function ownNames(): string[] {
-  if (!Deno.build.standalone) return [];
-  const names = [basename(Deno.execPath())];
-  const zero = (globalThis as { process?: { argv0?: string } }).process?.argv0;
-  if (zero) names.push(basename(zero));
-  return names;
 }

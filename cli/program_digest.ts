@@ -1,6 +1,7 @@
 /** SHA-256 of files and of the program itself, for reports. */
 import { createHash } from "node:crypto";
 import { dirname, fromFileUrl, join, relative } from "../core/base/path.ts";
+import { installedProgram } from "./packaging/installed_program.ts";
 
 /** SHA-256 of a file in hex, read in pieces. */
 export async function fileDigest(path: string): Promise<string> {
@@ -23,14 +24,15 @@ export interface ProgramDigest {
 const SOURCES = ["main.ts", "deno.json", "deno.lock", "cli", "core", "cpu", "gpu", "kernels"];
 
 /**
- * Of a compiled program: its executable. Of a bundle: all scripts of its folder. Of a source checkout: all its sources. For
+ * Of one file, compiled or packaged: that file. Of a bundle: all scripts of its folder. Of a source checkout: all its sources. For
  * several files it is the digest of the list "digest  path\n", sorted by path, as `sha256sum` prints it.
  */
 export async function programDigest(): Promise<ProgramDigest> {
-  if (Deno.build.standalone) return { sha256: await fileDigest(Deno.execPath()), of: "executable" };
+  const { kind, file } = await installedProgram();
+  if (kind === "executable" || kind === "package") return { sha256: await fileDigest(file), of: kind };
   const main = fromFileUrl(Deno.mainModule);
   const folder = dirname(main);
-  const isCheckout = (await filesBelow(join(folder, "cli"))).length > 0;
+  const isCheckout = kind === "checkout";
   const files = isCheckout
     ? (await Promise.all(SOURCES.map((name) => filesBelow(join(folder, name))))).flat()
     : (await filesBelow(folder)).filter((file) => /\.[jt]s$/.test(file) && dirname(file) === folder);

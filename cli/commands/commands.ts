@@ -100,13 +100,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./doctor_command.ts")).doctorCommand,
   },
   {
+    name: "demo",
+    summary: "Show the whole cycle, training included, on phantom CTs",
+    load: async () => (await import("./demo_command.ts")).demoCommand,
+  },
+  {
     name: "link",
     summary: "Make commands under Python nnU-Net's names (nnUNetv2_predict, ...) in a folder",
     load: async () => (await import("./link_command.ts")).linkCommand,
   },
   {
     name: "version",
-    summary: "Print the version",
+    summary: "Print the version, and what the program may do",
     load: async () => (await import("./version_command.ts")).versionCommand,
   },
   {

@@ -11,6 +11,7 @@ import { testGpu, tuneGpu } from "./doctor_gpu.ts";
 import type { FlagTable } from "../flags/flag.ts";
 import { describeGpu, probeGpu } from "../engines/gpu_probe.ts";
 import { wrap } from "../help.ts";
+import { oneFileNames } from "../packaging/installed_program.ts";
 import { decideEngine } from "../engines/select_engine.ts";
 import { UPSTREAM_VERSION, VERSION } from "../version.ts";
 
@@ -71,7 +72,7 @@ function section(title: string, lines: readonly string[]): string {
 }
 
 function describeProgram(): string[] {
-  const kind = Deno.build.standalone ? "one executable" : "run by Deno";
+  const kind = oneFileNames().length > 0 ? "one file" : "run by Deno";
   return [
     `nnunet ${VERSION}, follows nnU-Net ${UPSTREAM_VERSION}; ${kind}`,
     `Deno ${Deno.version.deno}, V8 ${Deno.version.v8}, ${Deno.build.os} ${Deno.build.arch}`,

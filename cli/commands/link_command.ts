@@ -1,8 +1,9 @@
 /** The command `link`: small starters under Python nnU-Net's names, so that scripts written for it find the commands they call. */
 import { UserError } from "../../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
-import { dirname, fromFileUrl, join, resolve } from "../../core/base/path.ts";
+import { join, resolve } from "../../core/base/path.ts";
 import type { FlagTable } from "../flags/flag.ts";
+import { installedProgram } from "../packaging/installed_program.ts";
 import { cmdStarter, shellStarter, STARTER_MARK, type StarterTarget } from "../packaging/starters.ts";
 import { defineCommand } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
@@ -80,9 +81,7 @@ async function refuseForeign(path: string, force: boolean): Promise<void> {
 /** Where this program is, and how it is run. */
 async function thisProgram(folder: string): Promise<StarterTarget> {
   const rememberPlace = true;
-  if (Deno.build.standalone) return { main: Deno.execPath(), folder, kind: "executable", rememberPlace };
-  const main = await Deno.realPath(fromFileUrl(Deno.mainModule));
-  const isCheckout = await Deno.stat(join(dirname(main), "deno.json")).then((info) => info.isFile, () => false);
-  const kind = isCheckout ? "checkout" : "bundle";
-  return { main, folder, kind, deno: Deno.execPath(), rememberPlace };
+  const { kind, file } = await installedProgram();
+  if (kind === "executable" || kind === "package") return { main: file, folder, kind: "executable", rememberPlace };
+  return { main: file, folder, kind, deno: Deno.execPath(), rememberPlace };
 }

@@ -1,7 +1,7 @@
 /**
  * Packs the program into a folder that runs without this checkout and without a cache of packages: `deno task bundle [FOLDER]`.
  * main.js is the program. Beside it lie the threads' scripts, under the names by which the program starts them (case_worker.ts, ...);
- * they hold plain JavaScript, which is TypeScript too.
+ * they hold plain JavaScript, which is TypeScript too. resvg.wasm draws a training's curves, model/ is what the demo predicts with.
  * FOLDER/nnunet (nnunet.cmd) starts it, with a Deno in PATH, wherever the folder is.
  */
 import { UserError } from "../../core/base/errors.ts";
@@ -21,11 +21,20 @@ export async function bundle(name: string): Promise<string> {
   await bundleOne(root, "main.ts", main);
   for (const script of await workerScripts(root)) await bundleOne(root, script, join(folder, basename(script)));
   await Deno.copyFile(new URL(import.meta.resolve("@resvg/resvg-wasm/index_bg.wasm")), join(folder, "resvg.wasm"));
+  await copyFolder(join(root, "cli/demo/model"), join(folder, "model"));
   const target = { main, folder, kind: "bundle", rememberPlace: false } as const;
   await writeAtomically(join(folder, "nnunet"), shellStarter(target), { doing: "writing a starter" });
   await writeAtomically(join(folder, "nnunet.cmd"), cmdStarter(target), { doing: "writing a starter" });
   if (Deno.build.os !== "windows") await Deno.chmod(join(folder, "nnunet"), 0o755);
   return main;
+}
+
+async function copyFolder(from: string, to: string): Promise<void> {
+  await ensureFolder(to, "making the bundle's folder");
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory) await copyFolder(join(from, name), join(to, name));
+    else await Deno.copyFile(join(from, name), join(to, name));
+  }
 }
 
 async function bundleOne(root: string, source: string, output: string): Promise<void> {

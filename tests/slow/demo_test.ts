@@ -10,7 +10,7 @@ const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 Deno.test("the demo trains a model whose Dice is above 0.85 for every class of every phantom, and draws it", async () => {
   await inTempFolder(async (folder) => {
     const { success, stdout, stderr } = await new Deno.Command("deno", {
-      args: ["run", "--frozen", "--no-prompt", ...PERMISSIONS, join(ROOT, "cli/demo/demo.ts")],
+      args: ["run", "--frozen", "--no-prompt", ...PERMISSIONS, join(ROOT, "main.ts"), "demo"],
       cwd: folder,
       env: { NO_COLOR: "1" },
     }).output();

@@ -1,0 +1,76 @@
+/**
+ * One file for Linux that needs no Deno, no Node and no network: `deno task package [FOLDER] [--deno FILE]` writes FOLDER/nnunet. It holds
+ * the Deno that runs this, or the one of --deno (for the other processor), and the program's bundle; see package_file.ts.
+ */
+import { UsageError } from "../../core/base/errors.ts";
+import { ensureFolder } from "../../core/base/files.ts";
+import { fromFileUrl, join, resolve } from "../../core/base/path.ts";
+import { reportError } from "../exit_code.ts";
+import { print } from "../terminal.ts";
+import { bundle } from "./bundle.ts";
+import { type PackageEntry, type PackageMember, processorOf, writePackage } from "./package_file.ts";
+
+const USAGE = "usage: deno task package [FOLDER] [--deno FILE]";
+/** Starters of a bundle; the launcher stands in their place. */
+const LEFT_OUT = ["nnunet", "nnunet.cmd"];
+
+/** Writes the package `folder`/nnunet with the Deno `deno`. @returns its path and index */
+export async function makePackage(folder: string, deno: string): Promise<{ file: string; entries: PackageEntry[] }> {
+  const runtime = await Deno.readFile(deno);
+  const launcher = await Deno.readFile(launcherOf(processorOf(deno, runtime)));
+  await ensureFolder(folder, "making the package's folder");
+  const file = join(folder, "nnunet");
+  const program = await Deno.makeTempDir({ prefix: "nnunet_package_" });
+  try {
+    await bundle(program);
+    const members = await programMembers(program);
+    const first = { path: "deno", program: true, read: () => Promise.resolve(runtime) };
+    return { file, entries: await writePackage(file, launcher, [first, ...members]) };
+  } finally {
+    await Deno.remove(program, { recursive: true });
+  }
+}
+
+/** The launcher of a processor, in this checkout. */
+export function launcherOf(processor: "x86_64" | "aarch64"): string {
+  return fromFileUrl(new URL(`./launcher/launcher-${processor}`, import.meta.url));
+}
+
+/** The bundle's files, by name, so that the same sources give the same file. */
+async function programMembers(folder: string): Promise<PackageMember[]> {
+  const members: PackageMember[] = [];
+  const walk = async (below: string) => {
+    for await (const { name, isDirectory } of Deno.readDir(join(folder, below))) {
+      const path = below === "" ? name : `${below}/${name}`;
+      if (isDirectory) await walk(path);
+      else if (!LEFT_OUT.includes(path)) {
+        members.push({ path: `program/${path}`, program: false, read: () => Deno.readFile(join(folder, path)) });
+      }
+    }
+  };
+  await walk("");
+  return members.sort((a, b) => a.path < b.path ? -1 : 1);
+}
+
+function readArguments(args: readonly string[]): { folder: string; deno: string } {
+  let folder: string | undefined;
+  let deno = Deno.execPath();
+  for (let i = 0; i < args.length; i++) {
+    if (args[i] === "--deno" && i + 1 < args.length) deno = resolve(args[++i]);
+    else if (args[i].startsWith("-") || folder !== undefined) throw new UsageError(USAGE);
+    else folder = args[i];
+  }
+  return { folder: resolve(folder ?? "dist"), deno };
+}
+
+if (import.meta.main) {
+  try {
+    const { folder, deno } = readArguments(Deno.args);
+    const { file, entries } = await makePackage(folder, deno);
+    const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
+    const unpacked = entries.reduce((sum, { size }) => sum + size, 0);
+    print(`${file}: ${megabytes((await Deno.stat(file)).size)}, unpacked at its first start (${megabytes(unpacked)})`);
+  } catch (error) {
+    Deno.exit(reportError(error, Deno.args));
+  }
+}

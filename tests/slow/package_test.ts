@@ -1,0 +1,126 @@
+/**
+ * The one file of `deno task package`, used as its user would: copied alone into an empty folder whose name has spaces and letters beyond
+ * ASCII, without network, Deno and Node, with an empty home. The whole cycle runs, training included: a minute or two on two free cores.
+ */
+import { fromFileUrl, join } from "../../core/base/path.ts";
+import { PHANTOM_LABELS } from "../../cli/demo/phantom.ts";
+import { fileDigest } from "../../cli/program_digest.ts";
+import { VERSION } from "../../cli/version.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
+
+const ROOT = fromFileUrl(new URL("../../", import.meta.url));
+const LARGEST = 150e6;
+
+interface Place {
+  /** The package, alone in its folder. */
+  readonly file: string;
+  /** An empty home. */
+  readonly home: string;
+  /** Where the user is. */
+  readonly cwd: string;
+}
+
+/** Runs a shell command with `words` as "$@", `place`'s home, and a PATH with neither Deno nor Node. */
+async function sh({ home, cwd }: Omit<Place, "file">, command: string, words: readonly string[]) {
+  const { code, stdout, stderr } = await new Deno.Command("sh", {
+    args: ["-c", command, "sh", ...words],
+    clearEnv: true,
+    env: { HOME: home, PATH: "/usr/sbin:/usr/bin:/sbin:/bin", NO_COLOR: "1" },
+    cwd,
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+async function makePlace(folder: string): Promise<Place> {
+  const made = await new Deno.Command("deno", { args: ["task", "package", join(folder, "made")], cwd: ROOT }).output();
+  assert(made.success, new TextDecoder().decode(made.stderr));
+  const [alone, home, cwd] = ["Prüf Gerät 2 \u{1F9E0}", "home", "elsewhere"].map((name) => join(folder, name));
+  for (const path of [alone, home, cwd]) await Deno.mkdir(path);
+  const file = join(alone, "nnunet");
+  await Deno.rename(join(folder, "made", "nnunet"), file);
+  await Deno.remove(join(folder, "made"), { recursive: true });
+  return { file, home, cwd };
+}
+
+/** The Dice of each class of each phantom, of the demo's table. */
+function diceOf(text: string): number[] {
+  const rows = [...text.matchAll(/^phantom_\d+ +([\d. ]+)$/gm)].map(([, row]) => row.trim().split(/ +/).map(Number));
+  assertEquals(rows.map(({ length }) => length), [1, 2, 3].map(() => Object.keys(PHANTOM_LABELS).length), text);
+  return rows.flat();
+}
+
+Deno.test({
+  name: "one file runs the whole cycle anywhere, alone and without network, and opens no socket but Unix ones",
+  ignore: Deno.build.os !== "linux",
+  fn: () =>
+    inTempFolder(async (folder) => {
+      const place = await makePlace(folder);
+      const { file, cwd } = place;
+      assert((await Deno.stat(file)).size < LARGEST);
+      const has = async (command: string) => (await sh(place, command, [])).code === 0;
+      const alone = await has("unshare -rn true") ? 'unshare -rn "$@"' : '"$@"';
+
+      // Eight at once, on a cold cache.
+      const many = 'for i in 1 2 3 4 5 6 7 8; do "$@" version & done; wait';
+      const versions = await sh(place, many, [file]);
+      const line =
+        `nnunet ${VERSION} (follows nnU-Net 2.5.1)\nnetwork: none, other programs: none, native libraries: none\n`;
+      assertEquals(versions.stdout, line.repeat(8), versions.stderr);
+      assertEquals((await namesIn(join(place.home, ".cache/nnunet"))).length, 1);
+
+      const json = JSON.parse((await sh(place, 'exec "$@"', [file, "version", "--json"])).stdout);
+      const here = ["read", "write", "env", "sys"].map((name) => [name, "all"]);
+      const denied = ["net", "run", "ffi"].map((name) => [name, "none"]);
+      assertEquals(json.permissions, Object.fromEntries([...here, ...denied]));
+      assertEquals(json.program, { kind: "package", file, sha256: await fileDigest(file), of: "package" });
+
+      const traced = await has("strace -f --seccomp-bpf -e trace=network true");
+      const calls = join(folder, "calls");
+      const trace = `strace -f --seccomp-bpf -e trace=socket -o '${calls}' `;
+      const cycle = await sh(place, `exec ${traced ? trace : ""}${alone}`, [file, "demo"]);
+      assertEquals(cycle.code, 0, cycle.stdout + cycle.stderr);
+      for (const dice of diceOf(cycle.stdout)) assert(dice > 0.85, cycle.stdout);
+      for (const name of ["overlay.png", "predictions/summary.json"]) {
+        assert((await Deno.stat(join(cwd, "demo-output", name))).isFile);
+      }
+      if (traced) {
+        const sockets = (await Deno.readTextFile(calls)).split("\n").filter((line) => line.includes("socket("));
+        assertEquals(sockets.filter((line) => !line.includes("socket(AF_UNIX")), []);
+      }
+
+      await checkNames(place);
+      await checkOtherUser(place, folder);
+    }),
+});
+
+/** Python's names, by `link` and by a symbolic link; exit codes. */
+async function checkNames(place: Place): Promise<void> {
+  const { file, home } = place;
+  const linked = await sh(place, 'exec "$@"', [file, "link", join(home, "bin dir")]);
+  assertEquals(linked.code, 0, linked.stderr);
+  await Deno.symlink(file, join(home, "nnUNetv2_predict"));
+  for (const name of ["bin dir/nnUNetv2_predict", "nnUNetv2_predict"]) {
+    const help = await sh(place, 'exec "$@"', [join(home, name), "--help"]);
+    assert(help.code === 0 && help.stdout.includes("usage: nnUNetv2_predict -i"), help.stdout + help.stderr);
+    assertEquals((await sh(place, 'exec "$@"', [join(home, name), "--nonsense"])).code, 2);
+  }
+  assertEquals((await sh(place, 'exec "$@"', [file, "evaluate_simple", "no", "no", "-l", "1"])).code, 1);
+}
+
+/** Another user's home and folder; the file itself belongs to this one. */
+async function checkOtherUser({ file }: Place, folder: string): Promise<void> {
+  if (Deno.uid() !== 0) return;
+  const [home, cwd] = ["their home", "their folder"].map((name) => join(folder, name));
+  await Deno.chmod(folder, 0o755);
+  for (const path of [home, cwd]) {
+    await Deno.mkdir(path);
+    await Deno.chown(path, 65534, 65534);
+  }
+  const other = 'exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"';
+  const run = await sh({ home, cwd }, other, [file, "demo", "--predict-only"]);
+  assertEquals(run.code, 0, run.stdout + run.stderr);
+  for (const dice of diceOf(run.stdout)) assert(dice > 0.9, run.stdout);
+}
