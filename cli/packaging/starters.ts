@@ -23,7 +23,8 @@ export interface StarterTarget {
   readonly rememberPlace: boolean;
 }
 
-const PERMISSIONS = ["read", "write", "env", "sys"].map((name) => `--allow-${name}`);
+/** What the program may do, fixed in whatever starts it: nothing beyond, no network above all. */
+export const PERMISSIONS = ["read", "write", "env", "sys"].map((name) => `--allow-${name}`);
 
 /** Arguments of Deno that run `main`, which is in the folder `root`. The configuration of the folder the user is in is not taken. */
 export function runArguments(kind: "checkout" | "bundle", root: string): string[] {

@@ -1,7 +1,6 @@
 /** The packed program: bundled into a folder of its own, it predicts there without the checkout. */
 import { basename, fromFileUrl, join } from "../../core/base/path.ts";
 import { bundle } from "../../cli/packaging/bundle.ts";
-import { compileArguments } from "../../cli/packaging/compile.ts";
 import { VERSION } from "../../cli/version.ts";
 import { workerScripts } from "../../cli/packaging/worker_scripts.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -9,26 +8,6 @@ import { assertSameSegmentation } from "./cli/compare_labels.ts";
 import { GOLDEN, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
-
-/** The program's files that are called something_worker.ts. */
-async function workerFiles(folder: string): Promise<string[]> {
-  const files: string[] = [];
-  for await (const { name, isDirectory } of Deno.readDir(join(ROOT, folder))) {
-    const path = `${folder}/${name}`;
-    if (isDirectory) files.push(...await workerFiles(path));
-    else if (name.endsWith("_worker.ts")) files.push(path);
-  }
-  return files;
-}
-
-Deno.test("the scripts of all threads are found in the sources, and are compiled in", async () => {
-  const scripts = await workerScripts(ROOT);
-  const files = (await Promise.all(["cli", "core", "cpu", "gpu", "kernels"].map(workerFiles))).flat();
-  assert(files.length >= 7, files.join());
-  assertEquals(scripts, files.sort());
-  const words = await compileArguments(ROOT, "dist/nnunet");
-  assertEquals(words.filter((_, i) => words[i - 1] === "--include"), scripts);
-});
 
 Deno.test("the bundled program and its threads predict from another folder, without configuration or package cache", async () => {
   await inTempFolder(async (folder) => {

@@ -183,7 +183,15 @@ Deno.test("every task that starts the program leaves Deno's look for a newer ver
     [name, typeof task === "string" ? task : "command" in task ? task.command : ""] as const
   );
   const starting = tasks.filter(([, command]) => command.includes("deno run"));
-  assertEquals(starting.map(([name]) => name).sort(), ["bench", "bundle", "compile", "demo", "fuzz", "nnunet", "package"]);
+  assertEquals(starting.map(([name]) => name).sort(), [
+    "bench",
+    "bundle",
+    "compile",
+    "demo",
+    "fuzz",
+    "nnunet",
+    "package",
+  ]);
   for (const [name, command] of starting) {
     assert(command.includes("DENO_NO_UPDATE_CHECK=1 deno run --quiet "), command);
     assert(name === "demo" || name === "fuzz" || command.startsWith('ROOT=$PWD && cd "$INIT_CWD" && '), command);
