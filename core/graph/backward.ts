@@ -8,7 +8,8 @@ import type { FusedNetwork, FusedStep, TensorId, View, ViewPart } from "./fuse.t
 
 export type ConvStep = FusedStep & { readonly kind: "conv" | "transposedConv" };
 export type AddStep = FusedStep & { readonly kind: "add" };
-export type PoolStep = FusedStep & { readonly kind: "averagePool" };
+/** Steps of one input and without weights. */
+export type UnaryStep = Exclude<FusedStep, ConvStep | AddStep>;
 
 /** `accumulate`: added to the gradient that is there already; otherwise it is overwritten. */
 export type BackwardStep =
@@ -25,7 +26,7 @@ export type BackwardStep =
     readonly slope: number;
     readonly accumulate: boolean;
   }
-  | { readonly kind: "pool"; readonly pool: PoolStep; readonly accumulate: boolean };
+  | { readonly kind: "unary"; readonly step: UnaryStep; readonly accumulate: boolean };
 
 export interface BackwardPass {
   readonly steps: readonly BackwardStep[];
@@ -99,9 +100,9 @@ export function planBackward(network: FusedNetwork): BackwardPass {
       case "add":
         backwardOfAdd(step);
         break;
-      case "averagePool": {
+      default: {
         const contribution = contribute(step.input);
-        if (contribution) steps.push({ kind: "pool", pool: step, ...contribution });
+        if (contribution) steps.push({ kind: "unary", step, ...contribution });
       }
     }
   }

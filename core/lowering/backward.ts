@@ -1,6 +1,6 @@
 /** The backward pass: its steps (see core/graph/backward.ts) as operators. */
 import { type Vec3, voxelCount } from "../base/shape.ts";
-import type { BackwardStep, ConvStep, PoolStep } from "../graph/backward.ts";
+import type { BackwardStep, ConvStep, UnaryStep } from "../graph/backward.ts";
 import type { EngineTypes, GradientProblem } from "./kernels.ts";
 import { describeConv, describeTensor, describeWeight, rangeOf, read } from "./lowering.ts";
 import { gradientRange, gradientSlot, parameterSlot, type Training } from "./training_context.ts";
@@ -18,8 +18,8 @@ export function lowerBackward<E extends EngineTypes>(training: Training<E>, step
     case "copy":
     case "add":
       return passGradient(training, step);
-    case "pool":
-      return poolGradient(training, step.pool, step.accumulate);
+    case "unary":
+      return unaryGradient(training, step.step, step.accumulate);
   }
 }
 
@@ -81,16 +81,15 @@ function passGradient<E extends EngineTypes>(
   add(`${kind} gradient ${describeTensor(network, output)}`, operator);
 }
 
-function poolGradient<E extends EngineTypes>(training: Training<E>, pool: PoolStep, accumulate: boolean): void {
+function unaryGradient<E extends EngineTypes>(training: Training<E>, step: UnaryStep, accumulate: boolean): void {
   const { network, batch, kernels, schedule: { add } } = training;
-  const [{ tensor }] = pool.input;
-  const operator = kernels.planPoolBackward({
-    batch,
-    grid: network.tensors[tensor].grid,
-    stride: pool.stride,
-    outputGradient: gradientRange(training, pool.output),
-    inputGradient: gradientRange(training, tensor),
-    accumulate,
-  });
-  add(`average pool gradient ${describeTensor(network, tensor)}`, operator);
+  const [{ tensor }] = step.input;
+  const { grid } = network.tensors[tensor];
+  const [outputGradient, inputGradient] = [gradientRange(training, step.output), gradientRange(training, tensor)];
+  switch (step.kind) {
+    case "averagePool": {
+      const pool = { batch, grid, stride: step.stride, outputGradient, inputGradient, accumulate };
+      return add(`average pool gradient ${describeTensor(network, tensor)}`, kernels.planPoolBackward(pool));
+    }
+  }
 }
