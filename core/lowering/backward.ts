@@ -1,10 +1,11 @@
 /** The backward pass: its steps (see core/graph/backward.ts) as operators. */
 import { type Vec3, voxelCount } from "../base/shape.ts";
-import type { BackwardStep, ConvStep, UnaryStep } from "../graph/backward.ts";
+import type { BackwardStep, ConvStep } from "../graph/backward.ts";
 import type { EngineTypes, GradientProblem } from "./kernels.ts";
 import { describeConv, describeTensor, describeWeight, rangeOf, read } from "./lowering.ts";
 import { gradientRange, gradientSlot, parameterSlot, type Training } from "./training_context.ts";
 import { backwardOfView } from "./training_norms.ts";
+import { unaryGradient } from "./unary.ts";
 
 /** Adds a step of the backward pass. */
 export function lowerBackward<E extends EngineTypes>(training: Training<E>, step: BackwardStep): void {
@@ -79,17 +80,4 @@ function passGradient<E extends EngineTypes>(
     accumulate,
   });
   add(`${kind} gradient ${describeTensor(network, output)}`, operator);
-}
-
-function unaryGradient<E extends EngineTypes>(training: Training<E>, step: UnaryStep, accumulate: boolean): void {
-  const { network, batch, kernels, schedule: { add } } = training;
-  const [{ tensor }] = step.input;
-  const { grid } = network.tensors[tensor];
-  const [outputGradient, inputGradient] = [gradientRange(training, step.output), gradientRange(training, tensor)];
-  switch (step.kind) {
-    case "averagePool": {
-      const pool = { batch, grid, stride: step.stride, outputGradient, inputGradient, accumulate };
-      return add(`average pool gradient ${describeTensor(network, tensor)}`, kernels.planPoolBackward(pool));
-    }
-  }
 }

@@ -18,6 +18,7 @@ import {
   touchView,
   write,
 } from "./lowering.ts";
+import { lowerUnary } from "./unary.ts";
 
 /** What prediction and training, or engines, do each in its own way. */
 export interface ForwardRules<E extends EngineTypes> {
@@ -66,12 +67,8 @@ function lowerStep<E extends EngineTypes>(lowering: Lowering<E>, rules: ForwardR
       const sum = { batch, grid, a, b, target: write(lowering, step.output), slope: step.slope };
       return add(`residual sum ${describeTensor(network, step.output)}`, kernels.planResidualAdd(sum));
     }
-    case "averagePool": {
-      const { grid } = network.tensors[step.input[0].tensor];
-      const [input, target] = [read(lowering, step.input), write(lowering, step.output)];
-      const pool = { batch, grid, stride: step.stride, input, target };
-      return add(`average pool ${describeTensor(network, step.output)}`, kernels.planAveragePool(pool));
-    }
+    default:
+      return add(...lowerUnary(lowering, step));
   }
 }
 
