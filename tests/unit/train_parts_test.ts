@@ -39,8 +39,9 @@ Deno.test("trainers' names become options; a length that upstream has a class fo
   assertEquals(readRecipe("nnUNetTrainerBN").batchNorm, true);
   assertEquals(readRecipe("nnUNetTrainerTopk10LossLS01").loss.topK, { percent: 10, labelSmoothing: 0.1 });
   const { optimizer, learningRate } = readRecipe("nnUNetTrainerAdam3en4");
-  assertEquals([optimizer?.amsgrad, optimizer?.decoupled, learningRate], [true, true, 3e-4]);
-  assertEquals(readRecipe("nnUNetTrainerVanillaAdam").optimizer?.amsgrad, false);
+  const adam = { kind: "adam", betas: [0.9, 0.999], eps: 1e-8 } as const;
+  assertEquals([optimizer, learningRate], [{ ...adam, decoupled: true, amsgrad: true }, 3e-4]);
+  assertEquals(readRecipe("nnUNetTrainerVanillaAdam").optimizer, { ...adam, decoupled: false, amsgrad: false });
   const named = readRecipe("nnUNetTrainer", { epochs: 30, iterations: 100, name: "short" });
   assertEquals([named.trainerName, named.folderName], ["nnUNetTrainer", "nnUNetTrainer_short"]);
   assertEquals([named.epochs, named.iterations, named.validationIterations], [30, 100, 20]);
