@@ -43,7 +43,13 @@ export function removeDataFolder(path: string, doing: string): void {
   const there = lstat(path);
   if (!there) return;
   try {
-    if (!there.isSymlink) { for (const name of contentOf(path).known) Deno.removeSync(join(path, name)); }
+    if (!there.isSymlink) {
+      const { known } = contentOf(path);
+      // While the record is there, what a killed run leaves of the folder is known for ours. Python makes none.
+      if (known.length > 0) Deno.writeTextFileSync(join(path, RECORD), "", { append: true });
+      for (const name of known) if (name !== RECORD) Deno.removeSync(join(path, name));
+      if (known.length > 0) Deno.removeSync(join(path, RECORD));
+    }
     Deno.removeSync(path);
   } catch (error) {
     throw writeError(error, path, doing);

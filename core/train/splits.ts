@@ -8,6 +8,7 @@ import { checkFields } from "../base/fields.ts";
 import { writeAtomically } from "../base/files.ts";
 import { readJsonFile, stringifyJson } from "../base/json.ts";
 import { createRandomState } from "../base/numpy_random.ts";
+import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
 import { PATH_NAME } from "../base/path_name.ts";
 import { compareNames } from "../dataset/raw_dataset.ts";
@@ -91,6 +92,7 @@ export async function chooseSplit(
   else {
     notes.push("Creating new 5-fold cross-validation split...");
     splits = createSplits(ids, folder);
+    removeLeftovers(folder);
     await writeAtomically(file, stringifyJson(splits, { sortKeys: true }), { doing: "writing the folds" });
   }
   notes.push(`The split file contains ${splits.length} splits.`, `Desired fold for training: ${fold}`);

@@ -122,13 +122,12 @@ function refuseLostTraining(folder: string, names: ReadonlySet<string>): void {
   for (const name of [...names].filter(isLogFile).sort()) {
     const file = join(folder, name);
     const finished = [...Deno.readTextFileSync(file).matchAll(/: Epoch time: /g)].length;
-    if (finished === 0) continue;
+    // The first epoch is noted before its checkpoint is written: a run that was killed between the two has lost no more than it.
+    if (finished < 2) continue;
     throw new UserError({
       doing: "continuing the training",
       file,
-      problem: `${finished} epoch${
-        finished === 1 ? " was" : "s were"
-      } finished according to it, but the folder holds no checkpoint`,
+      problem: `${finished} epochs were finished according to it, but the folder holds no checkpoint`,
       remedy: "copy the checkpoint back (checkpoint_latest.pth or checkpoint_best.pth), or start anew without --c",
     });
   }

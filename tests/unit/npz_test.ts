@@ -32,6 +32,24 @@ Deno.test("an array written in chunks of any size reads back the same", () =>
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["a.npz"]);
   }));
 
+Deno.test("the same array gives the same bytes, whenever its end is known", () =>
+  inFolder(async (folder) => {
+    const values = Float32Array.from({ length: 6000 }, (_, i) => Math.abs(Math.sin(i * i)) ** 3);
+    const bytes = new Uint8Array(values.buffer);
+    // With the last piece, or some time after it.
+    async function* source(wait: number): AsyncGenerator<Uint8Array> {
+      if (wait) await new Promise((resolve) => setTimeout(resolve, wait));
+      yield bytes;
+      if (wait) await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+    const written: Uint8Array[] = [];
+    for (const wait of [0, 20]) {
+      await writeNpz(`${folder}/a.npz`, "probabilities", { dtype: "<f4", shape: [6000] }, source(wait));
+      written.push(await Deno.readFile(`${folder}/a.npz`));
+    }
+    assertEquals(written[1], written[0]);
+  }));
+
 Deno.test("the local header has sizes and checksum, so that the file can be read from its start too", () =>
   inFolder(async (folder) => {
     await writeNpz(`${folder}/a.npz`, "seg", { dtype: "|u1", shape: [5] }, chunks(Uint8Array.of(1, 2, 3, 4, 5), 2));

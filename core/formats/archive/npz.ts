@@ -3,7 +3,6 @@
  * whole, for the cascade's previous stage and tests.
  * Formats: numpy/lib/format.py (NPY 1.0 to 3.0), PKWARE APPNOTE 6.3.10.
  */
-import { once } from "node:events";
 import { crc32, createDeflateRaw } from "node:zlib";
 import { UserError } from "../../base/errors.ts";
 import { writeAll, writeAtomically, type WriteOptions } from "../../base/files.ts";
@@ -115,10 +114,14 @@ async function writeEntry(
   let checksum = 0;
   let size = 0;
   let packed = 0;
-  const feed = async (chunk: Uint8Array) => {
+  // Each is packed before the next one comes: at this level the bytes depend on what zlib is given together, and whether the end is
+  // known with the last of it, which would be a matter of time.
+  const feed = (chunk: Uint8Array) => {
     checksum = crc32(chunk, checksum);
     size += chunk.length;
-    if (!deflate.write(chunk)) await once(deflate, "drain");
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    deflate.write(chunk, (error) => (error ? reject(error) : resolve()));
+    return promise;
   };
   const pump = async () => {
     const preamble = npyPreamble(header);

@@ -22,6 +22,8 @@ export interface CommandOptions {
   readonly fileLimit?: number;
   /** Files that the process may have open. Not on Windows. */
   readonly openFiles?: number;
+  /** When it aborts, the program is killed, without a chance to say anything. */
+  readonly killSignal?: AbortSignal;
 }
 
 const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
@@ -44,7 +46,15 @@ function command(args: readonly string[], options: CommandOptions): Deno.Command
 }
 
 export async function runCommand(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-  const { code, stdout, stderr } = await command(args, options).output();
+  const child = command(args, options).spawn();
+  options.killSignal?.addEventListener("abort", () => {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+  });
+  const { code, stdout, stderr } = await child.output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
