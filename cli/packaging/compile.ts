@@ -5,7 +5,7 @@
  */
 import { UsageError, UserError } from "../../core/base/errors.ts";
 import { ensureFolder, writeAll, writeAtomically } from "../../core/base/files.ts";
-import { basename, join, resolve } from "../../core/base/path.ts";
+import { join, resolve } from "../../core/base/path.ts";
 import { reportError } from "../exit_code.ts";
 import { print } from "../terminal.ts";
 import { bundle } from "./bundle.ts";
@@ -49,13 +49,13 @@ export async function compileArguments(folder: string, output: string, target?: 
 }
 
 /**
- * Compiles for each target (undefined: this machine) into `folder`. @returns the executables' paths and what Deno printed
+ * Compiles for each target (undefined: this machine) into `folder`. @returns the executables' names
  * @throws UserError if Deno's compile runtime is not to be had, naming what to provide
  */
 export async function compile(
   folder: string,
   targets: readonly (Target | undefined)[],
-): Promise<{ files: string[]; listing: string }> {
+): Promise<string[]> {
   if (targets.length > 1 && Deno.env.get("DENORT_BIN")) {
     throw new UserError({
       doing: "compiling",
@@ -66,20 +66,19 @@ export async function compile(
   await ensureFolder(folder, "making the executables' folder");
   const work = await Deno.makeTempDir({ prefix: "nnunet_compile_" });
   const program = join(work, "program");
-  const files: string[] = [];
-  let listing = "";
+  const names: string[] = [];
   try {
     await bundle(program);
     for (const target of targets) {
-      const file = join(folder, fileName(target));
-      listing += await compileOne(program, join(work, basename(file)), target);
-      await moveInto(join(work, basename(file)), file);
-      files.push(file);
+      const name = fileName(target);
+      await compileOne(program, join(work, name), target);
+      await moveInto(join(work, name), join(folder, name));
+      names.push(name);
     }
   } finally {
     await Deno.remove(work, { recursive: true });
   }
-  return { files, listing };
+  return names;
 }
 
 function fileName(target: Target | undefined): string {
@@ -87,7 +86,7 @@ function fileName(target: Target | undefined): string {
   return `${target === undefined ? "nnunet" : `nnunet-${target}`}${windows ? ".exe" : ""}`;
 }
 
-async function compileOne(program: string, file: string, target: Target | undefined): Promise<string> {
+async function compileOne(program: string, file: string, target: Target | undefined): Promise<void> {
   const { success, stdout, stderr } = await new Deno.Command("deno", {
     args: await compileArguments(program, file, target),
     cwd: program,
@@ -96,7 +95,6 @@ async function compileOne(program: string, file: string, target: Target | undefi
   const decoder = new TextDecoder();
   const text = decoder.decode(stdout) + decoder.decode(stderr);
   if (!success) throw compileError(text, target === undefined ? Deno.build.target : TARGETS[target]);
-  return text;
 }
 
 /** Moves a file to what may be another disk, where it has its name when it is whole. */
@@ -133,16 +131,20 @@ function compileError(text: string, triple: string): UserError {
   });
 }
 
+/** A target's name, Deno's name of it, or "all". @throws UsageError */
+export function readTargets(name: string, usage: string): Target[] {
+  const found = NAMES.filter((one) => name === "all" || name === one || name === TARGETS[one]);
+  if (found.length === 0) throw new UsageError(`${usage}\nerror: there is no target "${name}"`);
+  return found;
+}
+
 function readArguments(args: readonly string[]): { folder: string; targets: (Target | undefined)[] } {
   let folder: string | undefined;
   const targets = new Set<Target>();
   for (let i = 0; i < args.length; i++) {
     const equals = /^--target=(.*)$/.exec(args[i]);
     if (args[i] === "--target" || equals) {
-      const name = equals ? equals[1] : args[++i] ?? "";
-      const found = NAMES.filter((one) => name === "all" || name === one || name === TARGETS[one]);
-      if (found.length === 0) throw new UsageError(`${USAGE}\nerror: there is no target "${name}"`);
-      for (const one of found) targets.add(one);
+      for (const one of readTargets(equals ? equals[1] : args[++i] ?? "", USAGE)) targets.add(one);
     } else if (args[i].startsWith("-") || folder !== undefined) throw new UsageError(USAGE);
     else folder = args[i];
   }
@@ -152,8 +154,10 @@ function readArguments(args: readonly string[]): { folder: string; targets: (Tar
 if (import.meta.main) {
   try {
     const { folder, targets } = readArguments(Deno.args);
-    const { files } = await compile(folder, targets);
-    for (const file of files) print(`${file}: ${((await Deno.stat(file)).size / 1e6).toFixed(0)} MB`);
+    for (const name of await compile(folder, targets)) {
+      const file = join(folder, name);
+      print(`${file}: ${((await Deno.stat(file)).size / 1e6).toFixed(0)} MB`);
+    }
   } catch (error) {
     Deno.exit(reportError(error, Deno.args));
   }

@@ -14,12 +14,16 @@ const USAGE = "usage: deno task package [FOLDER] [--deno FILE]";
 /** Starters of a bundle; the launcher stands in their place. */
 const LEFT_OUT = ["nnunet", "nnunet.cmd"];
 
-/** Writes the package `folder`/nnunet with the Deno `deno`. @returns its path and index */
-export async function makePackage(folder: string, deno: string): Promise<{ file: string; entries: PackageEntry[] }> {
+/** Writes the package `folder`/`name` with the Deno `deno`. @returns its path and index */
+export async function makePackage(
+  folder: string,
+  deno: string,
+  name = "nnunet",
+): Promise<{ file: string; entries: PackageEntry[] }> {
   const runtime = await Deno.readFile(deno);
   const launcher = await Deno.readFile(launcherOf(processorOf(deno, runtime)));
   await ensureFolder(folder, "making the package's folder");
-  const file = join(folder, "nnunet");
+  const file = join(folder, name);
   const program = await Deno.makeTempDir({ prefix: "nnunet_package_" });
   try {
     await bundle(program);

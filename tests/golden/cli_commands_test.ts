@@ -191,6 +191,7 @@ Deno.test("every task that starts the program leaves Deno's look for a newer ver
     "fuzz",
     "nnunet",
     "package",
+    "release",
   ]);
   for (const [name, command] of starting) {
     assert(command.includes("DENO_NO_UPDATE_CHECK=1 deno run --quiet "), command);
