@@ -8,6 +8,8 @@ import { writeBricks } from "../../core/formats/preprocessed/bricks.ts";
 import { writeNpyCase, writeNpzCase } from "../../core/formats/preprocessed/npy_case.ts";
 import type { TrainingData } from "../../core/formats/preprocessed/training_data.ts";
 import type { ImageGeometry } from "../../core/formats/image/image.ts";
+import type { ImageFormat } from "../../core/formats/image/image_format.ts";
+import { READERS } from "../../core/formats/image/readers.ts";
 import { probeImage, readCase, readLabels } from "../../core/formats/image/read_image.ts";
 import { unpickle } from "../../core/formats/torch/pickle.ts";
 import { toPlain } from "../../core/formats/torch/pickle_plain.ts";
@@ -27,6 +29,27 @@ async function readNifti(file: string, attempt: Attempt): Promise<void> {
     await attempt(() => probeImage(reader, file));
   }
   await attempt(() => readLabels("SimpleITKIO", file));
+}
+
+/** Formats but NIfTI, whose headers three readers take each in its own way. */
+const OTHER_FORMATS = [...new Set(READERS.flatMap(({ formats }) => formats))].filter(({ name }) => name !== "NIfTI");
+
+/** Its golden files, which lie in a folder named after its usual ending, with the reader classes that take it. */
+function otherFormat(format: ImageFormat): Target {
+  const [ending] = format.endings;
+  const readers = READERS.filter(({ formats }) => formats.includes(format)).map(({ name }) => name);
+  return {
+    name: ending.slice(1),
+    seeds: () => Promise.resolve(goldenFiles(`headers/${ending.slice(1)}`, new RegExp(`\\${ending}$`), `a${ending}`)),
+    async read(folder, attempt) {
+      const file = join(folder, `a${ending}`);
+      for (const reader of readers) {
+        await attempt(() => readCase(reader, [file]));
+        await attempt(() => probeImage(reader, file));
+        await attempt(() => readLabels(reader, file));
+      }
+    },
+  };
 }
 
 export const imageTargets: readonly Target[] = [
@@ -53,16 +76,7 @@ export const imageTargets: readonly Target[] = [
     },
     read: (folder, attempt) => readNifti(join(folder, "a.hdr"), attempt),
   },
-  {
-    name: "png",
-    seeds: () => Promise.resolve(goldenFiles("headers/png", /\.png$/, "a.png")),
-    async read(folder, attempt) {
-      const file = join(folder, "a.png");
-      await attempt(() => readCase("NaturalImage2DIO", [file]));
-      await attempt(() => probeImage("NaturalImage2DIO", file));
-      await attempt(() => readLabels("NaturalImage2DIO", file));
-    },
-  },
+  ...OTHER_FORMATS.map(otherFormat),
 ];
 
 export const torchTargets: readonly Target[] = [
