@@ -154,7 +154,7 @@ async function writeReport(
     networkSteps: state.steps,
   };
   await ensureFolder(dirname(path), "making the report's folder");
-  await writeAtomically(path, stringifyJson(report), { doing: "writing the report" });
+  await writeAtomically(path, stringifyJson(report), { doing: "writing the report", removesLeftovers: true });
 }
 
 async function describeModel(model: Model) {

@@ -123,5 +123,5 @@ async function writeReport(file: string, outcomes: readonly FingerprintOutcome[]
     warnings: findings.filter(({ severity }) => severity === "warning").length,
     findings,
   }));
-  await writeAtomically(file, stringifyJson(report), { doing: "writing the report" });
+  await writeAtomically(file, stringifyJson(report), { doing: "writing the report", removesLeftovers: true });
 }

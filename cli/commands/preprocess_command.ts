@@ -117,5 +117,5 @@ export function describeOutcome(
 
 /** Writes a report whole or not at all. */
 export async function writeReport(file: string, report: unknown): Promise<void> {
-  await writeAtomically(file, stringifyJson(report), { doing: "writing the report" });
+  await writeAtomically(file, stringifyJson(report), { doing: "writing the report", removesLeftovers: true });
 }

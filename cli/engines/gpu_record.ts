@@ -70,6 +70,7 @@ export async function openGpuRecord(identity: GpuIdentity, folder = cacheFolder(
         await ensureFolder(dirname(path), doing);
         await writeAtomically(path, JSON.stringify({ format: FORMAT, ...identity, ...current }, null, 1) + "\n", {
           doing,
+          removesLeftovers: true,
         });
         return undefined;
       } catch (error) {

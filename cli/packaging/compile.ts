@@ -105,7 +105,7 @@ async function moveInto(from: string, to: string): Promise<void> {
     for (let count = await source.read(buffer); count !== null; count = await source.read(buffer)) {
       await writeAll(file, buffer.subarray(0, count));
     }
-  }, { doing: "writing the executable" });
+  }, { doing: "writing the executable", removesLeftovers: true });
   if (Deno.build.os !== "windows") await Deno.chmod(to, 0o755);
   await Deno.remove(from);
 }

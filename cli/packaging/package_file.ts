@@ -73,7 +73,7 @@ export async function writePackage(
     const index = indexBytes(entries);
     await writeAll(file, index);
     await writeAll(file, endBytes(offset, index));
-  }, { doing: "writing the package", sync: true });
+  }, { doing: "writing the package", removesLeftovers: true, sync: true });
   if (Deno.build.os !== "windows") await Deno.chmod(path, 0o755);
   return entries;
 }

@@ -4,7 +4,7 @@
  */
 import { statfsSync } from "node:fs";
 import { Interrupted, UserError, type UserErrorParts } from "./errors.ts";
-import { hiddenName, holdWhileOpen } from "./leftovers.ts";
+import { hiddenName, holdWhileOpen, removeLeftovers } from "./leftovers.ts";
 import { isOutOfFiles, OUT_OF_FILES } from "./open_files.ts";
 import { basename, dirname, join } from "./path.ts";
 
@@ -15,6 +15,8 @@ export interface WriteOptions {
   readonly sync?: boolean;
   /** What the file will take, for the error about a full disk; of text and bytes it is known. */
   readonly bytes?: number;
+  /** What killed runs have left of this very file is removed first: for files that are written into folders of the user's. */
+  readonly removesLeftovers?: boolean;
   /** When it aborts, the hidden file is removed at once (synchronously) and the write throws {@link Interrupted}. */
   readonly signal?: AbortSignal;
 }
@@ -31,6 +33,7 @@ export async function writeAtomically(path: string, data: FileContent, options: 
   const { doing = "writing a file", signal } = options;
   if (signal?.aborted) throw interrupted(path);
   const content = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  if (options.removesLeftovers) removeLeftovers(dirname(path), basename(path));
   const hidden = join(dirname(path), hiddenName(basename(path)));
   let file: Deno.FsFile | undefined;
   const discard = () => {

@@ -33,15 +33,19 @@ export function holdWhileOpen(file: Deno.FsFile): void {
   }
 }
 
-/** Removes what killed runs have left in a folder; nothing of a run that lives. What can't be removed stays. */
-export function removeLeftovers(folder: string): void {
+/**
+ * Removes what killed runs have left in a folder; nothing of a run that lives. What can't be removed stays.
+ * @param of Only what was to become the file of this name: in a folder that is the user's own
+ */
+export function removeLeftovers(folder: string, of?: string): void {
   let names: string[];
   try {
     names = Array.from(Deno.readDirSync(folder)).filter(({ isFile }) => isFile).map(({ name }) => name);
   } catch {
     return; // Not there, or not to be read: who writes there says so.
   }
-  for (const name of names) if (HIDDEN.test(name)) removeAbandoned(join(folder, name));
+  const start = of === undefined ? "." : `.${shortened(of)}.`;
+  for (const name of names) if (HIDDEN.test(name) && name.startsWith(start)) removeAbandoned(join(folder, name));
 }
 
 function removeAbandoned(path: string): void {

@@ -85,7 +85,11 @@ export async function evaluateFolder(evaluation: Evaluation): Promise<Summary> {
   );
   const summary = summarise(jobs.flatMap((job) => cases.get(job) ?? []), targets);
   if (output !== undefined) {
-    await writeAtomically(output, summaryText(summary), { doing: "writing the summary", signal: evaluation.signal });
+    await writeAtomically(output, summaryText(summary), {
+      doing: "writing the summary",
+      removesLeftovers: true,
+      signal: evaluation.signal,
+    });
   }
   return summary;
 }

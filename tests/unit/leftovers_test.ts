@@ -35,6 +35,14 @@ Deno.test("hidden files of runs that have ended are removed; other names and fol
     removeLeftovers(join(folder, "not there"));
   }));
 
+Deno.test("in folders of the user's only what was to become the file that is written goes", () =>
+  inTempFolder(async (folder) => {
+    const other = ".other.json.4711-0123abcd.tmp";
+    for (const name of [other, ".report.json.4711-0123abcd.tmp"]) await Deno.writeTextFile(join(folder, name), "x");
+    await writeAtomically(join(folder, "report.json"), "{}", { removesLeftovers: true });
+    assertEquals(await namesIn(folder), [other, "report.json"]);
+  }));
+
 Deno.test("a file that is being written is kept until it has its name", () =>
   inTempFolder(async (folder) => {
     const path = join(folder, "a.txt");

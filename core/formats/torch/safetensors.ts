@@ -39,7 +39,7 @@ export async function writeSafetensors(
       const stored = isInteger(tensor) ? BigInt64Array.from(values, BigInt) : values;
       await writeAll(out, new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
     }
-  }, { doing: "writing the tensors", signal });
+  }, { doing: "writing the tensors", removesLeftovers: true, signal });
 }
 
 function isInteger({ dtype }: StoredTensor): boolean {

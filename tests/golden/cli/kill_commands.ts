@@ -7,15 +7,29 @@ import { copyFolder, GOLDEN, runCommand } from "./run_command.ts";
 const DATASET_TO_PREPROCESS = "Dataset811_Thick";
 const RAW = fromFileUrl(new URL("../preprocess_dataset/raw", import.meta.url));
 
-/** A prediction of two cases with their probabilities. */
+/** A prediction of two cases with their probabilities, and a report elsewhere. */
 export function predicting(folder: string): KilledCommand {
-  const output = join(folder, "predictions");
+  const place = join(folder, "place");
+  const report = join(place, "reports", "report.json");
   const [images, model] = ["images", "models"].map((kind) => join(GOLDEN, kind, "aniso"));
   const flags = ["-f", "0", "--save_probabilities", "--continue_prediction", "--threads", "1", "-device", "cpu"];
   return {
-    args: ["predict_from_modelfolder", "-i", images, "-o", output, "-m", model, ...flags],
-    folder: output,
-    prepare: () => Promise.resolve(),
+    args: [
+      "predict_from_modelfolder",
+      "-i",
+      images,
+      "-o",
+      join(place, "predictions"),
+      "-m",
+      model,
+      ...flags,
+      "--report",
+      report,
+    ],
+    folder: place,
+    prepare: () => Deno.mkdir(join(place, "reports")),
+    // What a run found done it tells less of.
+    compared: (name) => name.endsWith("report.json") ? "" : undefined,
   };
 }
 

@@ -71,9 +71,9 @@ export async function killAndGoOn(command: KilledCommand, { tree }: WholeRun, at
 
 /** All renames and removals, and of the other changes as many as make up the count, evenly spread, five at least. */
 export function chooseMoments({ moments }: WholeRun, count: number): Moment[] {
-  // How often the report is drawn is a matter of time.
+  // How often reports are written is a matter of time.
   const certain = moments.filter(({ line, occurrence }) =>
-    occurrence === 1 || !/report\.html|progress\.png/.test(line)
+    occurrence === 1 || !/report\.(html|json)|progress\.png/.test(line)
   );
   const renames = certain.filter(({ line }) => line.startsWith("rename "));
   const removals = certain.filter(({ line }) => line.startsWith("remove "));
