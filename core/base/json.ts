@@ -4,6 +4,7 @@
  * Format: https://docs.python.org/3/library/json.html; nnU-Net writes json.dump(indent=4).
  */
 import { UserError } from "./errors.ts";
+import { refuseSpecialFile } from "./odd_file.ts";
 import { KEY_ORDER, parseJsonText } from "./json_parser.ts";
 import { readError } from "./read_error.ts";
 
@@ -43,6 +44,7 @@ export async function readJsonFile(
 ): Promise<{ readonly text: string; readonly value: unknown }> {
   let text: string;
   try {
+    refuseSpecialFile(path, doing);
     const { size } = await Deno.stat(path);
     if (size > MAX_FILE_BYTES) {
       const problem = `it has ${size.toLocaleString("en-US")} bytes; nnU-Net's JSON files have a few million at most`;

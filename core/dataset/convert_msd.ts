@@ -8,7 +8,7 @@ import { readJsonFile } from "../base/json.ts";
 import { basename, join, resolve } from "../base/path.ts";
 import { splitNifti, volumesOfNifti } from "../formats/image/nifti/split_volumes.ts";
 import { convertDatasetJson } from "./convert_json.ts";
-import { makeFolderWhole } from "./copy_dataset.ts";
+import { copyFile, makeFolderWhole } from "./copy_dataset.ts";
 import { foldersIn, isFolder, roots } from "./dataset_names.ts";
 import type { RootFolders } from "./environment.ts";
 import { filesEndingIn } from "./raw_dataset.ts";
@@ -82,7 +82,7 @@ export async function convertMsdDataset(conversion: MsdConversion): Promise<stri
         if (conversion.signal?.aborted) throw new Interrupted("stopped; nothing was converted");
         const [part, file] = files[next++];
         const from = join(source, part, file);
-        if (part === "labelsTr") await Deno.copyFile(from, join(folder, part, file));
+        if (part === "labelsTr") await copyFile(from, join(folder, part, file), DOING);
         else await convertImage(from, join(folder, part, file.slice(0, -".nii.gz".length)));
         conversion.onFile?.(++done, files.length);
       }
@@ -96,6 +96,6 @@ export async function convertMsdDataset(conversion: MsdConversion): Promise<stri
 /** `<base>_0000.nii.gz` and so on; a file of one volume is copied as it is. */
 async function convertImage(from: string, base: string): Promise<void> {
   const volumes = await volumesOfNifti(from, DOING);
-  if (volumes === 1) await Deno.copyFile(from, `${base}_0000.nii.gz`);
+  if (volumes === 1) await copyFile(from, `${base}_0000.nii.gz`, DOING);
   else await splitNifti(from, (volume) => `${base}_${String(volume).padStart(4, "0")}.nii.gz`, DOING);
 }

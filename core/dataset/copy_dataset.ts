@@ -4,6 +4,8 @@
  */
 import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
+import { refuseSpecialFile } from "../base/odd_file.ts";
+import { readError } from "../base/read_error.ts";
 import { ensureFolder, writeError } from "../base/files.ts";
 import { takeLock } from "../base/folder_lock.ts";
 import { basename, dirname, join } from "../base/path.ts";
@@ -69,7 +71,22 @@ export async function copyFolder(source: string, target: string): Promise<void> 
   await Deno.mkdir(target, { recursive: true });
   for (const { name, isDirectory } of await readFolder(source, "copying the folder") ?? []) {
     if (isDirectory) await copyFolder(join(source, name), join(target, name));
-    else await Deno.copyFile(join(source, name), join(target, name));
+    else await copyFile(join(source, name), join(target, name), "copying the folder");
+  }
+}
+
+/** @throws UserError naming the file that can't be read or written */
+export async function copyFile(source: string, target: string, doing: string): Promise<void> {
+  refuseSpecialFile(source, doing);
+  try {
+    (await Deno.open(source)).close();
+  } catch (error) {
+    throw readError(error, source, doing);
+  }
+  try {
+    await Deno.copyFile(source, target);
+  } catch (error) {
+    throw writeError(error, target, doing);
   }
 }
 

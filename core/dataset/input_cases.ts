@@ -53,7 +53,23 @@ async function listFolder(folder: string, expected: ExpectedInput): Promise<Case
   const matching = names.filter((name) => name.endsWith(expected.fileEnding));
   if (matching.length === 0 && odd.size === 0) throw await noMatchingFile(folder, names, expected);
 
-  const warnings = skipped ? [`${skipped} hidden files (named .something) in ${folder} are not taken for images`] : [];
+  const warnings = skipped
+    ? [
+      `${plural(skipped, "hidden file")} (named .something) in ${folder} ${
+        skipped === 1 ? "is" : "are"
+      } not taken for ${skipped === 1 ? "an image" : "images"}`,
+    ]
+    : [];
+  const other = names.filter((name) =>
+    !name.endsWith(expected.fileEnding) && isNamedAsImage(name, expected.fileEnding)
+  );
+  if (other.length > 0) {
+    const shown = other.slice(0, 3).join(", ") + (other.length > 3 ? ", ..." : "");
+    warnings.push(
+      `${plural(other.length, "file")} in ${folder} (${shown}) ${other.length === 1 ? "is" : "are"} left out: ` +
+        `the model takes names that end in ${expected.fileEnding}`,
+    );
+  }
   const byCase = new Map<string, Map<number, string>>();
   const unnumbered: string[] = [];
   for (const name of matching) {
@@ -93,6 +109,12 @@ async function listFolder(folder: string, expected: ExpectedInput): Promise<Case
   cases.sort((a, b) => compare(a.id, b.id));
   failures.sort((a, b) => compare(a.parts.caseId ?? "", b.parts.caseId ?? ""));
   return { cases, failures, warnings };
+}
+
+/** Of another format or in capitals; not texts and other files, which lie beside images. */
+function isNamedAsImage(name: string, fileEnding: string): boolean {
+  const lower = name.toLowerCase();
+  return lower.endsWith(fileEnding.toLowerCase()) || imageEnding(lower) !== undefined;
 }
 
 /** A file without _0000: null if it may stand for the only channel. */

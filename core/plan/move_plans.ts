@@ -3,6 +3,7 @@
  * Source: nnunetv2/experiment_planning/plans_for_pretraining/move_plans_between_datasets.py.
  */
 import { UserError } from "../base/errors.ts";
+import { readTextOrNull } from "../base/read_text.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { keysOf, parseJson, parseJsonExactly, stringifyJson } from "../base/json.ts";
 import { refuseOverwriting } from "../base/overwriting.ts";
@@ -35,11 +36,8 @@ export async function movePlans(request: MovePlansRequest): Promise<{ file: stri
   requirePlansName(request.sourcePlans, { doing });
   const source = join(request.preprocessed, request.source, `${request.sourcePlans}.json`);
   const file = join(request.preprocessed, request.target, `${targetPlans}.json`);
-  let text: string;
-  try {
-    text = await Deno.readTextFile(source);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  const text = await readTextOrNull(source, doing);
+  if (text === null) {
     const remedy = `plan ${request.source} first (nnunet plan_experiment), or correct -s and -sp`;
     throw new UserError({ doing, file: source, problem: "there are no such plans", remedy });
   }

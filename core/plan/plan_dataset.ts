@@ -5,6 +5,7 @@
  */
 import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
+import { readTextOrNull } from "../base/read_text.ts";
 import { requireObject } from "../base/fields.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
@@ -141,14 +142,9 @@ async function mergeExisting(
 ): Promise<{ merged: Record<string, unknown>; kept: string[] }> {
   const merged = withFloats(plans);
   const configurations = merged.configurations as Configurations;
-  let text: string;
-  try {
-    text = await Deno.readTextFile(file);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return { merged, kept: [] };
-    throw error;
-  }
   const doing = "reading the plans that are there";
+  const text = await readTextOrNull(file, doing);
+  if (text === null) return { merged, kept: [] };
   const context = { doing, file, remedy: "correct or remove it; it is planned anew then" };
   const { configurations: there = {} } = requireObject(parseJsonExactly(text, file, doing), { ...context, path: [] });
   const old = requireObject(there, { ...context, path: ["configurations"] });
@@ -207,13 +203,8 @@ interface Split {
 
 /** Copies the raw dataset's splits if there are none yet; else those there have to be the same, fold by fold. */
 async function placeSplits(source: string, target: string): Promise<void> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(source);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
+  const text = await readTextOrNull(source, "reading the raw dataset's splits");
+  if (text === null) return;
   const wanted = parseSplits((await readJsonFile(source)).value, source);
   let there: readonly Split[];
   try {

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { checkFields } from "../base/fields.ts";
 import { parseJson, parseJsonExactly } from "../base/json.ts";
+import { readTextOrNull } from "../base/read_text.ts";
 import { UserError } from "../base/errors.ts";
 import type { Fingerprint } from "./plan_experiment.ts";
 import { IMAGE_SIZE, SPACING } from "./ranges.ts";
@@ -20,11 +21,8 @@ const SCHEMA = z.looseObject({
  */
 export async function readFingerprint(file: string): Promise<Fingerprint> {
   const doing = "reading the dataset's fingerprint";
-  let text: string;
-  try {
-    text = await Deno.readTextFile(file);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  const text = await readTextOrNull(file, doing);
+  if (text === null) {
     throw new UserError({
       doing,
       file,

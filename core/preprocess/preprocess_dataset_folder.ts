@@ -6,6 +6,7 @@ import { z } from "zod";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically, writeError } from "../base/files.ts";
 import { takeLock } from "../base/folder_lock.ts";
+import { refuseSpecialFile } from "../base/odd_file.ts";
 import { join } from "../base/path.ts";
 import { PATH_NAME } from "../base/path_name.ts";
 import { readError } from "../base/read_error.ts";
@@ -67,6 +68,7 @@ export async function inputStates({ id, images, label }: RawCase): Promise<Input
 /** Null for a file that is not there and that only goes with the image `named`: reading the image will say if it needs it. */
 async function stateOf(file: string, named: string, caseId: string): Promise<InputStates[number] | null> {
   try {
+    refuseSpecialFile(file, "looking for the case's files");
     const { size, mtime } = await Deno.stat(file);
     return [file, size, mtime?.getTime() ?? 0];
   } catch (error) {

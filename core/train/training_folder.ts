@@ -3,6 +3,7 @@ import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
+import { readTextOrNull } from "../base/read_text.ts";
 import { reformatJson } from "../base/json.ts";
 import { join } from "../base/path.ts";
 import { type CheckpointFile, openCheckpoint } from "../formats/torch/torch_checkpoint.ts";
@@ -143,9 +144,6 @@ export async function writeModelFiles(setup: TrainingSetup): Promise<void> {
   await write("plans.json", reformatJson(texts.plans, "plans.json"));
   await write("dataset.json", reformatJson(texts.dataset, "dataset.json"));
   const fingerprint = join(task.preprocessed, "dataset_fingerprint.json");
-  try {
-    await write("dataset_fingerprint.json", await Deno.readTextFile(fingerprint));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error; // plans may have come from elsewhere
-  }
+  const text = await readTextOrNull(fingerprint, doing);
+  if (text !== null) await write("dataset_fingerprint.json", text); // plans may have come from elsewhere
 }

@@ -3,7 +3,12 @@ import { UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { type ExpectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
 import { readRawDataset } from "../../core/dataset/raw_dataset.ts";
+import { readJsonFile } from "../../core/base/json.ts";
+import { copyFile } from "../../core/dataset/copy_dataset.ts";
 import { openBytes } from "../../core/formats/archive/gzip.ts";
+import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
+import { readFingerprint } from "../../core/plan/read_fingerprint.ts";
+import { inputStates } from "../../core/preprocess/preprocess_dataset_folder.ts";
 import { extractFingerprint } from "../../core/preprocess/fingerprint.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { inTempFolder } from "../golden/cli/run_command.ts";
@@ -115,4 +120,34 @@ Deno.test("macOS's ._ files in a raw dataset are no cases and no segmentations, 
     assertEquals(findings, []);
     assertEquals(warnings.filter((text) => text.includes("of macOS in")).length, 2);
     assert(warnings[0].startsWith("2 files of macOS in"), warnings[0]);
+  }));
+
+Deno.test("no file of nnU-Net's that is a pipe is waited for, whatever reads it", () =>
+  inTempFolder(async (folder) => {
+    const pipe = join(folder, "pipe.json");
+    await makePipe(pipe);
+    const image = join(folder, "a_0000.nii.gz");
+    await Deno.writeTextFile(image, "");
+    const readers: readonly (() => unknown)[] = [
+      () => readJsonFile(pipe),
+      () => readFingerprint(pipe),
+      () => openCheckpoint(pipe),
+      () => openBytes(pipe, false),
+      () => copyFile(pipe, join(folder, "copy"), "converting"),
+      () => inputStates({ id: "a", images: [image], label: pipe }),
+    ];
+    for (const read of readers) await assertFails(async () => void await read(), UserError, "it is a pipe", pipe);
+    await Deno.mkdir(join(folder, "folder.json"));
+    await assertFails(() => readFingerprint(join(folder, "folder.json")), UserError, "it is a folder");
+  }));
+
+Deno.test("images in capitals or of other formats are left out with a word, texts beside them without", () =>
+  inTempFolder(async (folder) => {
+    for (const name of ["a_0000.nii.gz", "B_0000.NII.GZ", "c_0000.nii", "notes.txt", "d.json"]) {
+      await Deno.writeTextFile(join(folder, name), "");
+    }
+    const { cases, warnings } = await listInputCases(folder, ONE);
+    assertEquals(cases.map(({ id }) => id), ["a"]);
+    assertEquals(warnings.length, 1, warnings.join("\n"));
+    assert(warnings[0].startsWith("2 files in ") && warnings[0].includes("(B_0000.NII.GZ, c_0000.nii)"), warnings[0]);
   }));

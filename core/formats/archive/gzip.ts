@@ -5,6 +5,7 @@
  */
 import zlib from "node:zlib";
 import { UserError } from "../../base/errors.ts";
+import { refuseSpecialFile } from "../../base/odd_file.ts";
 import { readError } from "../../base/read_error.ts";
 
 /** A file's bytes (decompressed where it is gzip), to be read once from the front. */
@@ -37,11 +38,7 @@ const REMEDY = "name an image file";
  * Throws a {@link UserError} if it is not there or is a folder.
  */
 export async function openBytes(file: string, compressed: boolean, doing = DOING): Promise<ByteSource> {
-  // Opening a pipe waits for whoever writes to it, which may be nobody.
-  const kind = await Deno.stat(file).catch(() => undefined);
-  if (kind && !kind.isFile && !kind.isDirectory) {
-    throw new UserError({ doing, file, problem: "it is a pipe, socket or device, a file is needed", remedy: REMEDY });
-  }
+  refuseSpecialFile(file, doing, REMEDY);
   const handle = await Deno.open(file).catch((error) => {
     throw readError(error, file, doing, REMEDY);
   });

@@ -1,5 +1,6 @@
 /** An .npy file whose elements are read by ranges. */
 import { UserError } from "../../base/errors.ts";
+import { refuseSpecialFile } from "../../base/odd_file.ts";
 import { readError } from "../../base/read_error.ts";
 import { type NpyHeader, readNpyHeader } from "./npy_header.ts";
 
@@ -21,6 +22,7 @@ export function openNpy(path: string, doing: string, remedy = "run preprocess ag
   };
   let file: Deno.FsFile | undefined;
   try {
+    refuseSpecialFile(path, doing, remedy);
     const opened = file = Deno.openSync(path);
     const { size } = opened.statSync();
     const readAt = (offset: number, bytes: Uint8Array): void => {

@@ -5,6 +5,7 @@
  */
 import { crc32, inflateRawSync } from "node:zlib";
 import { UserError } from "../../base/errors.ts";
+import { refuseSpecialFile } from "../../base/odd_file.ts";
 import { readError } from "../../base/read_error.ts";
 import {
   LOCAL_HEADER_BYTES,
@@ -54,6 +55,7 @@ const FREE_BYTES = 64 * 2 ** 20;
 export function openZip(path: string, doing: string, kind: ZipKind): ZipFile {
   let file: Deno.FsFile | undefined;
   try {
+    refuseSpecialFile(path, doing);
     file = Deno.openSync(path, { read: true });
     const { size, isDirectory } = file.statSync();
     if (!isDirectory) return zipFile(file, size, path, doing, kind);

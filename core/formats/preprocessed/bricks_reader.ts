@@ -1,5 +1,6 @@
 /** Reading boxes of a case in bricks (core/formats/preprocessed/bricks.ts): only the bricks that the box meets, each checked by its checksum. */
 import { crc32 } from "node:zlib";
+import { refuseSpecialFile } from "../../base/odd_file.ts";
 import { readError } from "../../base/read_error.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import {
@@ -23,6 +24,7 @@ export function openBricks(path: string): StoredCase {
   };
   let opened: Deno.FsFile | undefined;
   try {
+    refuseSpecialFile(path, "reading the preprocessed case", "remove it and run preprocess again");
     const file = opened = Deno.openSync(path);
     const { size } = file.statSync();
     const readInto = (offset: number, bytes: Uint8Array): void => {

@@ -1,6 +1,7 @@
 /** Reading a preprocessed case of Python's nnU-Net 2.5: boxes of <case>.npy where it is unpacked, else of the whole <case>.npz. */
 import { z } from "zod";
 import { UserError } from "../../base/errors.ts";
+import { refuseSpecialFile } from "../../base/odd_file.ts";
 import { checkFields } from "../../base/fields.ts";
 import { readError } from "../../base/read_error.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
@@ -145,6 +146,7 @@ async function readProperties(
   file: string,
   grid: Vec3,
 ): Promise<{ readonly properties: StoredProperties; readonly classLocations: readonly ClassLocations[] }> {
+  refuseSpecialFile(file, DOING, REMEDY);
   const bytes = await Deno.readFile(file).catch((error) => {
     throw readError(error, file, DOING, "it belongs to the arrays: run preprocess again");
   });

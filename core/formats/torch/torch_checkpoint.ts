@@ -209,6 +209,7 @@ function properName(name: string): string {
 function refuseLegacy(path: string): void {
   const start = new Uint8Array(LEGACY_MAGIC.length);
   try {
+    if (!Deno.statSync(path).isFile) return; // As below.
     using file = Deno.openSync(path, { read: true });
     file.readSync(start);
   } catch {
