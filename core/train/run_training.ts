@@ -4,7 +4,7 @@ import { Interrupted } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import { voxelCount } from "../base/shape.ts";
 import type { Precision } from "../engine/engine.ts";
-import type { TrainingEngine, TrainingOptions, TrainingProgram } from "../engine/training.ts";
+import type { TrainingEngine, TrainingProgram } from "../engine/training.ts";
 import { CHECKPOINTS } from "./training_folder.ts";
 import { writeDebugJson } from "./debug_json.ts";
 import type { RunDescription, RunState } from "./report/html_report.ts";
@@ -19,7 +19,7 @@ import { trainingOptions, type TrainingSetup } from "./setup.ts";
 import { type EpochHooks, type EpochRun, readFinite, sampleNames, trainEpochs } from "./train_epochs.ts";
 import type { TrainHooks } from "./train_request.ts";
 import type { EpochRecord } from "./training_log.ts";
-import { forecastTraining, requireMemory } from "./training_memory.ts";
+import { forecastTraining, requireMemory, type TrainingForecast } from "./training_memory.ts";
 import { startTrainingReport, type TrainingReport } from "./report/training_report.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";
 import { type CheckpointContext, writeCheckpoint } from "./write_checkpoint.ts";
@@ -60,9 +60,9 @@ export async function runTraining(
   const state: TrainingState = options.precision === "f16" && !prepared.state.lossScale
     ? { ...prepared.state, lossScale: INITIAL_LOSS_SCALE }
     : prepared.state;
-  const threads = options.sampleThreads ?? defaultThreads(engine);
-  const ahead = STEPS_AHEAD * setup.batch;
-  sayMemory(engine, setup, compileOptions, { threads, ahead }, options.maxMemory, hooks);
+  const loading = loadingOf(engine, setup, options);
+  const { threads } = loading;
+  sayMemory(forecastTraining(engine, setup, compileOptions, loading), setup, hooks);
   await writeDebugJson(setup, engine, compileOptions, {
     seed: state.seed,
     epoch: state.epoch,
@@ -73,7 +73,7 @@ export async function runTraining(
   using program = await engine.compileTraining(setup.graph, compileOptions);
   await setValues(engine, program, prepared.takeValues());
   const setting = sampleSetting(setup, state.seed, threads);
-  using samples = createSampleStream(setting, sampleNames(setup, state), { threads, ahead });
+  using samples = createSampleStream(setting, sampleNames(setup, state), loading);
   await using report = options.pictures
     ? startTrainingReport(setup.foldFolder, describeRun(setup, engine, state.seed), hooks.warn)
     : undefined;
@@ -243,15 +243,24 @@ function defaultThreads(engine: TrainingEngine): number {
   return engine.kind === "cpu" ? Math.max(1, Math.floor(cores / 8)) : Math.max(1, Math.min(12, cores - 2));
 }
 
-function sayMemory(
+function loadingOf(engine: TrainingEngine, setup: TrainingSetup, { sampleThreads }: Pick<RunOptions, "sampleThreads">) {
+  return { threads: sampleThreads ?? defaultThreads(engine), ahead: STEPS_AHEAD * setup.batch };
+}
+
+/** Before anything is written. @throws UserError if the training would take more memory than it may, saying what would fit */
+export function requireTrainingMemory(
   engine: TrainingEngine,
   setup: TrainingSetup,
-  options: TrainingOptions,
-  loading: { readonly threads: number; readonly ahead: number },
-  maxMemory: number | undefined,
-  hooks: TrainHooks,
+  options: Pick<RunOptions, "precision" | "sampleThreads" | "maxMemory">,
 ): void {
-  const forecast = forecastTraining(engine, setup, options, loading);
+  const compileOptions = trainingOptions(setup, options.precision);
+  const forecast = forecastTraining(engine, setup, compileOptions, loadingOf(engine, setup, options));
+  // A GPU's memory is its own; the engine says when it is too small.
+  const available = options.maxMemory ?? (engine.kind === "cpu" ? Deno.systemMemoryInfo().available : Infinity);
+  requireMemory(engine, setup, compileOptions, forecast, available);
+}
+
+function sayMemory(forecast: TrainingForecast, setup: TrainingSetup, hooks: TrainHooks): void {
   const { memory, samples, program, total, seconds } = forecast;
   hooks.info(
     `memory: ${describeBytes(total)} (weights, gradients and ${setup.recipe.optimizer ? "moments" : "momentum"} ${
@@ -260,9 +269,6 @@ function sayMemory(
       describeBytes(samples)
     }, the program and its threads ${describeBytes(program)}); a step is forecast to take ${seconds.toFixed(2)} s`,
   );
-  // A GPU's memory is its own; the engine says when it is too small.
-  const available = maxMemory ?? (engine.kind === "cpu" ? Deno.systemMemoryInfo().available : Infinity);
-  requireMemory(engine, setup, options, forecast, available);
 }
 
 function logitBytes({ configuration, dataset }: TrainingSetup): number {

@@ -12,7 +12,7 @@ import { checkpointInMemory, type ValidatedFold, validateFold } from "./final_va
 import { createLogFile, type LogFile } from "./log_file.ts";
 import { type PreparedTraining, prepareTraining } from "./prepare_training.ts";
 import { validationRecipe } from "./recipe.ts";
-import { endTraining, runTraining } from "./run_training.ts";
+import { endTraining, requireTrainingMemory, runTraining } from "./run_training.ts";
 import { isFinished } from "./train_epochs.ts";
 import { readTrainingSetup, type TrainingSetup } from "./setup.ts";
 import { CHECKPOINTS, checkpointsIn, writeModelFiles } from "./training_folder.ts";
@@ -42,9 +42,11 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
   const prepared = await prepareTraining(request);
   const { setup, state } = prepared;
   const warnings = await requireValidation(setup, request.saveProbabilities);
-  // Before anything is written: without the engine that is asked for no training starts, and none leaves a folder.
+  const ended = isFinished(state, setup.recipe);
+  // Before anything is written: without the engine and the memory it needs no training starts, and none leaves a folder.
   let engine = await request.openEngine();
   await using _closing = { [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose]() };
+  if (!ended) requireTrainingMemory(engine, setup, request);
   await writeModelFiles(setup);
   const log = createLogFile(setup.foldFolder, new Date());
   describe(prepared, log, hooks);
@@ -55,7 +57,6 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
     if (unpacked > 0) hooks.info(`${plural(unpacked, "case")} unpacked to .npy in ${setup.dataFolder}`);
     for (const warning of await missingClasses(setup, hooks.signal)) warn(warning, log, hooks);
   }
-  const ended = isFinished(state, setup.recipe);
   if (ended) hooks.info(state.epoch === 1 ? "the epoch is finished" : `all ${state.epoch} epochs are finished`);
   const { values } = await (ended ? endTraining : runTraining)(engine, prepared, log, request, hooks);
   using checkpoint = request.useBest ? await openToValidate(setup, true) : checkpointInMemory(setup, values);

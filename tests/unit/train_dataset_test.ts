@@ -145,4 +145,12 @@ Deno.test("a training whose engine can't be opened leaves no results, and unpack
     await assertFails(() => trainModel(trainRequest(folders, { openEngine }), listening()), UserError, "there is none");
     assertEquals(await namesIn(join(folders.preprocessed, "nnUNetPlans_tiny")), before);
     assertEquals(await namesIn(folders.results), []);
+    // Nor does one whose memory would not do.
+    await assertFails(
+      () => trainModel(trainRequest(folders, { maxMemory: 2 ** 20 }), listening()),
+      UserError,
+      "1 MiB may be used",
+    );
+    assertEquals(await namesIn(join(folders.preprocessed, "nnUNetPlans_tiny")), before);
+    assertEquals(await namesIn(folders.results), []);
   }));
