@@ -10,12 +10,14 @@ import { PATH_NAME } from "../base/path_name.ts";
 import type { DatasetJson, Labels, Region } from "./dataset_json.ts";
 
 /** Python reads int("1"), too. */
-const LABEL = z.union([z.int(), z.string().regex(/^\s*[+-]?\d+\s*$/)], "expected an integer or a list of integers");
+const INTEGERS = "expected an integer or a list of integers";
+const LABEL = z.union([z.int(), z.string().regex(/^\s*[+-]?\d+\s*$/, INTEGERS)], INTEGERS);
+const CHANNEL = z.union([z.string(), z.number()], "expected a text, the channel's name");
 const MOST_LABEL = 65535;
 const SCHEMA = z.looseObject({
-  channel_names: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
-  modality: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
-  labels: z.record(z.string(), z.union([LABEL, z.array(LABEL).min(1)], "expected an integer or a list of integers")),
+  channel_names: z.record(z.string(), CHANNEL).optional(),
+  modality: z.record(z.string(), CHANNEL).optional(),
+  labels: z.record(z.string(), z.union([LABEL, z.array(LABEL).min(1)], INTEGERS)),
   regions_class_order: z.array(z.int()).nullish(),
   file_ending: PATH_NAME,
 });
@@ -64,7 +66,8 @@ function channelNames(fields: Fields, context: FieldContext): string[] {
   }
   const chosen = names ?? modality;
   if (!chosen) throw fieldError(context, ["channel_names"], 'is missing (expected {"0": name of channel 0, ...})');
-  const turned = keysOf(chosen).filter((key) => typeof chosen[key] === "number" && !/^\d+$/.test(key));
+  const isNumber = (text: string | number) => /^\s*\d+\s*$/.test(String(text));
+  const turned = keysOf(chosen).filter((key) => isNumber(chosen[key]) && !isNumber(key));
   if (turned.length > 0) {
     const right = keysOf(chosen).map((key) => `${JSON.stringify(String(chosen[key]))}: ${JSON.stringify(key)}`);
     throw fieldError(

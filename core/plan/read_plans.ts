@@ -27,7 +27,7 @@ const INTENSITIES = z.object({
   std: FINITE_OR_NAN,
 });
 /** Becomes part of a path; left empty by some who publish models. */
-const NAME_OR_NOTHING = z.union([z.literal(""), PATH_NAME]);
+const NAME_OR_NOTHING = z.union([z.literal(""), PATH_NAME], "expected a text, the name of a file or folder");
 const PLANS = z.looseObject({
   dataset_name: NAME_OR_NOTHING.default(""),
   plans_name: NAME_OR_NOTHING.default("nnUNetPlans"),
@@ -248,6 +248,14 @@ function normalization(scheme: string, channel: number, plans: Plans, context: F
   for (const field of ["mean", "std", "percentile_00_5", "percentile_99_5"] as const) {
     if (Number.isFinite(properties[field])) continue;
     throw fieldError(top, [...path, field], `CTNormalization needs a number, found ${properties[field]}`);
+  }
+  const { percentile_00_5: low, percentile_99_5: high } = properties;
+  if (low > high) {
+    throw fieldError(
+      top,
+      [...path, "percentile_99_5"],
+      `is ${high}, below percentile_00_5, ${low}: no voxel would lie between`,
+    );
   }
   return known;
 }

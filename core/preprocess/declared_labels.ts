@@ -32,8 +32,8 @@ export function checkDeclaredLabels(
   for (let i = 0; i < data.length; i++) there[data[i] & 0xffff] = 1;
   for (const label of labels) there[label & 0xffff] = 0;
   const found: number[] = [];
-  // From 0 on; what is negative counts as background, as upstream takes it.
-  for (let label = 0; label < 1 << 15; label++) if (there[label]) found.push(label);
+  // Negative ones, too: -1 is upstream's mark of what was cropped away, and a segmentation that holds it would train as background.
+  for (let label = -(1 << 15); label < 1 << 15; label++) if (there[label & 0xffff]) found.push(label);
   if (found.length === 0) return [];
   const listed = found.slice(0, LISTED).join(", ") + (found.length > LISTED ? ", ..." : "");
   const problem = `it has labels that ${file} does not have: ${listed}`;

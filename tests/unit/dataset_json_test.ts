@@ -47,7 +47,9 @@ Deno.test("each missing or wrong field is named", async () => {
     [{ ...GOOD, labels: { liver: 1 } }, "labels.background: is missing"],
     [{ ...GOOD, labels: { background: 1, liver: 2 } }, "labels.background", "found 1"],
     [{ ...GOOD, labels: { background: 0, liver: "one" } }, "labels.liver", 'found "one"'],
-    [{ ...GOOD, labels: { background: 0, liver: "1.0" } }, "labels.liver", 'found "1.0"'],
+    [{ ...GOOD, labels: { background: 0, liver: "1.0" } }, "labels.liver", "expected an integer", 'found "1.0"'],
+    [{ ...GOOD, channel_names: { "0": ["CT"] } }, "channel_names.0", "expected a text", 'found ["CT"]'],
+    [{ ...GOOD, channel_names: { CT: "0" } }, "channel_names: is written {name: number}", '{"0": "CT"}'],
     [{ ...GOOD, labels: { background: 0, liver: 1, ignore: "2" } }, "labels.ignore", "without quotes: 2"],
     [
       { ...GOOD, channel_names: { CT: 0 } },

@@ -62,6 +62,12 @@ Deno.test("each missing or wrong field is named with its path", async () => {
     [(p) => (p.foreground_intensity_properties_per_channel["0"].std = "x"), "per_channel.0.std", 'found "x"'],
     [(p) => (p.foreground_intensity_properties_per_channel["0"].std = NaN), "per_channel.0.std", "CTNormalization"],
     [(p) => delete p.foreground_intensity_properties_per_channel, "per_channel.0", "CTNormalization needs it"],
+    [
+      (p) => (p.foreground_intensity_properties_per_channel["0"].percentile_99_5 = -1e6),
+      "per_channel.0.percentile_99_5",
+      "is -1000000, below percentile_00_5",
+    ],
+    [(p) => (p.configurations["3d_fullres"].data_identifier = 5), "data_identifier", "expected a text", "found 5"],
     [(_, c) => delete c.patch_size, "configurations.3d_fullres.patch_size: is missing"],
     [(_, c) => (c.patch_size = [8, 16]), "spacing", "2 numbers"],
     [(_, c) => (c.patch_size = [8, 16, 0]), "patch_size[2]", "found 0"],

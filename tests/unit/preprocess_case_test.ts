@@ -1,5 +1,6 @@
 /** Preprocessing of a case: what is refused, replaced and warned of; cropping; the way back. */
 import { UserError } from "../../core/base/errors.ts";
+import { checkDeclaredLabels } from "../../core/preprocess/declared_labels.ts";
 import { contiguousStrides, permute, type Vec3, voxelCount } from "../../core/base/shape.ts";
 import type { CaseImage, ImageGeometry } from "../../core/formats/image/image.ts";
 import type { Configuration, NormalizationScheme, Plans } from "../../core/plan/plans.ts";
@@ -282,3 +283,16 @@ for (const forward of ORDERS) {
     assertEquals(wrong, 0);
   });
 }
+
+Deno.test("a segmentation's negative labels are as undeclared as those above the declared ones", async () => {
+  const declared = { labels: [0, 1, 2], hasRegions: false, file: "dataset.json" };
+  checkDeclaredLabels(Int16Array.of(0, 1, 2), "a.nii.gz", declared);
+  await assertFails(
+    () => Promise.resolve(checkDeclaredLabels(Int16Array.of(0, -1, 1, 7), "a.nii.gz", declared)),
+    UserError,
+    "a.nii.gz",
+    "does not have: -1, 7",
+  );
+  const [warning] = checkDeclaredLabels(Int16Array.of(0, -1), "a.nii.gz", { ...declared, hasRegions: true });
+  assert(warning.includes("-1; they count as background"), warning);
+});
