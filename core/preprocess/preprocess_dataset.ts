@@ -213,6 +213,7 @@ async function readConfigurations(
       const problem = `${name} has the data_identifier ${configuration.dataIdentifier}, the folder of the ground truth`;
       throw new UserError({ doing: "reading the plans", file, problem, remedy: "give it another data_identifier" });
     }
+    refuseOthersData(plans, configuration, names, file);
     const other = byIdentifier.get(configuration.dataIdentifier);
     byIdentifier.set(configuration.dataIdentifier, other ?? configuration);
     if (other === undefined) continue;
@@ -220,12 +221,7 @@ async function readConfigurations(
       onInfo?.(`${name} uses the data of ${other.name}.`);
       continue;
     }
-    throw new UserError({
-      doing: "reading the plans",
-      file,
-      problem: `${other.name} and ${name} have the data_identifier ${other.dataIdentifier}, and need different data`,
-      remedy: "give one of them another data_identifier",
-    });
+    throw sharedData(other, configuration, file);
   }
   // Upstream's own names may be asked for of every dataset; others are a mistake where nothing else is asked for.
   if (byIdentifier.size === 0 && skipped.some((name) => !STANDARD.includes(name))) {
@@ -237,6 +233,31 @@ async function readConfigurations(
     });
   }
   return { plans, configurations: [...byIdentifier.values()], skipped };
+}
+
+/** Refuses to put a configuration's data where those of one lie that isn't asked for. @throws UserError naming both */
+function refuseOthersData(plans: Plans, configuration: Configuration, asked: readonly string[], file: string): void {
+  for (const name of plans.configurationNames) {
+    if (asked.includes(name)) continue;
+    let other: Configuration;
+    try {
+      other = resolveConfiguration(plans, name);
+    } catch (error) {
+      if (error instanceof UserError) continue; // It has no data that could be replaced.
+      throw error;
+    }
+    if (other.dataIdentifier !== configuration.dataIdentifier) continue;
+    if (dependencies(plans, other) !== dependencies(plans, configuration)) throw sharedData(other, configuration, file);
+  }
+}
+
+function sharedData(one: Configuration, other: Configuration, file: string): UserError {
+  return new UserError({
+    doing: "reading the plans",
+    file,
+    problem: `${one.name} and ${other.name} have the data_identifier ${one.dataIdentifier}, and need different data`,
+    remedy: "give one of them another data_identifier",
+  });
 }
 
 /** Names of the plans in a folder of preprocessed data. */

@@ -246,6 +246,20 @@ Deno.test("labels that dataset.json does not declare fail their case by name; wh
   );
 });
 
+Deno.test("a configuration's data don't replace those of one that isn't asked for", async () => {
+  const dataset = "Dataset812_Regions";
+  await using target = await planned(dataset);
+  const file = join(target.path, "nnUNetPlans.json");
+  const plans = JSON.parse(await Deno.readTextFile(file));
+  plans.configurations["2d"].data_identifier = "nnUNetPlans_3d_fullres";
+  await Deno.writeTextFile(file, JSON.stringify(plans));
+  await assertFails(
+    () => preprocessDataset(join(RAW, dataset), target.path, options({ configurations: ["2d"] })),
+    UserError,
+    "3d_fullres and 2d have the data_identifier nnUNetPlans_3d_fullres, and need different data",
+  );
+});
+
 Deno.test("a rerun makes only what has changed: nothing, one case's files, or all where a setting differs", async () => {
   const dataset = "Dataset812_Regions";
   await using raw = await rawCopy(dataset);
