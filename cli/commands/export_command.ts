@@ -30,6 +30,7 @@ const FLAGS = {
     kind: "text",
     names: ["-o"],
     value: "FILE",
+    form: { fits: /\.safetensors$/i, needed: "a name that ends in .safetensors" },
     group: FILES,
     help: "The file to write. Default: model.safetensors beside the checkpoint.",
   },

@@ -4,7 +4,7 @@ import { movePlans } from "../../core/plan/move_plans.ts";
 import { defineCommand } from "./command.ts";
 import { requireRoots } from "../dataset_folders.ts";
 import type { FlagTable } from "../flags/flag.ts";
-import { NAME } from "../flags/forms.ts";
+import { DATASET, NAME } from "../flags/forms.ts";
 
 const GROUP = "Plans";
 const FLAGS = {
@@ -12,7 +12,7 @@ const FLAGS = {
     kind: "text",
     names: ["-s"],
     value: "DATASET",
-    form: NAME,
+    form: DATASET,
     required: true,
     group: GROUP,
     help: "Dataset whose plans are taken, by name or number.",
@@ -21,7 +21,7 @@ const FLAGS = {
     kind: "text",
     names: ["-t"],
     value: "DATASET",
-    form: NAME,
+    form: DATASET,
     required: true,
     group: GROUP,
     help: "Dataset that gets them, by name or number.",

@@ -1,6 +1,6 @@
 /** The flags of evaluate_folder and evaluate_simple, as upstream has them (nnunetv2/evaluation/evaluate_predictions.py), then ours. */
 import type { FlagTable } from "./flag.ts";
-import { THREADS } from "./forms.ts";
+import { JSON_FILE, THREADS } from "./forms.ts";
 
 const DATA = "Segmentations";
 const LABELS = "Labels";
@@ -34,7 +34,7 @@ const COMMON = {
     kind: "text",
     names: ["-o"],
     value: "FILE",
-    form: { fits: /\.json$/, needed: "a name that ends in .json" },
+    form: JSON_FILE,
     group: OUTPUT,
     help: "The summary; its name ends in .json. Default: summary.json in the folder of the predictions.",
   },

@@ -8,6 +8,13 @@ export const NAME: Form = {
   needed: "a name, not a path,",
 };
 
+/** Of a dataset that is there: its folder's name, or a number as Python's int() takes it. */
+export const DATASET: Form = {
+  // deno-lint-ignore no-control-regex
+  fits: /^(?:Dataset[^/\\\u0000]*|\s*\+?\d+(?:_\d+)*\s*)$/,
+  needed: "a dataset's number, or its name DatasetXXX_...,",
+};
+
 export const FOLD: Form = { fits: /^(?:all|\s*\+?\d{1,6}\s*)$/, needed: "a number, 0 to 4, or `all`" };
 
 /** Of a dataset that is made. */
@@ -21,6 +28,9 @@ export const SUFFIX: Form = {
   fits: /^(?!.*__)[A-Za-z0-9_.-]+$/,
   needed: "a suffix of letters, digits, dots, dashes and single underscores",
 };
+
+/** A file that is written as JSON: a name of images or weights is none for it. */
+export const JSON_FILE: Form = { fits: /\.json$/i, needed: "a name that ends in .json" };
 
 /** Threads or processes. */
 export const THREADS = { min: 1, max: 1024 } as const;

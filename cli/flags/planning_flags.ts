@@ -3,7 +3,7 @@
  * plan_and_preprocess_entrypoints.py), then those that Python's nnU-Net does not have. `plan_and_preprocess` shares them.
  */
 import type { FlagTable, Values } from "./flag.ts";
-import { NAME, THREADS } from "./forms.ts";
+import { DATASET, JSON_FILE, NAME, THREADS } from "./forms.ts";
 
 const DATA = "Dataset";
 const CHECK = "Check of the dataset";
@@ -16,7 +16,7 @@ export const DATASETS = {
     kind: "list",
     names: ["-d"],
     value: "ID",
-    form: NAME,
+    form: DATASET,
     required: true,
     group: DATA,
     help: "Datasets by number (4) or name (Dataset004_Hippocampus), in nnUNet_raw.",
@@ -63,6 +63,7 @@ export const FINGERPRINT = {
   report: {
     kind: "text",
     names: ["--report"],
+    form: JSON_FILE,
     value: "FILE",
     beyond: true,
     group: CHECK,

@@ -4,7 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { FOLD, NAME, THREADS } from "./forms.ts";
+import { DATASET, FOLD, JSON_FILE, NAME, THREADS } from "./forms.ts";
 
 const MODEL = "Model";
 const FILES = "Images";
@@ -187,6 +187,7 @@ const COMMON = {
   report: {
     kind: "text",
     names: ["--report"],
+    form: JSON_FILE,
     value: "FILE",
     beyond: true,
     group: OUTPUT,
@@ -222,7 +223,7 @@ export const PREDICT = {
     kind: "text",
     names: ["-d"],
     value: "DATASET",
-    form: NAME,
+    form: DATASET,
     required: true,
     group: MODEL,
     help: "Dataset the model was trained on, by name (Dataset004_Hippocampus) or id (4).",

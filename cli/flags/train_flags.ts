@@ -4,7 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { FOLD, NAME, SUFFIX, THREADS } from "./forms.ts";
+import { DATASET, FOLD, NAME, SUFFIX, THREADS } from "./forms.ts";
 
 const WHAT = "What to train";
 const HOW = "Training";
@@ -19,7 +19,7 @@ export const TRAIN = {
     kind: "text",
     names: ["dataset_name_or_id"],
     value: "DATASET",
-    form: NAME,
+    form: DATASET,
     required: true,
     group: WHAT,
     help: "Name or number of the dataset.",

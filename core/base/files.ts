@@ -43,6 +43,7 @@ export async function writeAtomically(path: string, data: FileContent, options: 
   };
   signal?.addEventListener("abort", discard, { once: true });
   try {
+    if (isFolder(path)) throw new Deno.errors.IsADirectory();
     file = await Deno.open(hidden, { write: true, read: true, createNew: true });
     // The signal may have aborted while the file was being opened: its listener found nothing to remove yet.
     if (signal?.aborted) throw interrupted(path);
@@ -65,6 +66,22 @@ export async function writeAtomically(path: string, data: FileContent, options: 
   }
 }
 
+function isLink(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isSymlink;
+  } catch {
+    return false;
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
 /** Writes all of `data` at the file's position. */
 export async function writeAll(file: Deno.FsFile, data: Uint8Array): Promise<void> {
   let done = 0;
@@ -80,6 +97,10 @@ export async function ensureFolder(path: string, doing: string): Promise<void> {
     await Deno.mkdir(path, { recursive: true });
   } catch (error) {
     if (error instanceof Deno.errors.AlreadyExists || error instanceof Deno.errors.NotADirectory) {
+      if (isLink(path)) {
+        const remedy = "remove the link, or make the folder that it leads to";
+        throw new UserError({ doing, file: path, problem: "it is a link that leads to no folder", remedy });
+      }
       const remedy = "give another folder, or move that file away";
       throw new UserError({ doing, file: path, problem: "a file has that name, a folder is needed", remedy });
     }

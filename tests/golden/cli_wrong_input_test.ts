@@ -201,11 +201,20 @@ Deno.test("no input is overwritten: images, previous stage, model and report, by
     const cascade = await predict(CASCADE.model, CASCADE.images, previous, ...stage);
     assertRefused(cascade, "the previous stage's segmentation");
     const output = join(folder, "out");
-    for (const report of ["link/test_000_0000.nii.gz", "up/model/plans.json", "model/fold_0/checkpoint_final.pth"]) {
+    for (const report of ["link/test_000_0000.nii.gz", "model/fold_0/checkpoint_final.pth", "out/test_000.nii.gz"]) {
+      const { code, stderr } = await predict(model, images, output, "--report", join(folder, report));
+      assertEquals(code, 2, stderr);
+      assert(stderr.includes("a name that ends in .json is needed"), stderr);
+    }
+    for (const report of ["up/model/plans.json", "out/dataset.json", "out/predict_from_raw_data_args.json"]) {
       const result = await predict(model, images, output, "--report", join(folder, report));
-      assertRefused(result, "the report would overwrite an input", report);
+      assertRefused(result, "files of this name hold something else", report);
     }
     assertEquals(await filesBelow(folder), before);
+    await Deno.symlink(image, join(folder, "image.json"));
+    await Deno.symlink(join(folder, "image.json"), join(folder, "report.json"));
+    const onto = await predict(model, images, output, "--report", join(folder, "report.json"));
+    assertRefused(onto, "the report would overwrite an input", image);
   });
 });
 

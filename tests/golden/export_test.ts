@@ -69,10 +69,14 @@ Deno.test("export without a format is a usage error; what is no checkpoint is re
     assertEquals(await namesIn(folder), []);
     const checkpoint = join(folder, "plain.pth");
     await Deno.copyFile(fixture("plain_3d.pth"), checkpoint);
-    await Deno.symlink(folder, join(folder, "link"));
-    const onto = await runCommand(["export", checkpoint, "--safetensors", "-o", join(folder, "link", "plain.pth")]);
+    await Deno.symlink(checkpoint, join(folder, "link.safetensors"));
+    const onto = await runCommand(["export", checkpoint, "--safetensors", "-o", join(folder, "link.safetensors")]);
     assertEquals(onto.code, 1);
     assert(onto.stderr.includes("the exported file would overwrite the checkpoint"), onto.stderr);
+    // What else lies in a model's folder has other endings.
+    const other = await runCommand(["export", checkpoint, "--safetensors", "-o", join(folder, "plans.json")]);
+    assertEquals(other.code, 2);
+    assert(other.stderr.includes("a name that ends in .safetensors"), other.stderr);
     assertEquals(await Deno.readFile(checkpoint), await Deno.readFile(fixture("plain_3d.pth")));
   });
 });

@@ -1,8 +1,9 @@
 /** The report of a prediction while it runs. */
 import { createGrowingReport, newReportState } from "../../cli/report.ts";
-import { Interrupted } from "../../core/base/errors.ts";
+import { refuseReport } from "../../cli/report_place.ts";
+import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
 
 /** A case that failed. */
 const failedCase = (id: string) => ({
@@ -48,6 +49,21 @@ Deno.test("a report grows with each case, is whole at any time, and says how the
     await Deno.remove(path);
     await report.end("some cases failed");
     assertEquals([(await read()).outcome, warnings.length], ["some cases failed", 1]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a report takes neither the name of a file that nnU-Net writes nor a folder's", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (const name of ["plans.json", "dataset.json", "predict_from_raw_data_args.json", "nnUNetResEncPlans.json"]) {
+      await assertFails(() => refuseReport(join(folder, name), []), UserError, name, "something else", "--report");
+    }
+    const path = join(folder, "report.json");
+    await refuseReport(path, [folder]);
+    await Deno.mkdir(path);
+    await assertFails(() => refuseReport(path, []), UserError, "a folder has that name");
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
