@@ -10,7 +10,7 @@ import { cpuFeatures, describeCpu } from "./describe.ts";
 import { createPrograms } from "./programs.ts";
 import { createStream } from "./stream.ts";
 import { createTensors } from "./tensors.ts";
-import { createTraining } from "./training.ts";
+import { createTraining } from "./training/training.ts";
 import { createVolumeCalls } from "./volume_calls.ts";
 import { WASM_KERNELS } from "./wasm_kernels.ts";
 

@@ -34,7 +34,7 @@ import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, type Tools } from "./program.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
-import { createTraining } from "./training.ts";
+import { createTraining } from "./training/training.ts";
 import { timeInTurn } from "./timing.ts";
 import { tuneConvolutions, type TunedConvolution, type TuneHooks } from "./tune.ts";
 import { type Tuning, wantedOf } from "./tuning.ts";

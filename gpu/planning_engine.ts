@@ -15,7 +15,7 @@ import { type ArrayExtent, extentOf, layoutOf } from "./buffers.ts";
 import { gpuCosts } from "./costs.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import type { RunPlan } from "./run_plan.ts";
-import { planTraining, type TrainingPlan } from "./training_plan.ts";
+import { planTraining, type TrainingPlan } from "./training/plan.ts";
 import { mergedWords } from "./upload.ts";
 import { createVolumeCalls } from "./volume_calls.ts";
 

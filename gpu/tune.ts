@@ -14,7 +14,7 @@ import { type OwnSlot, type PreparedOperator, prepareOperator, timeOperator } fr
 import type { Tools } from "./program.ts";
 import { planProgram } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
-import { planTraining } from "./training_plan.ts";
+import { planTraining } from "./training/plan.ts";
 import { problemKey } from "./tuning.ts";
 import { writeBytes } from "./upload.ts";
 

@@ -1,6 +1,6 @@
 /**
  * From a graph and its loss to the steps of a training: forward pass, losses, the counts of a validation, backward pass, optimizer.
- * Engines supply kernels, where tensors lie and what they do about weights and the optimizer; see gpu/ and cpu/training_plan.ts.
+ * Engines supply kernels, where tensors lie and what they do about weights and the optimizer; see {cpu,gpu}/training/plan.ts.
  */
 import type { Vec3 } from "../base/shape.ts";
 import type { TrainingOptions } from "../engine/training.ts";

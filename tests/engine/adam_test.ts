@@ -1,7 +1,7 @@
 /** Adam's step on both engines against torch's formula in float64 (torch/optim/adam.py, _single_tensor_adam). */
 import { adamReference } from "../../kernels/operators/training/optimizer.ts";
 import { planAdamUpdate } from "../../kernels/wasm/training/adam.ts";
-import { OPTIMIZER_WASM } from "../../cpu/optimizers.ts";
+import { OPTIMIZER_WASM } from "../../cpu/training/optimizers.ts";
 import { planAdamUpdate as planWgslUpdate } from "../../kernels/wgsl/training/adam.ts";
 import { OPTION, OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
 import { assertClose, assertEquals } from "../assert.ts";

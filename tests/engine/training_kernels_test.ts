@@ -12,7 +12,7 @@ import {
   nearestExact,
 } from "../../kernels/operators/training/loss.ts";
 import { TRAINING_WASM } from "../../cpu/kernel_set.ts";
-import { OPTIMIZER_WASM } from "../../cpu/optimizers.ts";
+import { OPTIMIZER_WASM } from "../../cpu/training/optimizers.ts";
 import { planNormBackward } from "../../kernels/wasm/training/norm.ts";
 import { planGradientNorm, planSgdUpdate } from "../../kernels/wasm/training/optimizer.ts";
 import { planGradientPass, planPoolBackward } from "../../kernels/wasm/training/passes.ts";

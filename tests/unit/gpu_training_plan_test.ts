@@ -1,8 +1,8 @@
 /** Plans of trainings on a GPU; no device involved. */
 import type { TrainingOptions } from "../../core/engine/training.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
-import { layOutParameters } from "../../gpu/training_parameters.ts";
-import { planTraining } from "../../gpu/training_plan.ts";
+import { layOutParameters } from "../../gpu/training/parameters.ts";
+import { planTraining } from "../../gpu/training/plan.ts";
 import { problemsOf } from "../../gpu/tune.ts";
 import { wantedOf } from "../../gpu/tuning.ts";
 import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";

@@ -4,7 +4,7 @@ import type { TrainingOptions } from "../../core/engine/training.ts";
 import { planBackward } from "../../core/graph/backward.ts";
 import { fuseGraph } from "../../core/graph/fuse.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
-import { planTraining } from "../../cpu/training_plan.ts";
+import { planTraining } from "../../cpu/training/plan.ts";
 import { architecture } from "../../core/cases/networks.ts";
 
 const OPTIONS: TrainingOptions = {

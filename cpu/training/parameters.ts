@@ -2,10 +2,10 @@
  * Where parameters lie: one range of floats, laid out alike for the parameters, their gradients and their momentum. Those with a gradient
  * come first, so that the optimizer is one pass over one range; what is between parameters is zero and stays zero.
  */
-import { padToFour } from "../core/base/shape.ts";
-import type { Graph } from "../core/graph/graph.ts";
-import { weightShapes } from "../core/graph/weight_shapes.ts";
-import type { PlacedParameter } from "../core/lowering/parameter_values.ts";
+import { padToFour } from "../../core/base/shape.ts";
+import type { Graph } from "../../core/graph/graph.ts";
+import { weightShapes } from "../../core/graph/weight_shapes.ts";
+import type { PlacedParameter } from "../../core/lowering/parameter_values.ts";
 
 export interface ParameterLayout {
   /** In the order of the graph's nodes. */

@@ -2,20 +2,20 @@
  * From a graph and its loss to everything a training step needs before it allocates: operators of the forward and backward pass in order,
  * the place of every tensor, gradient and temporary in one arena by lifetime, the parameters' layout. Pure.
  */
-import { voxelCount } from "../core/base/shape.ts";
-import { UserError } from "../core/base/errors.ts";
-import type { TrainingOptions } from "../core/engine/training.ts";
-import type { Graph } from "../core/graph/graph.ts";
-import type { MemoryPlan } from "../core/graph/memory_plan.ts";
-import { type LoweredTraining, lowerTraining, startTraining } from "../core/lowering/training.ts";
-import { gradientSlot, parameterSlot, RESULTS, type Training } from "../core/lowering/training_context.ts";
-import { identityWeights } from "../core/lowering/weights.ts";
-import type { Operator } from "../kernels/wasm/kernel.ts";
-import { planGradientNorm } from "../kernels/wasm/training/optimizer.ts";
-import { type CpuTypes, packingInEveryRun, RESULT_BYTES, TRAINING_KERNELS } from "./kernel_set.ts";
-import { arenaOf, scratchOf } from "./program_plan.ts";
-import { groupStorage } from "./tensor_places.ts";
-import { layOutParameters, type ParameterLayout } from "./training_parameters.ts";
+import { voxelCount } from "../../core/base/shape.ts";
+import { UserError } from "../../core/base/errors.ts";
+import type { TrainingOptions } from "../../core/engine/training.ts";
+import type { Graph } from "../../core/graph/graph.ts";
+import type { MemoryPlan } from "../../core/graph/memory_plan.ts";
+import { type LoweredTraining, lowerTraining, startTraining } from "../../core/lowering/training.ts";
+import { gradientSlot, parameterSlot, RESULTS, type Training } from "../../core/lowering/training_context.ts";
+import { identityWeights } from "../../core/lowering/weights.ts";
+import type { Operator } from "../../kernels/wasm/kernel.ts";
+import { planGradientNorm } from "../../kernels/wasm/training/optimizer.ts";
+import { type CpuTypes, packingInEveryRun, RESULT_BYTES, TRAINING_KERNELS } from "../kernel_set.ts";
+import { arenaOf, scratchOf } from "../program_plan.ts";
+import { groupStorage } from "../tensor_places.ts";
+import { layOutParameters, type ParameterLayout } from "./parameters.ts";
 
 /** Temporaries of step i are `temporaryBlock(i, ...)`; of the optimizer only the gradients' norm is among the steps. */
 export interface TrainingPlan extends LoweredTraining<Operator> {

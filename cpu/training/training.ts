@@ -2,25 +2,25 @@
  * Training on the CPU engine: parameters, gradients and momentum in one range of the shared memory, a step as one command (forward,
  * loss, backward, norm of the gradients) and a second one for the optimizer, whose options change from step to step.
  */
-import { padToFour, voxelCount } from "../core/base/shape.ts";
-import type { WeightSource } from "../core/engine/engine.ts";
-import { countTotals, finishStep, stepResults, unpadChannels } from "../core/engine/results.ts";
-import type { OptimizerState, SgdOptions } from "../core/engine/training.ts";
-import { describeOptimizer } from "../core/graph/optimizer.ts";
+import { padToFour, voxelCount } from "../../core/base/shape.ts";
+import type { WeightSource } from "../../core/engine/engine.ts";
+import { countTotals, finishStep, stepResults, unpadChannels } from "../../core/engine/results.ts";
+import type { OptimizerState, SgdOptions } from "../../core/engine/training.ts";
+import { describeOptimizer } from "../../core/graph/optimizer.ts";
 import {
   type GivenKind,
   type PlacedParameter,
   putParameters,
   type ValueKind,
   valueKinds,
-} from "../core/lowering/parameter_values.ts";
-import { itemsOf, type PlannedOutput } from "../core/lowering/training.ts";
-import { COUNTS, LABELS, RESULTS } from "../core/lowering/training_context.ts";
-import { createTrainingCalls, type TrainingCalls, type TrainingCosts } from "../core/lowering/training_engine.ts";
-import { planGatherPatches } from "../kernels/wasm/volume/gather.ts";
-import { copyOperator } from "./encode.ts";
+} from "../../core/lowering/parameter_values.ts";
+import { itemsOf, type PlannedOutput } from "../../core/lowering/training.ts";
+import { COUNTS, LABELS, RESULTS } from "../../core/lowering/training_context.ts";
+import { createTrainingCalls, type TrainingCalls, type TrainingCosts } from "../../core/lowering/training_engine.ts";
+import { planGatherPatches } from "../../kernels/wasm/volume/gather.ts";
+import { copyOperator } from "../encode.ts";
 import { OPTIMIZER_STATE, planUpdate } from "./optimizers.ts";
-import { planTraining, type TrainingPlan } from "./training_plan.ts";
+import { planTraining, type TrainingPlan } from "./plan.ts";
 import {
   arenaSlot,
   compileTraining,
@@ -29,8 +29,8 @@ import {
   type TrainingHost,
   type TrainingState,
   valuesAt,
-} from "./training_state.ts";
-import { stateBytes, valueBytes } from "./training_values.ts";
+} from "./state.ts";
+import { stateBytes, valueBytes } from "./values.ts";
 
 /** The training half of the CPU engine; `timeTraining` gives the times of all `program.steps` but the last, the optimizer. */
 export function createTraining(host: TrainingHost): TrainingCalls {

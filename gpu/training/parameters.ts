@@ -2,10 +2,10 @@
  * Where parameters lie: chunks of moderate size, laid out alike for the parameters, their gradients and their momentum. Those with a gradient
  * have chunks of their own, so that the optimizer walks whole chunks; what is between parameters is zero and stays zero.
  */
-import type { Graph } from "../core/graph/graph.ts";
-import { weightShapes } from "../core/graph/weight_shapes.ts";
-import type { PlacedParameter } from "../core/lowering/parameter_values.ts";
-import { BINDING_ALIGNMENT, roundUp } from "./buffers.ts";
+import type { Graph } from "../../core/graph/graph.ts";
+import { weightShapes } from "../../core/graph/weight_shapes.ts";
+import type { PlacedParameter } from "../../core/lowering/parameter_values.ts";
+import { BINDING_ALIGNMENT, roundUp } from "../buffers.ts";
 
 export interface ChunkedParameter extends PlacedParameter {
   readonly chunk: number;

@@ -1,9 +1,9 @@
 /** The optimizers' steps on the GPU, chunk by chunk of the parameters that have gradients. */
-import { RESULTS, type Training } from "../core/lowering/training_context.ts";
-import { planAdamUpdate } from "../kernels/wgsl/training/adam.ts";
-import { planGradientNorm, planSgdUpdate } from "../kernels/wgsl/training/optimizer.ts";
-import { type GpuTypes, OPTIONS } from "./kernel_set.ts";
-import type { ParameterLayout } from "./training_parameters.ts";
+import { RESULTS, type Training } from "../../core/lowering/training_context.ts";
+import { planAdamUpdate } from "../../kernels/wgsl/training/adam.ts";
+import { planGradientNorm, planSgdUpdate } from "../../kernels/wgsl/training/optimizer.ts";
+import { type GpuTypes, OPTIONS } from "../kernel_set.ts";
+import type { ParameterLayout } from "./parameters.ts";
 
 /** Slot of what an optimizer that counts its steps keeps of all parameters together: f32 [8], the first of them the steps. */
 export const OPTIMIZER_STATE = "optimizer's state";

@@ -1,12 +1,12 @@
 /** The optimizers' steps on the CPU, over the range of parameters that have gradients; their kernels for the module. */
-import type { SgdOptions } from "../core/engine/training.ts";
-import { RESULTS } from "../core/lowering/training_context.ts";
-import type { Kernel } from "../kernels/wasm/emit/module_builder.ts";
-import type { Operator } from "../kernels/wasm/kernel.ts";
-import { ADAM_KERNELS, planAdamUpdate } from "../kernels/wasm/training/adam.ts";
-import { planSgdUpdate, TRAINING_OPTIMIZER_KERNELS } from "../kernels/wasm/training/optimizer.ts";
-import { RESULT_BYTES } from "./kernel_set.ts";
-import type { TrainingPlan } from "./training_plan.ts";
+import type { SgdOptions } from "../../core/engine/training.ts";
+import { RESULTS } from "../../core/lowering/training_context.ts";
+import type { Kernel } from "../../kernels/wasm/emit/module_builder.ts";
+import type { Operator } from "../../kernels/wasm/kernel.ts";
+import { ADAM_KERNELS, planAdamUpdate } from "../../kernels/wasm/training/adam.ts";
+import { planSgdUpdate, TRAINING_OPTIMIZER_KERNELS } from "../../kernels/wasm/training/optimizer.ts";
+import { RESULT_BYTES } from "../kernel_set.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /** The module's kernels of these. */
 export const OPTIMIZER_WASM: readonly Kernel[] = [...TRAINING_OPTIMIZER_KERNELS, ...ADAM_KERNELS];

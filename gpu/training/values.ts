@@ -1,13 +1,13 @@
 /** Parameters, gradients and what the optimizer keeps of them, in the device's memory. */
-import { describeOptimizer } from "../core/graph/optimizer.ts";
-import { type ValueKind, valueKinds } from "../core/lowering/parameter_values.ts";
-import { gradientSlot, parameterSlot } from "../core/lowering/training_context.ts";
-import { OPTION_FLOATS } from "../kernels/wgsl/training/optimizer.ts";
-import { type DeviceBuffer, oneSegment, type Segments } from "./buffers.ts";
-import type { DeviceWeights, Tools } from "./program.ts";
-import { OPTIONS } from "./kernel_set.ts";
+import { describeOptimizer } from "../../core/graph/optimizer.ts";
+import { type ValueKind, valueKinds } from "../../core/lowering/parameter_values.ts";
+import { gradientSlot, parameterSlot } from "../../core/lowering/training_context.ts";
+import { OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
+import { type DeviceBuffer, oneSegment, type Segments } from "../buffers.ts";
+import type { DeviceWeights, Tools } from "../program.ts";
+import { OPTIONS } from "../kernel_set.ts";
 import { OPTIMIZER_STATE } from "./optimizers.ts";
-import type { TrainingPlan } from "./training_plan.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /** Of {@link OPTIMIZER_STATE}. */
 export const STATE_FLOATS = 8;

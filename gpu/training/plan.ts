@@ -2,26 +2,26 @@
  * From a graph and its loss to everything a training step needs before it allocates: operators of the forward and backward pass in order,
  * which tensors, gradients and temporaries share a buffer, the parameters' layout. Pure.
  */
-import { voxelCount } from "../core/base/shape.ts";
-import type { TrainingOptions } from "../core/engine/training.ts";
-import type { ConvStep } from "../core/graph/backward.ts";
-import type { FusedNetwork } from "../core/graph/fuse.ts";
-import type { Graph } from "../core/graph/graph.ts";
-import { kernelOf } from "../core/lowering/backward.ts";
-import { describeWeight, type PlannedConv } from "../core/lowering/lowering.ts";
-import { type LoweredTraining, lowerTraining, startTraining } from "../core/lowering/training.ts";
-import { parameterSlot, type Training } from "../core/lowering/training_context.ts";
-import { identityWeights } from "../core/lowering/weights.ts";
-import { planPackWeights } from "../kernels/wgsl/conv/pack_kernels.ts";
-import type { WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
-import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
-import type { SlotLayout } from "../kernels/wgsl/kernel.ts";
-import { labelWords } from "../kernels/wgsl/training/loss.ts";
-import { type GpuOperator, type GpuTypes, trainingKernels } from "./kernel_set.ts";
+import { voxelCount } from "../../core/base/shape.ts";
+import type { TrainingOptions } from "../../core/engine/training.ts";
+import type { ConvStep } from "../../core/graph/backward.ts";
+import type { FusedNetwork } from "../../core/graph/fuse.ts";
+import type { Graph } from "../../core/graph/graph.ts";
+import { kernelOf } from "../../core/lowering/backward.ts";
+import { describeWeight, type PlannedConv } from "../../core/lowering/lowering.ts";
+import { type LoweredTraining, lowerTraining, startTraining } from "../../core/lowering/training.ts";
+import { parameterSlot, type Training } from "../../core/lowering/training_context.ts";
+import { identityWeights } from "../../core/lowering/weights.ts";
+import { planPackWeights } from "../../kernels/wgsl/conv/pack_kernels.ts";
+import type { WantedCandidate } from "../../kernels/wgsl/conv/plan_conv.ts";
+import type { ConvLimits } from "../../kernels/wgsl/conv/problem.ts";
+import type { SlotLayout } from "../../kernels/wgsl/kernel.ts";
+import { labelWords } from "../../kernels/wgsl/training/loss.ts";
+import { type GpuOperator, type GpuTypes, trainingKernels } from "../kernel_set.ts";
 import { addOptimizer } from "./optimizers.ts";
-import { planRun, type RunPlan } from "./run_plan.ts";
-import { createStorage } from "./tensor_layout.ts";
-import { layOutParameters, type ParameterLayout } from "./training_parameters.ts";
+import { planRun, type RunPlan } from "../run_plan.ts";
+import { createStorage } from "../tensor_layout.ts";
+import { layOutParameters, type ParameterLayout } from "./parameters.ts";
 
 /** Its steps end with the optimizer's. */
 export interface TrainingPlan extends RunPlan, Omit<LoweredTraining<GpuOperator>, "steps"> {

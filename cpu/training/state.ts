@@ -1,16 +1,16 @@
 /** A compiled training: its arena and its values in the engine's memory, and its steps encoded as commands. */
-import type { TrainingOptions } from "../core/engine/training.ts";
-import type { CompiledTraining } from "../core/lowering/training_engine.ts";
-import { type ValueKind, valueKinds } from "../core/lowering/parameter_values.ts";
-import { temporaryBlock } from "../core/lowering/schedule.ts";
-import { itemsOf } from "../core/lowering/training.ts";
-import type { Operator } from "../kernels/wasm/kernel.ts";
-import { planClear } from "../kernels/wasm/volume/clear.ts";
-import type { PlacedCall } from "./encode.ts";
-import type { EngineMemory } from "./memory.ts";
-import type { Encoded, Region, Stream } from "./stream.ts";
-import type { TrainingPlan } from "./training_plan.ts";
-import { stateBytes, valueBytes } from "./training_values.ts";
+import type { TrainingOptions } from "../../core/engine/training.ts";
+import type { CompiledTraining } from "../../core/lowering/training_engine.ts";
+import { type ValueKind, valueKinds } from "../../core/lowering/parameter_values.ts";
+import { temporaryBlock } from "../../core/lowering/schedule.ts";
+import { itemsOf } from "../../core/lowering/training.ts";
+import type { Operator } from "../../kernels/wasm/kernel.ts";
+import { planClear } from "../../kernels/wasm/volume/clear.ts";
+import type { PlacedCall } from "../encode.ts";
+import type { EngineMemory } from "../memory.ts";
+import type { Encoded, Region, Stream } from "../stream.ts";
+import type { TrainingPlan } from "./plan.ts";
+import { stateBytes, valueBytes } from "./values.ts";
 
 /** What training needs of the engine. */
 export interface TrainingHost {

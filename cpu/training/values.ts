@@ -1,7 +1,7 @@
 /** Bytes of what a training keeps of its parameters. */
-import { describeOptimizer } from "../core/graph/optimizer.ts";
-import { valueKinds } from "../core/lowering/parameter_values.ts";
-import type { TrainingPlan } from "./training_plan.ts";
+import { describeOptimizer } from "../../core/graph/optimizer.ts";
+import { valueKinds } from "../../core/lowering/parameter_values.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 type Kept = Pick<TrainingPlan, "layout" | "optimizer">;
 

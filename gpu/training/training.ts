@@ -2,44 +2,44 @@
  * Training on the GPU engine: parameters, gradients and momentum stay on the device, a step is a fixed list of dispatches (forward, loss,
  * backward, norm of the gradients, optimizer), and what changes from step to step is in one small buffer. Only results come back.
  */
-import { UserError } from "../core/base/errors.ts";
-import { padToFour, voxelCount } from "../core/base/shape.ts";
-import type { Precision, WeightSource } from "../core/engine/engine.ts";
-import { countTotals, finishStep, stepResults, unpadChannels } from "../core/engine/results.ts";
-import type { OptimizerState, ParameterValues, SgdOptions, TrainingOptions } from "../core/engine/training.ts";
-import type { Graph } from "../core/graph/graph.ts";
-import { describeOptimizer } from "../core/graph/optimizer.ts";
+import { UserError } from "../../core/base/errors.ts";
+import { padToFour, voxelCount } from "../../core/base/shape.ts";
+import type { Precision, WeightSource } from "../../core/engine/engine.ts";
+import { countTotals, finishStep, stepResults, unpadChannels } from "../../core/engine/results.ts";
+import type { OptimizerState, ParameterValues, SgdOptions, TrainingOptions } from "../../core/engine/training.ts";
+import type { Graph } from "../../core/graph/graph.ts";
+import { describeOptimizer } from "../../core/graph/optimizer.ts";
 import {
   type GivenKind,
   type PlacedParameter,
   putParameters,
   type ValueKind,
-} from "../core/lowering/parameter_values.ts";
-import { itemsOf, type PlannedOutput } from "../core/lowering/training.ts";
-import { COUNTS, LABELS, RESULTS } from "../core/lowering/training_context.ts";
+} from "../../core/lowering/parameter_values.ts";
+import { itemsOf, type PlannedOutput } from "../../core/lowering/training.ts";
+import { COUNTS, LABELS, RESULTS } from "../../core/lowering/training_context.ts";
 import {
   type CompiledTraining,
   createTrainingCalls,
   type TrainingCalls,
   type TrainingCosts,
-} from "../core/lowering/training_engine.ts";
-import type { WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
-import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
-import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
-import { labelWords } from "../kernels/wgsl/training/loss.ts";
-import { OPTION, OPTION_FLOATS } from "../kernels/wgsl/training/optimizer.ts";
-import { planGatherPatches } from "../kernels/wgsl/volume/gather.ts";
-import { layoutOf, type Segments } from "./buffers.ts";
-import { type PreparedDispatch, UNIFORM_BYTES } from "./commands.ts";
-import { OPTIONS } from "./kernel_set.ts";
-import { withinBindings } from "./limits.ts";
+} from "../../core/lowering/training_engine.ts";
+import type { WantedCandidate } from "../../kernels/wgsl/conv/plan_conv.ts";
+import type { ConvLimits } from "../../kernels/wgsl/conv/problem.ts";
+import type { WgslOperator } from "../../kernels/wgsl/kernel.ts";
+import { labelWords } from "../../kernels/wgsl/training/loss.ts";
+import { OPTION, OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
+import { planGatherPatches } from "../../kernels/wgsl/volume/gather.ts";
+import { layoutOf, type Segments } from "../buffers.ts";
+import { type PreparedDispatch, UNIFORM_BYTES } from "../commands.ts";
+import { OPTIONS } from "../kernel_set.ts";
+import { withinBindings } from "../limits.ts";
 import { OPTIMIZER_STATE } from "./optimizers.ts";
-import { createProgram, type DeviceProgram, type Tools } from "./program.ts";
-import { readBytes } from "./readback.ts";
-import { timeInTurn } from "./timing.ts";
-import { planTraining, type TrainingPlan } from "./training_plan.ts";
-import { type DeviceValues, kindsOf, STATE_FLOATS, takeValues } from "./training_values.ts";
-import { writeBytes } from "./upload.ts";
+import { createProgram, type DeviceProgram, type Tools } from "../program.ts";
+import { readBytes } from "../readback.ts";
+import { timeInTurn } from "../timing.ts";
+import { planTraining, type TrainingPlan } from "./plan.ts";
+import { type DeviceValues, kindsOf, STATE_FLOATS, takeValues } from "./values.ts";
+import { writeBytes } from "../upload.ts";
 
 /** What training needs of the engine. */
 export interface TrainingHost {
