@@ -20,7 +20,7 @@ export interface EncodedCalls {
 const align = (bytes: number) => Math.ceil(bytes / 16) * 16;
 
 /** Name of the built-in copy among the kernels. */
-export const COPY_KERNEL = "copy";
+const COPY_KERNEL = "copy";
 
 /** A copy of bytes from one address to another as a call. */
 function copyCall(bytes: number): KernelCall {

@@ -7,7 +7,7 @@ import { UserError } from "../core/base/errors.ts";
 import { createAllocator } from "./allocator.ts";
 
 /** What the JavaScript interface allows a memory to have. */
-export const LARGEST_MEMORY = 16 * 2 ** 30;
+const LARGEST_MEMORY = 16 * 2 ** 30;
 
 const PAGE = 65536;
 /** The memory grows by at least this. */

@@ -1,12 +1,16 @@
 /** The tensors of the CPU engine: ranges of the shared memory, written and read in the order of the stream. */
 import { checkAlive, checkAlloc, checkRange } from "../core/engine/checks.ts";
-import type { ElementArrays, ElementType, Engine, TensorHandle } from "../core/engine/engine.ts";
+import {
+  ELEMENT_ARRAYS,
+  type ElementArrays,
+  type ElementType,
+  type Engine,
+  type TensorHandle,
+} from "../core/engine/engine.ts";
 import type { Operator } from "../kernels/wasm/kernel.ts";
 import { planClear } from "../kernels/wasm/volume/clear.ts";
 import { copyOperator } from "./encode.ts";
 import type { Region, Stream } from "./stream.ts";
-
-const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i16: Int16Array, i32: Int32Array } as const;
 
 /** What the other parts of the engine work with. */
 export interface Tensors {
@@ -61,7 +65,7 @@ export function createTensors(stream: Stream): Tensors {
   const calls: Tensors["calls"] = {
     alloc<T extends ElementType>(type: T, length: number, label: string): TensorHandle<T> {
       checkAlloc(length, label);
-      const region = allocate(length * ARRAYS[type].BYTES_PER_ELEMENT, label);
+      const region = allocate(length * ELEMENT_ARRAYS[type].BYTES_PER_ELEMENT, label);
       const handle: TensorHandle<T> = { type, length, label, [Symbol.dispose]: () => release(region) };
       tensors.set(handle, region);
       return handle;
@@ -85,17 +89,17 @@ export function createTensors(stream: Stream): Tensors {
     },
     clear(target, offset = 0, length = target.length - offset) {
       checkRange(target, offset, length, "Clearing");
-      const size = ARRAYS[target.type].BYTES_PER_ELEMENT;
+      const size = ELEMENT_ARRAYS[target.type].BYTES_PER_ELEMENT;
       const region = regionOf(target, "Clearing");
       enqueue(planClear({ slot: "target", offset: offset * size, bytes: length * size }), { target: region });
     },
     download<T extends ElementType>(source: TensorHandle<T>, offset = 0, length = source.length - offset) {
       checkRange(source, offset, length, "Downloading");
       const region = regionOf(source, "Downloading");
-      const size = ARRAYS[source.type].BYTES_PER_ELEMENT;
+      const size = ELEMENT_ARRAYS[source.type].BYTES_PER_ELEMENT;
       return stream.read(region, () => {
         const bytes = memory.bytes(region.address + offset * size, length * size).slice();
-        return new ARRAYS[source.type](bytes.buffer) as ElementArrays[T];
+        return new ELEMENT_ARRAYS[source.type](bytes.buffer) as ElementArrays[T];
       });
     },
   };

@@ -4,27 +4,23 @@
  */
 import { UserError } from "../core/base/errors.ts";
 import { padToFour, voxelCount } from "../core/base/shape.ts";
-import { checkAlive, checkAlloc, checkRange } from "../core/engine/checks.ts";
+import { checkAlive } from "../core/engine/checks.ts";
 import { unpadChannels } from "../core/engine/results.ts";
 import type {
   CompileOptions,
-  ElementArrays,
-  ElementType,
   Engine,
   Precision,
   Program,
   ProgramMemory,
   StepCost,
-  TensorHandle,
   WeightSet,
 } from "../core/engine/engine.ts";
 import type { TrainingOptions } from "../core/engine/training.ts";
 import type { TrainingCalls } from "../core/lowering/training_engine.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
-import { planClear } from "../kernels/wgsl/volume/clear.ts";
 import type { AdapterFacts } from "./adapter.ts";
-import { type Buffers, createBuffers, layoutOf, type Segments } from "./buffers.ts";
+import { type Buffers, createBuffers, type Segments } from "./buffers.ts";
 import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";
 import { gpuCosts } from "./costs.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
@@ -36,9 +32,9 @@ import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
 import { createTraining } from "./training/training.ts";
 import { timeInTurn } from "./timing.ts";
+import { createTensors } from "./tensors.ts";
 import { tuneConvolutions, type TunedConvolution, type TuneHooks } from "./tune.ts";
 import { type Tuning, wantedOf } from "./tuning.ts";
-import { writeBytes } from "./upload.ts";
 import { createTableCache, createVolumeCalls } from "./volume_calls.ts";
 
 export { type AdapterFacts, factsOf, requestAdapter } from "./adapter.ts";
@@ -82,13 +78,6 @@ export interface GpuEngine extends Engine, TrainingCalls {
   timeSteps(program: Program, weights: WeightSet): Promise<number[]>;
 }
 
-const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i16: Int16Array, i32: Int32Array } as const;
-
-/** A tensor's segments, or nothing once it is disposed. */
-interface TensorState {
-  segments: Segments | undefined;
-}
-
 /**
  * Opens the GPU.
  * @throws UserError if there is none that can be used; `nnunet doctor` says more.
@@ -107,15 +96,8 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
   const tools: Tools = { gpu, buffers, commands, pipelines };
   const wanted = options.tuning && wantedOf(options.tuning);
   const halves = device.features.has("shader-f16");
-  const tensors = new WeakMap<TensorHandle, TensorState>();
   const programs = new WeakMap<Program, DeviceProgram>();
   const weightSets = new WeakMap<WeightSet, DeviceWeights>();
-
-  function segmentsOf(tensor: TensorHandle, doing: string): Segments {
-    const segments = tensors.get(tensor)?.segments;
-    checkAlive(segments !== undefined, tensor.label, doing);
-    return segments as Segments;
-  }
 
   function programOf(program: Program, doing: string): DeviceProgram {
     const state = programs.get(program);
@@ -154,6 +136,8 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     return withinBindings("compiling the network", () => planProgram(graph, compileOptions, limits, wanted));
   }
 
+  const tensors = createTensors(tools, enqueue);
+  const { segmentsOf } = tensors;
   const volumes = createVolumeCalls({ segmentsOf, programOf, enqueue, tables: createTableCache(buffers, commands) });
 
   const supports = (precision: Precision) => precision === "f32" || halves;
@@ -211,41 +195,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       return set;
     },
 
-    alloc<T extends ElementType>(type: T, length: number, label: string): TensorHandle<T> {
-      checkAlloc(length, label);
-      gpu.check();
-      const state: TensorState = { segments: buffers.takeArray(length * ARRAYS[type].BYTES_PER_ELEMENT, label) };
-      const dispose = () => {
-        if (state.segments) buffers.giveArray(state.segments);
-        state.segments = undefined;
-      };
-      const handle: TensorHandle<T> = { type, length, label, [Symbol.dispose]: dispose };
-      tensors.set(handle, state);
-      return handle;
-    },
-    upload(target, data, offset = 0) {
-      const doing = "Uploading";
-      checkRange(target, offset, data.length, doing);
-      gpu.check();
-      const segments = segmentsOf(target, doing);
-      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      const merge = (operator: WgslOperator) => enqueue(operator, { target: segments });
-      writeBytes(commands, merge, segments, bytes, offset * data.BYTES_PER_ELEMENT);
-    },
-    clear(target, offset = 0, length = target.length - offset) {
-      checkRange(target, offset, length, "Clearing");
-      const size = ARRAYS[target.type].BYTES_PER_ELEMENT;
-      const segments = segmentsOf(target, "Clearing");
-      const words = layoutOf("target", segments, 4);
-      enqueue(planClear({ words, offset: offset * size, bytes: length * size }), { target: segments });
-    },
-    async download<T extends ElementType>(source: TensorHandle<T>, offset = 0, length = source.length - offset) {
-      checkRange(source, offset, length, "Downloading");
-      const segments = segmentsOf(source, "Downloading");
-      const size = ARRAYS[source.type].BYTES_PER_ELEMENT;
-      const bytes = await readBytes(gpu, commands, segments, offset * size, length * size);
-      return new ARRAYS[source.type](bytes.buffer) as ElementArrays[T];
-    },
+    ...tensors.calls,
     async flush() {
       gpu.check();
       const errorsBefore = gpu.errors;

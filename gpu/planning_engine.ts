@@ -3,7 +3,14 @@
  * downloaded is zeros. It takes no device.
  */
 import { voxelCount } from "../core/base/shape.ts";
-import type { ElementArrays, ElementType, Engine, Program, TensorHandle } from "../core/engine/engine.ts";
+import {
+  ELEMENT_ARRAYS,
+  type ElementArrays,
+  type ElementType,
+  type Engine,
+  type Program,
+  type TensorHandle,
+} from "../core/engine/engine.ts";
 import type { TrainingEngine, TrainingProgram } from "../core/engine/training.ts";
 import { packResampleTables } from "../kernels/wgsl/volume/resample.ts";
 import { planGatherPatches } from "../kernels/wgsl/volume/gather.ts";
@@ -18,8 +25,6 @@ import type { RunPlan } from "./run_plan.ts";
 import { planTraining, type TrainingPlan } from "./training/plan.ts";
 import { mergedWords } from "./upload.ts";
 import { createVolumeCalls } from "./volume_calls.ts";
-
-const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i16: Int16Array, i32: Int32Array } as const;
 
 /**
  * @param note told of every operator that is planned
@@ -37,7 +42,7 @@ export function createPlanningEngine(
     const extent = extentOf(bytes, limits.maxBindingBytes);
     return { ...extent, ranges: { length: Math.ceil(extent.bytes / extent.segmentBytes) } };
   }
-  const arrayOfTensor = ({ type, length }: TensorHandle) => arrayOf(length * ARRAYS[type].BYTES_PER_ELEMENT);
+  const arrayOfTensor = ({ type, length }: TensorHandle) => arrayOf(length * ELEMENT_ARRAYS[type].BYTES_PER_ELEMENT);
 
   function planOf<P extends object, Plan>(plans: WeakMap<P, Plan>, program: P): Plan {
     const plan = plans.get(program);
@@ -99,12 +104,12 @@ export function createPlanningEngine(
       mergedWords(arrayOfTensor(target), bytes, offset * data.BYTES_PER_ELEMENT).forEach(note);
     },
     clear(target, offset = 0, length = target.length - offset) {
-      const size = ARRAYS[target.type].BYTES_PER_ELEMENT;
+      const size = ELEMENT_ARRAYS[target.type].BYTES_PER_ELEMENT;
       const words = layoutOf("target", arrayOfTensor(target), 4);
       note(planClear({ words, offset: offset * size, bytes: length * size }));
     },
     download: <T extends ElementType>(source: TensorHandle<T>, offset = 0, length = source.length - offset) =>
-      Promise.resolve(new ARRAYS[source.type](length) as ElementArrays[T]),
+      Promise.resolve(new ELEMENT_ARRAYS[source.type](length) as ElementArrays[T]),
     flush: () => Promise.resolve(),
     ...volumes,
     run: () => {},

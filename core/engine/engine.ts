@@ -18,6 +18,15 @@ export interface ElementArrays {
 }
 export type ElementType = keyof ElementArrays;
 
+/** Their constructors. */
+export const ELEMENT_ARRAYS = {
+  f32: Float32Array,
+  u8: Uint8Array,
+  u16: Uint16Array,
+  i16: Int16Array,
+  i32: Int32Array,
+} as const;
+
 /** A flat array on the engine; disposing it twice is allowed, using it afterwards throws. */
 export interface TensorHandle<T extends ElementType = ElementType> extends Disposable {
   readonly type: T;

@@ -136,7 +136,7 @@ export function checkGather(call: GatherPatches): void {
 }
 
 /** Checks a ring's tensors and axes. */
-export function checkRing(ring: LogitRing, doing: string): void {
+function checkRing(ring: LogitRing, doing: string): void {
   ensure(
     ring.channelStride >= ring.channels,
     doing,

@@ -38,9 +38,6 @@ const POLES: readonly (readonly number[])[] = [
   ],
 ];
 
-/** The highest spline order; scipy has none above it. */
-export const MAX_SPLINE_ORDER = POLES.length - 1;
-
 /** Interpolation of order 0 (nearest), 1 (linear) or 2 to 5 (B-spline) with pixel centres: j -> (j + 0.5) * from / to - 0.5. */
 export function splineOperator(order: number, from: number, to: number): AxisOperator {
   if (from === to) return identityOperator(from);

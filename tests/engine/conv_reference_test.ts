@@ -7,6 +7,7 @@ import { convOutputGrid } from "../../kernels/operators/conv/problem.ts";
 import type { ConvOperator, ConvProblem } from "../../kernels/wasm/conv/problem.ts";
 import { referenceConv, referenceTransposedConv } from "../../kernels/operators/conv/reference.ts";
 import { assert, assertClose, assertEquals } from "../assert.ts";
+import { CONV_CASES } from "./conv_cases.ts";
 import {
   type ConvCase,
   type ConvResult,
@@ -22,157 +23,6 @@ import {
 const TOLERANCE = 5e-5;
 /** Weights transformed in f32 by the kernels, in f64 by the plain form. */
 const TOLERANCE_F32_WEIGHTS = 5e-6;
-
-const CASES: Record<string, ConvCase> = {
-  "3x3x3 on odd sizes": {
-    batch: 2,
-    grid: [7, 9, 11],
-    parts: [5],
-    outputs: 6,
-    kernel: [3, 3, 3],
-    stride: [1, 1, 1],
-    norm: true,
-  },
-  "3x3x3 of a concat within wider tensors": {
-    batch: 2,
-    grid: [4, 5, 6],
-    parts: [3, 6],
-    outputs: 13,
-    kernel: [3, 3, 3],
-    stride: [1, 1, 1],
-    norm: true,
-    around: 8,
-  },
-  "3x3x3 without norm": {
-    batch: 1,
-    grid: [8, 8, 16],
-    parts: [16],
-    outputs: 16,
-    kernel: [3, 3, 3],
-    stride: [1, 1, 1],
-    norm: false,
-  },
-  "3x3x3 of one channel": {
-    batch: 2,
-    grid: [5, 6, 7],
-    parts: [1],
-    outputs: 9,
-    kernel: [3, 3, 3],
-    stride: [1, 1, 1],
-    norm: false,
-  },
-  "3x3x3 of three channels": {
-    batch: 1,
-    grid: [5, 6, 7],
-    parts: [3],
-    outputs: 4,
-    kernel: [3, 3, 3],
-    stride: [1, 1, 1],
-    norm: true,
-  },
-  "3x3x3 on a single voxel": {
-    batch: 2,
-    grid: [1, 1, 1],
-    parts: [7],
-    outputs: 5,
-    kernel: [3, 3, 3],
-    stride: [1, 1, 1],
-    norm: true,
-  },
-  "3x3x3 of many channels": {
-    batch: 1,
-    grid: [4, 4, 4],
-    parts: [130],
-    outputs: 70,
-    kernel: [3, 3, 3],
-    stride: [1, 1, 1],
-    norm: true,
-  },
-  "3x3x3 stride 2": {
-    batch: 2,
-    grid: [9, 10, 12],
-    parts: [6],
-    outputs: 11,
-    kernel: [3, 3, 3],
-    stride: [2, 2, 2],
-    norm: true,
-  },
-  "3x3x3 stride (1, 2, 2)": {
-    batch: 2,
-    grid: [3, 10, 7],
-    parts: [8],
-    outputs: 8,
-    kernel: [3, 3, 3],
-    stride: [1, 2, 2],
-    norm: true,
-  },
-  "1x3x3": { batch: 2, grid: [3, 7, 13], parts: [4], outputs: 10, kernel: [1, 3, 3], stride: [1, 1, 1], norm: true },
-  "1x3x3 stride (1, 2, 2)": {
-    batch: 1,
-    grid: [3, 11, 8],
-    parts: [4],
-    outputs: 9,
-    kernel: [1, 3, 3],
-    stride: [1, 2, 2],
-    norm: true,
-  },
-  "1x3x3 of a plane": {
-    batch: 2,
-    grid: [1, 21, 18],
-    parts: [12],
-    outputs: 8,
-    kernel: [1, 3, 3],
-    stride: [1, 1, 1],
-    norm: true,
-  },
-  "5x3x1": { batch: 2, grid: [6, 5, 7], parts: [5], outputs: 7, kernel: [5, 3, 1], stride: [1, 1, 1], norm: true },
-  "5x3x1 of a concat": {
-    batch: 2,
-    grid: [6, 5, 7],
-    parts: [5, 8],
-    outputs: 7,
-    kernel: [5, 3, 1],
-    stride: [1, 1, 1],
-    norm: true,
-  },
-  "3x3x3 stride 2 of a concat": {
-    batch: 2,
-    grid: [9, 10, 12],
-    parts: [6, 3, 9],
-    outputs: 11,
-    kernel: [3, 3, 3],
-    stride: [2, 2, 2],
-    norm: true,
-  },
-  "1x5x7 stride (1, 2, 3)": {
-    batch: 1,
-    grid: [2, 9, 15],
-    parts: [2],
-    outputs: 7,
-    kernel: [1, 5, 7],
-    stride: [1, 2, 3],
-    norm: true,
-  },
-  "1x1x1": {
-    batch: 2,
-    grid: [3, 5, 9],
-    parts: [33],
-    outputs: 3,
-    kernel: [1, 1, 1],
-    stride: [1, 1, 1],
-    norm: true,
-    around: 4,
-  },
-  "1x1x1 stride 2": {
-    batch: 2,
-    grid: [4, 5, 9],
-    parts: [9],
-    outputs: 12,
-    kernel: [1, 1, 1],
-    stride: [2, 2, 2],
-    norm: true,
-  },
-};
 
 /** The reference's results of a case, sample by sample. */
 function expectedOf(c: ConvCase): Float32Array[] {
@@ -207,7 +57,7 @@ function checkSurroundings(c: ConvCase, result: ConvResult, voxels: number): voi
   }
 }
 
-for (const [name, c] of Object.entries(CASES)) {
+for (const [name, c] of Object.entries(CONV_CASES)) {
   Deno.test(`direct convolution equals the reference: ${name}`, () => {
     checkAgainstReference(c, expectedOf(c), (problem) => planDirect(problem), "direct");
   });
@@ -285,7 +135,7 @@ function checkStatistics(c: ConvCase, plan: (problem: ConvProblem) => ConvOperat
 
 for (const name of ["3x3x3 on odd sizes", "3x3x3 stride 2", "3x3x3 on a single voxel", "3x3x3 of many channels"]) {
   Deno.test(`the epilogue's statistics equal those of what was written: ${name}`, () => {
-    const c = CASES[name];
+    const c = CONV_CASES[name];
     checkStatistics(c, (problem) => planDirect(problem), "direct");
     for (const split of [false, true]) {
       const find = (problem: ConvProblem) => {
@@ -299,7 +149,7 @@ for (const name of ["3x3x3 on odd sizes", "3x3x3 stride 2", "3x3x3 on a single v
 }
 
 Deno.test("a sample's result is the same bit for bit at any batch position", () => {
-  const c: ConvCase = { ...CASES["3x3x3 on odd sizes"], batch: 3, statistics: true };
+  const c: ConvCase = { ...CONV_CASES["3x3x3 on odd sizes"], batch: 3, statistics: true };
   const data = makeData(c);
   const reversed = { ...data, inputs: data.inputs.toReversed(), norms: data.norms.toReversed() };
   const alone = { ...data, inputs: [data.inputs[2]], norms: [data.norms[2]] };
@@ -320,7 +170,7 @@ Deno.test("a sample's result is the same bit for bit at any batch position", () 
 });
 
 Deno.test("the choice of algorithm does not depend on the batch", () => {
-  for (const c of Object.values(CASES)) {
+  for (const c of Object.values(CONV_CASES)) {
     const names: string[] = [];
     for (const batch of [1, 2, 8]) {
       runConv({ ...c, batch: 1 }, makeData({ ...c, batch: 1 }), (problem) => {
@@ -335,7 +185,7 @@ Deno.test("the choice of algorithm does not depend on the batch", () => {
 
 for (const name of ["3x3x3 of a concat within wider tensors", "3x3x3 stride (1, 2, 2)", "3x3x3 of many channels"]) {
   Deno.test(`weights packed by kernels equal those packed plainly: ${name}`, () => {
-    const c = CASES[name];
+    const c = CONV_CASES[name];
     const data = makeData(c);
     const problem = problemOf(c);
     for (const choice of winogradChoices(problem)) {
@@ -357,7 +207,7 @@ for (const name of ["3x3x3 of a concat within wider tensors", "3x3x3 stride (1, 
 
 for (const name of ["3x3x3 of a concat within wider tensors", "5x3x1 of a concat", "3x3x3 stride 2 of a concat"]) {
   Deno.test(`an operand in two tensors gives the same bits as in one: ${name}`, () => {
-    const c: ConvCase = { ...CASES[name], statistics: true };
+    const c: ConvCase = { ...CONV_CASES[name], statistics: true };
     const data = makeData(c);
     const choices = winogradChoices(problemOf(c));
     const plans: ((problem: ConvProblem) => ConvOperator)[] = [

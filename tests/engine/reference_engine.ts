@@ -3,15 +3,16 @@
  * It completes late: each call waits for a timer before it runs, so that nothing can depend on work being done when a call returns.
  */
 import { checkAlive, checkAlloc, checkRange } from "../../core/engine/checks.ts";
-import type {
-  CompileOptions,
-  ElementArrays,
-  ElementType,
-  Engine,
-  Program,
-  StepCost,
-  TensorHandle,
-  WeightSet,
+import {
+  type CompileOptions,
+  ELEMENT_ARRAYS,
+  type ElementArrays,
+  type ElementType,
+  type Engine,
+  type Program,
+  type StepCost,
+  type TensorHandle,
+  type WeightSet,
 } from "../../core/engine/engine.ts";
 import { type Graph, inferShapes, inputsOf } from "../../core/graph/graph.ts";
 import { voxelCount } from "../../core/base/shape.ts";
@@ -19,8 +20,6 @@ import { weightShapes } from "../../core/graph/weight_shapes.ts";
 import { CPU_COSTS } from "../../cpu/costs.ts";
 import { evaluateGraph, readWeights, type Weights } from "./reference_network.ts";
 import { createReferenceVolumeCalls, type ProgramState } from "./reference_volume.ts";
-
-const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, i16: Int16Array, i32: Int32Array } as const;
 
 /** The reference engine; `delay` is the least time in milliseconds that each call is held back. */
 export function createReferenceEngine(delay = 0): Promise<Engine> {
@@ -101,7 +100,7 @@ export function createReferenceEngine(delay = 0): Promise<Engine> {
       checkAlloc(length, label);
       const handle: TensorHandle<T> = { type, length, label, [Symbol.dispose]: () => void tensors.delete(handle) };
       // What was never written is nothing to rely on.
-      tensors.set(handle, new ARRAYS[type](length).fill(type === "f32" ? NaN : 99));
+      tensors.set(handle, new ELEMENT_ARRAYS[type](length).fill(type === "f32" ? NaN : 99));
       return handle;
     },
     upload(target, data, offset = 0) {

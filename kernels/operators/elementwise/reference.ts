@@ -49,7 +49,7 @@ export function normFinalizeReference(spec: {
 }
 
 /** Value of padded channel `channel` of a voxel of a sample, with the operand's norm applied. */
-export function normalisedValue(
+function normalisedValue(
   data: OperandData,
   sample: number,
   voxel: number,

@@ -14,7 +14,7 @@ import { ceilDiv, productOf, sum } from "../../operators/arithmetic.ts";
 /** Input channels an item packs. */
 const CHUNK = 16;
 
-export const PACK_DIRECT_PARAMS = {
+const PACK_DIRECT_PARAMS = {
   source: "address",
   weights: "address",
   bias: "address",

@@ -18,7 +18,7 @@ import { transformFunctions } from "./transform_kernels.ts";
 const CHUNK = 16;
 const CHUNK_BYTES = CHUNK * PANEL * 4;
 
-export const PACK_PARAMS = {
+const PACK_PARAMS = {
   source: "address",
   weights: "address",
   bias: "address",

@@ -121,7 +121,7 @@ export function groupSums(f: FunctionBuilder, sums: Local<"i64">, g: ChannelGrou
  * (params, sums, chunks, group, unit, scratch): adds the chunks of one unit of a group (its index, A's fastest), transforms them and
  * writes torch's. `sums` is the group's of the first chunk.
  */
-export function finishFunction(m: ModuleBuilder): FunctionReference {
+function finishFunction(m: ModuleBuilder): FunctionReference {
   return m.once("conv.weight_sums.finish", () => {
     const { weightGradient } = transformFunctions(m);
     return m.func(

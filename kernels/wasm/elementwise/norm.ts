@@ -14,7 +14,7 @@ import { type FunctionBuilder, type Kernel, kernelOf } from "../emit/module_buil
 import type { Operator } from "../kernel.ts";
 import { listParams, type ParamTypes } from "../params.ts";
 
-export const NORM_FINALIZE_FIELDS = {
+const NORM_FINALIZE_FIELDS = {
   statistics: "address",
   norm: "address",
   weight: "address",
@@ -30,7 +30,7 @@ export const NORM_FINALIZE_FIELDS = {
   slope: "f32",
 } as const satisfies ParamTypes;
 
-export const NORM_CONSTANT_FIELDS = {
+const NORM_CONSTANT_FIELDS = {
   norm: "address",
   scale: "address",
   shift: "address",
@@ -113,7 +113,7 @@ export function planNormConstant(spec: NormConstant): Operator {
 }
 
 /** Bytes of one part of the statistics: voxel count, means, M2s. */
-export const statisticsBytes = (padded: Expr<"i32">) => i64.add(i64.shl(i64.extendS(padded), 3), 4);
+const statisticsBytes = (padded: Expr<"i32">) => i64.add(i64.shl(i64.extendS(padded), 3), 4);
 
 /** Number `lane` of four in two variables of two. */
 export const laneOf = (halves: readonly V128[], lane: number) => f64x2.extract(halves[lane >> 1], lane & 1);

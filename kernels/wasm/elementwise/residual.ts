@@ -19,7 +19,7 @@ import { listParams, type ParamTypes } from "../params.ts";
 export type ResidualAdd = ResidualAddOf<Operand, Target>;
 export type AveragePool = AveragePoolOf<Operand, Target>;
 
-export const RESIDUAL_ADD_FIELDS = {
+const RESIDUAL_ADD_FIELDS = {
   a: "address",
   b: "address",
   out: "address",
@@ -37,7 +37,7 @@ export const RESIDUAL_ADD_FIELDS = {
   slope: "f32",
 } as const satisfies ParamTypes;
 
-export const AVERAGE_POOL_FIELDS = {
+const AVERAGE_POOL_FIELDS = {
   input: "address",
   target: "address",
   norm: "address",

@@ -73,10 +73,10 @@ export const LOSS_FIELDS = {
 /** Voxels an item covers: few enough for sums in f32. */
 const ITEM_VOXELS = 2048;
 
-export const lossItems = (grid: Vec3) => Math.ceil(voxelCount(grid) / ITEM_VOXELS);
+const lossItems = (grid: Vec3) => Math.ceil(voxelCount(grid) / ITEM_VOXELS);
 
 /** Floats of a part of the sums: intersections, predictions, truths, then cross-entropy, voxels that count, two unused. */
-export const partFloats = (paddedChannels: number) => 3 * paddedChannels + 4;
+const partFloats = (paddedChannels: number) => 3 * paddedChannels + 4;
 
 /** The label map at an output's resolution, as target values. One item: a row. */
 export function planLossTarget(spec: LossTarget): Operator {

@@ -40,7 +40,7 @@ export function setLog(f: FunctionBuilder, target: Local<"v128">, x: V128): void
 }
 
 /** All bits of the lanes below `count`, none of the others. */
-export function lanesBelow(count: I32): V128 {
+function lanesBelow(count: I32): V128 {
   return i32x4.gtS(i32x4.splat(count), v128.constI32(0, 1, 2, 3));
 }
 

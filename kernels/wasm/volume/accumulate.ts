@@ -25,7 +25,7 @@ export interface FinishPlanes extends FinishPlanesOf<RingGeometry> {
   readonly weightSumsSlot: string;
 }
 
-export const ACCUMULATE_FIELDS = {
+const ACCUMULATE_FIELDS = {
   /** The first voxel of the planes in the ring, and the output voxel and importance that go there. */
   logits: "address",
   weightSums: "address",
@@ -54,7 +54,7 @@ export const ACCUMULATE_FIELDS = {
   scale: "f32",
 } as const satisfies ParamTypes;
 
-export const FINISH_FIELDS = {
+const FINISH_FIELDS = {
   logits: "address",
   weightSums: "address",
   flag: "address",

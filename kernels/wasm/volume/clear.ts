@@ -16,7 +16,7 @@ export interface Clear {
 const ITEM_BYTES = 1 << 20;
 
 /** Lengths are in two parts because a range may exceed 2 GiB: whole items of {@link ITEM_BYTES} and a last one of `rest` bytes. */
-export const CLEAR_FIELDS = {
+const CLEAR_FIELDS = {
   target: "address",
   itemBytes: "i32",
   wholeItems: "i32",

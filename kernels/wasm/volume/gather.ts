@@ -13,7 +13,7 @@ export interface Gather extends GatherOf<{ readonly slot: string }> {
   readonly inputSlot: string;
 }
 
-export const GATHER_FIELDS = {
+const GATHER_FIELDS = {
   volume: "address",
   labels: "address",
   input: "address",

@@ -49,7 +49,7 @@ function lengthOf({ packing, kernel, inputParts, outputParts }: PackWeights): nu
 }
 
 /** `name(position)`: the channel of a position in memory, or a number beyond all channels for padding. */
-export function realChannelText(name: string, parts: readonly number[]): string {
+function realChannelText(name: string, parts: readonly number[]): string {
   let [position, channel] = [0, 0];
   const branches = parts.map((channels) => {
     const [start, first] = [position, channel];

@@ -9,7 +9,7 @@ import { unroll, wgsl } from "../emit/template.ts";
 import type { WgslConvProblem } from "./problem.ts";
 
 /** f32 of one part. */
-export const partLength = (channels: number) => 1 + 2 * padToFour(channels);
+const partLength = (channels: number) => 1 + 2 * padToFour(channels);
 
 export function statisticsSize(problem: WgslConvProblem, parts: number) {
   if (!problem.statistics) return {};

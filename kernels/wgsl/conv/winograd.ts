@@ -33,7 +33,7 @@ import {
 import { createTexts, planInputTransform, tilesOf, type TransformPlan } from "./winograd_transform.ts";
 
 export const V_SLOT = "winograd inputs";
-export const M_SLOT = "winograd products";
+const M_SLOT = "winograd products";
 
 /** All the numbers of one way to do it. */
 export interface WinogradChoice {

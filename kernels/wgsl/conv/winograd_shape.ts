@@ -39,7 +39,7 @@ export interface WinogradShape {
 }
 
 /** The axes that are transformed, in the order of the input transform; the output transform goes back. */
-export const transformedAxes = (points: Vec3) => ([2, 1, 0] as const).filter((axis) => points[axis] > 1);
+const transformedAxes = (points: Vec3) => ([2, 1, 0] as const).filter((axis) => points[axis] > 1);
 
 /** Sizes of the box a unit holds in workgroup memory in each phase of the input transform, which makes points of inputs axis by axis. */
 export function inputPhases(points: Vec3, inputs: Vec3): { readonly axis: Axis; readonly size: Vec3 }[] {

@@ -269,7 +269,7 @@ ${each(`${load}\ninner += dot(probability, d);`)}`
 }
 
 /** Counts per channel: true positives, false positives, false negatives. */
-export const COUNT_QUANTITIES = 3;
+const COUNT_QUANTITIES = 3;
 
 /** Bytes of the counts: see {@link planLossCounts}. */
 export const countBytes = (spec: Pick<LossShape, "batch" | "grid"> & { readonly channels: number }) =>
