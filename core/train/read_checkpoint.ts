@@ -124,8 +124,11 @@ function readRun({ file, members }: CheckpointFile): z.infer<typeof RUN> | undef
   return checkFields(RUN, toPlain(run), { doing: DOING, file, path: [RUN_MEMBER] });
 }
 
-/** The recipe; the first version had Adam's options and the terms of the loss under other names. */
-function storedRecipe({ version, recipe }: z.infer<typeof RUN>, file: string): TrainingRecipe {
+/** What a training was started with; the first version had Adam's options and the terms of the loss under other names. */
+export function storedRecipe(
+  { version, recipe }: Pick<z.infer<typeof RUN>, "version" | "recipe">,
+  file: string,
+): TrainingRecipe {
   const stored = parseJson(recipe, file) as TrainingRecipe;
   if (version === RUN_VERSION) return stored;
   const { adam, smooth, diceWeight, crossEntropyWeight, topK, ...rest } = stored as unknown as FirstRecipe;

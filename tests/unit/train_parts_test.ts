@@ -3,6 +3,7 @@ import { UserError } from "../../core/base/errors.ts";
 import { nextEma, validationMetrics } from "../../core/train/epoch_metrics.ts";
 import { initialWeights } from "../../core/train/initial_weights.ts";
 import { INITIAL_LOSS_SCALE, lossScaleBefore, withResult } from "../../core/train/loss_scale.ts";
+import { storedRecipe } from "../../core/train/read_checkpoint.ts";
 import { learningRateOf, outputWeights, readRecipe } from "../../core/train/recipe.ts";
 import { createSplits, randomSplit } from "../../core/train/splits.ts";
 import { assert, assertClose, assertEquals, assertFails } from "../assert.ts";
@@ -118,4 +119,24 @@ Deno.test("weights start as kaiming_normal_(a=1e-2) gives them, transposed convo
   assertEquals(values.get("a.norm.weight")?.every((value) => value === 1), true);
   assertEquals(initialWeights(shapes, 5), values);
   assert(initialWeights(shapes, 6).get("a.conv.weight")?.[0] !== values.get("a.conv.weight")?.[0]);
+});
+
+Deno.test("a checkpoint of the first version is continued with the optimizer and the loss that it says", () => {
+  const first = (name: string, { learningRate = 0.01, topK = "", adam = "" }) =>
+    `{"trainerName":"${name}","folderName":"${name}","epochs":1000,"iterations":250,"validationIterations":50,` +
+    `"learningRate":${learningRate},"schedule":"poly","diceWeight":1,"crossEntropyWeight":1,"smooth":0.00001,` +
+    `"deepSupervision":true,"augmentation":{"recipe":"standard","mirroring":"all","labelInterpolation":"linear"},` +
+    `"foregroundShare":0.33${topK}${adam}}`;
+  const adam = `,"adam":{"betas":[0.9,0.999],"eps":1e-8,"decoupled":true,"amsgrad":true}`;
+  const topK = `,"topK":{"percent":10,"labelSmoothing":0}`;
+  const stored = {
+    nnUNetTrainerAdam3en4: { learningRate: 3e-4, adam },
+    nnUNetTrainerDiceTopK10Loss: { topK },
+    nnUNetTrainer: {},
+  };
+  for (const [name, parts] of Object.entries(stored)) {
+    assertEquals(storedRecipe({ version: 1, recipe: first(name, parts) }, "a.pth"), readRecipe(name));
+  }
+  const recipe = JSON.stringify(readRecipe("nnUNetTrainerAdam"));
+  assertEquals(storedRecipe({ version: 2, recipe }, "a.pth"), readRecipe("nnUNetTrainerAdam"));
 });
