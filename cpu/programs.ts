@@ -53,7 +53,8 @@ export interface Programs {
   timeSteps(program: Program, weights: WeightSet): Promise<number[]>;
 }
 
-export function createPrograms({ stream, threads, slabItems, allocate, release, enqueue }: ProgramTools): Programs {
+export function createPrograms(tools: ProgramTools): Programs {
+  const { stream, threads, slabItems, allocate, release } = tools;
   const { memory } = stream;
   const programs = new WeakMap<Program, ProgramState>();
   const weightSets = new WeakMap<WeightSet, WeightState>();
@@ -64,25 +65,6 @@ export function createPrograms({ stream, threads, slabItems, allocate, release, 
     return state as ProgramState;
   }
 
-  function slotOfArena(state: ProgramState, slot: string): number {
-    const offset = state.plan.arena.offsets.get(slot);
-    if (offset === undefined) throw new RangeError(`Resolving a kernel's operands: there is no slot ${slot}`);
-    return state.arena.address + offset;
-  }
-
-  /** The calls of every step of a program. */
-  function placeSteps(state: ProgramState, weights: WeightState): PlacedCall[][] {
-    const offsets = weightOffsets(state.plan.weights);
-    return state.plan.steps.map(({ operator }, step) => {
-      const addressOf = (slot: string) => {
-        if (slot in operator.temporaries) return slotOfArena(state, temporaryBlock(step, slot));
-        const weight = offsets.get(slot);
-        return weight === undefined ? slotOfArena(state, slot) : weights.region.address + weight;
-      };
-      return operator.calls.map((call) => ({ call, addressOf }));
-    });
-  }
-
   function weightsFor(state: ProgramState, set: WeightSet, doing: string): WeightState {
     const weights = weightSets.get(set);
     checkAlive(weights?.region.alive === true, "the weight set", doing);
@@ -91,33 +73,6 @@ export function createPrograms({ stream, threads, slabItems, allocate, release, 
       throw new RangeError(`${doing}: the weight set was packed for another graph or patch`);
     }
     return known;
-  }
-
-  /** Packs a weight set: on all threads where the operator has kernels for it, the rest here. */
-  async function packWeights(plan: ProgramPlan, source: WeightSource, address: number): Promise<void> {
-    const bytes = packingBytes(plan.weights);
-    const staging = bytes > 0 ? memory.allocateIdle(bytes, "packing the network's weights") : 0;
-    try {
-      for (const block of plan.weights) {
-        const packing = block.kind === "packed" ? block.operator.packing : undefined;
-        const start = address + block.offset;
-        if (block.kind !== "packed" || !packing) {
-          writeWeightBlock(block, source, new Float32Array(memory.memory.buffer, start, block.bytes / 4));
-          continue;
-        }
-        const { weight, bias } = torchWeights(block, source);
-        const raw = new Float32Array(memory.memory.buffer, staging, packing.sourceBytes / 4);
-        raw.set(weight);
-        raw.fill(0, weight.length);
-        if (bias) raw.set(bias, weight.length);
-        source.release?.(weight);
-        const calls = { ...block.operator, calls: packing.calls, temporaries: {} };
-        enqueue(calls, { [packing.sourceSlot]: staging, [block.slot]: start }, []);
-        await stream.settled();
-      }
-    } finally {
-      if (bytes > 0) memory.free(staging, stream.issued);
-    }
   }
 
   async function timeSteps(program: Program, set: WeightSet): Promise<number[]> {
@@ -166,7 +121,7 @@ export function createPrograms({ stream, threads, slabItems, allocate, release, 
       const region = allocate(plan.weightBytes, "the network's weights");
       try {
         await stream.settled(region.lastUse);
-        await packWeights(plan, source, region.address);
+        await packWeights(tools, plan, source, region.address);
       } catch (error) {
         release(region);
         throw error;
@@ -212,6 +167,58 @@ export function createPrograms({ stream, threads, slabItems, allocate, release, 
     },
   };
   return { calls, programOf, slotOfArena, timeSteps };
+}
+
+function slotOfArena(state: ProgramState, slot: string): number {
+  const offset = state.plan.arena.offsets.get(slot);
+  if (offset === undefined) throw new RangeError(`Resolving a kernel's operands: there is no slot ${slot}`);
+  return state.arena.address + offset;
+}
+
+/** The calls of every step of a program. */
+function placeSteps(state: ProgramState, weights: WeightState): PlacedCall[][] {
+  const offsets = weightOffsets(state.plan.weights);
+  return state.plan.steps.map(({ operator }, step) => {
+    const addressOf = (slot: string) => {
+      if (slot in operator.temporaries) return slotOfArena(state, temporaryBlock(step, slot));
+      const weight = offsets.get(slot);
+      return weight === undefined ? slotOfArena(state, slot) : weights.region.address + weight;
+    };
+    return operator.calls.map((call) => ({ call, addressOf }));
+  });
+}
+
+/** Packs a weight set: on all threads where the operator has kernels for it, the rest here. */
+async function packWeights(
+  { stream, enqueue }: Pick<ProgramTools, "stream" | "enqueue">,
+  plan: ProgramPlan,
+  source: WeightSource,
+  address: number,
+): Promise<void> {
+  const { memory } = stream;
+  const bytes = packingBytes(plan.weights);
+  const staging = bytes > 0 ? memory.allocateIdle(bytes, "packing the network's weights") : 0;
+  try {
+    for (const block of plan.weights) {
+      const packing = block.kind === "packed" ? block.operator.packing : undefined;
+      const start = address + block.offset;
+      if (block.kind !== "packed" || !packing) {
+        writeWeightBlock(block, source, new Float32Array(memory.memory.buffer, start, block.bytes / 4));
+        continue;
+      }
+      const { weight, bias } = torchWeights(block, source);
+      const raw = new Float32Array(memory.memory.buffer, staging, packing.sourceBytes / 4);
+      raw.set(weight);
+      raw.fill(0, weight.length);
+      if (bias) raw.set(bias, weight.length);
+      source.release?.(weight);
+      const calls = { ...block.operator, calls: packing.calls, temporaries: {} };
+      enqueue(calls, { [packing.sourceSlot]: staging, [block.slot]: start }, []);
+      await stream.settled();
+    }
+  } finally {
+    if (bytes > 0) memory.free(staging, stream.issued);
+  }
 }
 
 function accept(options: CompileOptions): CompileOptions {
