@@ -32,9 +32,9 @@ async function validateOnly(request: TrainRequest, hooks: TrainHooks): Promise<V
   const setup = await readTrainingSetup(request.task, validationRecipe(request.trainerName, request.changes.name));
   using checkpoint = await openToValidate(setup, request.useBest);
   const warnings = await requireValidation(setup, request.saveProbabilities);
+  await using engine = await request.openEngine();
   const log = createLogFile(setup.foldFolder, new Date());
   for (const warning of warnings) warn(warning, log, hooks);
-  await using engine = await request.openEngine();
   return await validate(engine, request, setup, checkpoint, log, hooks);
 }
 
