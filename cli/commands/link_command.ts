@@ -1,4 +1,6 @@
 /** The command `link`: small starters under Python nnU-Net's names, so that scripts written for it find the commands they call. */
+import { refuseSpecialFile } from "../../core/base/odd_file.ts";
+import { readError } from "../../core/base/read_error.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
 import { join, resolve } from "../../core/base/path.ts";
@@ -64,10 +66,11 @@ export const linkCommand = defineCommand({
 async function refuseForeign(path: string, force: boolean): Promise<void> {
   let text: string;
   try {
+    refuseSpecialFile(path, "making the commands", "move it away");
     text = await Deno.readTextFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
-    throw error;
+    throw readError(error, path, "making the commands", "move it away");
   }
   if (text.includes(STARTER_MARK) || force) return;
   throw new UserError({

@@ -2,6 +2,7 @@
  * Making a raw dataset folder whole or not at all: it is filled under a hidden name beside and then renamed, so that a converter that
  * is stopped leaves nothing that looks like a dataset.
  */
+import { statOrNull } from "../base/stat_or_null.ts";
 import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { refuseSpecialFile } from "../base/odd_file.ts";
@@ -22,7 +23,7 @@ export async function makeFolderWhole(
   doing: string,
   fill: (folder: string) => Promise<void>,
 ): Promise<void> {
-  if (await exists(target)) {
+  if (await statOrNull(target, doing)) {
     throw new UserError({
       doing,
       file: target,
@@ -54,7 +55,7 @@ export async function makeFolderWhole(
 /** Removes what a killed run has left. @throws UserError if it is no run's */
 async function removeEarlier(hidden: string, doing: string): Promise<void> {
   const entries = await readFolder(hidden, doing);
-  if (!entries && !(await exists(hidden))) return;
+  if (!entries && !(await statOrNull(hidden, doing))) return;
   if (entries && (entries.length === 0 || entries.some(({ name }) => name === MARKER))) {
     return await Deno.remove(hidden, { recursive: true });
   }
@@ -87,15 +88,5 @@ export async function copyFile(source: string, target: string, doing: string): P
     await Deno.copyFile(source, target);
   } catch (error) {
     throw writeError(error, target, doing);
-  }
-}
-
-export async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }

@@ -2,6 +2,7 @@
  * That a dataset was checked and found right, remembered by path, size and time of its files, so that it is not read again for it.
  * The record lies in the preprocessed folder; nothing but the check reads it.
  */
+import { readError } from "../base/read_error.ts";
 import { z } from "zod";
 import { writeAtomically } from "../base/files.ts";
 import { readJsonFile, stringifyJson } from "../base/json.ts";
@@ -52,7 +53,9 @@ export async function fileStates(dataset: RawDataset): Promise<FileStates> {
       states[file] = [size, mtime?.getTime() ?? 0];
     } catch (error) {
       const { NotFound, NotADirectory, FilesystemLoop } = Deno.errors;
-      if (![NotFound, NotADirectory, FilesystemLoop].some((kind) => error instanceof kind)) throw error;
+      if (![NotFound, NotADirectory, FilesystemLoop].some((kind) => error instanceof kind)) {
+        throw readError(error, file, "looking for the dataset's files");
+      }
     }
   }
   return states;

@@ -2,6 +2,7 @@
  * What may be removed of a folder of preprocessed data: files that preprocessing writes, this program's or Python's, and nothing else.
  * A folder that holds anything else is somebody's, and stays as it is.
  */
+import { readError } from "../base/read_error.ts";
 import { UserError } from "../base/errors.ts";
 import { writeError } from "../base/files.ts";
 import { join } from "../base/path.ts";
@@ -104,6 +105,6 @@ function lstat(path: string): Deno.FileInfo | undefined {
     return Deno.lstatSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+    throw readError(error, path, "looking for the preprocessed data");
   }
 }

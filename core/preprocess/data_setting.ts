@@ -2,6 +2,7 @@
  * What a folder of preprocessed data was made of beside the cases' files: plans, classes, format. It is the first line of the folder's
  * record. Preprocessing makes data anew where it differs, and training refuses them.
  */
+import { readError } from "../base/read_error.ts";
 import { z } from "zod";
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
@@ -78,7 +79,7 @@ async function readSetting(folder: string): Promise<z.infer<typeof RECORDED> | u
     return typeof setting === "string" ? RECORDED.safeParse(JSON.parse(setting)).data : undefined;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError || error instanceof TypeError) return;
-    throw error;
+    throw readError(error, join(folder, RECORD), "reading what the data were made from");
   }
 }
 

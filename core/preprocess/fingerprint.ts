@@ -2,6 +2,7 @@
  * A dataset's fingerprint, and in the same read the check of its integrity. Writes dataset_fingerprint.json as upstream does.
  * Source: nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py.
  */
+import { statOrNull } from "../base/stat_or_null.ts";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, requireWritable, writeAtomically } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
@@ -79,7 +80,7 @@ export async function extractFingerprint(
   const dataset = await readRawDataset(rawFolder);
   for (const note of await leftOutFiles(rawFolder)) options.onWarning?.(note);
   const file = join(preprocessedFolder, FINGERPRINT_FILE);
-  const exists = await isThere(file);
+  const exists = (await statOrNull(file, "looking for the fingerprint"))?.isFile ?? false;
   const states = options.verify ? await fileStates(dataset) : undefined;
   const remembered = states && await rememberedCheck(preprocessedFolder, states, options.allowGeometryMismatch);
   const checks = options.verify && !remembered;
@@ -290,13 +291,4 @@ async function describesCases(file: string, cases: ReadCases["cases"]): Promise<
   const { spacings, shapes_after_crop: shapes } = (value ?? {}) as Record<string, unknown>;
   const there = JSON.stringify([spacings, shapes]);
   return there === JSON.stringify([cases.map(({ spacing }) => spacing), cases.map((one) => one.shapeAfterCrop)]);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

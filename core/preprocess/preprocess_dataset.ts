@@ -3,6 +3,7 @@
  * folders that are replaced only when what replaces them is complete.
  * Source: preprocess_dataset of nnunetv2/experiment_planning/plan_and_preprocess_api.py, DefaultPreprocessor.run.
  */
+import { statOrNull } from "../base/stat_or_null.ts";
 import { UserError, type UserErrorParts } from "../base/errors.ts";
 import { ensureFolder, freeBytes, writeAtomically } from "../base/files.ts";
 import { shareMemory } from "../base/memory_allowance.ts";
@@ -25,7 +26,7 @@ import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { classKeys } from "./class_locations.ts";
 import { dependencies, settingText } from "./data_setting.ts";
 import { declaredLabels } from "./declared_labels.ts";
-import { copyGroundTruth, statOrNull } from "./preprocess_dataset_truth.ts";
+import { copyGroundTruth } from "./preprocess_dataset_truth.ts";
 import type { NonFinitePolicy } from "./non_finite.ts";
 import { describeBytes } from "../base/describe_bytes.ts";
 import { type CaseDisk, checkFreeDisk, forecastCase } from "./preprocess_dataset_forecast.ts";
@@ -273,7 +274,7 @@ async function classesOfDataset(
   { onInfo }: PreprocessDatasetOptions,
 ): Promise<Pick<PreprocessSetting, "keys" | "declared">> {
   const file = join(folder, "dataset.json");
-  if (await statOrNull(file) === null) {
+  if (await statOrNull(file, "looking for dataset.json") === null) {
     parseDatasetJson(json, jsonFile); // what can't be read is not copied
     await writeAtomically(file, jsonText, { doing: "copying dataset.json" });
     onInfo?.(`${file} is not there yet: copied from ${jsonFile}`);

@@ -1,4 +1,5 @@
 /** The ground truth's copy, which validation compares with where the raw dataset is not at hand. */
+import { statOrNull } from "../base/stat_or_null.ts";
 import { ensureFolder, writeAll, writeAtomically } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
@@ -13,7 +14,7 @@ export async function copyGroundTruth(cases: readonly RawCase[], fileEnding: str
   for (const { id, label } of cases) {
     const target = join(folder, `${id}${fileEnding}`);
     const source = await Deno.stat(label);
-    const copy = await statOrNull(target);
+    const copy = await statOrNull(target, DOING);
     const time = (info: Deno.FileInfo) => info.mtime?.getTime() ?? 0;
     if (copy && copy.size === source.size && time(copy) >= time(source)) continue;
     await writeAtomically(target, async (file) => {
@@ -21,14 +22,5 @@ export async function copyGroundTruth(cases: readonly RawCase[], fileEnding: str
       for await (const bytes of from.readable) await writeAll(file, bytes);
       if (source.mtime) await file.utime(source.atime ?? source.mtime, source.mtime);
     }, { doing: DOING, bytes: source.size });
-  }
-}
-
-export async function statOrNull(path: string): Promise<Deno.FileInfo | null> {
-  try {
-    return await Deno.stat(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
   }
 }

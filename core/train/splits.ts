@@ -2,6 +2,7 @@
  * Which cases a fold trains on and which it validates on. Source: do_split of nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py (2.5.1)
  * and utilities/crossval_split.py: sklearn's KFold with numpy's legacy random numbers, so the folds are upstream's.
  */
+import { statOrNull } from "../base/stat_or_null.ts";
 import { z } from "zod";
 import { UserError } from "../base/errors.ts";
 import { checkFields } from "../base/fields.ts";
@@ -139,12 +140,7 @@ const SPLITS = z.array(z.object({ train: z.array(PATH_NAME), val: z.array(PATH_N
 
 async function readSplits(file: string): Promise<Split[] | undefined> {
   const doing = "reading the folds";
-  try {
-    await Deno.stat(file);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  if (await statOrNull(file, doing) === null) return undefined;
   const { value } = await readJsonFile(file, doing);
   const remedy = `write [{"train": [CASE, ...], "val": [CASE, ...]}, ...], or remove it: five folds are then made anew`;
   return checkFields(SPLITS, value, { doing, file, path: [], remedy });

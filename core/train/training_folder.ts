@@ -1,4 +1,6 @@
 /** The files of a fold's folder, and which checkpoint a training goes on from. */
+import { refuseSpecialFile } from "../base/odd_file.ts";
+import { readError } from "../base/read_error.ts";
 import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
@@ -118,11 +120,21 @@ async function openOrOffer(folder: string, name: string, names: ReadonlySet<stri
   }
 }
 
+function readLog(file: string): string {
+  const doing = "reading the log of an earlier run";
+  refuseSpecialFile(file, doing, "move it away");
+  try {
+    return Deno.readTextFileSync(file);
+  } catch (error) {
+    throw readError(error, file, doing, "move it away");
+  }
+}
+
 /** Without a checkpoint but with finished epochs in a log, starting anew would overwrite what is left of them. */
 function refuseLostTraining(folder: string, names: ReadonlySet<string>): void {
   for (const name of [...names].filter(isLogFile).sort()) {
     const file = join(folder, name);
-    const finished = [...Deno.readTextFileSync(file).matchAll(/: Epoch time: /g)].length;
+    const finished = [...readLog(file).matchAll(/: Epoch time: /g)].length;
     // The first epoch is noted before its checkpoint is written: a run that was killed between the two has lost no more than it.
     if (finished < 2) continue;
     throw new UserError({

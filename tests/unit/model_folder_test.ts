@@ -109,8 +109,12 @@ Deno.test("a fold or checkpoint that is not there is answered with those that ar
       () => open(folder, { folds: ["0", "4"] }),
       UserError,
       "there is no fold 4; folds there: 0, 1",
-      "-f 0 1",
+      "-chk checkpoint_best.pth",
     );
+    // One that can be chosen, beside one whose training was stopped.
+    await Deno.copyFile(`${folder}/fold_1/checkpoint_best.pth`, `${folder}/fold_1/checkpoint_final.pth`);
+    await assertFails(() => open(folder, { folds: ["4"] }), UserError, "Choose among them: -f 1.");
+    await Deno.remove(`${folder}/fold_1/checkpoint_final.pth`);
     await assertFails(
       () => open(folder, { folds: ["0"] }),
       UserError,

@@ -1,18 +1,21 @@
 /** What is named like an image and is none, in folders of images and in raw datasets: named, and never waited for. */
+import zlib from "node:zlib";
 import { UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { type ExpectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
 import { readRawDataset } from "../../core/dataset/raw_dataset.ts";
 import { readJsonFile } from "../../core/base/json.ts";
 import { copyFile } from "../../core/dataset/copy_dataset.ts";
+import { statOrNull } from "../../core/base/stat_or_null.ts";
 import { openBytes } from "../../core/formats/archive/gzip.ts";
+import { readCase } from "../../core/formats/image/read_image.ts";
 import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { readFingerprint } from "../../core/plan/read_fingerprint.ts";
 import { inputStates } from "../../core/preprocess/preprocess_dataset_folder.ts";
 import { extractFingerprint } from "../../core/preprocess/fingerprint.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { inTempFolder } from "../golden/cli/run_command.ts";
-import { makeRawDataset } from "./raw_dataset_fixture.ts";
+import { IMAGE, makeRawDataset, niftiBytes } from "./raw_dataset_fixture.ts";
 
 const ONE: ExpectedInput = { fileEnding: ".nii.gz", channelNames: ["CT"], severalChannelsPerFile: () => false };
 const TWO: ExpectedInput = { ...ONE, channelNames: ["T1", "T2"] };
@@ -150,4 +153,29 @@ Deno.test("images in capitals or of other formats are left out with a word, text
     assertEquals(cases.map(({ id }) => id), ["a"]);
     assertEquals(warnings.length, 1, warnings.join("\n"));
     assert(warnings[0].startsWith("2 files in ") && warnings[0].includes("(B_0000.NII.GZ, c_0000.nii)"), warnings[0]);
+  }));
+
+Deno.test("a folder of nnU-Net's that is a file, or a link in a circle, is named", () =>
+  inTempFolder(async (folder) => {
+    const raw = join(folder, "raw");
+    await makeRawDataset(raw);
+    const [file, loop] = [join(folder, "file"), join(folder, "loop")];
+    await Deno.writeTextFile(file, "");
+    await Deno.symlink(loop, loop);
+    const options = { clean: true, verify: true, allowGeometryMismatch: false, threads: 1, memory: 1e9 };
+    const into = (preprocessed: string) => () => extractFingerprint(raw, join(preprocessed, "Dataset001_X"), options);
+    await assertFails(into(file), UserError, "a folder is needed", file);
+    await assertFails(into(loop), UserError, "circle", loop);
+    assertEquals(await statOrNull(join(file, "sub"), "looking"), null);
+    await assertFails(() => statOrNull(loop, "looking"), UserError, "circle");
+  }));
+
+Deno.test("an sform that is not finite is told of where the qform stands in for it", () =>
+  inTempFolder(async (folder) => {
+    const path = join(folder, "a_0000.nii.gz");
+    const bytes = zlib.gunzipSync(niftiBytes(IMAGE));
+    bytes.writeFloatLE(NaN, 280);
+    await Deno.writeFile(path, zlib.gzipSync(bytes));
+    const { warnings } = await readCase("SimpleITKIO", [path]);
+    assert(warnings.some((text) => text.includes("the sform is not finite; the qform is used")), warnings.join());
   }));

@@ -81,7 +81,7 @@ export async function openModel(folder: string, options: OpenModelOptions): Prom
   const plans = await readPlans(join(folder, "plans.json"));
   const dataset = await readDatasetJson(join(folder, "dataset.json"));
   const names = await chooseFolds(folder, entries, options);
-  for (const name of names) requireFold(folder, name, entries);
+  for (const name of names) await requireFold(folder, name, entries, options.checkpointName);
 
   const folds: ModelFold[] = [];
   const dispose = () => folds.forEach(({ checkpoint }) => checkpoint[Symbol.dispose]());
@@ -252,18 +252,24 @@ function foldNames(entries: FolderEntries): string[] {
   return names.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
 }
 
-function requireFold(folder: string, fold: string, entries: FolderEntries): void {
-  if (!entries.folders.has(`fold_${fold}`)) {
-    const there = foldNames(entries);
-    throw new UserError({
-      doing: DOING,
-      file: folder,
-      problem: `there is no fold ${fold}; ${
-        there.length ? `folds there: ${there.join(", ")}` : "no fold_* folder is there"
-      }`,
-      remedy: there.length ? `choose among them: -f ${there.join(" ")}` : "copy the fold_* folders beside plans.json",
-    });
-  }
+async function requireFold(folder: string, fold: string, entries: FolderEntries, checkpoint: string): Promise<void> {
+  if (entries.folders.has(`fold_${fold}`)) return;
+  const there = foldNames(entries);
+  // A fold whose training was stopped is there and can't be chosen.
+  const holding: string[] = [];
+  for (const name of there) if ((await listFold(folder, name)).files.has(checkpoint)) holding.push(name);
+  throw new UserError({
+    doing: DOING,
+    file: folder,
+    problem: `there is no fold ${fold}; ${
+      there.length ? `folds there: ${there.join(", ")}` : "no fold_* folder is there"
+    }`,
+    remedy: holding.length
+      ? `choose among them: -f ${holding.join(" ")}`
+      : there.length
+      ? await otherCheckpoints(folder, there)
+      : "copy the fold_* folders beside plans.json",
+  });
 }
 
 async function checkpointFile(folder: string, fold: string, checkpointName: string): Promise<string> {

@@ -1,0 +1,15 @@
+/** Whether something is there. */
+import { readError } from "./read_error.ts";
+
+/**
+ * What is known of a file or folder, links followed; null if nothing is there.
+ * @throws UserError if that can't be found out: links in a circle, a folder above that may not be searched
+ */
+export async function statOrNull(path: string, doing: string): Promise<Deno.FileInfo | null> {
+  try {
+    return await Deno.stat(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return null;
+    throw readError(error, path, doing);
+  }
+}
