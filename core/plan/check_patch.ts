@@ -1,5 +1,6 @@
 /** Whether a network can be run on the patch of its configuration. */
 import { describeBytes } from "../base/describe_bytes.ts";
+import { plural } from "../base/plural.ts";
 import { UserError, type UserErrorParts } from "../base/errors.ts";
 import { type Graph, type GraphNode, inferShapes, type ValueShape } from "../graph/graph.ts";
 import { weightShapes } from "../graph/weight_shapes.ts";
@@ -43,7 +44,7 @@ export function checkPatch(
     if (grid.some((n) => n < 1)) throw unfit();
     const elements = channels * grid[0] * grid[1] * grid[2];
     if (elements <= MOST_ELEMENTS) return;
-    const size = `${channels} channels of ${grid.slice(3 - dimensions).join("x")} voxels`;
+    const size = `${plural(channels, "channel")} of ${grid.slice(3 - dimensions).join("x")} voxels`;
     throw new UserError({
       ...error,
       problem: `configurations.${name}: with the patch_size ${patch} ${layerOf(graph.nodes, i)} gives ${size}, ` +

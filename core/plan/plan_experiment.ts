@@ -107,6 +107,8 @@ export function planExperiment(
       problem: `no configuration can be trained on these images. ${leftOut.join(". ")}`,
       remedy: request.targetSpacing
         ? "give a finer -overwrite_target_spacing, or leave it out"
+        : leftOut.some((why) => why.includes("GPU memory target"))
+        ? "give a larger -gpu_memory_target, or leave it out"
         : "check the sizes and spacings of the images",
     });
   }

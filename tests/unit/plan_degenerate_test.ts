@@ -102,7 +102,7 @@ Deno.test("images too small to be halved once have no U-Net; one axis of 12 or t
 Deno.test("a memory target that holds no patch is named, and one that holds any is taken", async () => {
   const of = (gpuMemoryTargetGB: number) => () => plan(request([64, 64, 64], [1, 1, 1], { gpuMemoryTargetGB }));
   for (const target of [1e-300, 1e-9, 1e-6]) {
-    await assertFails(of(target), UserError, `the GPU memory target of ${target} GB`);
+    await assertFails(of(target), UserError, `the GPU memory target of ${target} GB`, "a larger -gpu_memory_target");
   }
   for (const target of [0.1, 1, 1e6, 1e300]) of(target)();
 });

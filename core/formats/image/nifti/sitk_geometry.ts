@@ -162,6 +162,9 @@ function chooseForm(
     warnings.push(`${name}: the sform's voxel size differs from pixdim; pixdim is used, as ITK does.`);
   }
   if (useS) return sform;
+  if (header.sformCode > 0 && header.qformCode > 0 && !srow.every(Number.isFinite)) {
+    warnings.push(`${name}: the sform is not finite; the qform is used.`);
+  }
   return header.qformCode > 0 ? qform : null;
 }
 
