@@ -1,5 +1,5 @@
 /**
- * Fuzzing of the readers: mutated files are read by a thread, and this one watches its time and the memory of the process. What was found
+ * Fuzzing of the readers: mutated files are read by a process, whose time and memory this one watches. What was found
  * once lies in tests/fuzz/corpus and is read in every run.
  *
  *     deno task fuzz [--seconds N] [--mutations N] [--seed S] [--only NAME,NAME] [--keep]
@@ -9,8 +9,8 @@
  */
 import { deflateSync, inflateSync } from "node:zlib";
 import { describeBytes } from "../../core/base/describe_bytes.ts";
-import { join } from "../../core/base/path.ts";
-import type { FuzzJob, FuzzLimits, FuzzReply } from "./fuzz_worker.ts";
+import { fromFileUrl, join } from "../../core/base/path.ts";
+import { fromLine, type FuzzJob, type FuzzLimits, type FuzzReply, toLine } from "./fuzz_process.ts";
 import type { Files } from "./mutate_files.ts";
 import { TARGETS } from "./targets.ts";
 
@@ -30,7 +30,7 @@ export interface Failure {
   readonly seed: number;
   readonly number: number;
   readonly problem: string;
-  /** Undefined where the thread had to be ended. */
+  /** Undefined where the process had to be ended. */
   readonly files?: Files;
 }
 
@@ -42,9 +42,11 @@ export interface FuzzResult {
 }
 
 const WATCH_MILLISECONDS = 50;
+/** What the process has on its heap before it reads anything, and some room. */
+const HEAP_MIB = 128;
 const LIMITS: FuzzLimits = { milliseconds: 10_000, bytes: 2 ** 30 };
 
-/** Reads mutations of one target until number or time are used up. A thread that hangs is ended, and another goes on behind it. */
+/** Reads mutations of one target until number or time are used up. A process that hangs is ended, and another goes on behind it. */
 export async function fuzzTarget(target: string, options: FuzzOptions): Promise<FuzzResult> {
   const { seed, inputs, first = 0, limits = LIMITS } = options;
   const last = inputs ? inputs.length - 1 : first + options.mutations - 1;
@@ -52,9 +54,8 @@ export async function fuzzTarget(target: string, options: FuzzOptions): Promise<
   let [count, refused, next, seconds] = [0, 0, first, options.seconds];
   while (next <= last && seconds > 0) {
     const folder = await Deno.makeTempDir();
-    const shared = new SharedArrayBuffer(4);
     const range = { first: next, last, seconds };
-    const job: FuzzJob = { target, seed, ...range, inputs, limits, folder: join(folder, "in"), shared };
+    const job: FuzzJob = { target, seed, ...range, inputs, limits, folder: join(folder, "in"), at: join(folder, "at") };
     try {
       const ended = await runWatched(job, (number, problem, files) => {
         failures.push({ target, seed, number, problem, files });
@@ -80,45 +81,81 @@ interface Ended {
   readonly seconds: number;
 }
 
+/** The number that a job is at, and when it began with it. */
+interface Watch {
+  number: number;
+  since: number;
+  started: number;
+}
+
 /** Runs a job to its end, or until it hangs or grows. */
-function runWatched(job: FuzzJob, onFailure: OnFailure): Promise<Ended> {
-  const worker = new Worker(new URL("./fuzz_worker.ts", import.meta.url), { type: "module" });
-  const at = new Int32Array(job.shared);
-  Atomics.store(at, 0, -1);
-  return new Promise((resolve, reject) => {
-    let [number, since, base] = [-1, performance.now(), Deno.memoryUsage().rss];
-    let started = since;
-    const seconds = () => (performance.now() - started) / 1000;
-    const end = () => {
-      clearInterval(timer);
-      worker.terminate();
-    };
-    const stop = (problem: string) => {
-      end();
-      onFailure(number, problem, job.inputs?.[number]);
-      resolve({ count: number - job.first + 1, refused: 0, next: number + 1, seconds: seconds() });
-    };
-    const timer = setInterval(() => {
-      const [current, rss] = [Atomics.load(at, 0), Deno.memoryUsage().rss];
-      if (number < 0) started = performance.now();
-      if (current !== number) [number, since, base] = [current, performance.now(), rss];
-      if (number < 0) return; // still loading
-      const { milliseconds, bytes } = job.limits;
-      if (performance.now() - since > milliseconds) stop(`it took more than ${milliseconds / 1000} s`);
-      else if (rss - base > bytes) stop(`memory grew by ${describeBytes(rss - base)}`);
-    }, WATCH_MILLISECONDS);
-    worker.onmessage = ({ data }: MessageEvent<FuzzReply>) => {
-      if (data.kind === "failure") return onFailure(data.number, data.problem, data.files);
-      end();
-      resolve({ count: data.count, refused: data.refused, next: Infinity, seconds: seconds() });
-    };
-    worker.onerror = (event) => {
-      event.preventDefault();
-      end();
-      reject(new Error(`the fuzzing thread of ${job.target} failed at ${number}: ${event.message}`));
-    };
-    worker.postMessage(job);
-  });
+async function runWatched(job: FuzzJob, onFailure: OnFailure): Promise<Ended> {
+  await Deno.writeFile(job.at, new Uint8Array(Int32Array.of(-1).buffer));
+  const script = fromFileUrl(new URL("./fuzz_process.ts", import.meta.url));
+  const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
+  // Arrays outside the heap are counted by the process itself.
+  const heap = `--v8-flags=--max-old-space-size=${Math.ceil(job.limits.bytes / 2 ** 20) + HEAP_MIB}`;
+  await using child = new Deno.Command("deno", {
+    args: ["run", "--quiet", "--no-check", "--frozen", "--cached-only", heap, ...permissions, script],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const now = performance.now();
+  const watch: Watch = { number: -1, since: now, started: now };
+  let hangs = false;
+  const timer = setInterval(() => {
+    hangs ||= isHanging(job, watch);
+    if (hangs) child.kill("SIGKILL");
+  }, WATCH_MILLISECONDS);
+  try {
+    const errors = new Response(child.stderr).text();
+    const sent = new Response(toLine(job)).body?.pipeTo(child.stdin).catch(() => {});
+    let done: FuzzReply | undefined;
+    for await (const line of linesOf(child.stdout)) {
+      const reply = fromLine(line) as FuzzReply;
+      if (reply.kind === "done") done = reply;
+      else onFailure(reply.number, reply.problem, reply.files);
+    }
+    await Promise.all([sent, child.status]);
+    const seconds = (performance.now() - watch.started) / 1000;
+    if (done?.kind === "done") return { count: done.count, refused: done.refused, next: Infinity, seconds };
+    // What it was at, if it ended by itself faster than it is watched.
+    look(job, watch);
+    const said = await errors;
+    const problem = hangs
+      ? `it took more than ${job.limits.milliseconds / 1000} s`
+      : /heap limit|out of memory/i.test(said)
+      ? `memory grew by more than ${describeBytes(job.limits.bytes)}`
+      : `the process ended: ${said.slice(-500)}`;
+    if (watch.number < 0) throw new Error(`fuzzing ${job.target}: ${problem}`);
+    onFailure(watch.number, problem, job.inputs?.[watch.number]);
+    return { count: watch.number - job.first + 1, refused: 0, next: watch.number + 1, seconds };
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** Notes which number a job is at. */
+function look({ at }: FuzzJob, watch: Watch): void {
+  const number = new Int32Array(Deno.readFileSync(at).buffer)[0];
+  const now = performance.now();
+  if (watch.number < 0) watch.started = now; // still loading
+  if (number !== watch.number) Object.assign(watch, { number, since: now });
+}
+
+function isHanging(job: FuzzJob, watch: Watch): boolean {
+  look(job, watch);
+  return watch.number >= 0 && performance.now() - watch.since > job.limits.milliseconds;
+}
+
+async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
 }
 
 const CORPUS = new URL("./corpus/", import.meta.url);

@@ -1,8 +1,7 @@
 /**
- * The thread that reads mutated files, one after the other. What it reads may hang or take all memory; the thread that started it
- * watches (tests/fuzz/fuzz.ts) and knows from `shared` which one it is at.
+ * The process that reads mutated files, one after the other. What it reads may hang or take all memory, and a thread that does can't be
+ * ended; the process that started it watches (tests/fuzz/fuzz.ts), knows from the file `at` which one it is at, and kills it.
  */
-/// <reference lib="deno.worker" />
 import { describeBytes } from "../../core/base/describe_bytes.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
@@ -31,8 +30,8 @@ export interface FuzzJob {
   readonly limits: FuzzLimits;
   /** An empty folder. */
   readonly folder: string;
-  /** Int32 in it: the number of the mutation being read. */
-  readonly shared: SharedArrayBuffer;
+  /** A file of four bytes: the number of the mutation being read, -1 before the first. */
+  readonly at: string;
 }
 
 export type FuzzReply =
@@ -44,25 +43,39 @@ let asked = 0;
 
 countArrays();
 
-self.onmessage = async ({ data }: MessageEvent<FuzzJob>) => {
-  const target = [...TARGETS, BAD_READER].find(({ name }) => name === data.target);
-  if (!target) throw new RangeError(`there is no target ${data.target}`);
-  self.postMessage(await run(target, data) satisfies FuzzReply);
-};
+/** A job or a reply as a line of text; files as base64. */
+export function toLine(message: FuzzJob | FuzzReply): string {
+  return JSON.stringify(message, (_, value) => value instanceof Uint8Array ? { base64: value.toBase64() } : value) +
+    "\n";
+}
+
+/** What {@link toLine} made a line of. */
+export function fromLine(line: string): unknown {
+  return JSON.parse(
+    line,
+    (_, value) => typeof value?.base64 === "string" ? Uint8Array.fromBase64(value.base64) : value,
+  );
+}
+
+function say(reply: FuzzReply): void {
+  const bytes = new TextEncoder().encode(toLine(reply));
+  for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
+}
 
 async function run(target: Target, job: FuzzJob): Promise<FuzzReply> {
-  const at = new Int32Array(job.shared);
+  using at = Deno.openSync(job.at, { write: true });
   await Deno.mkdir(job.folder, { recursive: true });
   const seeds = await target.seeds(job.folder);
   let [count, refused] = [0, 0];
   const until = performance.now() + 1000 * job.seconds;
   for (let number = job.first; number <= job.last && performance.now() < until; number++, count++) {
-    Atomics.store(at, 0, number);
+    at.seekSync(0, Deno.SeekMode.Start);
+    at.writeSync(new Uint8Array(Int32Array.of(number).buffer));
     const files = job.inputs?.[number] ?? mutationOf(target.name, seeds, job.seed, number);
     const result = await readOne(target, files, job.folder, job.limits);
     if (result === "refused") refused++;
     else if (result !== "read") {
-      self.postMessage({ kind: "failure", number, problem: result, files } satisfies FuzzReply);
+      say({ kind: "failure", number, problem: result, files });
     }
   }
   return { kind: "done", count, refused };
@@ -92,6 +105,7 @@ async function readOne(target: Target, files: Files, folder: string, limits: Fuz
     }
   };
   asked = 0;
+  const before = Deno.memoryUsage().rss;
   const start = performance.now();
   try {
     await target.read(folder, attempt);
@@ -100,6 +114,8 @@ async function readOne(target: Target, files: Files, folder: string, limits: Fuz
   }
   const milliseconds = performance.now() - start;
   if (milliseconds > limits.milliseconds) return `it took ${(milliseconds / 1000).toFixed(1)} s`;
+  const grown = Deno.memoryUsage().rss - before;
+  if (grown > limits.bytes) return `memory grew by ${describeBytes(grown)}`;
   if (asked > limits.bytes) return `it asked for ${describeBytes(asked)} in arrays`;
   return refused ? "refused" : "read";
 }
@@ -119,4 +135,11 @@ function countArrays(): void {
     });
     Object.defineProperty(globalThis, kind.name, { value: counted, writable: true, configurable: true });
   }
+}
+
+if (import.meta.main) {
+  const job = fromLine(await new Response(Deno.stdin.readable).text()) as FuzzJob;
+  const target = [...TARGETS, BAD_READER].find(({ name }) => name === job.target);
+  if (!target) throw new RangeError(`there is no target ${job.target}`);
+  say(await run(target, job));
 }
