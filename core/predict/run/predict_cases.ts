@@ -11,20 +11,13 @@ import { type MemoryAllowance, roomOf } from "../../base/memory_allowance.ts";
 import { dirname, join } from "../../base/path.ts";
 import type { Engine, StepCost } from "../../engine/engine.ts";
 import type { ExportJob, PreparedCase, PrepareJob } from "./case_jobs.ts";
-import { type CasePlan, planCase, uploadCase, type UploadedCase } from "../stream/case_plan.ts";
+import { uploadCase, type UploadedCase } from "../stream/case_plan.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
 import type { LoadedNetwork } from "../model/network.ts";
 import { freeArray } from "../../base/free_array.ts";
 import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
-import type { PreprocessedCase } from "../../preprocess/case.ts";
-import {
-  allowBeside,
-  allowReading,
-  BESIDE_GROWTH_BYTES,
-  forecastReading,
-  measureRuntime,
-  writingBytes,
-} from "./run_memory.ts";
+import { allowReading, forecastReading, measureRuntime, writingBytes } from "./run_memory.ts";
+import { planBeside, type Writing } from "./plan_beside.ts";
 import { predictCase } from "../stream/predict_case.ts";
 import { createProbabilityFile, type ProbabilityFile } from "../stream/probability_file.ts";
 import type {
@@ -47,9 +40,6 @@ const DEFAULTS = {
   overlap: true,
   checksums: false,
 } as const;
-
-/** What a network may take longer for the next case to be read beside it. */
-const BESIDE_TIME = 1.05;
 
 type Options = PredictionOptions & Required<Pick<PredictionOptions, keyof typeof DEFAULTS>>;
 
@@ -206,13 +196,6 @@ function prepare(
   return pool.prepare(job).then((result) => ({ case: result }), (error: unknown) => ({ error }));
 }
 
-/** A case that is being written. */
-interface Writing {
-  readonly done: Promise<void>;
-  /** Of memory that it holds. */
-  readonly bytes: number;
-}
-
 interface Place {
   readonly index: number;
   /** The case that may be read while the network runs. */
@@ -326,55 +309,8 @@ async function planOf(run: Run, network: LoadedNetwork, prepared: Prepared, plac
   if (!prepared.case) throw prepared.error;
   const { case: input, ...reading } = prepared.case;
   const { data: _data, previousStage: _previousStage, ...about } = input;
-  return { ...await planBeside(run, network, input, place), about, reading };
-}
-
-interface PlannedBeside {
-  readonly plan: CasePlan;
-  /** Absent if the following case has to wait. */
-  readonly beside?: { readonly memory: MemoryAllowance | undefined };
-}
-
-/** Under a limit the next case is read, and the last one written, beside the network only where that fits and costs the network little. */
-async function planBeside(
-  { request: { model }, options, session, runtimeBytes }: Run,
-  network: LoadedNetwork,
-  input: PreprocessedCase,
-  { following, writing }: Place,
-): Promise<PlannedBeside> {
-  const { stepSize, mirroring, saveProbabilities, maxMemory } = options;
-  const { aim } = session;
-  const plan = (besideBytes: number) =>
-    planCase(model, network, input, {
-      stepSize,
-      mirroring,
-      saveProbabilities,
-      runtimeBytes,
-      besideBytes,
-      ...(maxMemory !== undefined && { maxMemory }),
-      ...(aim !== undefined && { aim }),
-    });
-  if (maxMemory === undefined) {
-    if (!following) return { plan: plan(0) };
-    return { plan: plan(input.data.byteLength), beside: { memory: allowReading(maxMemory, false) } };
-  }
-  const alone = plan(0);
-  const next = following ? await forecastReading(following, model.plans, model.configuration) : 0;
-  const both = tryPlan(() => plan(writing.bytes + next + (following ? BESIDE_GROWTH_BYTES : 0)));
-  if (both && both.stream.seconds <= alone.stream.seconds * BESIDE_TIME) {
-    return following ? { plan: both, beside: { memory: allowBeside(maxMemory, next) } } : { plan: both };
-  }
-  await writing.done.catch(() => {});
-  return { plan: alone };
-}
-
-function tryPlan(plan: () => CasePlan): CasePlan | undefined {
-  try {
-    return plan();
-  } catch (error) {
-    if (error instanceof UserError) return undefined;
-    throw error;
-  }
+  const { request: { model }, options, session: { aim }, runtimeBytes } = run;
+  return { ...await planBeside({ model, options, aim, runtimeBytes }, network, input, place), about, reading };
 }
 
 function takeCase(engine: Engine, prepared: Prepared): UploadedCase {
