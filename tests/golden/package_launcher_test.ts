@@ -251,6 +251,18 @@ linuxTest("what a killed start left half done is cleared away later, not while i
   assertEquals((await namesIn(cache)).filter((name) => name.startsWith(".")), [".unpacking-new"]);
 });
 
+linuxTest("a start that is ended while it unpacks leaves nothing", async (folder) => {
+  const file = join(folder, "nnunet");
+  await makeSmall(file, [member("program/data", new Uint8Array(200_000_000))]);
+  const { code, stderr } = await sh(
+    '"$1" & while [ -z "$(ls -A "$2" 2>/dev/null)" ]; do sleep 0.01; done; kill -TERM $!; wait $!',
+    [file, join(folder, "cache")],
+    { NNUNET_CACHE: join(folder, "cache") },
+  );
+  assertEquals(code, 143, stderr);
+  assertEquals(await namesIn(join(folder, "cache")), []);
+});
+
 linuxTest(
   "a cache that cannot be made, or that is a file, is named with the variable that moves it",
   async (folder) => {

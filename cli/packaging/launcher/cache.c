@@ -163,7 +163,7 @@ static int unpack_all(const struct package *package, int folder, const char **at
 
 static void explain(const struct package *package, const char *cache, const char *member, int error) {
   int megabytes = (int)(package->size / 1000000) + 1;
-  if (error == DAMAGED) fail("unpacking %s: its checksum is wrong, the file is damaged: " AGAIN, member);
+  if (error == DAMAGED) fail("unpacking %s: the file is damaged (%s has another checksum): " AGAIN, package->file, member);
   if (error == ENOSPC || error == EDQUOT)
     fail("unpacking into the cache %s: the disk is full (%d MB are needed); free some, or set NNUNET_CACHE to a folder on another disk", cache, megabytes);
   fail("unpacking into the cache %s: %s; " MOVE_CACHE, cache, strerror(error));

@@ -72,6 +72,7 @@ static int read_index(struct package *package, uint8_t *index, size_t size, uint
 
 void open_package(struct package *package, const char *file) {
   static uint8_t index[LARGEST_INDEX];
+  package->file = file;
   package->fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
   if (package->fd < 0) package->fd = open((const char *)getauxval(AT_EXECFN), O_RDONLY | O_CLOEXEC);
   struct stat info;

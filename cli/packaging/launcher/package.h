@@ -20,6 +20,7 @@ struct member {
 };
 
 struct package {
+  const char *file; /* its path, for messages */
   int fd;
   int members;
   struct member member[MEMBERS];
