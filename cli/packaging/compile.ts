@@ -56,7 +56,11 @@ export async function compile(
   folder: string,
   targets: readonly (Target | undefined)[],
 ): Promise<string[]> {
-  if (targets.length > 1 && Deno.env.get("DENORT_BIN")) {
+  const given = Deno.env.get("DENORT_BIN");
+  if (given && !await Deno.stat(given).then(({ isFile }) => isFile, () => false)) {
+    throw compileError("there is no such file", targets[0]);
+  }
+  if (targets.length > 1 && given) {
     throw new UserError({
       doing: "compiling",
       problem: `DENORT_BIN is one compile runtime, and ${targets.length} targets are asked for`,
@@ -94,7 +98,7 @@ async function compileOne(program: string, file: string, target: Target | undefi
   }).output();
   const decoder = new TextDecoder();
   const text = decoder.decode(stdout) + decoder.decode(stderr);
-  if (!success) throw compileError(text, target === undefined ? Deno.build.target : TARGETS[target]);
+  if (!success) throw compileError(text, target);
 }
 
 /** Moves a file to what may be another disk, where it has its name when it is whole. */
@@ -110,7 +114,8 @@ async function moveInto(from: string, to: string): Promise<void> {
   await Deno.remove(from);
 }
 
-function compileError(text: string, triple: string): UserError {
+function compileError(text: string, target: Target | undefined): UserError {
+  const triple = target === undefined ? Deno.build.target : TARGETS[target];
   const version = Deno.version.deno;
   const archive = `denort-${triple}.zip`;
   const given = Deno.env.get("DENORT_BIN");
