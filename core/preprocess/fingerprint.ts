@@ -209,7 +209,7 @@ async function readAllCases(
     const { intensities, ...kept } = fingerprint ?? { intensities: [] };
     for (const [c, samples] of intensities.entries()) {
       collectors[c] ??= stack.use(createIntensityCollector(scratchFolder));
-      await collectors[c].add(samples);
+      await collectors[c].add(samples, rest.index);
     }
     analysed.push({ ...rest, fingerprint: fingerprint && (kept as Omit<CaseFingerprint, "intensities">) });
     options.onCase?.(analysed.length, jobs.length);

@@ -10,13 +10,34 @@ import { mergeRuns, type SampledIntensities, type SampleRun, valueOf } from "./i
 
 /** One channel's samples so far. */
 export interface IntensityCollector extends AsyncDisposable {
-  add(samples: SampledIntensities): Promise<void>;
+  /** @param index The case's place among all: cases may come in any order, and the sums are those of one order */
+  add(samples: SampledIntensities, index: number): Promise<void>;
   /** Upstream's numbers over all draws; null if there was none. */
   statistics(): Promise<IntensityProperties | null>;
 }
 
 /** Different values (8 bytes each) that are kept in memory. */
 const ENTRIES_IN_MEMORY = 4 << 20;
+
+interface Moments {
+  readonly draws: number;
+  readonly mean: number;
+  /** Sum of squared differences from the mean. */
+  readonly squares: number;
+}
+
+/** Chan's formula for joined means and squares. Rounded, it depends on the order. */
+function joinMoments(cases: readonly Moments[]): Moments {
+  let [draws, mean, squares] = [0, 0, 0];
+  for (const one of cases) {
+    const total = draws + one.draws;
+    const difference = one.mean - mean;
+    squares += one.squares + difference * difference * draws * (one.draws / total);
+    mean += difference * (one.draws / total);
+    draws = total;
+  }
+  return { draws, mean, squares };
+}
 
 /**
  * @param scratchFolder Where a file is made if memory does not suffice; it is removed on disposal.
@@ -25,7 +46,7 @@ const ENTRIES_IN_MEMORY = 4 << 20;
 export function createIntensityCollector(scratchFolder: string, entries = ENTRIES_IN_MEMORY): IntensityCollector {
   // Runs from the largest to the smallest, each at least twice the next: every value is merged a few times only.
   const runs: SampleRun[] = [];
-  let [draws, mean, squares] = [0, 0, 0];
+  const moments: (Moments & { readonly index: number })[] = [];
   let caseWithout = false;
   let scratch: ScratchRuns | undefined;
 
@@ -34,17 +55,12 @@ export function createIntensityCollector(scratchFolder: string, entries = ENTRIE
     runs.push(mergeRuns(a, b));
   };
   return {
-    async add(samples) {
+    async add(samples, index) {
       if (samples.draws === 0) {
         caseWithout = true;
         return;
       }
-      // Chan's formula for joined means and squares.
-      const total = draws + samples.draws;
-      const difference = samples.mean - mean;
-      squares += samples.squares + difference * difference * draws * (samples.draws / total);
-      mean += difference * (samples.draws / total);
-      draws = total;
+      moments.push({ index, draws: samples.draws, mean: samples.mean, squares: samples.squares });
       runs.push({ codes: samples.codes, counts: samples.counts });
       while (runs.length > 1 && runs[runs.length - 2].codes.length < 2 * runs[runs.length - 1].codes.length) joinLast();
       if (runs.reduce((sum, run) => sum + run.codes.length, 0) <= entries) return;
@@ -55,7 +71,8 @@ export function createIntensityCollector(scratchFolder: string, entries = ENTRIE
       runs.length = 0;
     },
     async statistics() {
-      if (draws === 0) return null;
+      if (moments.length === 0) return null;
+      const { draws, mean, squares } = joinMoments(moments.toSorted((a, b) => a.index - b.index));
       while (runs.length > 1) joinLast();
       const ranks = [0, ...PERCENTILES.flatMap((percent) => neighbours(draws, percent)), draws - 1];
       const values = (await select(() => allRuns(runs, scratch), ranks)).map(valueOf);

@@ -43,8 +43,8 @@ for (const [kind, valueAt] of KINDS) {
             const data = Float32Array.from({ length: 2 * voxels }, (_, i) => valueAt(i + 31 * one));
             const foreground = Uint32Array.from({ length: voxels / 2 }, (_, i) => 2 * i + 1);
             const samples = sampleIntensities(data, 2, foreground, 777);
-            await first.add(samples[0]);
-            await second.add(samples[1]);
+            await first.add(samples[0], one);
+            await second.add(samples[1], one);
             plainDraws(data, 2, foreground, 777).forEach((drawn, c) => all[c].push(...drawn));
           }
           for (const [c, collector] of [first, second].entries()) {
@@ -78,7 +78,23 @@ Deno.test("without any foreground there are no statistics", async () => {
   await inTempFolder(async (folder) => {
     await using collector = createIntensityCollector(folder);
     const [samples] = sampleIntensities(new Float32Array(8), 1, new Uint32Array(0), 100);
-    await collector.add(samples);
+    await collector.add(samples, 0);
     assertEquals(await collector.statistics(), null);
+  });
+});
+
+Deno.test("statistics are the same to the last bit in whatever order the cases come", async () => {
+  await inTempFolder(async (folder) => {
+    const cases = Array.from({ length: 7 }, (_, one) => {
+      const data = Float32Array.from({ length: 300 + 40 * one }, (_, i) => Math.sin(i * 1.7 + one) * 10 ** (one % 3));
+      return sampleIntensities(data, 1, Uint32Array.from(data, (_, i) => i), 500)[0];
+    });
+    const orders = [[0, 1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1, 0], [3, 0, 6, 2, 5, 1, 4]];
+    const found = await Promise.all(orders.map(async (order) => {
+      await using collector = createIntensityCollector(folder);
+      for (const index of order) await collector.add(cases[index], index);
+      return await collector.statistics();
+    }));
+    for (const other of found.slice(1)) assertEquals(other, found[0]);
   });
 });
