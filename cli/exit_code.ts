@@ -7,6 +7,13 @@ import { printError } from "./terminal.ts";
 /** Exit codes: success, something in the user's files or machine (or a defect), a command line that cannot be taken. */
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
+/** What they mean to a script; these numbers stay as they are. */
+export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] = [
+  [EXIT.done, "all that was asked for is done"],
+  [EXIT.failed, "something could not be done, and the message says what; what could be is done"],
+  [EXIT.usage, "the command line is wrong, and nothing was begun"],
+];
+
 /** Says what was thrown; gives the exit code. @param args The command line, which may ask for a stack with --verbose */
 export function reportError(error: unknown, args: readonly string[]): number {
   const wantsStack = args.includes("--verbose") || hasEnvironment("NNUNET_DEBUG");

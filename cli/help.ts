@@ -1,5 +1,7 @@
 /** Help texts, from the tables of commands and flags. */
+import type { Command } from "./commands/command.ts";
 import { type CommandEntry, COMMANDS } from "./commands/commands.ts";
+import { EXIT_CODES } from "./exit_code.ts";
 import { type Flag, type FlagTable, isPositional, takesMany } from "./flags/flag.ts";
 import { HELP } from "./flags/parse_flags.ts";
 
@@ -14,7 +16,7 @@ export function programHelp(): string {
   return [
     "nnunet: nnU-Net v2 as one program. Takes the files, commands and flags of Python's nnU-Net 2.5.1.",
     "",
-    "Usage: nnunet COMMAND [FLAGS]        nnunet COMMAND --help shows a command's flags",
+    "Usage: nnunet COMMAND [FLAGS]        nnunet help COMMAND shows its flags, and examples",
     "",
     "Commands:",
     ...ready.map(({ name, summary }) => `  ${name.padEnd(column)}${summary}`),
@@ -24,15 +26,16 @@ export function programHelp(): string {
     "",
     "Python nnU-Net's names (nnUNetv2_predict, ...) are taken as commands too; `nnunet link DIR` makes them commands of their own.",
     "",
+    ...exitCodeLines(),
+    "",
   ].join("\n");
 }
 
-/** One command's help, flags under their groups. */
+/** One command's help: flags under their groups, examples, exit codes. */
 export function commandHelp(
   entry: CommandEntry,
-  flags: FlagTable,
+  { flags, details = [], examples }: Pick<Command, "flags" | "details" | "examples">,
   shownName: string,
-  details: readonly string[] = [],
 ): string {
   const all = [...Object.values(flags), HELP];
   const groups = [...new Set(all.map(({ group }) => group))];
@@ -43,7 +46,13 @@ export function commandHelp(
     for (const flag of all.filter((one) => one.group === group)) lines.push(...flagLines(flag));
     lines.push("");
   }
-  return lines.join("\n");
+  lines.push("Examples:");
+  for (const { does, args } of examples) lines.push(`  # ${does}`, `  ${shownName} ${args}`);
+  return [...lines, "", ...exitCodeLines(), ""].join("\n");
+}
+
+function exitCodeLines(): string[] {
+  return ["Exit codes:", ...EXIT_CODES.map(([code, meaning]) => `  ${code}  ${meaning}`)];
 }
 
 /** "usage: nnunet predict -i PATH -o PATH -d DATASET -c CONFIG [FLAGS]", for help and usage errors. */

@@ -29,7 +29,7 @@ export async function runCommand(
   const byUpstreamName = shownName === entry.upstream;
   const values = usable(command, args, shownName, byUpstreamName);
   if (values === null) {
-    print(commandHelp(entry, command.flags, shownName, command.details));
+    print(commandHelp(entry, command, shownName));
     return true;
   }
   // Loaded only now, so that --help and usage errors start nothing.

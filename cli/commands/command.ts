@@ -37,10 +37,20 @@ export interface CommandContext {
   readonly draws: boolean;
 }
 
+/** A command line that does something useful, for the help. */
+export interface Example {
+  /** What it does, without a full stop. */
+  readonly does: string;
+  /** What stands behind the command's name; single spaces between words, no quotes. */
+  readonly args: string;
+}
+
 export interface Command<T extends FlagTable = FlagTable> {
   readonly flags: T;
   /** Paragraphs under the summary in the help. */
   readonly details?: readonly string[];
+  /** At least one, shown at the end of the help. */
+  readonly examples: readonly [Example, ...Example[]];
   /** True: called by upstream's name, it leaves out flags it does not know as upstream does, with a warning. */
   readonly upstreamIgnoresUnknown?: true;
   /**

@@ -34,6 +34,9 @@ const FLAGS = {
 
 export const convertMsdCommand = defineCommand({
   flags: FLAGS,
+  examples: [
+    { does: "Make Dataset104_Hippocampus of a task of the Decathlon", args: "-i Task04_Hippocampus -overwrite_id 104" },
+  ],
   details: ["Makes nnUNet_raw/DatasetNNN_Name: 4-D images become one file a channel. The source is left as it is."],
   async run(values, context) {
     const target = await convertMsdDataset({

@@ -26,6 +26,9 @@ const FLAGS = {
 
 export const convertV1Command = defineCommand({
   flags: FLAGS,
+  examples: [
+    { does: "Convert a task of nnU-Net v1", args: "nnUNet_raw_data/Task004_Hippocampus Dataset004_Hippocampus" },
+  ],
   details: ["Makes nnUNet_raw/NAME. The source is left as it is."],
   async run({ input, output }, { environment, print }) {
     print(`converted: ${await convertV1Dataset(input, output, environment.folders)}`);

@@ -28,6 +28,9 @@ const FLAGS = {
 
 export const demoCommand = defineCommand({
   flags: FLAGS,
+  examples: [
+    { does: "Only predict, in seconds", args: "--predict-only -o demo-output" },
+  ],
   details: [
     "Makes phantom CTs, plans, preprocesses, trains a small model for a minute or two, predicts, evaluates, and draws the result. " +
     "Each step is printed as the command that it is.",

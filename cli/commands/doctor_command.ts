@@ -43,6 +43,10 @@ const FLAGS = {
 
 export const doctorCommand = defineCommand({
   flags: FLAGS,
+  examples: [
+    { does: "Look at the machine and test its GPU", args: "--allow_software_gpu" },
+    { does: "Find the fastest kernels for a model", args: "--tune -m MODEL_FOLDER" },
+  ],
   details: [
     "A GPU is tested: small networks are computed and trained for a step on it and on the CPU, and the results compared. How that went, and what " +
     "--tune measures, is kept in a file that later runs read; nothing else is changed, and no network needed. Exit code 1: " +

@@ -20,6 +20,12 @@ const WRITES =
 
 export const evaluateFolderCommand = defineCommand({
   flags: EVALUATE_FOLDER,
+  examples: [
+    {
+      does: "Compare predictions with the truth",
+      args: "truth predictions -djfile MODEL_FOLDER/dataset.json -pfile MODEL_FOLDER/plans.json",
+    },
+  ],
   details: [WRITES],
   async run(values, context) {
     const dataset = await readDatasetJson(values.datasetFile);
@@ -42,6 +48,12 @@ export const evaluateFolderCommand = defineCommand({
 
 export const evaluateSimpleCommand = defineCommand({
   flags: EVALUATE_SIMPLE,
+  examples: [
+    {
+      does: "Compare labels 1 and 2, leaving out voxels that are 3 in the truth",
+      args: "truth predictions -l 1 2 -il 3",
+    },
+  ],
   details: [WRITES],
   async run(values, context) {
     const labels = [...new Set(values.labels)];

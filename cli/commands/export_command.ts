@@ -38,6 +38,12 @@ const FLAGS = {
 
 export const exportCommand = defineCommand({
   flags: FLAGS,
+  examples: [
+    {
+      does: "Write a network for other programs",
+      args: "fold_0/checkpoint_final.pth --safetensors -o model.safetensors",
+    },
+  ],
   details: [
     "Each tensor is written once, as float32, under its name in the network; the second names that torch's checkpoint gives the same " +
     "tensors (decoder.encoder.*, *.all_modules.*) are left out. In Python, safetensors.torch.load_model(network, file) takes it. " +

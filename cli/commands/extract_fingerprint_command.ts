@@ -13,6 +13,10 @@ import { formatSeconds, list } from "../terminal.ts";
 
 export const extractFingerprintCommand = defineCommand({
   flags: EXTRACT_FINGERPRINT,
+  examples: [
+    { does: "Check two datasets and collect their statistics", args: "-d 4 5" },
+    { does: "Anew, with all findings of the check in a file", args: "-d 4 --clean --report check.json" },
+  ],
   upstreamIgnoresUnknown: true,
   details: [
     "Reads nnUNet_raw/DATASET and writes nnUNet_preprocessed/DATASET/dataset_fingerprint.json. The dataset is checked in the same " +

@@ -29,6 +29,9 @@ const FLAGS = {
 
 export const linkCommand = defineCommand({
   flags: FLAGS,
+  examples: [
+    { does: "Make the commands in a folder that is in PATH", args: ".local/bin" },
+  ],
   details: [
     "Makes `nnunet` and all nnUNetv2_* commands in DIR. A folder that holds both them and the program may be moved; " +
     "otherwise they start the program from where it is now.",

@@ -47,6 +47,9 @@ const FLAGS = {
 
 export const movePlansCommand = defineCommand({
   flags: FLAGS,
+  examples: [
+    { does: "Train Dataset005 with the plans of Dataset004", args: "-s 4 -t 5 -sp nnUNetPlans -tp plans_of_4" },
+  ],
   details: [
     "Copies nnUNet_preprocessed/SOURCE/<-sp>.json to nnUNet_preprocessed/TARGET/<-tp>.json with the target's name and reader, so that " +
     "the target can be preprocessed and trained as the source was.",

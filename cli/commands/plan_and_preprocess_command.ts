@@ -8,6 +8,14 @@ import { PLAN_AND_PREPROCESS } from "../flags/preprocess_flags.ts";
 
 export const planAndPreprocessCommand = defineCommand({
   flags: PLAN_AND_PREPROCESS,
+  examples: [
+    { does: "Check, plan and preprocess Dataset004 for all its configurations", args: "-d 4" },
+    {
+      does: "Two configurations, planned by a preset of residual encoders",
+      args: "-d 4 -c 2d 3d_fullres -pl nnUNetPlannerResEncM",
+    },
+    { does: "Say why each number of the plans was chosen, and preprocess nothing", args: "-d 4 --explain --no_pp" },
+  ],
   details: [
     "extract_fingerprint, plan_experiment and preprocess in one: first the fingerprints of all datasets, then all plans, then the data. " +
     "What a dataset's check finds is listed at once, and nothing is planned then.",

@@ -11,6 +11,13 @@ import { PLAN_EXPERIMENT, type PlanningValues } from "../flags/planning_flags.ts
 
 export const planExperimentCommand = defineCommand({
   flags: PLAN_EXPERIMENT,
+  examples: [
+    { does: "Plan, and say why each number was chosen", args: "-d 4 --explain" },
+    {
+      does: "For a GPU of 24 GB, under a name of their own",
+      args: "-d 4 -pl nnUNetPlannerResEncL -gpu_memory_target 24 -overwrite_plans_name plans24",
+    },
+  ],
   upstreamIgnoresUnknown: true,
   details: [
     "Reads nnUNet_raw/DATASET/dataset.json and nnUNet_preprocessed/DATASET/dataset_fingerprint.json (extract_fingerprint makes it) and " +

@@ -5,14 +5,30 @@ import { checkPrecision } from "../flags/engine_flags.ts";
 import { PREDICT, PREDICT_FROM_MODELFOLDER, type PredictValues } from "../flags/predict_flags.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 
-const EXIT_CODES =
-  "Exit code 0: all cases are predicted; 1: something could not be done, and the message says what; 2: the command line " +
-  "is wrong. Cases that cannot be predicted don't keep the others from being done.";
+const FAILURES = "Cases that cannot be predicted don't keep the others from being done.";
 
 export const predictCommand = defineCommand({
   flags: PREDICT,
+  examples: [
+    {
+      does: "Segment a folder of images with fold 0 of a model in nnUNet_results",
+      args: "-i images -o segmentations -d 4 -c 3d_fullres -f 0",
+    },
+    {
+      does: "The average of five folds, four gigabytes of memory at most, a report for the files",
+      args: "-i images -o segmentations -d 4 -c 3d_fullres --max-memory 4G --report report.json",
+    },
+    {
+      does: "Go on after a stop: cases that are predicted are left as they are",
+      args: "-i images -o segmentations -d 4 -c 3d_fullres --continue_prediction",
+    },
+    {
+      does: "The second of four runs that share the cases",
+      args: "-i images -o segmentations -d 4 -c 3d_fullres -num_parts 4 -part_id 1",
+    },
+  ],
   details: [
-    `The model is nnUNet_results/DATASET/TRAINER__PLANS__CONFIG, nnUNet_results being an environment variable. ${EXIT_CODES}`,
+    `The model is nnUNet_results/DATASET/TRAINER__PLANS__CONFIG, nnUNet_results being an environment variable. ${FAILURES}`,
   ],
   check,
   run: (values, context) =>
@@ -26,7 +42,14 @@ export const predictCommand = defineCommand({
 
 export const predictFromModelfolderCommand = defineCommand({
   flags: PREDICT_FROM_MODELFOLDER,
-  details: [EXIT_CODES],
+  examples: [
+    { does: "Segment one image with a model's folder", args: "-i ct.nii.gz -o organs.nii.gz -m MODEL_FOLDER -f all" },
+    {
+      does: "One case of two channels, on the CPU",
+      args: "-i t1.nii.gz,t2.nii.gz -o tumour.nii.gz -m MODEL_FOLDER -f 0 -device cpu",
+    },
+  ],
+  details: [FAILURES],
   check,
   run: (values, context) => start(values, context, () => Promise.resolve(values.modelFolder)),
 });

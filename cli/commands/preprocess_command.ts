@@ -12,6 +12,10 @@ import { formatSeconds, list } from "../terminal.ts";
 
 export const preprocessCommand = defineCommand({
   flags: PREPROCESS,
+  examples: [
+    { does: "Make the training data of two configurations", args: "-d 4 -c 2d 3d_fullres" },
+    { does: "In the format that Python's nnU-Net trains from", args: "-d 4 -c 3d_fullres --format npz" },
+  ],
   upstreamIgnoresUnknown: true,
   details: [
     "Reads nnUNet_raw/DATASET and the plans in nnUNet_preprocessed/DATASET, and writes a folder a configuration beside the plans, and " +

@@ -14,6 +14,12 @@ import { type CommandContext, type CountProgress, defineCommand } from "./comman
 
 export const trainCommand = defineCommand({
   flags: TRAIN,
+  examples: [
+    { does: "Train fold 0", args: "4 3d_fullres 0" },
+    { does: "Go on after a stop", args: "4 3d_fullres 0 --c" },
+    { does: "A short training, under a name of its own", args: "4 3d_fullres 0 --epochs 50 --lr 0.02 --name short" },
+    { does: "Only predict the validation cases, with the best checkpoint", args: "4 3d_fullres 0 --val --val_best" },
+  ],
   details: [
     "Reads nnUNet_preprocessed/DATASET and writes nnUNet_results/DATASET/TRAINER__PLANS__CONFIG/fold_FOLD: checkpoints that Python's " +
     "nnU-Net reads and continues, the log, progress.png, training_report.html, and the validation cases' segmentations with " +

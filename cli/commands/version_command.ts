@@ -17,6 +17,9 @@ const FLAGS = {
 
 export const versionCommand = defineCommand({
   flags: FLAGS,
+  examples: [
+    { does: "Print all about the program, for another one to read", args: "--json" },
+  ],
   async run({ json }, { print }) {
     const granted = await permissions();
     if (!json) {

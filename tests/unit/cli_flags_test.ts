@@ -1,5 +1,7 @@
 import type { FlagTable } from "../../cli/flags/flag.ts";
 import { commandHelp, programHelp, usageLine, wrap } from "../../cli/help.ts";
+import { checkValues } from "../../cli/flags/check_values.ts";
+import { predictCommand } from "../../cli/commands/predict_command.ts";
 import { parseBytes, parseFlags, parseInteger, parseNumber } from "../../cli/flags/parse_flags.ts";
 import { PREDICT, PREDICT_FROM_MODELFOLDER } from "../../cli/flags/predict_flags.ts";
 import { COMMANDS, findCommand } from "../../cli/commands/commands.ts";
@@ -89,16 +91,36 @@ Deno.test("help asked for anywhere wins over what is wrong elsewhere", () => {
   assert(parseFlags(PREDICT, ["--help"]).help);
 });
 
-Deno.test("the help of a command names every flag, its default and what is required, within 100 columns", () => {
+Deno.test("the help of a command names every flag, its default and what is required", () => {
   const entry = findCommand("predict");
   assert(entry);
-  const text = commandHelp(entry, PREDICT, "nnunet predict");
+  const text = commandHelp(entry, predictCommand, "nnunet predict");
   for (const flag of Object.values(PREDICT)) for (const name of flag.names) assert(text.includes(`${name}`), name);
   const unbroken = text.replaceAll(/\s+/g, " ");
   assert(unbroken.includes("Default: checkpoint_final.pth."));
   assert(unbroken.includes("Default: 0 1 2 3 4."));
-  for (const line of text.split("\n")) assert(line.length <= 100, line);
   assertEquals(usageLine(PREDICT, "x"), "usage: x -i PATH -o PATH -d DATASET -c CONFIG [FLAGS]");
+});
+
+Deno.test("every example of the help is taken by its command, under both names, and no line of a help is longer than 110", async () => {
+  for (const entry of COMMANDS) {
+    const command = await entry.load?.();
+    if (!command) continue;
+    const shown = [`nnunet ${entry.name}`, ...(entry.upstream ? [entry.upstream] : [])];
+    for (const { does, args } of command.examples) {
+      assert(!does.endsWith("."), does);
+      const parsed = parseFlags(command.flags, args.split(" "));
+      assert(!parsed.help, args);
+      checkValues(command.flags, parsed.values);
+      command.check?.(parsed.values);
+      for (const name of shown) assert(commandHelp(entry, command, name).includes(`\n  ${name} ${args}\n`), args);
+    }
+    for (const name of shown) {
+      const lines = commandHelp(entry, command, name).split("\n");
+      for (const line of lines) assert(line.length <= 110, line);
+      assertEquals(lines.slice(-5).map((line) => line.slice(0, 4)), ["Exit", "  0 ", "  1 ", "  2 ", ""]);
+    }
+  }
 });
 
 Deno.test("every command of upstream is known under both names, and the help says which are not there yet", () => {
