@@ -9,6 +9,7 @@ import { join, resolve } from "../../core/base/path.ts";
 import { reportError } from "../exit_code.ts";
 import { print } from "../terminal.ts";
 import { bundle } from "./bundle.ts";
+import { processorOf } from "./package_file.ts";
 import { PERMISSIONS } from "./starters.ts";
 
 /** Systems by the names that are asked for and stand in the executables' names, with Deno's. */
@@ -66,6 +67,11 @@ export async function compile(
       problem: `DENORT_BIN is one compile runtime, and ${targets.length} targets are asked for`,
       remedy: "compile for one target at a time, or unset it",
     });
+  }
+  const system = targets[0] === undefined ? Deno.build.target : TARGETS[targets[0]];
+  if (given && system.endsWith("linux-gnu")) {
+    const processor = await processorOf(given); // Deno looks at the other systems' itself
+    if (!system.startsWith(processor)) throw compileError(`it is for ${processor}`, targets[0]);
   }
   await ensureFolder(folder, "making the executables' folder");
   const work = await Deno.makeTempDir({ prefix: "nnunet_compile_" });

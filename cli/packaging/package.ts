@@ -8,7 +8,7 @@ import { fromFileUrl, join, resolve } from "../../core/base/path.ts";
 import { reportError } from "../exit_code.ts";
 import { print } from "../terminal.ts";
 import { bundle } from "./bundle.ts";
-import { type PackageEntry, type PackageMember, processorOf, writePackage } from "./package_file.ts";
+import { type PackageEntry, type PackageMember, type Processor, processorOf, writePackage } from "./package_file.ts";
 
 const USAGE = "usage: deno task package [FOLDER] [--deno FILE]";
 /** Starters of a bundle; the launcher stands in their place. */
@@ -20,8 +20,8 @@ export async function makePackage(
   deno: string,
   name = "nnunet",
 ): Promise<{ file: string; entries: PackageEntry[] }> {
+  const launcher = await Deno.readFile(launcherOf(await processorOf(deno)));
   const runtime = await Deno.readFile(deno);
-  const launcher = await Deno.readFile(launcherOf(processorOf(deno, runtime)));
   await ensureFolder(folder, "making the package's folder");
   const file = join(folder, name);
   const program = await Deno.makeTempDir({ prefix: "nnunet_package_" });
@@ -36,7 +36,7 @@ export async function makePackage(
 }
 
 /** The launcher of a processor, in this checkout. */
-export function launcherOf(processor: "x86_64" | "aarch64"): string {
+export function launcherOf(processor: Processor): string {
   return fromFileUrl(new URL(`./launcher/launcher-${processor}`, import.meta.url));
 }
 

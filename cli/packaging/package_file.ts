@@ -10,7 +10,8 @@ import { writeAll, writeAtomically } from "../../core/base/files.ts";
 const MARK = "nnunet package 1";
 const END_SIZE = 64;
 const ENTRY_SIZE = 60;
-const PROCESSORS: Readonly<Record<number, "x86_64" | "aarch64">> = { 62: "x86_64", 183: "aarch64" };
+/** By the number in an ELF file. */
+const PROCESSORS: Readonly<Record<number, Processor>> = { 62: "x86_64", 183: "aarch64" };
 
 /** One of the files inside. */
 export interface PackageMember {
@@ -33,11 +34,11 @@ export interface PackageEntry {
   readonly sha256: string;
 }
 
-/**
- * Processor of an ELF executable for Linux. @param start The file's first 20 bytes or more
- * @throws UserError if it is none, or is for a processor there is no launcher for
- */
-export function processorOf(file: string, start: Uint8Array): "x86_64" | "aarch64" {
+export type Processor = "x86_64" | "aarch64";
+
+/** Processor of an executable for Linux. @throws UserError if it is none, or is for a processor there is no launcher for */
+export async function processorOf(file: string): Promise<Processor> {
+  const start = await firstBytes(file);
   const isElf = start.length >= 20 && start[0] === 0x7f && String.fromCharCode(...start.subarray(1, 4)) === "ELF";
   const processor = isElf && start[4] === 2 && start[5] === 1 ? PROCESSORS[start[18] | start[19] << 8] : undefined;
   if (processor !== undefined) return processor;
@@ -50,6 +51,19 @@ export function processorOf(file: string, start: Uint8Array): "x86_64" | "aarch6
     remedy:
       "give the Deno of Linux x86-64 or ARM64 with --deno FILE, or take `deno task compile` or `deno task bundle`",
   });
+}
+
+async function firstBytes(path: string): Promise<Uint8Array> {
+  const bytes = new Uint8Array(64);
+  try {
+    using file = await Deno.open(path);
+    return bytes.subarray(0, await file.read(bytes) ?? 0);
+  } catch (error) {
+    const problem = error instanceof Deno.errors.NotFound
+      ? "there is no such file"
+      : `it cannot be read (${error instanceof Error ? error.message : error})`;
+    throw new UserError({ doing: "packaging", file: path, problem }, { cause: error });
+  }
 }
 
 /** Writes launcher and members to `path`, executable. @returns the index */

@@ -36,7 +36,7 @@ export async function release({ folder, denos, targets }: ReleaseOptions): Promi
   await Deno.remove(join(folder, SUMS)).catch(() => {});
   const executables: string[] = [];
   for (const deno of denos) {
-    const name = `nnunet-linux-${processorOf(deno, await firstBytes(deno)) === "x86_64" ? "x64" : "arm64"}`;
+    const name = `nnunet-linux-${await processorOf(deno) === "x86_64" ? "x64" : "arm64"}`;
     if (executables.includes(name)) throw new UsageError(`${USAGE}\nerror: two Denos are given for ${name}`);
     await makePackage(folder, deno, name);
     executables.push(name);
@@ -64,12 +64,6 @@ export async function release({ folder, denos, targets }: ReleaseOptions): Promi
 
 async function released(folder: string, name: string): Promise<ReleasedFile> {
   return { name, sha256: await fileDigest(join(folder, name)) };
-}
-
-async function firstBytes(path: string): Promise<Uint8Array> {
-  using file = await Deno.open(path);
-  const bytes = new Uint8Array(64);
-  return bytes.subarray(0, await file.read(bytes) ?? 0);
 }
 
 /** @throws UserError if the changelog says nothing of this version */

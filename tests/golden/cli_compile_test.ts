@@ -101,6 +101,8 @@ Deno.test("an executable is made for each target that is asked for; without a co
     }
     const two = await task([out, "--target", "all"], { DENORT_BIN: launcherOf("x86_64") });
     assert(two.code === 1 && two.stderr.includes(`${Object.keys(TARGETS).length} targets`), two.stderr);
+    const other = await task([out, "--target", "linux-arm64"], { DENORT_BIN: launcherOf("x86_64") });
+    assert(other.code === 1 && other.stderr.includes("it is for x86_64"), other.stderr);
     const made = await task([out, "--target", "linux-x64", "--target=linux-x64"], { DENORT_BIN: launcherOf("x86_64") });
     assertEquals(made.code, 0, made.stderr);
     assertEquals(await namesIn(out), ["nnunet-linux-x64"]);

@@ -4,8 +4,9 @@
  */
 import { join } from "../../core/base/path.ts";
 import { launcherOf } from "../../cli/packaging/package.ts";
-import { type PackageMember, writePackage } from "../../cli/packaging/package_file.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { type PackageMember, processorOf, writePackage } from "../../cli/packaging/package_file.ts";
+import { UserError } from "../../core/base/errors.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
 import { fileDigest } from "../../cli/program_digest.ts";
 import { inTempFolder, namesIn } from "./cli/run_command.ts";
 
@@ -314,4 +315,25 @@ linuxTest("another user does not run what this one unpacked, unless that was roo
   assertRefused(await as(65534, "root"), "Permission denied", "NNUNET_CACHE");
   assertEquals((await as(0, "root")).code, 0);
   assertEquals((await as(65534, "root")).code, 0);
+});
+
+Deno.test("a package is made of programs for Linux on two processors, and of nothing else", async () => {
+  assertEquals(await processorOf(launcherOf("x86_64")), "x86_64");
+  assertEquals(await processorOf(launcherOf("aarch64")), "aarch64");
+  await inTempFolder(async (folder) => {
+    const elf = (await Deno.readFile(launcherOf("x86_64"))).subarray(0, 64);
+    const wrong = {
+      empty: elf.subarray(0, 0),
+      text: new TextEncoder().encode("#!/bin/sh"),
+      short: elf.subarray(0, 19),
+    };
+    const other = elf.slice();
+    other[18] = 3; // i386
+    for (const [name, bytes] of Object.entries({ ...wrong, other })) {
+      await Deno.writeFile(join(folder, name), bytes);
+      const said = name === "other" ? "another processor" : "not a program for Linux";
+      await assertFails(() => processorOf(join(folder, name)), UserError, join(folder, name), said);
+    }
+    await assertFails(() => processorOf(join(folder, "none")), UserError, "no such file");
+  });
 });
