@@ -72,9 +72,11 @@ async function listFolder(folder: string, expected: ExpectedInput): Promise<Case
   }
   const byCase = new Map<string, Map<number, string>>();
   const unnumbered: string[] = [];
+  const nameless: string[] = [];
   for (const name of matching) {
     const parsed = splitName(name, expected.fileEnding);
-    if (parsed.channel === undefined) unnumbered.push(name);
+    if (parsed.id === "") nameless.push(name);
+    else if (parsed.channel === undefined) unnumbered.push(name);
     else upsert(byCase, parsed.id, () => new Map<number, string>()).set(parsed.channel, join(folder, name));
   }
 
@@ -92,6 +94,12 @@ async function listFolder(folder: string, expected: ExpectedInput): Promise<Case
       );
       cases.push({ id, files: [join(folder, name)] });
     }
+  }
+  for (const name of nameless) {
+    const problem = "nothing stands before the channel's number: the case has no name";
+    failures.push(
+      new UserError({ doing: DOING, caseId: name, file: join(folder, name), problem, remedy: "rename it" }),
+    );
   }
   for (const [name, what] of odd) {
     const { id } = splitName(name, expected.fileEnding);

@@ -1,6 +1,8 @@
 /**
  * A training from its command to the validated model. Source: run_training of nnunetv2/run/run_training.py (2.5.1).
  */
+import { takeLock } from "../base/folder_lock.ts";
+import { ensureFolder } from "../base/files.ts";
 import { collectGarbage } from "../base/collect_garbage.ts";
 import { plural } from "../base/plural.ts";
 import { Interrupted, UserError } from "../base/errors.ts";
@@ -47,6 +49,12 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
   let engine = await request.openEngine();
   await using _closing = { [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose]() };
   if (!ended) requireTrainingMemory(engine, setup, request);
+  await ensureFolder(setup.foldFolder, "making the results folder");
+  using _lock = takeLock(join(setup.foldFolder, ".training.lock"), {
+    doing: "opening the results folder",
+    problem: "another run is training this fold at this moment, and their checkpoints would replace each other",
+    remedy: "wait until it ends, or stop it; or give this one a --name of its own",
+  });
   await writeModelFiles(setup);
   const log = createLogFile(setup.foldFolder, new Date());
   describe(prepared, log, hooks);

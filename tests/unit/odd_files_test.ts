@@ -179,3 +179,11 @@ Deno.test("an sform that is not finite is told of where the qform stands in for 
     const { warnings } = await readCase("SimpleITKIO", [path]);
     assert(warnings.some((text) => text.includes("the sform is not finite; the qform is used")), warnings.join());
   }));
+
+Deno.test("a file that is nothing but a channel's number is no case", () =>
+  inTempFolder(async (folder) => {
+    for (const name of ["_0000.nii.gz", "a_0000.nii.gz"]) await Deno.writeTextFile(join(folder, name), "");
+    const { cases, failures } = await listInputCases(folder, ONE);
+    assertEquals(cases.map(({ id }) => id), ["a"]);
+    assertEquals(failures.map(({ parts }) => parts.file), [join(folder, "_0000.nii.gz")]);
+  }));

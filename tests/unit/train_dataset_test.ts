@@ -1,6 +1,7 @@
 /** What a training is refused for before or while it starts: folders, folds, labels and data that do not belong together. */
 import { UserError } from "../../core/base/errors.ts";
-import { join } from "../../core/base/path.ts";
+import { takeLock } from "../../core/base/folder_lock.ts";
+import { dirname, join } from "../../core/base/path.ts";
 import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
 import { readPlans, resolveConfiguration } from "../../core/plan/read_plans.ts";
 import { classKeys } from "../../core/preprocess/class_locations.ts";
@@ -153,4 +154,20 @@ Deno.test("a training whose engine can't be opened leaves no results, and unpack
     );
     assertEquals(await namesIn(join(folders.preprocessed, "nnUNetPlans_tiny")), before);
     assertEquals(await namesIn(folders.results), []);
+  }));
+
+Deno.test("a fold is trained by one run at a time", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder, {});
+    const request = trainRequest(folders, { changes: { epochs: 1, iterations: 1, name: "test" } });
+    const { folder: validation } = await trainModel(request, listening());
+    const fold = dirname(validation);
+    const before = await namesIn(fold);
+    assert(!before.includes(".training.lock"), before.join());
+    {
+      using _other = takeLock(join(fold, ".training.lock"), { doing: "training", problem: "another" });
+      const parts = ["another run is training this fold", "--name"];
+      await assertFails(() => trainModel(request, listening()), UserError, ...parts);
+    }
+    assertEquals(await namesIn(fold), before);
   }));
