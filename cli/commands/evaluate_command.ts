@@ -25,6 +25,10 @@ export const evaluateFolderCommand = defineCommand({
       does: "Compare predictions with the truth",
       args: "truth predictions -djfile MODEL_FOLDER/dataset.json -pfile MODEL_FOLDER/plans.json",
     },
+    {
+      does: "Fail in a test pipeline where a model got worse",
+      args: "truth predictions -djfile MODEL_FOLDER/dataset.json -pfile MODEL_FOLDER/plans.json --min-dice 0.9",
+    },
   ],
   details: [WRITES],
   async run(values, context) {
@@ -69,7 +73,7 @@ export const evaluateSimpleCommand = defineCommand({
 type What = Pick<Evaluation, "reader" | "fileEnding" | "targets" | "ignoreLabel">;
 type Common = Pick<
   Values<typeof EVALUATE_FOLDER>,
-  "references" | "predictions" | "output" | "threads" | "chill" | "maxMemory"
+  "references" | "predictions" | "output" | "threads" | "chill" | "maxMemory" | "minDice"
 >;
 
 function summaryFile({ output, predictions }: Common): string {
@@ -80,7 +84,7 @@ async function evaluate(
   values: Common,
   { reader, fileEnding, targets, ignoreLabel }: What,
   names: ReadonlyMap<string, string>,
-  { print, warn, count, signal }: CommandContext,
+  { print, printError, warn, count, signal }: CommandContext,
 ): Promise<boolean> {
   const { references, predictions, chill, threads, maxMemory } = values;
   const output = summaryFile(values);
@@ -104,7 +108,17 @@ async function evaluate(
   }
   const cases = plural(summary.cases.length, "case");
   print(`${cases}, mean Dice of the foreground ${score(summary.foregroundMean.Dice)}: ${output}`);
-  return true;
+  const refusal = belowMinimum(summary.foregroundMean.Dice, values.minDice);
+  if (refusal !== null) printError(`error: ${refusal}`);
+  return refusal === null;
+}
+
+/** What is said where a mean Dice is not what was asked for; null where it is. */
+function belowMinimum(dice: number, minimum: number | undefined): string | null {
+  if (minimum === undefined || dice >= minimum) return null;
+  return Number.isNaN(dice)
+    ? `the mean Dice of the foreground is NaN, as a label is in no case; --min-dice asks for ${minimum}`
+    : `the mean Dice of the foreground, ${dice}, is below the ${minimum} of --min-dice`;
 }
 
 function score(value: number): string {

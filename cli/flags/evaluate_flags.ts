@@ -52,6 +52,15 @@ const COMMON = {
     group: DATA,
     help: "Compare what is predicted, also where not every true segmentation has a prediction.",
   },
+  minDice: {
+    kind: "number",
+    names: ["--min-dice", "--min_dice"],
+    value: "DICE",
+    range: { min: 0, max: 1 },
+    beyond: true,
+    group: OUTPUT,
+    help: "Exit code 1 if the mean Dice of the foreground is below DICE, from 0 to 1, or is no number.",
+  },
   maxMemory: {
     kind: "bytes",
     names: ["--max-memory", "--max_memory"],

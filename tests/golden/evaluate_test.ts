@@ -96,6 +96,35 @@ Deno.test("evaluate_folder and evaluate_simple write upstream's files and say th
   });
 });
 
+Deno.test("--min-dice fails a run whose mean Dice is below it or is no number, after the table and the summary", async () => {
+  await inTempFolder(async (folder) => {
+    const output = join(folder, "summary.json");
+    const of = (name: string) => [join(GOLDEN, name, "references"), join(GOLDEN, name, "predictions"), "-o", output];
+    const pictures = ["evaluate_simple", ...of("pictures"), "-l", "0", "1", "2", "--min-dice"];
+    // Upstream's mean of the foreground, 0.97986..., is shown as 0.9799.
+    const dice: number = JSON.parse(await expectedSummary("pictures")).foreground_mean.Dice;
+    for (const least of [0.9798, dice]) {
+      const enough = await runCommand([...pictures, `${least}`]);
+      assertEquals([enough.code, enough.stderr], [0, ""], `${least}`);
+    }
+    const low = await runCommand([...pictures, "0.9799"]);
+    assertEquals(
+      [low.code, low.stderr],
+      [1, `error: the mean Dice of the foreground, ${dice}, is below the 0.9799 of --min-dice\n`],
+    );
+    assert(low.stdout.includes("3 cases, mean Dice of the foreground 0.9799"), low.stdout);
+    assertEquals(await Deno.readTextFile(output), await expectedSummary("pictures"));
+
+    const files = ["dataset.json", "plans.json"].map((name) => join(GOLDEN, "labels", name));
+    const labels = ["evaluate_folder", ...of("labels"), "-djfile", files[0], "-pfile", files[1], "--min-dice", "0"];
+    const nan = await runCommand(labels);
+    assertEquals(
+      [nan.code, nan.stderr],
+      [1, "error: the mean Dice of the foreground is NaN, as a label is in no case; --min-dice asks for 0\n"],
+    );
+  });
+});
+
 Deno.test("without -o the summary lies beside the predictions; nothing is written where something is wrong", async () => {
   await inTempFolder(async (folder) => {
     await copyFolder(join(GOLDEN, "pictures"), folder);

@@ -89,6 +89,11 @@ const MISTAKES: readonly (readonly [line: string, message: string])[] = [
     "argument -o: it is 'summary'; a name that ends in .json is needed",
   ],
   ["evaluate_simple a b -l one", "argument -l: invalid int value: 'one'"],
+  [
+    "evaluate_simple a b -l 1 --min-dice 1.5",
+    "argument --min-dice/--min_dice: it is 1.5; a number from 0 to 1 is needed",
+  ],
+  ["evaluate_simple a b -l 1 --min-dice nan", "argument --min-dice/--min_dice: it is NaN"],
   ["evaluate_simple a b -l 1 -il 99999999999", "argument -il"],
   ["convert_MSD_dataset -i a -np 0", "argument -np"],
   ["convert_MSD_dataset -i a -overwrite_id -1", "argument -overwrite_id"],
