@@ -23,11 +23,11 @@ export const evaluateFolderCommand = defineCommand({
   examples: [
     {
       does: "Compare predictions with the truth",
-      args: "truth predictions -djfile MODEL_FOLDER/dataset.json -pfile MODEL_FOLDER/plans.json",
+      args: "truth predictions -djfile MODEL/dataset.json -pfile MODEL/plans.json",
     },
     {
       does: "Fail in a test pipeline where a model got worse",
-      args: "truth predictions -djfile MODEL_FOLDER/dataset.json -pfile MODEL_FOLDER/plans.json --min-dice 0.9",
+      args: "truth predictions -djfile MODEL/dataset.json -pfile MODEL/plans.json --min-dice 0.9",
     },
   ],
   details: [WRITES],
