@@ -9,6 +9,7 @@ import { imageEnding } from "../core/formats/image/readers.ts";
 import type { Model } from "../core/predict/model/model_folder.ts";
 import { probabilityPaths, RUN_FILES } from "../core/predict/run/output_folder.ts";
 import type { CaseToPredict } from "../core/predict/run/request.ts";
+import type { Part } from "./array_part.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
 
 export interface PlannedCases {
@@ -22,10 +23,10 @@ export interface PlannedCases {
   readonly outputFolder?: string;
 }
 
-type CaseFlags = Pick<PredictValues, "input" | "output" | "parts" | "part" | "previousStage" | "saveProbabilities">;
+type CaseFlags = Pick<PredictValues, "input" | "output" | "previousStage" | "saveProbabilities">;
 
 /** @throws UserError if there is nothing to predict, or the outputs or the previous stage do not fit */
-export async function planCases(flags: CaseFlags, model: Model): Promise<PlannedCases> {
+export async function planCases(flags: CaseFlags, part: Part, model: Model): Promise<PlannedCases> {
   const ending = model.dataset.fileEnding;
   checkPreviousStage(flags, model);
   const listing = await listInputCases(flags.input, {
@@ -36,7 +37,7 @@ export async function planCases(flags: CaseFlags, model: Model): Promise<Planned
   const failed = new Map(listing.failures.map((failure) => [failure.parts.caseId ?? "", failure]));
   const found = new Map(listing.cases.map((one) => [one.id, one]));
   const ids = [...found.keys(), ...failed.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  const share = ids.filter((_, i) => i % flags.parts === flags.part);
+  const share = ids.filter((_, i) => i % part.parts === part.part);
 
   const file = await outputFile(flags.output, ending);
   if (file !== null && ids.length > 1) {

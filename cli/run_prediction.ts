@@ -6,6 +6,7 @@ import { dirname } from "../core/base/path.ts";
 import { type Model, openModel } from "../core/predict/model/model_folder.ts";
 import { predictCases } from "../core/predict/run/predict_cases.ts";
 import type { PredictionEvent, PredictionRequest } from "../core/predict/run/request.ts";
+import type { Part } from "./array_part.ts";
 import type { CommandContext } from "./commands/command.ts";
 import { followEngines, type RunEngines } from "./engines/run_engines.ts";
 import { type ChosenEngine, type EngineWish, selectEngine } from "./engines/select_engine.ts";
@@ -18,6 +19,8 @@ import { formatSeconds } from "./terminal.ts";
 
 export interface PredictionJob {
   readonly values: PredictValues;
+  /** Which of the cases are this run's. */
+  readonly part: Part;
   readonly context: CommandContext;
   /** The model's folder. */
   findModel(): Promise<string>;
@@ -81,13 +84,13 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
     state.warnings.push(line);
     context.warn(line);
   };
-  const planned = await planCases(values, model);
+  const planned = await planCases(values, job.part, model);
   planned.warnings.forEach(warn);
   for (const failure of planned.failures) {
     state.failed.push(failedCase(failure));
     context.printError(`error: ${failure.message}`);
   }
-  say(describeCases(planned, values));
+  say(describeCases(planned, values, job.part));
   if (planned.cases.length === 0) return;
   await ensureFolder(planned.outputFolder ?? dirname(planned.cases[0].output), "making the output folder");
   if (signal.aborted) throwStopped(planned, state);
@@ -185,7 +188,7 @@ function record(event: PredictionEvent, state: ReportState): void {
 }
 
 function predictionRequest(
-  { values, context: { environment } }: PredictionJob,
+  { values, part: { parts, part }, context: { environment } }: PredictionJob,
   model: Model,
   planned: PlannedCases,
   engines: RunEngines,
@@ -205,8 +208,8 @@ function predictionRequest(
       num_processes_preprocessing: npp,
       num_processes_segmentation_export: values.nps ?? environment.nps ?? 3,
       folder_with_segs_from_prev_stage: values.previousStage ?? null,
-      num_parts: values.parts,
-      part_id: values.part,
+      num_parts: parts,
+      part_id: part,
     },
     options: {
       stepSize: values.stepSize,
@@ -231,9 +234,10 @@ function describeModel(model: Model): string {
     `fold${model.folds.length > 1 ? "s" : ""} ${folds} (nnU-Net: Isensee et al., Nature Methods 18, 203-211, 2021)`;
 }
 
-function describeCases({ cases, failures, listed }: PlannedCases, { input, parts, part }: PredictValues): string {
+function describeCases(planned: PlannedCases, { input }: PredictValues, { parts, part, from }: Part): string {
+  const { cases, failures, listed } = planned;
   const count = cases.length + failures.length;
-  const share = parts > 1 ? `, of ${listed} (part ${part} of 0 to ${parts - 1})` : "";
+  const share = parts > 1 ? `, of ${listed} (part ${part} of 0 to ${parts - 1}${from ? `, by ${from}` : ""})` : "";
   const nothing = count === 0 ? "; nothing to do in this part" : "";
   return `cases: ${count} in ${input}${share}${nothing}`;
 }

@@ -1,6 +1,6 @@
 /** The commands `predict` and `predict_from_modelfolder`: flags in, a prediction request out. */
-import { UsageError } from "../../core/base/errors.ts";
 import { resolveDatasetName, resolveModelFolder } from "../../core/dataset/dataset_names.ts";
+import { checkPart, choosePart, readArrayPlace } from "../array_part.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
 import { PREDICT, PREDICT_FROM_MODELFOLDER, type PredictValues } from "../flags/predict_flags.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
@@ -55,13 +55,8 @@ export const predictFromModelfolderCommand = defineCommand({
 });
 
 function check(values: PredictValues): void {
-  const { parts, part } = values;
-  if (part >= parts) {
-    throw new UsageError(
-      `argument -part_id: it is ${part} of -num_parts ${parts}; ` +
-        `${parts === 1 ? "0 is the only part" : `a number from 0 to ${parts - 1} is needed`}`,
-    );
-  }
+  // Without -part_id an array's index is the part, which run() looks at.
+  if (values.part !== undefined) checkPart(values.parts ?? 1, values.part);
   checkPrecision(values);
 }
 
@@ -70,7 +65,10 @@ async function start(
   context: CommandContext,
   findModel: () => Promise<string>,
 ): Promise<boolean> {
+  // By upstream's names it does as upstream, which knows no arrays: scripts written for it share the work themselves.
+  const place = context.byUpstreamName ? undefined : readArrayPlace((name) => Deno.env.get(name));
+  const part = choosePart(values, place);
   // Loaded only now, so that --help and usage errors start nothing.
   const { runPrediction } = await import("../run_prediction.ts");
-  return await runPrediction({ values, context, findModel });
+  return await runPrediction({ values, part, context, findModel });
 }

@@ -5,6 +5,7 @@ import { join } from "../../core/base/path.ts";
 import { resolveDatasetName } from "../../core/dataset/dataset_names.ts";
 import { readRecipe, type RecipeChanges } from "../../core/train/recipe.ts";
 import type { EpochProgress, TrainHooks, TrainRequest } from "../../core/train/train_request.ts";
+import { requireArrayPlace } from "../array_part.ts";
 import { requireFolders } from "../dataset_folders.ts";
 import { selectEngine } from "../engines/select_engine.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
@@ -94,7 +95,7 @@ async function trainRequest(
       results: join(results, datasetName),
       plansName: values.plans,
       configurationName: values.configuration,
-      fold: values.fold === "all" ? values.fold : Number(values.fold),
+      fold: foldOf(values.fold, say),
       randomSplit: values.randomSplit || byUpstreamName,
     },
     trainerName: values.trainer,
@@ -117,6 +118,14 @@ async function trainRequest(
       return engine;
     },
   };
+}
+
+function foldOf(text: string, say: Say): number | "all" {
+  if (text === "all") return text;
+  if (text !== "array") return Number(text);
+  const place = requireArrayPlace((name) => Deno.env.get(name));
+  say(`fold ${place.index}, by ${place.scheduler} (${place.variable})`);
+  return place.index;
 }
 
 function trainHooks({ quiet }: TrainValues, context: CommandContext, say: Say): TrainHooks {

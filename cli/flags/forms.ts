@@ -17,6 +17,12 @@ export const DATASET: Form = {
 
 export const FOLD: Form = { fits: /^(?:all|\s*\+?\d{1,6}\s*)$/, needed: "a number, 0 to 4, or `all`" };
 
+/** Of a training, which may be one of an array's. */
+export const FOLD_OR_ARRAY: Form = {
+  fits: /^(?:all|array|\s*\+?\d{1,6}\s*)$/,
+  needed: "a number, 0 to 4, `all` or `array`",
+};
+
 /** Of a dataset that is made. */
 export const NEW_DATASET: Form = {
   fits: /^Dataset\d{3,}_[^/\\]+$/,

@@ -101,18 +101,19 @@ const COMMON = {
     names: ["-num_parts"],
     value: "N",
     range: { min: 1, max: 1_000_000 },
-    default: 1,
     group: HOW,
-    help: "Number of runs that share the cases.",
+    help:
+      "Number of runs that share the cases. Default: as many as the SLURM array or the Kubernetes indexed job has that " +
+      "this is run in (JOB_COMPLETIONS says the latter's number); else 1.",
   },
   part: {
     kind: "integer",
     names: ["-part_id"],
     value: "K",
     range: { min: 0, max: 999_999 },
-    default: 0,
     group: HOW,
-    help: "Which share this run takes, 0 to N-1: cases K, K+N, K+2N, ...",
+    help:
+      "Which share this run takes, 0 to N-1: cases K, K+N, K+2N, ... Default: its index in the array or indexed job; else 0.",
   },
   device: ENGINE.device,
   allowCpu: {

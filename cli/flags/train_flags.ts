@@ -4,7 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, FOLD, NAME, SUFFIX, THREADS } from "./forms.ts";
+import { DATASET, FOLD_OR_ARRAY, NAME, SUFFIX, THREADS } from "./forms.ts";
 
 const WHAT = "What to train";
 const HOW = "Training";
@@ -37,10 +37,12 @@ export const TRAIN = {
     kind: "text",
     names: ["fold"],
     value: "FOLD",
-    form: FOLD,
+    form: FOLD_OR_ARRAY,
     required: true,
     group: WHAT,
-    help: "Fold of the cross-validation, 0 to 4, or `all` to train on all cases.",
+    help:
+      "Fold of the cross-validation, 0 to 4, or `all` to train on all cases; `array`: the index of the SLURM array or " +
+      "Kubernetes indexed job that this is run in.",
   },
   trainer: {
     kind: "text",

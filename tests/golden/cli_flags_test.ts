@@ -18,8 +18,14 @@ const TABLES: Readonly<Record<string, FlagTable>> = {
   predict_from_modelfolder: PREDICT_FROM_MODELFOLDER,
 };
 
-/** Defaults that differ on purpose: the device is found, and -npp, -nps may come from the environment. */
-const OWN_DEFAULTS: Readonly<Record<string, unknown>> = { device: "auto", npp: null, nps: null };
+/** Defaults that differ on purpose: the device is found; -npp, -nps and the part may come from the environment. */
+const OWN_DEFAULTS: Readonly<Record<string, unknown>> = {
+  device: "auto",
+  npp: null,
+  nps: null,
+  num_parts: null,
+  part_id: null,
+};
 
 /** argparse's name of a flag: its first long name or, without one, its first name. */
 function destination(flag: Flag): string {
