@@ -110,6 +110,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./link_command.ts")).linkCommand,
   },
   {
+    name: "completion",
+    summary: "Print a script by which bash, zsh or fish completes commands and flags",
+    load: async () => (await import("./completion_command.ts")).completionCommand,
+  },
+  {
     name: "version",
     summary: "Print the version, and what the program may do",
     load: async () => (await import("./version_command.ts")).versionCommand,
