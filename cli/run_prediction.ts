@@ -90,6 +90,14 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
     state.failed.push(failedCase(failure));
     context.printError(`error: ${failure.message}`);
   }
+  if (values.share && planned.outputFolder === undefined) {
+    throw new UserError({
+      doing: "sharing the cases",
+      file: values.output,
+      problem: "-o names one file, and --share is for a folder of several cases",
+      remedy: "leave --share out, or name a folder",
+    });
+  }
   say(describeCases(planned, values, job.part));
   if (planned.cases.length === 0) return;
   await ensureFolder(planned.outputFolder ?? dirname(planned.cases[0].output), "making the output folder");
@@ -204,7 +212,7 @@ function predictionRequest(
       list_of_lists_or_source_folder: values.input,
       output_folder_or_list_of_truncated_output_files: values.output,
       save_probabilities: values.saveProbabilities,
-      overwrite: !values.continuePrediction,
+      overwrite: !values.continuePrediction && !values.share,
       num_processes_preprocessing: npp,
       num_processes_segmentation_export: values.nps ?? environment.nps ?? 3,
       folder_with_segs_from_prev_stage: values.previousStage ?? null,
@@ -216,6 +224,7 @@ function predictionRequest(
       mirroring: !values.disableTta,
       saveProbabilities: values.saveProbabilities,
       continuePrediction: values.continuePrediction,
+      share: values.share,
       nonFinite: values.nonFinite ?? "refuse",
       maxMemory: values.maxMemory,
       overlap: npp > 0,

@@ -66,7 +66,8 @@ async function start(
   findModel: () => Promise<string>,
 ): Promise<boolean> {
   // By upstream's names it does as upstream, which knows no arrays: scripts written for it share the work themselves.
-  const place = context.byUpstreamName ? undefined : readArrayPlace((name) => Deno.env.get(name));
+  // Runs that share take what is left, whatever their number.
+  const place = context.byUpstreamName || values.share ? undefined : readArrayPlace((name) => Deno.env.get(name));
   const part = choosePart(values, place);
   // Loaded only now, so that --help and usage errors start nothing.
   const { runPrediction } = await import("../run_prediction.ts");

@@ -185,6 +185,15 @@ const COMMON = {
     group: OUTPUT,
     help: "Leave out cases whose segmentation is there already.",
   },
+  share: {
+    kind: "switch",
+    names: ["--share"],
+    beyond: true,
+    group: OUTPUT,
+    help:
+      "Share the cases with all runs of the same command on this folder, whenever and wherever they are started: each case " +
+      "is done by one of them, cases that are there are left out, and those of a run that was killed are done by another.",
+  },
   report: {
     kind: "text",
     names: ["--report"],

@@ -1,8 +1,10 @@
 /** What a prediction run leaves in the output folder besides the cases, and which cases are there already. */
 import { ensureFolder, writeAtomically } from "../../base/files.ts";
+import { UserError } from "../../base/errors.ts";
 import { removeLeftovers } from "../../base/leftovers.ts";
 import { readJsonFile, reformatJson, stringifyJson } from "../../base/json.ts";
 import { join } from "../../base/path.ts";
+import { statOrNull } from "../../base/stat_or_null.ts";
 import type { Model } from "../model/model_folder.ts";
 import type { CaseToPredict, PredictFromFilesArguments } from "./request.ts";
 
@@ -31,6 +33,27 @@ export async function writeRunFiles(
     const source = join(model.folder, name);
     const { text } = await readJsonFile(source, `copying the model's ${name}`);
     await writeAtomically(join(folder, name), reformatJson(text, source));
+  }
+}
+
+/**
+ * For a run that adds to what is in a folder.
+ * @throws UserError if that is another model's, by its plans.json or dataset.json
+ */
+export async function requireSameModelFiles(folder: string, model: Model): Promise<void> {
+  const doing = "adding to the folder of predictions";
+  for (const name of MODEL_FILES) {
+    const file = join(folder, name);
+    if (await statOrNull(file, doing) === null) continue;
+    const [there, ours] = await Promise.all([file, join(model.folder, name)].map((path) => readJsonFile(path, doing)));
+    const [one, other] = [there, ours].map(({ value }) => stringifyJson(value, { sortKeys: true }));
+    if (one === other) continue;
+    throw new UserError({
+      doing,
+      file,
+      problem: "the cases in this folder were predicted with another model, and would be mixed with this one's",
+      remedy: "name another folder with -o, or empty this one",
+    });
   }
 }
 

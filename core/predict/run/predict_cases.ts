@@ -15,11 +15,12 @@ import { uploadCase, type UploadedCase } from "../stream/case_plan.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
 import type { LoadedNetwork } from "../model/network.ts";
 import { freeArray } from "../../base/free_array.ts";
-import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
+import { isPredicted, probabilityPaths, requireSameModelFiles, writeRunFiles } from "./output_folder.ts";
 import { allowReading, forecastReading, measureRuntime, writingBytes } from "./run_memory.ts";
 import { planBeside, type Writing } from "./plan_beside.ts";
 import { predictCase } from "../stream/predict_case.ts";
 import { createProbabilityFile, type ProbabilityFile } from "../stream/probability_file.ts";
+import { requireSameRun, shareCases, type SharedCases } from "./shared_cases.ts";
 import type {
   CaseRecord,
   CaseToPredict,
@@ -36,6 +37,7 @@ const DEFAULTS = {
   mirroring: true,
   saveProbabilities: false,
   continuePrediction: false,
+  share: false,
   nonFinite: "refuse",
   overlap: true,
   checksums: false,
@@ -86,9 +88,13 @@ export async function predictCases(
   const started = performance.now();
   const options: Options = { ...DEFAULTS, ...request.options };
   const { model } = request;
-  if (request.outputFolder !== undefined) await writeRunFiles(request.outputFolder, model, request.arguments);
-  else for (const folder of new Set(request.cases.map(({ output }) => dirname(output)))) removeLeftovers(folder);
+  if (request.outputFolder !== undefined) {
+    await refuseOtherRun(request, options);
+    await writeRunFiles(request.outputFolder, model, request.arguments);
+  } else for (const folder of new Set(request.cases.map(({ output }) => dirname(output)))) removeLeftovers(folder);
   const { todo, skipped } = await splitDone(request, options);
+  using shared = openShared(request, options, todo);
+  const told = shared ? withClaims(hooks, shared) : hooks;
   hooks.onEvent?.({ kind: "start", cases: todo.length, skipped: skipped.length });
   const done: CaseRecord[] = [];
   const failed: FailedCase[] = [];
@@ -97,7 +103,8 @@ export async function predictCases(
     const runtimeBytes = measureRuntime(request.engine);
     await using session = openSession(request, hooks.onEvent);
     await using pool = createCasePool(options.overlap, hooks.signal);
-    await runCases({ request, options, hooks, session, pool, runtimeBytes, done, failed }, todo);
+    const run: Run = { request, options, hooks: told, session, pool, runtimeBytes, done, failed };
+    await (shared ? runShared(run, shared) : runCases(run, todo[0], oneByOne(todo.slice(1))));
     const batch = done.at(-1)?.batch;
     if (batch !== undefined) steps = session.loaded?.forecast(batch).steps ?? [];
   }
@@ -106,7 +113,7 @@ export async function predictCases(
   const byOrder = (a: { id: string }, b: { id: string }) => (inOrder.get(a.id) ?? 0) - (inOrder.get(b.id) ?? 0);
   return {
     done: done.sort(byOrder),
-    skipped,
+    skipped: [...skipped, ...(shared?.elsewhere ?? [])],
     failed: failed.sort(byOrder),
     seconds: (performance.now() - started) / 1000,
     steps,
@@ -117,7 +124,7 @@ async function splitDone({ cases, model }: PredictionRequest, options: Options) 
   const todo: CaseToPredict[] = [];
   const skipped: string[] = [];
   for (const one of cases) {
-    const there = options.continuePrediction &&
+    const there = (options.continuePrediction || options.share) &&
       await isPredicted(one, model.dataset.fileEnding, options.saveProbabilities);
     if (there) skipped.push(one.id);
     else todo.push(one);
@@ -125,15 +132,66 @@ async function splitDone({ cases, model }: PredictionRequest, options: Options) 
   return { todo, skipped };
 }
 
+/** Null unless the cases are shared with other processes. */
+function openShared(
+  { model, outputFolder }: PredictionRequest,
+  options: Options,
+  todo: readonly CaseToPredict[],
+): SharedCases | null {
+  if (!options.share || outputFolder === undefined) return null;
+  return shareCases(
+    outputFolder,
+    todo,
+    (one) => isPredicted(one, model.dataset.fileEnding, options.saveProbabilities),
+  );
+}
+
+/** Where what is in the folder stays: that it is of the same model. @throws UserError naming the file that tells */
+async function refuseOtherRun({ model, outputFolder, arguments: args }: PredictionRequest, options: Options) {
+  if (outputFolder === undefined) return;
+  const { share, continuePrediction, stepSize, mirroring, saveProbabilities, nonFinite } = options;
+  if (share || continuePrediction || (args?.num_parts ?? 1) > 1) await requireSameModelFiles(outputFolder, model);
+  if (share) await requireSameRun(outputFolder, model, { stepSize, mirroring, saveProbabilities, nonFinite });
+}
+
+/** Gives a case's claim back when it is written. */
+function withClaims({ onEvent, signal }: PredictionHooks, shared: SharedCases): PredictionHooks {
+  return {
+    signal,
+    onEvent(event) {
+      if (event.kind === "done") shared.done(event.record.id);
+      if (event.kind === "failed") shared.failed(event.id);
+      onEvent?.(event);
+    },
+  };
+}
+
+type Take = () => Promise<CaseToPredict | undefined>;
+
+function oneByOne(cases: readonly CaseToPredict[]): Take {
+  let at = 0;
+  return () => Promise.resolve(cases.at(at++));
+}
+
+/** Cases as long as there are any that no other process is at, then those that another one leaves. */
+async function runShared(run: Run, shared: SharedCases): Promise<void> {
+  for (;;) {
+    const first = await shared.wait(run.hooks.signal);
+    if (!first) return;
+    await runCases(run, first, shared.take);
+  }
+}
+
 /** One case ahead is read, one behind is written: never more, as each holds an image. */
-async function runCases(run: Run, todo: readonly CaseToPredict[]): Promise<void> {
+async function runCases(run: Run, first: CaseToPredict, take: Take): Promise<void> {
   const { hooks, options: { overlap, maxMemory } } = run;
-  let next = prepare(run, todo[0], allowReading(maxMemory, true));
+  let one: CaseToPredict | undefined = first;
+  let next = prepare(run, first, allowReading(maxMemory, true));
   let writing: Writing = { done: Promise.resolve(), bytes: 0 };
   try {
-    for (let index = 0; index < todo.length && !hooks.signal?.aborted; index++) {
-      const prepared = await next;
-      const following = todo.at(index + 1);
+    for (let index = 0; one && !hooks.signal?.aborted; index++) {
+      const prepared: Prepared = await next;
+      const following: CaseToPredict | undefined = await take();
       let isStarted = false;
       const start = (memory: MemoryAllowance | undefined) => {
         if (following && !isStarted) next = prepare(run, following, memory);
@@ -141,7 +199,7 @@ async function runCases(run: Run, todo: readonly CaseToPredict[]): Promise<void>
       };
       try {
         // The next case is read while the network runs, once the engine has its copy of this one.
-        const predicted = await predictWithRetries(run, todo[index], prepared, {
+        const predicted = await predictWithRetries(run, one, prepared, {
           index,
           ...(overlap && following && { following }),
           writing,
@@ -153,9 +211,10 @@ async function runCases(run: Run, todo: readonly CaseToPredict[]): Promise<void>
         writing.done.catch(() => {});
         if (!overlap) await writing.done;
       } catch (error) {
-        fail(run, todo[index], error);
+        fail(run, one, error);
       }
       if (following && !isStarted) start(await makeRoom(run, following, writing));
+      one = following;
     }
   } finally {
     await next;

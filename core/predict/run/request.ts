@@ -31,6 +31,11 @@ export interface PredictionOptions {
   readonly saveProbabilities?: boolean;
   /** Leave out cases whose output (with saveProbabilities: and .npz, .pkl) is there. Default false. */
   readonly continuePrediction?: boolean;
+  /**
+   * Other processes predict the same cases into the same folder: each is done by one of them, and those that are there are left out.
+   * Needs `outputFolder`. Default false.
+   */
+  readonly share?: boolean;
   /** Default "refuse". */
   readonly nonFinite?: NonFinitePolicy;
   /** Bytes the run may take on engine and host together; undefined: what the machine has to give. */
