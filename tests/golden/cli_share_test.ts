@@ -43,10 +43,7 @@ Deno.test({
       const both = [...written(killed.stdout), ...written(other.stdout)];
       assertEquals(both.length, new Set(both).size, `${killed.stdout}\n${other.stdout}`);
       const files = await namesIn(output);
-      assertEquals(files.filter((name) => !name.endsWith(".tmp")), [
-        ...CASES.map((id) => `${id}.nii.gz`),
-        ...RUN_FILES,
-      ]);
+      assertEquals(files.filter((name) => !name.endsWith(".tmp")), ALL);
       const again = await runCommand(sharing(input, output));
       assertEquals([again.code, written(again.stdout)], [0, []]);
       assert(again.stdout.includes("nothing is left to do"), again.stdout);

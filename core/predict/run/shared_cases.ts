@@ -129,8 +129,10 @@ function lastBytes(path: string): Uint8Array<ArrayBuffer> {
     const { size } = file.statSync();
     const bytes = new Uint8Array(Math.min(size, DIRECTORY_BYTES));
     file.seekSync(size - bytes.length, Deno.SeekMode.Start);
-    for (let at = 0, read: number | null = 0; at < bytes.length && read !== null; at += read ?? 0) {
-      read = file.readSync(bytes.subarray(at));
+    for (let at = 0; at < bytes.length;) {
+      const read = file.readSync(bytes.subarray(at));
+      if (read === null) break; // It has become shorter meanwhile: its sum says so.
+      at += read;
     }
     return bytes;
   } catch (error) {
