@@ -88,6 +88,7 @@ async function trainRequest(
       "(export nnUNet_results=/path/to/results)",
   });
   const datasetName = await resolveDatasetName(values.dataset, environment.folders);
+  let said = "";
   return {
     task: {
       datasetName,
@@ -114,7 +115,10 @@ async function trainRequest(
     async openEngine() {
       const { device, allowCpu, allowSoftwareGpu, threads, precision } = values;
       const { engine, reason } = await selectEngine({ device, allowCpu, allowSoftwareGpu, threads, precision });
-      say(`engine: ${engine.description}${precision === "f16" ? ", f16" : ""}${reason ? ` (${reason})` : ""}`);
+      const line = `engine: ${engine.description}${precision === "f16" ? ", f16" : ""}${reason ? ` (${reason})` : ""}`;
+      // A training under a memory limit opens it again, for its validation.
+      if (line !== said) say(line);
+      said = line;
       return engine;
     },
   };

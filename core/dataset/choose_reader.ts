@@ -18,7 +18,7 @@ export interface ReaderChoice {
 
 /**
  * @param json dataset.json
- * @param example The first training image; it is read.
+ * @param example The first image, of training or to compare with; it is read.
  * @param anyEnding Upstream's allow_nonmatching_filename: readers are tried whatever the ending.
  * @param maxMemory Bytes that the process may take; an example that needs more is refused by its size
  * @throws UserError if no reader takes the images
@@ -75,14 +75,17 @@ export async function chooseReader(
       return { reader: name, warnings };
     } catch (error) {
       if (!(error instanceof UserError) || error === refusal) throw error;
-      if (matches) reasons.push(`${name}: ${error.parts.problem}`);
+      // An ending like .gz, for .nii.gz, is no reader's; the file's own name still says whose damage it is.
+      if (matches || fileEndings(name).some((one) => example.toLowerCase().endsWith(one))) {
+        reasons.push(`${name}: ${error.parts.problem}`);
+      }
     }
   }
   if (reasons.length > 0) {
     throw new UserError({
       doing,
       file: example,
-      problem: `no reader can read the first training image (${reasons.join("; ")})`,
+      problem: `no reader can read the first image (${reasons.join("; ")})`,
       remedy: "repair or convert this image",
     });
   }

@@ -1,13 +1,14 @@
 /** What the converters do to a dataset.json of the Decathlon or of nnU-Net v1. */
 import { UserError } from "../base/errors.ts";
 import { requireObject, show } from "../base/fields.ts";
-import { keysOf, parseJsonExactly, stringifyJson } from "../base/json.ts";
+import { keysOf, parseJson, parseJsonExactly, stringifyJson } from "../base/json.ts";
+import { parseDatasetJson } from "./read_dataset_json.ts";
 
 /**
  * The dataset.json of nnU-Net v2, as text: labels turned round to {name: number}, file_ending and channel_names added, what v2 does
  * not use removed. Everything else stays, in its order.
  * @param removed Keys that are removed; `modality` always is.
- * @throws UserError if labels or modality are missing or of another form
+ * @throws UserError if labels or modality are missing or of another form, or the result is no dataset.json that can be read
  */
 export function convertDatasetJson(text: string, file: string, removed: readonly string[], doing: string): string {
   const json = requireObject(parseJsonExactly(text, file, doing), { doing, file, path: [] });
@@ -37,5 +38,8 @@ export function convertDatasetJson(text: string, file: string, removed: readonly
   }
   result.file_ending = ".nii.gz";
   result.channel_names = modality;
-  return stringifyJson(result);
+  const converted = stringifyJson(result);
+  // What would be refused when it is used is refused here, before anything is copied.
+  parseDatasetJson(parseJson(converted, file, doing), file, doing);
+  return converted;
 }

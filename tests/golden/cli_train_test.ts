@@ -79,6 +79,15 @@ Deno.test({
     }),
 });
 
+Deno.test("the engine is named once, though a memory limit has it opened again for the validation", () =>
+  inFolder(async (folder) => {
+    const env = environment(await makePreprocessed(folder));
+    const { code, stdout, stderr } = await runCommand([...LINE, "--epochs", "1", "--max-memory", "4G"], { env });
+    assertEquals(code, 0, stderr);
+    assertEquals([...stdout.matchAll(/engine: /g)].length, 1, stdout);
+    assert(stdout.includes("validation: mean Dice"), stdout);
+  }));
+
 Deno.test("command lines that make no training are refused with what to do", () =>
   inFolder(async (folder) => {
     const env = environment(await makePreprocessed(folder));

@@ -96,6 +96,19 @@ Deno.test("evaluate_folder and evaluate_simple write upstream's files and say th
   });
 });
 
+Deno.test("evaluate_simple says what is the matter with a damaged first reference, not that its ending is unknown", async () => {
+  await inTempFolder(async (folder) => {
+    const references = join(folder, "references");
+    await copyFolder(join(GOLDEN, "regions", "references"), references);
+    const [first] = (await namesIn(references)).filter((name) => name.endsWith(".nii.gz"));
+    const file = join(references, first);
+    await Deno.writeFile(file, (await Deno.readFile(file)).slice(0, -20));
+    const { code, stderr } = await runCommand(["evaluate_simple", references, references, "-l", "1"]);
+    assertEquals(code, 1);
+    assert(stderr.includes(file) && stderr.includes("cut short") && !stderr.includes('".gz"'), stderr);
+  });
+});
+
 Deno.test("--min-dice fails a run whose mean Dice is below it or is no number, after the table and the summary", async () => {
   await inTempFolder(async (folder) => {
     const output = join(folder, "summary.json");

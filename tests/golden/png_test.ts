@@ -117,6 +117,7 @@ Deno.test("headers that claim what is not there or no PNG may have are refused b
   inTempFolder(async (folder) => {
     const file = join(folder, "x.png");
     const data = chunk("IDAT", zlib.deflateSync(new Uint8Array(16 * 17)));
+    const header = Uint8Array.of(0, 0, 0, 16, 0, 0, 0, 16, 8, 0, 0, 0, 0);
     const refused: readonly (readonly [Uint8Array, string])[] = [
       [png({ size: [2 ** 31 - 1, 2 ** 31 - 1] }, data), "cut short"],
       [png({ size: [16, 0] }, data), "16 x 0"],
@@ -125,6 +126,8 @@ Deno.test("headers that claim what is not there or no PNG may have are refused b
       [png({ size: [16, 16], colour: 3 }, chunk("PLTE", new Uint8Array(770)), data), "palette of 770 bytes"],
       [png({ size: [16, 16], colour: 3, depth: 16 }, data), "16 bits"],
       [png({ size: [16, 16], colour: 5 }, data), "colour type 5"],
+      [png({ size: [16, 16] }, chunk("IHDR", header), data), "second header"],
+      [png({ size: [16, 16] }, data, chunk("IHDR", header)), "second header"],
       [png({ size: [16, 16], depth: 3 }, data), "3 bits"],
       [png({ size: [16, 16] }), "cut short"],
       [png({ size: [16, 16] }, chunk("IDAT", zlib.deflateSync(new Uint8Array(16 * 17).fill(9)))), "row filter 9"],

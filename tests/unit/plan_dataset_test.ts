@@ -139,6 +139,35 @@ Deno.test("channel names that mean CT and are not normalised so are warned about
   assertEquals(["CT", "ct", "Ct", "T1", "reflectance", "PET"].map(warned), [false, false, false, false, false, false]);
 });
 
+Deno.test("converters refuse a dataset.json of which they would make one that is refused when it is used", async () => {
+  await inTempFolder(async (folder) => {
+    const [task, old] = ["Task07_Mini", "Task555_Old"].map((name) => join(folder, "tasks", name));
+    await copyFolder(join(GOLDEN, "tasks"), join(folder, "tasks"));
+    const raw = join(folder, "raw");
+    await Deno.mkdir(raw);
+    const edits: readonly (readonly [Record<string, unknown>, string])[] = [
+      [{ labels: {} }, "labels.background"],
+      [{ labels: { "0": "background", "2": "tumour" } }, "consecutive"],
+      [{ modality: { "0": ["CT"] } }, "channel_names"],
+      [{ modality: {} }, "names no channel"],
+    ];
+    for (const [edit, part] of edits) {
+      for (const source of [task, old]) {
+        const file = join(source, "dataset.json");
+        const before = await Deno.readTextFile(file);
+        await Deno.writeTextFile(file, JSON.stringify({ ...JSON.parse(before), ...edit }));
+        const convert = () =>
+          source === old
+            ? convertV1Dataset(old, "Dataset555_Old", { raw })
+            : convertMsdDataset({ source, folders: { raw }, parallel: 1 });
+        await assertFails(convert, UserError, file, part);
+        await Deno.writeTextFile(file, before);
+      }
+    }
+    assertEquals(await namesIn(raw), []);
+  });
+});
+
 Deno.test("converters write nothing where something is wrong, and overwrite nothing", async () => {
   await inTempFolder(async (folder) => {
     const [task, old] = ["Task07_Mini", "Task555_Old"].map((name) => join(folder, "tasks", name));

@@ -200,6 +200,20 @@ Deno.test("continuing leaves out what is there, and asks for .npz and .pkl where
   assertEquals(all.summary.done.map(({ id }) => id), ["case_1", "case_2"]);
 });
 
+Deno.test("continuing predicts again what is an empty file", async () => {
+  await using setup = await setUp();
+  await run(setup, setup.cases.slice(0, 2), { saveProbabilities: true });
+  const [empty] = setup.cases;
+  const whole = await Deno.readFile(empty.output);
+  await Deno.truncate(empty.output);
+  const labels = await run(setup, setup.cases.slice(0, 2), { continuePrediction: true });
+  assertEquals(labels.summary.done.map(({ id }) => id), ["case_0"]);
+  assertEquals(await Deno.readFile(empty.output), whole);
+  await Deno.truncate(join(setup.output, "case_1.npz"));
+  const all = await run(setup, setup.cases.slice(0, 2), { continuePrediction: true, saveProbabilities: true });
+  assertEquals(all.summary.done.map(({ id }) => id), ["case_1"]);
+});
+
 Deno.test("nothing to do is no error", async () => {
   await using setup = await setUp();
   const { summary } = await run(setup, []);

@@ -68,7 +68,9 @@ export async function isPredicted(of: CaseToPredict, fileEnding: string, savePro
   const { npz, pkl } = probabilityPaths(of.output, fileEnding);
   for (const file of saveProbabilities ? [of.output, npz, pkl] : [of.output]) {
     try {
-      if (!(await Deno.stat(file)).isFile) return false;
+      const { isFile, size } = await Deno.stat(file);
+      // Files get their names when they are whole: an empty one is not of this program, or a crashed machine has lost its content.
+      if (!isFile || size === 0) return false;
     } catch {
       return false;
     }

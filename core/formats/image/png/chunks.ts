@@ -74,6 +74,7 @@ export async function* pictureData(
     if (await source.read(head) < head.length) throw new PngDamage("it ends before its last chunk");
     type = typeOf(head.subarray(4));
     const length = new DataView(head.buffer).getUint32(0);
+    if (type === "IHDR") throw new PngDamage("it has a second header (IHDR)");
     if (type === "PLTE" && (length > 768 || length % 3 !== 0)) throw new PngDamage(`a palette of ${length} bytes`);
     let crc = zlib.crc32(head.subarray(4));
     for (let left = length; left > 0;) {
