@@ -12,7 +12,10 @@ const MODEL = join(GOLDEN, "models/iso_ct_two_folds");
 const IMAGES = join(GOLDEN, "images/iso_ct_two_folds");
 
 /** Of the examples' variables that are no paths. */
-const VALUES = [["FOLD", "all"], ["fold", "all"], ["MIN_DICE", "0.9"], ["DATASET", "4"], ["parts", "4"], ["part", "1"]];
+const VALUES = [["report", "x.json"], ["FOLD", "all"], ["fold", "all"], ["MIN_DICE", "0.9"], ["DATASET", "4"], [
+  "parts",
+  "4",
+], ["part", "1"]];
 
 /** A program of one word, as the examples call it: this checkout's. */
 async function writeProgram(folder: string): Promise<string> {
