@@ -202,17 +202,14 @@ Deno.test("every task that starts the program leaves Deno's look for a newer ver
 Deno.test("deno task nnunet takes relative paths from the folder the user is in", async () => {
   await inTempFolder(async (folder) => {
     await Deno.writeTextFile(join(folder, "here.pth"), "no checkpoint");
+    // The task that runs the tests has set it.
+    const { INIT_CWD: _, ...env } = Deno.env.toObject();
+    const config = fromFileUrl(new URL("../../deno.json", import.meta.url));
     const run = await new Deno.Command("deno", {
-      args: [
-        "task",
-        "--config",
-        fromFileUrl(new URL("../../deno.json", import.meta.url)),
-        "nnunet",
-        "export",
-        "here.pth",
-      ]
-        .concat("--safetensors"),
+      args: ["task", "--config", config, "nnunet", "export", "here.pth", "--safetensors"],
       cwd: folder,
+      clearEnv: true,
+      env,
       stdin: "null",
     }).output();
     const stderr = new TextDecoder().decode(run.stderr);

@@ -71,7 +71,7 @@ Deno.test("a layer too large for any machine is named with its size, before anyt
   );
   await refused(
     (c) => c.patch_size = [65536, 65536, 2],
-    "the network's input gives 1 channels of 65536x65536x2 voxels",
+    "the network's input gives 1 channel of 65536x65536x2 voxels",
   );
   await refused(
     (_, n) => n.features_per_stage = 65536,
