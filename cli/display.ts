@@ -6,7 +6,9 @@ import cliProgress from "cli-progress";
 import type { CommandContext, CountProgress, ProgressStyle } from "./commands/command.ts";
 import { formatSeconds, isTerminal, print, printError } from "./terminal.ts";
 
-export type Display = Disposable & Pick<CommandContext, "print" | "printError" | "count" | "draw" | "draws">;
+export type Display =
+  & Disposable
+  & Pick<CommandContext, "print" | "printError" | "warn" | "count" | "draw" | "draws" | "event">;
 
 type BarState = Parameters<CommandContext["draw"]>[0];
 
@@ -24,6 +26,7 @@ export function createDisplay(): Display {
       bar?.clear();
       printError(text);
     },
+    warn: (message) => display.printError(`warning: ${message}`),
     count: (label, style) => createCount(display, label, style),
     draw: (state) => bar?.draw(state),
     [Symbol.dispose]: () => bar?.clear(),

@@ -6,6 +6,7 @@ import { plural } from "../core/base/plural.ts";
 import { describeBytes } from "../core/base/describe_bytes.ts";
 import type { PredictionEvent } from "../core/predict/run/request.ts";
 import type { CommandContext } from "./commands/command.ts";
+import { predictionEvents } from "./event_log.ts";
 import { formatSeconds } from "./terminal.ts";
 
 export interface PredictionProgressOptions {
@@ -42,6 +43,8 @@ export function createPredictionProgress(
   context: CommandContext,
   { quiet, verbose, bar }: PredictionProgressOptions,
 ): (event: PredictionEvent) => void {
+  const { event, warn } = context;
+  if (event) return predictionEvents({ event, warn });
   const drawsBar = bar && !quiet && context.draws;
   const state: RunProgress = { begin: performance.now(), total: 0, finished: 0, running: null };
   const say = (line: string) => {

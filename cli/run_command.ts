@@ -10,9 +10,11 @@ import type { CommandEntry } from "./commands/commands.ts";
 import { checkValues } from "./flags/check_values.ts";
 import type { FlagTable, Values } from "./flags/flag.ts";
 import { parseFlags } from "./flags/parse_flags.ts";
+import { EXIT } from "./exit_code.ts";
 import { commandHelp, usageLine } from "./help.ts";
 import { type Interruption, listenForInterrupts } from "./interrupt.ts";
 import { print, printError } from "./terminal.ts";
+import { VERSION } from "./version.ts";
 
 /**
  * @param args What stands behind the command's name.
@@ -33,8 +35,9 @@ export async function runCommand(
     return true;
   }
   // Loaded only now, so that --help and usage errors start nothing.
-  const { createDisplay } = await import("./display.ts");
-  using display = createDisplay();
+  using display = values.log === "json"
+    ? (await import("./event_log.ts")).createEventDisplay()
+    : (await import("./display.ts")).createDisplay();
   let interruption: Interruption | undefined;
   using _listening = { [Symbol.dispose]: () => interruption?.[Symbol.dispose]() };
   const context: CommandContext = {
@@ -48,13 +51,23 @@ export async function runCommand(
     },
     print: display.print,
     printError: display.printError,
-    warn: (message) => display.printError(`warning: ${message}`),
+    warn: display.warn,
     count: display.count,
     draw: display.draw,
     draws: display.draws,
+    ...(display.event && { event: display.event }),
   };
-  requireOpenFiles(typeof values.threads === "number" ? values.threads : navigator.hardwareConcurrency);
-  return await command.run(values, context);
+  const { event } = context;
+  event?.("start", { command: entry.name, args, version: VERSION });
+  try {
+    requireOpenFiles(typeof values.threads === "number" ? values.threads : navigator.hardwareConcurrency);
+    const isDone = await command.run(values, context);
+    event?.("done", { code: isDone ? EXIT.done : EXIT.failed });
+    return isDone;
+  } catch (error) {
+    if (event) (await import("./event_log.ts")).sayFailure(error, event);
+    throw error;
+  }
 }
 
 /** The values of a command line; null where it asks for help. @throws UsageError */

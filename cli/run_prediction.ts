@@ -10,6 +10,7 @@ import type { Part } from "./array_part.ts";
 import type { CommandContext } from "./commands/command.ts";
 import { followEngines, type RunEngines } from "./engines/run_engines.ts";
 import { type ChosenEngine, type EngineWish, selectEngine } from "./engines/select_engine.ts";
+import { sayFailedCase } from "./event_log.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
 import { planCases, type PlannedCases } from "./plan_cases.ts";
 import { createPredictionProgress } from "./prediction_progress.ts";
@@ -87,8 +88,10 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
   const planned = await planCases(values, job.part, model);
   planned.warnings.forEach(warn);
   for (const failure of planned.failures) {
-    state.failed.push(failedCase(failure));
-    context.printError(`error: ${failure.message}`);
+    const failed = failedCase(failure);
+    state.failed.push(failed);
+    if (context.event) sayFailedCase(failed, context.event);
+    else context.printError(`error: ${failure.message}`);
   }
   if (values.share && planned.outputFolder === undefined) {
     throw new UserError({

@@ -11,6 +11,9 @@ export type ProgressStyle = "bar" | "lines" | "none";
 /** Tells how much of countable work is done. */
 export type CountProgress = (done: number, of: number) => void;
 
+/** Says an event of `--log json`; the fields are JSON. */
+export type SayEvent = (name: string, fields: Readonly<Record<string, unknown>>) => void;
+
 /** How a command was called, and what it says and is told while it runs. */
 export interface CommandContext {
   /** As the user called it, for messages: "nnunet predict", or "nnUNetv2_predict". */
@@ -35,6 +38,8 @@ export interface CommandContext {
   draw(bar: { readonly name: string; readonly done: number; readonly of: number; readonly note: string }): void;
   /** True if {@link draw} draws. */
   readonly draws: boolean;
+  /** Under `--log json`: says an event that is more than a line of text. The other functions say theirs by themselves. */
+  readonly event?: SayEvent;
 }
 
 /** A command line that does something useful, for the help. */

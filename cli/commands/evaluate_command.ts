@@ -84,7 +84,7 @@ async function evaluate(
   values: Common,
   { reader, fileEnding, targets, ignoreLabel }: What,
   names: ReadonlyMap<string, string>,
-  { print, printError, warn, count, signal }: CommandContext,
+  { print, printError, warn, count, event, signal }: CommandContext,
 ): Promise<boolean> {
   const { references, predictions, chill, threads, maxMemory } = values;
   const output = summaryFile(values);
@@ -103,9 +103,12 @@ async function evaluate(
     onCase: count("cases compared", "bar"),
     onWarning: warn,
   });
-  for (const [key, { Dice }] of summary.mean) {
+  for (const [key, { Dice, IoU }] of summary.mean) {
+    event?.("score", { label: key, name: names.get(key), dice: Dice, iou: IoU });
     print(`${[key, names.get(key)].filter(Boolean).join(" ")}: mean Dice ${score(Dice)}`);
   }
+  const { Dice: dice, IoU: iou } = summary.foregroundMean;
+  event?.("score", { label: "foreground", dice, iou, cases: summary.cases.length, summary: output });
   const cases = plural(summary.cases.length, "case");
   print(`${cases}, mean Dice of the foreground ${score(summary.foregroundMean.Dice)}: ${output}`);
   const refusal = belowMinimum(summary.foregroundMean.Dice, values.minDice);

@@ -31,7 +31,7 @@ export const preprocessCommand = defineCommand({
 });
 
 /** What preprocessing takes of its flags; with a report it is seen to that no input has its place. */
-export type PreprocessRun = Omit<PreprocessValues, "report"> & Partial<Pick<PreprocessValues, "report">>;
+export type PreprocessRun = Omit<PreprocessValues, "report" | "log"> & Partial<Pick<PreprocessValues, "report">>;
 
 /** Preprocesses all datasets, one after the other. */
 export async function runPreprocessing(run: PreprocessRun, context: CommandContext): Promise<PreprocessOutcome[]> {

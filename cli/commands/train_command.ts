@@ -145,13 +145,18 @@ function trainHooks({ quiet }: TrainValues, context: CommandContext, say: Say): 
       current = epoch;
       steps?.(done, of);
     },
-    onEpoch: (progress) => say(epochLine(progress)),
+    onEpoch: (progress) => context.event ? context.event("epoch", epochFields(progress)) : say(epochLine(progress)),
     onCase(done, of) {
       cases ??= context.count("validation cases predicted", style);
       cases(done, of);
     },
     signal: context.signal,
   };
+}
+
+/** Fields of the event of an epoch; epochs from 1 on, as in the lines. */
+function epochFields({ epoch, epochs, record, isBest, secondsLeft }: EpochProgress) {
+  return { epoch: epoch + 1, epochs, ...record, isBest, secondsLeft };
 }
 
 function epochLine({ epoch, epochs, record, isBest, secondsLeft }: EpochProgress): string {

@@ -1,6 +1,6 @@
 /** The flags of evaluate_folder and evaluate_simple, as upstream has them (nnunetv2/evaluation/evaluate_predictions.py), then ours. */
 import type { FlagTable } from "./flag.ts";
-import { JSON_FILE, THREADS } from "./forms.ts";
+import { JSON_FILE, LOG, THREADS } from "./forms.ts";
 
 const DATA = "Segmentations";
 const LABELS = "Labels";
@@ -61,6 +61,7 @@ const COMMON = {
     group: OUTPUT,
     help: "Exit code 1 if the mean Dice of the foreground is below DICE, from 0 to 1, or is no number.",
   },
+  log: LOG,
   maxMemory: {
     kind: "bytes",
     names: ["--max-memory", "--max_memory"],

@@ -1,5 +1,5 @@
 /** Forms of the words that flags take. */
-import type { Form } from "./flag.ts";
+import type { ChoiceFlag, Form } from "./flag.ts";
 
 /** A name that becomes a part of a path: of a dataset, of plans, of a trainer, ... */
 export const NAME: Form = {
@@ -40,3 +40,15 @@ export const JSON_FILE: Form = { fits: /\.json$/i, needed: "a name that ends in 
 
 /** Threads or processes. */
 export const THREADS = { min: 1, max: 1024 } as const;
+
+/** What a long command says on stdout. */
+export const LOG = {
+  kind: "choice",
+  names: ["--log"],
+  value: "FORM",
+  choices: ["text", "json"],
+  default: "text",
+  beyond: true,
+  group: "Output",
+  help: "json: one event a line on stdout, for programs (cli/LOG_EVENTS.md); warnings and errors go to stderr as well.",
+} as const satisfies ChoiceFlag;

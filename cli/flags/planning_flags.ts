@@ -3,7 +3,7 @@
  * plan_and_preprocess_entrypoints.py), then those that Python's nnU-Net does not have. `plan_and_preprocess` shares them.
  */
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, JSON_FILE, NAME, THREADS } from "./forms.ts";
+import { DATASET, JSON_FILE, LOG, NAME, THREADS } from "./forms.ts";
 
 const DATA = "Dataset";
 const CHECK = "Check of the dataset";
@@ -91,6 +91,7 @@ export const EXTRACT_FINGERPRINT = {
     group: MACHINE,
     help: "Threads that read cases. Default: all cores. The fingerprint does not depend on it.",
   },
+  log: LOG,
   verbose: { kind: "switch", names: ["--verbose"], group: OUTPUT, help: "Say more; no progress line." },
 } as const satisfies FlagTable;
 
@@ -146,7 +147,7 @@ export const PLANNING = {
   },
 } as const satisfies FlagTable;
 
-export const PLAN_EXPERIMENT = { ...DATASETS, ...PLANNING } as const satisfies FlagTable;
+export const PLAN_EXPERIMENT = { ...DATASETS, ...PLANNING, log: LOG } as const satisfies FlagTable;
 
 export type FingerprintValues = Values<typeof FINGERPRINT>;
 export type PlanningValues = Values<typeof PLANNING>;

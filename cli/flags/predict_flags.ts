@@ -4,7 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, FOLD, JSON_FILE, NAME, THREADS } from "./forms.ts";
+import { DATASET, FOLD, JSON_FILE, LOG, NAME, THREADS } from "./forms.ts";
 
 const MODEL = "Model";
 const FILES = "Images";
@@ -205,6 +205,7 @@ const COMMON = {
       "Write a JSON report: checksums of program, model, inputs and outputs, engine, timings, volumes per class, and " +
       "the cases that failed and why.",
   },
+  log: LOG,
   quiet: {
     kind: "switch",
     names: ["--quiet"],

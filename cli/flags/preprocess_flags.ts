@@ -3,7 +3,7 @@
  * Python's nnU-Net does not have.
  */
 import type { FlagTable, Values } from "./flag.ts";
-import { NAME, THREADS } from "./forms.ts";
+import { LOG, NAME, THREADS } from "./forms.ts";
 import { DATASETS, FINGERPRINT, PLANNING } from "./planning_flags.ts";
 
 const DATA = "Preprocessing";
@@ -86,6 +86,7 @@ export const PREPROCESS = {
     group: OUTPUT,
     help: "Write what was made, and the cases that failed and why, as JSON.",
   },
+  log: LOG,
   verbose: { kind: "switch", names: ["--verbose"], group: OUTPUT, help: "Say more; no progress line." },
 } as const satisfies FlagTable;
 
@@ -114,6 +115,7 @@ export const PLAN_AND_PREPROCESS = {
     group: OUTPUT,
     help: "Write what the check found, what was made, and the cases that failed and why, as JSON.",
   },
+  log: LOG,
   verbose: { kind: "switch", names: ["--verbose"], group: OUTPUT, help: "Say more; no progress line." },
 } as const satisfies FlagTable;
 

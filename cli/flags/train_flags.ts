@@ -4,7 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, FOLD_OR_ARRAY, NAME, SUFFIX, THREADS } from "./forms.ts";
+import { DATASET, FOLD_OR_ARRAY, LOG, NAME, SUFFIX, THREADS } from "./forms.ts";
 
 const WHAT = "What to train";
 const HOW = "Training";
@@ -234,6 +234,7 @@ export const TRAIN = {
     group: MACHINE,
     help: "Most memory to use, like 12G. What takes more is refused before it starts. Default: what is free.",
   },
+  log: LOG,
   quiet: {
     kind: "switch",
     names: ["--quiet"],

@@ -1,0 +1,97 @@
+/** What a command says under `--log json`: one event a line on stdout (cli/LOG_EVENTS.md). stderr stays as it is without. */
+import { UsageError, UserError } from "../core/base/errors.ts";
+import type { FailedCase, PredictionEvent } from "../core/predict/run/request.ts";
+import type { CommandContext, SayEvent } from "./commands/command.ts";
+import type { Display } from "./display.ts";
+import { EXIT } from "./exit_code.ts";
+import { print, printError } from "./terminal.ts";
+
+const SECOND = 1000;
+
+/** A display that has events for all that is said, and no bar. */
+export function createEventDisplay(): Display & Required<Pick<Display, "event">> {
+  const event: SayEvent = (name, fields) => {
+    // As JSON has no NaN and no infinity, those become null.
+    print(JSON.stringify({ time: new Date().toISOString(), event: name, ...fields }));
+  };
+  return {
+    draws: false,
+    event,
+    print: (text) => event("message", { text: text.trimEnd() }),
+    printError(text) {
+      printError(text);
+      const [, error] = /^error: (.*)$/s.exec(text.trimEnd()) ?? [];
+      if (error === undefined) event("message", { text: text.trimEnd() });
+      else event("error", { message: error });
+    },
+    warn(message) {
+      printError(`warning: ${message}`);
+      event("warning", { message });
+    },
+    count(what) {
+      const isDue = everySecond();
+      return (done, of) => {
+        if (isDue(done === of)) event("progress", { what, done, of });
+      };
+    },
+    draw: () => {},
+    [Symbol.dispose]: () => {},
+  };
+}
+
+/** The two last events of a command that threw. */
+export function sayFailure(error: unknown, event: SayEvent): void {
+  const message = error instanceof Error ? error.message : String(error);
+  const { caseId, ...parts } = error instanceof UserError ? error.parts : {};
+  event("error", { message, ...(caseId !== undefined && { case: caseId }), ...parts });
+  event("done", { code: error instanceof UsageError ? EXIT.usage : EXIT.failed });
+}
+
+/** A case that can't be predicted, before the run or in it: an event, and words on stderr. */
+export function sayFailedCase({ id, error, message }: FailedCase, event: SayEvent): void {
+  const { caseId: _, ...parts } = error;
+  printError(`error: ${message}`);
+  event("case_failed", { case: id, message, ...parts });
+}
+
+/** Gives what says a prediction's events. */
+export function predictionEvents(
+  { event, warn }: Pick<CommandContext, "warn"> & { readonly event: SayEvent },
+): (told: PredictionEvent) => void {
+  let isDue = everySecond();
+  return (told) => {
+    switch (told.kind) {
+      case "start":
+        return event("cases", { cases: told.cases, skipped: told.skipped });
+      case "case": {
+        isDue = everySecond();
+        const { id, index, grid, tiles, memory, forecastSeconds } = told;
+        return event("case", { case: id, index, grid, tiles, memory: memory.total, forecastSeconds });
+      }
+      case "progress":
+        if (isDue(told.done === told.of)) event("progress", { case: told.id, done: told.done, of: told.of });
+        return;
+      case "precision":
+        return event("precision", { precision: told.precision, why: told.why });
+      case "warning":
+        return warn(`${told.id}: ${told.message}`);
+      case "done": {
+        const { id, output, timings, labels } = told.record;
+        return event("case_done", { case: id, output, seconds: timings, labels });
+      }
+      case "failed":
+        return sayFailedCase(told, event);
+    }
+  };
+}
+
+/** Tells whether something is to be said again: the first and the last time, and once a second between. */
+function everySecond(): (isLast: boolean) => boolean {
+  let last = -Infinity;
+  return (isLast) => {
+    const now = performance.now();
+    if (!isLast && now - last < SECOND) return false;
+    last = now;
+    return true;
+  };
+}
