@@ -12,45 +12,8 @@ import {
   withoutLastPlane,
   withWiderVoxels,
 } from "./cli/edit_nifti.ts";
-import { editZip, replaceText } from "./cli/edit_zip.ts";
-import {
-  type CommandResult,
-  copyFolder,
-  GOLDEN,
-  inTempFolder,
-  interruptCommand,
-  namesIn,
-  runCommand,
-} from "./cli/run_command.ts";
-
-/** Two channels, T1 and T2. */
-const TWO = { model: join(GOLDEN, "models/regions_ignore"), images: join(GOLDEN, "images/regions_ignore") };
-/** One channel (CT), folds 0 and 1. */
-const ONE = { model: join(GOLDEN, "models/iso_ct_two_folds"), images: join(GOLDEN, "images/iso_ct_two_folds") };
-const CASCADE = {
-  model: join(GOLDEN, "models/cascade"),
-  images: join(GOLDEN, "images/cascade"),
-  previous: join(GOLDEN, "prev/cascade"),
-};
-const FAST = ["--disable_tta", "-step_size", "1", "-f", "0"];
-
-function predict(model: string, input: string, output: string, ...more: string[]): Promise<CommandResult> {
-  return runCommand(["predict_from_modelfolder", "-m", model, "-i", input, "-o", output, ...FAST, ...more]);
-}
-
-/** Fails with exit code 1 and a message with all of `parts`; no defect of the program. */
-function assertRefused(result: CommandResult, ...parts: string[]): void {
-  assertEquals(result.code, 1, `${result.stdout}\n${result.stderr}`);
-  for (const part of parts) {
-    assert(result.stderr.includes(part), `stderr lacks ${JSON.stringify(part)}:\n${result.stderr}`);
-  }
-  assert(!result.stderr.includes("defect"), result.stderr);
-}
-
-/** What a folder of predictions holds besides the model's JSON files. */
-async function predictions(folder: string): Promise<string[]> {
-  return (await namesIn(folder)).filter((name) => !name.endsWith(".json"));
-}
+import { assertRefused, CASCADE, ONE, predict, predictions, TWO } from "./cli/predict_command.ts";
+import { copyFolder, inTempFolder, interruptCommand, namesIn, runCommand } from "./cli/run_command.ts";
 
 async function twoChannelCase(folder: string, id: string): Promise<[string, string]> {
   const files: [string, string] = [join(folder, `${id}_0000.nii.gz`), join(folder, `${id}_0001.nii.gz`)];
@@ -228,106 +191,6 @@ async function filesBelow(folder: string): Promise<string[]> {
   }
   return found.sort();
 }
-
-Deno.test("broken plans.json and dataset.json are refused with the field", async () => {
-  await inTempFolder(async (folder) => {
-    const model = join(folder, "model");
-    const output = join(folder, "out");
-    await copyFolder(ONE.model, model);
-    const plansFile = join(model, "plans.json");
-    const plans = await Deno.readTextFile(plansFile);
-    const edits: [string, string][] = [
-      [plans.slice(0, 1000), "plans.json"],
-      [plans.replace(/"patch_size": \[[^\]]*\]/g, '"patch_size": "big"'), "patch_size"],
-      [plans.replace("SimpleITKIO", "Tiff4DIO"), "Tiff4DIO"],
-      [plans.replaceAll("CTNormalization", "MagicNormalization"), "MagicNormalization"],
-      [plans.replace('"transpose_forward"', '"transpose_fwd"'), "transpose_forward"],
-    ];
-    for (const [text, part] of edits) {
-      assert(text !== plans, `the edit for ${part} changes something`);
-      await Deno.writeTextFile(plansFile, text);
-      assertRefused(await predict(model, ONE.images, output), plansFile, part);
-    }
-    await Deno.remove(plansFile);
-    assertRefused(await predict(model, ONE.images, output), model, "plans.json is missing");
-    await Deno.writeTextFile(plansFile, plans);
-
-    const datasetFile = join(model, "dataset.json");
-    const dataset = await Deno.readTextFile(datasetFile);
-    for (const [text, part] of [[dataset.replace('"labels"', '"lables"'), "labels"], ["[]", datasetFile]]) {
-      await Deno.writeTextFile(datasetFile, text);
-      assertRefused(await predict(model, ONE.images, output), datasetFile, part);
-    }
-    assertEquals(await namesIn(output), []);
-  });
-});
-
-Deno.test("missing, truncated and foreign checkpoints and absent folds are refused with what is there", async () => {
-  await inTempFolder(async (folder) => {
-    const model = join(folder, "model");
-    const output = join(folder, "out");
-    await copyFolder(ONE.model, model);
-    const file = join(model, "fold_0", "checkpoint_final.pth");
-    const bytes = await Deno.readFile(file);
-    const run = (...more: string[]) => predict(model, ONE.images, output, ...more);
-    assertRefused(await run("-chk", "checkpoint_bset.pth"), "checkpoint_bset.pth", "-chk checkpoint_final.pth");
-    assertRefused(await run("-f", "3"), "no fold 3", "-f 0 1");
-    await Deno.writeFile(file, bytes.subarray(0, bytes.length >> 1));
-    assertRefused(await run(), file);
-    await Deno.writeTextFile(file, "PK, but no zip");
-    assertRefused(await run(), file);
-    await Deno.copyFile(join(TWO.model, "fold_0", "checkpoint_final.pth"), file);
-    assertRefused(await run(), file);
-    assertEquals(await namesIn(output), []);
-  });
-});
-
-Deno.test("a checkpoint that wants to run code is refused with what it wants to call, and nothing is run", async () => {
-  await inTempFolder(async (folder) => {
-    const model = join(folder, "model");
-    await copyFolder(ONE.model, model);
-    const file = join(model, "fold_0", "checkpoint_final.pth");
-    const mark = join(folder, "was_run");
-    const pickle = new TextEncoder().encode(`cos\nsystem\n(S'touch ${mark}'\ntR.`);
-    await editZip(file, (name, data) => (name.endsWith("data.pkl") ? pickle : data));
-    assertRefused(await predict(model, ONE.images, join(folder, "out")), file, "os.system");
-    assertEquals(await namesIn(folder), ["model"]);
-  });
-});
-
-Deno.test("a trainer that is not known is refused, unless its network is vouched for; the report says that it was", async () => {
-  await inTempFolder(async (folder) => {
-    const model = join(folder, "model");
-    const output = join(folder, "out");
-    await copyFolder(ONE.model, model);
-    const file = join(model, "fold_0", "checkpoint_final.pth");
-    await editZip(
-      file,
-      (name, data) => (name.endsWith("data.pkl") ? replaceText(data, "nnUNetTrainer", "nnUNetTreiner") : data),
-    );
-    assertRefused(await predict(model, ONE.images, output), file, "nnUNetTreiner", "--assume_plans_network");
-    const report = join(folder, "report.json");
-    const result = await predict(model, ONE.images, output, "--assume_plans_network", "--report", report);
-    assertEquals(result.code, 0, result.stderr);
-    const { overrides, model: { trainer } } = JSON.parse(await Deno.readTextFile(report));
-    assertEquals([trainer, overrides[0].flag], ["nnUNetTreiner", "--assume_plans_network"]);
-  });
-});
-
-Deno.test("a dataset or configuration that is not there is refused with those that are", async () => {
-  await inTempFolder(async (folder) => {
-    await copyFolder(ONE.model, join(folder, "Dataset801_CT", "nnUNetTrainer__nnUNetPlans__3d_fullres"));
-    const run = (...args: string[]) =>
-      runCommand(["predict", "-i", ONE.images, "-o", join(folder, "out"), ...FAST, ...args], {
-        env: { nnUNet_results: folder },
-      });
-    assertRefused(await run("-d", "801", "-c", "3d_fulres"), "-c 3d_fullres");
-    assertRefused(await run("-d", "802", "-c", "3d_fullres"), "Dataset802", "Dataset801_CT");
-    const result = await run("-d", "801", "-c", "3d_fullres");
-    assertEquals(result.code, 0, result.stderr);
-    assertEquals(await predictions(join(folder, "out")), ["test_000.nii.gz", "test_001.nii.gz"]);
-  });
-});
 
 Deno.test("the cascade's second stage is refused without the first, for all cases or for one", async () => {
   await inTempFolder(async (folder) => {
