@@ -4,7 +4,7 @@
  */
 import { readError } from "../base/read_error.ts";
 import { UserError } from "../base/errors.ts";
-import { writeError } from "../base/files.ts";
+import { requireWritable, writeError } from "../base/files.ts";
 import { join } from "../base/path.ts";
 import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
 
@@ -33,6 +33,26 @@ export function requireReplaceable(path: string, doing: string): void {
     problem: "a file has that name, and the preprocessed data need a folder",
     remedy: "move it away, or give the configuration another data_identifier in the plans",
   });
+}
+
+/**
+ * Refuses a folder whose files may not be removed, before the work of replacing them.
+ * @throws UserError if `path` is a folder that may not be written to
+ */
+export async function requireRemovable(path: string, doing: string): Promise<void> {
+  // A link is replaced itself.
+  if (!lstat(path)?.isDirectory) return;
+  try {
+    await requireWritable(path, doing, 0);
+  } catch (error) {
+    if (!(error instanceof UserError && error.cause instanceof Deno.errors.PermissionDenied)) throw error;
+    throw new UserError({
+      doing,
+      file: path,
+      problem: "the folder may not be written to, so the data in it are not replaced or removed; they stay as they are",
+      remedy: "make it writable (chmod u+w), or give the configuration another data_identifier in the plans",
+    }, { cause: error.cause });
+  }
 }
 
 /**

@@ -26,6 +26,8 @@ export interface PreprocessOptions {
   readonly overwriteImage?: boolean;
   /** The memory the case may take; a grid that needs more is refused before anything is made on it. */
   readonly memory?: MemoryAllowance;
+  /** The image's files, named where the image as a whole is at fault. */
+  readonly files?: readonly string[];
   /** It becomes a training case, which takes memory of its own: voxels of its segmentation that have a label. */
   readonly labelledVoxels?: number;
 }
@@ -46,8 +48,9 @@ export function preprocessCase(
   try {
     return preprocess(id, image, plans, configuration, options);
   } catch (error) {
-    if (error instanceof UserError && error.parts.caseId === undefined) throw error.withCase(id);
-    throw error;
+    if (!(error instanceof UserError)) throw error;
+    const { caseId = id, file = options.files?.join(", ") } = error.parts;
+    throw new UserError({ ...error.parts, caseId, file }, { cause: error.cause });
   }
 }
 

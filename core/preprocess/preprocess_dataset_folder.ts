@@ -9,10 +9,16 @@ import { takeLock } from "../base/folder_lock.ts";
 import { refuseSpecialFile } from "../base/odd_file.ts";
 import { join } from "../base/path.ts";
 import { PATH_NAME } from "../base/path_name.ts";
-import { readError } from "../base/read_error.ts";
+import { absentFile, readError } from "../base/read_error.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
 import { filesOfImage } from "../formats/image/readers.ts";
-import { RECORD, removeDataFolder, removeOtherFiles, requireReplaceable } from "./data_folder_files.ts";
+import {
+  RECORD,
+  removeDataFolder,
+  removeOtherFiles,
+  requireRemovable,
+  requireReplaceable,
+} from "./data_folder_files.ts";
 
 const OPENING = "opening the folder of preprocessed data";
 const DOING = "replacing the preprocessed data";
@@ -81,15 +87,14 @@ async function stateOf(file: string, named: string, caseId: string): Promise<Inp
       doing: "looking for the case's files",
       caseId,
       file,
-      problem: "there is no such file",
-      remedy: "put the file there, or remove the case's other files",
+      ...absentFile(file, "put the file there, or remove the case's other files"),
     });
   }
 }
 
 /**
  * Opens the folder `name` in `parent`, taking over what an earlier run has done.
- * @throws UserError if another run is at it, or a folder of that name holds what preprocessing does not write
+ * @throws UserError if another run is at it, or a folder of that name is read-only or holds what preprocessing does not write
  */
 export async function openDataFolder(parent: string, name: string, options: DataFolderOptions): Promise<DataFolder> {
   const path = join(parent, name);
@@ -122,6 +127,7 @@ async function open(
   const there = recorded.filter((one) => isCurrent(path, one, inputs));
   // A case that has left the dataset must not stay in the folder.
   const complete = there.length === inputs.size && recorded.length === there.length && inputs.size > 0;
+  for (const folder of complete ? [work, old] : [path, work, old]) await requireRemovable(folder, OPENING);
   if (complete) {
     // Of a run that was killed while it replaced this folder, or made others of it.
     for (const folder of [work, old]) removeDataFolder(folder, DOING);

@@ -77,6 +77,7 @@ export async function runPreprocessJob(setting: PreprocessSetting, job: Preproce
       const data = preprocessTrainingCase(id, image, labels, setting.plans, configuration, setting.keys, {
         nan: setting.nan,
         overwriteImage: i === job.configurations.length - 1,
+        files: images,
         ...(setting.memory && { memory: setting.memory }),
       });
       data.warnings.forEach((warning) => warnings.add(warning));

@@ -19,6 +19,8 @@ export interface TrainingCaseOptions {
   readonly overwriteImage?: boolean;
   /** The memory the case may take. */
   readonly memory?: MemoryAllowance;
+  /** The image's files, for errors. */
+  readonly files?: readonly string[];
 }
 
 /** A case ready for training. */

@@ -63,6 +63,30 @@ Deno.test("a folder with anything else in it is refused before the work, and sta
   });
 });
 
+Deno.test({
+  name: "a folder that may not be written to is refused before the work, and stays; complete, it is used",
+  // An administrator may write anywhere.
+  ignore: Deno.build.os === "windows" || Deno.uid() === 0,
+  fn: () =>
+    inTempFolder(async (parent) => {
+      await make(parent);
+      const path = join(parent, NAME);
+      await Deno.chmod(path, 0o555);
+      try {
+        const redo = { ...OPTIONS, redo: true };
+        await assertFails(() => make(parent, "newer", redo), UserError, path, "may not be written to", "chmod u+w");
+        assertEquals(await namesIn(parent), [NAME]);
+        assertEquals(await Deno.readTextFile(join(path, "a.bricks")), "new");
+        using folder = await openDataFolder(parent, NAME, OPTIONS);
+        assert(folder.complete);
+      } finally {
+        await Deno.chmod(path, 0o755);
+      }
+      await make(parent, "newer", { ...OPTIONS, redo: true });
+      assertEquals(await Deno.readTextFile(join(path, "a.bricks")), "newer");
+    }),
+});
+
 Deno.test("a file that a user puts into the folder while it is made stays, and the new data are kept", () =>
   inTempFolder(async (parent) => {
     await make(parent);

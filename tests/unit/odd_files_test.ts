@@ -125,6 +125,21 @@ Deno.test("macOS's ._ files in a raw dataset are no cases and no segmentations, 
     assert(warnings[0].startsWith("2 files of macOS in"), warnings[0]);
   }));
 
+Deno.test({
+  name: "a file whose name is not UTF-8 is said to be that, in a folder of images and in a raw dataset",
+  // Other systems have no such names.
+  ignore: Deno.build.os !== "linux",
+  fn: () =>
+    inTempFolder(async (folder) => {
+      const make = `cd "$0" && : > "$(printf 'a\\377_0000.nii.gz')"`;
+      assertEquals((await new Deno.Command("sh", { args: ["-c", make, folder] }).output()).code, 0);
+      const { cases: [{ id, files }] } = await listInputCases(folder, ONE);
+      const said = [files[0], "is not UTF-8", "Rename it"];
+      await assertFails(() => readCase("SimpleITKIO", files), UserError, ...said);
+      await assertFails(() => inputStates({ id, images: files, label: "" }), UserError, ...said);
+    }),
+});
+
 Deno.test("no file of nnU-Net's that is a pipe is waited for, whatever reads it", () =>
   inTempFolder(async (folder) => {
     const pipe = join(folder, "pipe.json");

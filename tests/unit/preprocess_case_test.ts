@@ -92,6 +92,19 @@ Deno.test("NaN and infinite voxels are refused with count, first position and re
   );
 });
 
+Deno.test("an image whose grid is beyond any memory is refused with its case and all its files", async () => {
+  const image = imageOf([1, 1, 2], [1, 2, 3, 4], 2);
+  const huge = { ...image, geometry: { ...image.geometry, spacing: [1e30, 1, 1] as const } };
+  const configuration = configurationOf(["NoNormalization", "NoNormalization"]);
+  const files = ["/raw/liver_7_0000.nii.gz", "/raw/liver_7_0001.nii.gz"];
+  await assertFails(
+    () => preprocessCase("liver_7", huge, PLANS, configuration, { files }),
+    UserError,
+    `(case liver_7, ${files.join(", ")})`,
+    "more than can be worked on",
+  );
+});
+
 Deno.test("--nan zero replaces before cropping, so that NaN outside the body does not widen the box", () => {
   const image = imageOf([1, 1, 5], [NaN, 0, 3, 4, Infinity]);
   const result = preprocessCase("a", image, PLANS, configurationOf(["NoNormalization"]), { nan: "zero" });

@@ -130,6 +130,7 @@ async function prepare(job: PrepareJob): Promise<PreparedCase> {
       ...(previousStage && { previousStage }),
       nan: job.nonFinite,
       overwriteImage: true,
+      files: job.files,
       ...(memory && { memory }),
     });
     if (image.data.buffer !== prepared.data.buffer) freeArray(image.data);
