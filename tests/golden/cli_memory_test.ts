@@ -39,7 +39,7 @@ for (
       await threeImages(input, withVoxelsTimes(factor));
       const { code, stderr, peak } = await predictMeasured(input, output, ["--max-memory", "768M"]);
       assertEquals(code, 1, stderr);
-      for (const part of ["case b,", " mm become ", "at the model's", ...parts]) {
+      for (const part of [`(case b, ${join(input, "b_0000.nii.gz")})`, " mm become ", "at the model's", ...parts]) {
         assert(stderr.includes(part), `${part} in: ${stderr}`);
       }
       assert(!stderr.includes("defect"), stderr);

@@ -14,6 +14,7 @@ import { preprocessDataset, type PreprocessDatasetOptions } from "../../core/pre
 import type { DataFormat } from "../../core/preprocess/preprocess_worker_job.ts";
 import { listPreprocessedCases, openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
 import { assert, assertClose, assertEquals, assertFails } from "../assert.ts";
+import { editNifti, withVoxelsTimes } from "./cli/edit_nifti.ts";
 import { namesIn } from "./cli/run_command.ts";
 
 const GOLDEN = fromFileUrl(new URL("./preprocess_dataset", import.meta.url));
@@ -218,6 +219,19 @@ Deno.test("a case that fails does not stop the others, keeps the old folder, and
   assertEquals(names, ["c0.bricks", "c1.bricks", "c2.bricks", "preprocessed.jsonl"]);
   const hidden = (await Array.fromAsync(Deno.readDir(target.path))).filter(({ name }) => name.startsWith("."));
   assertEquals(hidden, []);
+});
+
+Deno.test("a case whose voxels are a million times too large fails by its name and its images' files", async () => {
+  const dataset = "Dataset811_Thick";
+  await using raw = await rawCopy(dataset);
+  await using target = await planned(dataset);
+  const images = ["c1_0000.nii.gz", "c1_0001.nii.gz"].map((name) => join(raw.path, "imagesTr", name));
+  for (const file of [...images, join(raw.path, "labelsTr", "c1.nii.gz")]) {
+    await editNifti(file, file, withVoxelsTimes(1e6));
+  }
+  const { failures } = await preprocessDataset(raw.path, target.path, options({ configurations: ["3d_fullres"] }));
+  assertEquals(failures.map(({ parts: { caseId, file } }) => [caseId, file]), [["c1", images.join(", ")]]);
+  assert(failures[0].message.includes("more than can be worked on"), failures[0].message);
 });
 
 Deno.test("labels that dataset.json does not declare fail their case by name; where there are regions they are background, with a word", async () => {
