@@ -1,6 +1,6 @@
 /**
  * Completion scripts for bash, zsh and fish. They hold all commands, flags and fixed values, so that a completion starts no program;
- * where none of these fits, the shell's file names are offered. bash's works from version 3.2 on (macOS).
+ * where none of these fits, the shell's file names are offered.
  */
 import type { CompletedCommand, CompletedFlag } from "./completed_command.ts";
 
