@@ -15,12 +15,13 @@ import { uploadCase, type UploadedCase } from "../stream/case_plan.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
 import type { LoadedNetwork } from "../model/network.ts";
 import { freeArray } from "../../base/free_array.ts";
-import { isPredicted, probabilityPaths, requireSameModelFiles, writeRunFiles } from "./output_folder.ts";
+import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
 import { allowReading, forecastReading, measureRuntime, writingBytes } from "./run_memory.ts";
 import { planBeside, type Writing } from "./plan_beside.ts";
 import { predictCase } from "../stream/predict_case.ts";
 import { createProbabilityFile, type ProbabilityFile } from "../stream/probability_file.ts";
-import { requireSameRun, shareCases, type SharedCases } from "./shared_cases.ts";
+import type { SharedCases } from "./shared_cases.ts";
+import { openShared, refuseOtherRun, withClaims } from "./shared_run.ts";
 import type {
   CaseRecord,
   CaseToPredict,
@@ -130,40 +131,6 @@ async function splitDone({ cases, model }: PredictionRequest, options: Options) 
     else todo.push(one);
   }
   return { todo, skipped };
-}
-
-/** Null unless the cases are shared with other processes. */
-function openShared(
-  { model, outputFolder }: PredictionRequest,
-  options: Options,
-  todo: readonly CaseToPredict[],
-): SharedCases | null {
-  if (!options.share || outputFolder === undefined) return null;
-  return shareCases(
-    outputFolder,
-    todo,
-    (one) => isPredicted(one, model.dataset.fileEnding, options.saveProbabilities),
-  );
-}
-
-/** Where what is in the folder stays: that it is of the same model. @throws UserError naming the file that tells */
-async function refuseOtherRun({ model, outputFolder, arguments: args }: PredictionRequest, options: Options) {
-  if (outputFolder === undefined) return;
-  const { share, continuePrediction, stepSize, mirroring, saveProbabilities, nonFinite } = options;
-  if (share || continuePrediction || (args?.num_parts ?? 1) > 1) await requireSameModelFiles(outputFolder, model);
-  if (share) await requireSameRun(outputFolder, model, { stepSize, mirroring, saveProbabilities, nonFinite });
-}
-
-/** Gives a case's claim back when it is written. */
-function withClaims({ onEvent, signal }: PredictionHooks, shared: SharedCases): PredictionHooks {
-  return {
-    signal,
-    onEvent(event) {
-      if (event.kind === "done") shared.done(event.record.id);
-      if (event.kind === "failed") shared.failed(event.id);
-      onEvent?.(event);
-    },
-  };
 }
 
 type Take = () => Promise<CaseToPredict | undefined>;
