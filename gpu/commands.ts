@@ -4,9 +4,10 @@
  */
 import { UserError } from "../core/base/errors.ts";
 import type { WgslDispatch, WgslOperator } from "../kernels/wgsl/kernel.ts";
+import { createBindGroups } from "./bind_groups.ts";
 import { BINDING_ALIGNMENT, type BufferRange, type DeviceBuffer, roundUp, type Segments } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
-import { type Pipeline, uniformBlockBytes } from "./pipelines.ts";
+import type { Pipeline } from "./pipelines.ts";
 import { uniformBytes } from "./uniform_bytes.ts";
 
 /** A dispatch with everything made beforehand. */
@@ -61,8 +62,6 @@ export interface UniformPlace {
 export const SUBMISSION_SECONDS = 0.2;
 /** Bytes of uniforms a submission can take with it. */
 export const UNIFORM_BYTES = 2 ** 18;
-/** Bind groups kept for dispatches outside programs. */
-const KEPT_GROUPS = 4096;
 /** Uploads are handed over in pieces, so that the copies made of them can go. */
 const WRITE_BYTES = 64 * 2 ** 20;
 /** What a dispatch costs, whatever it does. */
@@ -101,8 +100,7 @@ export function createCommands(gpu: GpuDevice): Commands {
   let submissions = 0;
   /** How much slower than the nominal GPU this one is; measured as work gets done. */
   let slowness = gpu.facts.software ? 2000 : 5;
-  const groups = new Map<string, GPUBindGroup>();
-  const groupsOf = new Map<number, Set<string>>();
+  const groups = createBindGroups(device, uniformBuffer);
 
   function open(): GPUCommandEncoder {
     if (encoder) return encoder;
@@ -136,53 +134,6 @@ export function createCommands(gpu: GpuDevice): Commands {
     submissions++;
   }
 
-  /** What a dispatch binds, in order. */
-  function rangesOf(dispatch: WgslDispatch, slots: (slot: string) => Segments): BufferRange[] {
-    return dispatch.bindings.map(({ slot, segment }) => {
-      const range = slots(slot).ranges[segment];
-      if (!range) throw new RangeError(`Binding ${dispatch.name}: there is no segment ${segment} of ${slot}`);
-      return range;
-    });
-  }
-
-  function makeGroup(
-    dispatch: WgslDispatch,
-    { layout }: Pipeline,
-    ranges: readonly BufferRange[],
-    uniformsIn: DeviceBuffer,
-  ) {
-    checkAliasing(dispatch, ranges);
-    const entries: GPUBindGroupEntry[] = ranges.map(({ buffer, offset, bytes }, binding) => ({
-      binding,
-      // Whole vec4: wgpu 29 may hold a dispatch's bindings against what the pipeline before it needs. Arrays lie at least so far apart.
-      resource: { buffer: buffer.buffer, offset, size: roundUp(bytes, 16) },
-    }));
-    if (dispatch.uniforms) {
-      const size = uniformBlockBytes(dispatch);
-      entries.push({ binding: entries.length, resource: { buffer: uniformsIn.buffer, offset: 0, size } });
-    }
-    return device.createBindGroup({ label: dispatch.name, layout, entries });
-  }
-
-  /** The bind group of a dispatch outside programs: the same arrays are used again and again. */
-  function sharedGroup(dispatch: WgslDispatch, pipeline: Pipeline, ranges: readonly BufferRange[]): GPUBindGroup {
-    const places = ranges.map(({ buffer, offset, bytes }) => `${buffer.id}:${offset}:${bytes}`).join(" ");
-    const key = `${pipeline.layoutKey} ${places}`;
-    const known = groups.get(key);
-    if (known) return known;
-    if (groups.size >= KEPT_GROUPS) {
-      groups.clear();
-      groupsOf.clear();
-    }
-    const group = makeGroup(dispatch, pipeline, ranges, uniformBuffer);
-    groups.set(key, group);
-    for (const { buffer: { id } } of ranges) {
-      const keys = groupsOf.get(id) ?? new Set<string>();
-      groupsOf.set(id, keys.add(key));
-    }
-    return group;
-  }
-
   /** Submits what there is if a dispatch more would make it too long. */
   function cutBefore(seconds: number): void {
     if (pending > 0 && (pending + seconds + DISPATCH_SECONDS) * slowness > SUBMISSION_SECONDS) submit();
@@ -212,7 +163,7 @@ export function createCommands(gpu: GpuDevice): Commands {
   return {
     prepare(dispatch, pipeline, slots, place, seconds) {
       const { name, workgroups } = dispatch;
-      const bindGroup = makeGroup(dispatch, pipeline, rangesOf(dispatch, slots), place?.buffer ?? uniformBuffer);
+      const bindGroup = groups.make(dispatch, pipeline, slots, place?.buffer ?? uniformBuffer);
       const prepared = { name, pipeline: pipeline.pipeline, bindGroup, workgroups, seconds };
       return dispatch.uniforms ? { ...prepared, uniformOffset: place?.offset ?? 0 } : prepared;
     },
@@ -225,7 +176,7 @@ export function createCommands(gpu: GpuDevice): Commands {
       const seconds = nominalSeconds(operator) / Math.max(1, operator.dispatches.length);
       for (const one of operator.dispatches) {
         const pipeline = pipelineOf(one);
-        const bindGroup = sharedGroup(one, pipeline, rangesOf(one, slots));
+        const bindGroup = groups.shared(one, pipeline, slots);
         // Before its uniforms are placed: they belong to the submission it is in.
         cutBefore(seconds);
         const uniformOffset = placeUniforms(one);
@@ -248,10 +199,9 @@ export function createCommands(gpu: GpuDevice): Commands {
       commands.copyBufferToBuffer(buffer.buffer, offset, target, targetOffset, bytes);
     },
     submit,
-    forget({ id }) {
+    forget(buffer) {
       submit();
-      for (const key of groupsOf.get(id) ?? []) groups.delete(key);
-      groupsOf.delete(id);
+      groups.forget(buffer);
     },
     async wait() {
       submit();
@@ -275,18 +225,6 @@ export function createCommands(gpu: GpuDevice): Commands {
       return submissions;
     },
   };
-}
-
-/** WebGPU refuses a buffer that is read and written in one dispatch, but takes overlapping writes: neither may come from here. */
-function checkAliasing(dispatch: WgslDispatch, ranges: readonly BufferRange[]): void {
-  ranges.forEach(({ buffer }, i) => {
-    if (dispatch.bindings[i].access === "read") return;
-    const other = ranges.findIndex((range, j) => j !== i && range.buffer === buffer);
-    if (other >= 0) {
-      const [a, b] = [dispatch.bindings[i].slot, dispatch.bindings[other].slot];
-      throw new RangeError(`Binding ${dispatch.name}: ${a} is written in the buffer of ${b}`);
-    }
-  });
 }
 
 /** @throws UserError where a device runs fewer workgroups or binds fewer buffers than a kernel asks for */
