@@ -136,7 +136,9 @@ Deno.test({
       const { cases: [{ id, files }] } = await listInputCases(folder, ONE);
       const said = [files[0], "is not UTF-8", "Rename it"];
       await assertFails(() => readCase("SimpleITKIO", files), UserError, ...said);
-      await assertFails(() => inputStates({ id, images: files, label: "" }), UserError, ...said);
+      const label = join(folder, "label.nii.gz");
+      await Deno.writeTextFile(label, "");
+      await assertFails(() => inputStates({ id, images: files, label }), UserError, ...said);
     }),
 });
 
