@@ -21,6 +21,7 @@ import type { Graph } from "../core/graph/graph.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import type { AdapterFacts } from "./adapter.ts";
 import { type Buffers, createBuffers, type Segments } from "./buffers.ts";
+import { stepCosts } from "./run_plan.ts";
 import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";
 import { gpuCosts } from "./costs.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
@@ -239,11 +240,6 @@ function costsOf(
       activations: plan.buffers.bytes,
       scratch: plan.uniformBytes + UNIFORM_BYTES,
     },
-    steps: plan.steps.map(({ name, operator: { algorithm, flops }, seconds }) => ({
-      name,
-      algorithm,
-      flops,
-      seconds: seconds * slowness,
-    })),
+    steps: stepCosts(plan.steps, slowness),
   };
 }

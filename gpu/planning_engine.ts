@@ -21,7 +21,7 @@ import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { type ArrayExtent, extentOf, layoutOf } from "./buffers.ts";
 import { gpuCosts } from "./costs.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
-import type { RunPlan } from "./run_plan.ts";
+import { type RunPlan, stepCosts } from "./run_plan.ts";
 import { planTraining, type TrainingPlan } from "./training/plan.ts";
 import { mergedWords } from "./upload.ts";
 import { createVolumeCalls } from "./volume_calls.ts";
@@ -164,15 +164,11 @@ export function createPlanningEngine(
 
 function costsOf(plan: ProgramPlan) {
   const memory = { weights: plan.weights.bytes, activations: plan.buffers.bytes, scratch: plan.uniformBytes };
-  return { memory, steps: stepsOf(plan) };
+  return { memory, steps: stepCosts(plan.steps, 1) };
 }
 
 function trainingCostsOf(plan: TrainingPlan) {
   const floats = plan.layout.chunks.reduce((sum, chunk) => sum + chunk.floats, 0);
   const memory = { parameters: 4 * floats, activations: plan.buffers.bytes, scratch: plan.uniformBytes };
-  return { memory, steps: stepsOf(plan) };
-}
-
-function stepsOf({ steps }: RunPlan) {
-  return steps.map(({ name, operator: { algorithm, flops }, seconds }) => ({ name, algorithm, flops, seconds }));
+  return { memory, steps: stepCosts(plan.steps, 1) };
 }

@@ -1,4 +1,5 @@
 /** From a list of steps to what they run in: slots cut into what a device binds, and the buffers that they share. */
+import type { StepCost } from "../core/engine/engine.ts";
 import type { BlockLifetime } from "../core/graph/memory_plan.ts";
 import type { Schedule, Step, Usage } from "../core/lowering/schedule.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
@@ -29,6 +30,16 @@ export interface RunPlan {
   readonly buffers: BufferPlan;
   /** Bytes of the steps' uniforms. */
   readonly uniformBytes: number;
+}
+
+/** What steps cost on a GPU that is `slowness` times as slow as the nominal one. */
+export function stepCosts(steps: readonly PlannedStep[], slowness: number): StepCost[] {
+  return steps.map(({ name, operator: { algorithm, flops }, seconds }) => ({
+    name,
+    algorithm,
+    flops,
+    seconds: seconds * slowness,
+  }));
 }
 
 /** The plan of a finished schedule. */

@@ -1,6 +1,6 @@
 /** The flags of evaluate_folder and evaluate_simple, as upstream has them (nnunetv2/evaluation/evaluate_predictions.py), then ours. */
 import type { FlagTable } from "./flag.ts";
-import { JSON_FILE, LOG, THREADS } from "./forms.ts";
+import { JSON_FILE, LOG, MAX_MEMORY, THREADS } from "./forms.ts";
 
 const DATA = "Segmentations";
 const LABELS = "Labels";
@@ -63,11 +63,7 @@ const COMMON = {
   },
   log: LOG,
   maxMemory: {
-    kind: "bytes",
-    names: ["--max-memory", "--max_memory"],
-    value: "SIZE",
-    beyond: true,
-    group: MACHINE,
+    ...MAX_MEMORY,
     help:
       "Memory that the run may take, as 4G or 512M. Default: half of what is free for cases being compared at the same time.",
   },

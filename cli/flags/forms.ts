@@ -1,5 +1,5 @@
 /** Forms of the words that flags take. */
-import type { ChoiceFlag, Form } from "./flag.ts";
+import type { BytesFlag, ChoiceFlag, Form } from "./flag.ts";
 
 /** A name that becomes a part of a path: of a dataset, of plans, of a trainer, ... */
 export const NAME: Form = {
@@ -52,3 +52,12 @@ export const LOG = {
   group: "Output",
   help: "json: one event a line on stdout, for programs (cli/LOG_EVENTS.md); warnings and errors go to stderr as well.",
 } as const satisfies ChoiceFlag;
+
+/** The memory that a command may take; each says what it does with it. */
+export const MAX_MEMORY = {
+  kind: "bytes",
+  names: ["--max-memory", "--max_memory"],
+  value: "SIZE",
+  beyond: true,
+  group: "Machine",
+} as const satisfies Omit<BytesFlag, "help">;

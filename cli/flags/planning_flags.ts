@@ -3,7 +3,7 @@
  * plan_and_preprocess_entrypoints.py), then those that Python's nnU-Net does not have. `plan_and_preprocess` shares them.
  */
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, JSON_FILE, LOG, NAME, THREADS } from "./forms.ts";
+import { DATASET, JSON_FILE, LOG, MAX_MEMORY, NAME, THREADS } from "./forms.ts";
 
 const DATA = "Dataset";
 const CHECK = "Check of the dataset";
@@ -70,11 +70,7 @@ export const FINGERPRINT = {
     help: "Write what the check found as JSON.",
   },
   maxMemory: {
-    kind: "bytes",
-    names: ["--max-memory", "--max_memory"],
-    value: "SIZE",
-    beyond: true,
-    group: MACHINE,
+    ...MAX_MEMORY,
     help:
       "Memory that the run may take, as 4G or 512M. Default: half of what is free for cases being read at the same time.",
   },

@@ -4,7 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, FOLD, JSON_FILE, LOG, NAME, THREADS } from "./forms.ts";
+import { DATASET, FOLD, JSON_FILE, LOG, MAX_MEMORY, NAME, THREADS } from "./forms.ts";
 
 const MODEL = "Model";
 const FILES = "Images";
@@ -138,11 +138,7 @@ const COMMON = {
   },
   threads: ENGINE.threads,
   maxMemory: {
-    kind: "bytes",
-    names: ["--max-memory", "--max_memory"],
-    value: "SIZE",
-    beyond: true,
-    group: MACHINE,
+    ...MAX_MEMORY,
     help:
       "Most memory to use, like 4G or 512M. What does not fit is kept in a scratch file. Results do not depend on it.",
   },

@@ -4,7 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, FOLD_OR_ARRAY, LOG, NAME, SUFFIX, THREADS } from "./forms.ts";
+import { DATASET, FOLD_OR_ARRAY, LOG, MAX_MEMORY, NAME, SUFFIX, THREADS } from "./forms.ts";
 
 const WHAT = "What to train";
 const HOW = "Training";
@@ -227,11 +227,7 @@ export const TRAIN = {
       "cores. Results do not depend on it.",
   },
   maxMemory: {
-    kind: "bytes",
-    names: ["--max-memory", "--max_memory"],
-    value: "SIZE",
-    beyond: true,
-    group: MACHINE,
+    ...MAX_MEMORY,
     help: "Most memory to use, like 12G. What takes more is refused before it starts. Default: what is free.",
   },
   log: LOG,

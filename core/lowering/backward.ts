@@ -1,7 +1,8 @@
 /** The backward pass: its steps (see core/graph/backward.ts) as operators. */
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { BackwardStep, ConvStep } from "../graph/backward.ts";
-import type { EngineTypes, GradientProblem } from "./kernels.ts";
+import type { GradientProblem } from "../graph/problems.ts";
+import type { EngineTypes } from "./kernels.ts";
 import { describeConv, describeTensor, describeWeight, rangeOf, read } from "./lowering.ts";
 import { gradientRange, gradientSlot, parameterSlot, type Training } from "./training_context.ts";
 import { backwardOfView } from "./training_norms.ts";

@@ -2,7 +2,8 @@
 import type { TensorId, ViewPart } from "../graph/fuse.ts";
 import type { BatchNormNode, InstanceNormNode } from "../graph/graph.ts";
 import type { ConvStep } from "../graph/backward.ts";
-import type { Affine, EngineTypes, TableRange } from "./kernels.ts";
+import type { Affine, EngineTypes } from "./kernels.ts";
+import type { NormTableRange } from "../graph/problems.ts";
 import {
   describeConv,
   describeTensor,
@@ -23,7 +24,7 @@ import { lowerUnary } from "./unary.ts";
 /** What prediction and training, or engines, do each in its own way. */
 export interface ForwardRules<E extends EngineTypes> {
   /** Adds the step, or steps, that write a table's entries. */
-  writeTable(name: string, part: ViewPart, range: TableRange): void;
+  writeTable(name: string, part: ViewPart, range: NormTableRange): void;
   /** Adds what has to be computed of a tensor before its tables. */
   writeMoments?(tensor: TensorId): void;
   /** Where the kernels of a convolution read its weights. */
@@ -142,7 +143,7 @@ export function writeTables<E extends EngineTypes>(
 export function tableFromStatistics<E extends EngineTypes>(
   { kernels, schedule, statisticsParts }: Lowering<E>,
   tensor: TensorId,
-  range: TableRange & Affine,
+  range: NormTableRange & Affine,
 ): E["operator"] {
   const statisticsSlot = statisticsOf(tensor);
   schedule.touch(statisticsSlot);

@@ -3,6 +3,7 @@
  * own types; everything else about a problem is the same for every engine, and is documented with the problems in kernels/operators.
  */
 import type { Vec3 } from "../base/shape.ts";
+import type { GradientProblem, NormTableRange } from "../graph/problems.ts";
 import type { LossTerms, TopKOptions } from "../graph/loss.ts";
 
 /** Something a step runs; `temporaries` are blocks that exist for the step alone, bytes by name. */
@@ -34,16 +35,6 @@ export type Target<E extends EngineTypes> = TensorRange<E> & { readonly statisti
 type Plan<E extends EngineTypes, Problem> = (problem: Readonly<Problem>) => E["operator"];
 type Volumes = { batch: number; voxels: number };
 type Grids = { batch: number; grid: Vec3 };
-
-/** Entries of a norm table: `channels` of its `totalChannels`, from `channelOffset` on. */
-export interface TableRange {
-  readonly batch: number;
-  readonly channels: number;
-  readonly normSlot: string;
-  readonly channelOffset: number;
-  readonly totalChannels: number;
-  readonly slope: number;
-}
 
 /** Of a norm; absent: weight 1, bias 0. */
 export interface Affine {
@@ -77,18 +68,8 @@ export interface Kernels<E extends EngineTypes> {
   /** `grid` is the input's. */
   readonly planAveragePool: Plan<E, Grids & { stride: Vec3; input: Operand<E>; target: Target<E> }>;
   /** A norm known beforehand, or none. */
-  readonly planNormConstant: Plan<E, TableRange & { scaleSlot?: string; shiftSlot?: string }>;
-  readonly planNormFinalize: Plan<E, TableRange & Affine & Statistics>;
-}
-
-/** The convolution whose gradient is taken; kernel = stride of a transposed one. */
-export interface GradientProblem {
-  readonly name: string;
-  readonly batch: number;
-  readonly inputGrid: Vec3;
-  readonly kernel: Vec3;
-  readonly stride: Vec3;
-  readonly transposed: boolean;
+  readonly planNormConstant: Plan<E, NormTableRange & { scaleSlot?: string; shiftSlot?: string }>;
+  readonly planNormFinalize: Plan<E, NormTableRange & Affine & Statistics>;
 }
 
 /** An output with a loss; slots that an engine's kernels do not use are never made. */
@@ -124,7 +105,7 @@ export interface LossKernels<E extends EngineTypes> {
 }
 
 type NormBackward<Range> =
-  & Pick<TableRange, "batch" | "normSlot" | "channelOffset" | "totalChannels">
+  & Pick<NormTableRange, "batch" | "normSlot" | "channelOffset" | "totalChannels">
   & { voxels: number; stored: Range; gradient: Range }
   & { unitNormSlot: string; weightGradientSlot?: string; biasGradientSlot?: string };
 type RunningMoments = { runningMeanSlot: string; runningVarianceSlot: string };
@@ -141,7 +122,7 @@ type DataGradient<Place> = {
 
 /** What a training step is made of, besides the optimizer. */
 export interface TrainingKernels<E extends EngineTypes> extends Kernels<E>, LossKernels<E> {
-  readonly planNormFromMoments: Plan<E, TableRange & Affine & Moments>;
+  readonly planNormFromMoments: Plan<E, NormTableRange & Affine & Moments>;
   readonly planBatchMoments: Plan<E, Volumes & Statistics & Moments & RunningMoments & { channels: number }>;
   readonly planNormBackward: Plan<E, NormBackward<TensorRange<E>>>;
   /** The first operator and the second in one step; absent: they are two. */

@@ -2,7 +2,8 @@
 import { padToFour, voxelCount } from "../base/shape.ts";
 import type { TensorId, ViewPart } from "../graph/fuse.ts";
 import { affineOf, type ForwardRules, tableFromStatistics } from "./forward.ts";
-import type { EngineTypes, TableRange } from "./kernels.ts";
+import type { EngineTypes } from "./kernels.ts";
+import type { NormTableRange } from "../graph/problems.ts";
 import { describeTensor, describeWriter, rangeOf, statisticsOf } from "./lowering.ts";
 import { gradientRange, gradientSlot, parameterSlot, type Training } from "./training_context.ts";
 
@@ -23,7 +24,7 @@ function addTable<E extends EngineTypes>(
   training: Training<E>,
   name: string,
   part: ViewPart,
-  range: TableRange,
+  range: NormTableRange,
 ): void {
   const { schedule: { add, touch, steps }, only, kernels } = training;
   if (part.norm?.kind === "batchNorm") {
@@ -42,7 +43,7 @@ function addTable<E extends EngineTypes>(
 function tableOf<E extends EngineTypes>(
   training: Training<E>,
   { tensor, norm }: ViewPart,
-  range: TableRange,
+  range: NormTableRange,
 ): E["operator"] {
   const { kernels, schedule: { touch } } = training;
   if (!norm) return kernels.planNormConstant(range);

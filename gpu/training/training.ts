@@ -30,6 +30,7 @@ import { labelWords } from "../../kernels/wgsl/training/loss.ts";
 import { OPTION, OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
 import { planGatherPatches } from "../../kernels/wgsl/volume/gather.ts";
 import { layoutOf, type Segments } from "../buffers.ts";
+import { stepCosts } from "../run_plan.ts";
 import { type PreparedDispatch, UNIFORM_BYTES } from "../commands.ts";
 import { OPTIONS } from "../kernel_set.ts";
 import { withinBindings } from "../limits.ts";
@@ -155,12 +156,7 @@ function costsOf(plan: TrainingPlan, slowness: number): TrainingCosts {
       activations: plan.buffers.bytes,
       scratch: plan.uniformBytes + UNIFORM_BYTES,
     },
-    steps: itemsOf(plan, plan.steps, "training").map(({ name, operator: { algorithm, flops }, seconds }) => ({
-      name,
-      algorithm,
-      flops,
-      seconds: seconds * slowness,
-    })),
+    steps: stepCosts(itemsOf(plan, plan.steps, "training"), slowness),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The choice among ways to stream a case: bytes and seconds of each, and which one is taken. */
-import { type Vec3, voxelCount } from "../../base/shape.ts";
+import { voxelCount } from "../../base/shape.ts";
 import type { ProgramMemory } from "../../engine/engine.ts";
-import type { MemoryForecast, RingPlacement, StreamInputs, StreamPlan, TileRow, TileWindow } from "./stream.ts";
+import type { MemoryForecast, StreamInputs, StreamPlan, TileRow, TileWindow } from "./stream.ts";
 
 /** Planes of final logits in memory while they are resampled from a spilled ring. */
 export const SPILLED_PLANES = 2;
@@ -12,16 +12,10 @@ export function ringBytes(planes: number, rows: number, columns: number, channel
 }
 
 /** A way to stream a case, not yet weighed. */
-export interface Candidate {
-  readonly axes: Vec3;
-  readonly size: Vec3;
-  readonly rows: readonly TileRow[];
-  readonly windows: readonly TileWindow[];
-  readonly planes: number;
-  readonly placement: RingPlacement;
-  readonly batch: number;
-  readonly foldsResident: boolean;
-}
+export type Candidate = Pick<
+  StreamPlan,
+  "axes" | "size" | "rows" | "windows" | "planes" | "placement" | "batch" | "foldsResident"
+>;
 
 const BATCHES = [1, 2, 3, 4, 6, 8, 12, 16];
 /** Without need no batch takes more than this in activations: larger ones gain little and cost memory. */

@@ -3,20 +3,8 @@
  * operand with norm and slope applied, and writes y; given dL/dy, the weight gradient is dL/dw and dL/db, the data gradient dL/dv.
  */
 import { type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import type { GradientProblem } from "../../../core/graph/problems.ts";
 import { convOutputGrid } from "./problem.ts";
-
-/** The convolution whose gradient is taken. */
-export interface GradientProblem {
-  /** For reports: "encoder.stages.0.0.convs.0.conv". */
-  readonly name: string;
-  readonly batch: number;
-  /** Grid of what the convolution read. */
-  readonly inputGrid: Vec3;
-  readonly kernel: Vec3;
-  readonly stride: Vec3;
-  /** A transposed convolution: kernel = stride, no padding; otherwise padding (kernel-1)/2. */
-  readonly transposed: boolean;
-}
 
 /** dL/dw[o][i][tap] = sum over samples and voxels v of dL/dy[v][o] in[v * stride + tap - pad][i]. */
 export interface WeightGradientProblemOf<Input, Gradient> extends GradientProblem {

@@ -3,22 +3,8 @@
  * slopes. Instance norm merges the statistics that a convolution's epilogue left (voxel count, means and M2s of each part).
  */
 import { padToFour } from "../../../core/base/shape.ts";
+import type { NormTableRange } from "../../../core/graph/problems.ts";
 import type { Cost } from "../operator.ts";
-
-/** Where a norm table goes: a channel range of a (possibly wider) table. */
-export interface NormTableRange {
-  readonly batch: number;
-  /** Channels of the range, not padded; the range's padding lanes are written too (scale 0, shift 0, slope 1). */
-  readonly channels: number;
-  /** f32 [batch][3][totalChannels]. */
-  readonly normSlot: string;
-  /** First channel of the range in the table; a multiple of four. */
-  readonly channelOffset: number;
-  /** Padded channels of the whole table. */
-  readonly totalChannels: number;
-  /** Slope of the leaky ReLU that follows the norm; 1 where none does. */
-  readonly slope: number;
-}
 
 /**
  * Instance norm from statistics: scale = weight / sqrt(variance + eps), shift = bias - mean * scale with the biased variance of a sample's

@@ -3,7 +3,7 @@
  * ones move towards them; in a validation the running ones are used. Either way they become a norm table, the same for all samples. Its
  * backward is that of instance norm (norm.ts) with the whole batch as one sample.
  */
-import type { NormTableRange } from "../elementwise/norm.ts";
+import type { NormTableRange } from "../../../core/graph/problems.ts";
 
 /** Share of a batch's moments in the running ones; torch's default, which no trainer changes. */
 export const BATCH_NORM_MOMENTUM = 0.1;

@@ -17,7 +17,7 @@ import type {
 import { emitStatisticsPart, epilogueFunctions, STATISTICS_BYTES_PER_CHANNEL } from "./epilogue_kernels.ts";
 import { gemmFunctions, PANEL } from "./gemm_kernels.ts";
 import { addProduct, transformFunctions } from "./transform_kernels.ts";
-import { align64 } from "./winograd_block.ts";
+import { align64, bytesOf, product, wide } from "./winograd_block.ts";
 
 /** Strides are bytes; per axis z, y, x. */
 export const DIRECT_PARAMS = {
@@ -73,11 +73,6 @@ export function directScratch(g: DirectGeometry): number {
   ];
   return regions.reduce((sum, bytes) => sum + align64(bytes) + 64, 0);
 }
-
-const wide = (value: I32) => i64.extendS(value);
-const product = (...factors: I32[]): Expr<"i32"> => factors.reduce<Expr<"i32">>((a, b) => i32.mul(a, b), i32.const(1));
-const bytesOf = (...factors: I32[]): Expr<"i64"> =>
-  i64.shl(factors.reduce<Expr<"i64">>((a, b) => i64.mul(a, wide(b)), i64.const(1)), 2);
 
 /** Takes the lowest digit, base `radix`, off `value`. */
 function digit(f: FunctionBuilder, value: Local<"i32">, radix: I32): Local<"i32"> {

@@ -1,10 +1,10 @@
 /** Norm tables on the CPU: see kernels/operators/elementwise/norm.ts. */
+import type { NormTableRange } from "../../../core/graph/problems.ts";
 import {
   checkNormRange,
   mergeCost,
   type NormConstant,
   type NormFinalize,
-  type NormTableRange,
   tableCost,
 } from "../../operators/elementwise/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";

@@ -1,11 +1,11 @@
 /** Norm tables on a GPU: see kernels/operators/elementwise/norm.ts. */
+import type { NormTableRange } from "../../../core/graph/problems.ts";
 import type { Cost } from "../../operators/operator.ts";
 import {
   checkNormRange,
   mergeCost,
   type NormConstant,
   type NormFinalize,
-  type NormTableRange,
   tableCost,
 } from "../../operators/elementwise/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
