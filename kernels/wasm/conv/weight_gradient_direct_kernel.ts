@@ -10,7 +10,14 @@ import type { ParamTypes } from "../params.ts";
 import { narrowFunction } from "./direct_kernels.ts";
 import { outerProduct, RUN_BYTES } from "./outer_kernels.ts";
 import { addProduct, transformFunctions } from "./transform_kernels.ts";
-import { emitFinish, groupSums, locateGroup, SUMS_PARAMS } from "./weight_gradient_sums.ts";
+import {
+  blocksOfChunk,
+  emitFinish,
+  groupSums,
+  locateGroup,
+  SUMS_PARAMS,
+  takeBlockAxis,
+} from "./weight_gradient_sums.ts";
 import { wide } from "./winograd_block.ts";
 
 /** Strides are bytes; per axis z, y, x. With one, two or three channels of A, A is staged without its padding lanes. */
@@ -119,23 +126,15 @@ export const weightGradientDirect: Kernel = {
       f.zeroBytes(sums, g.bytes);
       const [line, box, stagedB] = [region(p.lineAt), region(p.boxAt), region(p.stagedBAt)];
       const table = scratch;
-      const perSample = f.local("i32", i32.mul(i32.mul(p.blocksZ, p.blocksY), p.blocksX));
-      const blocks = f.local("i32", i32.mul(perSample, p.batch));
-      const firstBlock = f.local("i32", i32.divU(i32.mul(chunk, blocks), p.chunks));
-      const lastBlock = f.local("i32", i32.divU(i32.mul(i32.add(chunk, 1), blocks), p.chunks));
+      const [firstBlock, lastBlock] = blocksOfChunk(f, p, chunk);
       const pixelA = f.local("i64", i64.shl(wide(g.countA), 2));
       const pixelB = f.local("i64", i64.shl(wide(g.countB), 2));
 
       f.for(firstBlock, lastBlock, 1, (block) => {
         const index = f.local("i32", block);
-        const axis = (blocks: Local<"i32">, size: Local<"i32">, all: Local<"i32">) => {
-          const first = f.local("i32", i32.mul(i32.remU(index, blocks), size));
-          f.set(index, i32.divU(index, blocks));
-          return [first, f.local("i32", i32.min(size, i32.sub(all, first)))] as const;
-        };
-        const [x0, nx] = axis(p.blocksX, p.blockX, p.gridBX);
-        const [y0, ny] = axis(p.blocksY, p.blockY, p.gridBY);
-        const [z0, nz] = axis(p.blocksZ, p.blockZ, p.gridBZ);
+        const [x0, nx] = takeBlockAxis(f, index, p.blocksX, p.blockX, p.gridBX);
+        const [y0, ny] = takeBlockAxis(f, index, p.blocksY, p.blockY, p.gridBY);
+        const [z0, nz] = takeBlockAxis(f, index, p.blocksZ, p.blockZ, p.gridBZ);
         const sample = index;
         const span = (count: Local<"i32">, stride: Local<"i32">, taps: Local<"i32">) =>
           f.local("i32", i32.add(i32.mul(i32.sub(count, 1), stride), taps));

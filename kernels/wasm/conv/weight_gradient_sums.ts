@@ -13,6 +13,37 @@ import { ROW_BYTES } from "./outer_kernels.ts";
 import { transformFunctions } from "./transform_kernels.ts";
 import { wide } from "./winograd_block.ts";
 
+/** How many blocks of voxels or tiles a sample has along each axis. */
+interface BlockCounts {
+  readonly blocksZ: Local<"i32">;
+  readonly blocksY: Local<"i32">;
+  readonly blocksX: Local<"i32">;
+  readonly batch: Local<"i32">;
+  readonly chunks: Local<"i32">;
+}
+
+/** The blocks of all samples that a chunk takes: the first, and the one after the last. */
+export function blocksOfChunk(f: FunctionBuilder, p: BlockCounts, chunk: Local<"i32">) {
+  const perSample = f.local("i32", i32.mul(i32.mul(p.blocksZ, p.blocksY), p.blocksX));
+  const blocks = f.local("i32", i32.mul(perSample, p.batch));
+  const first = f.local("i32", i32.divU(i32.mul(chunk, blocks), p.chunks));
+  const last = f.local("i32", i32.divU(i32.mul(i32.add(chunk, 1), blocks), p.chunks));
+  return [first, last] as const;
+}
+
+/** Takes a block's place along an axis, x first, off `index`: its first voxel or tile, and how many it has of `all`. */
+export function takeBlockAxis(
+  f: FunctionBuilder,
+  index: Local<"i32">,
+  blocks: Local<"i32">,
+  size: Local<"i32">,
+  all: Local<"i32">,
+) {
+  const first = f.local("i32", i32.mul(i32.remU(index, blocks), size));
+  f.set(index, i32.divU(index, blocks));
+  return [first, f.local("i32", i32.min(size, i32.sub(all, first)))] as const;
+}
+
 /** The first parameters of every kernel that makes or reads sums. */
 export const SUMS_PARAMS = {
   sums: "address",

@@ -10,8 +10,15 @@ import type { ParamTypes } from "../params.ts";
 import { emitRowLoad } from "./load_rows.ts";
 import { outerProduct } from "./outer_kernels.ts";
 import { MASK_TABLE, transformFunctions } from "./transform_kernels.ts";
-import { emitFinish, groupSums, locateGroup, SUMS_PARAMS } from "./weight_gradient_sums.ts";
-import { wide } from "./winograd_block.ts";
+import {
+  blocksOfChunk,
+  emitFinish,
+  groupSums,
+  locateGroup,
+  SUMS_PARAMS,
+  takeBlockAxis,
+} from "./weight_gradient_sums.ts";
+import { oddLines, wide } from "./winograd_block.ts";
 
 /** Bytes of scratch before the regions: masks and offsets, then the table of one run. */
 export const TABLE_BYTES = MASK_TABLE.bytes + 64;
@@ -98,10 +105,7 @@ export const weightGradientWinograd: Kernel = {
       const run = f.local("i64", i64.add(scratch, MASK_TABLE.bytes));
       f.zeroBytes(run, 16);
 
-      const perSample = f.local("i32", i32.mul(i32.mul(p.blocksZ, p.blocksY), p.blocksX));
-      const blocks = f.local("i32", i32.mul(perSample, p.batch));
-      const firstBlock = f.local("i32", i32.divU(i32.mul(chunk, blocks), p.chunks));
-      const lastBlock = f.local("i32", i32.divU(i32.mul(i32.add(chunk, 1), blocks), p.chunks));
+      const [firstBlock, lastBlock] = blocksOfChunk(f, p, chunk);
       const stride = (voxel: Local<"i32">, sizes: readonly I32[]) =>
         f.local("i64", sizes.reduce((bytes, size) => i64.mul(bytes, wide(size)), wide(voxel)));
       const [voxelA, voxelB] = [stride(p.voxelA, []), stride(p.voxelB, [])];
@@ -111,14 +115,9 @@ export const weightGradientWinograd: Kernel = {
 
       f.for(firstBlock, lastBlock, 1, (block) => {
         const index = f.local("i32", block);
-        const axis = (blocks: Local<"i32">, size: Local<"i32">, tiles: Local<"i32">) => {
-          const first = f.local("i32", i32.mul(i32.remU(index, blocks), size));
-          f.set(index, i32.divU(index, blocks));
-          return [first, f.local("i32", i32.min(size, i32.sub(tiles, first)))] as const;
-        };
-        const [firstX, tilesX] = axis(p.blocksX, p.blockX, p.tilesX);
-        const [firstY, tilesY] = axis(p.blocksY, p.blockY, p.tilesY);
-        const [firstZ, tilesZ] = axis(p.blocksZ, p.blockZ, p.tilesZ);
+        const [firstX, tilesX] = takeBlockAxis(f, index, p.blocksX, p.blockX, p.tilesX);
+        const [firstY, tilesY] = takeBlockAxis(f, index, p.blocksY, p.blockY, p.tilesY);
+        const [firstZ, tilesZ] = takeBlockAxis(f, index, p.blocksZ, p.blockZ, p.tilesZ);
         const sample = index;
         const count = f.local("i32", i32.mul(i32.mul(tilesZ, tilesY), tilesX));
         const span = (tiles: Local<"i32">, step: Local<"i32">, last: Local<"i32">) =>
@@ -233,8 +232,6 @@ export const weightGradientWinograd: Kernel = {
     });
   },
 };
-
-const oddLines = (bytes: number) => ((bytes + 63) & ~63) | 64;
 
 /** What fixes an item's scratch. */
 export interface WeightGradientGeometry {

@@ -70,7 +70,7 @@ export function blockScratch(g: BlockGeometry) {
 export const align64 = (bytes: number) => (bytes + 63) & ~63;
 
 /** Bytes rounded up to an odd number of cache lines: streams that far apart never compete for one set of the cache. */
-const oddLines = (bytes: number) => align64(bytes) | 64;
+export const oddLines = (bytes: number) => align64(bytes) | 64;
 
 /** A number of items or bytes in 64 bits. */
 export const wide = (value: I32) => i64.extendS(value);
