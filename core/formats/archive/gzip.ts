@@ -5,7 +5,6 @@
  */
 import zlib from "node:zlib";
 import { UserError } from "../../base/errors.ts";
-import { writeAll } from "../../base/files.ts";
 import { refuseSpecialFile } from "../../base/odd_file.ts";
 import { readError } from "../../base/read_error.ts";
 
@@ -296,31 +295,4 @@ function gzipError(error: unknown, file: string, doing: string, stored: number, 
 
 function count(number: number): string {
   return number.toLocaleString("en-US");
-}
-
-/** Writes pieces in order, packed as one gzip member. A large piece may be used again once the next one is asked for. */
-export async function writeGzip(
-  out: Deno.FsFile,
-  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  level: number,
-): Promise<void> {
-  const gzip = zlib.createGzip({ level, chunkSize: PIECE_BYTES });
-  const feed = async () => {
-    try {
-      for await (const piece of pieces) {
-        if (!gzip.write(piece)) await new Promise<void>((resolve) => gzip.once("drain", resolve));
-      }
-      gzip.end();
-    } catch (error) {
-      gzip.destroy(error instanceof Error ? error : new Error(String(error)));
-    }
-  };
-  const feeding = feed();
-  try {
-    for await (const packed of gzip) await writeAll(out, packed as Uint8Array);
-  } finally {
-    gzip.destroy();
-    gzip.emit("drain");
-    await feeding;
-  }
 }

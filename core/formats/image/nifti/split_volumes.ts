@@ -2,9 +2,10 @@
  * Splits a 4-D NIfTI-1 file into one file a volume: voxels and header are copied byte by byte, and the fourth dimension is taken out of
  * the header. Where SimpleITK would read, convert and write, nothing is rounded here; it reads the same geometry and values from both.
  */
+import zlib from "node:zlib";
 import { UserError } from "../../../base/errors.ts";
-import { writeAtomically } from "../../../base/files.ts";
-import { type ByteSource, openBytes, PIECE_BYTES, writeGzip } from "../../archive/gzip.ts";
+import { writeAll, writeAtomically } from "../../../base/files.ts";
+import { type ByteSource, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
 import { mostBytes, openHeader } from "./file.ts";
 import { NIFTI1_HEADER_BYTES, parseNiftiHeader } from "./header.ts";
 import { VOXEL_TYPES } from "./voxels.ts";
@@ -75,17 +76,30 @@ async function packVolume(
   bytes: number,
   out: Deno.FsFile,
 ): Promise<number> {
+  const gzip = zlib.createGzip({ level: GZIP_LEVEL, chunkSize: PIECE_BYTES });
   let left = bytes;
-  async function* pieces(): AsyncGenerator<Uint8Array> {
-    for (const head of heads) yield head.slice();
-    while (left > 0) {
-      const piece = new Uint8Array(Math.min(PIECE_BYTES, left));
-      const got = await source.read(piece);
-      left -= got;
-      yield piece.subarray(0, got);
-      if (got < piece.length) break;
+  const feed = async () => {
+    try {
+      for (const head of heads) gzip.write(head.slice());
+      while (left > 0) {
+        const piece = new Uint8Array(Math.min(PIECE_BYTES, left));
+        const got = await source.read(piece);
+        left -= got;
+        if (!gzip.write(piece.subarray(0, got))) await new Promise<void>((resolve) => gzip.once("drain", resolve));
+        if (got < piece.length) break;
+      }
+      gzip.end();
+    } catch (error) {
+      gzip.destroy(error instanceof Error ? error : new Error(String(error)));
     }
+  };
+  const feeding = feed();
+  try {
+    for await (const packed of gzip) await writeAll(out, packed as Uint8Array);
+  } finally {
+    gzip.destroy();
+    gzip.emit("drain");
+    await feeding;
   }
-  await writeGzip(out, pieces(), GZIP_LEVEL);
   return left;
 }
