@@ -78,6 +78,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./evaluate_command.ts")).evaluateSimpleCommand,
   },
   {
+    name: "plot_overlay_pngs",
+    upstream: "nnUNetv2_plot_overlay_pngs",
+    summary: "Draw segmentations over images",
+    load: async () => (await import("./plot_overlay_command.ts")).plotOverlayCommand,
+  },
+  {
     name: "export",
     summary: "Write a trained network as safetensors",
     load: async () => (await import("./export_command.ts")).exportCommand,
@@ -158,11 +164,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "download_pretrained_model_by_url",
     upstream: "nnUNetv2_download_pretrained_model_by_url",
     summary: "Download and unpack a trained model",
-  },
-  {
-    name: "plot_overlay_pngs",
-    upstream: "nnUNetv2_plot_overlay_pngs",
-    summary: "Draw segmentations over images",
   },
 ];
 

@@ -105,14 +105,14 @@ function plainMean(values: readonly number[]): number {
  * The sum in the order in which numpy adds: eight running sums in blocks of up to 128 values, and halves of longer lists. Source:
  * pairwise_sum in numpy/_core/src/umath/loops_utils.h.src.
  */
-function pairwiseSum(values: readonly number[], from: number, count: number): number {
+export function pairwiseSum(values: ArrayLike<number>, from: number, count: number): number {
   if (count < 8) {
     let sum = 0;
     for (let i = from; i < from + count; i++) sum += values[i];
     return sum;
   }
   if (count <= 128) {
-    const r = values.slice(from, from + 8);
+    const r = Array.from({ length: 8 }, (_, k) => values[from + k]);
     let i = 8;
     for (; i < count - count % 8; i += 8) {
       for (let k = 0; k < 8; k++) r[k] += values[from + i + k];

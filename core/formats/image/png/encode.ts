@@ -15,3 +15,8 @@ export function encodeGrey16Png(width: number, height: number, grey: Uint16Array
 export function encodeRgbPng(width: number, height: number, rgb: Uint8Array): Uint8Array {
   return encode({ width, height, data: rgb, channels: 3, depth: 8 });
 }
+
+/** An 8-bit RGB PNG with an alpha of 255, as matplotlib writes pictures; `rgba` has width x height x 4 bytes, rows from the top. */
+export function encodeRgbaPng(width: number, height: number, rgba: Uint8Array): Uint8Array {
+  return encode({ width, height, data: rgba, channels: 4, depth: 8 });
+}
