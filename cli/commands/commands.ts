@@ -144,6 +144,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "ensemble",
     upstream: "nnUNetv2_ensemble",
     summary: "Average the probabilities of several models",
+    load: async () => (await import("./ensemble_command.ts")).ensembleCommand,
   },
   {
     name: "accumulate_crossval_results",

@@ -23,6 +23,7 @@ export const CORE_ORDER = [
   "plan",
   "preprocess",
   "evaluate",
+  "ensemble",
   "predict",
   "train",
 ] as const;

@@ -185,8 +185,8 @@ async function* gunzipPieces(
   }
 }
 
-/** Feeds bytes [from, to) of a file through a zlib stream. */
-async function* decompress(
+/** Feeds bytes [from, to) of a file through a zlib stream; gives what comes out of it. */
+export async function* decompress(
   stream: zlib.Gunzip | zlib.InflateRaw,
   handle: Deno.FsFile,
   from: number,

@@ -30,6 +30,8 @@ export interface ZipFile extends Disposable {
    * @throws UserError if the file ends before, or is damaged.
    */
   read(entry: ZipEntry, offset?: number, length?: number): Uint8Array<ArrayBuffer>;
+  /** Where in the file an entry's bytes start, as stored. @throws UserError if no entry starts where the file says */
+  offsetOf(entry: ZipEntry): number;
 }
 
 export interface ZipKind {
@@ -113,6 +115,7 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
     path,
     fileSize,
     entries,
+    offsetOf: dataOffset,
     read(entry, offset = 0, length = entry.size - offset) {
       const name = shortened(entry.name);
       if (!(offset >= 0 && length >= 0 && offset + length <= entry.size)) {

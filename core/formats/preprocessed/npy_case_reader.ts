@@ -1,16 +1,9 @@
 /** Reading a preprocessed case of Python's nnU-Net 2.5: boxes of <case>.npy where it is unpacked, else of the whole <case>.npz. */
-import { z } from "zod";
 import { UserError } from "../../base/errors.ts";
-import { refuseSpecialFile } from "../../base/odd_file.ts";
-import { checkFields } from "../../base/fields.ts";
-import { readError } from "../../base/read_error.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
-import type { Affine } from "../image/image.ts";
 import { isNumpyArray, type NumpyArray } from "../torch/pickle_globals.ts";
-import { toPlain } from "../torch/pickle_plain.ts";
-import { unpickle } from "../torch/pickle.ts";
 import { type NpyArray, type NpyData, readNpz } from "../archive/npz.ts";
-import { AFFINE, BOX, GRID, isInside, SITK, SPACING } from "./stored_properties.ts";
+import { readPickledProperties } from "./pickled_properties.ts";
 import { copyIntoBox, emptyBox } from "./training_box.ts";
 import { type NpyFile, openNpy } from "../archive/npy_file.ts";
 import type { ClassKey, ClassLocations, StoredCase, StoredProperties, TrainingBox } from "./training_data.ts";
@@ -129,73 +122,12 @@ function asLabels(data: NpyData, file: string): Int8Array | Int16Array {
   throw damaged(file, "seg has to be int8 or int16");
 }
 
-/** The properties as upstream pickles them; class locations are read apart. */
-const PICKLED = z.object({
-  spacing: SPACING,
-  shape_before_cropping: GRID,
-  bbox_used_for_cropping: BOX,
-  shape_after_cropping_and_before_resampling: GRID,
-  sitk_stuff: SITK.optional(),
-  nibabel_stuff: z.object({ original_affine: AFFINE, reoriented_affine: AFFINE.optional() }).optional(),
-}).refine(
-  ({ bbox_used_for_cropping: box, shape_before_cropping: shape }) => isInside(box, shape),
-  "bbox_used_for_cropping lies outside the image",
-);
-
 async function readProperties(
   file: string,
   grid: Vec3,
 ): Promise<{ readonly properties: StoredProperties; readonly classLocations: readonly ClassLocations[] }> {
-  refuseSpecialFile(file, DOING, REMEDY);
-  const bytes = await Deno.readFile(file).catch((error) => {
-    throw readError(error, file, DOING, "it belongs to the arrays: run preprocess again");
-  });
-  const { value } = unpickle(bytes, { file, doing: DOING });
-  if (!(value instanceof Map)) throw damaged(file, "it holds no dictionary of properties");
-  const names = Object.keys(PICKLED.shape);
-  const members = Object.fromEntries(names.map((name) => [name, plainMember(value.get(name), file)]));
-  const pickled = checkFields(PICKLED, members, { doing: DOING, file, path: [], remedy: REMEDY });
-  const { sitk_stuff: sitk, nibabel_stuff: nibabel } = pickled;
-  const reoriented = nibabel?.reoriented_affine;
-  return {
-    properties: {
-      spacing: pickled.spacing,
-      shapeBeforeCropping: pickled.shape_before_cropping,
-      boundingBox: pickled.bbox_used_for_cropping,
-      shapeAfterCropping: pickled.shape_after_cropping_and_before_resampling,
-      // Images of readers other than these two have neither.
-      geometry: {
-        ...(sitk && { sitk }),
-        ...(nibabel && {
-          nibabel: { originalAffine: nibabel.original_affine, ...(reoriented && { reorientedAffine: reoriented }) },
-        }),
-      },
-    },
-    classLocations: classLocations(value.get("class_locations"), grid, file),
-  };
-}
-
-/** Plain data of what was unpickled; arrays in a dictionary, as `nibabel_stuff` has them, become matrices. */
-function plainMember(member: unknown, file: string): unknown {
-  if (!(member instanceof Map)) return member === undefined ? undefined : toPlain(member);
-  const result: Record<string, unknown> = {};
-  for (const [name, value] of member) {
-    if (typeof name !== "string") continue;
-    result[name] = isNumpyArray(value) ? affineOf(value, file) : toPlain(value);
-  }
-  return result;
-}
-
-/** A 4 x 4 array of float64 as rows. */
-function affineOf(array: NumpyArray, file: string): Affine {
-  const { data, type, shape, fortranOrder } = array;
-  const fits = type?.code === "f8" && type.byteOrder !== ">" && shape.join() === "4,4";
-  if (!fits || !(data instanceof Uint8Array) || data.length !== 128) {
-    throw damaged(file, "an affine in it is no 4 x 4 array of float64");
-  }
-  const values = new Float64Array(data.slice().buffer);
-  const at = (row: number, column: number) => values[fortranOrder ? 4 * column + row : 4 * row + column];
-  return [0, 1, 2, 3].map((row) => [at(row, 0), at(row, 1), at(row, 2), at(row, 3)] as const);
+  const { properties, members } = await readPickledProperties(file, DOING, REMEDY);
+  return { properties, classLocations: classLocations(members.get("class_locations"), grid, file) };
 }
 
 function classLocations(value: unknown, grid: Vec3, file: string): readonly ClassLocations[] {

@@ -1,0 +1,172 @@
+/**
+ * An array of an .npz that is read from its front to its end, piece by piece: what it unpacks to is never in memory as a whole.
+ * Formats: numpy/lib/format.py (NPY 1.0 to 3.0), PKWARE APPNOTE 6.3.10.
+ */
+import zlib from "node:zlib";
+import { UserError } from "../../base/errors.ts";
+import { readError } from "../../base/read_error.ts";
+import { decompress } from "./gzip.ts";
+import { NPY_START_BYTES, type NpyLayout, readNpyHeader } from "./npy_header.ts";
+import { openZip } from "./zip.ts";
+import type { ZipEntry } from "./zip_listing.ts";
+
+/** Disposing it closes the file. */
+export interface NpzStream extends AsyncDisposable {
+  readonly file: string;
+  readonly header: NpyLayout;
+  /** Fills `into` with the bytes of the elements that come next. @throws UserError if the data are damaged or end before */
+  read(into: Uint8Array): Promise<void>;
+  /** After the last element: checks the end and the checksum. @throws UserError if the data are not what was packed */
+  finish(): Promise<void>;
+}
+
+export interface NpzStreamOptions {
+  /** What is being done, for errors. */
+  readonly doing: string;
+  /** What to do about a file that is not as it should be. */
+  readonly remedy: string;
+}
+
+/** More header than numpy writes or reads. */
+const MOST_HEADER_BYTES = 1 << 20;
+
+/**
+ * Opens the array `name`, C order and little-endian.
+ * @throws UserError if the file is not there, no zip, cut off, or has no such array
+ */
+export async function openNpzStream(file: string, name: string, options: NpzStreamOptions): Promise<NpzStream> {
+  const { doing, remedy } = options;
+  const fail = (problem: string, cause?: unknown): never => {
+    throw new UserError({ doing, file, problem, remedy }, { cause });
+  };
+  const { entry, offset } = locate(file, name, options, fail);
+  const handle = await Deno.open(file).catch((error) => {
+    throw readError(error, file, doing, remedy);
+  });
+  const pieces = unpackedPieces(handle, entry, offset, fail);
+  const close = async () => {
+    await pieces.return(undefined);
+    handle.close();
+  };
+  try {
+    const source = inOrder(
+      pieces,
+      (done) => fail(`${entry.name} in it ends after ${done.toLocaleString("en-US")} bytes`),
+    );
+    const header = await readHeader(source, (problem) => fail(`${entry.name}: ${problem}`));
+    if (header.end > entry.size) {
+      fail(`${entry.name}: it is cut off: ${header.end} bytes are needed, ${entry.size} are there`);
+    }
+    return {
+      file,
+      header,
+      read: source.read,
+      async finish() {
+        for (;;) if ((await pieces.next()).done) return;
+      },
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function locate(
+  file: string,
+  name: string,
+  { doing, remedy }: NpzStreamOptions,
+  fail: (problem: string) => never,
+): { readonly entry: ZipEntry; readonly offset: number } {
+  using zip = openZip(file, doing, { kind: "npz file", remedy });
+  const entry = zip.entries.get(`${name}.npy`);
+  if (!entry) {
+    const there = Array.from(zip.entries.keys()).slice(0, 3).map((key) => key.replace(/\.npy$/, "")).join(", ");
+    return fail(`it has no array "${name}", only ${there || "none"}`);
+  }
+  if (entry.method !== 0 && entry.method !== 8) {
+    return fail(`${entry.name} in it is packed by method ${entry.method}; 0 and 8 can be read`);
+  }
+  return { entry, offset: zip.offsetOf(entry) };
+}
+
+/** The entry's bytes, unpacked; behind the last one its length and checksum are checked. */
+async function* unpackedPieces(
+  handle: Deno.FsFile,
+  { name, method, size, packedSize, crc32 }: ZipEntry,
+  offset: number,
+  fail: (problem: string, cause?: unknown) => never,
+): AsyncGenerator<Uint8Array, void, void> {
+  const packed = method === 0
+    ? storedPieces(handle, offset, packedSize)
+    : decompress(zlib.createInflateRaw({ chunkSize: PIECE_BYTES }), handle, offset, offset + packedSize);
+  let bytes = 0;
+  let checksum = 0;
+  try {
+    for await (const piece of packed) {
+      bytes += piece.length;
+      if (bytes > size) break;
+      checksum = zlib.crc32(piece, checksum);
+      yield piece;
+    }
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    fail(`${name} in it is damaged: it can't be unpacked beyond ${bytes.toLocaleString("en-US")} bytes`, error);
+  }
+  if (bytes !== size) {
+    fail(`${name} in it is damaged: it does not unpack to the ${size.toLocaleString("en-US")} bytes it should`);
+  }
+  if (checksum !== crc32) fail(`it is damaged: the checksum of ${name} in it is wrong`);
+}
+
+const PIECE_BYTES = 1 << 18;
+
+async function* storedPieces(handle: Deno.FsFile, offset: number, length: number): AsyncGenerator<Uint8Array> {
+  await handle.seek(offset, Deno.SeekMode.Start);
+  for (let left = length; left > 0;) {
+    const piece = new Uint8Array(Math.min(PIECE_BYTES, left));
+    const got = await handle.read(piece);
+    if (!got) return;
+    left -= got;
+    yield piece.subarray(0, got);
+  }
+}
+
+/** Reads from pieces as from a file. @param ended Called where they end before what is asked for */
+function inOrder(pieces: AsyncGenerator<Uint8Array, void, void>, ended: (done: number) => never) {
+  let piece: Uint8Array = new Uint8Array(0);
+  let at = 0;
+  let done = 0;
+  return {
+    async read(into: Uint8Array): Promise<void> {
+      for (let filled = 0; filled < into.length;) {
+        if (at === piece.length) {
+          const next = await pieces.next();
+          if (next.done) return ended(done);
+          [piece, at] = [next.value, 0];
+        }
+        const count = Math.min(into.length - filled, piece.length - at);
+        into.set(piece.subarray(at, at + count), filled);
+        at += count;
+        filled += count;
+        done += count;
+      }
+    },
+  };
+}
+
+/** Reads the header, as long as it says it is. */
+async function readHeader(
+  source: { read(into: Uint8Array): Promise<void> },
+  fail: (problem: string) => never,
+): Promise<NpyLayout> {
+  const start = new Uint8Array(NPY_START_BYTES);
+  await source.read(start);
+  const view = new DataView(start.buffer);
+  const [textAt, length] = start[6] >= 2 ? [12, view.getUint32(8, true)] : [10, view.getUint16(8, true)];
+  if (length > MOST_HEADER_BYTES || textAt + length < NPY_START_BYTES) return fail("its header can't be read");
+  const bytes = new Uint8Array(textAt + length);
+  bytes.set(start);
+  await source.read(bytes.subarray(NPY_START_BYTES));
+  return readNpyHeader((offset, count) => bytes.subarray(offset, offset + count), fail);
+}
