@@ -4,7 +4,7 @@
  */
 import { statfsSync } from "node:fs";
 import { Interrupted, UserError, type UserErrorParts } from "./errors.ts";
-import { hiddenName, holdWhileOpen, removeLeftovers } from "./leftovers.ts";
+import { hiddenName, holdWhileOpen, removeLeftovers, scratchName } from "./leftovers.ts";
 import { isOutOfFiles, OUT_OF_FILES } from "./open_files.ts";
 import { basename, dirname, join } from "./path.ts";
 
@@ -113,7 +113,7 @@ export async function ensureFolder(path: string, doing: string): Promise<void> {
  * @throws UserError if the disk is full or read-only, or writing is not permitted
  */
 export async function requireWritable(folder: string, doing: string, bytes: number): Promise<void> {
-  const probe = join(folder, `.write-test-${crypto.randomUUID().slice(0, 8)}.tmp`);
+  const probe = join(folder, scratchName("write-test-", "tmp"));
   try {
     await Deno.writeFile(probe, new Uint8Array(bytes), { createNew: true });
   } catch (error) {

@@ -1,19 +1,25 @@
 /**
  * Hidden files that are on their way to their names, and what is left of them when a run is killed. While its writer lives such a file
- * is locked by the system; one that is not is nobody's any more, whichever machine wrote it. Where the disk knows no locks, none is
- * removed.
+ * is locked by the system; one of this machine that is not locked is nobody's any more. A network disk may keep each machine's locks to
+ * itself: another machine's file goes once it has not been written to for a day, and so does one on a disk that knows no locks.
  */
+import { machineMark } from "./machine.ts";
 import { join } from "./path.ts";
 
-/** Names that {@link hiddenName} gives, and those of the other files that live only as long as their run. */
-const HIDDEN =
-  /^\.(.+\.\d+-[0-9a-f]{8}\.tmp|.+-[0-9a-f]{8}\.probabilities|nnunet-logits-[0-9a-f-]{36}|intensities-.+\.tmp|write-test-[0-9a-f]{8}\.tmp)$/;
+/** Ends of the names of files that live only as long as their run, with the machine's mark and the process's number. */
+const HIDDEN = /^\..*[.-]([0-9a-f]{8})-\d+-[0-9a-f]{8}(\.tmp|\.probabilities|\.scratch)$/;
+const ABANDONED_MS = 24 * 3600 * 1000;
 /** Bytes of the final name that are kept: the longest names there are leave no room for more. */
 const KEPT_BYTES = 180;
 
 /** A name for a file that is to be renamed to `name`: hidden, beside it, of this process. */
 export function hiddenName(name: string): string {
-  return `.${shortened(name)}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`;
+  return scratchName(`${shortened(name)}.`, "tmp");
+}
+
+/** A name for a file that goes with its run: hidden, of this process. */
+export function scratchName(start: string, ending: "tmp" | "probabilities" | "scratch"): string {
+  return `.${start}${machineMark()}-${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.${ending}`;
 }
 
 /** As much of a name's beginning as leaves room for an addition of some letters. */
@@ -26,11 +32,7 @@ export function shortened(name: string): string {
 
 /** Marks an open file as being in use until it is closed or the process ends. */
 export function holdWhileOpen(file: Deno.FsFile): void {
-  try {
-    file.tryLockSync(true);
-  } catch {
-    // The disk knows no locks.
-  }
+  tryLock(file);
 }
 
 /**
@@ -45,16 +47,57 @@ export function removeLeftovers(folder: string, of?: string): void {
     return; // Not there, or not to be read: who writes there says so.
   }
   const start = of === undefined ? "." : `.${shortened(of)}.`;
-  for (const name of names) if (HIDDEN.test(name) && name.startsWith(start)) removeAbandoned(join(folder, name));
+  for (const name of names) {
+    const machine = HIDDEN.exec(name)?.[1];
+    if (machine !== undefined && name.startsWith(start)) removeAbandoned(folder, name, machine === machineMark());
+  }
 }
 
-function removeAbandoned(path: string): void {
+function removeAbandoned(folder: string, name: string, isOfThisMachine: boolean): void {
+  const path = join(folder, name);
   try {
     using file = Deno.openSync(path, { read: true, write: true });
-    if (!file.tryLockSync(true)) return;
+    const isFree = tryLock(file);
+    if (isFree === false) return;
+    if (!isFree || !isOfThisMachine) {
+      const unchanged = unchangedFor(folder, file.statSync().mtime);
+      if (unchanged === undefined || unchanged < ABANDONED_MS) return;
+    }
     if (Deno.build.os === "windows") file.close();
     Deno.removeSync(path);
   } catch {
-    // Of another user, on a disk without locks, or just renamed by its run.
+    // Of another user, or just renamed by its run.
+  }
+}
+
+/** Undefined where the disk knows no locks. */
+export function tryLock(file: Deno.FsFile, exclusive = true): boolean | undefined {
+  try {
+    return file.tryLockSync(exclusive);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Milliseconds since a file of `folder` was last written, by the clock of its disk; undefined where nothing can be written there. */
+export function unchangedFor(folder: string, written: Date | null): number | undefined {
+  const probe = join(folder, scratchName("write-test-", "tmp"));
+  try {
+    {
+      using file = Deno.openSync(probe, { write: true, createNew: true });
+      // Some disks stamp a file when it is written, not when it is made.
+      file.writeSync(new Uint8Array(1));
+      file.syncSync();
+    }
+    const now = Deno.statSync(probe).mtime;
+    return now && written ? now.getTime() - written.getTime() : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    try {
+      Deno.removeSync(probe);
+    } catch {
+      // It could not be made.
+    }
   }
 }

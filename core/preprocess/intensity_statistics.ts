@@ -3,8 +3,9 @@
  * they come, and go to a scratch file when they become too many. Source: DatasetFingerprintExtractor.run in
  * nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py.
  */
-import { holdWhileOpen } from "../base/leftovers.ts";
+import { holdWhileOpen, scratchName } from "../base/leftovers.ts";
 import { writeAll, writeError } from "../base/files.ts";
+import { join } from "../base/path.ts";
 import type { IntensityProperties } from "../plan/plans.ts";
 import { mergeRuns, type SampledIntensities, type SampleRun, valueOf } from "./intensity_samples.ts";
 
@@ -162,10 +163,10 @@ const SCRATCH_DOING = "keeping sampled intensities in a scratch file";
 
 /** @throws UserError if it can't be made, as `append` if it can't be written */
 async function openScratch(folder: string): Promise<ScratchRuns> {
-  const path = await Deno.makeTempFile({ dir: folder, prefix: ".intensities-", suffix: ".tmp" }).catch((error) => {
+  const path = join(folder, scratchName("intensities-", "tmp"));
+  const file = await Deno.open(path, { read: true, write: true, createNew: true }).catch((error) => {
     throw writeError(error, folder, SCRATCH_DOING);
   });
-  const file = await Deno.open(path, { read: true, write: true });
   holdWhileOpen(file);
   const lengths: number[] = [];
   const bytes = (array: Uint32Array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

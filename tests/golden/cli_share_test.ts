@@ -5,7 +5,7 @@ import { GOLDEN, inTempFolder, interruptCommand, namesIn, runCommand } from "./c
 
 const MODEL = join(GOLDEN, "models/iso_ct_two_folds");
 const IMAGES = join(GOLDEN, "images/iso_ct_two_folds");
-const CASES = ["a", "b", "c", "d", "e", "f"];
+const CASES = [..."abcdefghijkl"];
 const RUN_FILES = ["dataset.json", "plans.json", "predict_from_raw_data_args.json", "predict_shared_run.json"];
 const ALL = [...CASES.map((id) => `${id}.nii.gz`), ...RUN_FILES].sort();
 

@@ -1,5 +1,5 @@
 /** Claims on cases: exactly one has a case, and those of a process that is gone are outbid. */
-import { openClaims } from "../../core/predict/run/claims.ts";
+import { openClaims } from "../../core/base/claims.ts";
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 
@@ -14,7 +14,7 @@ async function inFolder(test: (folder: string) => Promise<void> | void): Promise
 
 /** What a process of another machine has left. */
 function leaveClaim(folder: string, name: string, beat: number, failed = false): void {
-  Deno.writeTextFileSync(join(folder, name), JSON.stringify({ host: "elsewhere.example", pid: 1, beat, failed }));
+  Deno.writeTextFileSync(join(folder, name), JSON.stringify({ machine: "elsewhere", pid: 1, beat, failed }));
 }
 
 Deno.test("a case is one process's until it is released, and a failed one is nobody's while that process runs", async () => {

@@ -1,6 +1,7 @@
 /** Folders of preprocessed data: only what preprocessing has made is ever replaced or removed, and by one run at a time. */
 import { UserError } from "../../core/base/errors.ts";
 import { takeLock } from "../../core/base/folder_lock.ts";
+import { machineMark } from "../../core/base/machine.ts";
 import { join } from "../../core/base/path.ts";
 import { type DataFolderOptions, openDataFolder } from "../../core/preprocess/preprocess_dataset_folder.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
@@ -165,4 +166,60 @@ Deno.test("a lock that a killed process has left is taken, and its file goes wit
     await assertFails(() => takeLock(path, { doing: "testing", problem: "taken" }), UserError, "taken", path);
     lock[Symbol.dispose]();
     assertEquals(await namesIn(folder), []);
+  }));
+
+/** What a process of another machine writes into its lock. */
+function beatOfAnother(path: string, use: "alone" | "shared", secondsAgo: number): void {
+  const mark = machineMark() === "00000000" ? "00000001" : "00000000";
+  Deno.writeTextFileSync(path, `${mark} ${use} elsewhere.example 4711 8`.padEnd(256));
+  const time = new Date(Date.now() - secondsAgo * 1000);
+  Deno.utimeSync(path, time, time);
+}
+
+Deno.test("another machine's lock counts although this one's system has none, until it has been silent for three minutes", () =>
+  inTempFolder(async (folder) => {
+    const path = join(folder, ".lock");
+    const error = { doing: "testing", problem: "another run is at it" };
+    for (const use of ["alone", "shared"] as const) {
+      for (const secondsAgo of [0, 170]) {
+        beatOfAnother(path, use, secondsAgo);
+        const said = ["another run is at it, on the machine elsewhere.example", "180 s after it last wrote"];
+        await assertFails(() => takeLock(path, error), UserError, ...said);
+      }
+      beatOfAnother(path, use, 190);
+      takeLock(path, error)[Symbol.dispose]();
+      assertEquals(await namesIn(folder), []);
+    }
+    beatOfAnother(path, "alone", 0);
+    await assertFails(() => takeLock(path, error, { shared: true }), UserError, "elsewhere.example");
+    beatOfAnother(path, "shared", 0);
+    takeLock(path, error, { shared: true })[Symbol.dispose]();
+    await Deno.remove(path);
+  }));
+
+Deno.test("a lock is written to as long as it is held, so that other machines see that it is", () =>
+  inTempFolder(async (folder) => {
+    const path = join(folder, ".lock");
+    using _lock = takeLock(path, { doing: "testing", problem: "taken" }, { beatMs: 20 });
+    const first = await Deno.readTextFile(path);
+    assert(first.startsWith(`${machineMark()} alone `), first);
+    for (let i = 0; i < 200 && await Deno.readTextFile(path) === first; i++) {
+      await new Promise((r) => setTimeout(r, 20));
+    }
+    assert(await Deno.readTextFile(path) !== first);
+  }));
+
+Deno.test("several may share a lock; one that wants it alone waits for all of them, and the last removes its file", () =>
+  inTempFolder(async (folder) => {
+    const path = join(folder, ".lock");
+    const error = { doing: "testing", problem: "taken" };
+    const [one, other] = [1, 2].map(() => takeLock(path, error, { shared: true }));
+    await assertFails(() => takeLock(path, error), UserError, "taken");
+    one[Symbol.dispose]();
+    await assertFails(() => takeLock(path, error), UserError, "taken");
+    assertEquals(await namesIn(folder), [".lock"]);
+    other[Symbol.dispose]();
+    assertEquals(await namesIn(folder), []);
+    using _alone = takeLock(path, error);
+    await assertFails(() => takeLock(path, error, { shared: true }), UserError, "taken");
   }));

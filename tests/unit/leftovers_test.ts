@@ -1,24 +1,30 @@
 /** What killed runs leave is removed by the next run, and nothing of a run that lives or of the user's. */
 import { hiddenName, holdWhileOpen, removeLeftovers } from "../../core/base/leftovers.ts";
+import { machineMark } from "../../core/base/machine.ts";
 import { writeAll, writeAtomically } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
 
-const LEFT = [
-  ".case.nii.gz.4711-0123abcd.tmp",
-  ".case_1-0123abcd.probabilities",
-  ".nnunet-logits-01234567-89ab-cdef-0123-456789abcdef",
-  ".intensities-8f3a.tmp",
-  ".write-test-0123abcd.tmp",
+/** Of the machine that has the mark `machine`. */
+const leftBy = (machine: string) => [
+  `.case.nii.gz.${machine}-4711-0123abcd.tmp`,
+  `.case_1-${machine}-4711-0123abcd.probabilities`,
+  `.nnunet-logits-${machine}-4711-0123abcd.scratch`,
+  `.intensities-${machine}-4711-0123abcd.tmp`,
+  `.write-test-${machine}-4711-0123abcd.tmp`,
 ];
+const LEFT = leftBy(machineMark());
+const FOLDER = `.folder.${machineMark()}-4711-0123abcd.tmp`;
+const LINK = `.link.${machineMark()}-4711-0123abcd.tmp`;
 const OTHERS = [
   ".hidden",
   ".my.tmp",
   ".a.4711.tmp",
-  "case.nii.gz.4711-0123abcd.tmp",
-  "case-0123abcd.probabilities",
-  ".x.4711-0123ABCD.tmp",
+  ".b.4711-0123abcd.tmp",
+  "case.nii.gz.00000000-4711-0123abcd.tmp",
+  "case-00000000-4711-0123abcd.probabilities",
+  ".x.00000000-4711-0123ABCD.tmp",
   ".nnunet-logits",
   "case.nii.gz",
 ];
@@ -26,19 +32,42 @@ const OTHERS = [
 Deno.test("hidden files of runs that have ended are removed; other names and folders stay", () =>
   inTempFolder(async (folder) => {
     for (const name of [...LEFT, ...OTHERS]) await Deno.writeTextFile(join(folder, name), "x");
-    await Deno.mkdir(join(folder, ".folder.4711-0123abcd.tmp"));
-    await Deno.writeTextFile(join(folder, ".folder.4711-0123abcd.tmp/inside"), "x");
-    await Deno.symlink(join(folder, "case.nii.gz"), join(folder, ".link.4711-0123abcd.tmp"));
+    await Deno.mkdir(join(folder, FOLDER));
+    await Deno.writeTextFile(join(folder, FOLDER, "inside"), "x");
+    await Deno.symlink(join(folder, "case.nii.gz"), join(folder, LINK));
     removeLeftovers(folder);
-    assertEquals(await namesIn(folder), [...OTHERS, ".folder.4711-0123abcd.tmp", ".link.4711-0123abcd.tmp"].sort());
-    assertEquals(await namesIn(join(folder, ".folder.4711-0123abcd.tmp")), ["inside"]);
+    assertEquals(await namesIn(folder), [...OTHERS, FOLDER, LINK].sort());
+    assertEquals(await namesIn(join(folder, FOLDER)), ["inside"]);
     removeLeftovers(join(folder, "not there"));
+  }));
+
+Deno.test("what another machine writes is kept, whatever this one's locks say, until it has been left alone for a day", () =>
+  inTempFolder(async (folder) => {
+    const other = machineMark() === "00000000" ? "00000001" : "00000000";
+    const ago = (hours: number) => new Date(Date.now() - hours * 3600 * 1000);
+    for (const name of leftBy(other)) {
+      await Deno.writeTextFile(join(folder, name), "x");
+      for (const hours of [0, 23]) {
+        await Deno.utime(join(folder, name), ago(hours), ago(hours));
+        removeLeftovers(folder);
+        assertEquals(await namesIn(folder), [name]);
+      }
+      await Deno.utime(join(folder, name), ago(25), ago(25));
+      {
+        using file = await Deno.open(join(folder, name), { read: true, write: true });
+        holdWhileOpen(file);
+        removeLeftovers(folder);
+        assertEquals(await namesIn(folder), [name]);
+      }
+      removeLeftovers(folder);
+      assertEquals(await namesIn(folder), []);
+    }
   }));
 
 Deno.test("in folders of the user's only what was to become the file that is written goes", () =>
   inTempFolder(async (folder) => {
-    const other = ".other.json.4711-0123abcd.tmp";
-    for (const name of [other, ".report.json.4711-0123abcd.tmp"]) await Deno.writeTextFile(join(folder, name), "x");
+    const [other, left] = ["other", "report"].map((name) => `.${name}.json.${machineMark()}-4711-0123abcd.tmp`);
+    for (const name of [other, left]) await Deno.writeTextFile(join(folder, name), "x");
     await writeAtomically(join(folder, "report.json"), "{}", { removesLeftovers: true });
     assertEquals(await namesIn(folder), [other, "report.json"]);
   }));

@@ -1,5 +1,6 @@
 /** Whole trainings of a tiny network on the CPU engine. */
 import { Interrupted, UserError } from "../../core/base/errors.ts";
+import { machineMark } from "../../core/base/machine.ts";
 import { join } from "../../core/base/path.ts";
 import { readNpz } from "../../core/formats/archive/npz.ts";
 import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
@@ -84,7 +85,7 @@ Deno.test("killed, a training goes on from the checkpoint it has to the same bit
     await assertFails(() => trainModel(trainRequest(folders), stopping), Interrupted, "epoch 2");
     // As if nothing had been written when it ended.
     const fold = join(folders.results, MODEL, "fold_0");
-    const leftover = join(fold, ".checkpoint_latest.pth.1-0a1b2c3d.tmp");
+    const leftover = join(fold, `.checkpoint_latest.pth.${machineMark()}-1-0a1b2c3d.tmp`);
     await Deno.rename(join(fold, "checkpoint_latest.pth"), leftover);
     await trainModel(trainRequest(folders, { start: { kind: "continue" } }), listening());
     const [expected, actual] = [whole, folders].map(({ results }) =>

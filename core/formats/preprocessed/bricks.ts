@@ -16,6 +16,8 @@ import { z } from "zod";
 import { UserError } from "../../base/errors.ts";
 import { checkFields } from "../../base/fields.ts";
 import { writeError } from "../../base/files.ts";
+import { hiddenName, holdWhileOpen } from "../../base/leftovers.ts";
+import { basename, dirname, join } from "../../base/path.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import { CLASS_KEY, GRID, PROPERTIES } from "./stored_properties.ts";
 import type { ClassKey, TrainingData, TrainingProperties } from "./training_data.ts";
@@ -150,7 +152,7 @@ function parseBricksJson(text: string, file: string): unknown {
 }
 
 /**
- * Writes a case; synchronous, for worker threads. The file is removed again if that fails.
+ * Writes a case, whole or not at all; synchronous, for worker threads.
  * @returns bytes of the file
  * @throws UserError if it can't be written
  */
@@ -167,10 +169,12 @@ export function writeBricks(path: string, data: TrainingData, dimensions: 2 | 3)
   const preamble = bricksPreamble(header);
   const layout = bricksLayout(header, preamble.length);
   const checksums: number[] = [];
+  const hidden = join(dirname(path), hiddenName(basename(path)));
   let file: Deno.FsFile | undefined;
   try {
-    file = Deno.openSync(path, { write: true, create: true, truncate: true });
+    file = Deno.openSync(hidden, { write: true, createNew: true });
     const out = file;
+    holdWhileOpen(out);
     writeAllSync(out, preamble);
     const buffer = new ArrayBuffer(Math.ceil(layout.brickBytes / 4) * 4);
     const [nz, ny, nx] = layout.counts;
@@ -192,12 +196,15 @@ export function writeBricks(path: string, data: TrainingData, dimensions: 2 | 3)
     const bytes = new Uint8Array(table.buffer);
     table[table.length - 1] = crc32(bytes.subarray(0, bytes.length - 4));
     writeAllSync(out, bytes);
+    file.close();
+    file = undefined;
+    Deno.renameSync(hidden, path);
     return layout.fileBytes;
   } catch (error) {
     file?.close();
     file = undefined;
     try {
-      Deno.removeSync(path);
+      Deno.removeSync(hidden);
     } catch {
       // It was never made.
     }

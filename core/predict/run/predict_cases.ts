@@ -6,7 +6,7 @@
 import { allocationError } from "../../base/allocation.ts";
 import { Interrupted, UserError } from "../../base/errors.ts";
 import { ensureFolder } from "../../base/files.ts";
-import { removeLeftovers, shortened } from "../../base/leftovers.ts";
+import { removeLeftovers, scratchName, shortened } from "../../base/leftovers.ts";
 import { type MemoryAllowance, roomOf } from "../../base/memory_allowance.ts";
 import { dirname, join } from "../../base/path.ts";
 import type { Engine, StepCost } from "../../engine/engine.ts";
@@ -263,7 +263,7 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
   const probabilities = options.saveProbabilities
     ? await createProbabilityFile({
       caseId: id,
-      path: join(scratchFolder, `.${shortened(id)}-${crypto.randomUUID().slice(0, 8)}.probabilities`),
+      path: join(scratchFolder, scratchName(`${shortened(id)}-`, "probabilities")),
       channels: model.outputChannels,
       geometry: plan.geometry,
       transposeBackward: model.plans.transposeBackward,

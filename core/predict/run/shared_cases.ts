@@ -6,7 +6,7 @@ import { readJsonFile, stringifyJson } from "../../base/json.ts";
 import { basename, join } from "../../base/path.ts";
 import { readError } from "../../base/read_error.ts";
 import type { Model } from "../model/model_folder.ts";
-import { type Claims, openClaims } from "./claims.ts";
+import { type Claims, openClaims } from "../../base/claims.ts";
 import type { CaseToPredict } from "./request.ts";
 
 /** What all processes of a folder must agree on. */

@@ -1,6 +1,6 @@
 /** A file that holds for a while what memory does not. */
 import { UserError } from "../../base/errors.ts";
-import { holdWhileOpen } from "../../base/leftovers.ts";
+import { holdWhileOpen, scratchName } from "../../base/leftovers.ts";
 import { join } from "../../base/path.ts";
 
 export interface ScratchFile extends Disposable {
@@ -10,7 +10,7 @@ export interface ScratchFile extends Disposable {
 
 /** A nameless file where the system allows it: it is gone when the program ends, however it ends. */
 export function scratchFile(folder: string): ScratchFile {
-  const path = join(folder, `.nnunet-logits-${crypto.randomUUID()}`);
+  const path = join(folder, scratchName("nnunet-logits-", "scratch"));
   const failed = (error: unknown) =>
     new UserError({
       doing: "keeping logits in a scratch file",

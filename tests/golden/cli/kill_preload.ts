@@ -38,8 +38,11 @@ const paths = new WeakMap<object, string>();
 /** The last two names of a path, without what differs from run to run. */
 function shown(path: unknown): string {
   const [folder, name] = String(path).split(/[\\/]/).slice(-2);
-  return `${folder}/${name}`.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+-[0-9a-f]{8}|-[0-9a-f]{8}\b/g, "#")
-    .replace(/(\.intensities-).*(\.tmp)$/, "$1#$2").replace(/^nnunet-train-\w+|^nnunet_cli_\w+/, "#");
+  return `${folder}/${name}`.replace(
+    /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}-\d+-[0-9a-f]{8}|-[0-9a-f]{8}\b/g,
+    "#",
+  )
+    .replace(/^nnunet-train-\w+|^nnunet_cli_\w+/, "#");
 }
 
 /** @param half Does a part of the change */

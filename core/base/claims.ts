@@ -6,9 +6,10 @@
  * A process is gone if its heartbeat in the file has not changed for a time measured here (clocks of machines differ), or, on the same
  * machine, as soon as the system has freed its lock.
  */
-import { shortened } from "../../base/leftovers.ts";
-import { join } from "../../base/path.ts";
-import { writeError } from "../../base/files.ts";
+import { writeError } from "./files.ts";
+import { shortened, tryLock } from "./leftovers.ts";
+import { hostname, machineMark } from "./machine.ts";
+import { join } from "./path.ts";
 
 const BEAT_MS = 10_000;
 /** Many beats: a process that swaps, or a file server that restarts, is not gone. */
@@ -63,7 +64,7 @@ export function openClaims(folder: string, goneMs = GONE_MS, beatMs = Math.min(B
       const file = createExclusively(path);
       if (!file) return "taken";
       const one: Held = { file, path, beat: 0, failed: false };
-      lock(file);
+      tryLock(file);
       beat(one, owner);
       held.set(id, one);
       return "ours";
@@ -108,16 +109,15 @@ function createExclusively(path: string): Deno.FsFile | undefined {
   }
 }
 
-function lock(file: Deno.FsFile): void {
-  try {
-    file.tryLockSync(true);
-  } catch {
-    // The disk knows no locks: the heartbeat tells.
-  }
-}
-
 function beat(one: Held, owner: string): void {
-  const text = JSON.stringify({ host: Deno.hostname(), pid: Deno.pid, owner, beat: one.beat++, failed: one.failed });
+  const text = JSON.stringify({
+    machine: machineMark(),
+    host: hostname(),
+    pid: Deno.pid,
+    owner,
+    beat: one.beat++,
+    failed: one.failed,
+  });
   try {
     one.file.seekSync(0, Deno.SeekMode.Start);
     one.file.writeSync(new TextEncoder().encode(text.padEnd(BYTES)).subarray(0, BYTES));
@@ -134,8 +134,8 @@ function stateOf(path: string, seen: Map<string, Seen>, goneMs: number): "taken"
   } catch {
     return "taken"; // Released at this moment, or not to be read: the next look will tell.
   }
-  const [host, failed] = [/"host":"([^"]*)"/.exec(text)?.[1], text.includes('"failed":true')];
-  if (host === Deno.hostname() && isUnlocked(path)) return "gone";
+  const [machine, failed] = [/"machine":"([^"]*)"/.exec(text)?.[1], text.includes('"failed":true')];
+  if (machine === machineMark() && isUnlocked(path)) return "gone";
   const before = seen.get(path);
   const now = performance.now();
   if (before?.text !== text) seen.set(path, { text, since: now });
@@ -147,7 +147,7 @@ function stateOf(path: string, seen: Map<string, Seen>, goneMs: number): "taken"
 function isUnlocked(path: string): boolean {
   try {
     using file = Deno.openSync(path, { read: true, write: true });
-    return file.tryLockSync(true);
+    return tryLock(file) === true;
   } catch {
     return false;
   }
