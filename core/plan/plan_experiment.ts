@@ -305,8 +305,14 @@ function normalization({ channelNames, fingerprint }: PlanningRequest): Record<s
 }
 
 function resampling(planner: Planner): Record<string, unknown> {
-  const name = planner.resampling === "spline" ? "resample_data_or_seg_to_shape" : "resample_torch_fornnunet";
+  const name = {
+    spline: "resample_data_or_seg_to_shape",
+    torch: "resample_torch_fornnunet",
+    torchSeparateZ: "resample_torch_fornnunet",
+    none: "no_resampling_hack",
+  }[planner.resampling];
   const options = (isSeg: boolean, order: number): Record<string, unknown> => {
+    if (planner.resampling === "none") return {};
     if (planner.resampling === "spline") return { is_seg: isSeg, order, order_z: 0, force_separate_z: null };
     if (planner.resampling === "torch") {
       return { is_seg: isSeg, force_separate_z: false, memefficient_seg_resampling: false };

@@ -17,7 +17,7 @@ export interface Planner {
   readonly maxStages: number;
   /** 2d and 3d_fullres data are those of the default planner. */
   readonly sharesDefaultData: boolean;
-  readonly resampling: "spline" | "torch" | "torchSeparateZ";
+  readonly resampling: "spline" | "torch" | "torchSeparateZ" | "none";
 }
 
 const PLAIN = {
@@ -76,6 +76,14 @@ export const PLANNERS: readonly Planner[] = [
     plansName: "nnUNetResEncUNetLPlans_torchres_sepz",
     sharesDefaultData: false,
     resampling: "torchSeparateZ",
+  },
+  {
+    // Of 2.6.2 and later.
+    ...RESIDUAL_L,
+    name: "nnUNetPlannerResEncL_noResampling",
+    plansName: "nnUNetResEncUNetLPlans_noResampling",
+    sharesDefaultData: false,
+    resampling: "none",
   },
 ];
 

@@ -16,6 +16,8 @@ export interface RecipeChanges {
 }
 
 const DOING = "reading the trainer's name";
+/** Of nnUNetTrainer_warmup, however long the training is. */
+const WARMUP_EPOCHS = 50;
 
 /**
  * The recipe of a trainer with the user's changes.
@@ -124,10 +126,14 @@ function checkChanges({ epochs, iterations, earlyStopping, learningRate, batchSi
 }
 
 /** The learning rate of epoch `epoch`, from 0 on. */
-export function learningRateOf({ learningRate, schedule, epochs }: TrainingRecipe, epoch: number): number {
-  return schedule === "poly"
-    ? learningRate * (1 - epoch / epochs) ** 0.9
-    : learningRate * (1 + Math.cos(Math.PI * epoch / epochs)) / 2;
+export function learningRateOf(
+  { learningRate, schedule, epochs }: Pick<TrainingRecipe, "learningRate" | "schedule" | "epochs">,
+  epoch: number,
+): number {
+  if (schedule === "cosine") return learningRate * (1 + Math.cos(Math.PI * epoch / epochs)) / 2;
+  const warmup = schedule === "warmup" ? WARMUP_EPOCHS : 0;
+  if (epoch < warmup) return learningRate / warmup * (epoch + 1);
+  return learningRate * (1 - (epoch - warmup) / (epochs - warmup)) ** 0.9;
 }
 
 /** Weights of the losses of the network's outputs, highest resolution first. */

@@ -34,7 +34,6 @@ const trained = (changes: Partial<TrainerOptions>): Trainer => ({ changes });
 const untrained = (reason: string): Trainer => ({ changes: {}, untrained: reason });
 const ADAN = untrained("the optimizers here are SGD and Adam");
 const BENCHMARK = untrained("it only measures times");
-const LATER = untrained("it is not of nnU-Net 2.5.1");
 const TOTALSEGMENTATOR = untrained("it is TotalSegmentator's own");
 
 /** By the class's name. */
@@ -93,10 +92,11 @@ export const TRAINERS: ReadonlyMap<string, Trainer> = new Map(Object.entries({
   nnUNetTrainerAdanCosAnneal: ADAN,
   nnUNetTrainerBenchmark_5epochs: BENCHMARK,
   nnUNetTrainerBenchmark_5epochs_noDataLoading: BENCHMARK,
-  nnUNetTrainer_onlyMirror01_1500ep: LATER,
-  nnUNetTrainer_onlyMirror01_DA5: LATER,
-  nnUNetTrainer_noDummy2DDA: LATER,
-  nnUNetTrainer_warmup: LATER,
+  // Of later nnU-Nets (2.8.1), on the augmentation of 2.5.1.
+  nnUNetTrainer_onlyMirror01_1500ep: trained({ augmentation: MIRROR_01, epochs: 1500 }),
+  nnUNetTrainer_onlyMirror01_DA5: trained({ augmentation: { ...DA5, mirroring: "axes01" } }),
+  nnUNetTrainer_noDummy2DDA: trained({ augmentation: { ...STANDARD_AUGMENTATION, volumetric: true } }),
+  nnUNetTrainer_warmup: trained({ schedule: "warmup" }),
   nnUNetTrainer_MOSAIC_1k_QuarterLR_NoMirroring: TOTALSEGMENTATOR,
   nnUNetTrainerDiceTopK10Loss_2000epochs: TOTALSEGMENTATOR,
   nnUNetTrainerSkeletonRecall: TOTALSEGMENTATOR,

@@ -1,6 +1,6 @@
 /**
- * How a model is trained, as data. Names and numbers are those of nnunetv2/training/nnUNetTrainer (2.5.1), where each trainer is a
- * class; here a trainer is what it changes of {@link STANDARD_RECIPE}.
+ * How a model is trained, as data. Names and numbers are those of nnunetv2/training/nnUNetTrainer (2.5.1, and 2.8.1's where 2.5.1 has
+ * no such trainer), where each trainer is a class; here a trainer is what it changes of {@link STANDARD_RECIPE}.
  */
 import { DICE_AND_CROSS_ENTROPY, type LossTerms } from "../graph/loss.ts";
 import type { OptimizerOptions } from "../graph/optimizer.ts";
@@ -13,6 +13,8 @@ export interface AugmentationOptions {
   readonly mirroring: "all" | "none" | "axes01";
   /** "nearest": the trainers named DASegOrd0. */
   readonly labelInterpolation: "linear" | "nearest";
+  /** nnUNetTrainer_noDummy2DDA: patches of thick slices are turned and scaled in all axes, not slice by slice. */
+  readonly volumetric?: true;
   /** Of rotation and scaling, where it is not the recipe's own: nnUNetTrainerDA5ord0. */
   readonly imageInterpolation?: "nearest";
 }
@@ -24,8 +26,8 @@ export interface TrainerOptions {
   readonly iterations: number;
   readonly validationIterations: number;
   readonly learningRate: number;
-  /** poly: lr (1 - e / epochs)^0.9; cosine: lr (1 + cos(pi e / epochs)) / 2. */
-  readonly schedule: "poly" | "cosine";
+  /** poly: lr (1 - e / epochs)^0.9; cosine: lr (1 + cos(pi e / epochs)) / 2; warmup: 50 epochs up to lr, then poly over the others. */
+  readonly schedule: "poly" | "cosine" | "warmup";
   /** In place of SGD. */
   readonly optimizer?: OptimizerOptions;
   readonly loss: LossTerms;

@@ -28,7 +28,8 @@ Deno.test("a trainer that is trained has the options that its name tells", () =>
     const recipe = readRecipe(name);
     const { augmentation, optimizer, loss, loss: { topK } } = recipe;
     const [has, is] = [(text: RegExp) => text.test(name), (value: unknown) => value !== undefined];
-    assertEquals(recipe.epochs, Number(/([0-9]+)epoch/.exec(name)?.[1] ?? 1000), name);
+    assertEquals(recipe.epochs, Number(/([0-9]+)ep/.exec(name)?.[1] ?? 1000), name);
+    assertEquals(augmentation.volumetric, has(/noDummy2D/) || undefined, name);
     assertEquals(augmentation.mirroring, has(/NoMirroring/) ? "none" : has(/onlyMirror01/) ? "axes01" : "all", name);
     assertEquals(augmentation.labelInterpolation, has(/Seg[Oo]rd0|DA5ord0/) ? "nearest" : "linear", name);
     assertEquals(is(augmentation.imageInterpolation), has(/DA5ord0/), name);
@@ -36,7 +37,10 @@ Deno.test("a trainer that is trained has the options that its name tells", () =>
     const { kind, amsgrad } = optimizer?.kind === "adam" ? optimizer : { kind: undefined, amsgrad: false };
     assertEquals([is(kind), amsgrad], [has(/Adam/), has(/Trainer(Adam)/)], name);
     const rate = /1en3/.test(name) ? 1e-3 : /3en4/.test(name) ? 3e-4 : 0.01;
-    assertEquals([recipe.learningRate, recipe.schedule], [rate, has(/CosAnneal/) ? "cosine" : "poly"], name);
+    assertEquals([recipe.learningRate, recipe.schedule], [
+      rate,
+      has(/CosAnneal/) ? "cosine" : has(/warmup/) ? "warmup" : "poly",
+    ], name);
     assertEquals([is(topK), topK?.labelSmoothing ?? 0], [has(/Top[Kk]10/), has(/LS01/) ? 0.1 : 0], name);
     assertEquals(loss.diceWeight, has(/TrainerCELoss|TrainerTopk10/) ? 0 : 1, name);
     assertEquals(loss.crossEntropyWeight, has(/TrainerDiceLoss/) ? 0 : 1, name);
@@ -59,7 +63,6 @@ Deno.test("a trainer that is only predicted with says why", async () => {
   const why: Record<string, string> = {
     nnUNetTrainerAdanCosAnneal: "SGD and Adam",
     nnUNetTrainerBenchmark_5epochs_noDataLoading: "only measures times",
-    nnUNetTrainer_warmup: "not of nnU-Net 2.5.1",
     nnUNetTrainerSkeletonRecall: "TotalSegmentator's own",
   };
   for (const [name, text] of Object.entries(why)) {

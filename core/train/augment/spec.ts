@@ -63,7 +63,7 @@ export function deriveAugmentation(
   const { dimensions, patchSize: patch } = configuration;
   const augmented = options.recipe !== "none";
   const [z, y, x] = patch;
-  const dummy2d = dimensions === 3 && Math.max(z, y, x) / z > THICK_SLICES;
+  const dummy2d = dimensions === 3 && !options.volumetric && Math.max(z, y, x) / z > THICK_SLICES;
   const degrees = dimensions === 2 ? (Math.max(y, x) / Math.min(y, x) > LONG_PATCH ? 15 : 180) : dummy2d ? 180 : 30;
   const maxRotation = degrees / 360 * 2 * Math.PI;
   const mirrorAxes = !augmented ? [] : allowedAxes(dimensions, options.mirroring);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes plans.json beside it: random fingerprints and the plans the real nnU-Net 2.5.1's planners make of them.
+"""Writes plans.json beside it: random fingerprints and the plans the real nnU-Net 2.5.1's planners make of them. Run again with 2.8.1
+installed, it adds the plans of the planner that 2.5.1 does not have.
 
 usage: make_plans_golden.py [SEED ...]
 """
@@ -14,6 +15,12 @@ from nnunetv2.experiment_planning.experiment_planners.resampling.resample_with_t
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 PLANNERS = [ExperimentPlanner, ResEncUNetPlanner, nnUNetPlannerResEncM, nnUNetPlannerResEncL, nnUNetPlannerResEncXL, nnUNetPlanner_torchres,
             nnUNetPlannerResEncL_torchres, nnUNetPlannerResEncL_torchres_sepz]
+FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'plans.json')
+try:
+    from nnunetv2.experiment_planning.experiment_planners.resampling.planners_no_resampling import *
+    PLANNERS, THERE = [nnUNetPlannerResEncL_noResampling], json.load(open(FILE))
+except ImportError:
+    THERE = []
 
 
 def fingerprint(rng, kind):
@@ -42,4 +49,7 @@ for seed in map(int, sys.argv[1:] or [1, 2, 3, 4, 5]):
         P.determine_reader_writer = lambda self: SimpleITKIO
         p = P(700 + seed); p.plan_experiment(); plans[P.__name__] = json.load(open(f'{W}/preprocessed/{name}/{p.plans_identifier}.json'))
     out.append(dict(kind=kind, dataset=dj, fingerprint=fp, plans=plans))
-json.dump(out, open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'plans.json'), 'w'), separators=(',', ':'))
+for one, there in zip(out, THERE):
+    assert all(there[k] == one[k] for k in ('kind', 'dataset', 'fingerprint'))
+    one['plans'] = {**there['plans'], **one['plans']}
+json.dump(out, open(FILE, 'w'), separators=(',', ':'))
