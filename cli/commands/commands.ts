@@ -134,11 +134,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "determine_postprocessing",
     upstream: "nnUNetv2_determine_postprocessing",
     summary: "Find out which postprocessing helps",
+    load: async () => (await import("./postprocessing_command.ts")).determinePostprocessingCommand,
   },
   {
     name: "apply_postprocessing",
     upstream: "nnUNetv2_apply_postprocessing",
     summary: "Apply a postprocessing that was found",
+    load: async () => (await import("./postprocessing_command.ts")).applyPostprocessingCommand,
   },
   {
     name: "ensemble",

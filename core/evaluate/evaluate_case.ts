@@ -3,11 +3,11 @@ import { allocationError } from "../base/allocation.ts";
 import { UserError } from "../base/errors.ts";
 import { freeArray } from "../base/free_array.ts";
 import { collectUnderLimit, type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
-import { equalVec3, voxelCount } from "../base/shape.ts";
+import { voxelCount } from "../base/shape.ts";
 import type { ReaderName } from "../formats/image/image.ts";
-import { compareGrids, GRID_TOLERANCE } from "../formats/image/image_grid.ts";
 import { readWideLabels } from "../formats/image/read_image.ts";
 import { countOverlaps, type Overlap, type Target } from "./overlap.ts";
+import { checkComparable } from "./same_image.ts";
 
 export interface EvaluationJob {
   readonly caseId: string;
@@ -54,22 +54,11 @@ export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
   };
   const prediction = await read(predictionFile);
   const reference = await read(referenceFile);
-  const [a, b] = [prediction.geometry, reference.geometry];
-  if (!equalVec3(a.shape, b.shape)) {
-    throw new UserError({
-      doing: DOING,
-      caseId: job.caseId,
-      file: predictionFile,
-      problem: `its shape is ${a.shape.join(" x ")} (z, y, x), that of ${referenceFile} is ${b.shape.join(" x ")}`,
-      remedy: "check that both belong to the same image",
-    });
-  }
-  const distance = compareGrids(a, b);
-  return {
-    overlaps: countOverlaps(prediction.data, reference.data, job.targets, job.ignoreLabel),
-    warning: distance <= GRID_TOLERANCE.warning
-      ? undefined
-      : `case ${job.caseId}: the headers of ${predictionFile} and ${referenceFile} place them up to ` +
-        `${distance.toPrecision(3)} voxels apart; they are compared voxel by voxel`,
-  };
+  const warning = checkComparable(
+    job.caseId,
+    { file: predictionFile, geometry: prediction.geometry },
+    { file: referenceFile, geometry: reference.geometry },
+    DOING,
+  );
+  return { overlaps: countOverlaps(prediction.data, reference.data, job.targets, job.ignoreLabel), warning };
 }

@@ -144,6 +144,6 @@ function refuseMissing(
 }
 
 /** os.path.join: unlike node's, it leaves the folder as the user wrote it, and so do the paths in summary.json. */
-function pythonJoin(folder: string, name: string): string {
+export function pythonJoin(folder: string, name: string): string {
   return folder.endsWith("/") || folder.endsWith("\\") ? `${folder}${name}` : `${folder}/${name}`;
 }

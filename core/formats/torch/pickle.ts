@@ -17,6 +17,8 @@ export interface UnpickleOptions {
   readonly offset?: number;
   /** Resolves a persistent id, torch's storages; without it they are refused. */
   readonly persistentLoad?: (id: unknown) => unknown;
+  /** Full names ("module.name") that the pickle may refer to besides those of the table; they stand for themselves. */
+  readonly references?: readonly string[];
 }
 
 export interface Unpickled {

@@ -54,6 +54,8 @@ export interface PickleMachineOptions {
   readonly doing: string;
   readonly offset?: number;
   readonly persistentLoad?: (id: unknown) => unknown;
+  /** Full names that may be referred to besides those of the table, and not called. */
+  readonly references?: readonly string[];
 }
 
 const MARK = Symbol("mark");
@@ -94,7 +96,7 @@ export function createPickleMachine(bytes: Uint8Array, options: PickleMachineOpt
     refuse,
     ...stack,
     ...createContainers(stack, context),
-    ...createCalls(context, refuse, options.persistentLoad),
+    ...createCalls(context, refuse, options),
   };
 }
 
@@ -180,7 +182,7 @@ function createContainers({ push, peek }: PickleStack, context: CallContext): Pi
 function createCalls(
   context: CallContext,
   refuse: Damaged,
-  persistentLoad: PickleMachineOptions["persistentLoad"],
+  { persistentLoad, references = [] }: Pick<PickleMachineOptions, "persistentLoad" | "references">,
 ): PickleCalls {
   const damaged: Damaged = context.damaged;
   const { spend } = context;
@@ -189,6 +191,8 @@ function createCalls(
       if (typeof module !== "string" || typeof name !== "string") damaged("a name that is no text");
       if (module.length + name.length > MAX_NAME) damaged(`a name of ${module.length + name.length} letters`);
       spend(ENTRY);
+      const full = `${module}.${name}`;
+      if (references.includes(full)) return { kind: "global", name: full };
       return findGlobal(module, name) ?? refuse(pythonName(module, name));
     },
     call: (target, args) => {

@@ -14,6 +14,8 @@ export type PickleValue =
   | { readonly python: "tuple"; readonly items: readonly PickleValue[] }
   | { readonly python: "ndarray"; readonly shape: readonly number[]; readonly data: Float64Array | BigInt64Array }
   | OrderedDict
+  /** A function or class, which Python looks up by its name. */
+  | { readonly python: "global"; readonly module: string; readonly name: string }
   | { readonly python: "device"; readonly type: string; readonly index?: number }
   | TensorOfStorage;
 
@@ -161,6 +163,9 @@ function writeMarkedKind(value: Extract<PickleValue, { readonly python: string }
       break;
     case "orderedDict":
       writeOrderedDict(value, out);
+      break;
+    case "global":
+      writeGlobal(value.module, value.name, out);
       break;
     case "device":
       writeGlobal("torch", "device", out);

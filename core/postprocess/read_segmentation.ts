@@ -1,0 +1,71 @@
+/** Reads a predicted segmentation as the small integers it holds. */
+import { allocationError } from "../base/allocation.ts";
+import { UserError } from "../base/errors.ts";
+import { freeArray } from "../base/free_array.ts";
+import { type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
+import { voxelCount } from "../base/shape.ts";
+import type { ImageGeometry, ReaderName } from "../formats/image/image.ts";
+import { readWideLabels } from "../formats/image/read_image.ts";
+import type { LabelArray } from "./component_scan.ts";
+
+/** Bytes that a case takes for each voxel while it is read: 32-bit numbers, and labels of 8 or 16 bits. */
+export const BYTES_PER_VOXEL = 6;
+
+export interface Segmentation {
+  readonly data: LabelArray;
+  readonly geometry: ImageGeometry;
+}
+
+interface Reading {
+  readonly caseId: string;
+  readonly reader: ReaderName;
+  readonly file: string;
+  readonly doing: string;
+  readonly memory?: MemoryAllowance;
+}
+
+/** A segmentation of labels of 32 bits, with the case named in errors. @throws UserError as {@link readWideLabels}, or too large */
+export async function readLabelsOfCase(
+  { caseId, reader, file, doing, memory }: Reading,
+): Promise<{ readonly data: Int32Array; readonly geometry: ImageGeometry }> {
+  try {
+    return await readWideLabels(reader, file, {
+      judge: ({ geometry: { shape } }) => {
+        const needs = `working on ${shape.join(" x ")} voxels takes`;
+        requireRoom(memory, BYTES_PER_VOXEL * voxelCount(shape), needs, { doing, file });
+      },
+    });
+  } catch (thrown) {
+    const error = allocationError(thrown, { doing, file });
+    throw error instanceof UserError ? error.withCase(caseId) : error;
+  }
+}
+
+/** As {@link readLabelsOfCase}, of labels that can be written again. @throws UserError also if one is below 0 or above 65535 */
+export async function readSegmentation(reading: Reading): Promise<Segmentation> {
+  const { data: wide, geometry } = await readLabelsOfCase(reading);
+  const { caseId, file, doing } = reading;
+  try {
+    let [lowest, highest] = [0, 0];
+    for (let i = 0; i < wide.length; i++) {
+      const label = wide[i];
+      if (label > highest) highest = label;
+      else if (label < lowest) lowest = label;
+    }
+    if (lowest < 0 || highest > 65535) {
+      const problem = `it holds the label ${lowest < 0 ? lowest : highest}, and labels are 0 to 65535`;
+      throw new UserError({ doing, caseId, file, problem, remedy: "check that it is a segmentation" });
+    }
+    return { data: narrowed(wide, highest > 255), geometry };
+  } catch (error) {
+    throw allocationError(error, { doing, caseId, file });
+  } finally {
+    freeArray(wide);
+  }
+}
+
+function narrowed(wide: Int32Array, needsTwoBytes: boolean): LabelArray {
+  const narrow = needsTwoBytes ? new Uint16Array(wide.length) : new Uint8Array(wide.length);
+  narrow.set(wide);
+  return narrow;
+}
