@@ -33,6 +33,14 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
     help: "trainings of few epochs against the Python nnU-Net: mean Dice of the validation",
     load: () => import("./dice_bench.ts"),
   },
+  recipe: {
+    help: "evaluation, postprocessing, ensembles, the choice against the Python nnU-Net: wall time and peak memory",
+    load: () => import("./recipe_bench.ts"),
+  },
+  parity: {
+    help: "the end of the recipe on a cross-validation against the Python nnU-Net: summaries, choices, voxels, zips",
+    load: () => import("./recipe_parity.ts"),
+  },
   volume: { help: "gather, accumulate, finish, resample", load: () => import("./volume_bench.ts") },
 };
 
