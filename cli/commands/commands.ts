@@ -156,17 +156,20 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "export_model_to_zip",
     upstream: "nnUNetv2_export_model_to_zip",
-    summary: "Pack a trained model",
+    summary: "Pack trained models into a zip file",
+    load: async () => (await import("./export_zip_command.ts")).exportZipCommand,
   },
   {
     name: "install_pretrained_model_from_zip",
     upstream: "nnUNetv2_install_pretrained_model_from_zip",
-    summary: "Unpack a trained model",
+    summary: "Install trained models from a zip file",
+    load: async () => (await import("./install_zip_command.ts")).installZipCommand,
   },
   {
     name: "download_pretrained_model_by_url",
     upstream: "nnUNetv2_download_pretrained_model_by_url",
-    summary: "Download and unpack a trained model",
+    summary: "Say how to get and install a trained model; no network is used",
+    load: async () => (await import("./install_zip_command.ts")).downloadCommand,
   },
 ];
 

@@ -8,6 +8,7 @@ import { join } from "../../core/base/path.ts";
 import { type CpuDescription, describeCpu } from "../../cpu/describe.ts";
 import { defineCommand } from "./command.ts";
 import { testGpu, tuneGpu } from "./doctor_gpu.ts";
+import { checkInstalledModels } from "./doctor_models.ts";
 import type { FlagTable } from "../flags/flag.ts";
 import { describeGpu, probeGpu } from "../engines/gpu_probe.ts";
 import { wrap } from "../help.ts";
@@ -39,6 +40,14 @@ const FLAGS = {
     group: "The GPU",
     help: "Test (and measure on) a software adapter too, which predict would not use unasked.",
   },
+  checksums: {
+    kind: "switch",
+    names: ["--checksums"],
+    beyond: true,
+    group: "Models",
+    help:
+      "Read all files of the models that were installed from zips, and compare their SHA-256 with what was installed.",
+  },
 } as const satisfies FlagTable;
 
 export const doctorCommand = defineCommand({
@@ -46,11 +55,12 @@ export const doctorCommand = defineCommand({
   examples: [
     { does: "Look at the machine and test its GPU", args: "--allow_software_gpu" },
     { does: "Find the fastest kernels for a model", args: "--tune -m MODEL_FOLDER" },
+    { does: "Compare installed models with what was installed", args: "--checksums" },
   ],
   details: [
     "A GPU is tested: small networks are computed and trained for a step on it and on the CPU, and the results compared. How that went, and what " +
     "--tune measures, is kept in a file that later runs read; nothing else is changed, and no network needed. Exit code 1: " +
-    "the GPU computes wrong results, or could not be measured.",
+    "the GPU computes wrong results, or could not be measured, or an installed model's files are not what was installed.",
   ],
   async run(values, context) {
     const cpu = describeCpu();
@@ -63,7 +73,9 @@ export const doctorCommand = defineCommand({
     if (tested) show("GPU self-test", tested.lines);
     show("Engine", await describeEngine(tested?.right !== false));
     show("Folders", await describeFolders(context.environment));
-    if (tested?.right === false) return false;
+    const models = await checkInstalledModels(context, values.checksums);
+    if (models) show("Models from zips", models.lines);
+    if (tested?.right === false || models?.areSame === false) return false;
     if (!values.tune) return true;
     const outcome = await tuneGpu(values.models, values.allowSoftwareGpu, context);
     show("Tuning", outcome.lines);

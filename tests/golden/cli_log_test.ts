@@ -147,3 +147,26 @@ Deno.test("an evaluation tells the scores of summary.json, NaN as null, and a Di
     assertEquals(named(labels, "score").at(-1)?.dice, null);
   });
 });
+
+Deno.test("an export and an installation tell what went into the zip and came out of it", async () => {
+  await inTempFolder(async (folder) => {
+    const results = join(folder, "results");
+    const model = "Dataset900_Hip/nnUNetTrainer__nnUNetPlans__2d";
+    await copyFolder(join(GOLDEN, "models/slices_2d"), join(results, model));
+    const zip = join(folder, "out.zip");
+    const exported = await run(`export_model_to_zip -d 900 -c 2d -f 0 -o ${zip} --not_strict`, {
+      env: { nnUNet_results: results },
+    });
+    assertEquals(exported.code, 0, exported.stderr);
+    const [packed] = named(await eventsOf(exported), "exported");
+    const elsewhere = join(folder, "elsewhere");
+    const installed = await eventsOf(
+      await run(`install_pretrained_model_from_zip ${zip}`, { env: { nnUNet_results: elsewhere } }),
+    );
+    const [unpacked] = named(installed, "installed");
+    assertEquals([packed.models, packed.files, packed.bytes], [[model], 3, unpacked.bytes]);
+    assertEquals([unpacked.models, unpacked.files, unpacked.results], [[model], 3, elsewhere]);
+    const whole = named(installed, "progress").filter(({ done, of }) => done === of);
+    assertEquals(whole.map(({ what }) => what), ["MiB unpacked"]);
+  });
+});

@@ -27,6 +27,7 @@ export const CORE_ORDER = [
   "ensemble",
   "predict",
   "train",
+  "share",
 ] as const;
 
 const ENGINE_MAY_IMPORT = ["kernels/operators", "core/lowering", "core/engine", "core/graph", "core/base"];

@@ -185,7 +185,7 @@ async function* gunzipPieces(
   }
 }
 
-/** Feeds bytes [from, to) of a file through a zlib stream; gives what comes out of it. */
+/** Feeds bytes [from, to) of a file through a zlib stream; gives what comes out of it. Throws zlib's errors. */
 export async function* decompress(
   stream: zlib.Gunzip | zlib.InflateRaw,
   handle: Deno.FsFile,

@@ -3,12 +3,12 @@
  * whole, for the cascade's previous stage and tests.
  * Formats: numpy/lib/format.py (NPY 1.0 to 3.0), PKWARE APPNOTE 6.3.10.
  */
-import { crc32, createDeflateRaw } from "node:zlib";
 import { UserError } from "../../base/errors.ts";
 import { writeAll, writeAtomically, type WriteOptions } from "../../base/files.ts";
 import { type NpyHeader, npyPreamble, readNpyHeader } from "./npy_header.ts";
 import { openZip } from "./zip.ts";
 import { type WrittenEntry, zipDirectory } from "./zip_directory.ts";
+import { writeZipEntry } from "./zip_entry.ts";
 
 /** float16 and bool are widened: to Float32Array and Uint8Array. */
 export type NpyData =
@@ -65,7 +65,9 @@ export function writeNpzArrays(
     const entries: WrittenEntry[] = [];
     let offset = 0;
     for (const { name, header, source } of arrays) {
-      const entry = await writeEntry(file, `${name}.npy`, offset, header, source);
+      const fileName = `${name}.npy`;
+      const pieces = npyPieces(fileName, header, source);
+      const entry = await writeZipEntry(file, offset, { name: fileName, source: pieces, level: DEFLATE_LEVEL });
       entries.push(entry);
       offset = entry.end;
     }
@@ -99,85 +101,18 @@ export async function readNpz(
   return arrays;
 }
 
-/** Writes an entry at `offset`, the file's end; the file's position is behind it afterwards. */
-async function writeEntry(
-  file: Deno.FsFile,
-  name: string,
-  offset: number,
-  header: NpyHeader,
-  source: NpzSource["source"],
-): Promise<WrittenEntry> {
-  const local = localHeader(name);
-  await writeAll(file, local);
-
-  const deflate = createDeflateRaw({ level: DEFLATE_LEVEL });
-  let checksum = 0;
-  let size = 0;
-  let packed = 0;
-  // Each is packed before the next one comes: at this level the bytes depend on what zlib is given together, and whether the end is
-  // known with the last of it, which would be a matter of time.
-  const feed = (chunk: Uint8Array) => {
-    checksum = crc32(chunk, checksum);
-    size += chunk.length;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    deflate.write(chunk, (error) => (error ? reject(error) : resolve()));
-    return promise;
-  };
-  const pump = async () => {
-    const preamble = npyPreamble(header);
-    const expected = preamble.length + header.shape.reduce((product, n) => product * n, elementBytes(header.dtype));
-    await feed(preamble);
-    for await (const chunk of source) {
-      if (size + chunk.length > expected) throw new RangeError(`Writing ${name}: more than ${expected} bytes came`);
-      await feed(chunk);
-    }
-    if (size !== expected) throw new RangeError(`Writing ${name}: ${expected} bytes were promised, ${size} came`);
-    deflate.end();
-  };
-  const drain = async () => {
-    for await (const chunk of deflate) {
-      packed += (chunk as Uint8Array).length;
-      await writeAll(file, chunk as Uint8Array);
-    }
-  };
-  // Whichever fails first ends the other, whose error then only says that it was ended.
-  let failure: { readonly reason: unknown } | undefined;
-  const guard = (work: Promise<void>) =>
-    work.catch((reason) => {
-      failure ??= { reason };
-      deflate.destroy(reason);
-    });
-  await Promise.all([guard(pump()), guard(drain())]);
-  if (failure) throw failure.reason;
-
-  const end = offset + local.length + packed;
-  const view = new DataView(local.buffer);
-  view.setUint32(14, checksum, true);
-  view.setBigUint64(local.length - 16, BigInt(size), true);
-  view.setBigUint64(local.length - 8, BigInt(packed), true);
-  await file.seek(offset, Deno.SeekMode.Start);
-  await writeAll(file, local);
-  await file.seek(end, Deno.SeekMode.Start);
-  return { name, method: 8, checksum, size, packed, offset, end };
-}
-
-/** A local header whose sizes are in a zip64 field at its end; they and the checksum are filled in afterwards. */
-function localHeader(name: string): Uint8Array<ArrayBuffer> {
-  const nameBytes = new TextEncoder().encode(name);
-  const bytes = new Uint8Array(30 + nameBytes.length + 20);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, 0x04034b50, true);
-  view.setUint16(4, 45, true);
-  view.setUint16(8, 8, true);
-  view.setUint16(12, 0x0021, true); // 1980-01-01: the same data gives the same file
-  view.setUint32(18, 0xffffffff, true);
-  view.setUint32(22, 0xffffffff, true);
-  view.setUint16(26, nameBytes.length, true);
-  view.setUint16(28, 20, true);
-  bytes.set(nameBytes, 30);
-  view.setUint16(30 + nameBytes.length, 1, true);
-  view.setUint16(32 + nameBytes.length, 16, true);
-  return bytes;
+/** The bytes of an array's entry. @throws RangeError unless as many elements come as the header says */
+async function* npyPieces(name: string, header: NpyHeader, source: NpzSource["source"]): AsyncGenerator<Uint8Array> {
+  const preamble = npyPreamble(header);
+  const expected = preamble.length + header.shape.reduce((product, n) => product * n, elementBytes(header.dtype));
+  let size = preamble.length;
+  yield preamble;
+  for await (const piece of source) {
+    size += piece.length;
+    if (size > expected) throw new RangeError(`Writing ${name}: more than ${expected} bytes came`);
+    yield piece;
+  }
+  if (size !== expected) throw new RangeError(`Writing ${name}: ${expected} bytes were promised, ${size} came`);
 }
 
 /** The array in the bytes of an .npy file, over those bytes themselves where they lie right. */

@@ -1,12 +1,15 @@
 /**
- * Reading zip files by ranges, with zip64: bytes of stored (or deflated) entries when asked for.
+ * Reading zip files by ranges, with zip64: bytes of stored (or deflated) entries when asked for, or an entry's piece by piece.
  * Of its own because a checkpoint's tensors are read synchronously, a slice of a stored entry at a time, while @zip.js/zip.js
- * hands out whole entries asynchronously. Format: PKWARE APPNOTE 6.3.10.
+ * hands out whole entries asynchronously; and because a model's zip comes from anywhere, and is held to what its bytes say (every
+ * name as stored, no two entries on the same bytes), which a library that makes the best of an odd file does not show.
+ * Format: PKWARE APPNOTE 6.3.10.
  */
 import { crc32, inflateRawSync } from "node:zlib";
 import { UserError } from "../../base/errors.ts";
 import { refuseSpecialFile } from "../../base/odd_file.ts";
 import { readError } from "../../base/read_error.ts";
+import { zipPieces } from "./zip_pieces.ts";
 import {
   LOCAL_HEADER_BYTES,
   LOCAL_SIGNATURE,
@@ -32,6 +35,12 @@ export interface ZipFile extends Disposable {
   read(entry: ZipEntry, offset?: number, length?: number): Uint8Array<ArrayBuffer>;
   /** Where in the file an entry's bytes start, as stored. @throws UserError if no entry starts where the file says */
   offsetOf(entry: ZipEntry): number;
+  /**
+   * All unpacked bytes of an entry in order, in pieces of a megabyte at most. One entry at a time, and no {@link read} meanwhile.
+   * What was given is right only once the last piece came: then size and checksum have been verified.
+   * @throws UserError if the file ends before, or is damaged
+   */
+  pieces(entry: ZipEntry): AsyncGenerator<Uint8Array, void, void>;
 }
 
 export interface ZipKind {
@@ -131,6 +140,20 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
       // Parts of one packed entry are asked for one after the other.
       if (recent?.entry !== entry) recent = { entry, bytes: checked(entry, unpack(entry)) };
       return recent.bytes.slice(offset, offset + length);
+    },
+    async *pieces(entry) {
+      const at = dataOffset(entry);
+      const end = at + entry.packedSize;
+      if (end > fileSize) fail(`${shortened(entry.name)} in it reaches over the end of the file`);
+      const header = readAt(entry.headerOffset, LOCAL_HEADER_BYTES + entry.nameBytes.length);
+      const sameName = entry.nameBytes.every((byte, i) => byte === header[LOCAL_HEADER_BYTES + i]);
+      const view = viewOf(header);
+      if (
+        !sameName || view.getUint16(26, true) !== entry.nameBytes.length || view.getUint16(8, true) !== entry.method
+      ) {
+        fail(`the ${kind}'s list of contents says something else than what stands before ${shortened(entry.name)}`);
+      }
+      yield* zipPieces(file, entry, at, fail);
     },
     [Symbol.dispose]() {
       recent = undefined;

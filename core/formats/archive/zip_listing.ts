@@ -13,7 +13,16 @@ export interface ZipEntry {
   readonly method: number;
   readonly crc32: number;
   readonly headerOffset: number;
+  /** The name as it is stored. */
+  readonly nameBytes: Uint8Array;
+  /** General purpose flags. */
+  readonly flags: number;
+  /** Attributes of the file: Unix's type and permissions in the upper half, MS-DOS's in the lower. */
+  readonly attributes: number;
 }
+
+/** Of a central directory: some hundred thousand entries. What is parsed of it is larger. */
+const MAX_DIRECTORY_BYTES = 32 * 2 ** 20;
 
 const END_SIGNATURE = 0x06054b50;
 const END64_SIGNATURE = 0x06064b50;
@@ -38,6 +47,10 @@ export function readZipListing(
 ): Map<string, ZipEntry> {
   const { entryCount, directorySize, directoryOffset } = findDirectory(readAt, fileSize, kind, fail);
   const damaged = (why: string) => fail(`the ${kind}'s list of contents is damaged: ${why}`);
+  if (directorySize > MAX_DIRECTORY_BYTES) {
+    const sizes = [directorySize, MAX_DIRECTORY_BYTES].map((size) => size.toLocaleString("en-US"));
+    fail(`the ${kind}'s list of contents has ${sizes[0]} bytes, more than the ${sizes[1]} that are read`);
+  }
   const entries = parseDirectory(readAt(directoryOffset, directorySize), entryCount, damaged);
   checkPlaces(entries, directoryOffset, damaged);
   const byName = new Map(entries.map((entry) => [entry.name, entry]));
@@ -66,6 +79,7 @@ function findDirectory(readAt: ReadAt, fileSize: number, kind: string, fail: Fai
     if (looksLikeZip) fail(`the ${kind} is cut off: its end is missing, ${bytes} bytes are there`);
     fail(`it is not a ${kind}: a zip file is needed, this one is something else (${bytes} bytes)`);
   }
+  if ((view.getUint16(end + 4, true) + 1) % 0x10000 > 1) fail(`the ${kind} is one of several parts of a zip file`);
   const entryCount = view.getUint16(end + 10, true);
   const directorySize = view.getUint32(end + 12, true);
   const directoryOffset = view.getUint32(end + 16, true);
@@ -100,16 +114,21 @@ function parseDirectory(bytes: Uint8Array, entryCount: number, damaged: Fail): Z
     if (next > bytes.length) damaged(`entry ${i} reaches over its end`);
     const sizes = [view.getUint32(at + 24, true), view.getUint32(at + 20, true), view.getUint32(at + 42, true)];
     readZip64(view, extraAt, extraAt + extraLength, sizes);
+    const nameBytes = bytes.subarray(at + 46, extraAt);
     entries.push({
-      name: new TextDecoder().decode(bytes.subarray(at + 46, extraAt)),
+      name: new TextDecoder().decode(nameBytes),
       size: sizes[0],
       packedSize: sizes[1],
       headerOffset: sizes[2],
       method: view.getUint16(at + 10, true),
       crc32: view.getUint32(at + 16, true),
+      nameBytes,
+      flags: view.getUint16(at + 8, true),
+      attributes: view.getUint32(at + 38, true),
     });
     at = next;
   }
+  if (at !== bytes.length) damaged(`more stands in it than its ${entryCount} entries`);
   return entries;
 }
 
