@@ -17,6 +17,7 @@ export const trainCommand = defineCommand({
   flags: TRAIN,
   examples: [
     { does: "Train fold 0", args: "4 3d_fullres 0" },
+    { does: "Fine-tune another training's network", args: "4 3d_fullres 0 -pretrained_weights other.pth" },
     { does: "Go on after a stop", args: "4 3d_fullres 0 --c" },
     { does: "A short training, under a name of its own", args: "4 3d_fullres 0 --epochs 50 --lr 0.02 --name short" },
     { does: "Only predict the validation cases, with the best checkpoint", args: "4 3d_fullres 0 --val --val_best" },
@@ -66,6 +67,9 @@ function check(values: TrainValues): void {
     throw new UsageError(
       "--val_best validates with the best checkpoint, and --disable_checkpointing writes none; leave one of them out",
     );
+  }
+  if (values.strict && pretrainedWeights === undefined) {
+    throw new UsageError("--strict says how -pretrained_weights is taken; give that too, or leave --strict out");
   }
   checkPrecision(values);
   // A validation takes any trainer.
@@ -175,6 +179,7 @@ function diceText(dice: number): string {
 function startOf(values: TrainValues): TrainRequest["start"] {
   if (values.validateOnly) return { kind: "validate" };
   if (values.continueTraining) return { kind: "continue" };
-  if (values.pretrainedWeights !== undefined) return { kind: "pretrained", file: values.pretrainedWeights };
+  const { pretrainedWeights: file, strict } = values;
+  if (file !== undefined) return { kind: "pretrained", file, strict };
   return { kind: "new" };
 }

@@ -140,7 +140,16 @@ export const TRAIN = {
     names: ["-pretrained_weights"],
     value: "FILE",
     group: START,
-    help: "Checkpoint whose weights, but for the segmentation heads, the training starts from.",
+    help:
+      "Checkpoint whose weights, but for the segmentation heads, the training starts from. Of a network that differs (other " +
+      "channels, another depth) it takes the layers that fit and lists the others.",
+  },
+  strict: {
+    kind: "switch",
+    names: ["--strict"],
+    beyond: true,
+    group: START,
+    help: "With -pretrained_weights: refuse a checkpoint of which a layer does not fit, as Python does.",
   },
   continueTraining: {
     kind: "switch",

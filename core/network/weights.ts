@@ -4,7 +4,7 @@ import { freeArray } from "../base/free_array.ts";
 import type { WeightSource } from "../engine/engine.ts";
 import type { Checkpoint, StoredTensor } from "../formats/torch/torch_checkpoint.ts";
 import type { Graph } from "../graph/graph.ts";
-import { type WeightShape, weightShapes } from "../graph/weight_shapes.ts";
+import { weightShapes } from "../graph/weight_shapes.ts";
 
 /** Stored beside the weights without a use at inference: the other heads of deep supervision, and batch norm's counter. */
 const UNUSED = /^decoder\.seg_layers\.[0-9]+\.(weight|bias)$|\.num_batches_tracked$/;
@@ -17,11 +17,7 @@ const SHOWN = 4;
  * belongs to another network, and its results would be wrong.
  */
 export function checkpointWeights(checkpoint: Checkpoint, graph: Graph, file: string): WeightSource {
-  return weightsOf(checkpoint, weightShapes(graph), file);
-}
-
-/** As {@link checkpointWeights}, for a part of a network. */
-export function weightsOf(checkpoint: Checkpoint, needed: readonly WeightShape[], file: string): WeightSource {
+  const needed = weightShapes(graph);
   const { weights } = checkpoint;
   const doing = "loading the network's weights";
   const missing: string[] = [];
@@ -64,7 +60,7 @@ export function weightsOf(checkpoint: Checkpoint, needed: readonly WeightShape[]
 }
 
 /** Equal shapes; a 2-D kernel (out, in, y, x) fits (out, in, 1, y, x). */
-function fits(stored: StoredTensor, wanted: readonly number[]): boolean {
+export function fits(stored: StoredTensor, wanted: readonly number[]): boolean {
   const there = stored.shape;
   const same = (a: readonly number[], b: readonly number[]) => a.length === b.length && a.every((n, i) => n === b[i]);
   if (same(there, wanted)) return true;

@@ -7,7 +7,8 @@ import { refuseOverwriting } from "../base/overwriting.ts";
 import { openCheckpoint } from "../formats/torch/torch_checkpoint.ts";
 import { weightShapes } from "../graph/weight_shapes.ts";
 import { initialWeights } from "./initial_weights.ts";
-import { readPretrainedWeights, readTrainingCheckpoint, type ResumedTraining } from "./read_checkpoint.ts";
+import { readPretrainedWeights } from "./pretrained_weights.ts";
+import { readTrainingCheckpoint, type ResumedTraining } from "./read_checkpoint.ts";
 import type { TrainingRecipe } from "../trainers/training_recipe.ts";
 import { readRecipe, type RecipeChanges } from "./recipe.ts";
 import { readTrainingSetup, type TrainingSetup } from "./setup.ts";
@@ -25,6 +26,8 @@ export interface PreparedTraining {
   /** Where it goes on from, for the user. */
   readonly notes: readonly string[];
   readonly warnings: readonly string[];
+  /** For the log alone. */
+  readonly logged?: readonly string[];
 }
 
 /** @throws UserError if something is missing, damaged or does not fit */
@@ -47,12 +50,19 @@ export async function prepareTraining(request: TrainRequest): Promise<PreparedTr
       checkpointPaths(setup.foldFolder).map((path) => ({ path, what: "this training's checkpoint" })),
       { doing: "choosing the results folder", remedy: "copy that checkpoint to another place, or add a --name" },
     );
-    using checkpoint = await openCheckpoint(start.file);
-    const values = readPretrainedWeights(checkpoint, setup.graph, initial);
+    using checkpoint = await openCheckpoint(start.file, { weightsAlone: true });
+    const { dimensions } = setup.configuration;
+    const { strict } = start;
+    const { values, note, left, loaded } = readPretrainedWeights(checkpoint, setup.graph, initial, {
+      dimensions,
+      strict,
+    });
     return {
       ...fresh,
       takeValues: startingFrom(values),
-      notes: [`starting from the weights of ${start.file}, but for the segmentation heads`],
+      notes: left.length === 0 ? [note] : [],
+      warnings: [...fresh.warnings, ...left.length === 0 ? [] : [[note, ...left].join("\n  ")]],
+      logged: [`layers taken from ${start.file}: ${loaded.join(", ")}`],
     };
   }
   if (start.kind !== "continue") return { ...fresh, takeValues: startingFrom(initial), notes: [] };

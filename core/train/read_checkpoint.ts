@@ -1,7 +1,6 @@
 /**
- * Checkpoints to train on from: this program's and upstream's. Resuming takes everything; fine-tuning (-pretrained_weights) the weights
- * but the segmentation heads. Sources: load_checkpoint of nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py and
- * run/load_pretrained_weights.py (2.5.1).
+ * Checkpoints to go on from: this program's and upstream's. (Fine-tuning: pretrained_weights.ts.)
+ * Source: load_checkpoint of nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py (2.5.1).
  */
 import { z } from "zod";
 import { UserError } from "../base/errors.ts";
@@ -15,7 +14,7 @@ import type { AdamOptions, OptimizerOptions } from "../graph/optimizer.ts";
 import type { NetworkArchitecture } from "../network/architecture.ts";
 import { weightShapes } from "../graph/weight_shapes.ts";
 import { parameterOrder, torchModules } from "../network/torch_modules.ts";
-import { checkpointWeights, weightsOf } from "../network/weights.ts";
+import { checkpointWeights } from "../network/weights.ts";
 import { readOptimizerState } from "./optimizer_state.ts";
 import type { LossScaleState } from "./loss_scale.ts";
 import type { TrainingRecipe } from "../trainers/training_recipe.ts";
@@ -152,23 +151,6 @@ function readScale(
   const growthTracker = state instanceof Map ? state.get("_growth_tracker") : undefined;
   if (typeof scale !== "number" || typeof growthTracker !== "number") return {};
   return { lossScale: { scale, growthTracker, pending } };
-}
-
-/**
- * The weights that fine-tuning starts from: all but the segmentation heads, which keep what `initial` has.
- * @throws UserError if one is missing or has another shape, listing them
- */
-export function readPretrainedWeights(
-  checkpoint: CheckpointFile,
-  graph: Graph,
-  initial: ReadonlyMap<string, Float32Array>,
-): Map<string, Float32Array> {
-  const isHead = (name: string) => name.startsWith("decoder.seg_layers.");
-  const shapes = weightShapes(graph);
-  const source = weightsOf(checkpoint, shapes.filter(({ name }) => !isHead(name)), checkpoint.file);
-  const values = new Map(initial);
-  for (const { name, shape } of shapes) if (!isHead(name)) values.set(name, source.get(name, shape));
-  return values;
 }
 
 function damaged(file: string, problem: string): UserError {

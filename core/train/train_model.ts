@@ -114,7 +114,11 @@ function warn(message: string, log: LogFile, hooks: TrainHooks): void {
 }
 
 /** What the training is of and where it starts, for log and terminal. */
-function describe({ setup, state, notes, warnings }: PreparedTraining, log: LogFile, hooks: TrainHooks): void {
+function describe(
+  { setup, state, notes, warnings, logged = [] }: PreparedTraining,
+  log: LogFile,
+  hooks: TrainHooks,
+): void {
   const { recipe, task, configuration, split, batch, plans, foldFolder } = setup;
   for (const warning of [...warnings, ...split.warnings]) warn(warning, log, hooks);
   const patch = configuration.patchSize.slice(3 - configuration.dimensions).join(" x ");
@@ -129,7 +133,7 @@ function describe({ setup, state, notes, warnings }: PreparedTraining, log: LogF
     log.say(line);
   }
   hooks.info(`results: ${foldFolder}`);
-  for (const note of split.notes) log.say(note);
+  for (const note of [...logged, ...split.notes]) log.say(note);
   log.sayPlainly(
     `\nThis is the configuration used by this training:\nConfiguration name: ${configuration.name}\n ` +
       `${JSON.stringify(configuration)}\n\nThese are the global plan.json settings:\n ${

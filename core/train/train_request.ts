@@ -11,10 +11,11 @@ export interface TrainRequest {
   readonly changes: RecipeChanges;
   /** Of all random numbers; undefined: drawn, and noted in log and checkpoint. */
   readonly seed?: number;
-  /** pretrained: all weights but the segmentation heads are those of `file`. validate: no training, only the final validation. */
+  /** pretrained: all weights that fit but the segmentation heads are those of `file`; strict: all have to fit. validate: no training, only the final validation. */
   readonly start: { readonly kind: "new" | "continue" | "validate" } | {
     readonly kind: "pretrained";
     readonly file: string;
+    readonly strict: boolean;
   };
   /** Validate with checkpoint_best.pth instead of the final one. */
   readonly useBest: boolean;

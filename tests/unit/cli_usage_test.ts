@@ -47,6 +47,7 @@ const MISTAKES: readonly (readonly [line: string, message: string])[] = [
   ["train ../4 3d_fullres 0", "argument dataset_name_or_id"],
   [`${TRAIN} --c --val`, "leave one of them out"],
   [`${TRAIN} --c -pretrained_weights x.pth`, "leave one of them out"],
+  [`${TRAIN} --strict`, "-pretrained_weights"],
   [`${TRAIN} --val_best --disable_checkpointing`, "leave one of them out"],
   [`${TRAIN} -num_gpus 2`, "nnunet train 4 3d_fullres 1"],
   [`${TRAIN} -num_gpus 0`, "argument -num_gpus"],

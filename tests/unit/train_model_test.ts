@@ -119,7 +119,10 @@ Deno.test("fine-tuning takes all weights but those of the heads", () =>
     await trainModel(trainRequest(folders), listening());
     const file = join(folders.results, MODEL, "fold_0", "checkpoint_final.pth");
     const changes = { epochs: 1, iterations: 1, learningRate: 1e-12, name: "tuned" };
-    await trainModel(trainRequest(folders, { changes, start: { kind: "pretrained", file }, seed: 12 }), listening());
+    await trainModel(
+      trainRequest(folders, { changes, start: { kind: "pretrained", file, strict: false }, seed: 12 }),
+      listening(),
+    );
     using before = await openCheckpoint(file);
     using after = await openCheckpoint(
       join(folders.results, "nnUNetTrainer_tuned__nnUNetPlans__tiny", "fold_0", "checkpoint_final.pth"),
@@ -133,6 +136,33 @@ Deno.test("fine-tuning takes all weights but those of the heads", () =>
     }
   }));
 
+Deno.test("fine-tuning of a network that differs says in the log what was taken and what starts anew; --strict refuses", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    await trainModel(trainRequest(folders), listening());
+    const file = join(folders.results, MODEL, "fold_0", "checkpoint_final.pth");
+    const plans = tinyPlans() as {
+      configurations: { tiny: { architecture: { arch_kwargs: Record<string, unknown> } } };
+    };
+    plans.configurations.tiny.architecture.arch_kwargs.n_conv_per_stage = [1, 2, 1];
+    const other = await makePreprocessed(join(folder, "other"), { plans });
+    const changes = { epochs: 1, iterations: 1, name: "tuned" };
+    const request = (strict: boolean) => trainRequest(other, { changes, start: { kind: "pretrained", file, strict } });
+    const newLayer =
+      "encoder.stages.1.0.convs.1: it is not in the file: another architecture, or a patch of other size";
+    await assertFails(() => trainModel(request(true), listening()), UserError, "1 of the network's 8 layers", newLayer);
+    const hooks = listening();
+    await trainModel(request(false), hooks);
+    const [warning] = hooks.warnings;
+    assert(warning.includes(`7 of 8 layers are taken; 1 does not fit and starts anew`), warning);
+    assert(warning.includes(newLayer), warning);
+    const fold = join(other.results, "nnUNetTrainer_tuned__nnUNetPlans__tiny", "fold_0");
+    const names = await Array.fromAsync(Deno.readDir(fold), ({ name }) => name);
+    const log = await Deno.readTextFile(join(fold, names.find((name) => name.startsWith("training_log_")) ?? ""));
+    assert(log.includes(newLayer), log);
+    assert(/layers taken from .*: encoder\.stages\.0\.0\.convs\.0, encoder\.stages\.1\.0\.convs\.0, /.test(log), log);
+  }));
+
 Deno.test("weights to start from that this training would write over are refused, under any name of the folder", () =>
   inFolder(async (folder) => {
     const folders = await makePreprocessed(folder);
@@ -141,7 +171,7 @@ Deno.test("weights to start from that this training would write over are refused
     await Deno.symlink(fold, join(folder, "link"));
     const before = await Deno.readFile(join(fold, "checkpoint_final.pth"));
     for (const file of [join(fold, "checkpoint_final.pth"), join(folder, "link", "checkpoint_best.pth")]) {
-      const request = trainRequest(folders, { start: { kind: "pretrained", file } });
+      const request = trainRequest(folders, { start: { kind: "pretrained", file, strict: false } });
       await assertFails(
         () => trainModel(request, listening()),
         UserError,

@@ -38,6 +38,11 @@ export interface CheckpointFile extends Checkpoint {
   tensor(value: unknown, name: string): StoredTensor | undefined;
 }
 
+export interface CheckpointOptions {
+  /** True: network_weights are enough; the names of trainer and configuration may be missing, and are empty then. */
+  readonly weightsAlone?: boolean;
+}
+
 type Fail = (problem: string, remedy?: string) => never;
 
 const DOING = "reading the checkpoint";
@@ -58,18 +63,18 @@ const LEGACY_MAGIC = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20
  * that wants to run code.
  */
 // deno-lint-ignore require-await -- reading is synchronous today; callers are not to depend on it
-export async function openCheckpoint(path: string): Promise<CheckpointFile> {
+export async function openCheckpoint(path: string, options: CheckpointOptions = {}): Promise<CheckpointFile> {
   refuseLegacy(path);
   const zip = openZip(path, DOING, { kind: "checkpoint", remedy: COPY_AGAIN, maxRatio: MAX_PACKING });
   try {
-    return readCheckpoint(zip);
+    return readCheckpoint(zip, options);
   } catch (error) {
     zip[Symbol.dispose]();
     throw error;
   }
 }
 
-function readCheckpoint(zip: ZipFile): CheckpointFile {
+function readCheckpoint(zip: ZipFile, { weightsAlone = false }: CheckpointOptions): CheckpointFile {
   const fail: Fail = (problem, remedy = COPY_AGAIN) => {
     throw new UserError({ doing: DOING, file: zip.path, problem, remedy });
   };
@@ -93,10 +98,11 @@ function readCheckpoint(zip: ZipFile): CheckpointFile {
   if (!(stateDict instanceof Map)) return fail("network_weights is no dictionary of tensors", GIVE_ANOTHER);
   const weights = collectWeights(stateDict, zip.path);
   requireStored(weights, zip, fail);
+  const name = (value: unknown, what: string) => value === undefined && weightsAlone ? "" : nameOf(value, what, fail);
   return {
     file: zip.path,
-    trainerName: nameOf(root.get("trainer_name"), "the key trainer_name", fail),
-    configurationName: nameOf(initArgs?.configuration, "init_args.configuration", fail),
+    trainerName: name(root.get("trainer_name"), "the key trainer_name"),
+    configurationName: name(initArgs?.configuration, "init_args.configuration"),
     mirrorAxes: mirrorAxesOf(root.get("inference_allowed_mirroring_axes"), fail),
     initArgs,
     weights,
