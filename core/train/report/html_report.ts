@@ -2,6 +2,7 @@
  * The report of a training as one HTML file that needs nothing else: curves and pictures are in it, nothing is loaded from anywhere
  * (its content policy forbids it), and while the training runs it reloads itself.
  */
+import { escapeHtml, htmlFact, htmlPage, htmlTile, pngAddress } from "../../base/html.ts";
 import { labelColour } from "../../evaluate/overlay.ts";
 import { chartSvg, type Panel } from "./chart.ts";
 import { durationPanel, learningRatePanel, lossPanel } from "./progress_plot.ts";
@@ -43,32 +44,24 @@ export async function htmlReport(run: RunDescription, { log, samples, state }: R
   const last = log.at(-1);
   const charts = last === undefined ? `<p class="empty">The first epoch is running.</p>` : await chartsHtml(run, log);
   const reload = state === "running" ? `<meta http-equiv="refresh" content="${reloadSeconds(log)}">\n` : "";
-  return `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-${reload}<title>${percentDone(run, log)} ${escape(run.title)}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<header>
-<h1>${escape(run.title)} <span class="state ${state}">${state}</span></h1>
-<p>${escape(run.subtitle)}</p>
+  const body = `<header>
+<h1>${escapeHtml(run.title)} <span class="state ${state}">${state}</span></h1>
+<p>${escapeHtml(run.subtitle)}</p>
 <div class="bar"><div style="width: ${percentDone(run, log)}"></div></div>
 </header>
-<section class="tiles">${tiles(run, log, state).map(tile).join("")}</section>
+<section class="tiles">${tiles(run, log, state).map(([name, value]) => htmlTile(name, value)).join("")}</section>
 ${charts}
 ${samplesHtml(run, samples)}
-<section class="card"><h2>Run</h2><table>${run.facts.map(factRow).join("")}</table></section>
+<section class="card"><h2>Run</h2><table>${
+    run.facts.map(([name, value]) => htmlFact(name, value)).join("")
+  }</table></section>
 <footer>Written <time datetime="${now.toISOString()}">${
     now.toISOString().slice(0, 19).replace("T", " ")
   } UTC</time><span id="age"></span>.
 Pseudo Dice is measured on patches while training, and is only a rough guide to the Dice of whole images.</footer>
-${state === "running" ? `<script>${AGE_SCRIPT}</script>\n` : ""}</body>
-</html>
-`;
+${state === "running" ? `<script>${AGE_SCRIPT}</script>\n` : ""}`;
+  const title = `${percentDone(run, log)} ${run.title}`;
+  return htmlPage({ title, head: reload, body, style: STYLE, scripts: true });
 }
 
 async function chartsHtml(run: RunDescription, log: TrainingLog): Promise<string> {
@@ -98,7 +91,7 @@ function classTable({ classNames }: RunDescription, log: TrainingLog): string {
     const values = log.map(({ classDice }) => classDice[i] ?? NaN);
     const known = values.filter((value) => !Number.isNaN(value));
     const best = known.length ? known.reduce((a, b) => Math.max(a, b)) : NaN;
-    return `<tr><td>${swatch(i + 1)}${escape(name)}</td><td>${dice(values.at(-1) ?? NaN)}</td><td>${
+    return `<tr><td>${swatch(i + 1)}${escapeHtml(name)}</td><td>${dice(values.at(-1) ?? NaN)}</td><td>${
       dice(best)
     }</td></tr>`;
   });
@@ -107,10 +100,10 @@ function classTable({ classNames }: RunDescription, log: TrainingLog): string {
 
 function samplesHtml({ classNames }: RunDescription, samples: readonly SampleSlice[]): string {
   if (samples.length === 0) return "";
-  const legend = classNames.map((name, i) => `<span>${swatch(i + 1)}${escape(name)}</span>`).join(" ");
+  const legend = classNames.map((name, i) => `<span>${swatch(i + 1)}${escapeHtml(name)}</span>`).join(" ");
   const pictures = samples.map((sample) =>
-    `<figure><img alt="" src="data:image/png;base64,${base64(samplePng(sample))}"><figcaption>${
-      escape(sample.title)
+    `<figure><img alt="" src="${pngAddress(samplePng(sample))}"><figcaption>${
+      escapeHtml(sample.title)
     }</figcaption></figure>`
   );
   return `<section class="card"><h2>Validation patches: image, truth, prediction</h2><p class="legend">${legend}</p>
@@ -137,14 +130,6 @@ function tiles(run: RunDescription, log: TrainingLog, state: RunState["state"]):
     ["an epoch takes", duration(seconds)],
     ...(state === "finished" ? [] : [["time left", duration(left)] as const]),
   ];
-}
-
-function tile([name, value]: Tile): string {
-  return `<div><b>${value}</b><span>${name}</span></div>`;
-}
-
-function factRow([name, value]: readonly [string, string]): string {
-  return `<tr><td>${escape(name)}</td><td>${escape(value)}</td></tr>`;
 }
 
 function percentDone({ epochs }: RunDescription, log: TrainingLog): string {
@@ -177,24 +162,6 @@ function swatch(label: number): string {
   return `<i style="background: ${cssColour(label)}"></i>`;
 }
 
-function base64(bytes: Uint8Array): string {
-  let text = "";
-  for (let at = 0; at < bytes.length; at += 0x8000) text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
-  return btoa(text);
-}
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (letter) => ESCAPES[letter]);
-}
-
 /** Says how old the file is, for a training that ended without a word. */
 const AGE_SCRIPT = `
 const written = new Date(document.querySelector("time").dateTime);
@@ -207,22 +174,8 @@ setInterval(show, 10000);
 `;
 
 const STYLE = `
-:root { font: 16px/1.45 system-ui, sans-serif; color: #222836; background: #eef0f5; }
-body { max-width: 1080px; margin: 0 auto; padding: 20px 16px 40px; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1rem; margin: 0 0 10px; } header p { margin: 2px 0 12px; color: #5a6376; }
-.state { font-size: .8rem; font-weight: 600; padding: 2px 10px; border-radius: 99px; vertical-align: middle; color: #fff; background: #3867c8; }
 .state.finished { background: #2f9e5b; } .state.stopped { background: #b7791f; }
 .bar { height: 6px; border-radius: 3px; background: #d9dde7; overflow: hidden; } .bar div { height: 100%; background: #3867c8; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(122px, 1fr)); gap: 10px; margin: 16px 0; }
-.tiles div, .card { background: #fff; border-radius: 10px; box-shadow: 0 1px 3px #1c274022; }
-.tiles div { padding: 10px 12px; } .tiles b { display: block; font-size: 1.15rem; } .tiles span { font-size: .8rem; color: #5a6376; }
-.card { padding: 14px 16px; margin: 0 0 16px; } .card svg, .card img { display: block; width: 100%; height: auto; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 0 16px; }
-table { border-collapse: collapse; font-size: .9rem; } td, th { padding: 3px 20px 3px 0; text-align: left; font-weight: normal; }
-th { color: #5a6376; } td + td { font-variant-numeric: tabular-nums; }
-i { display: inline-block; width: .75em; height: .75em; border-radius: 3px; margin-right: 7px; }
-.legend { margin: 0 0 10px; font-size: .9rem; } .legend span { margin-right: 16px; white-space: nowrap; }
 .samples { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 14px; }
-figure { margin: 0; } img { image-rendering: pixelated; border-radius: 4px; } figcaption { font-size: .85rem; color: #5a6376; }
-footer { font-size: .85rem; color: #5a6376; } .empty { color: #5a6376; }
 `;
