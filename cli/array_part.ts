@@ -100,8 +100,19 @@ export function checkPart(parts: number, part: number): void {
   );
 }
 
+/** True where an array's variables don't tell an element's rank: of more than three indices with uneven gaps. */
+export function hasNoRank(place: ArrayPlace): boolean {
+  const { index, min = 0, max = 0, count = 0 } = place;
+  return count > 3 && max - min + 1 > count && index >= min && index <= max && !isEven(place);
+}
+
+function isEven({ index, min = 0, max = 0, count = 0, step = 0 }: ArrayPlace): boolean {
+  return step > 0 && min + (count - 1) * step === max && (index - min) % step === 0;
+}
+
 /** The index's rank among those of the array. @throws UserError where the variables don't tell it */
-function rankOf({ scheduler, variable, index, min, max, count, step }: ArrayPlace): Part {
+function rankOf(place: ArrayPlace): Part {
+  const { scheduler, variable, index, min, max, count, step } = place;
   const refuse = (problem: string, remedy: string) => new UserError({ doing: DOING, problem, remedy });
   const here = `this process is ${index} of ${scheduler} (${variable})`;
   if (count === undefined || count === 0) {
@@ -119,8 +130,7 @@ function rankOf({ scheduler, variable, index, min, max, count, step }: ArrayPlac
   }
   // Of up to three indices the ends are known, so that the one between is.
   if (count <= 3) return { parts: count, part: index === first ? 0 : index === last ? count - 1 : 1 };
-  const isEven = step !== undefined && step > 0 && first + (count - 1) * step === last && (index - first) % step === 0;
-  if (isEven) return { parts: count, part: (index - first) / step };
+  if (step !== undefined && isEven(place)) return { parts: count, part: (index - first) / step };
   throw refuse(
     `${here}, whose ${count} indices between ${first} and ${last} are not evenly spaced: SLURM does not tell which they are`,
     `number the array without gaps (--array=0-${count - 1}); or ${WAY_OUT}; or let the processes share the cases`,

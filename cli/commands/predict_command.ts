@@ -1,6 +1,6 @@
 /** The commands `predict` and `predict_from_modelfolder`: flags in, a prediction request out. */
 import { resolveDatasetName, resolveModelFolder } from "../../core/dataset/dataset_names.ts";
-import { checkPart, choosePart, readArrayPlace } from "../array_part.ts";
+import { checkPart, choosePart, hasNoRank, readArrayPlace } from "../array_part.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
 import { PREDICT, PREDICT_FROM_MODELFOLDER, type PredictValues } from "../flags/predict_flags.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
@@ -68,8 +68,15 @@ async function start(
   // By upstream's names it does as upstream, which knows no arrays: scripts written for it share the work themselves.
   // Runs that share take what is left, whatever their number.
   const place = context.byUpstreamName || values.share ? undefined : readArrayPlace((name) => Deno.env.get(name));
-  const part = choosePart(values, place);
+  const share = place !== undefined && values.parts === undefined && values.part === undefined && hasNoRank(place);
+  if (share) {
+    context.print(
+      `${place.scheduler}, ${place.variable}=${place.index}: the indices have uneven gaps of which it does not tell, so ` +
+        "that the cases are shared with its other processes (--share)",
+    );
+  }
+  const part = choosePart(values, share ? undefined : place);
   // Loaded only now, so that --help and usage errors start nothing.
   const { runPrediction } = await import("../run_prediction.ts");
-  return await runPrediction({ values, part, context, findModel });
+  return await runPrediction({ values: share ? { ...values, share } : values, part, context, findModel });
 }

@@ -4,6 +4,7 @@ import { UsageError } from "../../core/base/errors.ts";
 import { writeAtomically } from "../../core/base/files.ts";
 import { stringifyJson } from "../../core/base/json.ts";
 import type { PreprocessOutcome } from "../../core/preprocess/preprocess_dataset.ts";
+import { readArrayPlace } from "../array_part.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 import { foldersOf } from "../dataset_folders.ts";
 import { PREPROCESS, type PreprocessValues } from "../flags/preprocess_flags.ts";
@@ -14,6 +15,7 @@ export const preprocessCommand = defineCommand({
   flags: PREPROCESS,
   examples: [
     { does: "Make the training data of two configurations", args: "-d 4 -c 2d 3d_fullres" },
+    { does: "The same as an array of SLURM, whose elements share the cases", args: "-d 4 -c 3d_fullres --share" },
     { does: "In the format that Python's nnU-Net trains from", args: "-d 4 -c 3d_fullres --format npz" },
   ],
   upstreamIgnoresUnknown: true,
@@ -22,16 +24,37 @@ export const preprocessCommand = defineCommand({
     "gt_segmentations. A folder that is there is replaced once its replacement is complete. Stopped and run again, it continues " +
     "with the cases left; cases made of the same files with the same settings are kept.",
   ],
-  check: checkProcesses,
+  check(values) {
+    checkProcesses(values);
+    if (!values.share || !values.redo) return;
+    throw new UsageError("argument --redo: not with --share, as each run would make again what the others have made");
+  },
   async run(values, context) {
-    const outcomes = await runPreprocessing(values, context);
+    const share = values.share || sharesByItself(values, context);
+    const outcomes = await runPreprocessing({ ...values, share }, context);
     if (values.report !== undefined) await writeReport(values.report, outcomes.map(describeOutcome));
     return outcomes.every(({ failures }) => failures.length === 0);
   },
 });
 
+/** In an array all elements are given the same cases; or each another dataset, where sharing changes nothing. */
+function sharesByItself({ redo }: PreprocessValues, { byUpstreamName, print }: CommandContext): boolean {
+  // By upstream's name it does as upstream, which knows no arrays.
+  const place = byUpstreamName ? undefined : readArrayPlace((name) => Deno.env.get(name));
+  if (!place) return false;
+  const from = `${place.scheduler}, ${place.variable}=${place.index}`;
+  print(
+    redo
+      ? `${from}: with --redo the cases are not shared with its other processes`
+      : `${from}: the cases are shared with its other processes`,
+  );
+  return !redo;
+}
+
 /** What preprocessing takes of its flags; with a report it is seen to that no input has its place. */
-export type PreprocessRun = Omit<PreprocessValues, "report" | "log"> & Partial<Pick<PreprocessValues, "report">>;
+export type PreprocessRun =
+  & Omit<PreprocessValues, "report" | "log" | "share">
+  & Partial<Pick<PreprocessValues, "report" | "share">>;
 
 /** Preprocesses all datasets, one after the other. */
 export async function runPreprocessing(run: PreprocessRun, context: CommandContext): Promise<PreprocessOutcome[]> {
@@ -72,6 +95,7 @@ async function runOne(
     nan: run.nan,
     allowGeometryMismatch: run.allowGeometryMismatch,
     redo: run.redo,
+    share: run.share ?? false,
     signal: context.signal,
     onCase: context.count(`${folders.name}: cases preprocessed`, run.verbose ? "lines" : "bar"),
     onInfo: context.print,
@@ -86,15 +110,16 @@ function sayOutcome(
   seconds: number,
   { print, printError }: CommandContext,
 ): void {
-  for (const { configuration, folder, state, cases, reused } of configurations) {
+  for (const { configuration, folder, state, cases, reused, elsewhere } of configurations) {
     const name = `${dataset.name}, ${configuration}`;
     const made = plural(cases, "case");
     if (state === "kept") {
       print(`${name}: ${made} ${cases === 1 ? "was" : "were"} made before of the same files: ${folder}`);
     }
     if (state !== "written") continue;
-    const earlier = reused > 0 ? ` (${reused} of them by an earlier run)` : "";
-    print(`${name}: ${made} in ${formatSeconds(seconds)}${earlier}: ${folder}`);
+    const others = [[reused, "by an earlier run"], [elsewhere, "by others that share them"]] as const;
+    const said = others.flatMap(([count, whose]) => (count > 0 ? [`${count} of them ${whose}`] : [])).join(", ");
+    print(`${name}: ${made} in ${formatSeconds(seconds)}${said && ` (${said})`}: ${folder}`);
   }
   if (failures.length === 0) return;
   const count = plural(failures.length, "case");

@@ -79,6 +79,16 @@ export const PREPROCESS = {
     help: "Plans to preprocess by: nnUNetPlans, nnUNetResEncUNetMPlans, ...",
   },
   ...PREPROCESSING,
+  share: {
+    kind: "switch",
+    names: ["--share"],
+    beyond: true,
+    group: DATA,
+    help:
+      "Share the cases with all runs of the same command, whenever and wherever they are started: each case is made by " +
+      "one of them, and those of a run that was killed by another. In a SLURM array or a Kubernetes indexed job it is " +
+      "on by itself, but for --redo.",
+  },
   allowGeometryMismatch: FINGERPRINT.allowGeometryMismatch,
   maxMemory: MAX_MEMORY,
   report: {

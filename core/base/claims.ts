@@ -17,6 +17,8 @@ const GONE_MS = 600_000;
 /** A claim is written over at every beat, always as long. */
 const BYTES = 512;
 
+const CLAIM = /^\..+\.claim-\d{1,9}$/;
+
 /** What a claim came to: the case is ours, another process is at it, or it has failed in another process. */
 export type ClaimResult = "ours" | "taken" | "failed";
 
@@ -25,6 +27,8 @@ export interface Claims extends Disposable {
   claim(id: string): ClaimResult;
   /** A case is written, by whomever: the claims on it are removed. */
   release(id: string): void;
+  /** Whether any case is another process's at this moment. */
+  othersAtWork(): boolean;
   /** A case has failed: it stays claimed, for all that run, until these claims are disposed. */
   fail(id: string): void;
 }
@@ -52,7 +56,7 @@ export function openClaims(folder: string, goneMs = GONE_MS, beatMs = Math.min(B
     const one = held.get(id);
     held.delete(id);
     // The lower numbers first, so that the case is never free while one is there.
-    for (const path of claimsOf(folder, id)) if (numberOf(path) <= upTo) removeQuietly(path);
+    for (const path of claimsIfThere(folder, id)) if (numberOf(path) <= upTo) removeQuietly(path);
     one?.file.close();
   };
   return {
@@ -70,6 +74,13 @@ export function openClaims(folder: string, goneMs = GONE_MS, beatMs = Math.min(B
       return "ours";
     },
     release: (id) => drop(id, Infinity),
+    othersAtWork() {
+      const own = new Set(held.values().map(({ path }) => path));
+      const names = Array.from(Deno.readDirSync(folder), ({ name }) => name).filter((name) => CLAIM.test(name));
+      return names.map((name) => join(folder, name)).some((path) =>
+        !own.has(path) && stateOf(path, seen, goneMs) === "taken"
+      );
+    },
     fail(id) {
       const one = held.get(id);
       if (!one) return;
@@ -98,6 +109,15 @@ function claimsOf(folder: string, id: string): string[] {
   const names = Array.from(Deno.readDirSync(folder), ({ name }) => name)
     .filter((name) => name.startsWith(prefix) && /^\d{1,9}$/.test(name.slice(prefix.length)));
   return names.map((name) => join(folder, name)).sort((a, b) => numberOf(a) - numberOf(b));
+}
+
+/** None where the folder itself has got another name. */
+function claimsIfThere(folder: string, id: string): string[] {
+  try {
+    return claimsOf(folder, id);
+  } catch {
+    return [];
+  }
 }
 
 function createExclusively(path: string): Deno.FsFile | undefined {

@@ -13,6 +13,8 @@ export interface JobKind<Setting, Job, Result> extends ThreadStart<Setting> {
   readonly bytesOf: (job: Job) => number | Promise<number>;
   /** True: jobs write files, so those that run when another one fails are let finish, and their results told. */
   readonly finishesRunning?: boolean;
+  /** What a job becomes that is about to run; undefined: it is left out. */
+  readonly admit?: (job: Job) => Job | undefined;
   /** What comes of a job whose thread ended, as it does when its heap is full; the next job gets a new one. Without it the work ends. */
   readonly threadEnded?: (job: Job, detail: string) => Result;
 }
@@ -22,6 +24,8 @@ export interface ThreadOptions {
   readonly threads: number;
   /** Bytes that running jobs may take together; a job larger than that runs alone. */
   readonly memory: number;
+  /** True: even a single job has a thread, so that timers of the calling one go on. */
+  readonly beside?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -39,7 +43,7 @@ export async function runJobs<Setting, Job, Result>(
   const threads = Math.max(1, Math.min(options.threads, jobs.length));
   const budget = createBudget(options.memory);
   using stack = new DisposableStack();
-  const lanes: Lane<Job, Result>[] = threads === 1
+  const lanes: Lane<Job, Result>[] = threads === 1 && !options.beside
     ? [laneHere(kind)]
     : Array.from({ length: threads }, () => stack.use(laneOnThread(kind)));
   const stop = () => lanes.forEach((lane) => lane.reject(new Interrupted(kind.interrupted)));
@@ -63,8 +67,10 @@ export async function runJobs<Setting, Job, Result>(
       try {
         if (signal?.aborted) throw new Interrupted(kind.interrupted);
         if (failure) return;
-        const result = await lane.run(job);
-        const telling = told.then(() => failure && !kind.finishesRunning ? undefined : onResult(result, job));
+        const admitted = kind.admit ? kind.admit(job) : job;
+        if (admitted === undefined) continue;
+        const result = await lane.run(admitted);
+        const telling = told.then(() => failure && !kind.finishesRunning ? undefined : onResult(result, admitted));
         told = telling.catch(() => {});
         await telling;
       } catch (error) {

@@ -11,9 +11,17 @@ import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
 /** In every folder that this program has made; one line a case, after a line with what the data depend on. */
 export const RECORD = "preprocessed.jsonl";
 
+/** What each of several processes that share a folder has done, until the folder gets its name. */
+const PROCESS_RECORD = /^preprocessed\.[0-9a-f]{8}\.jsonl$/;
+
+/** True for a file that says which cases are done. */
+export function isRecord(name: string): boolean {
+  return name === RECORD || PROCESS_RECORD.test(name);
+}
+
 const CASE_ENDINGS = [BRICKS_ENDING, ".npz", ".npy", ".pkl", ".b2nd"];
-/** What writing leaves when it is killed, and what file managers and network disks put anywhere. */
-const PASSING = /^(\..*\.tmp|\._.*|\.DS_Store|\.nfs.*|Thumbs\.db|desktop\.ini)$/;
+/** What writing and claiming cases leave when they are killed, and what file managers and network disks put anywhere. */
+const PASSING = /^(\..*\.tmp|\..*\.claim-\d{1,9}|\._.*|\.DS_Store|\.nfs.*|Thumbs\.db|desktop\.ini)$/;
 
 /**
  * Refuses a folder that is not preprocessing's to replace. A symbolic link is: it is replaced, and where it leads to is left alone.
@@ -94,7 +102,7 @@ function contentOf(folder: string): { readonly known: readonly string[]; readonl
   const known: string[] = [];
   const foreign: string[] = [];
   for (const { name, isDirectory } of entries) {
-    const ours = name === RECORD || PASSING.test(name) || isOfCase(name, names);
+    const ours = isRecord(name) || PASSING.test(name) || isOfCase(name, names);
     (ours && !isDirectory ? known : foreign).push(name);
   }
   return { known, foreign };

@@ -30,9 +30,18 @@ import { copyGroundTruth } from "./preprocess_dataset_truth.ts";
 import type { NonFinitePolicy } from "./non_finite.ts";
 import { describeBytes } from "../base/describe_bytes.ts";
 import { type CaseDisk, checkFreeDisk, forecastCase } from "./preprocess_dataset_forecast.ts";
-import { type DataFolder, type InputStates, inputStates, openDataFolder } from "./preprocess_dataset_folder.ts";
-import type { DataFormat, PreprocessSetting } from "./preprocess_worker_job.ts";
+import type { InputStates } from "./data_record.ts";
+import { type DataFolder, inputStates, openDataFolder } from "./preprocess_dataset_folder.ts";
+import { type Admit, shareJobs } from "./preprocess_shared.ts";
+import {
+  type DataFormat,
+  PREPROCESSING,
+  type PreprocessJob,
+  type PreprocessReply,
+  type PreprocessSetting,
+} from "./preprocess_worker_job.ts";
 import { preprocessCases, type SizedJob } from "./preprocess_worker_pool.ts";
+import { openSharedDataFolder, type SharedDataFolder } from "./shared_data_folder.ts";
 
 /** The ground truth's copy, beside the data. */
 const TRUTH_FOLDER = "gt_segmentations";
@@ -48,6 +57,8 @@ export interface PreprocessDatasetOptions {
   readonly allowGeometryMismatch: boolean;
   /** True: cases that are done are made again. */
   readonly redo: boolean;
+  /** True: the cases are shared with other processes that share them. Not with `redo`, by which each would make the others' again. */
+  readonly share?: boolean;
   readonly signal?: AbortSignal;
   /** `of` counts the cases that are not done yet. */
   readonly onCase?: (done: number, of: number) => void;
@@ -63,6 +74,8 @@ export interface PreprocessedConfiguration {
   readonly cases: number;
   /** Cases that an earlier run had done. */
   readonly reused: number;
+  /** Cases that other processes have done since, of those that share them. */
+  readonly elsewhere: number;
 }
 
 export interface PreprocessOutcome {
@@ -97,16 +110,11 @@ export async function preprocessDataset(
   };
   const { cases, inputs } = await usableCases(dataset, failures);
   using stack = new DisposableStack();
-  const folders: DataFolder[] = [];
-  for (const configuration of configurations) {
-    const setting = settingText(plans, configuration, keys, options);
-    const folder = await openDataFolder(preprocessedFolder, configuration.dataIdentifier, {
-      setting,
-      inputs,
-      redo: options.redo,
-    });
-    folders.push(stack.use(folder));
-  }
+  const { folders, shared } = await openFolders(preprocessedFolder, configurations, stack, {
+    options,
+    inputs,
+    settingOf: (configuration) => settingText(plans, configuration, keys, options),
+  });
   const { allowance, ...threads } = shareMemory(options.maxMemory, options.threads);
   const jobs = await listJobs(cases, plans, configurations, folders, options, preprocessedFolder, warn);
   const setting: PreprocessSetting = {
@@ -122,35 +130,92 @@ export async function preprocessDataset(
     ...(allowance && { memory: allowance }),
   };
   let done = 0;
+  const made = folders.map(() => 0);
   const left = new Map(jobs.map(({ job, disk }) => [job.case.id, disk]));
+  const settle = (id: string) => {
+    if (left.delete(id)) options.onCase?.(++done, jobs.length);
+  };
   // deno-lint-ignore require-await -- callers of the pool may wait
-  await preprocessCases(setting, jobs, { ...threads, signal: options.signal }, async ({ case: { id } }, reply) => {
-    for (const { configuration, files } of reply.made) folders[configuration].record(id, files);
+  const onReply = async ({ case: { id }, configurations: asked }: PreprocessJob, reply: PreprocessReply) => {
+    for (const { configuration, files } of reply.made) {
+      folders[configuration].record(id, files);
+      made[configuration]++;
+    }
     if (reply.kind === "failed" && reply.parts.endsRun) throw new UserError(reply.parts);
-    left.delete(id);
+    for (const index of asked) shared?.[index].fail(id);
     if (reply.kind === "failed") failures.push(new UserError(reply.parts));
     else reply.warnings.forEach(warn);
-    options.onCase?.(++done, jobs.length);
-  }).catch((error) => {
+    settle(id);
+  };
+  const run = (some: readonly SizedJob[], admit?: Admit) =>
+    preprocessCases(
+      setting,
+      some,
+      { ...threads, beside: admit !== undefined, signal: options.signal, ...(admit && { admit }) },
+      onReply,
+    );
+  const working = !shared ? run(jobs) : shareJobs(jobs, shared, options.signal, run, (id, how) => {
+    if (how === "failed") failures.push(failedElsewhere(id));
+    settle(id);
+  });
+  await working.catch((error) => {
     // Only now have the other threads ended their cases.
     if (!(error instanceof UserError) || !error.parts.endsRun) throw error;
     throw outputFailed(error.parts, left, preprocessedFolder);
   });
+  const isWhole = failures.length === 0;
+  if (isWhole) { for (const folder of folders) await folder.finish(); }
   const results = configurations.map((configuration, i): PreprocessedConfiguration => {
-    const folder = folders[i];
-    const complete = failures.length === 0;
-    if (complete) folder.finish();
+    const { path, complete, done: { size: reused } } = folders[i];
     return {
       configuration: configuration.name,
-      folder: folder.path,
-      state: !complete ? "incomplete" : folder.complete ? "kept" : "written",
+      folder: path,
+      state: !isWhole ? "incomplete" : complete ? "kept" : "written",
       cases: cases.length,
-      reused: folder.done.size,
+      reused,
+      elsewhere: isWhole ? cases.length - reused - made[i] : 0,
     };
   });
   removeLeftovers(preprocessedFolder);
   await copyGroundTruth(cases, dataset.fileEnding, join(preprocessedFolder, TRUTH_FOLDER));
   return { dataset, plansName: options.plansName, configurations: results, skipped, failures, warnings };
+}
+
+interface FolderRequest {
+  readonly options: PreprocessDatasetOptions;
+  readonly inputs: ReadonlyMap<string, InputStates>;
+  readonly settingOf: (configuration: Configuration) => string;
+}
+
+/** Opens each configuration's folder; `shared` are the same ones, where they are shared. */
+async function openFolders(
+  parent: string,
+  configurations: readonly Configuration[],
+  stack: DisposableStack,
+  { options: { redo, share, signal }, inputs, settingOf }: FolderRequest,
+): Promise<{ readonly folders: readonly DataFolder[]; readonly shared?: readonly SharedDataFolder[] }> {
+  const optionsOf = (configuration: Configuration) => ({ setting: settingOf(configuration), inputs, redo });
+  if (!share) {
+    const folders: DataFolder[] = [];
+    for (const one of configurations) {
+      folders.push(stack.use(await openDataFolder(parent, one.dataIdentifier, optionsOf(one))));
+    }
+    return { folders };
+  }
+  const shared: SharedDataFolder[] = [];
+  for (const one of configurations) {
+    shared.push(stack.use(await openSharedDataFolder(parent, one.dataIdentifier, optionsOf(one), signal)));
+  }
+  return { folders: shared, shared };
+}
+
+function failedElsewhere(caseId: string): UserError {
+  return new UserError({
+    doing: PREPROCESSING,
+    caseId,
+    problem: "another of the runs that share the cases could not do it",
+    remedy: "see what that one says",
+  });
 }
 
 /** The error that ends the run, with what is still to be written. @param left Bytes of each case that is not done, at most */

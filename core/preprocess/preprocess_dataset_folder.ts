@@ -2,17 +2,26 @@
  * A folder of preprocessed cases in the making: a hidden folder beside the final one, with a record of the cases that are done, so
  * that a stopped run continues. It takes the final name once it is complete; until then what was there before stays.
  */
-import { z } from "zod";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, writeAtomically, writeError } from "../base/files.ts";
 import { takeLock } from "../base/folder_lock.ts";
 import { refuseSpecialFile } from "../base/odd_file.ts";
 import { join } from "../base/path.ts";
-import { PATH_NAME } from "../base/path_name.ts";
 import { absentFile, readError } from "../base/read_error.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
 import { filesOfImage } from "../formats/image/readers.ts";
 import {
+  appendRecord,
+  type CaseFiles,
+  type CaseRecord,
+  type InputStates,
+  isCurrent,
+  NOTING,
+  readRecord,
+  writeRecord,
+} from "./data_record.ts";
+import {
+  isRecord,
   RECORD,
   removeDataFolder,
   removeOtherFiles,
@@ -21,26 +30,8 @@ import {
 } from "./data_folder_files.ts";
 
 const OPENING = "opening the folder of preprocessed data";
+const TIDYING = "removing what an earlier run left half-written";
 const DOING = "replacing the preprocessed data";
-const NOTING = "noting which cases are preprocessed";
-
-/** Path, bytes and time of change (ms) of a case's files. */
-export type InputStates = readonly (readonly [path: string, bytes: number, changed: number])[];
-
-type CaseFiles = readonly (readonly [name: string, bytes: number])[];
-
-/** A line of the record. Its names become paths. */
-const CASE_RECORD = z.object({
-  id: PATH_NAME,
-  inputs: z.array(z.tuple([z.string(), z.number(), z.number()])),
-  files: z.array(z.tuple([PATH_NAME, z.number()])),
-});
-
-interface CaseRecord {
-  readonly id: string;
-  readonly inputs: InputStates;
-  readonly files: CaseFiles;
-}
 
 export interface DataFolder extends Disposable {
   /** The final folder. */
@@ -54,7 +45,7 @@ export interface DataFolder extends Disposable {
   /** Notes a case as done. */
   record(id: string, files: CaseFiles): void;
   /** Gives the folder its final name. */
-  finish(): void;
+  finish(): Promise<void>;
 }
 
 export interface DataFolderOptions {
@@ -92,41 +83,75 @@ async function stateOf(file: string, named: string, caseId: string): Promise<Inp
   }
 }
 
+/** Where a folder of data, its making, what it replaces and its lock are. */
+export interface DataPlaces {
+  readonly path: string;
+  readonly work: string;
+  readonly old: string;
+  readonly lock: string;
+}
+
+export function placesOf(parent: string, name: string): DataPlaces {
+  const hidden = (ending: string) => join(parent, `.${name}.${ending}`);
+  return { path: join(parent, name), work: hidden("partial"), old: hidden("replaced"), lock: hidden("lock") };
+}
+
+/** What is said where another run has the lock. */
+export const AT_WORK = {
+  doing: OPENING,
+  problem: "another run is preprocessing these data at this moment",
+  remedy: "wait until it ends, or stop it; what it has done is kept",
+} as const;
+
+/** First line of a record: what the data depend on. */
+export function settingLine({ setting }: Pick<DataFolderOptions, "setting">): string {
+  return JSON.stringify({ setting });
+}
+
 /**
  * Opens the folder `name` in `parent`, taking over what an earlier run has done.
  * @throws UserError if another run is at it, or a folder of that name is read-only or holds what preprocessing does not write
  */
 export async function openDataFolder(parent: string, name: string, options: DataFolderOptions): Promise<DataFolder> {
-  const path = join(parent, name);
-  const work = join(parent, `.${name}.partial`);
-  const old = join(parent, `.${name}.replaced`);
+  const places = placesOf(parent, name);
   await ensureFolder(parent, "making the folder of preprocessed data");
-  const lock = takeLock(join(parent, `.${name}.lock`), {
-    doing: OPENING,
-    problem: "another run is preprocessing these data at this moment",
-    remedy: "wait until it ends, or stop it; what it has done is kept",
-  });
+  const lock = takeLock(places.lock, AT_WORK);
+  return await openLocked(places, options, lock);
+}
+
+/** As {@link openDataFolder}, by whom has the lock; the folder gives it back when it is disposed, or if this fails. */
+export async function openLocked(
+  places: DataPlaces,
+  options: DataFolderOptions,
+  lock: Disposable,
+): Promise<DataFolder> {
   try {
-    for (const folder of [path, work, old]) requireReplaceable(folder, OPENING);
-    return await open(path, work, old, options, lock);
+    for (const folder of [places.path, places.work, places.old]) requireReplaceable(folder, OPENING);
+    return await open(places, options, lock);
   } catch (error) {
     lock[Symbol.dispose]();
     throw error;
   }
 }
 
+/** True if a folder has all cases, and no others. */
+export function isComplete(path: string, options: DataFolderOptions): boolean {
+  const recorded = readRecord(path, settingLine(options));
+  const { inputs } = options;
+  return inputs.size > 0 && recorded.length === inputs.size && recorded.every((one) => isCurrent(path, one, inputs));
+}
+
 async function open(
-  path: string,
-  work: string,
-  old: string,
-  { setting, inputs, redo }: DataFolderOptions,
+  { path, work, old }: DataPlaces,
+  options: DataFolderOptions,
   lock: Disposable,
 ): Promise<DataFolder> {
-  const first = JSON.stringify({ setting });
+  const { inputs, redo } = options;
+  const first = settingLine(options);
   const recorded = redo ? [] : readRecord(path, first);
   const there = recorded.filter((one) => isCurrent(path, one, inputs));
   // A case that has left the dataset must not stay in the folder.
-  const complete = there.length === inputs.size && recorded.length === there.length && inputs.size > 0;
+  const complete = !redo && isComplete(path, options);
   for (const folder of complete ? [work, old] : [path, work, old]) await requireRemovable(folder, OPENING);
   if (complete) {
     // Of a run that was killed while it replaced this folder, or made others of it.
@@ -137,7 +162,7 @@ async function open(
       done: new Set(inputs.keys()),
       complete,
       record: () => {},
-      finish: () => {},
+      finish: () => Promise.resolve(),
       [Symbol.dispose]: () => lock[Symbol.dispose](),
     };
   }
@@ -149,67 +174,20 @@ async function open(
   const kept = new Map(left.map((one) => [one.id, one]));
   for (const one of there) if (!kept.has(one.id) && takeOver(path, work, one)) kept.set(one.id, one);
 
-  const file = join(work, RECORD);
-  const ours = new Set([RECORD, ...kept.values().flatMap(({ files }) => files.map(([name]) => name))]);
-  removeOtherFiles(work, ours, "removing what an earlier run left half-written");
-  // Written anew beside, so that a full disk does not take the record of what is done.
-  const lines = [first, ...Array.from(kept.values(), (one) => JSON.stringify(one))];
-  await writeAtomically(file, `${lines.join("\n")}\n`, { doing: NOTING });
-  const log = Deno.openSync(file, { append: true });
-  const write = (line: string) => {
-    const bytes = new TextEncoder().encode(`${line}\n`);
-    try {
-      for (let at = 0; at < bytes.length;) at += log.writeSync(bytes.subarray(at));
-    } catch (error) {
-      throw writeError(error, file, NOTING, bytes.length);
-    }
-  };
+  await keepOnly(work, first, [...kept.values()]);
+  const log = appendRecord(join(work, RECORD));
   return {
     path,
     work,
     done: new Set(kept.keys()),
     complete,
-    record: (id, files) => write(JSON.stringify({ id, inputs: inputs.get(id) ?? [], files } satisfies CaseRecord)),
-    finish: () => replaceFolder(path, work, old),
+    record: (id, files) => log.add({ id, inputs: inputs.get(id) ?? [], files }),
+    finish: async () => await replaceFolder(path, work, old),
     [Symbol.dispose]: () => {
-      log.close();
+      log[Symbol.dispose]();
       lock[Symbol.dispose]();
     },
   };
-}
-
-/** The records of a folder made with that setting; the last of each case. */
-function readRecord(folder: string, setting: string): CaseRecord[] {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(join(folder, RECORD));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return [];
-    throw error;
-  }
-  const [first, ...lines] = text.split("\n");
-  if (first !== setting) return [];
-  const records = new Map<string, CaseRecord>();
-  for (const line of lines) {
-    try {
-      const one = CASE_RECORD.safeParse(JSON.parse(line));
-      if (one.success) records.set(one.data.id, one.data);
-    } catch {
-      // The empty last line, or one that was being written when the machine stopped.
-    }
-  }
-  return [...records.values()];
-}
-
-function isCurrent(folder: string, { id, inputs, files }: CaseRecord, now: DataFolderOptions["inputs"]): boolean {
-  if (JSON.stringify(now.get(id)) !== JSON.stringify(inputs)) return false;
-  return files.every(([name, bytes]) => {
-    try {
-      return Deno.statSync(join(folder, name)).size === bytes;
-    } catch {
-      return false;
-    }
-  });
 }
 
 /** Gives a case's files a second name in `work`; false where the disk has no hard links. */
@@ -222,7 +200,17 @@ function takeOver(path: string, work: string, { files }: CaseRecord): boolean {
   }
 }
 
-function replaceFolder(path: string, work: string, old: string): void {
+/** Leaves these cases of a folder in the making, and notes them in one record. */
+export async function keepOnly(work: string, first: string, kept: readonly CaseRecord[]): Promise<void> {
+  const ours = new Set([RECORD, ...kept.flatMap(({ files }) => files.map(([name]) => name))]);
+  // Records go last, so that nothing that is done is forgotten.
+  const records = Array.from(Deno.readDirSync(work), ({ name }) => name).filter(isRecord);
+  removeOtherFiles(work, new Set([...ours, ...records]), TIDYING);
+  await writeRecord(work, first, kept);
+  removeOtherFiles(work, ours, TIDYING);
+}
+
+export function replaceFolder(path: string, work: string, old: string): void {
   try {
     removeDataFolder(old, DOING);
     requireReplaceable(path, DOING);

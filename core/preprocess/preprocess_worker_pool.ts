@@ -18,6 +18,11 @@ export interface SizedJob {
   readonly disk: number;
 }
 
+export interface PreprocessThreads extends ThreadOptions {
+  /** As that of {@link JobKind}: for processes that share the cases. */
+  readonly admit?: (job: PreprocessJob) => PreprocessJob | undefined;
+}
+
 /**
  * Runs all jobs, the first ones first, and gives each reply to `onReply` as it comes.
  * @throws Interrupted if `signal` aborts; errors that are defects of the program; what `onReply` throws, which ends the work
@@ -25,7 +30,7 @@ export interface SizedJob {
 export async function preprocessCases(
   setting: PreprocessSetting,
   jobs: readonly SizedJob[],
-  options: ThreadOptions,
+  options: PreprocessThreads,
   onReply: (job: PreprocessJob, reply: PreprocessReply) => Promise<void>,
 ): Promise<void> {
   const bytes = new Map(jobs.map((sized) => [sized.job, sized.bytes]));
@@ -35,6 +40,7 @@ export async function preprocessCases(
     startWorker: () => new Worker(new URL("./preprocess_worker.ts", import.meta.url), { type: "module" }),
     setting,
     runHere: (job) => runPreprocessJob(setting, job),
+    ...(options.admit && { admit: options.admit }),
     bytesOf: (job) => bytes.get(job) ?? 0,
     finishesRunning: true, // so that no file is left half-written; a signal stops them at once
     threadEnded: ({ case: { id } }, detail) => ({

@@ -38,6 +38,23 @@ Deno.test("an element of a SLURM array predicts its part and says so; -num_parts
   });
 });
 
+Deno.test("the elements of an array with uneven gaps share the cases, and say so", async () => {
+  await inTempFolder(async (output) => {
+    const uneven = { SLURM_ARRAY_TASK_COUNT: "4", SLURM_ARRAY_TASK_MIN: "0", SLURM_ARRAY_TASK_MAX: "9" };
+    const run = (id: string) => runCommand(predicting(output), { env: { ...uneven, SLURM_ARRAY_TASK_ID: id } });
+    const runs = await Promise.all([run("3"), run("4")]);
+    for (const { code, stdout, stderr } of runs) {
+      assertEquals(code, 0, stderr);
+      assert(stdout.includes("uneven gaps") && stdout.includes("shared with its other processes"), stdout);
+    }
+    const written = runs.flatMap(({ stdout }) =>
+      [...stdout.matchAll(/^\[\d+\/\d+\] (\w+): .* -> /gm)].map(([, id]) => id)
+    );
+    assertEquals(written.sort(), ["test_000", "test_001"]);
+    assertEquals(await cases(output), ["test_000.nii.gz", "test_001.nii.gz"]);
+  });
+});
+
 Deno.test("an index without a count ends with 1, one beyond -num_parts with 2, and nothing is written", async () => {
   await inTempFolder(async (folder) => {
     const output = join(folder, "out");

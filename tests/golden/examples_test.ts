@@ -12,10 +12,20 @@ const MODEL = join(GOLDEN, "models/iso_ct_two_folds");
 const IMAGES = join(GOLDEN, "images/iso_ct_two_folds");
 
 /** Of the examples' variables that are no paths. */
-const VALUES = [["report", "x.json"], ["FOLD", "all"], ["fold", "all"], ["MIN_DICE", "0.9"], ["DATASET", "4"], [
-  "parts",
-  "4",
-], ["part", "1"]];
+const VALUES = [
+  ["report", "x.json"],
+  ["FOLD", "all"],
+  ["fold", "all"],
+  ["MIN_DICE", "0.9"],
+  ["DATASET", "4"],
+  ["CPUS", "4"],
+  ["CONFIG", "2d"],
+  [
+    "parts",
+    "4",
+  ],
+  ["part", "1"],
+];
 
 /** A program of one word, as the examples call it: this checkout's. */
 async function writeProgram(folder: string): Promise<string> {
@@ -53,6 +63,7 @@ function commandsOf(file: string, text: string): string[][] {
 Deno.test("the commands in the examples are taken by the program", async () => {
   const files = [
     "slurm/predict.sbatch",
+    "slurm/preprocess.sbatch",
     "slurm/train.sbatch",
     "kubernetes/predict-job.yaml",
     "nextflow/main.nf",

@@ -15,7 +15,7 @@ async function make(parent: string, text = "new", options = OPTIONS): Promise<vo
   using folder = await openDataFolder(parent, NAME, options);
   await Deno.writeTextFile(join(folder.work, "a.bricks"), text);
   folder.record("a", [["a.bricks", text.length]]);
-  folder.finish();
+  await folder.finish();
 }
 
 async function fill(folder: string, names: readonly string[]): Promise<void> {
