@@ -1,22 +1,29 @@
-/** The commands `evaluate_folder` and `evaluate_simple`: summary.json of predictions, and the Dice of each label on the terminal. */
+/** The commands `evaluate_folder` and `evaluate_simple`: summary.json of predictions, and what it says of each label on the terminal. */
 import { plural } from "../../core/base/plural.ts";
-import { UserError } from "../../core/base/errors.ts";
+import { UsageError, UserError } from "../../core/base/errors.ts";
+import { requireWritable, writeAtomically } from "../../core/base/files.ts";
 import { readJsonFile } from "../../core/base/json.ts";
 import { refuseOverwriting } from "../../core/base/overwriting.ts";
-import { extname, join } from "../../core/base/path.ts";
+import { basename, dirname, extname, join } from "../../core/base/path.ts";
 import { chooseReader } from "../../core/dataset/choose_reader.ts";
 import type { DatasetJson } from "../../core/dataset/dataset_json.ts";
 import { filesEndingIn } from "../../core/dataset/raw_dataset.ts";
 import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
+import { classStatistics, metricKinds } from "../../core/evaluate/class_statistics.ts";
 import { evaluateFolder, type Evaluation } from "../../core/evaluate/evaluate_folder.ts";
+import { metricsCsv } from "../../core/evaluate/metrics_csv.ts";
+import type { Summary } from "../../core/evaluate/summary.ts";
+import { surfaceFile } from "../../core/evaluate/surface/surface_summary.ts";
 import { supportedEndings } from "../../core/formats/image/readers.ts";
 import { labelTarget, targetsOf } from "../../core/evaluate/targets.ts";
+import { statisticsTable } from "../evaluation_table.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 import { EVALUATE_FOLDER, EVALUATE_SIMPLE } from "../flags/evaluate_flags.ts";
 import type { Values } from "../flags/flag.ts";
 
 const WRITES =
-  "Writes Dice, IoU and the counts of voxels of every case, their mean over cases, and the mean over labels.";
+  "Writes Dice, IoU and the counts of voxels of every case, their mean over cases, and the mean over labels; says of each label " +
+  "mean, standard deviation, median and worst case.";
 
 export const evaluateFolderCommand = defineCommand({
   flags: EVALUATE_FOLDER,
@@ -31,13 +38,17 @@ export const evaluateFolderCommand = defineCommand({
     },
   ],
   details: [WRITES],
+  check: checkOutputs,
   async run(values, context) {
     const dataset = await readDatasetJson(values.datasetFile);
     // As in upstream nothing of the plans changes the result; a file that is not there is a mistake all the same.
     await readJsonFile(values.plansFile, "reading the plans");
     refuseOverwriting(
       [values.datasetFile, values.plansFile].map((path) => ({ path, what: "an input" })),
-      [{ path: summaryFile(values), what: "the summary" }],
+      [
+        { path: summaryFile(values), what: "the summary" },
+        ...(values.surface ? [{ path: surfaceFile(summaryFile(values)), what: "the surface metrics" }] : []),
+      ],
       { doing: "choosing the summary's file", remedy: "name another file with -o" },
     );
     const json = dataset.json as Readonly<Record<string, unknown>>;
@@ -57,8 +68,13 @@ export const evaluateSimpleCommand = defineCommand({
       does: "Compare labels 1 and 2, leaving out voxels that are 3 in the truth",
       args: "truth predictions -l 1 2 -il 3",
     },
+    {
+      does: "Measure surfaces as well, and write all numbers as a table",
+      args: "truth predictions -l 1 2 --surface --tolerance 2 --csv metrics.csv",
+    },
   ],
   details: [WRITES],
+  check: checkOutputs,
   async run(values, context) {
     const labels = [...new Set(values.labels)];
     const example = await firstFile(values.references, supportedEndings());
@@ -70,11 +86,28 @@ export const evaluateSimpleCommand = defineCommand({
   },
 });
 
+/** mm. */
+const DEFAULT_TOLERANCE = 1;
+
 type What = Pick<Evaluation, "reader" | "fileEnding" | "targets" | "ignoreLabel">;
 type Common = Pick<
   Values<typeof EVALUATE_FOLDER>,
-  "references" | "predictions" | "output" | "threads" | "chill" | "maxMemory" | "minDice"
+  | "references"
+  | "predictions"
+  | "output"
+  | "threads"
+  | "chill"
+  | "maxMemory"
+  | "minDice"
+  | "surface"
+  | "tolerance"
+  | "csv"
 >;
+
+/** @throws UsageError if a flag is given that another one needed here is not */
+function checkOutputs({ surface, tolerance }: Pick<Common, "surface" | "tolerance">): void {
+  if (tolerance !== undefined && !surface) throw new UsageError("argument --tolerance: it goes with --surface");
+}
 
 function summaryFile({ output, predictions }: Common): string {
   return output ?? join(predictions, "summary.json");
@@ -84,10 +117,13 @@ async function evaluate(
   values: Common,
   { reader, fileEnding, targets, ignoreLabel }: What,
   names: ReadonlyMap<string, string>,
-  { print, printError, warn, count, event, signal }: CommandContext,
+  context: CommandContext,
 ): Promise<boolean> {
   const { references, predictions, chill, threads, maxMemory } = values;
+  const { print, printError, warn, count, event, signal } = context;
   const output = summaryFile(values);
+  const surface = values.surface ? { tolerance: values.tolerance ?? DEFAULT_TOLERANCE } : undefined;
+  if (values.csv !== undefined) await requireWritable(dirname(values.csv), "preparing to write the table", 0);
   const summary = await evaluateFolder({
     references,
     predictions,
@@ -95,6 +131,7 @@ async function evaluate(
     fileEnding,
     targets,
     ignoreLabel,
+    ...(surface && { surface }),
     chill,
     output,
     threads,
@@ -107,6 +144,13 @@ async function evaluate(
     event?.("score", { label: key, name: names.get(key), dice: Dice, iou: IoU });
     print(`${[key, names.get(key)].filter(Boolean).join(" ")}: mean Dice ${score(Dice)}`);
   }
+  sayStatistics(summary, targets, surface?.tolerance, names, context);
+  if (values.csv !== undefined) {
+    const options = { doing: "writing the table", removesLeftovers: true, signal };
+    await writeAtomically(values.csv, metricsCsv(summary.cases, names, caseOf), options);
+    print(`all metrics by case and label: ${values.csv}`);
+  }
+  if (surface) print(`surface metrics: ${surfaceFile(output)}`);
   const { Dice: dice, IoU: iou } = summary.foregroundMean;
   event?.("score", { label: "foreground", dice, iou, cases: summary.cases.length, summary: output });
   const cases = plural(summary.cases.length, "case");
@@ -114,6 +158,42 @@ async function evaluate(
   const refusal = belowMinimum(summary.foregroundMean.Dice, values.minDice);
   if (refusal !== null) printError(`error: ${refusal}`);
   return refusal === null;
+}
+
+/** A table for each metric. */
+function sayStatistics(
+  { cases }: Summary,
+  targets: What["targets"],
+  tolerance: number | undefined,
+  names: ReadonlyMap<string, string>,
+  { print, event }: CommandContext,
+): void {
+  for (const kind of metricKinds(tolerance)) {
+    const classes = classStatistics(cases, targets, kind, caseOf);
+    for (const { key, statistics: { count, infinite, mean, std, median, worst } } of classes) {
+      const ofWorst = { worst: worst?.value, worstCase: worst?.caseId };
+      event?.("statistics", {
+        metric: kind.id,
+        label: key,
+        name: names.get(key),
+        count,
+        infinite,
+        mean,
+        std,
+        median,
+        ...ofWorst,
+      });
+    }
+    print(`\n${statisticsTable(kind, classes, names)}`);
+  }
+  print("");
+}
+
+/** The case of a segmentation's file. */
+function caseOf(file: string): string {
+  const name = basename(file);
+  const ending = supportedEndings().find((one) => name.toLowerCase().endsWith(one)) ?? extname(name);
+  return name.slice(0, name.length - ending.length);
 }
 
 /** What is said where a mean Dice is not what was asked for; null where it is. */

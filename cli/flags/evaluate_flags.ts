@@ -1,6 +1,6 @@
 /** The flags of evaluate_folder and evaluate_simple, as upstream has them (nnunetv2/evaluation/evaluate_predictions.py), then ours. */
 import type { FlagTable } from "./flag.ts";
-import { JSON_FILE, LOG, MAX_MEMORY, THREADS } from "./forms.ts";
+import { CSV_FILE, JSON_FILE, LOG, MAX_MEMORY, THREADS } from "./forms.ts";
 
 const DATA = "Segmentations";
 const LABELS = "Labels";
@@ -60,6 +60,33 @@ const COMMON = {
     beyond: true,
     group: OUTPUT,
     help: "Exit code 1 if the mean Dice of the foreground is below DICE, from 0 to 1, or is no number.",
+  },
+  surface: {
+    kind: "switch",
+    names: ["--surface"],
+    beyond: true,
+    group: OUTPUT,
+    help:
+      "Measure surfaces as well: surface Dice (DeepMind's definition), 95 % Hausdorff distance and average symmetric surface " +
+      "distance in mm (MONAI's); written into surface.json beside the summary.",
+  },
+  tolerance: {
+    kind: "number",
+    names: ["--tolerance"],
+    value: "MM",
+    range: { min: 0, max: 1e6 },
+    beyond: true,
+    group: OUTPUT,
+    help: "With --surface: how far surfaces may lie apart that the surface Dice takes as one. Default: 1.",
+  },
+  csv: {
+    kind: "text",
+    names: ["--csv"],
+    value: "FILE",
+    form: CSV_FILE,
+    beyond: true,
+    group: OUTPUT,
+    help: "Write all metrics as a table, one line a case and label; its name ends in .csv.",
   },
   log: LOG,
   maxMemory: {

@@ -38,6 +38,9 @@ export const SUFFIX: Form = {
 /** A file that is written as JSON: a name of images or weights is none for it. */
 export const JSON_FILE: Form = { fits: /\.json$/i, needed: "a name that ends in .json" };
 
+/** A file that is written as a table. */
+export const CSV_FILE: Form = { fits: /\.csv$/i, needed: "a name that ends in .csv" };
+
 /** Threads or processes. */
 export const THREADS = { min: 1, max: 1024 } as const;
 

@@ -4,10 +4,12 @@ import { UserError } from "../base/errors.ts";
 import { freeArray } from "../base/free_array.ts";
 import { collectUnderLimit, type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
 import { voxelCount } from "../base/shape.ts";
-import type { ReaderName } from "../formats/image/image.ts";
+import type { ImageGeometry, ReaderName } from "../formats/image/image.ts";
 import { readWideLabels } from "../formats/image/read_image.ts";
 import { countOverlaps, type Overlap, type Target } from "./overlap.ts";
 import { checkComparable } from "./same_image.ts";
+import { classesOf, toClasses } from "./surface/class_volume.ts";
+import { canBeMeasured, measureSurfaces, type SurfaceMetrics, type SurfaceSetting } from "./surface/surface_metrics.ts";
 
 export interface EvaluationJob {
   readonly caseId: string;
@@ -16,6 +18,8 @@ export interface EvaluationJob {
   readonly referenceFile: string;
   readonly targets: readonly Target[];
   readonly ignoreLabel?: number;
+  /** Absent: surfaces are not measured. */
+  readonly surface?: SurfaceSetting;
   /** The memory a case may take that is alone at work. */
   readonly memory?: MemoryAllowance;
 }
@@ -23,6 +27,8 @@ export interface EvaluationJob {
 export interface EvaluatedCase {
   /** One for each target, in their order. */
   readonly overlaps: readonly Overlap[];
+  /** As many, where they were asked for. */
+  readonly surfaces?: readonly SurfaceMetrics[];
   /** A sentence on what is unusual. */
   readonly warning?: string;
 }
@@ -60,5 +66,34 @@ export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
     { file: referenceFile, geometry: reference.geometry },
     DOING,
   );
-  return { overlaps: countOverlaps(prediction.data, reference.data, job.targets, job.ignoreLabel), warning };
+  const overlaps = countOverlaps(prediction.data, reference.data, job.targets, job.ignoreLabel);
+  const surfaces = job.surface && surfacesOf(job, job.surface, prediction.data, reference);
+  return { overlaps, ...(surfaces && { surfaces }), warning };
+}
+
+/** The surfaces by the reference's spacing. The label volumes are overwritten. */
+function surfacesOf(
+  { caseId, referenceFile, predictionFile, targets, ignoreLabel, memory }: EvaluationJob,
+  { tolerance }: SurfaceSetting,
+  prediction: Int32Array,
+  reference: { readonly data: Int32Array; readonly geometry: ImageGeometry },
+): SurfaceMetrics[] {
+  const { shape, spacing } = reference.geometry;
+  if (!canBeMeasured(shape)) {
+    const problem = `surfaces are not measured in images as large as ${shape.join(" x ")} voxels`;
+    throw new UserError({ doing: DOING, caseId, file: referenceFile, problem, remedy: "leave out --surface" });
+  }
+  const classes = classesOf(targets);
+  toClasses(prediction, reference.data, classes, ignoreLabel);
+  const judge = (bytes: number) => {
+    const needs = `measuring the surfaces in ${shape.join(" x ")} voxels takes`;
+    const about = { doing: DOING, caseId, file: predictionFile };
+    requireRoom(memory, bytes + BYTES_PER_VOXEL * voxelCount(shape), needs, about);
+  };
+  const volumes = { prediction: { data: prediction, shape }, reference: { data: reference.data, shape } };
+  try {
+    return measureSurfaces({ ...volumes, classes, spacing, tolerance, judge });
+  } catch (error) {
+    throw allocationError(error, { doing: DOING, caseId, file: predictionFile });
+  }
 }

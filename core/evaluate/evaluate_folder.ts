@@ -13,6 +13,8 @@ import { filesEndingIn } from "../dataset/raw_dataset.ts";
 import type { ReaderName } from "../formats/image/image.ts";
 import { BYTES_PER_VOXEL, evaluateCase, type EvaluatedCase, type EvaluationJob } from "./evaluate_case.ts";
 import type { Target } from "./overlap.ts";
+import { SURFACE_BYTES_PER_VOXEL, type SurfaceSetting } from "./surface/surface_metrics.ts";
+import { surfaceFile, surfaceText } from "./surface/surface_summary.ts";
 import { type CaseMetrics, metricsOf, summarise, type Summary, summaryText } from "./summary.ts";
 
 export interface Evaluation {
@@ -25,6 +27,8 @@ export interface Evaluation {
   /** What is measured: see {@link ./targets.ts}. */
   readonly targets: readonly Target[];
   readonly ignoreLabel?: number;
+  /** Absent: surfaces are not measured. Otherwise they are, and `surfaceFile(output)` is written as well. */
+  readonly surface?: SurfaceSetting;
   /** True: references without a prediction are passed over, as upstream's `chill`. Otherwise they are refused. */
   readonly chill: boolean;
   /** File to write, ending in .json; undefined: nothing is written. */
@@ -46,7 +50,8 @@ const COMPARISON: JobKind<undefined, EvaluationJob, EvaluatedCase> = {
   startWorker: () => new Worker(new URL("./evaluate_worker.ts", import.meta.url), { type: "module" }),
   setting: undefined,
   runHere: evaluateCase,
-  bytesOf: async ({ reader, referenceFile }) => BYTES_PER_VOXEL * await voxelsOfFile(reader, referenceFile),
+  bytesOf: async ({ reader, referenceFile, surface }) =>
+    (BYTES_PER_VOXEL + (surface ? SURFACE_BYTES_PER_VOXEL : 0)) * await voxelsOfFile(reader, referenceFile),
 };
 
 /**
@@ -54,7 +59,7 @@ const COMPARISON: JobKind<undefined, EvaluationJob, EvaluatedCase> = {
  * two don't have the same shape. Interrupted if the signal aborts.
  */
 export async function evaluateFolder(evaluation: Evaluation): Promise<Summary> {
-  const { output, targets } = evaluation;
+  const { output, targets, surface } = evaluation;
   if (output !== undefined && !output.endsWith(".json")) {
     throw new UserError({
       doing: "choosing the summary's name",
@@ -76,26 +81,30 @@ export async function evaluateFolder(evaluation: Evaluation): Promise<Summary> {
     COMPARISON,
     jobs,
     { ...threads, signal: evaluation.signal },
-    ({ overlaps, warning }, job) => {
+    ({ overlaps, surfaces, warning }, job) => {
       if (warning !== undefined) evaluation.onWarning?.(warning);
       const metrics = new Map(targets.map(({ key }, i) => [key, metricsOf(overlaps[i])]));
-      cases.set(job, { metrics, predictionFile: job.predictionFile, referenceFile: job.referenceFile });
+      const files = { predictionFile: job.predictionFile, referenceFile: job.referenceFile };
+      const ofSurfaces = surfaces && new Map(targets.map(({ key }, i) => [key, surfaces[i]]));
+      cases.set(job, { metrics, ...(ofSurfaces && { surfaces: ofSurfaces }), ...files });
       evaluation.onCase?.(cases.size, jobs.length);
     },
   );
   const summary = summarise(jobs.flatMap((job) => cases.get(job) ?? []), targets);
+  const write = async (file: string, text: string, doing: string) =>
+    await writeAtomically(file, text, { doing, removesLeftovers: true, signal: evaluation.signal });
   if (output !== undefined) {
-    await writeAtomically(output, summaryText(summary), {
-      doing: "writing the summary",
-      removesLeftovers: true,
-      signal: evaluation.signal,
-    });
+    await write(output, summaryText(summary), "writing the summary");
+    if (surface) {
+      const text = surfaceText(summary.cases, targets, surface);
+      await write(surfaceFile(output), text, "writing the surface metrics");
+    }
   }
   return summary;
 }
 
 async function listJobs(evaluation: Evaluation, memory: MemoryAllowance | undefined): Promise<EvaluationJob[]> {
-  const { predictions, references, fileEnding, reader, targets, ignoreLabel } = evaluation;
+  const { predictions, references, fileEnding, reader, targets, ignoreLabel, surface } = evaluation;
   for (const folder of [predictions, references]) {
     if (await isFolder(folder)) continue;
     throw new UserError({ doing: DOING, file: folder, problem: "there is no such folder", remedy: "check the path" });
@@ -120,6 +129,7 @@ async function listJobs(evaluation: Evaluation, memory: MemoryAllowance | undefi
     referenceFile: pythonJoin(references, name),
     targets,
     ignoreLabel,
+    ...(surface && { surface }),
     ...(memory && { memory }),
   }));
 }

@@ -4,6 +4,7 @@
  */
 import { JsonFloat, stringifyJson } from "../base/json.ts";
 import { type Overlap, type Target } from "./overlap.ts";
+import type { SurfaceMetrics } from "./surface/surface_metrics.ts";
 
 /** The metrics of a target, in upstream's names; n_pred and n_ref are its voxels in the prediction and in the reference. */
 export interface Metrics extends Overlap {
@@ -28,6 +29,8 @@ const METRICS = [
 export interface CaseMetrics {
   /** By {@link Target.key}. */
   readonly metrics: ReadonlyMap<string, Metrics>;
+  /** As well, where they were asked for; not in summary.json. */
+  readonly surfaces?: ReadonlyMap<string, SurfaceMetrics>;
   readonly predictionFile: string;
   readonly referenceFile: string;
 }
@@ -97,7 +100,7 @@ export function nanMean(values: readonly number[]): number {
   return pairwiseSum(values.map((value) => Number.isNaN(value) ? 0 : value), 0, values.length) / known;
 }
 
-function plainMean(values: readonly number[]): number {
+export function plainMean(values: readonly number[]): number {
   return pairwiseSum(values, 0, values.length) / values.length;
 }
 
