@@ -17,7 +17,7 @@ export function createEventDisplay(): Display & Required<Pick<Display, "event">>
   return {
     draws: false,
     event,
-    print: (text) => event("message", { text: text.trimEnd() }),
+    print: (text) => event("message", { text: text.replace(/^\n+/, "").trimEnd() }),
     printError(text) {
       printError(text);
       const [, error] = /^error: (.*)$/s.exec(text.trimEnd()) ?? [];

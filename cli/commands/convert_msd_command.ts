@@ -2,7 +2,7 @@
 import { convertMsdDataset } from "../../core/dataset/convert_msd.ts";
 import { defineCommand } from "./command.ts";
 import type { FlagTable } from "../flags/flag.ts";
-import { THREADS } from "../flags/forms.ts";
+import { LOG, THREADS } from "../flags/forms.ts";
 
 const FLAGS = {
   input: {
@@ -30,6 +30,7 @@ const FLAGS = {
     group: "Machine",
     help: "Files worked on at a time.",
   },
+  log: LOG,
 } as const satisfies FlagTable;
 
 export const convertMsdCommand = defineCommand({

@@ -2,7 +2,7 @@
 import { convertV1Dataset } from "../../core/dataset/convert_v1.ts";
 import { defineCommand } from "./command.ts";
 import type { FlagTable } from "../flags/flag.ts";
-import { NEW_DATASET } from "../flags/forms.ts";
+import { LOG, NEW_DATASET } from "../flags/forms.ts";
 
 const FLAGS = {
   input: {
@@ -22,6 +22,7 @@ const FLAGS = {
     group: "Dataset",
     help: "Name (not path) of the new dataset, DatasetXXX_Name.",
   },
+  log: LOG,
 } as const satisfies FlagTable;
 
 export const convertV1Command = defineCommand({
@@ -30,8 +31,9 @@ export const convertV1Command = defineCommand({
     { does: "Convert a task of nnU-Net v1", args: "nnUNet_raw_data/Task004_Hippocampus Dataset004_Hippocampus" },
   ],
   details: ["Makes nnUNet_raw/NAME. The source is left as it is."],
-  async run({ input, output }, { environment, print }) {
-    print(`converted: ${await convertV1Dataset(input, output, environment.folders)}`);
+  async run({ input, output }, { environment, print, count }) {
+    const target = await convertV1Dataset(input, output, environment.folders, count("files copied", "bar"));
+    print(`converted: ${target}`);
     return true;
   },
 });

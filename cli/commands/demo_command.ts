@@ -4,6 +4,7 @@ import { cycleDemo } from "../demo/cycle_demo.ts";
 import { predictDemo } from "../demo/predict_demo.ts";
 import { EXIT } from "../exit_code.ts";
 import type { FlagTable } from "../flags/flag.ts";
+import { LOG } from "../flags/forms.ts";
 import { defineCommand } from "./command.ts";
 
 /** Seeds of phantoms that neither model has seen: both were trained on 1 to 16. */
@@ -24,6 +25,7 @@ const FLAGS = {
     group: "Arguments",
     help: "Folder for all that the demo writes.",
   },
+  log: LOG,
 } as const satisfies FlagTable;
 
 export const demoCommand = defineCommand({
@@ -35,8 +37,8 @@ export const demoCommand = defineCommand({
     "Makes phantom CTs, plans, preprocesses, trains a small model for a minute or two, predicts, evaluates, and draws the result. " +
     "Each step is printed as the command that it is.",
   ],
-  async run({ predictOnly, output }) {
+  async run({ predictOnly, output, log }, { print }) {
     await ensureFolder(output, "making the demo's folder");
-    return await (predictOnly ? predictDemo : cycleDemo)(output, SEEDS) === EXIT.done;
+    return await (predictOnly ? predictDemo : cycleDemo)(output, SEEDS, { print, log }) === EXIT.done;
   },
 });

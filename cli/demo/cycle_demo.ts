@@ -1,11 +1,10 @@
 /** The whole cycle on phantom CTs: plan, preprocess, train, predict, evaluate. */
 import { ensureFolder } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
-import { print } from "../terminal.ts";
 import { addDemoConfiguration, DEMO_CONFIGURATION } from "./demo_network.ts";
 import { phantomCases, writeCases, writePhantomDataset } from "./phantom_dataset.ts";
 import { showResults } from "./results.ts";
-import { runStep } from "./run_step.ts";
+import { type DemoVoice, runStep } from "./run_step.ts";
 
 const DATASET = "Dataset900_Phantoms";
 const ID = "900";
@@ -19,7 +18,8 @@ const ITERATIONS = "50";
 const LEARNING_RATE = "0.1";
 
 /** @param seeds Phantoms to predict, none of those trained on. @returns the exit code */
-export async function cycleDemo(folder: string, seeds: readonly number[]): Promise<number> {
+export async function cycleDemo(folder: string, seeds: readonly number[], voice: DemoVoice): Promise<number> {
+  const { print } = voice;
   const [raw, preprocessed, results] = ["nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"].map((name) => {
     const root = join(folder, name);
     Deno.env.set(name, root);
@@ -35,7 +35,7 @@ export async function cycleDemo(folder: string, seeds: readonly number[]): Promi
   print(`\n${TRAINING_SEEDS.length} phantom CTs to train with are in ${dataset}, ${cases.length} others in ${images}.`);
 
   const plans = join(preprocessed, DATASET, "nnUNetPlans.json");
-  const planned = await runStep(["plan_and_preprocess", "-d", ID, "--no_pp"]);
+  const planned = await runStep(["plan_and_preprocess", "-d", ID, "--no_pp"], voice);
   if (planned !== 0) return planned;
   await addDemoConfiguration(plans);
   print(`\n${plans}: ${DEMO_CONFIGURATION} was added, which is 3d_fullres with a smaller patch and network.`);
@@ -61,10 +61,9 @@ export async function cycleDemo(folder: string, seeds: readonly number[]): Promi
     ["evaluate_folder", truth, predictions, ...modelFiles],
   ];
   for (const step of steps) {
-    const code = await runStep(step);
+    const code = await runStep(step, voice);
     if (code !== 0) return code;
   }
-  print("");
-  await showResults(cases, predictions, join(folder, "overlay.png"));
+  await showResults(cases, predictions, join(folder, "overlay.png"), print);
   return 0;
 }

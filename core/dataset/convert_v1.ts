@@ -8,7 +8,7 @@ import { refuseInside } from "../base/overwriting.ts";
 import { join, resolve } from "../base/path.ts";
 import { requirePathName } from "../base/path_name.ts";
 import { convertDatasetJson } from "./convert_json.ts";
-import { copyFolder, makeFolderWhole } from "./copy_dataset.ts";
+import { copyFolder, countFiles, makeFolderWhole } from "./copy_dataset.ts";
 import { isFolder } from "./dataset_names.ts";
 import type { RootFolders } from "./environment.ts";
 
@@ -20,7 +20,12 @@ const OPTIONAL = ["imagesTs", "labelsTs", "imagesVal", "labelsVal"];
  * Copies the task in `source` to nnUNet_raw/`name`; gives the new folder.
  * @throws UserError if `name` is no dataset's name or there already, or the source is no task of v1
  */
-export async function convertV1Dataset(source: string, name: string, folders: RootFolders): Promise<string> {
+export async function convertV1Dataset(
+  source: string,
+  name: string,
+  folders: RootFolders,
+  onFile?: (done: number, of: number) => void,
+): Promise<string> {
   const fail = (file: string | undefined, problem: string, remedy: string) =>
     new UserError({ doing: DOING, file, problem, remedy });
   requirePathName(name, "the dataset's name", { doing: DOING, remedy: "name it DatasetXXX_Name" });
@@ -48,9 +53,12 @@ export async function convertV1Dataset(source: string, name: string, folders: Ro
   const { text } = await readJsonFile(jsonFile, DOING);
   const json = convertDatasetJson(text, jsonFile, ["tensorImageSize", "numTest", "training", "test"], DOING);
   await makeFolderWhole(target, DOING, async (hidden) => {
-    for (const part of [...REQUIRED, ...OPTIONAL]) {
-      if (await isFolder(join(folder, part))) await copyFolder(join(folder, part), join(hidden, part));
-    }
+    const parts: string[] = [];
+    for (const part of [...REQUIRED, ...OPTIONAL]) if (await isFolder(join(folder, part))) parts.push(part);
+    let files = 0;
+    for (const part of parts) files += await countFiles(join(folder, part));
+    let done = 0;
+    for (const part of parts) await copyFolder(join(folder, part), join(hidden, part), () => onFile?.(++done, files));
     await writeAtomically(join(hidden, "dataset.json"), json, { doing: DOING });
   });
   return target;

@@ -68,12 +68,24 @@ async function removeEarlier(hidden: string, doing: string): Promise<void> {
 }
 
 /** Copies a folder with all it holds. */
-export async function copyFolder(source: string, target: string): Promise<void> {
+export async function copyFolder(source: string, target: string, onFile?: () => void): Promise<void> {
   await Deno.mkdir(target, { recursive: true });
   for (const { name, isDirectory } of await readFolder(source, "copying the folder") ?? []) {
-    if (isDirectory) await copyFolder(join(source, name), join(target, name));
-    else await copyFile(join(source, name), join(target, name), "copying the folder");
+    if (isDirectory) await copyFolder(join(source, name), join(target, name), onFile);
+    else {
+      await copyFile(join(source, name), join(target, name), "copying the folder");
+      onFile?.();
+    }
   }
+}
+
+/** Files of a folder and those in it. */
+export async function countFiles(folder: string): Promise<number> {
+  let count = 0;
+  for (const { name, isDirectory } of await readFolder(folder, "copying the folder") ?? []) {
+    count += isDirectory ? await countFiles(join(folder, name)) : 1;
+  }
+  return count;
 }
 
 /** @throws UserError naming the file that can't be read or written */

@@ -170,3 +170,29 @@ Deno.test("an export and an installation tell what went into the zip and came ou
     assertEquals(whole.map(({ what }) => what), ["MiB unpacked"]);
   });
 });
+
+Deno.test("converters tell the files they are done with; each step of the demo has its own start and done", async () => {
+  await inTempFolder(async (folder) => {
+    const env = { nnUNet_raw: join(folder, "raw") };
+    const tasks = fromFileUrl(new URL("./planning/tasks", import.meta.url));
+    for (
+      const [line, what] of [
+        [`convert_MSD_dataset -i ${tasks}/Task07_Mini -overwrite_id 105`, "files converted"],
+        [`convert_old_nnUNet_dataset ${tasks}/Task555_Old Dataset205_Old`, "files copied"],
+      ]
+    ) {
+      const result = await run(line, { env });
+      assertEquals(result.code, 0, result.stderr);
+      const events = await eventsOf(result);
+      const last = named(events, "progress").at(-1);
+      assert(last && last.what === what && last.done === last.of && Number(last.of) > 0, result.stdout);
+      assert(String(named(events, "message").at(-1)?.text).startsWith("converted: "), result.stdout);
+    }
+    const demo = await run(`demo --predict-only -o ${folder}/demo`);
+    assertEquals(demo.code, 0, demo.stderr);
+    const events = await eventsOf(demo);
+    assertEquals(named(events, "start").map(({ command }) => command), ["demo", "predict_from_modelfolder"]);
+    assertEquals(named(events, "done").map(({ code }) => code), [0, 0]);
+    assert(String(named(events, "message").at(-1)?.text).includes("overlay.png"), demo.stdout);
+  });
+});
