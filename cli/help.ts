@@ -10,19 +10,14 @@ const INDENT = 30;
 
 /** The program's own help: all commands. */
 export function programHelp(): string {
-  const ready = COMMANDS.filter(({ load }) => load);
-  const later = COMMANDS.filter(({ load }) => !load);
-  const column = Math.max(...ready.map(({ name }) => name.length)) + 4;
+  const column = Math.max(...COMMANDS.map(({ name }) => name.length)) + 4;
   return [
     "nnunet: nnU-Net v2 as one program. Takes the files, commands and flags of Python's nnU-Net 2.5.1.",
     "",
     "Usage: nnunet COMMAND [FLAGS]        nnunet help COMMAND shows its flags, and examples",
     "",
     "Commands:",
-    ...ready.map(({ name, summary }) => `  ${name.padEnd(column)}${summary}`),
-    "",
-    "Known, and not in this version:",
-    ...wrap(later.map(({ name }) => name).join(", "), WIDTH - 2).map((line) => `  ${line}`),
+    ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(column)}${summary}`),
     "",
     "Python nnU-Net's names (nnUNetv2_predict, ...) are taken as commands too; `nnunet link DIR` makes them commands of their own.",
     "",

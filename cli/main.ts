@@ -7,7 +7,7 @@ import { EXIT, reportError } from "./exit_code.ts";
 import { programHelp } from "./help.ts";
 import { oneFileNames } from "./packaging/installed_program.ts";
 import { runCommand } from "./run_command.ts";
-import { print, printError } from "./terminal.ts";
+import { print } from "./terminal.ts";
 
 /**
  * Runs the program. `programNames` are names the program was started under: where one of them is a command's, the program is
@@ -45,10 +45,5 @@ async function dispatch(args: readonly string[], programNames: readonly string[]
     );
   }
   const shownName = name === entry.upstream ? name : `nnunet ${name}`;
-  const { load } = entry;
-  if (!load) {
-    printError(`${shownName}: ${entry.summary}: not implemented in this version of nnunet.`);
-    return EXIT.failed;
-  }
-  return await runCommand({ ...entry, load }, rest, shownName) ? EXIT.done : EXIT.failed;
+  return await runCommand(entry, rest, shownName) ? EXIT.done : EXIT.failed;
 }

@@ -23,7 +23,7 @@ import { VERSION } from "./version.ts";
  * @throws UsageError, and what the command throws
  */
 export async function runCommand(
-  entry: CommandEntry & { readonly load: () => Promise<Command> },
+  entry: CommandEntry,
   args: readonly string[],
   shownName: string,
 ): Promise<boolean> {

@@ -11,8 +11,7 @@ export interface CommandEntry {
   readonly upstream?: string;
   /** A line for the help, without a full stop. */
   readonly summary: string;
-  /** Absent: a command of upstream's that this version does not have. */
-  readonly load?: () => Promise<Command>;
+  readonly load: () => Promise<Command>;
 }
 
 /** In the order of the help. Upstream's scripts: pyproject.toml of 2.5.1, [project.scripts]. */
@@ -129,6 +128,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "find_best_configuration",
     upstream: "nnUNetv2_find_best_configuration",
     summary: "Choose the best model or ensemble by cross-validation",
+    load: async () => (await import("./find_best_command.ts")).findBestCommand,
   },
   {
     name: "determine_postprocessing",
@@ -152,6 +152,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "accumulate_crossval_results",
     upstream: "nnUNetv2_accumulate_crossval_results",
     summary: "Collect the validation results of all folds",
+    load: async () => (await import("./accumulate_command.ts")).accumulateCommand,
   },
   {
     name: "export_model_to_zip",

@@ -41,8 +41,8 @@ export const linkCommand = defineCommand({
     const folder = resolve(values.folder);
     await ensureFolder(folder, "making the folder for the commands");
     const target = await thisProgram(await Deno.realPath(folder));
-    const upstream = COMMANDS.flatMap(({ upstream, load }) => upstream === undefined ? [] : [{ name: upstream, load }]);
-    const names = ["nnunet", ...upstream.map(({ name }) => name)];
+    const upstream = COMMANDS.flatMap(({ upstream }) => upstream ?? []);
+    const names = ["nnunet", ...upstream];
     for (const name of names) {
       const path = join(folder, windows ? `${name}.cmd` : name);
       await refuseForeign(path, values.force);
@@ -51,11 +51,7 @@ export const linkCommand = defineCommand({
       await writeAtomically(path, text, { doing: "writing a starter" });
       if (!windows) await Deno.chmod(path, 0o755);
     }
-    const ready = upstream.filter(({ load }) => load).map(({ name }) => name);
-    print(
-      `${names.length} commands in ${folder}: nnunet, ${ready.join(", ")}, ` +
-        `and ${upstream.length - ready.length} names of commands that this version does not have yet (they say so).`,
-    );
+    print(`${names.length} commands in ${folder}: ${names.join(", ")}.`);
     if (!(Deno.env.get("PATH") ?? "").split(windows ? ";" : ":").includes(folder)) {
       print(
         `The folder is not in PATH; add it: ${windows ? `set PATH=${folder};%PATH%` : `export PATH="${folder}:$PATH"`}`,

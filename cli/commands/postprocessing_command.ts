@@ -19,7 +19,7 @@ export const determinePostprocessingCommand = defineCommand({
   examples: [
     {
       does: "Find out whether to keep only the largest component, of all labels together and of each",
-      args: "-i MODEL/crossval_results_folds_0_1_2_3_4 -ref nnUNet_raw/Dataset004_Hippocampus/labelsTr",
+      args: "-i MODEL/crossval_results_folds_0_1_2_3_4 -ref labelsTr",
     },
   ],
   details: [
@@ -60,7 +60,7 @@ export const applyPostprocessingCommand = defineCommand({
   examples: [
     {
       does: "Postprocess predictions as was found to help in the cross-validation",
-      args: "-i segmentations -o postprocessed -pp_pkl_file MODEL/crossval_results_folds_0_1_2_3_4/postprocessing.pkl",
+      args: "-i segmentations -o postprocessed -pp_pkl_file MODEL/crossval_results_folds_0/postprocessing.pkl",
     },
   ],
   details: [

@@ -24,14 +24,12 @@ export interface CompletedCommand {
   readonly choices: readonly string[];
 }
 
-/** All commands that this version has, in the order of the help. */
+/** All commands, in the order of the help. */
 export async function completedCommands(): Promise<CompletedCommand[]> {
-  const commands = await Promise.all(COMMANDS.map(completedCommand));
-  return commands.filter((command) => command !== null);
+  return await Promise.all(COMMANDS.map(completedCommand));
 }
 
-async function completedCommand({ name, upstream, summary, load }: CommandEntry): Promise<CompletedCommand | null> {
-  if (!load) return null;
+async function completedCommand({ name, upstream, summary, load }: CommandEntry): Promise<CompletedCommand> {
   const all: readonly Flag[] = Object.values((await load()).flags);
   const positionals = all.filter(isPositional);
   return {

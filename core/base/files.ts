@@ -7,6 +7,7 @@ import { Interrupted, UserError, type UserErrorParts } from "./errors.ts";
 import { hiddenName, holdWhileOpen, removeLeftovers, scratchName } from "./leftovers.ts";
 import { isOutOfFiles, OUT_OF_FILES } from "./open_files.ts";
 import { basename, dirname, join } from "./path.ts";
+import { readError } from "./read_error.ts";
 
 export interface WriteOptions {
   /** What is being done, for errors: "writing the segmentation". */
@@ -64,6 +65,20 @@ export async function writeAtomically(path: string, data: FileContent, options: 
   } finally {
     signal?.removeEventListener("abort", discard);
   }
+}
+
+/**
+ * Copies the bytes of a file, piece by piece, to `target`, whole or not at all.
+ * @throws UserError naming the file that can't be read or written; Interrupted as {@link writeAtomically}
+ */
+export async function copyAtomically(source: string, target: string, options: WriteOptions = {}): Promise<void> {
+  const { doing = "copying a file" } = options;
+  await writeAtomically(target, async (file) => {
+    const input = await Deno.open(source).catch((error) => {
+      throw readError(error, source, doing);
+    });
+    await input.readable.pipeTo(file.writable, { preventClose: true });
+  }, { ...options, doing });
 }
 
 function isLink(path: string): boolean {

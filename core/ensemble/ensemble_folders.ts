@@ -95,7 +95,7 @@ async function requireModelFile(folder: string, name: string): Promise<void> {
 }
 
 /** As Python loads and saves it. */
-export async function copyModelFile(from: string, to: string, name: string): Promise<void> {
+async function copyModelFile(from: string, to: string, name: string): Promise<void> {
   const source = join(from, name);
   const { text } = await readJsonFile(source, `copying ${name}`);
   await writeAtomically(join(to, name), reformatJson(text, source), { doing: `copying ${name}` });

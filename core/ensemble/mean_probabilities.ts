@@ -11,8 +11,8 @@ import { type NpzStream, openNpzStream } from "../formats/archive/npz_stream.ts"
 export const READING = "reading the probabilities";
 export const REMEDY = "predict the case again with --save_probabilities (after a training: train ... --val --npz)";
 
-/** Elements of a channel that are read of every file before the next ones. */
-const BLOCK = 1 << 17;
+/** Elements of a channel that are read of every file before the next ones; blocks stay in a processor's cache. */
+const BLOCK = 1 << 15;
 
 /** The bytes of a block as they are read, and as numbers. */
 interface Block {
@@ -148,7 +148,9 @@ function addFloat32(sums: Float32Array, numbers: Float32Array): void {
   for (let i = 0; i < sums.length; i++) sums[i] += numbers[i];
 }
 
-/** A float64 quotient of two float32 rounds to what the float32 division gives. */
+/** A float64 quotient of two float32 rounds to what the float32 division gives; by a power of two, so does the faster product. */
 function divide(sums: Float32Array, by: number): void {
-  for (let i = 0; i < sums.length; i++) sums[i] /= by;
+  const factor = 1 / by;
+  if (Number.isInteger(Math.log2(by))) { for (let i = 0; i < sums.length; i++) sums[i] *= factor; }
+  else for (let i = 0; i < sums.length; i++) sums[i] /= by;
 }

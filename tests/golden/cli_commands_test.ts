@@ -31,14 +31,6 @@ Deno.test("a command line that cannot be taken ends with exit code 2, usage and 
   }
 });
 
-Deno.test("commands that are not there yet say so with exit code 1", async () => {
-  for (const name of ["find_best_configuration", "nnUNetv2_accumulate_crossval_results"]) {
-    const { code, stderr } = await runCommand([name, "1", "2d", "0"]);
-    assertEquals(code, 1);
-    assert(stderr.includes("not implemented in this version"), stderr);
-  }
-});
-
 Deno.test("the version is that of deno.json", async () => {
   assertEquals(VERSION, configuration.version);
   assert((await runCommand(["--version"])).stdout.startsWith(`nnunet ${VERSION} `));

@@ -75,7 +75,7 @@ Deno.test("the commands in the examples are taken by the program", async () => {
     const one = commands.filter(([name]) => findCommand(name) !== undefined);
     assertEquals(one.length, file.startsWith("ci/") ? 2 : 1, file);
     for (const [name, ...args] of one) {
-      const command = await findCommand(name)?.load?.();
+      const command = await findCommand(name)?.load();
       assert(command, `${file}: ${name}`);
       const parsed = parseFlags(command.flags, args);
       assert(!parsed.help, file);

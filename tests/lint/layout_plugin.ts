@@ -25,6 +25,7 @@ export const CORE_ORDER = [
   "evaluate",
   "postprocess",
   "ensemble",
+  "choose",
   "predict",
   "train",
   "share",

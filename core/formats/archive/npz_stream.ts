@@ -119,7 +119,7 @@ async function* unpackedPieces(
   if (checksum !== crc32) fail(`it is damaged: the checksum of ${name} in it is wrong`);
 }
 
-const PIECE_BYTES = 1 << 18;
+const PIECE_BYTES = 1 << 20;
 
 async function* storedPieces(handle: Deno.FsFile, offset: number, length: number): AsyncGenerator<Uint8Array> {
   await handle.seek(offset, Deno.SeekMode.Start);

@@ -1,0 +1,160 @@
+/**
+ * The validations of all folds of a model in one folder, evaluated together: crossval_results_folds_0_1_2_3_4. Source:
+ * accumulate_cv_results of nnunetv2/evaluation/accumulate_cv_results.py.
+ */
+import { UserError } from "../base/errors.ts";
+import { copyAtomically, ensureFolder, writeError } from "../base/files.ts";
+import { removeLeftovers } from "../base/leftovers.ts";
+import { join } from "../base/path.ts";
+import { plural } from "../base/plural.ts";
+import { statOrNull } from "../base/stat_or_null.ts";
+import { isFolder } from "../dataset/dataset_names.ts";
+import type { RootFolders } from "../dataset/environment.ts";
+import { trainCommand } from "../dataset/model_id.ts";
+import { filesEndingIn } from "../dataset/raw_dataset.ts";
+import { readDatasetJson } from "../dataset/read_dataset_json.ts";
+import type { TrainedModel } from "../ensemble/ensemble_crossvalidations.ts";
+import { removeFolder, twice } from "../ensemble/ensemble_crossvalidations.ts";
+import { evaluateFolder, pythonJoin } from "../evaluate/evaluate_folder.ts";
+import { targetsOf } from "../evaluate/targets.ts";
+import { readPlans } from "../plan/read_plans.ts";
+import { readForegroundDice } from "./read_summary.ts";
+
+/** How a model's or an ensemble's segmentations are compared with the truth. */
+export interface ComparisonOptions {
+  /** Threads; 1: in the calling thread. Default: one for each core. */
+  readonly threads?: number;
+  /** Bytes that the run may take; undefined: what the machine has to give. */
+  readonly maxMemory?: number;
+  readonly signal?: AbortSignal;
+  readonly onCase?: (done: number, of: number) => void;
+  readonly onWarning?: (message: string) => void;
+}
+
+export interface CrossvalRequest extends ComparisonOptions {
+  readonly model: TrainedModel;
+  readonly folds: readonly number[];
+  /** As the summary's paths begin. */
+  readonly output: string;
+  /** True: a folder that is there is removed first. False: what is in it is not copied, and not compared, again. */
+  readonly overwrite: boolean;
+  readonly folders: RootFolders;
+}
+
+export interface CrossvalResults {
+  readonly cases: number;
+  /** Mean Dice of the foreground. */
+  readonly dice: number;
+  readonly summary: string;
+}
+
+const DOING = "collecting the validation results";
+
+/** A segmentation of a fold's validation. */
+interface FoldFile {
+  readonly name: string;
+  readonly fold: number;
+  readonly file: string;
+}
+
+/**
+ * Copies the segmentations, dataset.json and plans.json, and writes summary.json, which is the last and tells that the others are there.
+ * @throws UserError if folds are not trained (all are listed, with the commands that train them), or two have the same case
+ */
+export async function accumulateResults(request: CrossvalRequest): Promise<CrossvalResults> {
+  const { model, output, overwrite, folders } = request;
+  const dataset = await readDatasetJson(join(model.folder, "dataset.json"));
+  const plans = await readPlans(join(model.folder, "plans.json"));
+  const files = await listValidations(request, dataset.fileEnding);
+  const references = await referenceFolder(folders, plans.datasetName || model.dataset, model.dataset);
+  const summary = join(output, "summary.json");
+  const options = { doing: DOING, ...(request.signal && { signal: request.signal }) };
+  if (overwrite && await isFolder(output)) await removeFolder(output);
+  await ensureFolder(output, "making the folder of the results");
+  removeLeftovers(output);
+  for (const name of ["dataset.json", "plans.json"]) {
+    await copyAtomically(join(model.folder, name), join(output, name), options);
+  }
+  for (const { name, file } of files) {
+    const target = join(output, name);
+    if ((await statOrNull(target, DOING))?.isFile) continue;
+    await removeFile(summary); // which is not of all cases from here on
+    await copyAtomically(file, target, options);
+  }
+  if (!(await statOrNull(summary, DOING))?.isFile) {
+    const { ignoreLabel } = dataset.labels;
+    await evaluateFolder({
+      references,
+      predictions: output,
+      fileEnding: dataset.fileEnding,
+      reader: plans.reader,
+      targets: targetsOf(dataset),
+      ...(ignoreLabel !== undefined && { ignoreLabel }),
+      chill: true,
+      output: summary,
+      threads: request.threads,
+      maxMemory: request.maxMemory,
+      signal: request.signal,
+      onCase: request.onCase,
+      onWarning: request.onWarning,
+    });
+  }
+  return { cases: files.length, dice: await readForegroundDice(summary), summary };
+}
+
+/**
+ * The segmentations of all folds, those of the first fold first; no file is opened.
+ * @throws UserError as {@link accumulateResults}
+ */
+export async function listValidations(
+  { model, folds }: Pick<CrossvalRequest, "model" | "folds">,
+  fileEnding: string,
+): Promise<FoldFile[]> {
+  const files = new Map<string, FoldFile>();
+  const missing: number[] = [];
+  for (const fold of folds) {
+    const folder = join(model.folder, `fold_${fold}`, "validation");
+    const names = await filesEndingIn(folder, fileEnding);
+    if (names.length === 0) missing.push(fold);
+    for (const name of names) {
+      const other = files.get(name);
+      if (other) throw twice(model, name.slice(0, name.length - fileEnding.length), other.fold, fold);
+      files.set(name, { name, fold, file: join(folder, name) });
+    }
+  }
+  if (missing.length > 0) {
+    throw new UserError({
+      doing: DOING,
+      file: model.folder,
+      problem: `there is no validation of ${plural(missing.length, "fold")}: ${missing.join(", ")}`,
+      remedy: `train them: ${missing.map((fold) => trainCommand(model, fold, "--npz")).join("; ")} ` +
+        "(with --val where they are trained); or name the folds that are trained with -f",
+    });
+  }
+  return [...files.values()];
+}
+
+/** nnUNet_raw/D/labelsTr, else the copies in nnUNet_preprocessed. */
+async function referenceFolder({ raw, preprocessed }: RootFolders, ...names: readonly string[]): Promise<string> {
+  const places = [...new Set(names)].flatMap((name) => [
+    ...(raw === undefined ? [] : [pythonJoin(pythonJoin(raw, name), "labelsTr")]),
+    ...(preprocessed === undefined ? [] : [pythonJoin(pythonJoin(preprocessed, name), "gt_segmentations")]),
+  ]);
+  for (const place of places) if (await isFolder(place)) return place;
+  throw new UserError({
+    doing: "looking for the true segmentations",
+    problem: places.length === 0
+      ? "neither nnUNet_raw nor nnUNet_preprocessed is set"
+      : `there is none of the folders ${places.join(", ")}`,
+    remedy:
+      "set nnUNet_raw to the folder that holds the dataset, or nnUNet_preprocessed to that of its preprocessed data",
+  });
+}
+
+async function removeFile(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, path, DOING);
+  }
+}
