@@ -5,9 +5,11 @@
 import { UsageError, UserError } from "../core/base/errors.ts";
 import { requireOpenFiles } from "../core/base/open_files.ts";
 import { readEnvironment } from "../core/dataset/environment.ts";
+import { UnknownTrainer } from "../core/trainers/unknown_trainer.ts";
 import type { Command, CommandContext } from "./commands/command.ts";
 import type { CommandEntry } from "./commands/commands.ts";
 import { checkValues } from "./flags/check_values.ts";
+import { withVariables } from "./flags/environment_defaults.ts";
 import type { FlagTable, Values } from "./flags/flag.ts";
 import { parseFlags } from "./flags/parse_flags.ts";
 import { EXIT } from "./exit_code.ts";
@@ -29,22 +31,24 @@ export async function runCommand(
 ): Promise<boolean> {
   const command = await entry.load();
   const byUpstreamName = shownName === entry.upstream;
-  const values = usable(command, args, shownName, byUpstreamName);
-  if (values === null) {
+  const parsed = usable(command, args, shownName, byUpstreamName);
+  if (parsed === null) {
     print(commandHelp(entry, command, shownName));
     return true;
   }
+  const variable = (name: string) => Deno.env.get(name);
   // Loaded only now, so that --help and usage errors start nothing.
-  using display = values.log === "json"
+  using display = parsed.log === "json"
     ? (await import("./event_log.ts")).createEventDisplay()
     : (await import("./display.ts")).createDisplay();
+  const values = withVariables(command.flags, parsed, variable, display.warn);
   let interruption: Interruption | undefined;
   using _listening = { [Symbol.dispose]: () => interruption?.[Symbol.dispose]() };
   const context: CommandContext = {
     shownName,
     byUpstreamName,
     args,
-    environment: readEnvironment((name) => Deno.env.get(name)),
+    environment: readEnvironment(variable),
     get signal() {
       interruption ??= listenForInterrupts(display.printError);
       return interruption.signal;
@@ -64,7 +68,8 @@ export async function runCommand(
     const isDone = await command.run(values, context);
     event?.("done", { code: isDone ? EXIT.done : EXIT.failed });
     return isDone;
-  } catch (error) {
+  } catch (thrown) {
+    const error = namingExternalTrainers(thrown);
     if (event) (await import("./event_log.ts")).sayFailure(error, event);
     throw error;
   }
@@ -85,11 +90,21 @@ function usable(
     checkValues(command.flags, parsed.values);
     command.check?.(parsed.values);
     return parsed.values;
-  } catch (error) {
+  } catch (thrown) {
+    const error = namingExternalTrainers(thrown);
     if (!(error instanceof UsageError || error instanceof UserError)) throw error;
     throw new UsageError(
       `${usageLine(command.flags, shownName)}\n${shownName}: error: ${error.message}\n` +
         `${shownName} --help shows all flags.`,
     );
   }
+}
+
+/** An unknown trainer may be one of the folders in which upstream (2.8 and later) looks for the user's own. */
+function namingExternalTrainers(error: unknown): unknown {
+  const folders = Deno.env.get("nnUNet_extTrainer");
+  if (!(error instanceof UnknownTrainer) || !folders) return error;
+  return error.withRemedy(
+    `Trainers written in Python, as in nnUNet_extTrainer=${folders}, cannot be run here: there is no Python in this program`,
+  );
 }

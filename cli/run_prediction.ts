@@ -199,13 +199,13 @@ function record(event: PredictionEvent, state: ReportState): void {
 }
 
 function predictionRequest(
-  { values, part: { parts, part }, context: { environment } }: PredictionJob,
+  { values, part: { parts, part } }: PredictionJob,
   model: Model,
   planned: PlannedCases,
   engines: RunEngines,
 ): PredictionRequest {
   const { engine, precision, precisionCache } = engines.current;
-  const npp = values.npp ?? environment.npp ?? 3;
+  const npp = values.npp ?? 3;
   return {
     engine,
     model,
@@ -217,7 +217,7 @@ function predictionRequest(
       save_probabilities: values.saveProbabilities,
       overwrite: !values.continuePrediction && !values.share,
       num_processes_preprocessing: npp,
-      num_processes_segmentation_export: values.nps ?? environment.nps ?? 3,
+      num_processes_segmentation_export: values.nps ?? 3,
       folder_with_segs_from_prev_stage: values.previousStage ?? null,
       num_parts: parts,
       part_id: part,

@@ -26,9 +26,8 @@ const FLAGS = {
     names: ["-np"],
     value: "N",
     range: THREADS,
-    default: 4,
     group: "Machine",
-    help: "Files worked on at a time.",
+    help: "Files worked on at a time. Default: the variable nnUNet_def_n_proc, or 4.",
   },
   log: LOG,
 } as const satisfies FlagTable;
@@ -44,7 +43,7 @@ export const convertMsdCommand = defineCommand({
       source: values.input,
       folders: context.environment.folders,
       id: values.id,
-      parallel: values.parallel,
+      parallel: values.parallel ?? 4,
       signal: context.signal,
       onFile: context.count("files converted", "bar"),
     });

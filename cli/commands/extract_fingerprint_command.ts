@@ -41,6 +41,7 @@ export function checkFingerprints({ extractor, verify, noVerify }: FingerprintVa
 export interface FingerprintRun extends FingerprintValues {
   readonly datasets: readonly string[];
   readonly verbose: boolean;
+  readonly noProgressBar: boolean;
 }
 
 /** Makes and checks the fingerprints of all datasets; false if the check of one found errors. @param threads Default: all cores */
@@ -73,7 +74,7 @@ async function runOne(
     threads: threads ?? navigator.hardwareConcurrency,
     maxMemory: run.maxMemory,
     signal: context.signal,
-    onCase: context.count(`${folders.name}: cases read`, run.verbose ? "lines" : "bar"),
+    onCase: context.count(`${folders.name}: cases read`, run.verbose || run.noProgressBar ? "lines" : "bar"),
     onWarning: context.warn,
   });
   await sayOutcome(outcome, folders.preprocessed, (performance.now() - begin) / 1000, context);

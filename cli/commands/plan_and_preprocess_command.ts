@@ -31,10 +31,22 @@ export const planAndPreprocessCommand = defineCommand({
     // As upstream, the plans of the last dataset planned name those of all.
     const plansName = planned.at(-1)?.plansName;
     if (values.noPreprocessing || plansName === undefined) return true;
-    const { datasets, configurations, processes, format, nan, redo, maxMemory, verbose } = values;
+    const { datasets, configurations, processes, format, nan, redo, maxMemory, verbose, noProgressBar } = values;
     const allowGeometryMismatch = values.allowGeometryMismatch || values.noVerify;
     const outcomes = await runPreprocessing(
-      { datasets, plansName, configurations, processes, format, nan, redo, allowGeometryMismatch, maxMemory, verbose },
+      {
+        datasets,
+        plansName,
+        configurations,
+        processes,
+        format,
+        nan,
+        redo,
+        allowGeometryMismatch,
+        maxMemory,
+        verbose,
+        noProgressBar,
+      },
       context,
     );
     if (values.report !== undefined) {

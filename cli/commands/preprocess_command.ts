@@ -97,7 +97,7 @@ async function runOne(
     redo: run.redo,
     share: run.share ?? false,
     signal: context.signal,
-    onCase: context.count(`${folders.name}: cases preprocessed`, run.verbose ? "lines" : "bar"),
+    onCase: context.count(`${folders.name}: cases preprocessed`, run.verbose || run.noProgressBar ? "lines" : "bar"),
     onInfo: context.print,
     onWarning: context.warn,
   });

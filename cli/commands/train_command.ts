@@ -33,6 +33,10 @@ export const trainCommand = defineCommand({
     const say = (line: string) => {
       if (!values.quiet) context.print(line);
     };
+    const wandb = context.environment.unused.find(({ name }) => name === "nnUNet_wandb_enabled");
+    if (wandb && /^(1|true)$/i.test(wandb.value)) {
+      say(`${wandb.name}=${wandb.value}: ${wandb.why}; the curves are in progress.png and training_report.html`);
+    }
     const request = await trainRequest(values, context, say);
     // Loaded only now, so that --help and usage errors start nothing.
     const { trainModel } = await import("../../core/train/train_model.ts");
@@ -112,7 +116,7 @@ async function trainRequest(
     checkpointing: !values.disableCheckpointing,
     pictures: true,
     unpack: !values.useCompressed,
-    sampleThreads: values.sampleThreads ?? environment.augmentationProcesses,
+    sampleThreads: values.sampleThreads,
     maxMemory: values.maxMemory,
     precision: values.precision,
     assumePlansNetwork: values.assumePlansNetwork,

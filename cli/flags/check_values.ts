@@ -31,7 +31,8 @@ function problemOf(flag: Flag, value: unknown): string | null {
   return form === undefined || form.fits.test(value) ? null : `it is '${value}'; ${form.needed} is needed`;
 }
 
-function isWithin({ above, min, max }: Range, value: number): boolean {
+/** True for a number in the range. */
+export function isWithin({ above, min, max }: Range, value: number): boolean {
   return (above === undefined || value > above) && (min === undefined || value >= min) && value <= max;
 }
 

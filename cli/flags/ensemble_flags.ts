@@ -31,7 +31,7 @@ export const ENSEMBLE = {
     value: "N",
     range: THREADS,
     group: MACHINE,
-    help: "Threads, each with a case. Default: all cores.",
+    help: "Threads, each with a case. Default: the variable nnUNet_def_n_proc, or all cores.",
   },
   saveProbabilities: {
     kind: "switch",

@@ -44,7 +44,7 @@ const COMMON = {
     value: "N",
     range: THREADS,
     group: MACHINE,
-    help: "Threads that read and compare cases. Default: all cores.",
+    help: "Threads that read and compare cases. Default: the variable nnUNet_def_n_proc, or all cores.",
   },
   chill: {
     kind: "switch",

@@ -1,5 +1,5 @@
 /** Forms of the words that flags take. */
-import type { BytesFlag, ChoiceFlag, Form } from "./flag.ts";
+import type { BytesFlag, ChoiceFlag, Form, Switch } from "./flag.ts";
 
 /** A name that becomes a part of a path: of a dataset, of plans, of a trainer, ... */
 export const NAME: Form = {
@@ -55,6 +55,15 @@ export const LOG = {
   group: "Output",
   help: "json: one event a line on stdout, for programs (cli/LOG_EVENTS.md); warnings and errors go to stderr as well.",
 } as const satisfies ChoiceFlag;
+
+/** Of 2.7 and later; an abbreviation that is another flag's in 2.5.1 means that one. */
+export const NO_PROGRESS_BAR = {
+  kind: "switch",
+  names: ["--no_pbar"],
+  beyond: true,
+  group: "Output",
+  help: "Of later nnU-Nets: no redrawn bar, only a line a minute.",
+} as const satisfies Switch;
 
 /** The memory that a command may take; each says what it does with it. */
 export const MAX_MEMORY = {

@@ -3,7 +3,7 @@
  * plan_and_preprocess_entrypoints.py), then those that Python's nnU-Net does not have. `plan_and_preprocess` shares them.
  */
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, JSON_FILE, LOG, MAX_MEMORY, NAME, THREADS } from "./forms.ts";
+import { DATASET, JSON_FILE, LOG, MAX_MEMORY, NAME, NO_PROGRESS_BAR, THREADS } from "./forms.ts";
 
 const DATA = "Dataset";
 const CHECK = "Check of the dataset";
@@ -85,10 +85,12 @@ export const EXTRACT_FINGERPRINT = {
     value: "N",
     range: THREADS,
     group: MACHINE,
-    help: "Threads that read cases. Default: all cores. The fingerprint does not depend on it.",
+    help:
+      "Threads that read cases. Default: the variable nnUNet_def_n_proc, or all cores. The fingerprint does not depend on it.",
   },
   log: LOG,
   verbose: { kind: "switch", names: ["--verbose"], group: OUTPUT, help: "Say more; no progress line." },
+  noProgressBar: NO_PROGRESS_BAR,
 } as const satisfies FlagTable;
 
 /** What planning takes, whatever the command. */

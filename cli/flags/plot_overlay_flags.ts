@@ -29,7 +29,7 @@ export const PLOT_OVERLAYS = {
     value: "N",
     range: THREADS,
     group: "Machine",
-    help: "Threads that read and draw cases. Default: all cores.",
+    help: "Threads that read and draw cases. Default: the variable nnUNet_def_n_proc, or all cores.",
   },
   channel: {
     kind: "integer",

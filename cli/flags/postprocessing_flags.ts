@@ -16,7 +16,7 @@ const COMMON = {
     value: "N",
     range: THREADS,
     group: "Machine",
-    help: "Threads that work on cases. Default: all cores.",
+    help: "Threads that work on cases. Default: the variable nnUNet_def_n_proc, or all cores.",
   },
   plansFile: {
     kind: "text",

@@ -161,6 +161,15 @@ const COMMON = {
       "Python's preprocessing processes. Here one case is prepared while the network works on the one before; 0 turns " +
       "that off, other numbers change nothing. Default: the variable nnUNet_npp, or 3.",
   },
+  notOnDevice: {
+    kind: "switch",
+    names: ["--not_on_device"],
+    beyond: true,
+    group: MACHINE,
+    help:
+      "Of later nnU-Nets, which then sum up outside the GPU. Accepted, changes nothing: sums leave the GPU plane by plane, and a " +
+      "case that does not fit is done in smaller pieces.",
+  },
   nps: {
     kind: "integer",
     names: ["-nps"],

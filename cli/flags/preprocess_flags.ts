@@ -3,7 +3,7 @@
  * Python's nnU-Net does not have.
  */
 import type { FlagTable, Values } from "./flag.ts";
-import { LOG, NAME, THREADS } from "./forms.ts";
+import { LOG, NAME, NO_PROGRESS_BAR, THREADS } from "./forms.ts";
 import { DATASETS, FINGERPRINT, PLANNING } from "./planning_flags.ts";
 
 const DATA = "Preprocessing";
@@ -98,6 +98,7 @@ export const PREPROCESS = {
   },
   log: LOG,
   verbose: { kind: "switch", names: ["--verbose"], group: OUTPUT, help: "Say more; no progress line." },
+  noProgressBar: NO_PROGRESS_BAR,
 } as const satisfies FlagTable;
 
 export const PLAN_AND_PREPROCESS = {
@@ -127,6 +128,7 @@ export const PLAN_AND_PREPROCESS = {
   },
   log: LOG,
   verbose: { kind: "switch", names: ["--verbose"], group: OUTPUT, help: "Say more; no progress line." },
+  noProgressBar: NO_PROGRESS_BAR,
 } as const satisfies FlagTable;
 
 export type PreprocessValues = Values<typeof PREPROCESS>;

@@ -1,5 +1,6 @@
 /**
- * The environment variables of nnU-Net: the three root folders, and those that mean something else here or nothing at all.
+ * The environment variables of nnU-Net: the three root folders, and those that mean something else here or nothing at all. (Those
+ * that are defaults of flags are read with the flags.)
  * Source: nnunetv2/paths.py, nnunetv2/configuration.py, and the modules that read a variable of their own.
  */
 
@@ -19,17 +20,11 @@ export interface UnusedVariable {
 
 export interface Environment {
   readonly folders: RootFolders;
-  /** Defaults of -npp and -nps (nnUNet_npp, nnUNet_nps), where they are integers. */
-  readonly npp?: number;
-  readonly nps?: number;
-  /** Threads that load and augment samples in a training (nnUNet_n_proc_DA). */
-  readonly augmentationProcesses?: number;
   readonly unused: readonly UnusedVariable[];
 }
 
 /** Variables Python's nnU-Net or its libraries obey and this program does not, with what to use instead. */
 const UNUSED: readonly (readonly [name: string, why: string])[] = [
-  ["nnUNet_def_n_proc", "there are no worker processes: threads are all cores, or as many as --threads says"],
   ["nnUNet_compile", "networks are always compiled to a fixed program; there is no torch.compile"],
   ["nnUNet_keep_files_open", "no memory maps are kept"],
   ["nnUNet_extTrainer", "trainers are options here, not Python classes"],
@@ -47,12 +42,8 @@ const UNUSED: readonly (readonly [name: string, why: string])[] = [
 /** Reads the environment through `get`, which gives a variable's value or undefined. */
 export function readEnvironment(get: (name: string) => string | undefined): Environment {
   const text = (name: string) => get(name) || undefined;
-  const integer = (name: string) => (/^\s*\d+\s*$/.test(text(name) ?? "") ? Number(text(name)) : undefined);
   return {
     folders: { raw: text("nnUNet_raw"), preprocessed: text("nnUNet_preprocessed"), results: text("nnUNet_results") },
-    npp: integer("nnUNet_npp"),
-    nps: integer("nnUNet_nps"),
-    augmentationProcesses: integer("nnUNet_n_proc_DA"),
     unused: UNUSED.flatMap(([name, why]) => {
       const value = get(name);
       return value === undefined ? [] : [{ name, value, why }];

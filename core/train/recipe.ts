@@ -2,6 +2,7 @@
 import { UserError } from "../base/errors.ts";
 import { nearestName } from "../base/nearest.ts";
 import { TRAINERS } from "../trainers/trainer_table.ts";
+import { UnknownTrainer } from "../trainers/unknown_trainer.ts";
 import { STANDARD_RECIPE, type TrainingRecipe } from "../trainers/training_recipe.ts";
 
 /** What the user may change of a trainer. */
@@ -67,7 +68,8 @@ function trainerRecipe(name: string): TrainingRecipe {
   const trained = trainedNames();
   const nearest = nearestName(name, trained);
   const epochs = /^nnUNetTrainer_([0-9]+)epochs$/.exec(name)?.[1];
-  throw new UserError({
+  const Kind = found ? UserError : UnknownTrainer;
+  throw new Kind({
     doing: DOING,
     problem: found
       ? `${name} cannot be trained: ${found.untrained}`

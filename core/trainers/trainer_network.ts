@@ -7,6 +7,7 @@ import { nearestName } from "../base/nearest.ts";
 import { type NetworkArchitecture, withBatchNorm } from "../network/architecture.ts";
 import { TRAINERS } from "./trainer_table.ts";
 import type { TrainerOptions } from "./training_recipe.ts";
+import { UnknownTrainer } from "./unknown_trainer.ts";
 
 /** The plans' network as a trainer with these options builds it. */
 export function withTrainer(
@@ -48,7 +49,7 @@ export function trainerArchitecture(
     });
   }
   const nearest = nearestName(trainerName, TRAINERS.keys());
-  throw new UserError({
+  throw new UnknownTrainer({
     doing,
     file,
     problem: `the trainer ${trainerName} is none of nnU-Net's or TotalSegmentator's${

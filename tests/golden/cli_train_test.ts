@@ -108,6 +108,18 @@ Deno.test("command lines that make no training are refused with what to do", () 
     assertEquals(await Deno.stat(join(env.nnUNet_results, DATASET)).then(() => true, () => false), false);
   }));
 
+Deno.test("a trainer of the user's own in Python is refused as that, and Weights & Biases is said not to be used", () =>
+  inFolder(async (folder) => {
+    const env = environment(await makePreprocessed(folder));
+    const external = { ...env, nnUNet_extTrainer: "/my/trainers" };
+    const refused = await runCommand(["train", "1", "tiny", "0", "-tr", "nnUNetTrainerMine"], { env: external });
+    assertEquals(refused.code, 2, refused.stderr);
+    assert(refused.stderr.includes("nnUNet_extTrainer=/my/trainers, cannot be run here"), refused.stderr);
+    const line = ["train", "1", "tiny", "0", "--val"];
+    const { stdout } = await runCommand(line, { env: { ...env, nnUNet_wandb_enabled: "1" } });
+    assert(stdout.includes("nothing is sent to Weights & Biases"), stdout);
+  }));
+
 const adapter = await requestAdapter();
 
 Deno.test({

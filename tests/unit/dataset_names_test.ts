@@ -89,11 +89,8 @@ Deno.test("variables that mean nothing here are found with their reasons; empty 
     nnUNet_raw: "",
     nnUNet_results: "/r",
     nnUNet_compile: "T",
-    nnUNet_npp: "0",
-    nnUNet_nps: "x",
   };
   const environment = readEnvironment((name) => variables[name]);
   assertEquals(environment.folders, { raw: undefined, preprocessed: undefined, results: "/r" });
   assertEquals(environment.unused.map(({ name }) => name), ["nnUNet_compile"]);
-  assertEquals([environment.npp, environment.nps], [0, undefined]);
 });
