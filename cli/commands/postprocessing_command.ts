@@ -60,7 +60,7 @@ export const applyPostprocessingCommand = defineCommand({
   examples: [
     {
       does: "Postprocess predictions as was found to help in the cross-validation",
-      args: "-i segmentations -o postprocessed -pp_pkl_file MODEL/crossval_results_folds_0/postprocessing.pkl",
+      args: "-i segmentations -o postprocessed -pp_pkl_file postprocessing.pkl",
     },
   ],
   details: [
