@@ -53,8 +53,11 @@ function exitCodeLines(): string[] {
 /** "usage: nnunet predict -i PATH -o PATH -d DATASET -c CONFIG [FLAGS]", for help and usage errors. */
 export function usageLine(flags: FlagTable, shownName: string): string {
   const all = Object.values(flags);
-  const required = all.filter((flag) => flag.kind !== "switch" && flag.required)
-    .map((flag) => (isPositional(flag) ? flag.names[0] : `${flag.names[0]} ${valueName(flag)}`));
+  const required = all.flatMap((flag) => {
+    if (flag.kind === "switch" || !(flag.required || flag.requiredUnless)) return [];
+    const text = isPositional(flag) ? flag.names[0] : `${flag.names[0]} ${valueName(flag)}`;
+    return [flag.requiredUnless === undefined ? text : `(${text} | ${flag.requiredUnless})`];
+  });
   return ["usage:", shownName, ...required, "[FLAGS]"].join(" ");
 }
 
@@ -78,6 +81,7 @@ function rest(flag: Flag): string {
   const parts: string[] = [];
   if (flag.kind === "choice") parts.push(`One of ${flag.choices.join(", ")}.`);
   if (flag.required) parts.push("Required.");
+  else if (flag.requiredUnless !== undefined) parts.push(`Required without ${flag.requiredUnless}.`);
   else if (flag.default !== undefined) {
     parts.push(`Default: ${Array.isArray(flag.default) ? flag.default.join(" ") : flag.default}.`);
   }

@@ -25,8 +25,16 @@ export interface PlannedCases {
 
 type CaseFlags = Pick<PredictValues, "input" | "output" | "previousStage" | "saveProbabilities">;
 
-/** @throws UserError if there is nothing to predict, or the outputs or the previous stage do not fit */
-export async function planCases(flags: CaseFlags, part: Part, model: Model): Promise<PlannedCases> {
+/**
+ * @param leaveOut Ids of cases that are done
+ * @throws UserError if there is nothing to predict, or the outputs or the previous stage do not fit
+ */
+export async function planCases(
+  flags: CaseFlags,
+  part: Part,
+  model: Model,
+  leaveOut: ReadonlySet<string> = new Set(),
+): Promise<PlannedCases> {
   const ending = model.dataset.fileEnding;
   checkPreviousStage(flags, model);
   const listing = await listInputCases(flags.input, {
@@ -37,7 +45,7 @@ export async function planCases(flags: CaseFlags, part: Part, model: Model): Pro
   const failed = new Map(listing.failures.map((failure) => [failure.parts.caseId ?? "", failure]));
   const found = new Map(listing.cases.map((one) => [one.id, one]));
   const ids = [...found.keys(), ...failed.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  const share = ids.filter((_, i) => i % part.parts === part.part);
+  const share = ids.filter((id, i) => i % part.parts === part.part && !leaveOut.has(id));
 
   const file = await outputFile(flags.output, ending);
   if (file !== null && ids.length > 1) {
@@ -133,7 +141,7 @@ function checkPreviousStage({ previousStage }: CaseFlags, { configuration }: Mod
 }
 
 /** The file `-o` names, or null if it is a folder. @throws UserError if it is a file of another kind than the model writes */
-async function outputFile(output: string, ending: string): Promise<string | null> {
+export async function outputFile(output: string, ending: string): Promise<string | null> {
   if (await isFolder(output)) return null;
   if (basename(output).endsWith(ending) && basename(output) !== ending) return output;
   const other = imageEnding(output);

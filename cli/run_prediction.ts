@@ -25,6 +25,8 @@ export interface PredictionJob {
   readonly context: CommandContext;
   /** The model's folder. */
   findModel(): Promise<string>;
+  /** Ids of cases that are done. */
+  readonly leaveOut?: ReadonlySet<string>;
 }
 
 /** Predicts; true if every case is done. @throws UserError, Interrupted */
@@ -85,7 +87,7 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
     state.warnings.push(line);
     context.warn(line);
   };
-  const planned = await planCases(values, job.part, model);
+  const planned = await planCases(values, job.part, model, job.leaveOut);
   planned.warnings.forEach(warn);
   for (const failure of planned.failures) {
     const failed = failedCase(failure);

@@ -2,7 +2,9 @@
 import { resolveDatasetName, resolveModelFolder } from "../../core/dataset/dataset_names.ts";
 import { checkPart, choosePart, hasNoRank, readArrayPlace } from "../array_part.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
+import type { Values } from "../flags/flag.ts";
 import { PREDICT, PREDICT_FROM_MODELFOLDER, type PredictValues } from "../flags/predict_flags.ts";
+import { UsageError } from "../../core/base/errors.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 
 const FAILURES = "Cases that cannot be predicted don't keep the others from being done.";
@@ -19,6 +21,10 @@ export const predictCommand = defineCommand({
       args: "-i images -o segmentations -d 4 -c 3d_fullres --max-memory 4G --report report.json",
     },
     {
+      does: "What find_best_configuration chose: configurations, folds, ensemble and postprocessing",
+      args: "-i images -o segmentations -d 4 --best",
+    },
+    {
       does: "Go on after a stop: cases that are predicted are left as they are",
       args: "-i images -o segmentations -d 4 -c 3d_fullres --continue_prediction",
     },
@@ -30,14 +36,19 @@ export const predictCommand = defineCommand({
   details: [
     `The model is nnUNet_results/DATASET/TRAINER__PLANS__CONFIG, nnUNet_results being an environment variable. ${FAILURES}`,
   ],
-  check,
-  run: (values, context) =>
-    start(values, context, async () => {
+  check(values) {
+    check(values);
+    if (values.best) checkBest(values);
+  },
+  run: (values, context) => {
+    if (values.best) return startBest(values, context);
+    return start(values, context, async () => {
       const { folders } = context.environment;
-      const { trainer, plans, configuration } = values;
+      const { trainer, plans, configuration = "" } = values;
       const dataset = await resolveDatasetName(values.dataset, folders);
       return await resolveModelFolder({ dataset, trainer, plans, configuration }, folders);
-    }),
+    });
+  },
 });
 
 export const predictFromModelfolderCommand = defineCommand({
@@ -58,6 +69,29 @@ function check(values: PredictValues): void {
   // Without -part_id an array's index is the part, which run() looks at.
   if (values.part !== undefined) checkPart(values.parts ?? 1, values.part);
   checkPrecision(values);
+}
+
+/** Flags that say what inference_information.json says, or that can't be kept over several predictions. */
+function checkBest(
+  values: Values<typeof PREDICT>,
+): void {
+  const given = [
+    ["-c", values.configuration !== undefined],
+    ["-tr", values.trainer !== PREDICT.trainer.default],
+    ["-p", values.plans !== PREDICT.plans.default],
+    ["-f", values.folds.join() !== PREDICT.folds.default.join()],
+    ["-prev_stage_predictions", values.previousStage !== undefined],
+    ["--share", values.share],
+  ] as const;
+  const flags = given.flatMap(([flag, isGiven]) => isGiven ? [flag] : []);
+  if (flags.length === 0) return;
+  throw new UsageError(`argument ${flags.join(", ")}: not allowed with argument --best, which takes what was chosen`);
+}
+
+async function startBest(values: Values<typeof PREDICT>, context: CommandContext): Promise<boolean> {
+  const place = context.byUpstreamName ? undefined : readArrayPlace((name) => Deno.env.get(name));
+  const { runBestPrediction } = await import("../predict_best.ts");
+  return await runBestPrediction({ values, part: choosePart(values, place), context });
 }
 
 async function start(

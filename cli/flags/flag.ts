@@ -20,6 +20,8 @@ interface Valued extends FlagBase {
   /** The value's name in the help: "FOLDER". */
   readonly value: string;
   readonly required?: true;
+  /** Required, unless this switch is given: its name, "--best". */
+  readonly requiredUnless?: string;
 }
 /** Where a number must lie; max is always said, MAX_SAFE_INTEGER where there is no other. */
 export type Range =

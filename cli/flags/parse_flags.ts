@@ -81,8 +81,10 @@ export function parseFlags<T extends FlagTable>(
     if (!onUnknown) throw new UsageError(message);
     onUnknown(message);
   }
+  const isGiven = (name: string) => (names.get(name)?.key ?? HELP_KEY) in values;
   const absent = Object.entries(table).filter(([key, flag]) =>
-    flag.kind !== "switch" && flag.required && !(key in values)
+    flag.kind !== "switch" && !(key in values) &&
+    (flag.required || (flag.requiredUnless !== undefined && !isGiven(flag.requiredUnless)))
   );
   if (absent.length > 0) {
     throw new UsageError(

@@ -249,9 +249,18 @@ export const PREDICT = {
     names: ["-c"],
     value: "CONFIG",
     form: NAME,
-    required: true,
+    requiredUnless: "--best",
     group: MODEL,
     help: "Configuration: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, or another one of the plans.",
+  },
+  best: {
+    kind: "switch",
+    names: ["--best"],
+    beyond: true,
+    group: MODEL,
+    help:
+      "Do what find_best_configuration chose: its configurations and folds, a cascade's first stage, the ensemble and the " +
+      "postprocessing. Without -c, -tr, -p and -f.",
   },
   plans: {
     kind: "text",

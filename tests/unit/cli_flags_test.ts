@@ -99,7 +99,7 @@ Deno.test("the help of a command names every flag, its default and what is requi
   const unbroken = text.replaceAll(/\s+/g, " ");
   assert(unbroken.includes("Default: checkpoint_final.pth."));
   assert(unbroken.includes("Default: 0 1 2 3 4."));
-  assertEquals(usageLine(PREDICT, "x"), "usage: x -i PATH -o PATH -d DATASET -c CONFIG [FLAGS]");
+  assertEquals(usageLine(PREDICT, "x"), "usage: x -i PATH -o PATH -d DATASET (-c CONFIG | --best) [FLAGS]");
 });
 
 Deno.test("every example of the help is taken by its command, under both names, and no line of a help is longer than 110", async () => {

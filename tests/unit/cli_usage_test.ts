@@ -153,7 +153,9 @@ Deno.test("the default of every flag is within its own range and form", async ()
   for (const { name, load } of COMMANDS) {
     const command = await load();
     const optional = Object.fromEntries(
-      Object.entries(command.flags).filter(([, flag]) => flag.kind === "switch" || !flag.required),
+      Object.entries(command.flags).filter(([, flag]) =>
+        flag.kind === "switch" || !(flag.required || flag.requiredUnless)
+      ),
     );
     const parsed = parseFlags(optional, []);
     assert(!parsed.help, name);
