@@ -64,7 +64,8 @@ export async function chooseReader(
       throw refusal = error;
     }
   };
-  for (const { name, upstreamEndings } of READERS) {
+  for (const { name, upstreamEndings, onlyByName } of READERS) {
+    if (onlyByName) continue;
     const matches = upstreamEndings.includes(ending);
     known ||= matches;
     if (!(matches || anyEnding) || !isReader(name)) continue;

@@ -23,8 +23,16 @@ Deno.test("readers are tried in upstream's order, with upstream's endings", () =
     "Tiff3DIO .tif .tiff",
     "NibabelIO .nii .nii.gz",
     "NibabelIOWithReorient .nii .nii.gz",
+    "SimpleITKIOWithReorient .nii.gz .nrrd .mha .gipl",
   ]);
-  assertEquals([...READER_NAMES], ["SimpleITKIO", "NibabelIO", "NibabelIOWithReorient", "NaturalImage2DIO"]);
+  assertEquals(READERS.filter(({ onlyByName }) => onlyByName).map(({ name }) => name), ["SimpleITKIOWithReorient"]);
+  assertEquals([...READER_NAMES], [
+    "SimpleITKIO",
+    "NibabelIO",
+    "NibabelIOWithReorient",
+    "SimpleITKIOWithReorient",
+    "NaturalImage2DIO",
+  ]);
   assertEquals(supportedEndings().slice(0, 2), [".nii.gz", ".nii"], "the usual one first");
   for (const { name, formats, upstreamEndings } of READERS) {
     for (const { endings } of formats) assert(upstreamEndings.includes(endings[0]), `${name}: ${endings[0]}`);

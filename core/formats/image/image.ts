@@ -5,7 +5,13 @@
 import type { Vec3 } from "../../base/shape.ts";
 
 /** nnU-Net's reader classes; plans name one of them, and readers.ts says which formats each takes. */
-export type ReaderName = "SimpleITKIO" | "NibabelIO" | "NibabelIOWithReorient" | "NaturalImage2DIO" | "Tiff3DIO";
+export type ReaderName =
+  | "SimpleITKIO"
+  | "NibabelIO"
+  | "NibabelIOWithReorient"
+  | "NaturalImage2DIO"
+  | "Tiff3DIO"
+  | "SimpleITKIOWithReorient";
 
 /** ITK's geometry in (x, y, z) order and LPS millimetres; 2-D images have 2 numbers and a 2x2 direction. */
 export interface SitkGeometry {
@@ -13,6 +19,8 @@ export interface SitkGeometry {
   readonly origin: readonly number[];
   /** Row-major direction cosines. */
   readonly direction: readonly number[];
+  /** Of SimpleITKIOWithReorient: where the axes of the file point to ("LPS"); the rest is that of the image turned to RAS. */
+  readonly originalOrientation?: string;
 }
 
 /** A 4x4 affine, row by row, voxel (x, y, z) to RAS millimetres. */

@@ -6,7 +6,7 @@ import { UserError } from "../../base/errors.ts";
 import type { ReaderName } from "./image.ts";
 import { type ImageFormat, READING } from "./image_format.ts";
 import { NIBABEL_NIFTI, REORIENTED_NIFTI } from "./nifti/nibabel_format.ts";
-import { SITK_NIFTI } from "./nifti/sitk_format.ts";
+import { SITK_NIFTI, SITK_REORIENTED_NIFTI } from "./nifti/sitk_format.ts";
 import { PNG } from "./png/format.ts";
 
 export interface ReaderClass {
@@ -22,6 +22,8 @@ export interface ReaderClass {
    * voxel sizes only; a `picture` has none of its own, and upstream's constant (999, 1, 1), of Python's integers.
    */
   readonly geometry: "sitk" | "nibabel" | "spacing" | "picture";
+  /** True: never tried, only taken where dataset.json or the plans name it. */
+  readonly onlyByName?: true;
 }
 
 export const READERS: readonly ReaderClass[] = [
@@ -47,6 +49,15 @@ export const READERS: readonly ReaderClass[] = [
     formats: [REORIENTED_NIFTI],
     anyName: REORIENTED_NIFTI,
     geometry: "nibabel",
+  },
+  {
+    // Of 2.6.3 and later.
+    name: "SimpleITKIOWithReorient",
+    upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
+    formats: [SITK_REORIENTED_NIFTI],
+    anyName: SITK_REORIENTED_NIFTI,
+    geometry: "sitk",
+    onlyByName: true,
   },
 ];
 

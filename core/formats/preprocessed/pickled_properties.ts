@@ -74,7 +74,9 @@ function plainMember(member: unknown, damaged: Damaged): unknown {
   const result: Record<string, unknown> = {};
   for (const [name, value] of member) {
     if (typeof name !== "string") continue;
-    result[name] = isNumpyArray(value) ? affineOf(value, damaged) : toPlain(value);
+    result[name === "original_orientation" ? "originalOrientation" : name] = isNumpyArray(value)
+      ? affineOf(value, damaged)
+      : toPlain(value);
   }
   return result;
 }

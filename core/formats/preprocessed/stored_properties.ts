@@ -1,6 +1,7 @@
 /** What a preprocessed case's file has to say of the case it was made from, checked: three-dimensional, inside itself, finite. */
 import { z } from "zod";
 import type { Affine, ReaderName, SitkGeometry } from "../image/image.ts";
+import { isDicomOrientation } from "../image/nifti/sitk_orientation.ts";
 import type { ClassKey } from "./training_data.ts";
 
 /** Voxels along an axis; images end far below. */
@@ -19,6 +20,7 @@ export const SITK: z.ZodType<SitkGeometry> = z.object({
   spacing: z.array(MM).min(2).max(3),
   origin: z.array(NUMBER),
   direction: z.array(NUMBER),
+  originalOrientation: z.string().refine(isDicomOrientation, "expected three letters like RAS").optional(),
 }).refine(
   ({ spacing: { length }, origin, direction }) => origin.length === length && direction.length === length * length,
   "expected as many numbers of spacing and origin as the image has dimensions, and their square of direction",

@@ -39,7 +39,12 @@ function readerProperties(geometry: ImageGeometry): Record<string, PickleValue> 
   const { sitk, nibabel, spacing } = geometry;
   if (sitk) {
     const floats = (values: readonly number[]) => tuple(values.map(float));
-    const stuff = { spacing: floats(sitk.spacing), origin: floats(sitk.origin), direction: floats(sitk.direction) };
+    const stuff = {
+      spacing: floats(sitk.spacing),
+      origin: floats(sitk.origin),
+      direction: floats(sitk.direction),
+      ...(sitk.originalOrientation !== undefined && { original_orientation: sitk.originalOrientation }),
+    };
     return { sitk_stuff: dict(stuff), spacing: spacing.map(float64) };
   }
   if (nibabel) {

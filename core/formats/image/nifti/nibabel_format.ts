@@ -25,9 +25,9 @@ import {
   isRas,
   linearPart,
   type NibabelImage,
-  type Orientation,
   orientationOf,
   reorientedAffine,
+  reorientedOrder,
   reorientedSize,
 } from "./nibabel_geometry.ts";
 import type { VoxelConversion } from "./voxels.ts";
@@ -127,19 +127,6 @@ function arrayOf(
     origin,
     strides,
   };
-}
-
-/** Where an array of size `to` (x, y, z) has the first voxel of one of size `from`, and its neighbours along x, y and z. */
-function reorientedOrder(from: Vec3, to: Vec3, { axis, flip }: Orientation): { origin: number; strides: Vec3 } {
-  const steps = [1, to[0], to[0] * to[1]];
-  const strides: [number, number, number] = [0, 0, 0];
-  let origin = 0;
-  for (let i = 0; i < 3; i++) {
-    const step = steps[axis[i]];
-    strides[i] = flip[i] ? -step : step;
-    if (flip[i]) origin += step * (from[i] - 1);
-  }
-  return { origin, strides };
 }
 
 /** Zooms as the header of a reoriented image holds them: float32, but for NIfTI-2. */

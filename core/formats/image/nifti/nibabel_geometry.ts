@@ -2,6 +2,7 @@
  * What nibabel 5.4 makes of a NIfTI header (affine in RAS millimetres, zooms, scaling), and its reorientation to RAS+.
  * Sources: nibabel/nifti1.py, analyze.py, quaternions.py, orientations.py, spatialimages.py.
  */
+import type { Vec3 } from "../../../base/shape.ts";
 import type { Affine } from "../image.ts";
 import { columnLengths, determinant, divideColumns, nearestOrthogonal, quaternionToMatrix } from "./matrix.ts";
 import type { NiftiHeader } from "./header.ts";
@@ -172,6 +173,19 @@ export function reorientedSize(
   const result: [number, number, number] = [0, 0, 0];
   for (let i = 0; i < 3; i++) result[axis[i]] = size[i];
   return result;
+}
+
+/** Where an array of size `to` (x, y, z) has the first voxel of one of size `from`, and its neighbours along x, y and z. */
+export function reorientedOrder(from: Vec3, to: Vec3, { axis, flip }: Orientation): { origin: number; strides: Vec3 } {
+  const steps = [1, to[0], to[0] * to[1]];
+  const strides: [number, number, number] = [0, 0, 0];
+  let origin = 0;
+  for (let i = 0; i < 3; i++) {
+    const step = steps[axis[i]];
+    strides[i] = flip[i] ? -step : step;
+    if (flip[i]) origin += step * (from[i] - 1);
+  }
+  return { origin, strides };
 }
 
 /** nibabel's affine of the reoriented array: affine . inv_ornt_aff(orientation, size). */
