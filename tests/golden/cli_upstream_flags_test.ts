@@ -17,8 +17,8 @@ const SCRIPTS = scripts as Readonly<Record<string, { ignoresUnknown: boolean; fl
 
 /** Defaults that differ on purpose: numbers of threads are the machine's, the device is found, and a part is the array's. */
 const OWN_DEFAULTS = ["-np", "-npfp", "-npp", "-nps", "-device", "-num_parts", "-part_id"];
-/** Flags that upstream does not require, and fails without. */
-const REQUIRED_HERE = ["-d"];
+/** Required by one of the two: upstream fails without a dataset, and does not know --best, which chooses the configuration. */
+const REQUIRED_BY_ONE = ["-d", "-c"];
 const KINDS: Readonly<Record<string, readonly Flag["kind"][]>> = {
   int: ["integer", "integers"],
   float: ["number"],
@@ -47,7 +47,7 @@ function problemsOf(flag: Flag | undefined, upstream: UpstreamFlag): string[] {
     problems.push(`it is ${flag.kind}, upstream's ${upstream.type}`);
   }
   const required = flag.required === true;
-  if (required !== upstream.required && !REQUIRED_HERE.includes(name)) problems.push(`required: ${required}`);
+  if (required !== upstream.required && !REQUIRED_BY_ONE.includes(name)) problems.push(`required: ${required}`);
   const own = JSON.stringify(flag.default ?? null);
   const theirs = JSON.stringify(upstream.default);
   const same = own.replaceAll('"', "") === theirs.replaceAll('"', "");
