@@ -43,7 +43,7 @@ const THREADS_FLAG = {
   value: "N",
   range: THREADS,
   group: MACHINE,
-  help: "Threads, each with a case. Default: all cores.",
+  help: "Threads, each with a case. Default: the variable nnUNet_def_n_proc, or all cores.",
 } as const;
 
 export const FIND_BEST = {

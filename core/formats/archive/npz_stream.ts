@@ -39,11 +39,11 @@ export async function openNpzStream(file: string, name: string, options: NpzStre
   const fail = (problem: string, cause?: unknown): never => {
     throw new UserError({ doing, file, problem, remedy }, { cause });
   };
-  const { entry, offset } = locate(file, name, options, fail);
+  const { entry, offset, whole } = locate(file, name, options, fail);
   const handle = await Deno.open(file).catch((error) => {
     throw readError(error, file, doing, remedy);
   });
-  const pieces = unpackedPieces(handle, entry, offset, fail);
+  const pieces = whole ? onePiece(whole) : unpackedPieces(handle, entry, offset, fail);
   const close = async () => {
     await pieces.return(undefined);
     handle.close();
@@ -77,7 +77,7 @@ function locate(
   name: string,
   { doing, remedy }: NpzStreamOptions,
   fail: (problem: string) => never,
-): { readonly entry: ZipEntry; readonly offset: number } {
+): { readonly entry: ZipEntry; readonly offset: number; readonly whole?: Uint8Array } {
   using zip = openZip(file, doing, { kind: "npz file", remedy });
   const entry = zip.entries.get(`${name}.npy`);
   if (!entry) {
@@ -87,7 +87,13 @@ function locate(
   if (entry.method !== 0 && entry.method !== 8) {
     return fail(`${entry.name} in it is packed by method ${entry.method}; 0 and 8 can be read`);
   }
-  return { entry, offset: zip.offsetOf(entry) };
+  const offset = zip.offsetOf(entry);
+  return entry.size <= SMALL_BYTES ? { entry, offset, whole: zip.read(entry) } : { entry, offset };
+}
+
+/** Stands in for pieces that have to be waited for. */
+async function* onePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
+  yield bytes;
 }
 
 /** The entry's bytes, unpacked; behind the last one its length and checksum are checked. */
@@ -120,6 +126,8 @@ async function* unpackedPieces(
 }
 
 const PIECE_BYTES = 1 << 20;
+/** What unpacks to no more is unpacked and checked at once: waiting for pieces takes longer than unpacking few of them. */
+const SMALL_BYTES = 8 * PIECE_BYTES;
 
 async function* storedPieces(handle: Deno.FsFile, offset: number, length: number): AsyncGenerator<Uint8Array> {
   await handle.seek(offset, Deno.SeekMode.Start);
