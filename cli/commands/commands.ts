@@ -17,6 +17,11 @@ export interface CommandEntry {
 /** In the order of the help. Upstream's scripts: pyproject.toml of 2.5.1, [project.scripts]. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: "run",
+    summary: "Do the whole recipe for a dataset: check, plan, preprocess, train",
+    load: async () => (await import("./run_command.ts")).runCommand,
+  },
+  {
     name: "predict",
     upstream: "nnUNetv2_predict",
     summary: "Segment images with a trained model",

@@ -51,14 +51,15 @@ export async function runFingerprints(
   context: CommandContext,
 ): Promise<boolean> {
   const outcomes: FingerprintOutcome[] = [];
-  for (const dataset of run.datasets) outcomes.push(await runOne(dataset, run, threads, context));
+  for (const dataset of run.datasets) outcomes.push(await fingerprintDataset(dataset, run, threads, context));
   if (run.report !== undefined) await writeReport(run.report, outcomes);
   return outcomes.every(({ state }) => state !== "refused");
 }
 
-async function runOne(
+/** Makes and checks the fingerprint of a dataset, and says what came of it. */
+export async function fingerprintDataset(
   dataset: string,
-  run: FingerprintRun,
+  run: Omit<FingerprintRun, "datasets">,
   threads: number | undefined,
   context: CommandContext,
 ): Promise<FingerprintOutcome> {

@@ -1,16 +1,14 @@
 /** The command `train`: flags in, a training request out, and what is said meanwhile. */
 import { plural } from "../../core/base/plural.ts";
 import { UsageError } from "../../core/base/errors.ts";
-import { join } from "../../core/base/path.ts";
 import { resolveDatasetName } from "../../core/dataset/dataset_names.ts";
-import { readRecipe, type RecipeChanges } from "../../core/train/recipe.ts";
-import type { EpochProgress, TrainHooks, TrainRequest } from "../../core/train/train_request.ts";
+import { readRecipe } from "../../core/train/recipe.ts";
+import type { TrainHooks, TrainRequest } from "../../core/train/train_request.ts";
 import { requireArrayPlace } from "../array_part.ts";
 import { requireFolders } from "../dataset_folders.ts";
-import { selectEngine } from "../engines/select_engine.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
 import { TRAIN, type TrainValues } from "../flags/train_flags.ts";
-import { formatSeconds } from "../terminal.ts";
+import { changesOf, diceText, engineOpener, epochFields, epochLine, taskFolders } from "../training_request.ts";
 import { type CommandContext, type CountProgress, defineCommand } from "./command.ts";
 
 export const trainCommand = defineCommand({
@@ -80,10 +78,6 @@ function check(values: TrainValues): void {
   if (!validateOnly) readRecipe(values.trainer, changesOf(values));
 }
 
-function changesOf({ epochs, iterations, earlyStopping, learningRate, batchSize, name }: TrainValues): RecipeChanges {
-  return { epochs, iterations, earlyStopping, learningRate, batchSize, name };
-}
-
 async function trainRequest(
   values: TrainValues,
   { environment, byUpstreamName }: CommandContext,
@@ -96,12 +90,9 @@ async function trainRequest(
       "(export nnUNet_results=/path/to/results)",
   });
   const datasetName = await resolveDatasetName(values.dataset, environment.folders);
-  let said = "";
   return {
     task: {
-      datasetName,
-      preprocessed: join(preprocessed, datasetName),
-      results: join(results, datasetName),
+      ...taskFolders(datasetName, { preprocessed, results }),
       plansName: values.plans,
       configurationName: values.configuration,
       fold: foldOf(values.fold, say),
@@ -120,15 +111,7 @@ async function trainRequest(
     maxMemory: values.maxMemory,
     precision: values.precision,
     assumePlansNetwork: values.assumePlansNetwork,
-    async openEngine() {
-      const { device, allowCpu, allowSoftwareGpu, threads, precision } = values;
-      const { engine, reason } = await selectEngine({ device, allowCpu, allowSoftwareGpu, threads, precision });
-      const line = `engine: ${engine.description}${precision === "f16" ? ", f16" : ""}${reason ? ` (${reason})` : ""}`;
-      // A training under a memory limit opens it again, for its validation.
-      if (line !== said) say(line);
-      said = line;
-      return engine;
-    },
+    openEngine: engineOpener(values, say),
   };
 }
 
@@ -160,24 +143,6 @@ function trainHooks({ quiet }: TrainValues, context: CommandContext, say: Say): 
     },
     signal: context.signal,
   };
-}
-
-/** Fields of the event of an epoch; epochs from 1 on, as in the lines. */
-function epochFields({ epoch, epochs, record, isBest, secondsLeft }: EpochProgress) {
-  return { epoch: epoch + 1, epochs, ...record, isBest, secondsLeft };
-}
-
-function epochLine({ epoch, epochs, record, isBest, secondsLeft }: EpochProgress): string {
-  const { trainLoss, validationLoss, meanDice, emaDice, classDice, start, end } = record;
-  const each = classDice.length > 1 && classDice.length <= 10 ? ` (${classDice.map(diceText).join(" ")})` : "";
-  const left = epoch + 1 < epochs ? `, about ${formatSeconds(secondsLeft)} left` : "";
-  return `epoch ${epoch + 1}/${epochs}: train loss ${trainLoss.toFixed(4)}, val loss ${validationLoss.toFixed(4)}, ` +
-    `pseudo Dice ${diceText(meanDice)}${each}, average ${diceText(emaDice)}${isBest ? " (best)" : ""}, ` +
-    `${formatSeconds(end - start)}${left}`;
-}
-
-function diceText(dice: number): string {
-  return Number.isNaN(dice) ? "NaN" : dice.toFixed(4);
 }
 
 function startOf(values: TrainValues): TrainRequest["start"] {

@@ -28,34 +28,64 @@ export interface LockOptions {
  * @param error What is being done, and who may be at it
  * @throws UserError if another process has it
  */
-export function takeLock(
+export function takeLock(path: string, error: Omit<UserErrorParts, "file">, options: LockOptions = {}): Disposable {
+  const { lock, owner } = take(path, options);
+  if (lock) return lock;
+  throw new UserError({ ...error, file: path, ...owner && describe(error, owner) });
+}
+
+/** As {@link takeLock}; undefined if another process has it. */
+export function tryTakeLock(path: string, options: LockOptions = {}): Disposable | undefined {
+  return take(path, options).lock;
+}
+
+/** The lock, or, where that is known, the other machine's process that has it. */
+function take(
   path: string,
-  error: Omit<UserErrorParts, "file">,
-  { shared = false, beatMs = BEAT_MS }: LockOptions = {},
-): Disposable {
+  { shared = false, beatMs = BEAT_MS }: LockOptions,
+): { readonly lock?: Disposable; readonly owner?: Owner } {
   for (;;) {
     const file = open(path);
-    if (!file) return { [Symbol.dispose]: () => {} };
+    if (!file) return { lock: { [Symbol.dispose]: () => {} } };
     const locked = tryLock(file, !shared);
     if (locked === false) {
       file.close();
-      throw new UserError({ ...error, file: path });
+      return {};
     }
     // Whoever had it before may have removed the file between its opening and its locking here.
     if (locked && !isSame(file.statSync(), path)) {
       file.close();
       continue;
     }
-    const other = ownerElsewhere(file, path);
-    if (other && !(shared && other.shared)) {
+    const owner = ownerElsewhere(file, path);
+    if (owner && !(shared && owner.shared)) {
       file.close();
-      throw new UserError({ ...error, file: path, ...describe(error, other) });
+      return { owner };
     }
     const beating = startBeating(file, { shared, beatMs });
-    return {
-      [Symbol.dispose]: () => giveBack(file, path, shared, beating.stop() || other !== undefined),
-    };
+    const giving = () => giveBack(file, path, shared, beating.stop() || owner !== undefined);
+    return { lock: { [Symbol.dispose]: giving } };
   }
+}
+
+/** True while a process has the lock `path`: another one, or this one by {@link takeLock}. It is left as it is. */
+export function isLocked(path: string): boolean {
+  try {
+    using file = Deno.openSync(path, { read: true, write: true });
+    return tryLock(file) === false || ownerElsewhere(file, path) !== undefined;
+  } catch {
+    return false; // Not there.
+  }
+}
+
+/** Removes the lock file that a killed process has left. */
+export function removeAbandonedLock(path: string): void {
+  try {
+    Deno.lstatSync(path);
+  } catch {
+    return; // Not there, as it should be.
+  }
+  tryTakeLock(path)?.[Symbol.dispose]();
 }
 
 interface Owner {

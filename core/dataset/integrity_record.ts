@@ -17,7 +17,7 @@ const NAME = "dataset_integrity.json";
 const VERSION = 1;
 
 /** What a check saw: path -> [bytes, milliseconds]. */
-type FileStates = Readonly<Record<string, readonly [number, number]>>;
+export type FileStates = Readonly<Record<string, readonly [number, number]>>;
 
 interface IntegrityRecord {
   readonly version: number;
@@ -61,21 +61,40 @@ export async function fileStates(dataset: RawDataset): Promise<FileStates> {
   return states;
 }
 
+/** One that is damaged, or of another version, is none: the files are read again. */
+async function readRecord(preprocessedFolder: string): Promise<IntegrityRecord | undefined> {
+  try {
+    const { value } = await readJsonFile(join(preprocessedFolder, NAME));
+    return RECORD.safeParse(value).data;
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Files that have changed, come or gone since the check that is remembered; none where none is, or where it was of a dataset that has
+ * been moved since, as other paths say nothing.
+ */
+export async function changedFiles(preprocessedFolder: string, states: FileStates): Promise<string[]> {
+  const { files = {} } = await readRecord(preprocessedFolder) ?? {};
+  const before = new Map(Object.entries(files));
+  const now = new Map(Object.entries(states));
+  if (![...now.keys()].some((path) => before.has(path))) return [];
+  const changed = [...now].filter(([path, [bytes, time]]) => {
+    const [bytesBefore, timeBefore] = before.get(path) ?? [];
+    return bytesBefore !== bytes || timeBefore !== time;
+  });
+  return [...changed.map(([path]) => path), ...[...before.keys()].filter((path) => !now.has(path))];
+}
+
 /** The warnings of the check that was made of exactly these files, or null if there was none. */
 export async function rememberedCheck(
   preprocessedFolder: string,
   states: FileStates,
   allowGeometryMismatch: boolean,
 ): Promise<readonly Finding[] | null> {
-  let value: unknown;
-  try {
-    ({ value } = await readJsonFile(join(preprocessedFolder, NAME)));
-  } catch (error) {
-    if (error instanceof UserError) return null;
-    throw error;
-  }
-  const record = RECORD.safeParse(value).data;
-  // One that is damaged, or of another version, is none: the files are read again.
+  const record = await readRecord(preprocessedFolder);
   if (!record || (record.allow_geometry_mismatch && !allowGeometryMismatch)) return null;
   const { files, warnings } = record;
   const paths = Object.keys(states);

@@ -46,6 +46,24 @@ type RecordedKey = { readonly kind: string; readonly labels: readonly number[] }
 /**
  * Compares the record of a folder of preprocessed data with plans and dataset.json as they are now. Nothing is known of a folder without
  * a record, as Python leaves it.
+ * @returns what differs, in words
+ */
+export async function dataDifferences(
+  folder: string,
+  plans: Plans,
+  configuration: Configuration,
+  { labels, json }: DatasetJson,
+): Promise<string[]> {
+  const recorded = await readSetting(folder);
+  if (!recorded) return [];
+  return [
+    ...keyDifferences(recorded.keys, classKeys(labels, json)),
+    ...dependencyDifferences(recorded.depends, dependencies(plans, configuration)),
+  ];
+}
+
+/**
+ * Refuses preprocessed data of which {@link dataDifferences} finds some.
  * @param remedy The command that makes the data anew
  * @throws UserError naming what differs
  */
@@ -53,15 +71,10 @@ export async function requireMadeFrom(
   folder: string,
   plans: Plans,
   configuration: Configuration,
-  { labels, json }: DatasetJson,
+  dataset: DatasetJson,
   { doing, remedy }: { readonly doing: string; readonly remedy: string },
 ): Promise<void> {
-  const recorded = await readSetting(folder);
-  if (!recorded) return;
-  const differences = [
-    ...keyDifferences(recorded.keys, classKeys(labels, json)),
-    ...dependencyDifferences(recorded.depends, dependencies(plans, configuration)),
-  ];
+  const differences = await dataDifferences(folder, plans, configuration, dataset);
   if (differences.length === 0) return;
   throw new UserError({
     doing,
@@ -109,7 +122,7 @@ function nameOf({ kind, labels }: RecordedKey): string {
 }
 
 /** Names of the plans' fields that differ. */
-function dependencyDifferences(made: string, now: string): string[] {
+export function dependencyDifferences(made: string, now: string): string[] {
   if (made === now) return [];
   const [then, since] = [made, now].map((text): Readonly<Record<string, unknown>> => {
     try {

@@ -57,6 +57,8 @@ export interface FingerprintOutcome {
   /** Of the check. */
   readonly findings: readonly Finding[];
   readonly reader?: ReaderName;
+  /** True: the fingerprint that is there, and was kept, is of other images than are there now. */
+  readonly isOfOtherImages?: boolean;
   /** The case whose image and segmentation are farthest apart, if they are more than a voxel. */
   readonly worstGeometry?: { readonly case: RawCase; readonly voxels: number };
 }
@@ -104,14 +106,19 @@ export async function extractFingerprint(
   if (state === "written") {
     requireVoxelSizes(read.cases, dataset.cases);
     await writeAtomically(file, fingerprintText(read, reader), { doing: "writing the fingerprint" });
-  } else if (!(await describesCases(file, read.cases))) {
+  }
+  const isOfOtherImages = state === "kept" && !(await describesCases(file, read.cases));
+  if (isOfOtherImages) {
     options.onWarning?.(
       `${file} is of other images than are there now, and is kept as in Python; --clean makes it anew`,
     );
   }
-  if (checks && states) await rememberCheck(preprocessedFolder, states, options.allowGeometryMismatch, findings);
+  // With a fingerprint of other images, the check and its warning come again.
+  if (checks && states && !isOfOtherImages) {
+    await rememberCheck(preprocessedFolder, states, options.allowGeometryMismatch, findings);
+  }
   const check = checks ? "done" : remembered ? "remembered" : "skipped";
-  return { dataset, findings, reader, worstGeometry, file, state, check };
+  return { dataset, findings, reader, worstGeometry, isOfOtherImages, file, state, check };
 }
 
 /** Nothing is written that planning can't read. @throws UserError naming the first case of another voxel size */

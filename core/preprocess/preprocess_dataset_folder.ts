@@ -135,10 +135,22 @@ export async function openLocked(
 }
 
 /** True if a folder has all cases, and no others. */
-export function isComplete(path: string, options: DataFolderOptions): boolean {
+export function isComplete(path: string, options: Omit<DataFolderOptions, "redo">): boolean {
   const recorded = readRecord(path, settingLine(options));
   const { inputs } = options;
   return inputs.size > 0 && recorded.length === inputs.size && recorded.every((one) => isCurrent(path, one, inputs));
+}
+
+/**
+ * How many cases of a folder {@link openDataFolder} would take over from it, and from a run that was stopped. Nothing is made or changed.
+ */
+export function countDone(parent: string, name: string, options: Omit<DataFolderOptions, "redo">): number {
+  const { path, work } = placesOf(parent, name);
+  const first = settingLine(options);
+  const current = [path, work].flatMap((folder) =>
+    readRecord(folder, first).filter((one) => isCurrent(folder, one, options.inputs))
+  );
+  return new Set(current.map(({ id }) => id)).size;
 }
 
 async function open(

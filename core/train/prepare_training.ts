@@ -106,13 +106,16 @@ async function continued(request: TrainRequest, asked: TrainingSetup, resumed: R
   };
 }
 
-/** What the training was started with, if nothing else is asked for. @throws UserError listing what is */
-function sameRecipe(
-  { changes, seed }: TrainRequest,
+/**
+ * What of the settings asked for is other than what a training was started with, in words: what is not asked for is as it was.
+ * @param asked The recipe that `changes` make
+ */
+export function recipeDifferences(
+  { changes, seed }: Pick<TrainRequest, "changes" | "seed">,
   asked: TrainingRecipe,
   stored: TrainingRecipe,
-  { state, file }: Resumed,
-): TrainingRecipe {
+  storedSeed: number | undefined,
+): string[] {
   const values: Record<keyof Omit<RecipeChanges, "name">, readonly [flag: string, stored: number | undefined]> = {
     epochs: ["--epochs", stored.epochs],
     iterations: ["--iterations", stored.iterations],
@@ -126,12 +129,23 @@ function sameRecipe(
     if (given === undefined || given === value) continue;
     different.push(`${flag} ${given}, it was started ${value === undefined ? "without" : `with ${value}`}`);
   }
-  if (seed !== undefined && state.seed !== undefined && seed !== state.seed) {
-    different.push(`--seed ${seed}, it was started with ${state.seed}`);
+  if (seed !== undefined && storedSeed !== undefined && seed !== storedSeed) {
+    different.push(`--seed ${seed}, it was started with ${storedSeed}`);
   }
   if (asked.trainerName !== stored.trainerName) {
     different.push(`the trainer ${asked.trainerName}, it was started with ${stored.trainerName}`);
   }
+  return different;
+}
+
+/** What the training was started with, if nothing else is asked for. @throws UserError listing what is */
+function sameRecipe(
+  request: TrainRequest,
+  asked: TrainingRecipe,
+  stored: TrainingRecipe,
+  { state, file }: Resumed,
+): TrainingRecipe {
+  const different = recipeDifferences(request, asked, stored, state.seed);
   if (different.length === 0) return { ...stored, folderName: asked.folderName };
   throw new UserError({
     doing: "continuing the training",

@@ -104,6 +104,32 @@ function readLog({ file, members }: CheckpointFile, epochs: number): TrainingLog
   }));
 }
 
+/** What of a training its checkpoint says beside weights and state: for who only looks at it. */
+export interface TrainedSummary {
+  /** Epochs that are finished. */
+  readonly epoch: number;
+  /** Of each of these, seconds since 1970. */
+  readonly times: readonly { readonly start: number; readonly end: number }[];
+  /** Undefined where upstream wrote the checkpoint. */
+  readonly seed?: number;
+  readonly recipe?: TrainingRecipe;
+}
+
+/** @throws UserError if it is damaged */
+export function readTrainedSummary(checkpoint: CheckpointFile): TrainedSummary {
+  const { file, members } = checkpoint;
+  const epoch = members.get("current_epoch");
+  if (typeof epoch !== "number" || !Number.isInteger(epoch) || epoch < 0) {
+    throw damaged(file, "current_epoch is no number of epochs");
+  }
+  const run = readRun(checkpoint);
+  return {
+    epoch,
+    times: readLog(checkpoint, epoch).map(({ start, end }) => ({ start, end })),
+    ...(run && { seed: run.seed, recipe: storedRecipe(run, file) }),
+  };
+}
+
 const RUN = z.object({
   version: z.literal([1, RUN_VERSION]),
   seed: z.number(),

@@ -26,6 +26,7 @@ import { deriveAugmentation, type DerivedAugmentation } from "./augment/spec.ts"
 import type { TrainingRecipe } from "../trainers/training_recipe.ts";
 import { outputWeights } from "./recipe.ts";
 import { chooseSplit, type ChosenSplit, type Fold } from "./splits.ts";
+import { modelFolderName } from "./training_folder.ts";
 
 /** Which training of which dataset. */
 export interface TrainingTask {
@@ -80,15 +81,12 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
   await requireFiles(task, plansFile, datasetFile);
   const plans = await readPlans(plansFile);
   const dataset = await readDatasetJson(datasetFile);
-  const planned = resolveConfiguration(plans, configurationName);
-  const configuration = { ...planned, architecture: withTrainer(recipe, planned.architecture) };
-  checkChannels(dataset, configuration, datasetFile);
-  checkLoss(recipe, dataset, datasetFile);
-
   const { labels, channelNames } = dataset;
-  const cascaded = configuration.previousStage === undefined ? 0 : labels.foregroundLabels.length;
-  const inputChannels = channelNames.length + cascaded;
-  const graph = buildGraph(configuration.architecture, inputChannels, labels.headCount, { deepSupervision: true });
+  const planned = resolveConfiguration(plans, configurationName);
+  checkChannels(dataset, planned, datasetFile);
+  checkLoss(recipe, dataset, datasetFile);
+  const network = trainingNetwork(plans, configurationName, dataset, recipe);
+  const { configuration, graph } = network;
   checkPatch(graph, configuration, {
     doing: DOING,
     file: plansFile,
@@ -99,7 +97,7 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
   if (!await isFolder(dataFolder)) throw notPreprocessed(task, dataFolder);
   await requireMadeFrom(dataFolder, plans, planned, dataset, { doing: DOING, remedy: `run ${preprocessAgain(task)}` });
   const split = await chooseSplit(preprocessed, await listPreprocessedCases(dataFolder), fold, task.randomSplit);
-  const modelName = (name: string) => `${recipe.folderName}__${plans.plansName}__${name}`;
+  const modelName = (name: string) => modelFolderName(recipe.folderName, plans.plansName, name);
   const modelFolder = join(task.results, modelName(configuration.name));
   const { previousStage } = configuration;
   const previousFolder = previousStage === undefined
@@ -111,11 +109,8 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
     recipe,
     plans,
     dataset,
-    configuration,
-    batch: recipe.batchSize ?? configuration.batchSize,
+    ...network,
     texts: { plans: await Deno.readTextFile(plansFile), dataset: await Deno.readTextFile(datasetFile) },
-    graph,
-    inputChannels,
     shapes: new Map(weightShapes(graph).map(({ name, shape }) => [name, torchShape(shape, configuration.dimensions)])),
     augmentation: deriveAugmentation(configuration, channelNames.length, labels, recipe.augmentation),
     split,
@@ -129,8 +124,29 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
   };
 }
 
+/** The network of a configuration, as a trainer has it. */
+export type TrainingNetwork = Pick<TrainingSetup, "configuration" | "batch" | "graph" | "inputChannels">;
+
+/** @throws UserError if the plans don't have it, or it can't be built */
+export function trainingNetwork(
+  plans: Plans,
+  configurationName: string,
+  { labels, channelNames }: DatasetJson,
+  recipe: TrainingRecipe,
+): TrainingNetwork {
+  const planned = resolveConfiguration(plans, configurationName);
+  const configuration = { ...planned, architecture: withTrainer(recipe, planned.architecture) };
+  const cascaded = configuration.previousStage === undefined ? 0 : labels.foregroundLabels.length;
+  const inputChannels = channelNames.length + cascaded;
+  const graph = buildGraph(configuration.architecture, inputChannels, labels.headCount, { deepSupervision: true });
+  return { configuration, batch: recipe.batchSize ?? configuration.batchSize, graph, inputChannels };
+}
+
 /** What an engine compiles. */
-export function trainingOptions(setup: TrainingSetup, precision: Precision): TrainingOptions {
+export function trainingOptions(
+  setup: TrainingNetwork & Pick<TrainingSetup, "recipe" | "dataset">,
+  precision: Precision,
+): TrainingOptions {
   const { recipe, dataset: { labels }, configuration, graph, batch } = setup;
   const { ignoreLabel } = labels;
   const loss: LossOptions = {

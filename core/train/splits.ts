@@ -85,17 +85,28 @@ export async function chooseSplit(
   fold: Fold,
   drawsFurther = false,
 ): Promise<ChosenSplit> {
-  if (fold === "all") return { ...checked({ train: ids, val: ids }, ids, folder), notes: [], warnings: [] };
   const file = join(folder, SPLITS_FILE);
-  const notes: string[] = [];
-  let splits = await readSplits(file);
-  if (splits) notes.push(`Using splits from existing split file: ${file}`);
-  else {
-    notes.push("Creating new 5-fold cross-validation split...");
-    splits = createSplits(ids, folder);
+  if (fold !== "all" && await readSplits(file) === undefined) {
+    const splits = createSplits(ids, folder);
     removeLeftovers(folder);
     await writeAtomically(file, stringifyJson(splits, { sortKeys: true }), { doing: "writing the folds" });
+    const chosen = await expectSplit(folder, ids, fold, drawsFurther);
+    return { ...chosen, notes: ["Creating new 5-fold cross-validation split...", ...chosen.notes.slice(1)] };
   }
+  return await expectSplit(folder, ids, fold, drawsFurther);
+}
+
+/** As {@link chooseSplit}, and nothing is written: without a file it is the split that would be made. */
+export async function expectSplit(
+  folder: string,
+  ids: readonly string[],
+  fold: Fold,
+  drawsFurther = false,
+): Promise<ChosenSplit> {
+  if (fold === "all") return { ...checked({ train: ids, val: ids }, ids, folder), notes: [], warnings: [] };
+  const file = join(folder, SPLITS_FILE);
+  const splits = await readSplits(file) ?? createSplits(ids, folder);
+  const notes = [`Using splits from existing split file: ${file}`];
   notes.push(`The split file contains ${splits.length} splits.`, `Desired fold for training: ${fold}`);
   if (fold >= splits.length) {
     if (!drawsFurther) throw noSuchFold(fold, splits.length, file);
@@ -134,6 +145,11 @@ function noSuchFold(fold: number, count: number, file: string): UserError {
       `train ${count === 1 ? "fold 0" : `one of 0 to ${count - 1}`}, all cases with the fold "all", or, on 80 % of ` +
       "the cases drawn at random, add --random-split",
   });
+}
+
+/** Folds of the split in `folder`, or of the one that would be made. @throws UserError if the file is damaged */
+export async function countFolds(folder: string): Promise<number> {
+  return (await readSplits(join(folder, SPLITS_FILE)))?.length ?? FOLDS;
 }
 
 const SPLITS = z.array(z.object({ train: z.array(PATH_NAME), val: z.array(PATH_NAME) })).min(1);

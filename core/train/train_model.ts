@@ -17,7 +17,7 @@ import { validationRecipe } from "./recipe.ts";
 import { endTraining, requireTrainingMemory, runTraining } from "./run_training.ts";
 import { isFinished } from "./train_epochs.ts";
 import { readTrainingSetup, type TrainingSetup } from "./setup.ts";
-import { CHECKPOINTS, checkpointsIn, writeModelFiles } from "./training_folder.ts";
+import { CHECKPOINTS, checkpointsIn, TRAINING_LOCK, writeModelFiles } from "./training_folder.ts";
 import type { TrainHooks, TrainRequest } from "./train_request.ts";
 import { requireValidation } from "./validation_needs.ts";
 
@@ -50,7 +50,7 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
   await using _closing = { [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose]() };
   if (!ended) requireTrainingMemory(engine, setup, request);
   await ensureFolder(setup.foldFolder, "making the results folder");
-  using _lock = takeLock(join(setup.foldFolder, ".training.lock"), {
+  using _lock = takeLock(join(setup.foldFolder, TRAINING_LOCK), {
     doing: "opening the results folder",
     problem: "another run is training this fold at this moment, and their checkpoints would replace each other",
     remedy: "wait until it ends, or stop it; or give this one a --name of its own",

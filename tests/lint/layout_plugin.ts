@@ -29,6 +29,7 @@ export const CORE_ORDER = [
   "predict",
   "train",
   "share",
+  "experiment",
 ] as const;
 
 const ENGINE_MAY_IMPORT = ["kernels/operators", "core/lowering", "core/engine", "core/graph", "core/base"];

@@ -5,7 +5,7 @@
  * stands still, so times are compared, too.
  */
 import { assert } from "../assert.ts";
-import { predicting, preprocessing, preprocessingAgain, training } from "../golden/cli/kill_commands.ts";
+import { predicting, preprocessing, preprocessingAgain, running, training } from "../golden/cli/kill_commands.ts";
 import { chooseMoments, killAndGoOn, type KilledCommand, type Moment, runWhole } from "../golden/cli/killed_runs.ts";
 import { inTempFolder } from "../golden/cli/run_command.ts";
 
@@ -36,6 +36,7 @@ for (
     ["planning and preprocessing", preprocessing],
     ["preprocessing over older data", preprocessingAgain],
     ["a training", training],
+    ["the whole recipe", running],
   ] as const
 ) {
   Deno.test({

@@ -2,6 +2,7 @@
 import { fromFileUrl, join } from "../../../core/base/path.ts";
 import { DATASET, makePreprocessed } from "../../unit/train_fixture.ts";
 import type { KilledCommand } from "./killed_runs.ts";
+import { makeRecipeDataset, recipeEnvironment } from "./recipe_dataset.ts";
 import { copyFolder, GOLDEN, runCommand } from "./run_command.ts";
 
 const DATASET_TO_PREPROCESS = "Dataset811_Thick";
@@ -79,15 +80,34 @@ export async function training(folder: string): Promise<KilledCommand> {
     env: { nnUNet_preprocessed: join(place, "preprocessed"), nnUNet_results: join(place, "results") },
     folder: place,
     prepare: () => copyFolder(before, place),
-    compared(name, text) {
-      if (/training_log_.*\.txt$/.test(name)) return "";
-      if (name.endsWith("debug.json")) return text().replace(/"current_epoch": "\d+"/, "");
-      // Patches of the last epoch are drawn by the run that had it.
-      if (name.endsWith("report.html")) {
-        return text().replace(/<section class="card"><h2>Validation patches.*?<\/section>/s, "");
-      }
-      return undefined;
-    },
+    compared: comparedOfTraining,
+  };
+}
+
+function comparedOfTraining(name: string, text: () => string): string | undefined {
+  if (/training_log_.*\.txt$/.test(name)) return "";
+  if (name.endsWith("debug.json")) return text().replace(/"current_epoch": "\d+"/, "");
+  // Patches of the last epoch are drawn by the run that had it.
+  if (name.endsWith("report.html")) {
+    return text().replace(/<section class="card"><h2>Validation patches.*?<\/section>/s, "");
+  }
+  return undefined;
+}
+
+/** The whole recipe of one configuration and two folds, from the raw dataset on. */
+export async function running(folder: string): Promise<KilledCommand> {
+  const place = join(folder, "place");
+  await makeRecipeDataset(folder);
+  const flags = "--epochs 2 --iterations 2 --name x --seed 5 -device cpu --threads 1 --sample-threads 0 -np 1".split(
+    " ",
+  );
+  return {
+    args: ["run", "7", "-c", "3d_fullres", ...flags],
+    env: { ...recipeEnvironment(place), nnUNet_raw: recipeEnvironment(folder).nnUNet_raw },
+    folder: place,
+    prepare: () => Promise.resolve(),
+    compared: (name, text) =>
+      name.endsWith("preprocessed.jsonl") ? sortedLines(text()) : comparedOfTraining(name, text),
   };
 }
 

@@ -1,0 +1,129 @@
+/** The flags of `run`: those of the commands it does the work of, where they mean the same, and what concerns the whole. */
+import { UsageError } from "../../core/base/errors.ts";
+import type { FlagTable, Values } from "./flag.ts";
+import { FOLD, LOG, NAME, THREADS } from "./forms.ts";
+import { FINGERPRINT } from "./planning_flags.ts";
+import { PREPROCESSING } from "./preprocess_flags.ts";
+import { TRAIN } from "./train_flags.ts";
+
+const WHAT = "What to do";
+const MACHINE = "Machine";
+const OUTPUT = "Output";
+
+export const RUN = {
+  dataset: { ...TRAIN.dataset, group: WHAT },
+  configurations: {
+    kind: "list",
+    names: ["-c"],
+    value: "CONFIG",
+    form: NAME,
+    group: WHAT,
+    help:
+      "Configurations to train. Default: 2d, 3d_fullres, 3d_lowres and 3d_cascade_fullres, those of them that the plans " +
+      "have. The earlier stage of a cascade comes with it.",
+  },
+  folds: {
+    kind: "list",
+    names: ["-f"],
+    value: "FOLD",
+    form: FOLD,
+    group: WHAT,
+    help: "Folds to train, or `all` for one training on all cases. Default: those of the cross-validation, 0 to 4. A " +
+      "cascade takes all folds of its earlier stage.",
+  },
+  planner: {
+    kind: "text",
+    names: ["-pl"],
+    value: "NAME",
+    group: WHAT,
+    help: "Planner. Default: the one that makes plans of the name -p, else ExperimentPlanner.",
+  },
+  plans: {
+    kind: "text",
+    names: ["-p"],
+    value: "PLANS",
+    form: NAME,
+    group: WHAT,
+    help:
+      "Plans. Default: the planner's (nnUNetPlans, ...). Plans under a name of their own have to be there, if no -pl " +
+      "says how to make them.",
+  },
+  trainer: { ...TRAIN.trainer, group: WHAT },
+  stale: {
+    kind: "choice",
+    names: ["--stale"],
+    value: "WHAT",
+    choices: ["refuse", "redo", "keep"],
+    default: "refuse",
+    beyond: true,
+    group: WHAT,
+    help:
+      "What is there of an earlier state of dataset, plans or settings: refuse to go on, make it anew (trained folds are " +
+      "moved to old_fold_N), or keep it.",
+  },
+  dryRun: {
+    kind: "switch",
+    names: ["--dry-run", "--dry_run"],
+    beyond: true,
+    group: WHAT,
+    help: "Only say what is done, what is left and how long it will take.",
+  },
+  noWait: {
+    kind: "switch",
+    names: ["--no-wait", "--no_wait"],
+    beyond: true,
+    group: WHAT,
+    help: "End, with 0, where all that is left is being done by other runs or needs what they do, in place of waiting.",
+  },
+  epochs: TRAIN.epochs,
+  iterations: TRAIN.iterations,
+  earlyStopping: TRAIN.earlyStopping,
+  learningRate: TRAIN.learningRate,
+  batchSize: TRAIN.batchSize,
+  seed: TRAIN.seed,
+  name: TRAIN.name,
+  randomSplit: { ...TRAIN.randomSplit, group: WHAT },
+  noVerify: FINGERPRINT.noVerify,
+  allowGeometryMismatch: FINGERPRINT.allowGeometryMismatch,
+  nan: { ...PREPROCESSING.nan, group: FINGERPRINT.allowGeometryMismatch.group },
+  disableEnsembling: {
+    kind: "switch",
+    names: ["--disable_ensembling"],
+    group: WHAT,
+    help: "Write no probabilities of the validations, which ensembles are chosen by.",
+  },
+  device: TRAIN.device,
+  allowCpu: TRAIN.allowCpu,
+  allowSoftwareGpu: TRAIN.allowSoftwareGpu,
+  precision: TRAIN.precision,
+  threads: TRAIN.threads,
+  sampleThreads: TRAIN.sampleThreads,
+  processes: {
+    kind: "integer",
+    names: ["-np"],
+    value: "N",
+    range: THREADS,
+    group: MACHINE,
+    help: "Threads that read and preprocess cases. Default: all cores.",
+  },
+  maxMemory: {
+    ...TRAIN.maxMemory,
+    help: "Most memory that any stage may use, like 12G. Default: what is free.",
+  },
+  log: LOG,
+  verbose: {
+    kind: "switch",
+    names: ["--verbose"],
+    beyond: true,
+    group: OUTPUT,
+    help: "A line for each epoch, and all that the stages say.",
+  },
+} as const satisfies FlagTable;
+
+export type RunValues = Values<typeof RUN>;
+
+/** @throws UsageError for `all` beside numbers */
+export function checkFolds(folds: readonly string[] = []): void {
+  if (!folds.includes("all") || folds.length === 1) return;
+  throw new UsageError("argument -f: `all` is a training on all cases, and goes with no other fold");
+}
