@@ -16,6 +16,7 @@ import {
 import { nextFold } from "../../core/experiment/next_fold.ts";
 import { moveAside } from "../../core/experiment/redo.ts";
 import { type EpochForecast, estimateTime } from "../../core/experiment/time_left.ts";
+import { pause } from "../../core/preprocess/shared_data_folder.ts";
 import type { TrainHooks, TrainRequest } from "../../core/train/train_request.ts";
 import { TRAINING_LOCK } from "../../core/train/training_folder.ts";
 import type { CommandContext, CountProgress } from "../commands/command.ts";
@@ -23,7 +24,9 @@ import type { RunValues } from "../flags/run_flags.ts";
 import { diceText, epochFields, epochLine } from "../training_request.ts";
 import { formatSeconds } from "../terminal.ts";
 import { endLine, staleFolds } from "./overview_lines.ts";
-import { pause, STOPPED } from "./waiting.ts";
+import { LOOKING } from "./waiting.ts";
+
+const STOPPED = "stopped; the same command goes on from there";
 
 /** What a run of trainings has besides its flags. */
 export interface TrainingRun {
@@ -63,7 +66,7 @@ export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
       const names = next.busy.map(({ task }) => taskName(task)).join("; ");
       if (!isWaiting) context.print(`waiting for what other runs train: ${names}`);
       isWaiting = true;
-      await pause(context.signal);
+      await pause(context.signal, LOOKING);
       continue;
     }
     isWaiting = false;

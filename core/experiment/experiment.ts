@@ -8,7 +8,7 @@ import type { DatasetJson } from "../dataset/dataset_json.ts";
 import type { RawDataset } from "../dataset/raw_dataset.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { resolveConfiguration } from "../plan/read_plans.ts";
-import type { InputStates } from "../preprocess/preprocess_dataset_folder.ts";
+import type { InputStates } from "../preprocess/data_record.ts";
 import type { RecipeChanges } from "../train/recipe.ts";
 import type { Fold } from "../train/splits.ts";
 import type { TrainingRecipe } from "../trainers/training_recipe.ts";

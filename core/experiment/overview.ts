@@ -2,7 +2,8 @@
 import type { NonFinitePolicy } from "../preprocess/non_finite.ts";
 import { readRawDataset } from "../dataset/raw_dataset.ts";
 import type { Planner } from "../plan/planners.ts";
-import { type InputStates, inputStates } from "../preprocess/preprocess_dataset_folder.ts";
+import type { InputStates } from "../preprocess/data_record.ts";
+import { inputStates } from "../preprocess/preprocess_dataset_folder.ts";
 import { readRecipe, type RecipeChanges } from "../train/recipe.ts";
 import { countFolds, type Fold } from "../train/splits.ts";
 import {

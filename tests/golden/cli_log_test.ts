@@ -2,6 +2,7 @@
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inFolder, makePreprocessed } from "../unit/train_fixture.ts";
+import { makeCascadePlans, makeRecipeDataset, recipeEnvironment } from "./cli/recipe_dataset.ts";
 import {
   type CommandOptions,
   type CommandResult,
@@ -196,3 +197,26 @@ Deno.test("converters tell the files they are done with; each step of the demo h
     assert(String(named(events, "message").at(-1)?.text).includes("overlay.png"), demo.stdout);
   });
 });
+
+Deno.test("a whole recipe tells its stages, the epochs of each fold and how the folds ended", () =>
+  inTempFolder(async (folder) => {
+    await makeRecipeDataset(folder);
+    await makeCascadePlans(folder);
+    const line = "run 7 -p tinyPlans -c 3d_fullres -f 1 --epochs 2 --iterations 2 --name t -device cpu --threads 1";
+    const result = await run(line, { env: recipeEnvironment(folder) });
+    assertEquals(result.code, 0, result.stderr);
+    const events = await eventsOf(result);
+    const [stages] = named(events, "stages");
+    const states = (stages.stages as { stage: string; state: string }[]).map(({ stage, state }) => [stage, state]);
+    assertEquals(states, [
+      ["check and fingerprint", "left"],
+      ["plans", "done"],
+      ["data of 3d_fullres", "left"],
+      ["3d_fullres, fold 1", "left"],
+    ]);
+    const told = ({ configuration, fold }: LogEvent) => `${configuration} ${fold}`;
+    assertEquals(named(events, "epoch").map(told), ["3d_fullres 1", "3d_fullres 1"]);
+    const folds = named(events, "fold");
+    assertEquals(folds.map(({ state }) => state), ["begun", "done"]);
+    assertEquals(typeof folds[1].dice, "number");
+  }));
