@@ -67,6 +67,7 @@ async function makeFingerprint(
         report: undefined,
         maxMemory,
         verbose,
+        noProgressBar: false,
       },
       processes,
       context,
@@ -146,6 +147,7 @@ async function preprocessWhatIsLeft(
       allowGeometryMismatch: values.allowGeometryMismatch || noVerify,
       maxMemory,
       verbose,
+      noProgressBar: false,
     }, context);
     if (!outcomes.every(({ failures }) => failures.length === 0)) return false;
   }

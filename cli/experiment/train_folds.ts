@@ -137,7 +137,7 @@ function startLine(progress: FoldProgress): string {
 }
 
 function requestOf(
-  { experiment, values, context, openEngine }: TrainingRun,
+  { experiment, values, openEngine }: TrainingRun,
   { configuration, fold }: FoldTask,
   start: TrainRequest["start"],
 ): TrainRequest {
@@ -161,7 +161,7 @@ function requestOf(
     checkpointing: true,
     pictures: true,
     unpack: true,
-    sampleThreads: values.sampleThreads ?? context.environment.augmentationProcesses,
+    sampleThreads: values.sampleThreads,
     maxMemory: values.maxMemory,
     precision: values.precision,
     assumePlansNetwork: false,
