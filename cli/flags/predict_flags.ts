@@ -167,8 +167,8 @@ const COMMON = {
     beyond: true,
     group: MACHINE,
     help:
-      "Of later nnU-Nets, which then sum up outside the GPU. Accepted, changes nothing: sums leave the GPU plane by plane, and a " +
-      "case that does not fit is done in smaller pieces.",
+      "Of later nnU-Nets, which then sum up outside the GPU. Accepted, changes nothing: here the sums of a few planes are held at a " +
+      "time and not the volume's, and a case that does not fit is done in smaller pieces.",
   },
   nps: {
     kind: "integer",
