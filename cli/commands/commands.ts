@@ -18,7 +18,7 @@ export interface CommandEntry {
 export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "run",
-    summary: "Do the whole recipe for a dataset: check, plan, preprocess, train all folds",
+    summary: "Do the whole recipe for a dataset: check, plan, preprocess, train all folds, choose",
     load: async () => (await import("./run_command.ts")).runCommand,
   },
   {

@@ -1,10 +1,10 @@
 /** The command `find_best_configuration`: the best model or pair of models by cross-validation, and its postprocessing. */
 import { resolveDatasetName } from "../../core/dataset/dataset_names.ts";
 import { modelId } from "../../core/dataset/model_id.ts";
-import { findBestConfiguration } from "../../core/choose/find_best.ts";
+import { type BestFound, type BestRequest, findBestConfiguration } from "../../core/choose/find_best.ts";
 import { requireFolders } from "../dataset_folders.ts";
 import { FIND_BEST } from "../flags/choose_flags.ts";
-import { defineCommand } from "./command.ts";
+import { type CommandContext, defineCommand } from "./command.ts";
 import { uniqueFolds } from "./accumulate_command.ts";
 
 export const findBestCommand = defineCommand({
@@ -23,13 +23,12 @@ export const findBestCommand = defineCommand({
     "inference_information.json and inference_instructions.txt. `predict --best` then does what was chosen.",
   ],
   async run(values, context) {
-    const { environment, print, count, event } = context;
+    const { environment, print } = context;
     const { results } = requireFolders(environment, ["results"], {
       doing: "looking for the trained models",
       remedy: "set it to the folder that holds the trained models (export nnUNet_results=/path/to/results)",
     });
-    const { threads, maxMemory, trainers, configurations, plans } = values;
-    const processes = Number(Deno.env.get("nnUNet_def_n_proc"));
+    const { trainers, configurations, plans } = values;
     const found = await findBestConfiguration({
       dataset: await resolveDatasetName(values.dataset, environment.folders),
       trainers: [...new Set(trainers)],
@@ -39,27 +38,50 @@ export const findBestCommand = defineCommand({
       folders: { ...environment.folders, results },
       ensembling: !values.disableEnsembling,
       overwrite: !values.noOverwrite,
-      instructions: {
-        commands: values.instructions ?? (context.byUpstreamName ? "python" : "nnunet"),
-        processes: Number.isInteger(processes) && processes > 0 ? processes : 8,
-      },
-      threads,
-      maxMemory,
-      signal: context.signal,
+      ...comparisonOf(values, context),
       say: print,
-      count: (what) => count(what, "bar"),
-      onResult: (id, dice) => event?.("result", { model: id, dice }),
-      onWarning: context.warn,
     });
     print(`\n${found.instructions.trimEnd()}`);
-    event?.("best", {
-      models: found.best.map(modelId),
-      folds: found.folds,
-      dice: found.before,
-      postprocessedDice: found.after,
-      information: found.informationFile,
-      instructions: found.instructionsFile,
-    });
+    sayBest(found, context);
     return true;
   },
 });
+
+/** What a comparison takes of the flags, and tells whom. */
+export function comparisonOf(
+  { threads, maxMemory, instructions }: {
+    readonly threads?: number;
+    readonly maxMemory?: number;
+    readonly instructions?: BestRequest["instructions"]["commands"];
+  },
+  { byUpstreamName, signal, count, event, warn }: CommandContext,
+): Pick<
+  BestRequest,
+  "instructions" | "threads" | "maxMemory" | "signal" | "count" | "onResult" | "onWarning"
+> {
+  const processes = Number(Deno.env.get("nnUNet_def_n_proc"));
+  return {
+    instructions: {
+      commands: instructions ?? (byUpstreamName ? "python" : "nnunet"),
+      processes: Number.isInteger(processes) && processes > 0 ? processes : 8,
+    },
+    threads,
+    maxMemory,
+    signal,
+    count: (what) => count(what, "bar"),
+    onResult: (id, dice) => event?.("result", { model: id, dice }),
+    onWarning: warn,
+  };
+}
+
+/** Says the event of what was chosen. */
+export function sayBest(found: BestFound, { event }: CommandContext): void {
+  event?.("best", {
+    models: found.best.map(modelId),
+    folds: found.folds,
+    dice: found.before,
+    postprocessedDice: found.after,
+    information: found.informationFile,
+    instructions: found.instructionsFile,
+  });
+}

@@ -19,7 +19,8 @@ export const runCommand = defineCommand({
   ],
   details: [
     "Checks the dataset, plans, preprocesses and trains the folds of the cross-validation of each configuration, with the " +
-    "probabilities of the validation cases; of a cascade first the five folds of its earlier stage.",
+    "probabilities of the validation cases; of a cascade first the five folds of its earlier stage. Then it chooses the best " +
+    "configuration or pair of them and its postprocessing, as find_best_configuration does; `predict --best` uses that.",
     "What is done is seen from the files that each stage leaves. Stopped or killed at any moment, the same command goes " +
     "on where it was. Several at once on one dataset, on machines that share its folders (the elements of a SLURM array, " +
     "...), each train other folds.",

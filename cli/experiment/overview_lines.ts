@@ -1,5 +1,6 @@
 /** The stages of `run` as lines and as an event: what is done, what is left, and when it ends. */
 import { plural } from "../../core/base/plural.ts";
+import type { ChoiceState } from "../../core/experiment/choice_state.ts";
 import { taskName } from "../../core/experiment/experiment.ts";
 import type { FoldState } from "../../core/experiment/fold_state.ts";
 import type { ExperimentRequest, Overview, StaleStage } from "../../core/experiment/overview.ts";
@@ -37,6 +38,7 @@ export function shownStages(request: ExperimentRequest, overview: Overview, time
     });
   }
   folds.forEach((fold, i) => stages.push(shownFold(fold, time.folds[i])));
+  if (overview.choice) stages.push(shownChoice(overview.choice));
   return stages;
 }
 
@@ -57,6 +59,13 @@ function shownFold(fold: FoldState, seconds: number | undefined): ShownStage {
     ? "left"
     : "part";
   return { stage: taskName(task), state, note: noteOf(fold), ...left };
+}
+
+function shownChoice({ best, isReady }: ChoiceState): ShownStage {
+  // As long as trainings are left, what was chosen is of other ones.
+  if (!best || !isReady) return { stage: "choice, postprocessing", state: "left", note: "" };
+  const note = `${best.configurations.join(" + ")}, Dice ${diceText(best.after)}`;
+  return { stage: "choice, postprocessing", state: "done", note };
 }
 
 function noteOf({ progress }: FoldState): string {

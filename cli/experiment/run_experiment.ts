@@ -16,6 +16,7 @@ import { requireFolders } from "../dataset_folders.ts";
 import type { RunValues } from "../flags/run_flags.ts";
 import { list } from "../terminal.ts";
 import { changesOf, engineOpener } from "../training_request.ts";
+import { chooseBest } from "./choose_best.ts";
 import { endLine, shownStages, stageLines, staleStages } from "./overview_lines.ts";
 import { prepareData } from "./prepare_data.ts";
 import { trainFolds } from "./train_folds.ts";
@@ -50,6 +51,7 @@ export async function runExperiment(values: RunValues, context: CommandContext):
     return true;
   }
   print(`all ${states.length} trainings are done: ${experiment.results}`);
+  await chooseBest(experiment, values, context);
   return true;
 }
 

@@ -24,9 +24,7 @@ import type { RunValues } from "../flags/run_flags.ts";
 import { diceText, epochFields, epochLine } from "../training_request.ts";
 import { formatSeconds } from "../terminal.ts";
 import { endLine, staleFolds } from "./overview_lines.ts";
-import { LOOKING } from "./waiting.ts";
-
-const STOPPED = "stopped; the same command goes on from there";
+import { LOOKING, STOPPED } from "./waiting.ts";
 
 /** What a run of trainings has besides its flags. */
 export interface TrainingRun {

@@ -3,6 +3,8 @@ import { tryTakeLock } from "../../core/base/folder_lock.ts";
 import { pause } from "../../core/preprocess/shared_data_folder.ts";
 import type { CommandContext } from "../commands/command.ts";
 
+export const STOPPED = "stopped; the same command goes on from there";
+
 /** Between two looks, milliseconds. */
 export const LOOKING = 2000;
 

@@ -90,7 +90,7 @@ export const RUN = {
     kind: "switch",
     names: ["--disable_ensembling"],
     group: WHAT,
-    help: "Write no probabilities of the validations, which ensembles are chosen by.",
+    help: "Choose among the configurations themselves, and write no probabilities, which ensembles are made of.",
   },
   device: TRAIN.device,
   allowCpu: TRAIN.allowCpu,

@@ -40,6 +40,8 @@ export interface Experiment {
   /** In the order they are trained in: what another takes predictions of is before it. */
   readonly configurations: readonly Configuration[];
   readonly tasks: readonly FoldTask[];
+  /** Of the cross-validation. */
+  readonly allFolds: readonly number[];
   readonly randomSplit: boolean;
   /** Validations are to leave the probabilities as well. */
   readonly saveProbabilities: boolean;

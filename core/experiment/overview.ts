@@ -6,6 +6,7 @@ import type { InputStates } from "../preprocess/data_record.ts";
 import { inputStates } from "../preprocess/preprocess_dataset_folder.ts";
 import { readRecipe, type RecipeChanges } from "../train/recipe.ts";
 import { countFolds, type Fold } from "../train/splits.ts";
+import { type ChoiceState, lookAtChoice } from "./choice_state.ts";
 import {
   type DataState,
   lookAtData,
@@ -50,6 +51,8 @@ export interface Overview {
   readonly experiment?: Experiment;
   readonly data: readonly DataState[];
   readonly folds: readonly FoldState[];
+  /** Absent, too, where there is nothing to choose by. */
+  readonly choice?: ChoiceState;
 }
 
 /** @throws UserError where what is there can't be read, or what is asked for is not in it */
@@ -78,10 +81,14 @@ export async function lookAtExperiment(request: ExperimentRequest): Promise<Over
     ...(seed !== undefined && { seed }),
     configurations,
     tasks: listTasks(configurations, folds, allFolds),
+    allFolds,
     randomSplit,
     saveProbabilities,
   };
-  return { ...stages, experiment, data: await lookAtData(experiment, nan), folds: await lookAtFolds(experiment) };
+  const data = await lookAtData(experiment, nan);
+  const states = await lookAtFolds(experiment);
+  const choice = await lookAtChoice(experiment, states);
+  return { ...stages, experiment, data, folds: states, ...(choice && { choice }) };
 }
 
 /** What of a run is stale, by stage. */

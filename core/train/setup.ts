@@ -9,6 +9,7 @@ import { join } from "../base/path.ts";
 import { requirePathName } from "../base/path_name.ts";
 import type { DatasetJson } from "../dataset/dataset_json.ts";
 import { isFolder } from "../dataset/dataset_names.ts";
+import { modelId } from "../dataset/model_id.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
 import type { Precision } from "../engine/engine.ts";
 import type { LossOptions, TrainingOptions } from "../engine/training.ts";
@@ -26,7 +27,6 @@ import { deriveAugmentation, type DerivedAugmentation } from "./augment/spec.ts"
 import type { TrainingRecipe } from "../trainers/training_recipe.ts";
 import { outputWeights } from "./recipe.ts";
 import { chooseSplit, type ChosenSplit, type Fold } from "./splits.ts";
-import { modelFolderName } from "./training_folder.ts";
 
 /** Which training of which dataset. */
 export interface TrainingTask {
@@ -97,7 +97,8 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
   if (!await isFolder(dataFolder)) throw notPreprocessed(task, dataFolder);
   await requireMadeFrom(dataFolder, plans, planned, dataset, { doing: DOING, remedy: `run ${preprocessAgain(task)}` });
   const split = await chooseSplit(preprocessed, await listPreprocessedCases(dataFolder), fold, task.randomSplit);
-  const modelName = (name: string) => modelFolderName(recipe.folderName, plans.plansName, name);
+  const modelName = (name: string) =>
+    modelId({ trainer: recipe.folderName, plans: plans.plansName, configuration: name });
   const modelFolder = join(task.results, modelName(configuration.name));
   const { previousStage } = configuration;
   const previousFolder = previousStage === undefined

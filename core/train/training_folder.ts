@@ -22,11 +22,6 @@ export const CHECKPOINTS = {
 /** A lock in a fold's folder, which a process that trains it has. */
 export const TRAINING_LOCK = ".training.lock";
 
-/** Name of a model's folder in the dataset's results. @param trainer The recipe's folderName */
-export function modelFolderName(trainer: string, plansName: string, configuration: string): string {
-  return `${trainer}__${plansName}__${configuration}`;
-}
-
 /** Of a fold's folder, there or not. */
 export function checkpointPaths(foldFolder: string): string[] {
   return Object.values(CHECKPOINTS).map((name) => join(foldFolder, name));

@@ -213,10 +213,12 @@ Deno.test("a whole recipe tells its stages, the epochs of each fold and how the 
       ["plans", "done"],
       ["data of 3d_fullres", "left"],
       ["3d_fullres, fold 1", "left"],
+      ["choice, postprocessing", "left"],
     ]);
     const told = ({ configuration, fold }: LogEvent) => `${configuration} ${fold}`;
     assertEquals(named(events, "epoch").map(told), ["3d_fullres 1", "3d_fullres 1"]);
     const folds = named(events, "fold");
     assertEquals(folds.map(({ state }) => state), ["begun", "done"]);
     assertEquals(typeof folds[1].dice, "number");
+    assertEquals(named(events, "best")[0].models, ["nnUNetTrainer_t__tinyPlans__3d_fullres"]);
   }));

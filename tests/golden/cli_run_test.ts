@@ -44,7 +44,17 @@ Deno.test("run takes a dataset through check, data and the trainings of a cascad
     const done = [...stdout.matchAll(/^(.*, fold \d): done, Dice/gm)].map(([, name]) => name);
     assertEquals(done, TRAININGS.map(([name, fold]) => `${name}, fold ${fold}`));
     const results = join(env.nnUNet_results, RECIPE_DATASET);
-    assert(stdout.endsWith(`all 6 trainings are done: ${results}\n`), stdout);
+    assert(stdout.includes(`all 6 trainings are done: ${results}\n`), stdout);
+    assert(
+      /\nbest: .*, Dice 0\.\d+ of 2 folds, .*\n.*nnunet predict --best -d 7 -i IMAGES -o .*\n$/.test(stdout),
+      stdout,
+    );
+    const predicted = join(root, "predicted");
+    const images = join(env.nnUNet_raw, RECIPE_DATASET, "imagesTr");
+    const best = ["predict", "--best", "-d", "7", "-i", images, "-o", predicted, "-device", "cpu", "--threads", "1"];
+    const prediction = await runCommand(best, { env });
+    assertEquals(prediction.code, 0, prediction.stderr);
+    assert((await namesIn(predicted)).includes("ball_0.nii.gz"));
     const next = join(results, MODEL("3d_lowres"), "predicted_next_stage", "3d_cascade_fullres");
     assertEquals(await namesIn(next), RECIPE_CASES.map((id) => `${id}.npz`));
     const validation = await namesIn(join(results, MODEL("3d_cascade_fullres"), "fold_1", "validation"));
@@ -56,6 +66,7 @@ Deno.test("run takes a dataset through check, data and the trainings of a cascad
     const again = await runCommand(CASCADE, { env });
     assertEquals(again.code, 0, again.stderr);
     assert(!again.stdout.includes(" is trained") && !again.stdout.includes(" left"), again.stdout);
+    assert(!again.stdout.includes("choosing") && again.stdout.includes("\nbest: "), again.stdout);
     assertEquals((await Deno.stat(file)).mtime, before);
   }));
 
@@ -103,6 +114,8 @@ Deno.test({
           /^rename Dataset007_Balls\/nnUNetPlans_3d_fullres$/,
           /^rename fold_0\/checkpoint_final\.pth$/,
           /^rename validation\/summary\.json$/,
+          /^rename crossval_results_folds_0_1\/ball_2\.nii\.gz$/,
+          /^rename Dataset007_Balls\/inference_information\.json$/,
         ]
       ) {
         const at = whole.moments.find((moment) => line.test(moment.line));
@@ -144,7 +157,9 @@ Deno.test("what changed since is refused with what to do, and made anew with --s
     assert(redone.stdout.includes("3d_fullres, fold 0: is trained"), redone.stdout);
     const names = await namesIn(join(env.nnUNet_results, RECIPE_DATASET, MODEL("3d_fullres")));
     assertEquals(names.filter((name) => name.includes("fold_")), ["fold_0", "fold_1", "old_fold_0"]);
-    assertEquals((await runCommand([...line, "-f", "0"], { env })).code, 0);
+    const chosen = await runCommand([...line, "--stale", "keep"], { env });
+    assertEquals(chosen.code, 0, chosen.stderr);
+    assert(chosen.stdout.includes("choosing the best of 3d_fullres by 2 folds"), chosen.stdout);
   }));
 
 Deno.test("run refuses what is not there, what can't be trained, and a dataset that is not right, before the work", () =>
