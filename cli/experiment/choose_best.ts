@@ -1,5 +1,6 @@
 /** The end of `run`: the best configuration or pair of them, its postprocessing, and what predicts with it. */
 import { Interrupted } from "../../core/base/errors.ts";
+import { isLocked } from "../../core/base/folder_lock.ts";
 import { plural } from "../../core/base/plural.ts";
 import { dirname, join } from "../../core/base/path.ts";
 import { findBestConfiguration } from "../../core/choose/find_best.ts";
@@ -15,7 +16,9 @@ import { STOPPED, waitForLock } from "./waiting.ts";
 /** Chooses, unless that is done, and says what was chosen. @throws UserError, Interrupted */
 export async function chooseBest(experiment: Experiment, values: RunValues, context: CommandContext): Promise<void> {
   const look = async () => await lookAtChoice(experiment, await lookAtFolds(experiment));
-  using _lock = await waitForLock(join(experiment.results, ".choice.lock"), "is choosing the best", context);
+  const lock = join(experiment.results, ".choice.lock");
+  if (values.noWait && isLocked(lock)) return context.print("another run is choosing the best");
+  using _lock = await waitForLock(lock, "is choosing the best", context);
   const choice = await look();
   if (!choice?.isReady) return;
   if (!choice.best) await choose(experiment, choice, values, context);
