@@ -19,7 +19,7 @@ import { classKeys } from "../preprocess/class_locations.ts";
 import { dataDifferences, keyDifferences, settingText } from "../preprocess/data_setting.ts";
 import { FINGERPRINT_FILE } from "../preprocess/fingerprint.ts";
 import type { NonFinitePolicy } from "../preprocess/non_finite.ts";
-import { countDone, isComplete } from "../preprocess/preprocess_dataset_folder.ts";
+import { countDone, type DataPlaces, isComplete, placesOf } from "../preprocess/preprocess_dataset_folder.ts";
 import type { DataFormat } from "../preprocess/preprocess_worker_job.ts";
 import type { Experiment } from "./experiment.ts";
 
@@ -140,7 +140,8 @@ export async function lookAtData(experiment: Experiment, nan: NonFinitePolicy): 
     });
     const [best] = looked.toSorted((a, b) => Number(b.isComplete) - Number(a.isComplete) || b.cases - a.cases);
     const stale = await isFolder(folder) ? await dataDifferences(folder, plans, configuration, dataset) : [];
-    const isDone = best.isComplete && await hasCopies(preprocessed, raw);
+    const isDone = best.isComplete && await hasCopies(preprocessed, raw) &&
+      !await hasLeftovers(placesOf(preprocessed, dataIdentifier));
     states.push({
       configuration: name,
       folder,
@@ -152,6 +153,14 @@ export async function lookAtData(experiment: Experiment, nan: NonFinitePolicy): 
     });
   }
   return states;
+}
+
+/** True if a run was killed while it gave the folder its name, or is at it: preprocessing tidies up, or says so. */
+async function hasLeftovers({ work, old, lock }: DataPlaces): Promise<boolean> {
+  for (const path of [work, old, lock]) {
+    if (await statOrNull(path, "looking at the preprocessed data") !== null) return true;
+  }
+  return false;
 }
 
 /** True if dataset.json is beside the data, and the copies of all segmentations, which validations compare with. */

@@ -112,6 +112,7 @@ Deno.test({
       for (
         const line of [
           /^rename Dataset007_Balls\/nnUNetPlans_3d_fullres$/,
+          /^remove Dataset007_Balls\/\.nnUNetPlans_3d_fullres\.lock$/,
           /^rename fold_0\/checkpoint_final\.pth$/,
           /^rename validation\/summary\.json$/,
           /^rename crossval_results_folds_0_1\/ball_2\.nii\.gz$/,

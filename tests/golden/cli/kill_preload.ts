@@ -39,7 +39,7 @@ const paths = new WeakMap<object, string>();
 function shown(path: unknown): string {
   const [folder, name] = String(path).split(/[\\/]/).slice(-2);
   return `${folder}/${name}`.replace(
-    /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}-\d+-[0-9a-f]{8}|-[0-9a-f]{8}\b/g,
+    /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|-?[0-9a-f]{8}-\d+-[0-9a-f]{8}|-[0-9a-f]{8}\b/g,
     "#",
   )
     .replace(/^nnunet-train-\w+|^nnunet_cli_\w+/, "#");
