@@ -2,45 +2,27 @@
  * The one file of `deno task package`, used as its user would: copied alone into an empty folder whose name has spaces and letters beyond
  * ASCII, without network, Deno and Node, with an empty home. The whole cycle runs, training included: a minute or two on two free cores.
  */
-import { fromFileUrl, join } from "../../core/base/path.ts";
+import { join } from "../../core/base/path.ts";
 import { PHANTOM_LABELS } from "../../cli/demo/phantom.ts";
 import { fileDigest } from "../../cli/program_digest.ts";
 import { VERSION } from "../../cli/version.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
+import { makePackage, sh, type Shell } from "./packaged.ts";
 
-const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 const LARGEST = 150e6;
 
-interface Place {
+interface Place extends Shell {
   /** The package, alone in its folder. */
   readonly file: string;
-  /** An empty home. */
-  readonly home: string;
-  /** Where the user is. */
-  readonly cwd: string;
-}
-
-/** Runs a shell command with `words` as "$@", `place`'s home, and a PATH with neither Deno nor Node. */
-async function sh({ home, cwd }: Omit<Place, "file">, command: string, words: readonly string[]) {
-  const { code, stdout, stderr } = await new Deno.Command("sh", {
-    args: ["-c", command, "sh", ...words],
-    clearEnv: true,
-    env: { HOME: home, PATH: "/usr/sbin:/usr/bin:/sbin:/bin", NO_COLOR: "1" },
-    cwd,
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
 async function makePlace(folder: string): Promise<Place> {
-  const made = await new Deno.Command("deno", { args: ["task", "package", join(folder, "made")], cwd: ROOT }).output();
-  assert(made.success, new TextDecoder().decode(made.stderr));
+  const made = await makePackage(join(folder, "made"));
   const [alone, home, cwd] = ["Prüf Gerät 2 \u{1F9E0}", "home", "elsewhere"].map((name) => join(folder, name));
   for (const path of [alone, home, cwd]) await Deno.mkdir(path);
   const file = join(alone, "nnunet");
-  await Deno.rename(join(folder, "made", "nnunet"), file);
+  await Deno.rename(made, file);
   await Deno.remove(join(folder, "made"), { recursive: true });
   return { file, home, cwd };
 }
