@@ -88,6 +88,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./plot_overlay_command.ts")).plotOverlayCommand,
   },
   {
+    name: "verify",
+    summary: "Tell how far segmentations agree with the Python nnU-Net's of the same images",
+    load: async () => (await import("./verify_command.ts")).verifyCommand,
+  },
+  {
     name: "export",
     summary: "Write a trained network as safetensors",
     load: async () => (await import("./export_command.ts")).exportCommand,

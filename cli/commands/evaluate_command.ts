@@ -6,7 +6,6 @@ import { readJsonFile } from "../../core/base/json.ts";
 import { refuseOverwriting } from "../../core/base/overwriting.ts";
 import { basename, dirname, extname, join } from "../../core/base/path.ts";
 import { chooseReader } from "../../core/dataset/choose_reader.ts";
-import type { DatasetJson } from "../../core/dataset/dataset_json.ts";
 import { filesEndingIn } from "../../core/dataset/raw_dataset.ts";
 import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
 import { classStatistics, metricKinds } from "../../core/evaluate/class_statistics.ts";
@@ -15,7 +14,7 @@ import { metricsCsv } from "../../core/evaluate/metrics_csv.ts";
 import type { Summary } from "../../core/evaluate/summary.ts";
 import { surfaceFile } from "../../core/evaluate/surface/surface_summary.ts";
 import { supportedEndings } from "../../core/formats/image/readers.ts";
-import { labelTarget, targetsOf } from "../../core/evaluate/targets.ts";
+import { labelTarget, targetNames, targetsOf } from "../../core/evaluate/targets.ts";
 import { statisticsTable } from "../evaluation_table.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 import { EVALUATE_FOLDER, EVALUATE_SIMPLE } from "../flags/evaluate_flags.ts";
@@ -57,7 +56,7 @@ export const evaluateFolderCommand = defineCommand({
     for (const warning of warnings) context.warn(warning);
     const { fileEnding, labels: { ignoreLabel } } = dataset;
     const what = { reader, fileEnding, targets: targetsOf(dataset), ignoreLabel };
-    return await evaluate(values, what, namesOf(dataset), context);
+    return await evaluate(values, what, targetNames(dataset), context);
   },
 });
 
@@ -206,13 +205,6 @@ function belowMinimum(dice: number, minimum: number | undefined): string | null 
 
 function score(value: number): string {
   return Number.isNaN(value) ? "NaN (in no case)" : value.toFixed(4);
-}
-
-/** Names of labels and regions by their key in the summary. */
-function namesOf(dataset: DatasetJson): ReadonlyMap<string, string> {
-  const { labels } = dataset;
-  if (labels.hasRegions) return new Map(targetsOf(dataset).map(({ key }, i) => [key, labels.regions[i].name]));
-  return new Map([...labels.names].map(([label, name]) => [String(label), name]));
 }
 
 /** The first file of a folder by name that has the first of these endings that any file has. */

@@ -35,7 +35,8 @@ const IMAGES = {
   },
 } as const satisfies FlagTable;
 
-const COMMON = {
+/** How a prediction is made, whatever the model and the images are named by. */
+export const PREDICTION = {
   folds: {
     kind: "list",
     names: ["-f"],
@@ -280,7 +281,7 @@ export const PREDICT = {
     group: MODEL,
     help: "Trainer the model was trained with.",
   },
-  ...COMMON,
+  ...PREDICTION,
 } as const satisfies FlagTable;
 
 /** `predict_from_modelfolder`: the model by its folder. */
@@ -294,13 +295,13 @@ export const PREDICT_FROM_MODELFOLDER = {
     group: MODEL,
     help: "The model's folder, with plans.json, dataset.json and fold_X.",
   },
-  ...COMMON,
+  ...PREDICTION,
   /** Upstream declares the short form for this command only. */
-  continuePrediction: { ...COMMON.continuePrediction, names: ["--continue_prediction", "--c"] },
+  continuePrediction: { ...PREDICTION.continuePrediction, names: ["--continue_prediction", "--c"] },
   /** Upstream's has no parts. */
-  parts: { ...COMMON.parts, beyond: true },
-  part: { ...COMMON.part, beyond: true },
+  parts: { ...PREDICTION.parts, beyond: true },
+  part: { ...PREDICTION.part, beyond: true },
 } as const satisfies FlagTable;
 
 /** What both commands have, parsed. */
-export type PredictValues = Values<typeof IMAGES & typeof COMMON>;
+export type PredictValues = Values<typeof IMAGES & typeof PREDICTION>;

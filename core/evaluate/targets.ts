@@ -21,3 +21,10 @@ export function targetsOf({ labels, json }: DatasetJson): Target[] {
     !Array.isArray(written[region.name]) ? labelTarget(region.labels[0]) : regionTarget(region.labels)
   );
 }
+
+/** Names of labels and regions by their key. */
+export function targetNames(dataset: DatasetJson): ReadonlyMap<string, string> {
+  const { labels } = dataset;
+  if (labels.hasRegions) return new Map(targetsOf(dataset).map(({ key }, i) => [key, labels.regions[i].name]));
+  return new Map([...labels.names].map(([label, name]) => [String(label), name]));
+}
