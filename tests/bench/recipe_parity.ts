@@ -47,6 +47,7 @@ export async function bench(args: readonly string[]): Promise<number> {
   try {
     const parity = await prepare(args, python, work);
     await findBest(parity);
+    await determineForAll(parity);
     await exchangePostprocessing(parity);
     await ensembleFolders(parity);
     await exchangeZips(parity);
@@ -133,6 +134,26 @@ async function findBest(parity: Parity): Promise<void> {
   );
   const known = new Set([...written, information, "inference_instructions.txt"]);
   report(parity, "no other files", extra.filter((path) => !known.has(path)));
+}
+
+/** determine_postprocessing on what was not chosen: single models and ensembles, each with decisions of its own. */
+async function determineForAll(parity: Parity): Promise<void> {
+  const { ours, theirs, dataset } = parity;
+  const truth = join(Deno.env.get("nnUNet_preprocessed") ?? "", dataset, "gt_segmentations");
+  for (const file of await filesBelow(join(theirs, dataset))) {
+    const folder = join(dataset, file, "..");
+    if (!/\/(crossval_results_folds_\w+|ensembles\/[^/]+)\/summary\.json$/.test(`/${file}`)) continue;
+    if ((await filesOf(join(theirs, folder), "postprocessing.pkl")).length > 0) continue;
+    const flags = (side: string) => ["-i", join(side, folder), "-ref", truth, "-np", "2"];
+    await both(parity, "determine_postprocessing", flags(ours), flags(theirs));
+    const decisions = (side: string) => ({
+      path: join(side, folder, "postprocessing.json"),
+      folders: { ROOT: side },
+    });
+    report(parity, `postprocessing of ${folder}`, await compareJson(decisions(ours), decisions(theirs)));
+    const kept = (side: string) => join(side, folder, "postprocessed");
+    await compareFolders(parity, `${folder}/postprocessed`, kept(ours), kept(theirs));
+  }
 }
 
 /** Each side applies the other's postprocessing.pkl to the best model's folder. */
