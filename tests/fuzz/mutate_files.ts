@@ -29,6 +29,7 @@ function mutateFile(name: string, bytes: Uint8Array, random: Random, other: Uint
       return mutatePng(bytes, random);
     case "pth":
     case "npz":
+    case "zip":
       return mutateZip(membersOf(bytes), random, membersOf(other));
     case "pkl":
       return mutatePickle(bytes, random, other);

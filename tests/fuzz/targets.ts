@@ -1,6 +1,7 @@
 /** What is fuzzed: every reader of files that come from elsewhere. */
 import { imageTargets, preprocessedTargets, torchTargets } from "./format_targets.ts";
 import { jsonTargets, planningTargets, recordTargets } from "./record_targets.ts";
+import { shareTargets } from "./share_targets.ts";
 import type { Target } from "./target.ts";
 
 export const TARGETS: readonly Target[] = [
@@ -10,4 +11,5 @@ export const TARGETS: readonly Target[] = [
   ...recordTargets,
   ...jsonTargets,
   ...planningTargets,
+  ...shareTargets,
 ];
