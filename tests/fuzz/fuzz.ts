@@ -197,7 +197,8 @@ if (import.meta.main) {
   const only = flag("only")?.split(",");
   const targets = TARGETS.filter(({ name }) => !only || only.includes(name));
   const seed = Number(flag("seed") ?? Date.now() % 1e6);
-  const mutations = Math.ceil(Number(flag("mutations") ?? Infinity) / targets.length);
+  // A number that JSON has: Infinity would reach the process as null, which reads one mutation.
+  const mutations = Math.ceil(Number(flag("mutations") ?? 2 ** 31 - 1) / targets.length);
   const seconds = Number(flag("seconds") ?? (flag("mutations") ? 86400 : 60)) / targets.length;
   const first = Number(flag("first") ?? 0);
   const say = (line: string) => Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
