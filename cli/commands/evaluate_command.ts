@@ -1,21 +1,19 @@
 /** The commands `evaluate_folder` and `evaluate_simple`: summary.json of predictions, and what it says of each label on the terminal. */
 import { plural } from "../../core/base/plural.ts";
 import { UsageError, UserError } from "../../core/base/errors.ts";
-import { requireWritable, writeAtomically } from "../../core/base/files.ts";
+import { requireWritable } from "../../core/base/files.ts";
 import { readJsonFile } from "../../core/base/json.ts";
 import { refuseOverwriting } from "../../core/base/overwriting.ts";
-import { basename, dirname, extname, join } from "../../core/base/path.ts";
+import { dirname, extname, join } from "../../core/base/path.ts";
 import { chooseReader } from "../../core/dataset/choose_reader.ts";
+import { isFolder } from "../../core/dataset/dataset_names.ts";
 import { filesEndingIn } from "../../core/dataset/raw_dataset.ts";
 import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
-import { classStatistics, metricKinds } from "../../core/evaluate/class_statistics.ts";
 import { evaluateFolder, type Evaluation } from "../../core/evaluate/evaluate_folder.ts";
-import { metricsCsv } from "../../core/evaluate/metrics_csv.ts";
-import type { Summary } from "../../core/evaluate/summary.ts";
 import { surfaceFile } from "../../core/evaluate/surface/surface_summary.ts";
 import { supportedEndings } from "../../core/formats/image/readers.ts";
 import { labelTarget, targetNames, targetsOf } from "../../core/evaluate/targets.ts";
-import { statisticsTable } from "../evaluation_table.ts";
+import { sayStatistics, writeHtml, writeTable } from "../evaluation_output.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 import { EVALUATE_FOLDER, EVALUATE_SIMPLE } from "../flags/evaluate_flags.ts";
 import type { Values } from "../flags/flag.ts";
@@ -71,6 +69,10 @@ export const evaluateSimpleCommand = defineCommand({
       does: "Measure surfaces as well, and write all numbers as a table",
       args: "truth predictions -l 1 2 --surface --tolerance 2 --csv metrics.csv",
     },
+    {
+      does: "Write a report with pictures of the worst cases",
+      args: "truth predictions -l 1 2 --html report.html --images images",
+    },
   ],
   details: [WRITES],
   check: checkOutputs,
@@ -101,10 +103,15 @@ type Common = Pick<
   | "surface"
   | "tolerance"
   | "csv"
+  | "html"
+  | "images"
 >;
 
 /** @throws UsageError if a flag is given that another one needed here is not */
-function checkOutputs({ surface, tolerance }: Pick<Common, "surface" | "tolerance">): void {
+function checkOutputs(
+  { surface, tolerance, html, images }: Pick<Common, "surface" | "tolerance" | "html" | "images">,
+): void {
+  if (images !== undefined && html === undefined) throw new UsageError("argument --images: it goes with --html");
   if (tolerance !== undefined && !surface) throw new UsageError("argument --tolerance: it goes with --surface");
 }
 
@@ -122,7 +129,18 @@ async function evaluate(
   const { print, printError, warn, count, event, signal } = context;
   const output = summaryFile(values);
   const surface = values.surface ? { tolerance: values.tolerance ?? DEFAULT_TOLERANCE } : undefined;
-  if (values.csv !== undefined) await requireWritable(dirname(values.csv), "preparing to write the table", 0);
+  for (const file of [values.csv, values.html]) {
+    if (file !== undefined) await requireWritable(dirname(file), "preparing to write the results", 0);
+  }
+  if (values.images !== undefined && !await isFolder(values.images)) {
+    const remedy = "give the folder of the images";
+    throw new UserError({
+      doing: "looking for the images",
+      file: values.images,
+      problem: "there is no such folder",
+      remedy,
+    });
+  }
   const summary = await evaluateFolder({
     references,
     predictions,
@@ -143,11 +161,12 @@ async function evaluate(
     event?.("score", { label: key, name: names.get(key), dice: Dice, iou: IoU });
     print(`${[key, names.get(key)].filter(Boolean).join(" ")}: mean Dice ${score(Dice)}`);
   }
-  sayStatistics(summary, targets, surface?.tolerance, names, context);
-  if (values.csv !== undefined) {
-    const options = { doing: "writing the table", removesLeftovers: true, signal };
-    await writeAtomically(values.csv, metricsCsv(summary.cases, names, caseOf), options);
-    print(`all metrics by case and label: ${values.csv}`);
+  const result = { summary, targets, names, ...(surface && { tolerance: surface.tolerance }) };
+  sayStatistics(result, context);
+  if (values.csv !== undefined) await writeTable(values.csv, result, context);
+  if (values.html !== undefined) {
+    const request = { references, predictions, reader, ignoreLabel, images: values.images, maxMemory };
+    await writeHtml(values.html, result, request, context);
   }
   if (surface) print(`surface metrics: ${surfaceFile(output)}`);
   const { Dice: dice, IoU: iou } = summary.foregroundMean;
@@ -157,42 +176,6 @@ async function evaluate(
   const refusal = belowMinimum(summary.foregroundMean.Dice, values.minDice);
   if (refusal !== null) printError(`error: ${refusal}`);
   return refusal === null;
-}
-
-/** A table for each metric. */
-function sayStatistics(
-  { cases }: Summary,
-  targets: What["targets"],
-  tolerance: number | undefined,
-  names: ReadonlyMap<string, string>,
-  { print, event }: CommandContext,
-): void {
-  for (const kind of metricKinds(tolerance)) {
-    const classes = classStatistics(cases, targets, kind, caseOf);
-    for (const { key, statistics: { count, infinite, mean, std, median, worst } } of classes) {
-      const ofWorst = { worst: worst?.value, worstCase: worst?.caseId };
-      event?.("statistics", {
-        metric: kind.id,
-        label: key,
-        name: names.get(key),
-        count,
-        infinite,
-        mean,
-        std,
-        median,
-        ...ofWorst,
-      });
-    }
-    print(`\n${statisticsTable(kind, classes, names)}`);
-  }
-  print("");
-}
-
-/** The case of a segmentation's file. */
-function caseOf(file: string): string {
-  const name = basename(file);
-  const ending = supportedEndings().find((one) => name.toLowerCase().endsWith(one)) ?? extname(name);
-  return name.slice(0, name.length - ending.length);
 }
 
 /** What is said where a mean Dice is not what was asked for; null where it is. */

@@ -1,6 +1,6 @@
 /** The flags of evaluate_folder and evaluate_simple, as upstream has them (nnunetv2/evaluation/evaluate_predictions.py), then ours. */
 import type { FlagTable } from "./flag.ts";
-import { CSV_FILE, JSON_FILE, LOG, MAX_MEMORY, THREADS } from "./forms.ts";
+import { CSV_FILE, HTML_FILE, JSON_FILE, LOG, MAX_MEMORY, THREADS } from "./forms.ts";
 
 const DATA = "Segmentations";
 const LABELS = "Labels";
@@ -87,6 +87,24 @@ const COMMON = {
     beyond: true,
     group: OUTPUT,
     help: "Write all metrics as a table, one line a case and label; its name ends in .csv.",
+  },
+  html: {
+    kind: "text",
+    names: ["--html"],
+    value: "FILE",
+    form: HTML_FILE,
+    beyond: true,
+    group: OUTPUT,
+    help:
+      "Write a report that needs nothing else: distributions by label, pictures of the worst cases; its name ends in .html.",
+  },
+  images: {
+    kind: "text",
+    names: ["--images"],
+    value: "FOLDER",
+    beyond: true,
+    group: OUTPUT,
+    help: "With --html: folder of the images, named as for predict, that the labels are drawn over.",
   },
   log: LOG,
   maxMemory: {

@@ -41,6 +41,9 @@ export const JSON_FILE: Form = { fits: /\.json$/i, needed: "a name that ends in 
 /** A file that is written as a table. */
 export const CSV_FILE: Form = { fits: /\.csv$/i, needed: "a name that ends in .csv" };
 
+/** A page that is written. */
+export const HTML_FILE: Form = { fits: /\.html?$/i, needed: "a name that ends in .html" };
+
 /** Threads or processes. */
 export const THREADS = { min: 1, max: 1024 } as const;
 

@@ -42,10 +42,12 @@ export interface HtmlPage {
   readonly style?: string;
   /** True: scripts that stand in the page may run. */
   readonly scripts?: boolean;
+  /** True: dark where the reader's system is; what the body draws has to show on both. */
+  readonly dark?: boolean;
 }
 
 /** The text of a page; `head`, `body` and `style` are taken as they are. */
-export function htmlPage({ title, head = "", body, style = "", scripts = false }: HtmlPage): string {
+export function htmlPage({ title, head = "", body, style = "", scripts = false, dark = false }: HtmlPage): string {
   const script = scripts ? "; script-src 'unsafe-inline'" : "";
   return `<!DOCTYPE html>
 <html lang="en">
@@ -54,7 +56,7 @@ export function htmlPage({ title, head = "", body, style = "", scripts = false }
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'${script}">
 ${head}<title>${escapeHtml(title)}</title>
-<style>${STYLE}${style}</style>
+<style>${STYLE}${dark ? DARK_STYLE : ""}${style}</style>
 </head>
 <body>
 ${body}</body>
@@ -77,4 +79,12 @@ i { display: inline-block; width: .75em; height: .75em; border-radius: 3px; marg
 .legend { margin: 0 0 10px; font-size: .9rem; } .legend span { margin-right: 16px; white-space: nowrap; }
 figure { margin: 0; } img { image-rendering: pixelated; border-radius: 4px; } figcaption { font-size: .85rem; color: #5a6376; }
 footer { font-size: .85rem; color: #5a6376; } .empty { color: #5a6376; }
+`;
+
+const DARK_STYLE = `
+@media (prefers-color-scheme: dark) {
+:root { color-scheme: dark; color: #e3e7f0; background: #14171f; }
+.tiles div, .card { background: #1e2330; box-shadow: none; }
+header p, .tiles span, th, figcaption, footer, .empty { color: #9aa4b8; }
+}
 `;

@@ -31,6 +31,8 @@ export interface SlicePicture {
   /** Label volumes, one panel each; undefined: the plain image. */
   readonly panels: readonly (ArrayLike<number> | undefined)[];
   readonly slice: number;
+  /** Of the labels' colours, 0 to 1. Default: the grey shows through. */
+  readonly opacity?: number;
 }
 
 /** The z slice that shows most of the labels: the sum over labels of the share of their voxels that it holds is largest. */
@@ -59,12 +61,12 @@ export function greyWindow(data: Float32Array): [number, number] {
   return [low, high > low ? high : low + 1];
 }
 
-/** Rows of pictures below each other, as a PNG; `scale` is the pixels per voxel along x. */
+/** Rows of pictures below each other, as a PNG; `scale` is the pixels per voxel along x, below 1 for large pictures. */
 export function overlayPng(rows: readonly SlicePicture[], scale: number): Uint8Array {
   const gap = 6;
   const size = (row: SlicePicture) => ({
-    width: row.shape[2] * scale,
-    height: Math.round(row.shape[1] * scale * row.spacing[1] / row.spacing[2]),
+    width: Math.max(1, Math.round(row.shape[2] * scale)),
+    height: Math.max(1, Math.round(row.shape[1] * scale * row.spacing[1] / row.spacing[2])),
   });
   const width = Math.max(...rows.map((row) => (size(row).width + gap) * row.panels.length - gap));
   const height = rows.reduce((sum, row) => sum + size(row).height + gap, -gap);
@@ -89,6 +91,7 @@ function drawPanel(
 ): void {
   const [, rows, columns] = row.shape;
   const [black, white] = row.window;
+  const opacity = row.opacity ?? OPACITY;
   for (let py = 0; py < box.height; py++) {
     const y = Math.floor(py * rows / box.height);
     for (let px = 0; px < box.width; px++) {
@@ -97,7 +100,7 @@ function drawPanel(
       const label = labels?.[voxel] ?? 0;
       const colour = label > 0 ? labelColour(label) : undefined;
       const at = ((box.top + py) * stride + box.left + px) * 3;
-      for (let c = 0; c < 3; c++) rgb[at + c] = colour ? grey * (1 - OPACITY) + colour[c] * OPACITY : grey;
+      for (let c = 0; c < 3; c++) rgb[at + c] = colour ? grey * (1 - opacity) + colour[c] * opacity : grey;
     }
   }
 }
