@@ -12,7 +12,7 @@ export const verifyCommand = defineCommand({
     },
     {
       does: "Fail where a class of a case has a Dice below 0.999, or more than 20 voxels of a case differ",
-      args: "MODEL_FOLDER images --against python_segmentations -o verification --min-dice 0.999 --max-voxels 20",
+      args: "MODEL_FOLDER images --against theirs -o verification --min-dice 0.999 --max-voxels 20",
     },
   ],
   details: [
