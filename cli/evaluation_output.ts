@@ -58,7 +58,7 @@ export async function writeHtml(
   request: PictureRequest & { readonly references: string; readonly predictions: string },
   { print, warn, count, signal }: CommandContext,
 ): Promise<void> {
-  const { references, predictions } = request;
+  const { references, predictions, ignoreLabel } = request;
   const ranked = rankCases(result.summary.cases, caseOf);
   const drawn = ranked.slice(0, PICTURES);
   const pictures: CasePicture[] = [];
@@ -70,7 +70,10 @@ export async function writeHtml(
     pictures.push(picture);
     progress(pictures.length, drawn.length);
   }
-  const html = evaluationHtml({ references, predictions, ...result, caseOf, ranked, pictures }, new Date());
+  const html = evaluationHtml(
+    { references, predictions, ...result, ignoreLabel, caseOf, ranked, pictures },
+    new Date(),
+  );
   await writeAtomically(file, html, { doing: "writing the report", removesLeftovers: true, signal });
   print(`report: ${file}`);
 }

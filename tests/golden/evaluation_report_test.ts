@@ -45,6 +45,19 @@ Deno.test("a report loads nothing from elsewhere, has the worst cases first, and
   });
 });
 
+Deno.test("the legend names the labels that regions are made of, and the ignored one", async () => {
+  await inTempFolder(async (folder) => {
+    const file = (name: string) => join(GOLDEN, "regions", name);
+    const html = join(folder, "report.html");
+    const flags = ["-djfile", file("dataset.json"), "-pfile", file("plans.json"), "-o", join(folder, "summary.json")];
+    const { code } = await runCommand(["evaluate_folder", ...sides("regions"), ...flags, "--html", html]);
+    assertEquals(code, 0);
+    const [, legend] = /<p class="legend">(.*?)<\/p>/.exec(await Deno.readTextFile(html)) ?? [];
+    const names = [...legend.matchAll(/<\/i>([^<]*)<\/span>/g)].map(([, name]) => name);
+    assertEquals(names, ["1", "2", "3 enhancing", "4 ignored"]);
+  });
+});
+
 Deno.test("images that are missing are said, and the report is written all the same", async () => {
   await inTempFolder(async (folder) => {
     const html = join(folder, "report.html");

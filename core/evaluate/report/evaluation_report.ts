@@ -13,6 +13,7 @@ export interface EvaluationReport {
   readonly predictions: string;
   readonly summary: Summary;
   readonly targets: readonly Target[];
+  readonly ignoreLabel?: number;
   /** Of labels and regions by their key. */
   readonly names: ReadonlyMap<string, string>;
   /** Of the surface Dice, mm; absent: surfaces were not measured. */
@@ -74,7 +75,7 @@ function metricHtml(kind: MetricKind, { summary, targets, names, caseOf }: Evalu
 ${lines.join("\n")}</table></div></section>`;
 }
 
-function worstHtml({ ranked, pictures, targets, names }: EvaluationReport): string {
+function worstHtml({ ranked, pictures, targets, names, ignoreLabel }: EvaluationReport): string {
   if (pictures.length === 0) return "";
   const figures = pictures.map((picture, i) => {
     const { caseId, meanDice, worstKey, worstDice } = ranked[i];
@@ -93,8 +94,14 @@ function worstHtml({ ranked, pictures, targets, names }: EvaluationReport): stri
   const panels = pictures.some((picture) => "png" in picture && picture.withImage)
     ? "image, truth, prediction"
     : "truth, prediction";
-  const legend = targets.filter(({ labels }) => labels.length === 1)
-    .map((target) => `<span>${swatch(target)}${escapeHtml(nameOf(target.key, names))}</span>`).join(" ");
+  // Pictures show labels, of which regions are made.
+  const labels = [
+    ...new Set([...targets.flatMap((target) => target.labels), ...(ignoreLabel === undefined ? [] : [ignoreLabel])]),
+  ];
+  const legend = labels.filter((label) => label > 0).sort((a, b) => a - b).map((label) => {
+    const name = label === ignoreLabel ? `${label} ignored` : nameOf(String(label), names);
+    return `<span>${swatch({ labels: [label] })}${escapeHtml(name)}</span>`;
+  }).join(" ");
   return `<section class="card"><h2>Worst cases: ${panels}</h2><p class="legend">${legend}</p>
 <div class="pictures">${figures.join("\n")}</div></section>`;
 }
@@ -135,13 +142,13 @@ function shown(value: number): string {
   return Number.isFinite(value) ? value.toFixed(4) : "∞";
 }
 
-/** Regions, which are several labels, have the colour of the last of them. */
-function cssColour({ labels }: Target): string {
-  const label = labels.at(-1) ?? 0;
+/** Regions have the colour of their first label, which tells apart those that lie in each other as they are usually written. */
+function cssColour({ labels }: Pick<Target, "labels">): string {
+  const label = labels[0] ?? 0;
   return label > 0 ? `rgb(${labelColour(label).join(", ")})` : "#888";
 }
 
-function swatch(target: Target): string {
+function swatch(target: Pick<Target, "labels">): string {
   return `<i style="background: ${cssColour(target)}"></i>`;
 }
 
