@@ -47,17 +47,25 @@ export function sayFailure(error: unknown, event: SayEvent): void {
   event("done", { code: error instanceof UsageError ? EXIT.usage : EXIT.failed });
 }
 
-/** A case that can't be predicted, before the run or in it: an event, and words on stderr. */
-export function sayFailedCase({ id, error, message }: FailedCase, event: SayEvent): void {
-  const { caseId: _, ...parts } = error;
-  printError(`error: ${message}`);
-  event("case_failed", { case: id, message, ...parts });
+/** A case that can't be done, before the run or in it: words on stderr, and the event where there are events. */
+export function sayFailedCase(failed: FailedCase, context: Pick<CommandContext, "event" | "printError">): void {
+  const line = `error: ${failed.message}`;
+  if (!context.event) return context.printError(line);
+  // Not by the context, whose event for such a line is that of an error that ends the run.
+  printError(line);
+  context.event("case_failed", failedCaseFields(failed));
+}
+
+/** Fields of the event `case_failed`. */
+export function failedCaseFields({ id, error: { caseId: _, ...parts }, message }: FailedCase) {
+  return { case: id, message, ...parts };
 }
 
 /** Gives what says a prediction's events. */
 export function predictionEvents(
-  { event, warn }: Pick<CommandContext, "warn"> & { readonly event: SayEvent },
+  context: Pick<CommandContext, "warn" | "printError"> & { readonly event: SayEvent },
 ): (told: PredictionEvent) => void {
+  const { event, warn } = context;
   let isDue = everySecond();
   return (told) => {
     switch (told.kind) {
@@ -80,7 +88,7 @@ export function predictionEvents(
         return event("case_done", { case: id, output, seconds: timings, labels });
       }
       case "failed":
-        return sayFailedCase(told, event);
+        return sayFailedCase(told, context);
     }
   };
 }

@@ -187,10 +187,7 @@ async function combine({ values, context }: BestPredictionJob, plan: Plan) {
     onCase: context.count("cases averaged", "bar"),
     onWarning: context.warn,
   });
-  for (const failure of failed) {
-    if (context.event) sayFailedCase(failure, context.event);
-    else context.printError(`error: ${failure.message}`);
-  }
+  for (const failure of failed) sayFailedCase(failure, context);
   return { folder: output, isComplete: failed.length === 0 };
 }
 
@@ -210,10 +207,7 @@ async function postprocess({ values, context }: BestPredictionJob, plan: Plan, i
     signal: context.signal,
     onCase: context.count("cases postprocessed", "bar"),
   });
-  for (const { error } of failed) {
-    if (context.event) sayFailedCase(failedCase(error), context.event);
-    else context.printError(`error: ${error.message}`);
-  }
+  for (const { error } of failed) sayFailedCase(failedCase(error), context);
   return { folder, cases: cases - failed.length, changed: changedCases, isComplete: failed.length === 0 };
 }
 

@@ -43,8 +43,8 @@ export function createPredictionProgress(
   context: CommandContext,
   { quiet, verbose, bar }: PredictionProgressOptions,
 ): (event: PredictionEvent) => void {
-  const { event, warn } = context;
-  if (event) return predictionEvents({ event, warn });
+  const { event, warn, printError } = context;
+  if (event) return predictionEvents({ event, warn, printError });
   const drawsBar = bar && !quiet && context.draws;
   const state: RunProgress = { begin: performance.now(), total: 0, finished: 0, running: null };
   const say = (line: string) => {

@@ -92,8 +92,7 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
   for (const failure of planned.failures) {
     const failed = failedCase(failure);
     state.failed.push(failed);
-    if (context.event) sayFailedCase(failed, context.event);
-    else context.printError(`error: ${failure.message}`);
+    sayFailedCase(failed, context);
   }
   if (values.share && planned.outputFolder === undefined) {
     throw new UserError({

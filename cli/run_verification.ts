@@ -147,10 +147,7 @@ async function compare(
     onCase: context.count("cases compared", "bar"),
     onWarning: context.warn,
   });
-  for (const { error } of agreement.failed) {
-    if (context.event) sayFailedCase(failedCase(error), context.event);
-    else context.printError(`error: ${error.message}`);
-  }
+  for (const { error } of agreement.failed) sayFailedCase(failedCase(error), context);
   return agreement;
 }
 

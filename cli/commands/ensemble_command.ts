@@ -30,10 +30,7 @@ export const ensembleCommand = defineCommand({
       onCase: count("cases averaged", "bar"),
       onWarning: warn,
     });
-    for (const failure of failed) {
-      if (event) sayFailedCase(failure, event);
-      else printError(`error: ${failure.message}`);
-    }
+    for (const failure of failed) sayFailedCase(failure, { event, printError });
     const done = cases.length - failed.length;
     print(`${plural(done, "case")} of ${plural(folders.length, "folder")} averaged: ${output}`);
     if (failed.length > 0) {

@@ -5,7 +5,9 @@ import { plural } from "../../core/base/plural.ts";
 import { resolveDatasetName } from "../../core/dataset/dataset_names.ts";
 import { plotOverlays } from "../../core/evaluate/plot_overlays.ts";
 import { requireFolders } from "../dataset_folders.ts";
+import { failedCaseFields } from "../event_log.ts";
 import { PLOT_OVERLAYS } from "../flags/plot_overlay_flags.ts";
+import { failedCase } from "../report.ts";
 import { list } from "../terminal.ts";
 import { defineCommand } from "./command.ts";
 
@@ -40,22 +42,12 @@ export const plotOverlayCommand = defineCommand({
       onCase: count("cases drawn", "bar"),
       onWarning: warn,
     });
-    for (const failure of failures) event?.("case_failed", { ...caseFailed(failure) });
+    const errors = failures.map((failure) => new UserError(failure));
+    for (const error of errors) event?.("case_failed", failedCaseFields(failedCase(error)));
     print(`${plural(drawn, "picture")}: ${values.output}`);
-    if (failures.length === 0) return true;
-    const messages = failures.map((failure) => new UserError(failure).message);
-    printError(list(`${plural(failures.length, "case")} could not be drawn:`, messages));
+    if (errors.length === 0) return true;
+    const messages = errors.map(({ message }) => message);
+    printError(list(`${plural(errors.length, "case")} could not be drawn:`, messages));
     return false;
   },
 });
-
-function caseFailed({ caseId, doing, file, problem, remedy }: UserError["parts"]) {
-  return {
-    case: caseId,
-    message: new UserError({ caseId, doing, file, problem, remedy }).message,
-    doing,
-    file,
-    problem,
-    remedy,
-  };
-}

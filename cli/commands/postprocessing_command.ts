@@ -81,10 +81,7 @@ export const applyPostprocessingCommand = defineCommand({
       signal: context.signal,
       onCase: context.count("cases postprocessed", "bar"),
     });
-    for (const { error } of failed) {
-      if (context.event) sayFailedCase(failedCase(error), context.event);
-      else context.printError(`error: ${error.message}`);
-    }
+    for (const { error } of failed) sayFailedCase(failedCase(error), context);
     const written = cases - failed.length;
     context.print(`${plural(written, "case")} written to ${output}, ${changedCases} of them changed`);
     if (failed.length > 0) {

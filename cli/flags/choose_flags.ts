@@ -3,12 +3,11 @@
  * (nnunetv2/evaluation/find_best_configuration.py), then ours.
  */
 import type { FlagTable } from "./flag.ts";
-import { DATASET, LOG, MAX_MEMORY, NAME, THREADS } from "./forms.ts";
+import { CASE_THREADS, DATASET, LOG, MAX_MEMORY, NAME } from "./forms.ts";
 
 const MODELS = "Models";
 const HOW = "Comparison";
 const OUTPUT = "Output";
-const MACHINE = "Machine";
 
 const COMMON = {
   dataset: {
@@ -38,11 +37,7 @@ const COMMON = {
 } as const satisfies FlagTable;
 
 const THREADS_FLAG = {
-  kind: "integer",
-  names: ["-np"],
-  value: "N",
-  range: THREADS,
-  group: MACHINE,
+  ...CASE_THREADS,
   help: "Threads, each with a case. Default: the variable nnUNet_def_n_proc, or all cores.",
 } as const;
 

@@ -1,10 +1,9 @@
 /** The flags of ensemble, as upstream has them (nnunetv2/ensembling/ensemble.py), then ours. */
 import type { FlagTable } from "./flag.ts";
-import { LOG, MAX_MEMORY, THREADS } from "./forms.ts";
+import { CASE_THREADS, LOG, MAX_MEMORY } from "./forms.ts";
 
 const DATA = "Probabilities";
 const OUTPUT = "Output";
-const MACHINE = "Machine";
 
 export const ENSEMBLE = {
   folders: {
@@ -26,11 +25,7 @@ export const ENSEMBLE = {
     help: "Folder of the segmentations.",
   },
   threads: {
-    kind: "integer",
-    names: ["-np"],
-    value: "N",
-    range: THREADS,
-    group: MACHINE,
+    ...CASE_THREADS,
     help: "Threads, each with a case. Default: the variable nnUNet_def_n_proc, or all cores.",
   },
   saveProbabilities: {

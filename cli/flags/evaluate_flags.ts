@@ -1,11 +1,10 @@
 /** The flags of evaluate_folder and evaluate_simple, as upstream has them (nnunetv2/evaluation/evaluate_predictions.py), then ours. */
 import type { FlagTable } from "./flag.ts";
-import { CSV_FILE, HTML_FILE, JSON_FILE, LOG, MAX_MEMORY, THREADS } from "./forms.ts";
+import { CASE_THREADS, CSV_FILE, HTML_FILE, JSON_FILE, LOG, MAX_MEMORY } from "./forms.ts";
 
 const DATA = "Segmentations";
 const LABELS = "Labels";
 const OUTPUT = "Output";
-const MACHINE = "Machine";
 
 /** What a segmentation can hold. */
 const LABEL = { min: -(2 ** 31), max: 2 ** 31 - 1 } as const;
@@ -39,11 +38,7 @@ const COMMON = {
     help: "The summary; its name ends in .json. Default: summary.json in the folder of the predictions.",
   },
   threads: {
-    kind: "integer",
-    names: ["-np"],
-    value: "N",
-    range: THREADS,
-    group: MACHINE,
+    ...CASE_THREADS,
     help: "Threads that read and compare cases. Default: the variable nnUNet_def_n_proc, or all cores.",
   },
   chill: {

@@ -1,5 +1,5 @@
 /** Forms of the words that flags take. */
-import type { BytesFlag, ChoiceFlag, Form, Switch } from "./flag.ts";
+import type { BytesFlag, ChoiceFlag, Form, IntegerFlag, Switch } from "./flag.ts";
 
 /** A name that becomes a part of a path: of a dataset, of plans, of a trainer, ... */
 export const NAME: Form = {
@@ -46,6 +46,15 @@ export const HTML_FILE: Form = { fits: /\.html?$/i, needed: "a name that ends in
 
 /** Threads or processes. */
 export const THREADS = { min: 1, max: 1024 } as const;
+
+/** Python's number of processes, here of threads that each work on a case; each command says what they do with it. */
+export const CASE_THREADS = {
+  kind: "integer",
+  names: ["-np"],
+  value: "N",
+  range: THREADS,
+  group: "Machine",
+} as const satisfies Omit<IntegerFlag, "help">;
 
 /** What a long command says on stdout. */
 export const LOG = {

@@ -3,12 +3,11 @@
  * plan_and_preprocess_entrypoints.py), then those that Python's nnU-Net does not have. `plan_and_preprocess` shares them.
  */
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, JSON_FILE, LOG, MAX_MEMORY, NAME, NO_PROGRESS_BAR, THREADS } from "./forms.ts";
+import { CASE_THREADS, DATASET, JSON_FILE, LOG, MAX_MEMORY, NAME, NO_PROGRESS_BAR } from "./forms.ts";
 
 const DATA = "Dataset";
 const CHECK = "Check of the dataset";
 const PLAN = "Planning";
-const MACHINE = "Machine";
 const OUTPUT = "Output";
 
 export const DATASETS = {
@@ -80,11 +79,7 @@ export const EXTRACT_FINGERPRINT = {
   ...DATASETS,
   ...FINGERPRINT,
   threads: {
-    kind: "integer",
-    names: ["-np"],
-    value: "N",
-    range: THREADS,
-    group: MACHINE,
+    ...CASE_THREADS,
     help:
       "Threads that read cases. Default: the variable nnUNet_def_n_proc, or all cores. The fingerprint does not depend on it.",
   },

@@ -1,6 +1,6 @@
 /** The flags of plot_overlay_pngs, as upstream has them (nnunetv2/utilities/overlay_plots.py), then ours. */
 import type { FlagTable } from "./flag.ts";
-import { DATASET, LOG, MAX_MEMORY, NAME, THREADS } from "./forms.ts";
+import { CASE_THREADS, DATASET, LOG, MAX_MEMORY, NAME } from "./forms.ts";
 
 const DATA = "Data";
 const PICTURES = "Pictures";
@@ -24,11 +24,7 @@ export const PLOT_OVERLAYS = {
     help: "Folder of the pictures, CASE.png; made where it is not there.",
   },
   threads: {
-    kind: "integer",
-    names: ["-np"],
-    value: "N",
-    range: THREADS,
-    group: "Machine",
+    ...CASE_THREADS,
     help: "Threads that read and draw cases. Default: the variable nnUNet_def_n_proc, or all cores.",
   },
   channel: {

@@ -3,7 +3,7 @@
  * (nnunetv2/postprocessing/remove_connected_components.py), then ours.
  */
 import type { FlagTable } from "./flag.ts";
-import { LOG, MAX_MEMORY, THREADS } from "./forms.ts";
+import { CASE_THREADS, LOG, MAX_MEMORY } from "./forms.ts";
 
 const DATA = "Segmentations";
 const MODEL = "Model";
@@ -11,11 +11,7 @@ const OUTPUT = "Output";
 
 const COMMON = {
   threads: {
-    kind: "integer",
-    names: ["-np"],
-    value: "N",
-    range: THREADS,
-    group: "Machine",
+    ...CASE_THREADS,
     help: "Threads that work on cases. Default: the variable nnUNet_def_n_proc, or all cores.",
   },
   plansFile: {

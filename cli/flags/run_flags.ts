@@ -1,13 +1,12 @@
 /** The flags of `run`: those of the commands it does the work of, where they mean the same, and what concerns the whole. */
 import { UsageError } from "../../core/base/errors.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { FOLD, LOG, NAME, THREADS } from "./forms.ts";
+import { CASE_THREADS, FOLD, LOG, NAME } from "./forms.ts";
 import { FINGERPRINT } from "./planning_flags.ts";
 import { PREPROCESSING } from "./preprocess_flags.ts";
 import { TRAIN } from "./train_flags.ts";
 
 const WHAT = "What to do";
-const MACHINE = "Machine";
 const OUTPUT = "Output";
 
 export const RUN = {
@@ -99,11 +98,7 @@ export const RUN = {
   threads: TRAIN.threads,
   sampleThreads: TRAIN.sampleThreads,
   processes: {
-    kind: "integer",
-    names: ["-np"],
-    value: "N",
-    range: THREADS,
-    group: MACHINE,
+    ...CASE_THREADS,
     help: "Threads that read and preprocess cases. Default: all cores.",
   },
   maxMemory: {
