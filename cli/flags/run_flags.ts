@@ -99,7 +99,7 @@ export const RUN = {
   sampleThreads: TRAIN.sampleThreads,
   processes: {
     ...CASE_THREADS,
-    help: "Threads that read and preprocess cases. Default: all cores.",
+    help: "Threads that read and preprocess cases. Default: the variable nnUNet_def_n_proc, or all cores.",
   },
   maxMemory: {
     ...TRAIN.maxMemory,
