@@ -11,8 +11,8 @@
  */
 import { join } from "../../core/base/path.ts";
 import { measureProcess } from "./measure_process.ts";
+import { ourCommand } from "./our_command.ts";
 
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const UPSTREAM = new URL("./dice_upstream.py", import.meta.url).pathname;
 const USAGE =
   "usage: bench dice NNUNET_RAW ID CONFIGURATION [--epochs N] [--iterations N] [--batch N] [--features A,B,...] " +
@@ -124,8 +124,7 @@ async function validationDice({ out }: Comparison, results: string, model: strin
 }
 
 function nnunet(comparison: Comparison, command: string, args: readonly string[], results = "results"): Promise<void> {
-  const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
-  return run(comparison, [Deno.execPath(), "run", ...permissions, MAIN, command, ...args], results);
+  return run(comparison, [...ourCommand(command), ...args], results);
 }
 
 async function run({ raw, out }: Comparison, command: readonly string[], results: string): Promise<void> {

@@ -11,8 +11,7 @@
 import { join } from "../../core/base/path.ts";
 import { type Measurement, measureProcess } from "./measure_process.ts";
 import { describeRuns, median } from "./measurements.ts";
-
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
+import { ourCommand } from "./our_command.ts";
 
 /** Flags of ours that upstream does not know, and how many values follow. */
 const OWN_FLAGS = new Map([["--assume_plans_network", 0], ["--threads", 1], ["--max-memory", 1], ["--report", 1]]);
@@ -29,8 +28,7 @@ function upstreamFlags(flags: readonly string[]): string[] {
 
 /** The command that predicts with this program; flags and the output folder follow. */
 export function predictCommand(model: string, images: string): string[] {
-  const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
-  return [Deno.execPath(), "run", ...permissions, MAIN, "predict_from_modelfolder", "-m", model, "-i", images];
+  return [...ourCommand("predict_from_modelfolder"), "-m", model, "-i", images];
 }
 
 export async function bench(args: readonly string[]): Promise<number> {

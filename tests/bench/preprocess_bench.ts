@@ -11,8 +11,8 @@
 import { join } from "../../core/base/path.ts";
 import { type Measurement, measureProcess } from "./measure_process.ts";
 import { describeRuns, median } from "./measurements.ts";
+import { ourCommand } from "./our_command.ts";
 
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const USAGE =
   "usage: bench preprocess NNUNET_RAW ID [--runs N] [--processes N] [--out FOLDER] [-- flags of plan_and_preprocess]";
 
@@ -30,8 +30,7 @@ export async function bench(args: readonly string[]): Promise<number> {
   const kept = option("--out");
   const out = kept ?? Deno.makeTempDirSync();
   const command = ["-d", id, "--verify_dataset_integrity", "-npfp", processes, "-np", processes, ...flags];
-  const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
-  const programs = new Map([["nnunet", [Deno.execPath(), "run", ...permissions, MAIN, "plan_and_preprocess"]]]);
+  const programs = new Map([["nnunet", ourCommand("plan_and_preprocess")]]);
   const python = Deno.env.get("NNUNET_BENCH_PYTHON");
   if (python) {
     const entry =

@@ -11,8 +11,8 @@ import { join } from "../../core/base/path.ts";
 import { type Measurement, measureProcess } from "./measure_process.ts";
 import { describeRuns, median } from "./measurements.ts";
 import { UPSTREAM_ENTRIES } from "./recipe_upstream.ts";
+import { ourCommand } from "./our_command.ts";
 
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const USAGE = "usage: bench recipe FOLDER [--runs N] [--processes N] [--only COMMAND,...]";
 const DATASET = "Dataset950_Bench";
 
@@ -85,8 +85,7 @@ export async function bench(args: readonly string[]): Promise<number> {
 }
 
 function programs(command: string, python: string | undefined): [string, readonly string[]][] {
-  const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
-  const ours: [string, readonly string[]] = ["nnunet", [Deno.execPath(), "run", ...permissions, MAIN, command]];
+  const ours: [string, readonly string[]] = ["nnunet", ourCommand(command)];
   return python ? [ours, ["nnUNetv2", [python, "-c", UPSTREAM_ENTRIES[command]]]] : [ours];
 }
 

@@ -15,8 +15,8 @@ import { readJsonFile } from "../../core/base/json.ts";
 import { averageTies } from "./recipe_ties.ts";
 import { UPSTREAM_ENTRIES } from "./recipe_upstream.ts";
 import { compareJson, compareSegmentations, filesBelow, filesOf } from "./recipe_compare.ts";
+import { ourCommand } from "./our_command.ts";
 
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const USAGE = "usage: bench parity ID [-tr TRAINER...] [-c CONFIGURATION...] [-f FOLD...]";
 
 interface Parity {
@@ -287,8 +287,7 @@ function run(parity: Parity, results: string, command: string, args: readonly st
 }
 
 function runHere(_parity: Parity, results: string, command: string, args: readonly string[]): Promise<void> {
-  const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
-  return start([Deno.execPath(), "run", "--quiet", ...permissions, MAIN, command, ...args], results, command);
+  return start([...ourCommand(command), ...args], results, command);
 }
 
 function runThere({ python }: Parity, results: string, command: string, args: readonly string[]): Promise<void> {
