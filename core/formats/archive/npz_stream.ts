@@ -2,13 +2,10 @@
  * An array of an .npz that is read from its front to its end, piece by piece: what it unpacks to is never in memory as a whole.
  * Formats: numpy/lib/format.py (NPY 1.0 to 3.0), PKWARE APPNOTE 6.3.10.
  */
-import zlib from "node:zlib";
 import { UserError } from "../../base/errors.ts";
-import { readError } from "../../base/read_error.ts";
-import { decompress } from "./gzip.ts";
+import { PIECE_BYTES } from "./gzip.ts";
 import { NPY_START_BYTES, type NpyLayout, readNpyHeader } from "./npy_header.ts";
-import { openZip } from "./zip.ts";
-import type { ZipEntry } from "./zip_listing.ts";
+import { openZip, type ZipEntry, type ZipFile } from "./zip.ts";
 
 /** Disposing it closes the file. */
 export interface NpzStream extends AsyncDisposable {
@@ -36,21 +33,20 @@ const MOST_HEADER_BYTES = 1 << 20;
  */
 export async function openNpzStream(file: string, name: string, options: NpzStreamOptions): Promise<NpzStream> {
   const { doing, remedy } = options;
-  const fail = (problem: string, cause?: unknown): never => {
-    throw new UserError({ doing, file, problem, remedy }, { cause });
+  const fail = (problem: string): never => {
+    throw new UserError({ doing, file, problem, remedy });
   };
-  const { entry, offset, whole } = locate(file, name, options, fail);
-  const handle = await Deno.open(file).catch((error) => {
-    throw readError(error, file, doing, remedy);
-  });
-  const pieces = whole ? onePiece(whole) : unpackedPieces(handle, entry, offset, fail);
+  const zip = openZip(file, doing, { kind: "npz file", remedy });
+  let pieces: AsyncGenerator<Uint8Array, void, void> | undefined;
   const close = async () => {
-    await pieces.return(undefined);
-    handle.close();
+    await pieces?.return(undefined);
+    zip[Symbol.dispose]();
   };
   try {
+    const entry = entryOf(zip, name, fail);
+    const all = pieces = entry.size <= SMALL_BYTES ? onePiece(zip.read(entry)) : zip.pieces(entry);
     const source = inOrder(
-      pieces,
+      all,
       (done) => fail(`${entry.name} in it ends after ${done.toLocaleString("en-US")} bytes`),
     );
     const header = await readHeader(source, (problem) => fail(`${entry.name}: ${problem}`));
@@ -62,7 +58,7 @@ export async function openNpzStream(file: string, name: string, options: NpzStre
       header,
       read: source.read,
       async finish() {
-        for (;;) if ((await pieces.next()).done) return;
+        for (;;) if ((await all.next()).done) return;
       },
       [Symbol.asyncDispose]: close,
     };
@@ -72,72 +68,19 @@ export async function openNpzStream(file: string, name: string, options: NpzStre
   }
 }
 
-function locate(
-  file: string,
-  name: string,
-  { doing, remedy }: NpzStreamOptions,
-  fail: (problem: string) => never,
-): { readonly entry: ZipEntry; readonly offset: number; readonly whole?: Uint8Array } {
-  using zip = openZip(file, doing, { kind: "npz file", remedy });
+function entryOf(zip: ZipFile, name: string, fail: (problem: string) => never): ZipEntry {
   const entry = zip.entries.get(`${name}.npy`);
-  if (!entry) {
-    const there = Array.from(zip.entries.keys()).slice(0, 3).map((key) => key.replace(/\.npy$/, "")).join(", ");
-    return fail(`it has no array "${name}", only ${there || "none"}`);
-  }
-  if (entry.method !== 0 && entry.method !== 8) {
-    return fail(`${entry.name} in it is packed by method ${entry.method}; 0 and 8 can be read`);
-  }
-  const offset = zip.offsetOf(entry);
-  return entry.size <= SMALL_BYTES ? { entry, offset, whole: zip.read(entry) } : { entry, offset };
+  if (entry) return entry;
+  const there = Array.from(zip.entries.keys()).slice(0, 3).map((key) => key.replace(/\.npy$/, "")).join(", ");
+  return fail(`it has no array "${name}", only ${there || "none"}`);
 }
+
+/** What unpacks to no more is unpacked and checked at once: waiting for pieces takes longer than unpacking few of them. */
+const SMALL_BYTES = 8 * PIECE_BYTES;
 
 /** Stands in for pieces that have to be waited for. */
 async function* onePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
   yield bytes;
-}
-
-/** The entry's bytes, unpacked; behind the last one its length and checksum are checked. */
-async function* unpackedPieces(
-  handle: Deno.FsFile,
-  { name, method, size, packedSize, crc32 }: ZipEntry,
-  offset: number,
-  fail: (problem: string, cause?: unknown) => never,
-): AsyncGenerator<Uint8Array, void, void> {
-  const packed = method === 0
-    ? storedPieces(handle, offset, packedSize)
-    : decompress(zlib.createInflateRaw({ chunkSize: PIECE_BYTES }), handle, offset, offset + packedSize);
-  let bytes = 0;
-  let checksum = 0;
-  try {
-    for await (const piece of packed) {
-      bytes += piece.length;
-      if (bytes > size) break;
-      checksum = zlib.crc32(piece, checksum);
-      yield piece;
-    }
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    fail(`${name} in it is damaged: it can't be unpacked beyond ${bytes.toLocaleString("en-US")} bytes`, error);
-  }
-  if (bytes !== size) {
-    fail(`${name} in it is damaged: it does not unpack to the ${size.toLocaleString("en-US")} bytes it should`);
-  }
-  if (checksum !== crc32) fail(`it is damaged: the checksum of ${name} in it is wrong`);
-}
-
-const PIECE_BYTES = 1 << 20;
-/** What unpacks to no more is unpacked and checked at once: waiting for pieces takes longer than unpacking few of them. */
-const SMALL_BYTES = 8 * PIECE_BYTES;
-
-async function* storedPieces(handle: Deno.FsFile, offset: number, length: number): AsyncGenerator<Uint8Array> {
-  await handle.seek(offset, Deno.SeekMode.Start);
-  for (let left = length; left > 0;) {
-    const piece = new Uint8Array(Math.min(PIECE_BYTES, left));
-    const got = await handle.read(piece);
-    if (!got) return;
-    left -= got;
-    yield piece.subarray(0, got);
-  }
 }
 
 /** Reads from pieces as from a file. @param ended Called where they end before what is asked for */

@@ -153,7 +153,11 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
       ) {
         fail(`the ${kind}'s list of contents says something else than what stands before ${shortened(entry.name)}`);
       }
-      yield* zipPieces(file, entry, at, fail);
+      try {
+        yield* zipPieces(file, entry, at, fail);
+      } catch (error) {
+        throw readError(error, path, doing);
+      }
     },
     [Symbol.dispose]() {
       recent = undefined;
