@@ -18,7 +18,7 @@ import { removeFolder, twice } from "../ensemble/ensemble_crossvalidations.ts";
 import { evaluateFolder, pythonJoin } from "../evaluate/evaluate_folder.ts";
 import { targetsOf } from "../evaluate/targets.ts";
 import { readPlans } from "../plan/read_plans.ts";
-import { readForegroundDice } from "./read_summary.ts";
+import { readForegroundDice } from "../evaluate/read_summary.ts";
 
 /** How a model's or an ensemble's segmentations are compared with the truth. */
 export interface ComparisonOptions {

@@ -5,8 +5,8 @@ import { freeArray } from "../base/free_array.ts";
 import { collectUnderLimit, type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
 import { voxelCount } from "../base/shape.ts";
 import type { ImageGeometry, ReaderName } from "../formats/image/image.ts";
-import { readWideLabels } from "../formats/image/read_image.ts";
 import { countOverlaps, type Overlap, type Target } from "./overlap.ts";
+import { readLabelsOfCase } from "./read_labels_of_case.ts";
 import { checkComparable } from "./same_image.ts";
 import { classesOf, toClasses } from "./surface/class_volume.ts";
 import { canBeMeasured, measureSurfaces, type SurfaceMetrics, type SurfaceSetting } from "./surface/surface_metrics.ts";
@@ -44,19 +44,18 @@ export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
   using stack = new DisposableStack();
   stack.defer(() => collectUnderLimit(job.memory));
   const read = async (file: string) => {
-    try {
-      const labels = await readWideLabels(job.reader, file, {
-        judge: ({ geometry: { shape } }) => {
-          const needs = `comparing ${shape.join(" x ")} voxels takes`;
-          requireRoom(job.memory, BYTES_PER_VOXEL * voxelCount(shape), needs, { doing: DOING, file });
-        },
-      });
-      stack.defer(() => freeArray(labels.data));
-      return labels;
-    } catch (thrown) {
-      const error = allocationError(thrown, { doing: DOING, file });
-      throw error instanceof UserError ? error.withCase(job.caseId) : error;
-    }
+    const { caseId, reader, memory } = job;
+    const labels = await readLabelsOfCase({
+      caseId,
+      reader,
+      file,
+      doing: DOING,
+      work: "comparing",
+      bytesPerVoxel: BYTES_PER_VOXEL,
+      memory,
+    });
+    stack.defer(() => freeArray(labels.data));
+    return labels;
   };
   const prediction = await read(predictionFile);
   const reference = await read(referenceFile);

@@ -10,7 +10,7 @@ import type { Overlap, Target } from "../evaluate/overlap.ts";
 import type { ReaderName } from "../formats/image/image.ts";
 import { buildGraph, type ComponentGraph } from "./component_graph.ts";
 import type { LabelArray } from "./component_scan.ts";
-import { readLabelsOfCase, readSegmentation } from "./read_segmentation.ts";
+import { readSegmentation, readWideSegmentation } from "./read_segmentation.ts";
 import type { Vec3 } from "../base/shape.ts";
 
 export interface MeasurementJob {
@@ -53,7 +53,7 @@ export async function measureCase(job: MeasurementJob): Promise<MeasuredCase> {
   stack.defer(() => collectUnderLimit(memory));
   const prediction = await readSegmentation({ caseId, reader, file: predictionFile, doing: DOING, memory });
   stack.defer(() => freeArray(prediction.data));
-  const reference = await readLabelsOfCase({ caseId, reader, file: referenceFile, doing: DOING, memory });
+  const reference = await readWideSegmentation({ caseId, reader, file: referenceFile, doing: DOING, memory });
   stack.defer(() => freeArray(reference.data));
   const warning = checkComparable(
     caseId,

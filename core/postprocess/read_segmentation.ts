@@ -2,10 +2,8 @@
 import { allocationError } from "../base/allocation.ts";
 import { UserError } from "../base/errors.ts";
 import { freeArray } from "../base/free_array.ts";
-import { type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
-import { voxelCount } from "../base/shape.ts";
-import type { ImageGeometry, ReaderName } from "../formats/image/image.ts";
-import { readWideLabels } from "../formats/image/read_image.ts";
+import { type CaseReading, readLabelsOfCase } from "../evaluate/read_labels_of_case.ts";
+import type { ImageGeometry } from "../formats/image/image.ts";
 import type { LabelArray } from "./component_scan.ts";
 
 /** Bytes that a case takes for each voxel while it is read: 32-bit numbers, and labels of 8 or 16 bits. */
@@ -16,34 +14,16 @@ export interface Segmentation {
   readonly geometry: ImageGeometry;
 }
 
-interface Reading {
-  readonly caseId: string;
-  readonly reader: ReaderName;
-  readonly file: string;
-  readonly doing: string;
-  readonly memory?: MemoryAllowance;
+type Reading = Omit<CaseReading, "work" | "bytesPerVoxel">;
+
+/** A segmentation of labels of 32 bits, with the case named in errors. @throws UserError as {@link readLabelsOfCase} */
+export function readWideSegmentation(reading: Reading): ReturnType<typeof readLabelsOfCase> {
+  return readLabelsOfCase({ ...reading, work: "working on", bytesPerVoxel: BYTES_PER_VOXEL });
 }
 
-/** A segmentation of labels of 32 bits, with the case named in errors. @throws UserError as {@link readWideLabels}, or too large */
-export async function readLabelsOfCase(
-  { caseId, reader, file, doing, memory }: Reading,
-): Promise<{ readonly data: Int32Array; readonly geometry: ImageGeometry }> {
-  try {
-    return await readWideLabels(reader, file, {
-      judge: ({ geometry: { shape } }) => {
-        const needs = `working on ${shape.join(" x ")} voxels takes`;
-        requireRoom(memory, BYTES_PER_VOXEL * voxelCount(shape), needs, { doing, file });
-      },
-    });
-  } catch (thrown) {
-    const error = allocationError(thrown, { doing, file });
-    throw error instanceof UserError ? error.withCase(caseId) : error;
-  }
-}
-
-/** As {@link readLabelsOfCase}, of labels that can be written again. @throws UserError also if one is below 0 or above 65535 */
+/** As {@link readWideSegmentation}, of labels that can be written again. @throws UserError also if one is below 0 or above 65535 */
 export async function readSegmentation(reading: Reading): Promise<Segmentation> {
-  const { data: wide, geometry } = await readLabelsOfCase(reading);
+  const { data: wide, geometry } = await readWideSegmentation(reading);
   const { caseId, file, doing } = reading;
   try {
     let [lowest, highest] = [0, 0];

@@ -2,11 +2,11 @@
 import { allocationError } from "../../base/allocation.ts";
 import { UserError, type UserErrorParts } from "../../base/errors.ts";
 import { freeArray } from "../../base/free_array.ts";
-import { collectUnderLimit, type MemoryAllowance, requireRoom } from "../../base/memory_allowance.ts";
-import { voxelCount } from "../../base/shape.ts";
+import { collectUnderLimit, type MemoryAllowance } from "../../base/memory_allowance.ts";
 import type { ReaderName } from "../../formats/image/image.ts";
-import { checkSameGrid, readWideLabels } from "../../formats/image/read_image.ts";
+import { checkSameGrid } from "../../formats/image/read_image.ts";
 import type { Target } from "../overlap.ts";
+import { readLabelsOfCase } from "../read_labels_of_case.ts";
 import { type Agreement, compareLabels } from "./compare_labels.ts";
 
 export interface ComparisonJob {
@@ -50,15 +50,18 @@ export async function compareCase(job: ComparisonJob): Promise<ComparisonOutcome
 }
 
 async function compareFiles(job: ComparisonJob): Promise<ComparedCase> {
-  const { file, referenceFile, reader, memory } = job;
+  const { caseId, file, referenceFile, reader, memory } = job;
   using stack = new DisposableStack();
   stack.defer(() => collectUnderLimit(memory));
   const read = async (of: string) => {
-    const labels = await readWideLabels(reader, of, {
-      judge: ({ geometry: { shape } }) => {
-        const needs = `comparing ${shape.join(" x ")} voxels takes`;
-        requireRoom(memory, BYTES_PER_VOXEL * voxelCount(shape), needs, { doing: DOING, file: of });
-      },
+    const labels = await readLabelsOfCase({
+      caseId,
+      reader,
+      file: of,
+      doing: DOING,
+      work: "comparing",
+      bytesPerVoxel: BYTES_PER_VOXEL,
+      memory,
     });
     stack.defer(() => freeArray(labels.data));
     return labels;
