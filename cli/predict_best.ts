@@ -3,7 +3,7 @@
  * into a hidden folder beside the results; then they are averaged, postprocessed and put in their places.
  */
 import { UserError } from "../core/base/errors.ts";
-import { copyAtomically, ensureFolder, writeError } from "../core/base/files.ts";
+import { copyAtomically, ensureFolder, removeIfThere, writeError } from "../core/base/files.ts";
 import { takeLock } from "../core/base/folder_lock.ts";
 import { refuseOverwriting } from "../core/base/overwriting.ts";
 import { basename, dirname, join } from "../core/base/path.ts";
@@ -76,13 +76,13 @@ export async function runBestPrediction(job: BestPredictionJob): Promise<boolean
     problem: "another run is predicting into this folder at this moment",
     remedy: "wait until it ends, stop it, or name another folder with -o",
   });
-  if (!values.continuePrediction) await removeHidden(plan.hidden);
+  if (!values.continuePrediction) await removeHidden(plan);
   let isComplete = true;
   for (const stage of plan.stages) if (!(await predictStage(job, plan, stage))) isComplete = false;
   const predicted = await combine(job, plan);
   const result = await postprocess(job, plan, predicted.folder);
   await put(plan, predicted.folder, result.folder, values.saveProbabilities);
-  await removeHidden(plan.hidden);
+  await removeHidden(plan);
   say(
     `${plural(result.cases, "case")} with the best configuration: ${values.output}` +
       (plan.steps.length > 0 ? ` (${result.changed} changed by postprocessing)` : ""),
@@ -239,10 +239,6 @@ async function move(from: string, to: string): Promise<void> {
   }
 }
 
-async function removeHidden(folder: string): Promise<void> {
-  try {
-    await Deno.remove(folder, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, folder, "removing the models' predictions");
-  }
+async function removeHidden({ hidden }: Plan): Promise<void> {
+  await removeIfThere(hidden, "removing the models' predictions", { recursive: true });
 }

@@ -1,6 +1,6 @@
 /** Runs one verification: predicts, compares with another program's segmentations, and writes the two reports. */
 import { UserError } from "../core/base/errors.ts";
-import { ensureFolder, writeAtomically, writeError } from "../core/base/files.ts";
+import { ensureFolder, removeIfThere, writeAtomically } from "../core/base/files.ts";
 import { readJsonFile } from "../core/base/json.ts";
 import { allowMemory, residentBytes } from "../core/base/memory_allowance.ts";
 import { refuseOverwriting } from "../core/base/overwriting.ts";
@@ -154,12 +154,7 @@ async function compare(
 /** A report of an earlier run would be taken for this one's, should it stop on the way. */
 async function removeEarlierReports(output: string): Promise<void> {
   for (const name of ["verification.json", "verification.html"]) {
-    const file = join(output, name);
-    try {
-      await Deno.remove(file);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, file, "removing the earlier report");
-    }
+    await removeIfThere(join(output, name), "removing the earlier report");
   }
 }
 

@@ -124,6 +124,18 @@ export async function ensureFolder(path: string, doing: string): Promise<void> {
 }
 
 /**
+ * Removes a file or an empty folder, or with `recursive` a folder and all it holds, if it is there.
+ * @throws UserError if that fails
+ */
+export async function removeIfThere(path: string, doing: string, options?: Deno.RemoveOptions): Promise<void> {
+  try {
+    await Deno.remove(path, options);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, path, doing);
+  }
+}
+
+/**
  * Tries whether `folder`, which is there, can be written to and has `bytes` free, before work whose result goes there.
  * @throws UserError if the disk is full or read-only, or writing is not permitted
  */

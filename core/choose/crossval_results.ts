@@ -3,8 +3,7 @@
  * accumulate_cv_results of nnunetv2/evaluation/accumulate_cv_results.py.
  */
 import { UserError } from "../base/errors.ts";
-import { copyAtomically, ensureFolder, writeError } from "../base/files.ts";
-import { removeLeftovers } from "../base/leftovers.ts";
+import { copyAtomically, removeIfThere } from "../base/files.ts";
 import { join } from "../base/path.ts";
 import { plural } from "../base/plural.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
@@ -14,7 +13,7 @@ import { trainCommand } from "../dataset/model_id.ts";
 import { filesEndingIn } from "../dataset/raw_dataset.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
 import type { TrainedModel } from "../ensemble/ensemble_crossvalidations.ts";
-import { removeFolder, twice } from "../ensemble/ensemble_crossvalidations.ts";
+import { openResultsFolder, twice } from "../ensemble/ensemble_crossvalidations.ts";
 import { evaluateFolder, pythonJoin } from "../evaluate/evaluate_folder.ts";
 import { targetsOf } from "../evaluate/targets.ts";
 import { readPlans } from "../plan/read_plans.ts";
@@ -69,16 +68,14 @@ export async function accumulateResults(request: CrossvalRequest): Promise<Cross
   const references = await referenceFolder(folders, plans.datasetName || model.dataset, model.dataset);
   const summary = join(output, "summary.json");
   const options = { doing: DOING, ...(request.signal && { signal: request.signal }) };
-  if (overwrite && await isFolder(output)) await removeFolder(output);
-  await ensureFolder(output, "making the folder of the results");
-  removeLeftovers(output);
+  await openResultsFolder(output, overwrite, "making the folder of the results");
   for (const name of ["dataset.json", "plans.json"]) {
     await copyAtomically(join(model.folder, name), join(output, name), options);
   }
   for (const { name, file } of files) {
     const target = join(output, name);
     if ((await statOrNull(target, DOING))?.isFile) continue;
-    await removeFile(summary); // which is not of all cases from here on
+    await removeIfThere(summary, DOING); // which is not of all cases from here on
     await copyAtomically(file, target, options);
   }
   if (!(await statOrNull(summary, DOING))?.isFile) {
@@ -149,12 +146,4 @@ async function referenceFolder({ raw, preprocessed }: RootFolders, ...names: rea
     remedy:
       "set nnUNet_raw to the folder that holds the dataset, or nnUNet_preprocessed to that of its preprocessed data",
   });
-}
-
-async function removeFile(path: string): Promise<void> {
-  try {
-    await Deno.remove(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, path, DOING);
-  }
 }

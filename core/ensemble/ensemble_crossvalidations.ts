@@ -3,7 +3,7 @@
  * Models may have different splits. Source: ensemble_crossvalidations of nnunetv2/ensembling/ensemble.py.
  */
 import { UserError } from "../base/errors.ts";
-import { copyAtomically, ensureFolder, writeError } from "../base/files.ts";
+import { copyAtomically, ensureFolder, removeIfThere } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
 import { plural } from "../base/plural.ts";
@@ -118,9 +118,7 @@ export async function ensembleCrossvalidations(request: CrossvalidationEnsemble)
   const cases = await listCrossvalidations(models, folds);
   const dataset = await readDatasetJson(join(folder, "dataset.json"));
   const { reader } = await readPlans(join(folder, "plans.json"));
-  if (overwrite && await isFolder(output)) await removeFolder(output);
-  await ensureFolder(output, "making the ensemble's folder");
-  removeLeftovers(output);
+  await openResultsFolder(output, overwrite, "making the ensemble's folder");
   const jobs = Array.from(cases, ([caseId, files]) => ({
     caseId,
     files,
@@ -138,11 +136,9 @@ export async function ensembleCrossvalidations(request: CrossvalidationEnsemble)
   return failed;
 }
 
-/** @throws UserError if it can't be removed */
-export async function removeFolder(folder: string): Promise<void> {
-  try {
-    await Deno.remove(folder, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, folder, "removing earlier results");
-  }
+/** The folder of what is collected or averaged, made if it is not there; under `overwrite` without what an earlier run has left in it. */
+export async function openResultsFolder(folder: string, overwrite: boolean, doing: string): Promise<void> {
+  if (overwrite && await isFolder(folder)) await removeIfThere(folder, "removing earlier results", { recursive: true });
+  await ensureFolder(folder, doing);
+  removeLeftovers(folder);
 }

@@ -4,7 +4,7 @@
  * nnunetv2/postprocessing/remove_connected_components.py.
  */
 import { UserError } from "../base/errors.ts";
-import { writeAtomically, writeError } from "../base/files.ts";
+import { removeIfThere, writeAtomically } from "../base/files.ts";
 import { type JobKind, runJobs } from "../base/job_threads.ts";
 import { parseJsonExactly } from "../base/json.ts";
 import { shareMemory } from "../base/memory_allowance.ts";
@@ -113,7 +113,7 @@ export async function determinePostprocessing(search: PostprocessingSearch): Pro
   const before = written ?? computed;
   const after = decisions.summary ? summaryText(decisions.summary) : before;
   if (search.keepPostprocessed) await writePostprocessed(search, folder, files, decisions.steps, after);
-  else await removeFolder(folder);
+  else await removeIfThere(folder, "removing the postprocessed files", { recursive: true });
   await write(search, join(predictions, "postprocessing.pkl"), pickleSteps(decisions.steps));
   const json = stepsJson(decisions.steps, meansOf(before, summaryFile), meansOf(after, summaryFile));
   await write(search, join(predictions, "postprocessing.json"), json);
@@ -215,14 +215,6 @@ async function writePostprocessed(
   });
   if (failed.length > 0) throw failed[0].error;
   await write(search, join(folder, "summary.json"), summary);
-}
-
-async function removeFolder(folder: string): Promise<void> {
-  try {
-    await Deno.remove(folder, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, folder, "removing the postprocessed files");
-  }
 }
 
 async function write({ signal }: PostprocessingSearch, file: string, content: string | Uint8Array): Promise<void> {

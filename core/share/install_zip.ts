@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { Interrupted, UserError } from "../base/errors.ts";
 import { filePieces } from "../base/file_pieces.ts";
-import { ensureFolder, freeBytes, writeAll, writeAtomically, writeError } from "../base/files.ts";
+import { ensureFolder, freeBytes, removeIfThere, writeAll, writeAtomically, writeError } from "../base/files.ts";
 import { takeLock } from "../base/folder_lock.ts";
 import { basename, dirname, join } from "../base/path.ts";
 import { readFolder } from "../base/read_folder.ts";
@@ -62,13 +62,13 @@ export async function installZip(request: InstallRequest): Promise<Installed> {
   requireSpace(results, zip.path, wanted);
   const checksums = new Map(same);
   const hidden = join(results, HIDDEN);
-  await removeEarlier(hidden);
+  await removeIfThere(hidden, DOING, { recursive: true });
   try {
     await unpack(zip, wanted, hidden, checksums, request);
     await moveAll(contents, wanted, hidden, results);
     for (const path of contents.folders) await ensureFolder(join(results, ...path), DOING);
   } finally {
-    await removeEarlier(hidden);
+    await removeIfThere(hidden, DOING, { recursive: true });
   }
   await record(contents, checksums, results, basename(zip.path));
   const bytes = wanted.reduce((sum, { entry }) => sum + entry.size, 0);
@@ -277,13 +277,4 @@ async function oddities({ leftOut, models, files }: ModelZip, results: string): 
     }
   }
   return warnings;
-}
-
-/** Removes the hidden folder, which only installations make. */
-async function removeEarlier(hidden: string): Promise<void> {
-  try {
-    await Deno.remove(hidden, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw writeError(error, hidden, DOING);
-  }
 }
