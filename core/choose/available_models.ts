@@ -6,7 +6,7 @@ import { statOrNull } from "../base/stat_or_null.ts";
 import { foldersIn, isFolder, type ModelName } from "../dataset/dataset_names.ts";
 import type { RootFolders } from "../dataset/environment.ts";
 import { modelId, requireSeparableId, trainCommand } from "../dataset/model_id.ts";
-import type { TrainedModel } from "../ensemble/ensemble_crossvalidations.ts";
+import type { TrainedModel } from "../ensemble/fold_files.ts";
 import { pythonJoin } from "../evaluate/evaluate_folder.ts";
 
 const DOING = "looking for the models to compare";

@@ -10,10 +10,15 @@ import { statOrNull } from "../base/stat_or_null.ts";
 import { isFolder } from "../dataset/dataset_names.ts";
 import type { RootFolders } from "../dataset/environment.ts";
 import { trainCommand } from "../dataset/model_id.ts";
-import { filesEndingIn } from "../dataset/raw_dataset.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
-import type { TrainedModel } from "../ensemble/ensemble_crossvalidations.ts";
-import { openResultsFolder, twice } from "../ensemble/ensemble_crossvalidations.ts";
+import {
+  casesOf,
+  filesOfFolds,
+  type FoldFile,
+  foldsWithout,
+  openResultsFolder,
+  type TrainedModel,
+} from "../ensemble/fold_files.ts";
 import { evaluateFolder, pythonJoin } from "../evaluate/evaluate_folder.ts";
 import { targetsOf } from "../evaluate/targets.ts";
 import { readPlans } from "../plan/read_plans.ts";
@@ -49,13 +54,6 @@ export interface CrossvalResults {
 
 const DOING = "collecting the validation results";
 
-/** A segmentation of a fold's validation. */
-interface FoldFile {
-  readonly name: string;
-  readonly fold: number;
-  readonly file: string;
-}
-
 /**
  * Copies the segmentations, dataset.json and plans.json, and writes summary.json, which is the last and tells that the others are there.
  * @throws UserError if folds are not trained (all are listed, with the commands that train them), or two have the same case
@@ -64,7 +62,7 @@ export async function accumulateResults(request: CrossvalRequest): Promise<Cross
   const { model, output, overwrite, folders } = request;
   const dataset = await readDatasetJson(join(model.folder, "dataset.json"));
   const plans = await readPlans(join(model.folder, "plans.json"));
-  const files = await listValidations(request, dataset.fileEnding);
+  const cases = await listValidations(request, dataset.fileEnding);
   const references = await referenceFolder(folders, plans.datasetName || model.dataset, model.dataset);
   const summary = join(output, "summary.json");
   const options = { doing: DOING, ...(request.signal && { signal: request.signal }) };
@@ -72,8 +70,8 @@ export async function accumulateResults(request: CrossvalRequest): Promise<Cross
   for (const name of ["dataset.json", "plans.json"]) {
     await copyAtomically(join(model.folder, name), join(output, name), options);
   }
-  for (const { name, file } of files) {
-    const target = join(output, name);
+  for (const [id, { file }] of cases) {
+    const target = join(output, `${id}${dataset.fileEnding}`);
     if ((await statOrNull(target, DOING))?.isFile) continue;
     await removeIfThere(summary, DOING); // which is not of all cases from here on
     await copyAtomically(file, target, options);
@@ -96,29 +94,20 @@ export async function accumulateResults(request: CrossvalRequest): Promise<Cross
       onWarning: request.onWarning,
     });
   }
-  return { cases: files.length, dice: await readForegroundDice(summary), summary };
+  return { cases: cases.size, dice: await readForegroundDice(summary), summary };
 }
 
 /**
- * The segmentations of all folds, those of the first fold first; no file is opened.
+ * The segmentations of all folds by case, those of the first fold first; no file is opened.
  * @throws UserError as {@link accumulateResults}
  */
 export async function listValidations(
   { model, folds }: Pick<CrossvalRequest, "model" | "folds">,
   fileEnding: string,
-): Promise<FoldFile[]> {
-  const files = new Map<string, FoldFile>();
-  const missing: number[] = [];
-  for (const fold of folds) {
-    const folder = join(model.folder, `fold_${fold}`, "validation");
-    const names = await filesEndingIn(folder, fileEnding);
-    if (names.length === 0) missing.push(fold);
-    for (const name of names) {
-      const other = files.get(name);
-      if (other) throw twice(model, name.slice(0, name.length - fileEnding.length), other.fold, fold);
-      files.set(name, { name, fold, file: join(folder, name) });
-    }
-  }
+): Promise<Map<string, FoldFile>> {
+  const files = await filesOfFolds(model, folds, fileEnding);
+  const cases = casesOf(files, model);
+  const missing = foldsWithout(files, folds);
   if (missing.length > 0) {
     throw new UserError({
       doing: DOING,
@@ -128,7 +117,7 @@ export async function listValidations(
         "(with --val where they are trained); or name the folds that are trained with -f",
     });
   }
-  return [...files.values()];
+  return cases;
 }
 
 /** nnUNet_raw/D/labelsTr, else the copies in nnUNet_preprocessed. */

@@ -11,11 +11,8 @@ import { isFolder } from "../dataset/dataset_names.ts";
 import type { RootFolders } from "../dataset/environment.ts";
 import { ensembleId, foldsText, modelId } from "../dataset/model_id.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
-import {
-  ensembleCrossvalidations,
-  listCrossvalidations,
-  type TrainedModel,
-} from "../ensemble/ensemble_crossvalidations.ts";
+import { ensembleCrossvalidations, listCrossvalidations } from "../ensemble/ensemble_crossvalidations.ts";
+import type { TrainedModel } from "../ensemble/fold_files.ts";
 import { evaluateFolder, pythonJoin } from "../evaluate/evaluate_folder.ts";
 import { targetsOf } from "../evaluate/targets.ts";
 import { readPlans } from "../plan/read_plans.ts";

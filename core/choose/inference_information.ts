@@ -12,7 +12,7 @@ import { statOrNull } from "../base/stat_or_null.ts";
 import { resolveModelFolder } from "../dataset/dataset_names.ts";
 import type { RootFolders } from "../dataset/environment.ts";
 import { ensembleId, foldsText, modelId } from "../dataset/model_id.ts";
-import type { TrainedModel } from "../ensemble/ensemble_crossvalidations.ts";
+import type { TrainedModel } from "../ensemble/fold_files.ts";
 import { previousStageOf } from "./available_models.ts";
 
 export const INFORMATION_FILE = "inference_information.json";

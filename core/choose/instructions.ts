@@ -3,7 +3,7 @@
  * nnunetv2/evaluation/find_best_configuration.py, which leaves a cascade's first stage out; here it is there.
  */
 import { modelId } from "../dataset/model_id.ts";
-import type { TrainedModel } from "../ensemble/ensemble_crossvalidations.ts";
+import type { TrainedModel } from "../ensemble/fold_files.ts";
 import type { BestModel } from "./inference_information.ts";
 
 export const INSTRUCTIONS_FILE = "inference_instructions.txt";

@@ -3,24 +3,17 @@
  * Models may have different splits. Source: ensemble_crossvalidations of nnunetv2/ensembling/ensemble.py.
  */
 import { UserError } from "../base/errors.ts";
-import { copyAtomically, ensureFolder, removeIfThere } from "../base/files.ts";
-import { removeLeftovers } from "../base/leftovers.ts";
+import { copyAtomically } from "../base/files.ts";
 import { join } from "../base/path.ts";
 import { plural } from "../base/plural.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
-import { isFolder, type ModelName } from "../dataset/dataset_names.ts";
 import { modelId, trainCommand } from "../dataset/model_id.ts";
-import { compareNames, filesEndingIn } from "../dataset/raw_dataset.ts";
+import { compareNames } from "../dataset/raw_dataset.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
 import { readPlans } from "../plan/read_plans.ts";
 import { ensembleCases, type EnsembleOptions, type FailedEnsembleCase } from "./ensemble_cases.ts";
+import { casesOf, filesOfFolds, foldsWithout, openResultsFolder, type TrainedModel } from "./fold_files.ts";
 import { labelRule } from "./labeller.ts";
-
-/** A trained model. */
-export interface TrainedModel extends ModelName {
-  /** nnUNet_results/DATASET/TRAINER__PLANS__CONFIGURATION. */
-  readonly folder: string;
-}
 
 export interface CrossvalidationEnsemble extends EnsembleOptions {
   readonly models: readonly TrainedModel[];
@@ -32,13 +25,6 @@ export interface CrossvalidationEnsemble extends EnsembleOptions {
 
 const DOING = "averaging the probabilities of cross-validations";
 
-/** <case>.npz of a fold's validation. */
-interface FoldFile {
-  readonly id: string;
-  readonly fold: number;
-  readonly file: string;
-}
-
 /**
  * What is to be averaged, by case, in the order of the ids; to be asked before the work, as it finds what is missing.
  * @throws UserError listing folds and cases without probabilities, with the commands that make them
@@ -47,10 +33,9 @@ export async function listCrossvalidations(
   models: readonly TrainedModel[],
   folds: readonly number[],
 ): Promise<Map<string, string[]>> {
-  const found = await Promise.all(models.map((model) => filesOfFolds(model, folds)));
+  const found = await Promise.all(models.map((model) => filesOfFolds(model, folds, ".npz")));
   const absent = found.flatMap((files, i) =>
-    folds.filter((fold) => !files.some((file) => file.fold === fold))
-      .map((fold) => trainCommand(models[i], fold, "--val --npz"))
+    foldsWithout(files, folds).map((fold) => trainCommand(models[i], fold, "--val --npz"))
   );
   if (absent.length > 0) {
     throw new UserError({
@@ -59,7 +44,7 @@ export async function listCrossvalidations(
       remedy: `make them with ${absent.join("; ")}; or leave ensembles out with --disable_ensembling`,
     });
   }
-  const byModel = found.map((files, i) => uniqueCases(files, models[i]));
+  const byModel = found.map((files, i) => casesOf(files, models[i]));
   const ids = [...new Set(byModel.flatMap((cases) => [...cases.keys()]))].sort(compareNames);
   const missing = byModel.flatMap((cases, i) => {
     const lacking = ids.filter((id) => !cases.has(id));
@@ -72,40 +57,6 @@ export async function listCrossvalidations(
     throw new UserError({ doing: DOING, problem, remedy });
   }
   return new Map(ids.map((id) => [id, byModel.flatMap((cases) => cases.get(id)?.file ?? [])]));
-}
-
-async function filesOfFolds({ folder }: TrainedModel, folds: readonly number[]): Promise<FoldFile[]> {
-  const files: FoldFile[] = [];
-  for (const fold of folds) {
-    const validation = join(folder, `fold_${fold}`, "validation");
-    for (const name of await filesEndingIn(validation, ".npz")) {
-      files.push({ id: name.slice(0, -".npz".length), fold, file: join(validation, name) });
-    }
-  }
-  return files;
-}
-
-function uniqueCases(files: readonly FoldFile[], model: TrainedModel): Map<string, FoldFile> {
-  const byId = new Map<string, FoldFile>();
-  for (const file of files) {
-    const other = byId.get(file.id);
-    if (other) throw twice(model, file.id, other.fold, file.fold);
-    byId.set(file.id, file);
-  }
-  return byId;
-}
-
-/** A case that two folds have predicted: the folds were trained with different splits. */
-export function twice(model: TrainedModel, id: string, first: number, second: number): UserError {
-  return new UserError({
-    doing: DOING,
-    caseId: id,
-    file: model.folder,
-    problem: `it was predicted in the validation of fold ${first} and of fold ${second}, so they are not of one ` +
-      "cross-validation",
-    remedy:
-      "train all folds with one splits_final.json, or take what is of another split out of the validation's folder",
-  });
 }
 
 /**
@@ -134,11 +85,4 @@ export async function ensembleCrossvalidations(request: CrossvalidationEnsemble)
     await copyAtomically(join(folder, name), join(output, name), { doing: DOING, ...(signal && { signal }) });
   }
   return failed;
-}
-
-/** The folder of what is collected or averaged, made if it is not there; under `overwrite` without what an earlier run has left in it. */
-export async function openResultsFolder(folder: string, overwrite: boolean, doing: string): Promise<void> {
-  if (overwrite && await isFolder(folder)) await removeIfThere(folder, "removing earlier results", { recursive: true });
-  await ensureFolder(folder, doing);
-  removeLeftovers(folder);
 }
