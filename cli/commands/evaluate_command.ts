@@ -12,7 +12,7 @@ import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
 import { evaluateFolder, type Evaluation } from "../../core/evaluate/evaluate_folder.ts";
 import { surfaceFile } from "../../core/evaluate/surface/surface_summary.ts";
 import { supportedEndings } from "../../core/formats/image/readers.ts";
-import { labelTarget, targetNames, targetsOf } from "../../core/evaluate/targets.ts";
+import { evaluatedOf, labelTarget, targetNames } from "../../core/evaluate/targets.ts";
 import { sayStatistics, writeHtml, writeTable } from "../evaluation_output.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 import { EVALUATE_FOLDER, EVALUATE_SIMPLE } from "../flags/evaluate_flags.ts";
@@ -52,9 +52,7 @@ export const evaluateFolderCommand = defineCommand({
     const example = await firstFile(values.references, [dataset.fileEnding]);
     const { reader, warnings } = await chooseReader(json, values.datasetFile, example, false, values.maxMemory);
     for (const warning of warnings) context.warn(warning);
-    const { fileEnding, labels: { ignoreLabel } } = dataset;
-    const what = { reader, fileEnding, targets: targetsOf(dataset), ignoreLabel };
-    return await evaluate(values, what, targetNames(dataset), context);
+    return await evaluate(values, { reader, ...evaluatedOf(dataset) }, targetNames(dataset), context);
   },
 });
 

@@ -7,7 +7,6 @@ import { copyAtomically, removeIfThere } from "../base/files.ts";
 import { join } from "../base/path.ts";
 import { plural } from "../base/plural.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
-import { isFolder } from "../dataset/dataset_names.ts";
 import type { RootFolders } from "../dataset/environment.ts";
 import { trainCommand } from "../dataset/model_id.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
@@ -19,10 +18,11 @@ import {
   openResultsFolder,
   type TrainedModel,
 } from "../ensemble/fold_files.ts";
-import { evaluateFolder, pythonJoin } from "../evaluate/evaluate_folder.ts";
-import { targetsOf } from "../evaluate/targets.ts";
-import { readPlans } from "../plan/read_plans.ts";
+import { evaluateFolder } from "../evaluate/evaluate_folder.ts";
 import { readForegroundDice } from "../evaluate/read_summary.ts";
+import { evaluatedOf } from "../evaluate/targets.ts";
+import { readPlans } from "../plan/read_plans.ts";
+import { truthOfModel } from "./truth_folder.ts";
 
 /** How a model's or an ensemble's segmentations are compared with the truth. */
 export interface ComparisonOptions {
@@ -63,7 +63,7 @@ export async function accumulateResults(request: CrossvalRequest): Promise<Cross
   const dataset = await readDatasetJson(join(model.folder, "dataset.json"));
   const plans = await readPlans(join(model.folder, "plans.json"));
   const cases = await listValidations(request, dataset.fileEnding);
-  const references = await referenceFolder(folders, plans.datasetName || model.dataset, model.dataset);
+  const references = await truthOfModel(folders, [plans.datasetName || model.dataset, model.dataset]);
   const summary = join(output, "summary.json");
   const options = { doing: DOING, ...(request.signal && { signal: request.signal }) };
   await openResultsFolder(output, overwrite, "making the folder of the results");
@@ -77,14 +77,11 @@ export async function accumulateResults(request: CrossvalRequest): Promise<Cross
     await copyAtomically(file, target, options);
   }
   if (!(await statOrNull(summary, DOING))?.isFile) {
-    const { ignoreLabel } = dataset.labels;
     await evaluateFolder({
+      ...evaluatedOf(dataset),
       references,
       predictions: output,
-      fileEnding: dataset.fileEnding,
       reader: plans.reader,
-      targets: targetsOf(dataset),
-      ...(ignoreLabel !== undefined && { ignoreLabel }),
       chill: true,
       output: summary,
       threads: request.threads,
@@ -118,21 +115,4 @@ export async function listValidations(
     });
   }
   return cases;
-}
-
-/** nnUNet_raw/D/labelsTr, else the copies in nnUNet_preprocessed. */
-async function referenceFolder({ raw, preprocessed }: RootFolders, ...names: readonly string[]): Promise<string> {
-  const places = [...new Set(names)].flatMap((name) => [
-    ...(raw === undefined ? [] : [pythonJoin(pythonJoin(raw, name), "labelsTr")]),
-    ...(preprocessed === undefined ? [] : [pythonJoin(pythonJoin(preprocessed, name), "gt_segmentations")]),
-  ]);
-  for (const place of places) if (await isFolder(place)) return place;
-  throw new UserError({
-    doing: "looking for the true segmentations",
-    problem: places.length === 0
-      ? "neither nnUNet_raw nor nnUNet_preprocessed is set"
-      : `there is none of the folders ${places.join(", ")}`,
-    remedy:
-      "set nnUNet_raw to the folder that holds the dataset, or nnUNet_preprocessed to that of its preprocessed data",
-  });
 }

@@ -7,14 +7,13 @@ import { writeAtomically } from "../base/files.ts";
 import { pythonFloat } from "../base/json.ts";
 import { join } from "../base/path.ts";
 import { plural } from "../base/plural.ts";
-import { isFolder } from "../dataset/dataset_names.ts";
 import type { RootFolders } from "../dataset/environment.ts";
 import { ensembleId, foldsText, modelId } from "../dataset/model_id.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
 import { ensembleCrossvalidations, listCrossvalidations } from "../ensemble/ensemble_crossvalidations.ts";
 import type { TrainedModel } from "../ensemble/fold_files.ts";
 import { evaluateFolder, pythonJoin } from "../evaluate/evaluate_folder.ts";
-import { targetsOf } from "../evaluate/targets.ts";
+import { evaluatedOf } from "../evaluate/targets.ts";
 import { readPlans } from "../plan/read_plans.ts";
 import { decisionLine } from "../postprocess/decision_line.ts";
 import { determinePostprocessing } from "../postprocess/determine.ts";
@@ -27,6 +26,7 @@ import {
   informationText,
 } from "./inference_information.ts";
 import { type Instructions, INSTRUCTIONS_FILE, instructionsText } from "./instructions.ts";
+import { truthOfDataset } from "./truth_folder.ts";
 
 export interface BestRequest extends WantedModels, Omit<ComparisonOptions, "onCase"> {
   readonly folders: RootFolders & { readonly results: string };
@@ -68,7 +68,7 @@ interface Candidate {
 export async function findBestConfiguration(request: BestRequest): Promise<BestFound> {
   const { dataset, folds, folders, say } = request;
   const models = await availableModels(request, folders, say);
-  const truth = await truthFolder(request);
+  const truth = await truthOfDataset(folders, dataset);
   await checkFolds(request, models);
   const candidates: Candidate[] = [];
   const add = (candidate: Candidate) => {
@@ -136,22 +136,6 @@ async function write(request: BestRequest, information: InferenceInformation): P
   return { ...information, instructions, informationFile, instructionsFile };
 }
 
-/** What ensembles and postprocessing are compared with. */
-async function truthFolder({ dataset, folders: { raw, preprocessed } }: BestRequest): Promise<string> {
-  const places = [
-    ...(preprocessed === undefined ? [] : [pythonJoin(pythonJoin(preprocessed, dataset), "gt_segmentations")]),
-    ...(raw === undefined ? [] : [pythonJoin(pythonJoin(raw, dataset), "labelsTr")]),
-  ];
-  for (const place of places) if (await isFolder(place)) return place;
-  throw new UserError({
-    doing: "looking for the true segmentations",
-    problem: places.length === 0
-      ? "neither nnUNet_preprocessed nor nnUNet_raw is set"
-      : `there is none of the folders ${places.join(", ")}`,
-    remedy: "set nnUNet_preprocessed to the folder of the preprocessed data, or nnUNet_raw to that of the dataset",
-  });
-}
-
 /** @throws UserError if a fold is not there, or has no probabilities where they are needed */
 async function checkFolds(request: BestRequest, models: readonly TrainedModel[]): Promise<void> {
   for (const model of models) {
@@ -206,14 +190,11 @@ async function compareEnsemble(
     throw new UserError({ ...error, problem: `${error.problem} (${all})` });
   }
   const dataset = await readDatasetJson(join(first.folder, "dataset.json"));
-  const { ignoreLabel } = dataset.labels;
   const summary = await evaluateFolder({
+    ...evaluatedOf(dataset),
     references: truth,
     predictions: source,
-    fileEnding: dataset.fileEnding,
     reader: (await readPlans(join(first.folder, "plans.json"))).reader,
-    targets: targetsOf(dataset),
-    ...(ignoreLabel !== undefined && { ignoreLabel }),
     chill: true,
     output: join(source, "summary.json"),
     threads,

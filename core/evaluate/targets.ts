@@ -1,5 +1,6 @@
 /** What is measured of a dataset's segmentations. Source: nnunetv2/utilities/label_handling/label_handling.py, foreground_regions. */
 import type { DatasetJson } from "../dataset/dataset_json.ts";
+import type { Evaluation } from "./evaluate_folder.ts";
 import type { Target } from "./overlap.ts";
 
 /** A plain label as a target. */
@@ -20,6 +21,12 @@ export function targetsOf({ labels, json }: DatasetJson): Target[] {
   return labels.regions.map((region) =>
     !Array.isArray(written[region.name]) ? labelTarget(region.labels[0]) : regionTarget(region.labels)
   );
+}
+
+/** What an evaluation takes of a dataset.json. */
+export function evaluatedOf(dataset: DatasetJson): Pick<Evaluation, "fileEnding" | "targets" | "ignoreLabel"> {
+  const { fileEnding, labels: { ignoreLabel } } = dataset;
+  return { fileEnding, targets: targetsOf(dataset), ...(ignoreLabel !== undefined && { ignoreLabel }) };
 }
 
 /** Names of labels and regions by their key. */

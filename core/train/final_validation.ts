@@ -9,7 +9,7 @@ import { join } from "../base/path.ts";
 import type { Engine } from "../engine/engine.ts";
 import { evaluateFolder } from "../evaluate/evaluate_folder.ts";
 import type { Summary } from "../evaluate/summary.ts";
-import { targetsOf } from "../evaluate/targets.ts";
+import { evaluatedOf } from "../evaluate/targets.ts";
 import type { Checkpoint } from "../formats/torch/torch_checkpoint.ts";
 import { buildGraph } from "../network/build_graph.ts";
 import { checkpointWeights } from "../network/weights.ts";
@@ -69,14 +69,11 @@ export async function validateFold(
     });
   }
   await predictNextStages(engine, setup, model, options, hooks);
-  const { ignoreLabel } = dataset.labels;
   const summary = await evaluateFolder({
+    ...evaluatedOf(dataset),
     references: join(task.preprocessed, "gt_segmentations"),
     predictions: folder,
-    fileEnding: dataset.fileEnding,
     reader: plans.reader,
-    targets: targetsOf(dataset),
-    ...(ignoreLabel !== undefined && { ignoreLabel }),
     chill: true,
     ...(options.maxMemory !== undefined && { maxMemory: options.maxMemory }),
     output: join(folder, "summary.json"),
