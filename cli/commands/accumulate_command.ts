@@ -5,7 +5,7 @@ import { plural } from "../../core/base/plural.ts";
 import { readFolder } from "../../core/base/read_folder.ts";
 import { accumulateResults } from "../../core/choose/crossval_results.ts";
 import { resolveDatasetName, resolveModelFolder } from "../../core/dataset/dataset_names.ts";
-import { foldsText, modelId } from "../../core/dataset/model_id.ts";
+import { crossvalFolder, modelId } from "../../core/dataset/model_id.ts";
 import { pythonJoin } from "../../core/evaluate/evaluate_folder.ts";
 import { ACCUMULATE } from "../flags/choose_flags.ts";
 import { defineCommand } from "./command.ts";
@@ -29,7 +29,7 @@ export const accumulateCommand = defineCommand({
     const { cases, dice, summary } = await accumulateResults({
       model: { ...name, folder },
       folds,
-      output: values.output ?? pythonJoin(folder, `crossval_results_folds_${foldsText(folds)}`),
+      output: values.output ?? pythonJoin(folder, crossvalFolder(folds)),
       overwrite: values.output === undefined,
       folders: environment.folders,
       threads,

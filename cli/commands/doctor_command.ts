@@ -3,6 +3,7 @@ import { plural } from "../../core/base/plural.ts";
 import { cpus } from "node:os";
 import { describeBytes } from "../../core/base/describe_bytes.ts";
 import { foldersIn, isFolder, roots } from "../../core/dataset/dataset_names.ts";
+import { parseModelId } from "../../core/dataset/model_id.ts";
 import type { Environment } from "../../core/dataset/environment.ts";
 import { join } from "../../core/base/path.ts";
 import { type CpuDescription, describeCpu } from "../../cpu/describe.ts";
@@ -170,7 +171,7 @@ async function describeFolders(environment: Environment): Promise<string[]> {
     lines.push(`${variable}=${root.path}: ${datasets.length ? datasets.join(", ") : "no datasets"}`);
     if (variable !== "nnUNet_results") continue;
     for (const dataset of datasets) {
-      const models = (await foldersIn(join(root.path, dataset))).filter((name) => name.split("__").length === 3);
+      const models = (await foldersIn(join(root.path, dataset))).filter(parseModelId);
       for (const model of models) lines.push(`- ${dataset}/${model}`);
     }
   }

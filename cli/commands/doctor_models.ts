@@ -3,6 +3,7 @@ import { UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { plural } from "../../core/base/plural.ts";
 import { foldersIn } from "../../core/dataset/dataset_names.ts";
+import { parseModelId } from "../../core/dataset/model_id.ts";
 import { findDifferences, readChecksums } from "../../core/share/checksums.ts";
 import type { CommandContext } from "./command.ts";
 
@@ -53,7 +54,7 @@ async function modelFolders(results: string): Promise<string[]> {
   const models: string[] = [];
   for (const dataset of (await foldersIn(results)).filter((name) => name.startsWith("Dataset"))) {
     for (const name of await foldersIn(join(results, dataset))) {
-      if (name.split("__").length === 3) models.push(`${dataset}/${name}`);
+      if (parseModelId(name)) models.push(`${dataset}/${name}`);
     }
   }
   return models;

@@ -3,9 +3,9 @@ import { UserError } from "../base/errors.ts";
 import { readJsonFile } from "../base/json.ts";
 import { dirname, join } from "../base/path.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
-import { foldersIn, isFolder, type ModelName } from "../dataset/dataset_names.ts";
+import { foldersIn, isFolder } from "../dataset/dataset_names.ts";
 import type { RootFolders } from "../dataset/environment.ts";
-import { modelId, requireSeparableId, trainCommand } from "../dataset/model_id.ts";
+import { modelId, type ModelName, parseModelId, requireSeparableId, trainCommand } from "../dataset/model_id.ts";
 import type { TrainedModel } from "../ensemble/fold_files.ts";
 import { pythonJoin } from "../evaluate/evaluate_folder.ts";
 
@@ -81,10 +81,7 @@ async function plansFile(name: ModelName, model: string, { preprocessed }: RootF
 
 async function siblings({ plans }: ModelName, model: string): Promise<string[]> {
   const folder = dirname(model);
-  const named = (await foldersIn(folder)).filter((other) => {
-    const parts = other.split("__");
-    return parts.length === 3 && parts[1] === plans;
-  });
+  const named = (await foldersIn(folder)).filter((other) => parseModelId(other)?.plans === plans);
   return named.map((other) => join(folder, other, "plans.json"));
 }
 

@@ -8,7 +8,7 @@ import { pythonFloat } from "../base/json.ts";
 import { join } from "../base/path.ts";
 import { plural } from "../base/plural.ts";
 import type { RootFolders } from "../dataset/environment.ts";
-import { ensembleId, foldsText, modelId } from "../dataset/model_id.ts";
+import { crossvalFolder, ensembleId, ENSEMBLES, modelId } from "../dataset/model_id.ts";
 import { readDatasetJson } from "../dataset/read_dataset_json.ts";
 import { ensembleCrossvalidations, listCrossvalidations } from "../ensemble/ensemble_crossvalidations.ts";
 import type { TrainedModel } from "../ensemble/fold_files.ts";
@@ -147,7 +147,7 @@ async function checkFolds(request: BestRequest, models: readonly TrainedModel[])
 
 async function compareModel(request: BestRequest, model: TrainedModel): Promise<Candidate> {
   const id = modelId(model);
-  const source = pythonJoin(model.folder, `crossval_results_folds_${foldsText(request.folds)}`);
+  const source = pythonJoin(model.folder, crossvalFolder(request.folds));
   const { dice } = await accumulateResults({
     model,
     folds: request.folds,
@@ -171,7 +171,7 @@ async function compareEnsemble(
   const { folds, folders, overwrite, threads, maxMemory, signal, count } = request;
   const [first, second] = models;
   const id = ensembleId(modelId(first), modelId(second), folds);
-  const source = pythonJoin(pythonJoin(pythonJoin(folders.results, request.dataset), "ensembles"), id);
+  const source = pythonJoin(pythonJoin(pythonJoin(folders.results, request.dataset), ENSEMBLES), id);
   const what = `${first.configuration} and ${second.configuration}: cases`;
   const onAveraged = count?.(`${what} averaged`);
   const failed = await ensembleCrossvalidations({

@@ -11,7 +11,7 @@ import { PATH_NAME } from "../base/path_name.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
 import { resolveModelFolder } from "../dataset/dataset_names.ts";
 import type { RootFolders } from "../dataset/environment.ts";
-import { ensembleId, foldsText, modelId } from "../dataset/model_id.ts";
+import { crossvalFolder, ensembleId, ENSEMBLES, modelId } from "../dataset/model_id.ts";
 import type { TrainedModel } from "../ensemble/fold_files.ts";
 import { previousStageOf } from "./available_models.ts";
 
@@ -118,8 +118,8 @@ async function findPostprocessing(
 ): Promise<string> {
   const ids = models.map(modelId);
   const source = ids.length === 1
-    ? join(results, ids[0], `crossval_results_folds_${foldsText(folds)}`)
-    : join(results, "ensembles", ensembleId(ids[0], ids[1], folds));
+    ? join(results, ids[0], crossvalFolder(folds))
+    : join(results, ENSEMBLES, ensembleId(ids[0], ids[1], folds));
   const doing = "looking for the postprocessing";
   for (const place of [join(source, "postprocessing.pkl"), join(source, "postprocessing.json"), written]) {
     if ((await statOrNull(place, doing))?.isFile) return place;

@@ -7,6 +7,7 @@ import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import { requirePathName } from "../base/path_name.ts";
 import type { RootFolders } from "./environment.ts";
+import { modelFlags, modelId, type ModelName, parseModelId } from "./model_id.ts";
 
 /**
  * The folder name of a dataset: `Dataset...` is taken as it is; anything else must be an integer and is looked up as the
@@ -51,14 +52,6 @@ export async function resolveDatasetName(nameOrId: string, folders: RootFolders)
   });
 }
 
-/** What a trained model's folder is named after. */
-export interface ModelName {
-  readonly dataset: string;
-  readonly trainer: string;
-  readonly plans: string;
-  readonly configuration: string;
-}
-
 /**
  * nnUNet_results/DATASET/TRAINER__PLANS__CONFIGURATION.
  * @throws UserError if nnUNet_results is not set, or the folder is not there (the message lists those that are).
@@ -77,13 +70,12 @@ export async function resolveModelFolder(model: ModelName, folders: RootFolders)
     requirePathName(model[what], `the name of the ${what}`, { doing });
   }
   const dataset = join(folders.results, model.dataset);
-  const name = `${model.trainer}__${model.plans}__${model.configuration}`;
-  const folder = join(dataset, name);
+  const folder = join(dataset, modelId(model));
   if (await isFolder(folder)) return folder;
   if (!(await isFolder(dataset))) {
     const there: string[] = [];
     for (const entry of (await foldersIn(folders.results)).filter((name) => name.startsWith("Dataset"))) {
-      if ((await foldersIn(join(folders.results, entry))).some(isModelFolder)) there.push(entry);
+      if ((await foldersIn(join(folders.results, entry))).some(parseModelId)) there.push(entry);
     }
     throw new UserError({
       doing,
@@ -94,7 +86,7 @@ export async function resolveModelFolder(model: ModelName, folders: RootFolders)
         : `${folders.results} (nnUNet_results) holds no trained model at all; point nnUNet_results at the trained models`,
     });
   }
-  const there = (await foldersIn(dataset)).filter(isModelFolder);
+  const there = (await foldersIn(dataset)).flatMap((name) => parseModelId(name) ?? []);
   throw new UserError({
     doing,
     file: folder,
@@ -105,18 +97,9 @@ export async function resolveModelFolder(model: ModelName, folders: RootFolders)
   });
 }
 
-/** True for TRAINER__PLANS__CONFIGURATION. */
-function isModelFolder(name: string): boolean {
-  return name.split("__").length === 3;
-}
-
-/** The flags that choose a model folder: "-c 3d_fullres" (with -tr and -p where they are not the defaults). */
-function asFlags(folderName: string): string {
-  const [trainer, plans, configuration] = folderName.split("__");
-  const flags = [`-c ${configuration}`];
-  if (trainer !== "nnUNetTrainer") flags.push(`-tr ${trainer}`);
-  if (plans !== "nnUNetPlans") flags.push(`-p ${plans}`);
-  return flags.join(" ");
+/** The flags that choose a model: "-c 3d_fullres" (with -tr and -p where they are not the defaults). */
+function asFlags(model: Omit<ModelName, "dataset">): string {
+  return [`-c ${model.configuration}`, ...modelFlags(model)].join(" ");
 }
 
 /** The root folders that are set, with the variables' names. */

@@ -3,19 +3,36 @@
  * ensemble___MODEL___MODEL___FOLDS. Source: nnunetv2/utilities/file_path_utilities.py.
  */
 import { UserError } from "../base/errors.ts";
-import type { ModelName } from "./dataset_names.ts";
+
+/** What a trained model's folder is named after. */
+export interface ModelName {
+  readonly dataset: string;
+  readonly trainer: string;
+  readonly plans: string;
+  readonly configuration: string;
+}
 
 export function modelId({ trainer, plans, configuration }: Omit<ModelName, "dataset">): string {
   return `${trainer}__${plans}__${configuration}`;
 }
 
-/** "0_1_2_3_4" */
-export function foldsText(folds: readonly number[]): string {
-  return folds.join("_");
+/** What {@link modelId} was made of; undefined for a folder of another name. */
+export function parseModelId(folder: string): Omit<ModelName, "dataset"> | undefined {
+  const [trainer, plans, configuration, ...more] = folder.split("__");
+  return configuration === undefined || more.length > 0 ? undefined : { trainer, plans, configuration };
 }
 
+/** The folder of ensembles, beside the models of a dataset. */
+export const ENSEMBLES = "ensembles";
+
+/** A folder in {@link ENSEMBLES}. */
 export function ensembleId(first: string, second: string, folds: readonly number[]): string {
-  return `ensemble___${first}___${second}___${foldsText(folds)}`;
+  return `ensemble___${first}___${second}___${folds.join("_")}`;
+}
+
+/** The folder in a model's that holds the validations of these folds, "all" among them: "crossval_results_folds_0_1_2_3_4". */
+export function crossvalFolder(folds: readonly (number | string)[]): string {
+  return `crossval_results_folds_${folds.join("_")}`;
 }
 
 /**
@@ -40,9 +57,13 @@ export function requireSeparableId(model: Omit<ModelName, "dataset">): void {
 
 /** The command that trains, or with `flags` validates, a fold: "train 4 2d 0 --val --npz". */
 export function trainCommand({ dataset, trainer, plans, configuration }: ModelName, fold: number, flags = ""): string {
-  const words = ["train", dataset, configuration, fold];
-  if (trainer !== "nnUNetTrainer") words.push("-tr", trainer);
-  if (plans !== "nnUNetPlans") words.push("-p", plans);
-  if (flags) words.push(flags);
-  return words.join(" ");
+  return ["train", dataset, configuration, fold, ...modelFlags({ trainer, plans }), ...flags ? [flags] : []].join(" ");
+}
+
+/** "-tr TRAINER" and "-p PLANS", where they are not the defaults. */
+export function modelFlags({ trainer, plans }: Pick<ModelName, "trainer" | "plans">): string[] {
+  return [
+    ...trainer === "nnUNetTrainer" ? [] : [`-tr ${trainer}`],
+    ...plans === "nnUNetPlans" ? [] : [`-p ${plans}`],
+  ];
 }

@@ -3,7 +3,8 @@ import { UserError } from "../base/errors.ts";
 import { ensureFolder, removeIfThere } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
-import { isFolder, type ModelName } from "../dataset/dataset_names.ts";
+import { isFolder } from "../dataset/dataset_names.ts";
+import type { ModelName } from "../dataset/model_id.ts";
 import { filesEndingIn } from "../dataset/raw_dataset.ts";
 
 /** A trained model. */

@@ -6,9 +6,9 @@ import { join } from "../base/path.ts";
 import { readFolder } from "../base/read_folder.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
 import { INFORMATION_FILE } from "../choose/inference_information.ts";
-import { ensembleId, foldsText, modelId } from "../dataset/model_id.ts";
-import type { Experiment } from "./experiment.ts";
-import { type FoldState, lookAtFold, modelFolderOf } from "./fold_state.ts";
+import { crossvalFolder, ensembleId, ENSEMBLES, modelId } from "../dataset/model_id.ts";
+import { type Experiment, modelIdOf } from "./experiment.ts";
+import { type FoldState, lookAtFold } from "./fold_state.ts";
 
 export interface ChoiceState {
   /** Folds of the cross-validation that every configuration has; what is chosen is chosen by them. */
@@ -75,10 +75,11 @@ export async function lookAtChoice(
 
 /** Of these folds and configurations, and not older than their validations. */
 async function readBest(
-  { results, configurations, recipe, plans, saveProbabilities }: Experiment,
+  experiment: Experiment,
   folds: readonly number[],
   validated: number,
 ): Promise<ChoiceState["best"]> {
+  const { results, configurations, saveProbabilities } = experiment;
   const file = join(results, INFORMATION_FILE);
   const stat = await statOrNull(file, DOING);
   if (stat === null || (stat.mtime?.getTime() ?? 0) < validated) return undefined;
@@ -91,12 +92,8 @@ async function readBest(
   }
   const information = INFORMATION.safeParse(value).data;
   if (!information || information.ensembling_allowed !== saveProbabilities) return undefined;
-  const idsOf = (models: readonly { trainer: string; plans: string; configuration: string }[]) =>
-    models.map(modelId).sort().join();
-  const wanted = configurations.map(({ name }) => (
-    { trainer: recipe.folderName, plans: plans.plansName, configuration: name }
-  ));
-  if (idsOf(information.considered_models) !== idsOf(wanted)) return undefined;
+  const considered = information.considered_models.map(modelId).sort().join();
+  if (considered !== configurations.map(({ name }) => modelIdOf(experiment, name)).sort().join()) return undefined;
   if (information.folds.toSorted((a, b) => a - b).join() !== folds.join()) return undefined;
   const { selected_model_or_models: selected, ...dice } = information.best_model_or_ensemble;
   return {
@@ -108,16 +105,12 @@ async function readBest(
 
 /** True if something that was collected or averaged of these folds is older than their validations. */
 async function isOutdated(experiment: Experiment, folds: readonly number[], validated: number): Promise<boolean> {
-  const { results, recipe, plans, configurations } = experiment;
-  const names = configurations.map(({ name }) => name);
-  const idOf = (configuration: string) =>
-    modelId({ trainer: recipe.folderName, plans: plans.plansName, configuration });
-  const ensembles = names.flatMap((first, i) =>
-    names.slice(i + 1).map((second) => join(results, "ensembles", ensembleId(idOf(first), idOf(second), folds)))
+  const { results, configurations } = experiment;
+  const ids = configurations.map(({ name }) => modelIdOf(experiment, name));
+  const ensembles = ids.flatMap((first, i) =>
+    ids.slice(i + 1).map((second) => join(results, ENSEMBLES, ensembleId(first, second, folds)))
   );
-  const collected = names.map((name) =>
-    join(modelFolderOf(experiment, name), `crossval_results_folds_${foldsText(folds)}`)
-  );
+  const collected = ids.map((id) => join(results, id, crossvalFolder(folds)));
   for (const folder of [...collected, ...ensembles]) {
     for (const { name, isFile } of await readFolder(folder, DOING) ?? []) {
       const stat = isFile ? await statOrNull(join(folder, name), DOING) : null;

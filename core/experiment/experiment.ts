@@ -5,6 +5,7 @@
 import { UserError } from "../base/errors.ts";
 import { nearestName } from "../base/nearest.ts";
 import type { DatasetJson } from "../dataset/dataset_json.ts";
+import { modelId } from "../dataset/model_id.ts";
 import type { RawDataset } from "../dataset/raw_dataset.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { resolveConfiguration } from "../plan/read_plans.ts";
@@ -96,6 +97,11 @@ export function listTasks(
     const needed = isTaken ? [...new Set<Fold>([...allFolds, ...folds])] : folds;
     return needed.map((fold) => ({ configuration: name, fold }));
   });
+}
+
+/** TRAINER__PLANS__CONFIGURATION of a configuration's model. */
+export function modelIdOf({ recipe, plans }: Experiment, configuration: string): string {
+  return modelId({ trainer: recipe.folderName, plans: plans.plansName, configuration });
 }
 
 /** "3d_fullres, fold 2". */

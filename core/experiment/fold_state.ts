@@ -7,7 +7,6 @@ import { isLocked } from "../base/folder_lock.ts";
 import { join } from "../base/path.ts";
 import { plural } from "../base/plural.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
-import { modelId } from "../dataset/model_id.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
 import { readScores } from "../evaluate/read_summary.ts";
 import type { CheckpointFile } from "../formats/torch/torch_checkpoint.ts";
@@ -19,7 +18,7 @@ import { recipeDifferences } from "../train/prepare_training.ts";
 import { readTrainedSummary, type TrainedSummary } from "../train/read_checkpoint.ts";
 import { expectSplit, type Split } from "../train/splits.ts";
 import { CHECKPOINTS, openLastCheckpoint, TRAINING_LOCK } from "../train/training_folder.ts";
-import type { Experiment, FoldTask } from "./experiment.ts";
+import { type Experiment, type FoldTask, modelIdOf } from "./experiment.ts";
 
 export type FoldProgress =
   /** Nothing of it is there. */
@@ -60,8 +59,8 @@ export async function lookAtFolds(experiment: Experiment): Promise<FoldState[]> 
 }
 
 /** The folder of a configuration's model. */
-export function modelFolderOf({ results, recipe, plans }: Experiment, configuration: string): string {
-  return join(results, modelId({ trainer: recipe.folderName, plans: plans.plansName, configuration }));
+function modelFolderOf(experiment: Experiment, configuration: string): string {
+  return join(experiment.results, modelIdOf(experiment, configuration));
 }
 
 /** @throws UserError as {@link lookAtFolds} */
@@ -97,11 +96,8 @@ export async function lookAtFold(experiment: Experiment, task: FoldTask): Promis
 }
 
 /** The lock that a run has on a fold from when it chooses it. */
-export function claimOf({ results, recipe, plans }: Experiment, { configuration, fold }: FoldTask): string {
-  return join(
-    results,
-    `.${modelId({ trainer: recipe.folderName, plans: plans.plansName, configuration })}-fold_${fold}.lock`,
-  );
+export function claimOf(experiment: Experiment, { configuration, fold }: FoldTask): string {
+  return join(experiment.results, `.${modelIdOf(experiment, configuration)}-fold_${fold}.lock`);
 }
 
 function timesOf({ times }: TrainedSummary): Pick<FoldState, "begun" | "ended" | "epochSeconds"> {

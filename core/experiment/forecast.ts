@@ -10,20 +10,23 @@ const VALIDATION_SHARE = 1 / 3;
 
 /** @param names Configurations */
 export function forecastEpochs(
-  { plans, dataset, recipe }: Experiment,
-  names: Iterable<string>,
+  { configurations, dataset, recipe }: Experiment,
+  names: ReadonlySet<string>,
   engine: TrainingEngine,
   precision: Precision,
 ): Map<string, EpochForecast> {
   const forecasts = new Map<string, EpochForecast>();
-  for (const name of names) {
-    const network = trainingNetwork(plans, name, dataset, recipe);
+  for (const configuration of configurations) {
+    if (!names.has(configuration.name)) continue;
+    const network = trainingNetwork(configuration, dataset, recipe);
     const { steps } = engine.forecastTraining(
       network.graph,
       trainingOptions({ ...network, recipe, dataset }, precision),
     );
     const step = steps.reduce((sum, { seconds }) => sum + seconds, 0);
-    forecasts.set(name, { seconds: step * (recipe.iterations + VALIDATION_SHARE * recipe.validationIterations) });
+    forecasts.set(configuration.name, {
+      seconds: step * (recipe.iterations + VALIDATION_SHARE * recipe.validationIterations),
+    });
   }
   return forecasts;
 }

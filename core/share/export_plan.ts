@@ -5,6 +5,7 @@ import { requirePathName } from "../base/path_name.ts";
 import { readFolder } from "../base/read_folder.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
 import { foldersIn } from "../dataset/dataset_names.ts";
+import { crossvalFolder, ENSEMBLES, modelId, parseModelId } from "../dataset/model_id.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 
 /** What is to be exported. */
@@ -56,7 +57,7 @@ export async function planExport(selection: ExportSelection): Promise<ExportPlan
   const lister = createLister(results);
   const models: string[] = [];
   for (const configuration of configurations) {
-    const model = `${dataset}/${trainer}__${plans}__${configuration}`;
+    const model = `${dataset}/${modelId({ trainer, plans, configuration })}`;
     lister.say(`Configuration ${configuration}`);
     if (!(await lister.isFolder(model))) {
       lister.miss(model);
@@ -139,8 +140,8 @@ async function addModel(lister: Lister, model: string, selection: ExportSelectio
   }
   if (found.length === 0) return false;
   // Of the folds that are exported, and of those that were asked for, as upstream has it.
-  for (const names of new Set([folds.join("_"), found.join("_")])) {
-    const merged = `${model}/crossval_results_folds_${names}`;
+  for (const name of new Set([folds, found].map(crossvalFolder))) {
+    const merged = `${model}/${name}`;
     if (await lister.isFolder(merged)) await addResults(lister, merged, crossValidation);
   }
   for (const name of ["plans.json", "dataset_fingerprint.json", "dataset.json"]) await lister.add(`${model}/${name}`);
@@ -160,7 +161,7 @@ async function addEnsembles(lister: Lister, selection: ExportSelection, models: 
     return lister.say(`No ensemble directory found for task ${selection.datasetAsGiven}`);
   }
   const ours = new Set(models.map((model) => basename(model)));
-  for (const ensemble of await foldersIn(join(results, dataset, "ensembles"))) {
+  for (const ensemble of await foldersIn(join(results, dataset, ENSEMBLES))) {
     const members = ensemble.split("___").slice(1, -1);
     if (members.length === 0 || !members.every((member) => ours.has(member))) continue;
     lister.say(`found matching ensemble: ${ensemble}`);
@@ -198,7 +199,7 @@ async function whatIsThere(dataset: string, trainer: string, plans: string): Pro
   const start = `${trainer}__${plans}__`;
   const there: string[] = [];
   for (const name of await foldersIn(dataset)) {
-    if (name.split("__").length !== 3) continue;
+    if (!parseModelId(name)) continue;
     const folds = (await foldersIn(join(dataset, name))).filter((fold) => fold.startsWith("fold_"));
     const shown = name.startsWith(start) ? name.slice(start.length) : name;
     there.push(`${shown} (${folds.map((fold) => fold.slice("fold_".length)).join(", ") || "no folds"})`);

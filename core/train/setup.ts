@@ -85,7 +85,7 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
   const planned = resolveConfiguration(plans, configurationName);
   checkChannels(dataset, planned, datasetFile);
   checkLoss(recipe, dataset, datasetFile);
-  const network = trainingNetwork(plans, configurationName, dataset, recipe);
+  const network = trainingNetwork(planned, dataset, recipe);
   const { configuration, graph } = network;
   checkPatch(graph, configuration, {
     doing: DOING,
@@ -128,14 +128,12 @@ export async function readTrainingSetup(task: TrainingTask, recipe: TrainingReci
 /** The network of a configuration, as a trainer has it. */
 export type TrainingNetwork = Pick<TrainingSetup, "configuration" | "batch" | "graph" | "inputChannels">;
 
-/** @throws UserError if the plans don't have it, or it can't be built */
+/** @param planned As the plans have it. @throws UserError if it can't be built */
 export function trainingNetwork(
-  plans: Plans,
-  configurationName: string,
+  planned: Configuration,
   { labels, channelNames }: DatasetJson,
   recipe: TrainingRecipe,
 ): TrainingNetwork {
-  const planned = resolveConfiguration(plans, configurationName);
   const configuration = { ...planned, architecture: withTrainer(recipe, planned.architecture) };
   const cascaded = configuration.previousStage === undefined ? 0 : labels.foregroundLabels.length;
   const inputChannels = channelNames.length + cascaded;

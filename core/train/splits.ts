@@ -85,15 +85,19 @@ export async function chooseSplit(
   fold: Fold,
   drawsFurther = false,
 ): Promise<ChosenSplit> {
+  if (fold === "all") return allCases(folder, ids);
   const file = join(folder, SPLITS_FILE);
-  if (fold !== "all" && await readSplits(file) === undefined) {
-    const splits = createSplits(ids, folder);
+  const there = await readSplits(file);
+  const splits = there ?? createSplits(ids, folder);
+  if (!there) {
     removeLeftovers(folder);
     await writeAtomically(file, stringifyJson(splits, { sortKeys: true }), { doing: "writing the folds" });
-    const chosen = await expectSplit(folder, ids, fold, drawsFurther);
-    return { ...chosen, notes: ["Creating new 5-fold cross-validation split...", ...chosen.notes.slice(1)] };
   }
-  return await expectSplit(folder, ids, fold, drawsFurther);
+  const origin = there
+    ? `Using splits from existing split file: ${file}`
+    : "Creating new 5-fold cross-validation split...";
+  const chosen = foldOf(splits, file, ids, fold, drawsFurther);
+  return { ...chosen, notes: [origin, ...chosen.notes] };
 }
 
 /** As {@link chooseSplit}, and nothing is written: without a file it is the split that would be made. */
@@ -102,12 +106,24 @@ export async function expectSplit(
   ids: readonly string[],
   fold: Fold,
   drawsFurther = false,
-): Promise<ChosenSplit> {
-  if (fold === "all") return { ...checked({ train: ids, val: ids }, ids, folder), notes: [], warnings: [] };
+): Promise<Split> {
+  if (fold === "all") return allCases(folder, ids);
   const file = join(folder, SPLITS_FILE);
-  const splits = await readSplits(file) ?? createSplits(ids, folder);
-  const notes = [`Using splits from existing split file: ${file}`];
-  notes.push(`The split file contains ${splits.length} splits.`, `Desired fold for training: ${fold}`);
+  return foldOf(await readSplits(file) ?? createSplits(ids, folder), file, ids, fold, drawsFurther);
+}
+
+function allCases(folder: string, ids: readonly string[]): ChosenSplit {
+  return { ...checked({ train: ids, val: ids }, ids, folder), notes: [], warnings: [] };
+}
+
+function foldOf(
+  splits: readonly Split[],
+  file: string,
+  ids: readonly string[],
+  fold: number,
+  drawsFurther: boolean,
+): ChosenSplit {
+  const notes = [`The split file contains ${splits.length} splits.`, `Desired fold for training: ${fold}`];
   if (fold >= splits.length) {
     if (!drawsFurther) throw noSuchFold(fold, splits.length, file);
     notes.push(
