@@ -87,6 +87,8 @@ export async function createStream({ threads, memoryLimitBytes, module: bytes }:
   let ended = false;
   let scratch = { address: 0, bytes: 0 };
   let waiters: Waiter[] = [];
+  /** Waiters whose commands are done, in the order in which they came; whoever finds them runs them before anything later. */
+  const ready: Waiter[] = [];
   /** Commands that wait for an open read, and all that came after them. */
   const held: { readonly command: number; readonly reads: readonly object[] }[] = [];
   const openReads = new Set<object>();
@@ -105,10 +107,14 @@ export async function createStream({ threads, memoryLimitBytes, module: bytes }:
     }
     const { completed } = pool;
     memory.advance(completed);
-    const ready = waiters.filter(({ until }) => until <= completed);
-    waiters = waiters.filter(({ until }) => until > completed);
-    for (const waiter of ready) waiter.done();
+    runReady(completed);
     publishHeld();
+  }
+
+  function runReady(completed: number): void {
+    ready.push(...waiters.filter(({ until }) => until <= completed));
+    waiters = waiters.filter(({ until }) => until > completed);
+    for (let next = ready.shift(); next; next = ready.shift()) next.done();
   }
 
   function publishHeld(): void {
@@ -120,9 +126,13 @@ export async function createStream({ threads, memoryLimitBytes, module: bytes }:
 
   function when(until: number, done: () => void, fail: (error: unknown) => void): void {
     const error = failure();
-    if (error) fail(error);
-    else if (until <= pool.completed) done();
-    else waiters.push({ until, done, fail });
+    if (error) return fail(error);
+    const { completed } = pool;
+    if (until > completed) return void waiters.push({ until, done, fail });
+    // The threads may be further than this thread has heard. What waits for less comes first: memory that is freed at once may be one
+    // that a read still waits for.
+    runReady(completed);
+    done();
   }
 
   function reserveScratch(bytes: number): void {

@@ -14,3 +14,18 @@ Deno.test("The CPU engine computes what the reference computes, bit for bit the 
   });
   await checkGradients(t, two);
 });
+
+Deno.test("a download has what was there, though the tensor is given back and written over before it is heard that it is done", async () => {
+  await using engine = await createCpuEngine({ threads: 1 });
+  const length = 2 ** 20;
+  const first = engine.alloc("f32", length, "first");
+  for (let i = 0; i < 20; i++) engine.clear(first);
+  const download = engine.download(first);
+  // The thread gets done while this one hears nothing of it.
+  for (const until = performance.now() + 500; performance.now() < until;);
+  first[Symbol.dispose]();
+  using second = engine.alloc("f32", length, "second");
+  engine.upload(second, new Float32Array(length).fill(7));
+  assertEquals((await download).findIndex((value) => value !== 0), -1);
+  assertEquals((await engine.download(second)).findIndex((value) => value !== 7), -1);
+});

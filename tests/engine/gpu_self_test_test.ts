@@ -47,7 +47,7 @@ Deno.test({ name: "a GPU that computes wrong gradients is found out", ignore }, 
 Deno.test({ name: "doctor tests the GPU and says so; the next prediction relies on it", ignore }, async () => {
   await using cache = await useGpuCache(false);
   using output = captureOutput();
-  assertEquals(await main(["doctor", "--allow_software_gpu"]), 0);
+  assertEquals(await main(["doctor", "--allow_software_gpu"]), 0, output.text);
   assert(/All \d+ tests give what the CPU gives/.test(output.text), output.text);
   assertEquals((await cache.record()).findings.selfTest?.passed, true);
 });

@@ -80,7 +80,7 @@ Deno.test(
 Deno.test({ name: "doctor --tune keeps what it measures", ignore }, async () => {
   await using cache = await useGpuCache();
   using output = captureOutput();
-  assertEquals(await main(["doctor", "--tune", "--allow_software_gpu"]), 0);
+  assertEquals(await main(["doctor", "--tune", "--allow_software_gpu"]), 0, output.text);
   const { findings, ignored } = await cache.record();
   assertEquals(ignored, undefined);
   const shapes = Object.entries(findings.convolutions);
