@@ -21,6 +21,8 @@ export interface LoadedNetwork extends AsyncDisposable {
   readonly ringStride: number;
   /** The engine's. */
   readonly costs: EngineCosts;
+  /** Bytes of the engine that program and weights have at the moment. */
+  readonly heldBytes: number;
   /** What a run of `batch` samples takes; allocates nothing. */
   forecast(batch: number): Forecast;
   /** The program for a batch, compiled when it differs from the one before. */
@@ -83,6 +85,10 @@ export function loadNetwork(
   return {
     ringStride: engine.ringStride(model.outputChannels),
     costs: engine.costs,
+    get heldBytes() {
+      const sets = [...packed.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+      return sets + (current ? current.memory.activations + current.memory.scratch : 0);
+    },
     forecast(batch) {
       const storage = weightStorage();
       let known = forecasts.get(batch);

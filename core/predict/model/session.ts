@@ -8,12 +8,15 @@ import type { PreprocessedCase } from "../../preprocess/case.ts";
 import { type LoadedNetwork, loadNetwork } from "./network.ts";
 import { measurePace } from "../run/pace.ts";
 import { choosePrecision } from "./precision.ts";
-import type { PredictionEvent, PredictionRequest } from "../run/request.ts";
+import type { PredictionEvent, PredictionOptions, PredictionRequest } from "../run/request.ts";
 
 export interface Session extends AsyncDisposable {
   readonly engine: Engine;
-  /** The network on the engine; the first case decides the precision where that is left open. */
-  network(input: PreprocessedCase): Promise<LoadedNetwork>;
+  /**
+   * The network on the engine; the first case decides the precision where that is left open.
+   * @param onEvent Is told of that decision
+   */
+  network(input: PreprocessedCase, onEvent?: (event: PredictionEvent) => void): Promise<LoadedNetwork>;
   /** The network, if a case has got so far. */
   readonly loaded: LoadedNetwork | undefined;
   /** Bytes the next plans should stay below, if any way does; set once an engine has failed. */
@@ -31,10 +34,15 @@ export interface Session extends AsyncDisposable {
   recover(error: unknown, attempt: number): Promise<boolean>;
 }
 
+/** Of a request, what a session is made of. */
+export interface SessionSource extends Pick<PredictionRequest, "engine" | "model" | "renew" | "recover"> {
+  readonly options?: Pick<PredictionOptions, "precision" | "precisionCache" | "maxMemory">;
+}
+
 /** Seconds of a forecast from which on it is worth a quarter of a second to know the machine's speed. */
 const WORTH_MEASURING = 5;
 
-export function openSession(request: PredictionRequest, onEvent?: (event: PredictionEvent) => void): Session {
+export function openSession(request: SessionSource): Session {
   const { model, options = {} } = request;
   let { engine } = request;
   let loaded: LoadedNetwork | undefined;
@@ -42,7 +50,10 @@ export function openSession(request: PredictionRequest, onEvent?: (event: Predic
   let lastBytes: number | undefined;
   let pace: number | undefined;
 
-  async function precisionFor(input: PreprocessedCase): Promise<Precision> {
+  async function precisionFor(
+    input: PreprocessedCase,
+    onEvent: ((event: PredictionEvent) => void) | undefined,
+  ): Promise<Precision> {
     const { precision = "f32" } = options;
     if (engine.kind === "cpu") return "f32";
     if (precision !== "auto") return precision;
@@ -66,8 +77,8 @@ export function openSession(request: PredictionRequest, onEvent?: (event: Predic
     get aim() {
       return aim;
     },
-    async network(input) {
-      return loaded ??= loadNetwork(engine, model, options.maxMemory !== undefined, await precisionFor(input));
+    async network(input, onEvent) {
+      return loaded ??= loadNetwork(engine, model, options.maxMemory !== undefined, await precisionFor(input, onEvent));
     },
     async forecast(plannedSeconds) {
       if (plannedSeconds < WORTH_MEASURING) return plannedSeconds;

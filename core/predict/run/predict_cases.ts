@@ -51,12 +51,21 @@ interface Run {
   readonly request: PredictionRequest;
   readonly options: Options;
   readonly hooks: PredictionHooks;
-  readonly session: Session;
-  readonly pool: CasePool;
-  /** Of the program itself. */
-  readonly runtimeBytes: number;
+  readonly kept: Kept;
   readonly done: CaseRecord[];
   readonly failed: FailedCase[];
+}
+
+/** What is loaded, and stays so after a run. */
+export interface Kept {
+  readonly session: Session;
+  readonly pool: CasePool;
+  /** Of memory that is neither the session's network nor a case: the program itself, and other networks. */
+  runtimeBytes(): number;
+  /** True: cases have been read before, and the engine may hold memory of theirs. */
+  readonly hasRun?: boolean;
+  /** Gives back memory of other networks. @returns false if none has any */
+  makeRoom?(): Promise<boolean>;
 }
 
 /** How reading a case ended. The case is taken out once the engine has its copy, so that its arrays can be freed. */
@@ -79,12 +88,14 @@ interface Predicted {
 
 /**
  * Predicts all cases of a request, in order.
+ * @param resident What is loaded, of this request's model; undefined: all is loaded now, and given back in the end
  * @throws UserError for what concerns the whole run (output folder, model); what concerns one case is in the summary.
  * @throws Interrupted when the signal is aborted; whole files only are left then.
  */
 export async function predictCases(
   request: PredictionRequest,
   hooks: PredictionHooks = {},
+  resident?: Kept,
 ): Promise<PredictionSummary> {
   const started = performance.now();
   const options: Options = { ...DEFAULTS, ...request.options };
@@ -101,13 +112,13 @@ export async function predictCases(
   const failed: FailedCase[] = [];
   let steps: readonly StepCost[] = [];
   if (todo.length > 0) {
-    const runtimeBytes = measureRuntime(request.engine);
-    await using session = openSession(request, hooks.onEvent);
-    await using pool = createCasePool(options.overlap, hooks.signal);
-    const run: Run = { request, options, hooks: told, session, pool, runtimeBytes, done, failed };
+    await using opened = resident ? undefined : openKept(request, options, hooks.signal);
+    const kept = resident ?? opened?.kept;
+    if (!kept) throw new Error("Predicting: nothing is loaded");
+    const run: Run = { request, options, hooks: told, kept, done, failed };
     await (shared ? runShared(run, shared) : runCases(run, todo[0], oneByOne(todo.slice(1))));
     const batch = done.at(-1)?.batch;
-    if (batch !== undefined) steps = session.loaded?.forecast(batch).steps ?? [];
+    if (batch !== undefined) steps = kept.session.loaded?.forecast(batch).steps ?? [];
   }
   if (hooks.signal?.aborted) throw new Interrupted("The prediction was stopped");
   const inOrder = new Map(request.cases.map(({ id }, index) => [id, index]));
@@ -118,6 +129,21 @@ export async function predictCases(
     failed: failed.sort(byOrder),
     seconds: (performance.now() - started) / 1000,
     steps,
+  };
+}
+
+/** What a run of its own loads. */
+function openKept(request: PredictionRequest, { overlap }: Options, signal: AbortSignal | undefined) {
+  const runtimeBytes = measureRuntime(request.engine);
+  const session = openSession(request);
+  const pool = createCasePool(overlap, signal);
+  const kept: Kept = { session, pool, runtimeBytes: () => runtimeBytes };
+  return {
+    kept,
+    async [Symbol.asyncDispose]() {
+      await pool[Symbol.asyncDispose]();
+      await session[Symbol.asyncDispose]();
+    },
   };
 }
 
@@ -153,8 +179,8 @@ async function runShared(run: Run, shared: SharedCases): Promise<void> {
 async function runCases(run: Run, first: CaseToPredict, take: Take): Promise<void> {
   const { hooks, options: { overlap, maxMemory } } = run;
   let one: CaseToPredict | undefined = first;
-  let next = prepare(run, first, allowReading(maxMemory, true));
   let writing: Writing = { done: Promise.resolve(), bytes: 0 };
+  let next = prepare(run, first, run.kept.hasRun ? await makeRoom(run, first, writing) : allowReading(maxMemory, true));
   try {
     for (let index = 0; one && !hooks.signal?.aborted; index++) {
       const prepared: Prepared = await next;
@@ -192,7 +218,7 @@ async function runCases(run: Run, first: CaseToPredict, take: Take): Promise<voi
 
 /** Under a limit, what the case that has just been done has taken is given back before the next one is read. */
 async function makeRoom(run: Run, following: CaseToPredict, writing: Writing): Promise<MemoryAllowance | undefined> {
-  const { request: { model }, options: { maxMemory }, session } = run;
+  const { request: { model }, options: { maxMemory }, kept: { session } } = run;
   if (maxMemory === undefined) return allowReading(maxMemory, false);
   await writing.done.catch(() => {});
   const allowance = allowReading(maxMemory, false);
@@ -203,7 +229,7 @@ async function makeRoom(run: Run, following: CaseToPredict, writing: Writing): P
 }
 
 function prepare(
-  { request: { model }, options, pool }: Run,
+  { request: { model }, options, kept: { pool } }: Run,
   one: CaseToPredict,
   memory: MemoryAllowance | undefined,
 ): Promise<Prepared> {
@@ -239,16 +265,16 @@ async function predictWithRetries(run: Run, one: CaseToPredict, first: Prepared,
     try {
       return await predictOne(run, one, prepared, place);
     } catch (error) {
-      if (error instanceof Interrupted || !(await run.session.recover(error, attempt))) throw error;
+      if (error instanceof Interrupted || !(await run.kept.session.recover(error, attempt))) throw error;
       if (!prepared.case) prepared = await prepare(run, one, allowReading(run.options.maxMemory, false));
     }
   }
 }
 
 async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, place: Place): Promise<Predicted> {
-  const { request: { model }, options, hooks, session } = run;
+  const { request: { model }, options, hooks, kept: { session } } = run;
   if (!prepared.case) throw prepared.error;
-  const network = await session.network(prepared.case.case);
+  const network = await session.network(prepared.case.case, hooks.onEvent);
   const { engine } = session;
   const { plan, beside, about, reading } = await planOf(run, network, prepared, place);
   const { id, properties, warnings, replacedVoxels, grid } = about;
@@ -335,8 +361,15 @@ async function planOf(run: Run, network: LoadedNetwork, prepared: Prepared, plac
   if (!prepared.case) throw prepared.error;
   const { case: input, ...reading } = prepared.case;
   const { data: _data, previousStage: _previousStage, ...about } = input;
-  const { request: { model }, options, session: { aim }, runtimeBytes } = run;
-  return { ...await planBeside({ model, options, aim, runtimeBytes }, network, input, place), about, reading };
+  const { request: { model }, options, kept } = run;
+  for (;;) {
+    try {
+      const planning = { model, options, aim: kept.session.aim, runtimeBytes: kept.runtimeBytes() };
+      return { ...await planBeside(planning, network, input, place), about, reading };
+    } catch (error) {
+      if (!(error instanceof UserError) || !(await kept.makeRoom?.())) throw error;
+    }
+  }
 }
 
 function takeCase(engine: Engine, prepared: Prepared): UploadedCase {
@@ -353,7 +386,7 @@ async function write(run: Run, predicted: Predicted): Promise<void> {
   const { one, job, record, timings, checksums } = predicted;
   using _raw = predicted.probabilities;
   try {
-    const exported = await run.pool.export(job);
+    const exported = await run.kept.pool.export(job);
     const done: CaseRecord = {
       ...record,
       labels: exported.labels,

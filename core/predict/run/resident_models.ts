@@ -1,0 +1,135 @@
+/**
+ * Models that stay loaded from run to run on one engine: weights are read once, programs compiled once for a batch, the thread that
+ * reads and writes cases goes on. What a case gives is what {@link predictCases} gives that loads everything anew.
+ */
+import type { Engine } from "../../engine/engine.ts";
+import type { Model } from "../model/model_folder.ts";
+import { openSession, type Session } from "../model/session.ts";
+import { type CasePool, createCasePool } from "./case_pool.ts";
+import { predictCases } from "./predict_cases.ts";
+import type { PredictionHooks, PredictionOptions, PredictionRequest, PredictionSummary } from "./request.ts";
+import { measureRuntime } from "./run_memory.ts";
+
+export interface ResidentSource extends Pick<PredictionRequest, "engine" | "renew" | "recover"> {
+  /** Of all models. */
+  readonly options: Pick<PredictionOptions, "precision" | "precisionCache" | "maxMemory">;
+}
+
+/** Of a run, what is not the resident models' own. */
+export interface ResidentRun extends Pick<PredictionRequest, "cases"> {
+  readonly options: Omit<PredictionOptions, keyof ResidentSource["options"] | "overlap" | "share">;
+}
+
+/** Runs must not overlap: the engine is one. Disposing gives everything back but the engine, which is the caller's. */
+export interface ResidentModels extends AsyncDisposable {
+  /** @throws as {@link predictCases} */
+  predict(model: Model, run: ResidentRun, hooks?: PredictionHooks): Promise<PredictionSummary>;
+  /** Bytes that the model has of the engine; 0 where it is not loaded, or was given back for another one. */
+  heldBytes(model: Model): number;
+}
+
+interface Thread extends AsyncDisposable {
+  readonly pool: CasePool;
+  readonly abort: () => void;
+  readonly isAborted: boolean;
+}
+
+export function keepModels(source: ResidentSource): ResidentModels {
+  const { options } = source;
+  const runtimeBytes = measureRuntime(source.engine);
+  /** The least recently used first. */
+  const sessions = new Map<Model, Session>();
+  let engine = source.engine;
+  let hasRun = false;
+  let thread: Thread | undefined;
+
+  async function close(model: Model): Promise<void> {
+    const session = sessions.get(model);
+    sessions.delete(model);
+    await session?.[Symbol.asyncDispose]();
+  }
+
+  async function closeOthers(than: Model): Promise<void> {
+    for (const other of [...sessions.keys()]) if (other !== than) await close(other);
+  }
+
+  /** What opens another engine: networks on this one end with it. */
+  function replacing(model: Model, reopen: (() => Promise<Engine>) | undefined): (() => Promise<Engine>) | undefined {
+    if (!reopen) return undefined;
+    return async () => {
+      await closeOthers(model);
+      return engine = await reopen();
+    };
+  }
+
+  function sessionOf(model: Model): Session {
+    const session = sessions.get(model) ?? openSession({
+      engine,
+      model,
+      options,
+      renew: () => replacing(model, source.renew?.()),
+      recover: (error, attempt) => replacing(model, source.recover?.(error, attempt)),
+    });
+    sessions.delete(model);
+    sessions.set(model, session);
+    return session;
+  }
+
+  const bytesOf = (model: Model) => sessions.get(model)?.loaded?.heldBytes ?? 0;
+
+  function othersBytes(model: Model): number {
+    return [...sessions.keys()].reduce((sum, other) => sum + (other === model ? 0 : bytesOf(other)), 0);
+  }
+
+  async function makeRoom(model: Model): Promise<boolean> {
+    const other = [...sessions.keys()].find((one) => one !== model && bytesOf(one) > 0);
+    if (other) await close(other);
+    return other !== undefined;
+  }
+
+  async function usableThread(): Promise<Thread> {
+    if (thread?.isAborted) await thread[Symbol.asyncDispose]();
+    else if (thread) return thread;
+    return thread = startThread();
+  }
+
+  return {
+    async predict(model, run, hooks = {}) {
+      const { pool, abort } = await usableThread();
+      const session = sessionOf(model);
+      if (hooks.signal?.aborted) abort();
+      hooks.signal?.addEventListener("abort", abort);
+      try {
+        return await predictCases({ ...run, engine, model, options: { ...run.options, ...options } }, hooks, {
+          session,
+          pool,
+          hasRun,
+          runtimeBytes: () => runtimeBytes + othersBytes(model),
+          makeRoom: () => makeRoom(model),
+        });
+      } finally {
+        hasRun = true;
+        hooks.signal?.removeEventListener("abort", abort);
+      }
+    },
+    heldBytes: bytesOf,
+    async [Symbol.asyncDispose]() {
+      await thread?.[Symbol.asyncDispose]();
+      for (const model of [...sessions.keys()]) await close(model);
+    },
+  };
+}
+
+/** A thread whose jobs can be made to end; afterwards it takes no more. */
+function startThread(): Thread {
+  const controller = new AbortController();
+  const pool = createCasePool(true, controller.signal);
+  return {
+    pool,
+    abort: () => controller.abort(),
+    get isAborted() {
+      return controller.signal.aborted;
+    },
+    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+  };
+}

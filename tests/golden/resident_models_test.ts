@@ -1,0 +1,119 @@
+/** Models that stay loaded: what they predict, run after run and beside each other, is what a run of its own predicts. */
+import { Interrupted } from "../../core/base/errors.ts";
+import { join } from "../../core/base/path.ts";
+import { openModel } from "../../core/predict/model/model_folder.ts";
+import { keepModels } from "../../core/predict/run/resident_models.ts";
+import { predictCases } from "../../core/predict/run/predict_cases.ts";
+import type { PredictionEvent } from "../../core/predict/run/request.ts";
+import { createCpuEngine } from "../../cpu/engine.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
+import { GOLDEN, inTempFolder, namesIn } from "./cli/run_command.ts";
+
+const open = (name: string, folds: readonly string[]) =>
+  openModel(join(GOLDEN, "models", name), {
+    folds,
+    checkpointName: "checkpoint_final.pth",
+    assumePlansNetwork: false,
+  });
+
+const caseOf = (name: string, id: string, channels: number, output: string) => ({
+  id,
+  files: Array.from({ length: channels }, (_, i) => join(GOLDEN, "images", name, `${id}_000${i}.nii.gz`)),
+  output,
+});
+
+Deno.test("models that stay loaded predict byte for byte what a run of its own does, and take no more memory from run to run", async () => {
+  await inTempFolder(async (folder) => {
+    using ct = await open("iso_ct_two_folds", ["0", "1"]);
+    using regions = await open("regions_ignore", ["0"]);
+    const expected = new Map<string, Uint8Array>();
+    for (const [model, name, channels] of [[ct, "iso_ct_two_folds", 1], [regions, "regions_ignore", 2]] as const) {
+      await using engine = await createCpuEngine({ threads: 1 });
+      const one = caseOf(name, "test_000", channels, join(folder, `${name}.nii.gz`));
+      assertEquals((await predictCases({ engine, model, cases: [one] })).failed, []);
+      expected.set(name, await Deno.readFile(one.output));
+    }
+    await using engine = await createCpuEngine({ threads: 2 });
+    const kept = keepModels({ engine, options: {} });
+    const used: number[] = [];
+    for (let run = 0; run < 4; run++) {
+      for (const [model, name, channels] of [[ct, "iso_ct_two_folds", 1], [regions, "regions_ignore", 2]] as const) {
+        const one = caseOf(name, "test_000", channels, join(folder, `run ${run}`, `${name}.nii.gz`));
+        assertEquals((await kept.predict(model, { cases: [one], options: {} })).failed, []);
+        assertEquals(await Deno.readFile(one.output), expected.get(name));
+      }
+      used.push(engine.memoryUse().used);
+    }
+    assertEquals(used.slice(1), [used[0], used[0], used[0]]);
+    assert(kept.heldBytes(ct) > 0 && kept.heldBytes(regions) > 0);
+    await kept[Symbol.asyncDispose]();
+    assertEquals([kept.heldBytes(ct), engine.memoryUse().used < used[0]], [0, true]);
+  });
+});
+
+Deno.test("a run that is stopped, and a case that fails, leave the models loaded and right", async () => {
+  await inTempFolder(async (folder) => {
+    using ct = await open("iso_ct_two_folds", ["0", "1"]);
+    await using engine = await createCpuEngine({ threads: 1 });
+    await using kept = keepModels({ engine, options: {} });
+    const predict = (
+      output: string,
+      options: { id?: string; signal?: AbortSignal; onEvent?: (event: PredictionEvent) => void } = {},
+    ) => {
+      const { id = "test_000", ...hooks } = options;
+      return kept.predict(ct, { cases: [caseOf("iso_ct_two_folds", id, 1, join(folder, output))], options: {} }, hooks);
+    };
+    await predict("first.nii.gz");
+    const { failed } = await predict("none.nii.gz", { id: "not_there" });
+    assert(failed[0].message.includes("not_there_0000.nii.gz"), failed[0].message);
+    const stop = new AbortController();
+    await assertFails(
+      () =>
+        predict("stopped.nii.gz", { signal: stop.signal, onEvent: ({ kind }) => kind === "progress" && stop.abort() }),
+      Interrupted,
+    );
+    await assertFails(() => predict("stopped.nii.gz", { signal: stop.signal }), Interrupted);
+    const held = kept.heldBytes(ct);
+    await predict("second.nii.gz");
+    assertEquals(kept.heldBytes(ct), held);
+    assertEquals(await Deno.readFile(join(folder, "second.nii.gz")), await Deno.readFile(join(folder, "first.nii.gz")));
+    assertEquals(await namesIn(folder), ["first.nii.gz", "second.nii.gz"]);
+  });
+});
+
+Deno.test("where memory is short the model that was used the longest ago gives its own back", async () => {
+  await inTempFolder(async (folder) => {
+    using ct = await open("iso_ct_two_folds", ["0", "1"]);
+    using regions = await open("regions_ignore", ["0"]);
+    await using engine = await createCpuEngine({ threads: 1 });
+    // As if the first model had taken all there is.
+    let limit = 2 ** 40;
+    await using kept = keepModels({
+      engine,
+      options: {
+        get maxMemory() {
+          return limit;
+        },
+      },
+    });
+    const run = async (model: typeof ct, name: string, channels: number) => {
+      const one = caseOf(name, "test_000", channels, join(folder, `${name}.nii.gz`));
+      return (await kept.predict(model, { cases: [one], options: {} })).failed.map(({ message }) => message);
+    };
+    assertEquals(await run(ct, "iso_ct_two_folds", 1), []);
+    const held = kept.heldBytes(ct);
+    assert(held > 0);
+    limit = await leastLimit((bytes) => {
+      limit = bytes;
+      return run(regions, "regions_ignore", 2);
+    });
+    assertEquals(kept.heldBytes(ct), 0);
+  });
+});
+
+/** The first of ever larger limits that a run succeeds below. */
+async function leastLimit(run: (bytes: number) => Promise<readonly string[]>): Promise<number> {
+  for (let bytes = 64 * 2 ** 20;; bytes += 16 * 2 ** 20) {
+    if ((await run(bytes)).length === 0) return bytes;
+  }
+}
