@@ -25,6 +25,13 @@ function gridMatrix({ sitk, nibabel, spacing }: ImageGeometry): GridMatrix {
   return affine ? affine.slice(0, 3) : [[spacing[2], 0, 0, 0], [0, spacing[1], 0, 0], [0, 0, spacing[0], 0]];
 }
 
+/** The map from array position (x, y, z) to ITK's and DICOM's patient millimetres (LPS), whatever the reader: three rows of four. */
+export function gridToPatient(geometry: ImageGeometry): GridMatrix {
+  const matrix = gridMatrix(geometry);
+  if (geometry.nibabel === undefined) return matrix;
+  return matrix.map(([a, b, c, d], row) => row < 2 ? [-a, -b, -c, -d] as const : [a, b, c, d] as const);
+}
+
 /**
  * The eight corner voxels' centres in mm, three numbers each, in the world of the reader (LPS for SimpleITKIO, RAS for the nibabel
  * readers); corner i is at the end of x, y, z where bits 0, 1, 2 of i are set.

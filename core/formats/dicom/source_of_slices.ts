@@ -1,0 +1,127 @@
+/** What the objects that are written take from the DICOM images that a segmentation was made from. */
+import { UserError } from "../../base/errors.ts";
+import type { Vec3 } from "../../base/shape.ts";
+import type { Keyword } from "./attributes.ts";
+import type { DicomDataset } from "./dataset.ts";
+import { readDicomFile } from "./read_dicom_file.ts";
+import type { SourceImages, SourceSlice } from "./source_images.ts";
+import type { Items, WrittenAttributes, WrittenValue } from "./write_object.ts";
+
+const DOING = "reading what the segmentation refers to";
+
+/** A frame of a file, in the order of the voxels. */
+export interface PlacedFrame {
+  readonly file: string;
+  readonly sopClass: string;
+  readonly sopInstance: string;
+  /** From 0 on, and how many the file has. */
+  readonly frame: number;
+  readonly frames: number;
+  readonly place: { readonly position?: Vec3 };
+}
+
+/** Of the patient and study modules, and what says who may see them: all that is taken over. */
+const TAKEN_OVER = [
+  ...["PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientBirthTime", "PatientSex"],
+  ...["QualityControlSubject", "OtherPatientIDs", "PatientAge", "PatientSize", "PatientWeight", "EthnicGroup"],
+  ...["PatientSpeciesDescription", "PatientBreedDescription", "ResponsiblePerson", "ResponsibleOrganization"],
+  ...["PatientComments", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"],
+  ...["ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName", "ClinicalTrialSiteID"],
+  ...["ClinicalTrialSiteName", "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID"],
+  ...["ClinicalTrialTimePointID", "ClinicalTrialTimePointDescription"],
+  ...["StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID", "StudyDescription"],
+  ...["ProcedureCodeSequence", "TimezoneOffsetFromUTC"],
+] as readonly Keyword[];
+const LOSSY: readonly Keyword[] = [
+  "LossyImageCompression",
+  "LossyImageCompressionRatio",
+  "LossyImageCompressionMethod",
+];
+const CODE: readonly Keyword[] = [
+  ...["CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning", "LongCodeValue"],
+  ...["URNCodeValue"],
+] as readonly Keyword[];
+
+/**
+ * What is to be known of the images that `frames` are of.
+ * @throws UserError naming the file that does not say where its pixels are or what it belongs to
+ */
+export async function sourceOfFrames(frames: readonly PlacedFrame[]): Promise<SourceImages> {
+  const [{ file }] = frames;
+  const dataset = (await readDicomFile(file, DOING))?.dataset;
+  if (!dataset) throw lacking(file, "it is no DICOM file any more");
+  const groups = [dataset.items("PerFrameFunctionalGroupsSequence").at(frames[0].frame), dataset]
+    .concat(dataset.items("SharedFunctionalGroupsSequence")).filter((group) => group !== undefined);
+  const numbers = (sequence: Keyword, keyword: Keyword) =>
+    groups.map((group) => (group.items(sequence).at(0) ?? group).numbers(keyword)).find(({ length }) => length > 0) ??
+      [];
+  const cosines = numbers("PlaneOrientationSequence", "ImageOrientationPatient");
+  const spacing = numbers("PixelMeasuresSequence", "PixelSpacing");
+  const [thickness] = numbers("PixelMeasuresSequence", "SliceThickness");
+  const required = (keyword: Keyword) => {
+    const value = dataset.text(keyword);
+    if (value === undefined || !/^[0-9.]{1,64}$/.test(value)) throw lacking(file, `it has no ${keyword}`);
+    return value;
+  };
+  if (cosines.length !== 6 || spacing.length !== 2) throw lacking(file, "it does not say where its pixels are");
+  const frameOfReferenceUid = dataset.text("FrameOfReferenceUID");
+  const seriesNumber = dataset.number("SeriesNumber");
+  return {
+    slices: frames.map(sliceOf),
+    rows: dataset.number("Rows") ?? 0,
+    columns: dataset.number("Columns") ?? 0,
+    rowDirection: [cosines[0], cosines[1], cosines[2]],
+    columnDirection: [cosines[3], cosines[4], cosines[5]],
+    pixelSpacing: [spacing[0], spacing[1]],
+    ...(thickness > 0 && { sliceThickness: thickness }),
+    studyUid: required("StudyInstanceUID"),
+    seriesUid: required("SeriesInstanceUID"),
+    ...(frameOfReferenceUid !== undefined && { frameOfReferenceUid }),
+    ...(seriesNumber !== undefined && Number.isFinite(seriesNumber) && { seriesNumber }),
+    ...madeAt(dataset),
+    attributes: taken(dataset, TAKEN_OVER),
+    lossy: dataset.text("LossyImageCompression") === "01" ? taken(dataset, LOSSY) : { LossyImageCompression: "00" },
+  };
+}
+
+function sliceOf({ file, sopClass, sopInstance, frame, frames, place: { position } }: PlacedFrame): SourceSlice {
+  if (!position) throw lacking(file, "it does not say where it lies in the patient");
+  if (sopClass === "" || sopInstance === "") throw lacking(file, "it has no SOP class or instance UID");
+  return { sopClass, sopInstance, position, ...(frames > 1 && { frame: frame + 1 }) };
+}
+
+function lacking(file: string, what: string): UserError {
+  const problem = `${what}, and a DICOM object can't refer to it`;
+  return new UserError({ doing: DOING, file, problem, remedy: "choose --output-format nifti" });
+}
+
+function madeAt(dataset: DicomDataset): { readonly date?: string; readonly time?: string } {
+  const moment = dataset.text("AcquisitionDateTime");
+  const pairs = [
+    [dataset.text("ContentDate"), dataset.text("ContentTime")],
+    [dataset.text("AcquisitionDate"), dataset.text("AcquisitionTime")],
+    [moment?.slice(0, 8), moment?.slice(8, 14)],
+    [dataset.text("SeriesDate"), dataset.text("SeriesTime")],
+    [dataset.text("StudyDate"), dataset.text("StudyTime")],
+  ];
+  const [date, time] = pairs.find(([day = ""]) => /^\d{8}$/.test(day)) ?? [];
+  return {
+    ...(date !== undefined && { date }),
+    ...(time !== undefined && /^\d{2,6}(\.\d{1,6})?$/.test(time) && { time }),
+  };
+}
+
+/** The attributes of `keywords` that are there, as they are. */
+function taken(dataset: DicomDataset, keywords: readonly Keyword[]): WrittenAttributes {
+  const found: [Keyword, WrittenValue][] = [];
+  for (const keyword of keywords) {
+    if (!dataset.has(keyword)) continue;
+    const value = keyword.endsWith("Sequence") ? codesTaken(dataset.items(keyword)) : dataset.texts(keyword);
+    found.push([keyword, Array.isArray(value) && value.length === 0 ? null : value]);
+  }
+  return Object.fromEntries(found);
+}
+
+function codesTaken(items: readonly DicomDataset[]): Items | null {
+  return items.length === 0 ? null : { items: items.map((item) => taken(item, CODE)) };
+}
