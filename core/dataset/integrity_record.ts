@@ -46,8 +46,11 @@ const RECORD: z.ZodType<IntegrityRecord> = z.object({
  */
 export async function fileStates(dataset: RawDataset): Promise<FileStates> {
   const states: Record<string, readonly [number, number]> = {};
-  const images = dataset.cases.flatMap(({ images, label }) => [...images, label].flatMap(filesOfImage));
-  for (const file of [dataset.jsonFile, ...images]) {
+  const files = [dataset.jsonFile];
+  for (const { images, label } of dataset.cases) {
+    for (const named of [...images, label]) files.push(...await filesOfImage(named));
+  }
+  for (const file of files) {
     try {
       const { size, mtime } = await Deno.stat(file);
       states[file] = [size, mtime?.getTime() ?? 0];

@@ -58,8 +58,11 @@ export interface DataFolderOptions {
 
 /** States of a case's files. @throws UserError if one is not there */
 export async function inputStates({ id, images, label }: RawCase): Promise<InputStates> {
-  const states = [...images, label].flatMap((named) => filesOfImage(named).map((file) => stateOf(file, named, id)));
-  return (await Promise.all(states)).flatMap((state) => (state ? [state] : []));
+  const states = [...images, label].map(async (named) => {
+    const files = await filesOfImage(named);
+    return await Promise.all(files.map((file) => stateOf(file, named, id)));
+  });
+  return (await Promise.all(states)).flat().flatMap((state) => (state ? [state] : []));
 }
 
 /** Null for a file that is not there and that only goes with the image `named`: reading the image will say if it needs it. */

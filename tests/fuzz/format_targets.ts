@@ -9,7 +9,7 @@ import { writeNpyCase, writeNpzCase } from "../../core/formats/preprocessed/npy_
 import type { TrainingData } from "../../core/formats/preprocessed/training_data.ts";
 import type { ImageGeometry } from "../../core/formats/image/image.ts";
 import type { ImageFormat } from "../../core/formats/image/image_format.ts";
-import { READERS } from "../../core/formats/image/readers.ts";
+import { filesOfImage, READERS } from "../../core/formats/image/readers.ts";
 import { probeImage, readCase, readLabels } from "../../core/formats/image/read_image.ts";
 import { unpickle } from "../../core/formats/torch/pickle.ts";
 import { toPlain } from "../../core/formats/torch/pickle_plain.ts";
@@ -17,6 +17,7 @@ import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { openModel } from "../../core/predict/model/model_folder.ts";
 import { readPreviousStage } from "../../core/preprocess/predicted_previous_stage.ts";
 import { openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
+import { ITK_FORMATS, itkCases, unpackFiles } from "../golden/itk_cases.ts";
 import { CHECKPOINTS, openUpstream } from "../golden/training_checkpoint/write_checkpoint.ts";
 import type { Files } from "./mutate_files.ts";
 import { type Attempt, filesIn, golden, goldenFiles, MODEL, type Target } from "./target.ts";
@@ -31,8 +32,10 @@ async function readNifti(file: string, attempt: Attempt): Promise<void> {
   await attempt(() => readLabels("SimpleITKIO", file));
 }
 
-/** Formats but NIfTI, whose headers three readers take each in its own way. */
-const OTHER_FORMATS = [...new Set(READERS.flatMap(({ formats }) => formats))].filter(({ name }) => name !== "NIfTI");
+/** Formats with targets of their own: NIfTI, whose headers three readers take each in its own way, and those of ITK. */
+const OWN_TARGETS = ["NIfTI", "NRRD"];
+const OTHER_FORMATS = [...new Set(READERS.flatMap(({ formats }) => formats))]
+  .filter(({ name }) => !OWN_TARGETS.includes(name));
 
 /** Its golden files, which lie in a folder named after its usual ending, with the reader classes that take it. */
 function otherFormat(format: ImageFormat): Target {
@@ -51,6 +54,29 @@ function otherFormat(format: ImageFormat): Target {
     },
   };
 }
+
+/** Formats that SimpleITK alone reads; a case may be several files, of which that called `a` is read. */
+function itkFormat(format: string): Target {
+  return {
+    name: format,
+    seeds: () => {
+      const seeds = Object.values(itkCases(format)).map(({ files }) => unpackFiles(files));
+      return Promise.resolve(seeds.filter((files) => Object.keys(files).every((name) => !name.includes("/"))));
+    },
+    async read(folder, attempt) {
+      for await (const { name } of Deno.readDir(folder)) {
+        if (!ITK_NAMES.test(name)) continue;
+        const file = join(folder, name);
+        await attempt(() => readCase("SimpleITKIO", [file]));
+        await attempt(() => readLabels("SimpleITKIO", file));
+        await attempt(() => probeImage("SimpleITKIOWithReorient", file));
+        await attempt(() => filesOfImage(file));
+      }
+    },
+  };
+}
+
+const ITK_NAMES = /^a\.(nrrd|nhdr)$/i;
 
 export const imageTargets: readonly Target[] = [
   {
@@ -76,6 +102,7 @@ export const imageTargets: readonly Target[] = [
     },
     read: (folder, attempt) => readNifti(join(folder, "a.hdr"), attempt),
   },
+  ...ITK_FORMATS.map(itkFormat),
   ...OTHER_FORMATS.map(otherFormat),
 ];
 

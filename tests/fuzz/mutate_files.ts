@@ -1,7 +1,7 @@
 /** A mutation of one of a target's files, by what its name says it is. */
 import { mutateBricks } from "./mutate_bricks.ts";
 import { mutateBytes } from "./mutate_bytes.ts";
-import { mutateNifti, mutatePng } from "./mutate_images.ts";
+import { mutateNifti, mutatePng, mutateTextHeader } from "./mutate_images.ts";
 import { mutateJson, mutateJsonBytes } from "./mutate_json.ts";
 import { mutatePickle } from "./mutate_pickle.ts";
 import { mutateNpy, mutateZip, zipMembers } from "./mutate_zip.ts";
@@ -25,6 +25,9 @@ function mutateFile(name: string, bytes: Uint8Array, random: Random, other: Uint
     case "nii":
     case "hdr":
       return bytes.length < 360 ? mutateBytes(bytes, random, other) : mutateNifti(bytes, random, false);
+    case "nrrd":
+    case "nhdr":
+      return mutateTextHeader(bytes, random, other);
     case "png":
       return mutatePng(bytes, random);
     case "pth":

@@ -55,6 +55,60 @@ function gunzipOrUndefined(bytes: Uint8Array): Uint8Array | undefined {
   }
 }
 
+const TEXT_VALUES = [
+  "",
+  "0",
+  "-1",
+  "1",
+  "2",
+  "3",
+  "4",
+  "17",
+  "2147483648",
+  "99999999999",
+  "1e300",
+  "nan",
+  "inf",
+  "none",
+  "()",
+  "../x",
+];
+
+/** A changed file whose header is lines of text (NRRD, MetaImage), with data behind it or in files of its own. */
+export function mutateTextHeader(bytes: Uint8Array, random: Random, other: Uint8Array): Uint8Array {
+  if (random.chance(0.15)) return mutateBytes(bytes, random, other);
+  const [lines, data] = splitHeader(bytes);
+  const [others] = splitHeader(other);
+  for (let left = 1 + random.int(3); left > 0; left--) {
+    const at = random.int(lines.length);
+    const kind = random.int(10);
+    if (kind === 0) lines.splice(at, 1);
+    else if (kind === 1) lines.splice(random.int(lines.length), 0, lines[at]);
+    else if (kind === 2) lines.splice(at, 1, random.pick(others));
+    else if (kind === 3) lines.splice(random.int(lines.length), 0, ...lines.splice(at, 1));
+    else if (kind === 4) {
+      lines[at] = String(lines[at]).replace(/[:=] .*/, (text) => text.slice(0, 2) + random.pick(TEXT_VALUES));
+    } else {
+      // One of its numbers or words.
+      const words = [...lines[at].matchAll(/[^ ,()=:]+/g)];
+      if (words.length === 0) continue;
+      const { 0: word, index } = random.pick(words);
+      lines[at] = lines[at].slice(0, index) + random.pick(TEXT_VALUES) + lines[at].slice(index + word.length);
+    }
+    if (lines.length === 0) break;
+  }
+  const body = random.chance(0.2) ? mutateBytes(data, random) : data;
+  return concat([new TextEncoder().encode(lines.join("\n") + "\n"), body]);
+}
+
+/** Lines to the empty one or to MetaImage's last field, and what is behind them. */
+function splitHeader(bytes: Uint8Array): [string[], Uint8Array] {
+  const text = new TextDecoder("latin1").decode(bytes.subarray(0, 1 << 16));
+  const match = /\n\r?\n|ElementDataFile *= *[^\n]*\n/.exec(text);
+  const end = match ? match.index + match[0].length : bytes.length;
+  return [text.slice(0, end).replace(/\n$/, "").split("\n"), bytes.subarray(end)];
+}
+
 interface Chunk {
   readonly kind: string;
   readonly data: Uint8Array;

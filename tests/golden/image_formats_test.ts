@@ -73,10 +73,10 @@ Deno.test("a file's format follows from the reader and the name; readers that lo
   );
 });
 
-Deno.test("the files of an image in two files are both named, by either name", () => {
-  assertEquals([...filesOfImage("x/a.img")].sort(), ["x/a.hdr", "x/a.img"]);
-  assertEquals([...filesOfImage("x/a.HDR.gz")].sort(), ["x/a.HDR.gz", "x/a.IMG.gz"]);
-  assertEquals([...filesOfImage("x/a.nii.gz")], ["x/a.nii.gz"]);
+Deno.test("the files of an image in two files are both named, by either name", async () => {
+  assertEquals([...await filesOfImage("x/a.img")].sort(), ["x/a.hdr", "x/a.img"]);
+  assertEquals([...await filesOfImage("x/a.HDR.gz")].sort(), ["x/a.HDR.gz", "x/a.IMG.gz"]);
+  assertEquals([...await filesOfImage("x/a.nii.gz")], ["x/a.nii.gz"]);
 });
 
 Deno.test("an ending is the longest that an image's name may have, as it is written", () => {

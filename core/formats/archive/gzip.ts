@@ -33,11 +33,24 @@ export const PIECE_BYTES = 1 << 20;
 const DOING = "reading the image";
 const REMEDY = "name an image file";
 
+/** Which bytes of a file are read; all of them if not given. */
+export interface ByteRange {
+  readonly from?: number;
+  /** Of packed bytes. */
+  readonly to?: number;
+}
+
 /**
  * Opens `file`, decompressing where `compressed` asks for it; a plain file is then given as it is, and marked.
  * Throws a {@link UserError} if it is not there or is a folder.
+ * @param compressed "zlib": gzip, or a zlib stream without a header by which it is known
  */
-export async function openBytes(file: string, compressed: boolean, doing = DOING): Promise<ByteSource> {
+export async function openBytes(
+  file: string,
+  compressed: boolean | "zlib",
+  doing = DOING,
+  { from = 0, to }: ByteRange = {},
+): Promise<ByteSource> {
   refuseSpecialFile(file, doing, REMEDY);
   const handle = await Deno.open(file).catch((error) => {
     throw readError(error, file, doing, REMEDY);
@@ -47,18 +60,24 @@ export async function openBytes(file: string, compressed: boolean, doing = DOING
     if (isDirectory) {
       throw new UserError({ doing, file, problem: "it is a folder, a file is needed", remedy: REMEDY });
     }
-    const plain = !compressed || (size > 0 && !await isGzip(handle));
-    return plain ? plainSource(handle, size, compressed, file, doing) : gzipSource(handle, size, file, doing);
+    const stored = Math.max(0, Math.min(size, to ?? size) - from);
+    const gzip = compressed && (stored === 0 || await isGzip(handle, from));
+    if (!gzip && compressed !== "zlib") {
+      await handle.seek(from, Deno.SeekMode.Start);
+      return plainSource(handle, stored, compressed, file, doing);
+    }
+    const pieces = gzip ? gunzipPieces : inflatePieces;
+    return packedSource(pieces, handle, { from, to: from + stored }, file, doing);
   } catch (error) {
     handle.close();
     throw readError(error, file, doing, REMEDY);
   }
 }
 
-async function isGzip(handle: Deno.FsFile): Promise<boolean> {
+async function isGzip(handle: Deno.FsFile, from: number): Promise<boolean> {
   const start = new Uint8Array(2);
+  await handle.seek(from, Deno.SeekMode.Start);
   await fill(start, (rest) => handle.read(rest));
-  await handle.seek(0, Deno.SeekMode.Start);
   return start[0] === 0x1f && start[1] === 0x8b;
 }
 
@@ -69,9 +88,12 @@ function plainSource(
   file: string,
   doing: string,
 ): ByteSource {
+  let taken = 0;
   const read = async (into: Uint8Array) => {
     try {
-      return await fill(into, (rest) => handle.read(rest));
+      const got = await fill(into, (rest) => handle.read(rest));
+      taken += got;
+      return got;
     } catch (error) {
       throw readError(error, file, doing, REMEDY);
     }
@@ -81,10 +103,7 @@ function plainSource(
     compressed: false,
     misnamed,
     read,
-    finish: async () => {
-      const position = await handle.seek(0, Deno.SeekMode.Current);
-      return { rest: Math.max(0, storedBytes - position), warnings: [] };
-    },
+    finish: () => Promise.resolve({ rest: Math.max(0, storedBytes - taken), warnings: [] }),
     [Symbol.asyncDispose]: () => Promise.resolve(handle.close()),
   };
 }
@@ -99,10 +118,21 @@ async function fill(into: Uint8Array, readSome: (rest: Uint8Array) => Promise<nu
   return filled;
 }
 
-function gzipSource(handle: Deno.FsFile, storedBytes: number, file: string, doing: string): ByteSource {
+type Range = Required<ByteRange>;
+type Pieces = AsyncGenerator<Uint8Array, void, void>;
+
+function packedSource(
+  unpack: (handle: Deno.FsFile, range: Range, onGarbage: (bytes: number) => void) => Pieces,
+  handle: Deno.FsFile,
+  range: Range,
+  file: string,
+  doing: string,
+): ByteSource {
+  const storedBytes = range.to - range.from;
+  const kind = unpack === gunzipPieces ? "gzip" : "zlib";
   let output = 0;
   let garbage = 0;
-  const pieces = gunzipPieces(handle, storedBytes, (bytes) => garbage = bytes);
+  const pieces = unpack(handle, range, (bytes) => garbage = bytes);
   let piece: Uint8Array = new Uint8Array(0);
   let at = 0;
 
@@ -125,7 +155,7 @@ function gzipSource(handle: Deno.FsFile, storedBytes: number, file: string, doin
       output += next.value.length;
       return next.value;
     } catch (error) {
-      throw gzipError(error, file, doing, storedBytes, output);
+      throw gzipError(error, { file, doing, storedBytes, output, kind });
     }
   };
 
@@ -161,12 +191,12 @@ function gzipSource(handle: Deno.FsFile, storedBytes: number, file: string, doin
 /** The decompressed pieces. Throws zlib's errors. `onGarbage` is told how many bytes behind the gzip data are something else. */
 async function* gunzipPieces(
   handle: Deno.FsFile,
-  storedBytes: number,
+  { from, to }: Range,
   onGarbage: (bytes: number) => void,
-): AsyncGenerator<Uint8Array, void, void> {
+): Pieces {
   let given = 0;
   try {
-    for await (const piece of decompress(zlib.createGunzip({ chunkSize: PIECE_BYTES }), handle, 0, storedBytes)) {
+    for await (const piece of decompress(zlib.createGunzip({ chunkSize: PIECE_BYTES }), handle, from, to)) {
       given += piece.length;
       yield piece;
     }
@@ -174,20 +204,25 @@ async function* gunzipPieces(
   } catch (error) {
     // Behind a whole member, neither another member nor zeros: garbage, unless nothing was whole.
     if (errorCode(error) !== "Z_DATA_ERROR" || !String(error).includes("incorrect header check")) throw error;
-    const end = await endOfMembers(handle, storedBytes);
-    if (end === 0) throw error;
-    onGarbage(storedBytes - end);
+    const end = await endOfMembers(handle, from, to);
+    if (end === from) throw error;
+    onGarbage(to - end);
     let skip = given;
-    for await (const piece of decompress(zlib.createGunzip({ chunkSize: PIECE_BYTES }), handle, 0, end)) {
+    for await (const piece of decompress(zlib.createGunzip({ chunkSize: PIECE_BYTES }), handle, from, end)) {
       if (skip < piece.length) yield piece.subarray(skip);
       skip = Math.max(0, skip - piece.length);
     }
   }
 }
 
+/** The pieces of a zlib stream; what is behind it is left. Throws zlib's errors. */
+async function* inflatePieces(handle: Deno.FsFile, { from, to }: Range): Pieces {
+  yield* decompress(zlib.createInflate({ chunkSize: PIECE_BYTES }), handle, from, to);
+}
+
 /** Feeds bytes [from, to) of a file through a zlib stream; gives what comes out of it. Throws zlib's errors. */
 export async function* decompress(
-  stream: zlib.Gunzip | zlib.InflateRaw,
+  stream: zlib.Gunzip | zlib.Inflate | zlib.InflateRaw,
   handle: Deno.FsFile,
   from: number,
   to: number,
@@ -220,7 +255,11 @@ export async function* decompress(
   }
 }
 
-function onceAny(stream: zlib.Gunzip | zlib.InflateRaw, events: readonly string[], listener: () => void): void {
+function onceAny(
+  stream: zlib.Gunzip | zlib.Inflate | zlib.InflateRaw,
+  events: readonly string[],
+  listener: () => void,
+): void {
   const once = () => {
     for (const event of events) stream.off(event, once);
     listener();
@@ -233,11 +272,11 @@ const MAX_MEMBERS = 4096;
 const MEMBER_PIECE_BYTES = 1 << 16;
 
 /**
- * Where the last whole gzip member of a file ends, 0 if that is not found; its checks are left to the second reading. Only for files
- * with garbage.
+ * Where the last whole gzip member of a file ends, `from` if that is not found; its checks are left to the second reading. Only for
+ * files with garbage.
  */
-async function endOfMembers(handle: Deno.FsFile, size: number): Promise<number> {
-  let end = 0;
+async function endOfMembers(handle: Deno.FsFile, from: number, size: number): Promise<number> {
+  let end = from;
   for (let members = 0; end < size && members < MAX_MEMBERS; members++) {
     const header = new Uint8Array(Math.min(MEMBER_PIECE_BYTES, size - end));
     await handle.seek(end, Deno.SeekMode.Start);
@@ -249,7 +288,7 @@ async function endOfMembers(handle: Deno.FsFile, size: number): Promise<number> 
     for await (const _ of pieces) { /* only its length counts */ }
     end += length + inflate.bytesWritten + 8;
   }
-  return 0;
+  return from;
 }
 
 /** Bytes of a gzip member's header (RFC 1952), 0 if there is none. */
@@ -271,24 +310,36 @@ function errorCode(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }
 
-function gzipError(error: unknown, file: string, doing: string, stored: number, output: number): unknown {
+interface PackedFile {
+  readonly file: string;
+  readonly doing: string;
+  readonly storedBytes: number;
+  readonly kind: "gzip" | "zlib";
+  /** Bytes that came out of it. */
+  readonly output: number;
+}
+
+function gzipError(error: unknown, { file, doing, storedBytes, output, kind }: PackedFile): unknown {
   const code = errorCode(error);
   const detail = error instanceof Error ? error.message : "";
-  const remedy = "copy or download the file again; `gzip -t FILE` tells whether a copy is whole";
-  if (stored === 0) return new UserError({ doing, file, problem: "the file is empty", remedy }, { cause: error });
+  const remedy = `copy or download the file again${
+    kind === "gzip" ? "; `gzip -t FILE` tells whether a copy is whole" : ""
+  }`;
+  if (storedBytes === 0) return new UserError({ doing, file, problem: "the file is empty", remedy }, { cause: error });
   if (code === "Z_BUF_ERROR") {
-    const problem = `the gzip data are cut short: the file's ${count(stored)} bytes end before the compressed data do${
-      output === 0 ? "" : `, after ${count(output)} decompressed bytes`
-    }`;
+    const after = output === 0 ? "" : `, after ${count(output)} decompressed bytes`;
+    const problem = `the ${kind} data are cut short: the file's ${
+      count(storedBytes)
+    } bytes end before the compressed data do${after}`;
     return new UserError({ doing, file, problem, remedy }, { cause: error });
   }
   if (code === "Z_DATA_ERROR") {
     const what = detail.includes("data check")
-      ? "the checksum (CRC-32) of the decompressed data is wrong"
+      ? `the checksum (${kind === "gzip" ? "CRC-32" : "Adler-32"}) of the decompressed data is wrong`
       : detail.includes("length check")
       ? "the stored length is not that of the decompressed data"
       : `${detail} ${output === 0 ? "at their very start" : `after ${count(output)} decompressed bytes`}`;
-    return new UserError({ doing, file, problem: `the gzip data are damaged: ${what}`, remedy }, { cause: error });
+    return new UserError({ doing, file, problem: `the ${kind} data are damaged: ${what}`, remedy }, { cause: error });
   }
   return readError(error, file, doing, REMEDY);
 }

@@ -63,8 +63,8 @@ export interface ImageFormat {
   readonly channelsPerFile: "one" | "as stored" | "colours";
   /** How to save a segmentation that has several channels: after "save it as". */
   readonly labelsAdvice: string;
-  /** All files and folders that make the image which `file` names. */
-  filesOf(file: string): readonly string[];
+  /** All files and folders that make the image which `file` names; a header that names others is read for it. */
+  filesOf(file: string): readonly string[] | Promise<readonly string[]>;
   /**
    * Reads the headers, and refuses sizes that the files can't hold, before memory is taken for them.
    * @throws UserError naming the file if it is damaged or not what the reader class takes

@@ -7,6 +7,7 @@ import type { ReaderName } from "./image.ts";
 import { type ImageFormat, READING } from "./image_format.ts";
 import { NIBABEL_NIFTI, REORIENTED_NIFTI } from "./nifti/nibabel_format.ts";
 import { SITK_NIFTI, SITK_REORIENTED_NIFTI } from "./nifti/sitk_format.ts";
+import { SITK_NRRD, SITK_REORIENTED_NRRD } from "./nrrd/format.ts";
 import { PNG } from "./png/format.ts";
 
 export interface ReaderClass {
@@ -31,7 +32,7 @@ export const READERS: readonly ReaderClass[] = [
   {
     name: "SimpleITKIO",
     upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
-    formats: [SITK_NIFTI],
+    formats: [SITK_NIFTI, SITK_NRRD],
     anyName: SITK_NIFTI,
     geometry: "sitk",
   },
@@ -54,7 +55,7 @@ export const READERS: readonly ReaderClass[] = [
     // Of 2.6.3 and later.
     name: "SimpleITKIOWithReorient",
     upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
-    formats: [SITK_REORIENTED_NIFTI],
+    formats: [SITK_REORIENTED_NIFTI, SITK_REORIENTED_NRRD],
     anyName: SITK_REORIENTED_NIFTI,
     geometry: "sitk",
     onlyByName: true,
@@ -101,11 +102,12 @@ export function formatOf(reader: ReaderName, file: string): ImageFormat {
 }
 
 /** All files that belong to the image that `file` names, for any reader. */
-export function filesOfImage(file: string): readonly string[] {
+export async function filesOfImage(file: string): Promise<readonly string[]> {
   const formats = READERS.flatMap((
     { formats, anyName },
   ) => [...formats.filter((one) => hasEnding(file, one)), anyName]);
-  return [...new Set([file, ...formats.flatMap((format) => format?.filesOf(file) ?? [])])];
+  const files = await Promise.all([...new Set(formats)].map((format) => format?.filesOf(file) ?? []));
+  return [...new Set([file, ...files.flat()])];
 }
 
 function hasEnding(file: string, { endings }: ImageFormat): boolean {
@@ -115,7 +117,7 @@ function hasEnding(file: string, { endings }: ImageFormat): boolean {
 
 /** Endings of files that people take for images, beside those of the reader classes. */
 const OTHER_ENDINGS = [
-  ...[".hdr", ".hdr.gz", ".img", ".img.gz", ".mhd", ".dcm", ".jpg", ".jpeg", ".ome.tif", ".ome.tiff"],
+  ...[".hdr", ".hdr.gz", ".img", ".img.gz", ".nhdr", ".mhd", ".dcm", ".jpg", ".jpeg", ".ome.tif", ".ome.tiff"],
   ...[".npz", ".npy", ".b2nd"],
 ];
 const KNOWN_ENDINGS = [...READERS.flatMap(({ upstreamEndings }) => upstreamEndings), ...OTHER_ENDINGS]

@@ -6,8 +6,9 @@ import { UserError } from "../../../base/errors.ts";
 import type { Vec3 } from "../../../base/shape.ts";
 import { type ByteSource, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
 import { READING } from "../image_format.ts";
+import { scatterer, type VoxelTarget } from "../voxel_order.ts";
 import { NIFTI1_HEADER_BYTES, NIFTI2_HEADER_BYTES, type NiftiHeader, parseNiftiHeader } from "./header.ts";
-import { convertVoxels, REFUSED_TYPES, VOXEL_TYPES, type VoxelConversion } from "./voxels.ts";
+import { REFUSED_TYPES, VOXEL_TYPES, type VoxelConversion } from "./voxels.ts";
 
 /** Endings of the files that datasets have; pairs are read as well, by either name. */
 export const NIFTI_ENDINGS = [".nii.gz", ".nii"] as const;
@@ -26,14 +27,6 @@ export interface OpenedNifti extends AsyncDisposable {
   readonly source: ByteSource;
   /** File that holds the voxels; `file` unless it is a pair. */
   readonly imageFile: string;
-}
-
-/** Where voxels go: strides of the target in elements for a step along the stored x, y and z, and for the next volume. */
-export interface VoxelTarget {
-  readonly data: Float32Array;
-  readonly offset: number;
-  readonly strides: Vec3;
-  readonly volumeStride: number;
 }
 
 /** Header and image file of the image that `file` names. */
@@ -230,7 +223,7 @@ export async function readVoxels(
 
 const MAX_BEHIND = 64 * 2 ** 20;
 
-async function skip(source: ByteSource, bytes: number): Promise<boolean> {
+export async function skip(source: ByteSource, bytes: number): Promise<boolean> {
   const sink = new Uint8Array(Math.max(0, Math.min(bytes, PIECE_BYTES)));
   for (let left = bytes; left > 0;) {
     const part = sink.subarray(0, Math.min(left, sink.length));
@@ -238,27 +231,6 @@ async function skip(source: ByteSource, bytes: number): Promise<boolean> {
     left -= part.length;
   }
   return true;
-}
-
-/** Converts a run of voxels that starts at the stored position `first` and puts it into the target. */
-function scatterer(size: Vec3, target: VoxelTarget, perPiece: number) {
-  const [nx, ny, nz] = size;
-  const { data, offset, strides, volumeStride } = target;
-  const contiguous = strides[0] === 1 && strides[1] === nx && strides[2] === nx * ny && volumeStride === nx * ny * nz;
-  const values = contiguous ? data : new Float32Array(perPiece);
-  return (staging: ArrayBuffer, count: number, first: number, conversion: VoxelConversion): void => {
-    convertVoxels(staging, count, conversion, values, contiguous ? offset + first : 0);
-    if (contiguous) return;
-    const step = strides[0];
-    let x = first % nx;
-    let row = (first - x) / nx;
-    for (let i = 0; i < count; row++, x = 0) {
-      const [y, slice] = [row % ny, Math.floor(row / ny)];
-      let at = offset + x * step + y * strides[1] + (slice % nz) * strides[2] + Math.floor(slice / nz) * volumeStride;
-      const end = Math.min(count, i + nx - x);
-      for (; i < end; i++, at += step) data[at] = values[i];
-    }
-  };
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 import type { SitkGeometry } from "../image.ts";
 import { determinant, type Matrix3, quaternionToMatrixFloat32 } from "./matrix.ts";
+import { spansSpace } from "../itk/geometry.ts";
 import type { NiftiHeader } from "./header.ts";
 import { leftSingularVectors } from "./sitk_svd.ts";
 
@@ -56,7 +57,7 @@ export function interpretAsItk(header: NiftiHeader, name: string): ItkImage | He
   const { dimensions } = extent;
   const flip = pixdim.map((value) => value < 0 ? -1 : 1);
   const direction = frame.direction.map((value, i) => value * flip[i % dimensions]);
-  if (!directionIsRegular(direction, dimensions)) {
+  if (!spansSpace(direction)) {
     return {
       problem: "its two axes do not span the plane they are stored for: the direction's determinant is 0",
       remedy: "save the slice as a 3-D image with one slice, or with an axial orientation",
@@ -233,14 +234,6 @@ function verySimilar(s: Form, q: Form): boolean {
 
 function scalesDiffer(matrix: Matrix3, pixdim: readonly number[]): boolean {
   return [0, 1, 2].some((j) => Math.abs(pixdim[j] - Math.hypot(matrix[0][j], matrix[1][j], matrix[2][j])) > 1e-3);
-}
-
-function directionIsRegular(direction: readonly number[], dimensions: 2 | 3): boolean {
-  const d = direction;
-  const value = dimensions === 2
-    ? d[0] * d[3] - d[1] * d[2]
-    : determinant([[d[0], d[1], d[2]], [d[3], d[4], d[5]], [d[6], d[7], d[8]]]);
-  return Number.isFinite(value) && value !== 0;
 }
 
 /** Non-finite is 0, slope 0 is 1 with the intercept still added; Analyze has none. */
