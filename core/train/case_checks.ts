@@ -3,6 +3,7 @@ import { Interrupted, UserError } from "../base/errors.ts";
 import { writeAll, writeAtomically } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
+import { B2ND_ENDING } from "../formats/preprocessed/b2nd_case_reader.ts";
 import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
 import { npyPreamble } from "../formats/archive/npy_header.ts";
 import { readNpz } from "../formats/archive/npz.ts";
@@ -24,7 +25,7 @@ export async function unpackCases(folder: string, ids: readonly string[], signal
     if (signal?.aborted) throw new Interrupted("stopped while unpacking the preprocessed cases");
     const stem = join(folder, id);
     if (await isThere(stem + BRICKS_ENDING) || !await isThere(`${stem}.npz`)) continue;
-    if (await isThere(`${stem}.npy`) && await isThere(`${stem}_seg.npy`)) continue;
+    if (await isThere(stem + B2ND_ENDING) || await isThere(`${stem}.npy`) && await isThere(`${stem}_seg.npy`)) continue;
     const arrays = await readNpz(`${stem}.npz`, ["data", "seg"], "run preprocess again");
     for (const [name, path] of [["seg", `${stem}_seg.npy`], ["data", `${stem}.npy`]]) {
       const array = arrays.get(name);

@@ -22,6 +22,7 @@ import type { Configuration, Plans } from "../plan/plans.ts";
 import { isPlansName, requirePlansName } from "../plan/plans_name.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { requireMadeFrom } from "../preprocess/data_setting.ts";
+import { previousStageCase } from "../preprocess/predicted_previous_stage.ts";
 import { listPreprocessedCases } from "../preprocess/training_case_reader.ts";
 import { deriveAugmentation, type DerivedAugmentation } from "./augment/spec.ts";
 import type { TrainingRecipe } from "../trainers/training_recipe.ts";
@@ -212,9 +213,7 @@ async function requirePreviousStage(
   { train, val }: ChosenSplit,
 ): Promise<void> {
   const entries = await readFolder(folder, DOING) ?? [];
-  const there = new Set(
-    entries.map(({ name }) => name).filter((name) => name.endsWith(".npz")).map((name) => name.slice(0, -4)),
-  );
+  const there = new Set(entries.flatMap(({ name }) => previousStageCase(name) ?? []));
   const missing = [...new Set([...train, ...val])].filter((id) => !there.has(id));
   if (missing.length === 0) return;
   throw new UserError({

@@ -3,6 +3,7 @@ import { join } from "../../core/base/path.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import { splitNifti, volumesOfNifti } from "../../core/formats/image/nifti/split_volumes.ts";
 import { openNpy } from "../../core/formats/archive/npy_file.ts";
+import { b2ndArray, openB2nd } from "../../core/formats/blosc2/b2nd_file.ts";
 import { readNpz } from "../../core/formats/archive/npz.ts";
 import { writeBricks } from "../../core/formats/preprocessed/bricks.ts";
 import { writeNpyCase, writeNpzCase } from "../../core/formats/preprocessed/npy_case.ts";
@@ -246,6 +247,36 @@ export const preprocessedTargets: readonly Target[] = [
     async read(folder, attempt) {
       await readStored(folder, attempt);
       await attempt(() => openNpy(join(folder, "a_seg.npy"), "reading")[Symbol.dispose]());
+    },
+  },
+  {
+    name: "b2nd_case",
+    seeds: () =>
+      Promise.resolve(["Dataset811_Thick/c0", "Dataset811_Thick/c1", "Dataset812_Regions/r1"].map((stem) => {
+        const part = (ending: string) => golden(`b2nd/preprocessed/${stem}${ending}`);
+        return { "a.b2nd": part(".b2nd"), "a_seg.b2nd": part("_seg.b2nd"), "a.pkl": part(".pkl") };
+      })),
+    read: readStored,
+  },
+  {
+    name: "b2nd",
+    seeds() {
+      const { files } = JSON.parse(new TextDecoder().decode(golden("b2nd/expected.json")));
+      const all = golden("b2nd/files.bin");
+      return Promise.resolve(files.map(({ at, bytes }: { readonly at: number; readonly bytes: number }) => ({
+        "a.b2nd": all.slice(at, at + bytes),
+      })));
+    },
+    async read(folder, attempt) {
+      await attempt(async () => {
+        using file = openB2nd(join(folder, "a.b2nd"), "reading the array", "make it anew");
+        const { shape, dtype } = file.header;
+        const part = shape.map((length) => Math.min(length, 12));
+        const into = b2ndArray(dtype, part.reduce((all, one) => all * one, 1));
+        await attempt(() => file.readBox(shape.map(() => 0), part, into));
+        await attempt(() => file.readBox(shape.map((length) => length - 6), part, into));
+      });
+      await attempt(() => readPreviousStage(folder, "a", [9, 8, 7]));
     },
   },
   {

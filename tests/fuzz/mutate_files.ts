@@ -1,4 +1,5 @@
 /** A mutation of one of a target's files, by what its name says it is. */
+import { mutateB2nd } from "./mutate_b2nd.ts";
 import { mutateBricks } from "./mutate_bricks.ts";
 import { mutateBytes } from "./mutate_bytes.ts";
 import { mutateNifti, mutatePng, mutateTextHeader } from "./mutate_images.ts";
@@ -40,6 +41,8 @@ function mutateFile(name: string, bytes: Uint8Array, random: Random, other: Uint
       return mutateNpy(bytes, random);
     case "bricks":
       return mutateBricks(bytes, random);
+    case "b2nd":
+      return mutateB2nd(bytes, random, other);
     case "json":
       return mutateJsonBytes(bytes, random);
     case "jsonl":

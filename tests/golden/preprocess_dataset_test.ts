@@ -373,13 +373,3 @@ Deno.test("bricks with a flipped bit, cut off, or of another kind are refused by
   await spoil(whole.subarray(0, whole.length - 1), "bytes");
   await spoil(flipped(0), "no file of bricks");
 });
-
-Deno.test("a folder of .b2nd files is refused with the command to run", async () => {
-  const parent = await Deno.makeTempDir();
-  const folder = join(parent, "nnUNetPlans_3d_fullres");
-  await Deno.mkdir(folder);
-  await Deno.writeTextFile(join(folder, "x.b2nd"), "");
-  await assertFails(() => openPreprocessedCase(folder, "x"), UserError, "-c 3d_fullres");
-  await assertFails(() => listPreprocessedCases(folder), UserError, "nnunet preprocess");
-  await Deno.remove(parent, { recursive: true });
-});

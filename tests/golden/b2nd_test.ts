@@ -1,0 +1,171 @@
+/** .b2nd files against what blosc2 reads from them, and preprocessed cases of nnU-Net 2.8.1 (tests/golden/b2nd). */
+import { UserError } from "../../core/base/errors.ts";
+import { fromFileUrl, join } from "../../core/base/path.ts";
+import { type Vec3, voxelCount } from "../../core/base/shape.ts";
+import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
+import { b2ndArray, type B2ndData, type B2ndFile, openB2nd } from "../../core/formats/blosc2/b2nd_file.ts";
+import { openNpzCase } from "../../core/formats/preprocessed/npy_case_reader.ts";
+import { classKeys } from "../../core/preprocess/class_locations.ts";
+import { keyDifferences } from "../../core/preprocess/data_setting.ts";
+import { readPreviousStage } from "../../core/preprocess/predicted_previous_stage.ts";
+import { listPreprocessedCases, openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
+import { assert, assertClose, assertEquals, assertFails } from "../assert.ts";
+
+const GOLDEN = fromFileUrl(new URL("./b2nd", import.meta.url));
+const UPSTREAM_2_5 = fromFileUrl(new URL("./preprocess_dataset", import.meta.url));
+
+interface Entry {
+  readonly name: string;
+  readonly at: number;
+  readonly bytes: number;
+  readonly refused?: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly sha256: string;
+}
+
+interface ArrayEntry {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly sha256: string;
+}
+
+interface CaseEntry {
+  readonly data: ArrayEntry;
+  readonly seg: ArrayEntry;
+  readonly locations: readonly {
+    readonly labels: readonly number[];
+    readonly count: number;
+    readonly voxels: readonly number[];
+  }[];
+}
+
+const { files, cases }: {
+  readonly files: readonly Entry[];
+  readonly cases: Readonly<Record<string, CaseEntry>>;
+} = JSON.parse(Deno.readTextFileSync(join(GOLDEN, "expected.json")));
+
+/** Calls `use` with each file of the golden ones, written to a folder. */
+async function withFiles(entries: readonly Entry[], use: (path: string, entry: Entry) => Promise<void>): Promise<void> {
+  const all = await Deno.readFile(join(GOLDEN, "files.bin"));
+  const folder = await Deno.makeTempDir();
+  const path = join(folder, "one.b2nd");
+  try {
+    for (const entry of entries) {
+      await Deno.writeFile(path, all.subarray(entry.at, entry.at + entry.bytes));
+      await use(path, entry);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const open = (path: string): B2ndFile => openB2nd(path, "reading the array", "make it anew");
+
+function readWhole({ header: { dtype, shape }, readBox }: B2ndFile): B2ndData {
+  const data = b2ndArray(dtype, shape.reduce((all, one) => all * one, 1));
+  readBox(shape.map(() => 0), shape, data);
+  return data;
+}
+
+async function sha256(data: B2ndData): Promise<string> {
+  const bytes = new Uint8Array(data.slice().buffer);
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}
+
+Deno.test("every codec, filter, split, type and special chunk gives the values that blosc2 reads", async () => {
+  const read = files.filter(({ refused }) => refused === undefined);
+  assert(read.length > 120);
+  await withFiles(read, async (path, entry) => {
+    using file = open(path);
+    assertEquals([file.header.dtype, file.header.shape], [entry.dtype, entry.shape], entry.name);
+    assertEquals(await sha256(readWhole(file)), entry.sha256, entry.name);
+  });
+});
+
+Deno.test("boxes inside, over every border and outside are cut from the array", async () => {
+  const some = files.filter(({ shape }, i) => shape?.length === 4 && i % 9 === 0);
+  assert(some.length > 10);
+  await withFiles(some, (path, { name, shape: [channels, depth, height, width] }) => {
+    using file = open(path);
+    const whole = readWhole(file);
+    const boxes: readonly (readonly [Vec3, Vec3])[] = [
+      [[depth >> 1, height >> 1, 3], [1, 2, 3]],
+      [[-2, -3, -4], [5, 6, 7]],
+      [[depth - 2, height - 1, width - 5], [4, 3, 9]],
+      [[-1, -1, -1], [depth + 2, height + 2, width + 2]],
+      [[0, 0, width + 3], [1, 2, 3]],
+    ];
+    for (const [[z0, y0, x0], [dz, dy, dx]] of boxes) {
+      const into = b2ndArray(file.header.dtype, channels * dz * dy * dx).fill(77);
+      file.readBox([0, z0, y0, x0], [channels, dz, dy, dx], into);
+      const expected = into.map((_, i) => {
+        const [c, z] = [Math.floor(i / (dx * dy * dz)), Math.floor(i / (dx * dy)) % dz + z0];
+        const [y, x] = [Math.floor(i / dx) % dy + y0, i % dx + x0];
+        const isInside = z >= 0 && z < depth && y >= 0 && y < height && x >= 0 && x < width;
+        return isInside ? whole[((c * depth + z) * height + y) * width + x] : 77;
+      });
+      assertEquals(into, expected, `${name}: ${[dz, dy, dx]} at ${[z0, y0, x0]}`);
+    }
+    return Promise.resolve();
+  });
+});
+
+Deno.test("types, filters and codecs that no preprocessed case has are refused by name", async () => {
+  const refused = files.filter((entry) => entry.refused !== undefined);
+  assert(refused.length >= 9);
+  await withFiles(refused, async (path, { refused: text = "" }) => {
+    await assertFails(
+      () => {
+        using file = open(path);
+        readWhole(file);
+      },
+      UserError,
+      text,
+    );
+  });
+});
+
+for (const [name, entry] of Object.entries(cases)) {
+  Deno.test(`${name} of nnU-Net 2.8.1 is read as it reads it, and holds what that of 2.5.1 does`, async () => {
+    const [dataset, id] = name.split("/");
+    const folder = join(GOLDEN, "preprocessed", dataset);
+    assert((await listPreprocessedCases(folder)).includes(id));
+    using found = await openPreprocessedCase(folder, id);
+    const { grid, channels } = found;
+    const box = await found.readBox([0, 0, 0], grid);
+    assertEquals([channels, ...grid], entry.data.shape);
+    assertEquals(await sha256(box.image), entry.data.sha256);
+    assertEquals(await sha256(box.segmentation), entry.seg.sha256);
+    assertEquals(
+      found.classLocations.map(({ key, voxels }) => ({
+        labels: key.labels,
+        count: voxels.length,
+        voxels: Array.from(voxels.subarray(0, 50)),
+      })),
+      entry.locations.map(({ labels, count, voxels }) => ({ labels, count, voxels })),
+    );
+    const { labels, json } = await readDatasetJson(join(UPSTREAM_2_5, "expected", dataset, "dataset.json"));
+    assertEquals(keyDifferences(found.classLocations.map(({ key }) => key), classKeys(labels, json)), []);
+
+    using earlier = await openNpzCase(join(UPSTREAM_2_5, "expected", dataset, "nnUNetPlans_3d_fullres", id));
+    const { geometry: _, ...properties } = found.properties;
+    const { geometry: _none, ...earlierProperties } = earlier.properties;
+    assertEquals(properties, earlierProperties);
+    const other = await earlier.readBox([0, 0, 0], grid);
+    assertClose(box.image, other.image, 1e-4);
+    assertEquals(Array.from(box.segmentation), Array.from(other.segmentation));
+  });
+}
+
+Deno.test("a previous stage's prediction may be a .b2nd file of nnU-Net 2.6 and later", async () => {
+  const three = files.filter(({ shape, dtype }) => shape?.length === 3 && dtype === "|u1");
+  assert(three.length > 0);
+  await withFiles(three, async (path, { shape: [z, y, x], sha256: expected }) => {
+    const folder = path.slice(0, -"/one.b2nd".length);
+    const labels = await readPreviousStage(folder, "one", [z, y, x]);
+    assertEquals(await sha256(Uint8Array.from(labels)), expected);
+    assertEquals(labels.length, voxelCount([z, y, x]));
+    await assertFails(() => readPreviousStage(folder, "one", [z, y, x + 1]), UserError, "the preprocessed case");
+  });
+});
