@@ -1,7 +1,7 @@
 /**
  * Packs the program into a folder that runs without this checkout and without a cache of packages: `deno task bundle [FOLDER]`.
  * main.js is the program. Beside it lie the threads' scripts, under the names by which the program starts them (case_worker.ts, ...);
- * they hold plain JavaScript, which is TypeScript too. resvg.wasm draws a training's curves, model/ is what the demo predicts with.
+ * they hold plain JavaScript, which is TypeScript too. resvg.wasm draws a training's curves, the others read packed DICOM pixels, model/ is what the demo predicts with.
  * FOLDER/nnunet (nnunet.cmd) starts it, with a Deno in PATH, wherever the folder is.
  */
 import { UserError } from "../../core/base/errors.ts";
@@ -12,6 +12,14 @@ import { print, printError } from "../terminal.ts";
 import { cmdStarter, runArguments, shellStarter } from "./starters.ts";
 import { workerScripts } from "./worker_scripts.ts";
 
+/** WebAssembly that lies beside the scripts. */
+const MODULES: Readonly<Record<string, () => string>> = {
+  "resvg.wasm": () => import.meta.resolve("@resvg/resvg-wasm/index_bg.wasm"),
+  "libjpegturbo.wasm": () => import.meta.resolve("@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasm"),
+  "charls.wasm": () => import.meta.resolve("@cornerstonejs/codec-charls/decodewasm"),
+  "openjpeg.wasm": () => import.meta.resolve("@cornerstonejs/codec-openjpeg/decodewasm"),
+};
+
 /** Writes the bundle into the folder `name`; gives the path of main.js. @throws UserError if bundling fails */
 export async function bundle(name: string): Promise<string> {
   const folder = resolve(name);
@@ -20,7 +28,7 @@ export async function bundle(name: string): Promise<string> {
   const main = join(folder, "main.js");
   await bundleOne(root, "main.ts", main);
   for (const script of await workerScripts(root)) await bundleOne(root, script, join(folder, basename(script)));
-  await Deno.copyFile(new URL(import.meta.resolve("@resvg/resvg-wasm/index_bg.wasm")), join(folder, "resvg.wasm"));
+  for (const [name, url] of Object.entries(MODULES)) await Deno.copyFile(new URL(url()), join(folder, name));
   await copyFolder(join(root, "cli/demo/model"), join(folder, "model"));
   const target = { main, folder, kind: "bundle", rememberPlace: false } as const;
   await writeAtomically(join(folder, "nnunet"), shellStarter(target), { doing: "writing a starter" });

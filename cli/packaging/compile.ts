@@ -1,6 +1,6 @@
 /**
  * Executables by Deno's own compiler, for every system: `deno task compile [FOLDER] [--target TARGET]...`. What is compiled is the bundle
- * (bundle.ts): the threads' scripts, resvg.wasm and the demo's model are inside. Permissions are fixed: no network, no other programs.
+ * (bundle.ts): the threads' scripts, WebAssembly modules and the demo's model are inside. Permissions are fixed: no network, no other programs.
  * Deno puts the bundle behind its compile runtime (denort) of the target, which it has in its cache, fetches, or is given by DENORT_BIN.
  */
 import { UsageError, UserError } from "../../core/base/errors.ts";

@@ -47,12 +47,15 @@ type Packages = z.infer<typeof graphSchema>["npmPackages"];
 const manifestSchema = z.object({ license: z.string() });
 
 const DOING = "collecting the licences";
-/** Texts for packages that come without one. */
+/** Texts for packages that come without one, or without that of what they hold. */
 const TEXTS: Readonly<Record<string, { readonly file: string; readonly note: string }>> = {
   "@resvg/resvg-wasm": {
     file: "MPL-2.0.txt",
     note: "Its sources: https://github.com/yisibl/resvg-js and https://github.com/linebender/resvg\n\n",
   },
+  "@cornerstonejs/codec-libjpeg-turbo-8bit": { file: "libjpeg-turbo.txt", note: "It holds libjpeg-turbo:\n\n" },
+  "@cornerstonejs/codec-charls": { file: "charls.txt", note: "It holds CharLS:\n\n" },
+  "@cornerstonejs/codec-openjpeg": { file: "openjpeg.txt", note: "It holds OpenJPEG:\n\n" },
 };
 /** What the launcher is linked from: the compiler's own functions and its C library (launcher/build.sh). */
 const ZIG = "0.17.1";

@@ -9,13 +9,15 @@ import { GOLDEN, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts"
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 
+const MODULES = ["charls.wasm", "libjpegturbo.wasm", "openjpeg.wasm", "resvg.wasm"];
+
 Deno.test("the bundled program and its threads predict from another folder, without configuration or package cache", async () => {
   await inTempFolder(async (folder) => {
     const script = await bundle(join(folder, "program"));
     const threads = (await workerScripts(ROOT)).map((path) => basename(path));
     assertEquals(
       await namesIn(join(folder, "program")),
-      [...threads, "main.js", "model", "nnunet", "nnunet.cmd", "resvg.wasm"].sort(),
+      [...threads, ...MODULES, "main.js", "model", "nnunet", "nnunet.cmd"].sort(),
     );
     const name = "iso_ct_two_folds";
     const output = join(folder, "out");

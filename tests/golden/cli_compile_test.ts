@@ -60,9 +60,17 @@ Deno.test("every script and file that the program's modules refer to is compiled
   assert(scripts.length >= 7, scripts.join());
   assertEquals(await workerScripts(ROOT), scripts);
   // Another way to name what is needed has to be added to the bundle, and here.
-  assertEquals([...packaged], ["@resvg/resvg-wasm/index_bg.wasm"]);
+  assertEquals([...packaged].sort(), [
+    "@cornerstonejs/codec-charls/decodewasm",
+    "@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasm",
+    "@cornerstonejs/codec-openjpeg/decodewasm",
+    "@resvg/resvg-wasm/index_bg.wasm",
+  ]);
   assertEquals([...files].filter((file) => !scripts.includes(file)).sort(), [
     "cli/demo/model",
+    "core/formats/dicom/codecs/charls.wasm",
+    "core/formats/dicom/codecs/libjpegturbo.wasm",
+    "core/formats/dicom/codecs/openjpeg.wasm",
     "core/train/report/resvg.wasm",
   ]);
   await inTempFolder(async (folder) => {

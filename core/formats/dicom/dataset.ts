@@ -21,7 +21,7 @@ export interface DicomDataset {
 
 /** Where the Pixel Data's value lies. */
 export interface PixelPlace {
-  /** In bytes, in the file, or in what inflating gives where `deflated`. */
+  /** In bytes from the file's beginning, as if what is deflated in it were inflated in its place. */
   readonly offset: number;
   /** In bytes; undefined where the pixels are encapsulated: fragments up to a delimiter. */
   readonly length?: number;
@@ -42,6 +42,6 @@ export interface DicomFile {
   readonly pixels?: PixelPlace;
   /** True where numbers of two bytes and more have the high byte first, the pixels' too. */
   readonly bigEndian: boolean;
-  /** True where everything behind the meta information is one deflated stream. */
-  readonly deflated: boolean;
+  /** Where the deflated stream begins that all behind the meta information is in one transfer syntax. */
+  readonly deflatedFrom?: number;
 }

@@ -18,7 +18,6 @@ const MOST_INFLATED_BYTES = 2 ** 31;
 export const EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1";
 export const IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2";
 export const EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2";
-export const DEFLATED = "1.2.840.10008.1.2.1.99";
 
 /** Length of the preamble and "DICM". */
 const PREAMBLE_BYTES = 132;
@@ -92,12 +91,16 @@ function startOf(bytes: Uint8Array): Start | null {
   return null;
 }
 
+type ReadObject = ParsedObject & { readonly deflatedFrom?: number };
+
 const NEEDS_ALL = "needs the whole file";
 
 /** `more` where the bytes end before the pixels do begin, and the file goes on. */
-function readObject({ bytes, syntax }: Start, whole: boolean): ParsedObject | "more" {
+function readObject({ bytes, syntax }: Start, whole: boolean): ReadObject | "more" {
+  let deflatedFrom: number | undefined;
   const inflate = (all: Uint8Array, position: number): Uint8Array => {
     if (!whole) throw new Error(NEEDS_ALL);
+    deflatedFrom = position;
     // A copy each of both parts, so that offsets count from the file's beginning: the header is short, and deflated files are rare.
     const inflated = inflateRawSync(all.subarray(position), { maxOutputLength: MOST_INFLATED_BYTES });
     const joined = new Uint8Array(position + inflated.length);
@@ -106,13 +109,14 @@ function readObject({ bytes, syntax }: Start, whole: boolean): ParsedObject | "m
     return joined;
   };
   const object = parseObject(bytes, syntax, inflate);
-  if (whole) return object;
+  const read = deflatedFrom === undefined ? object : { ...object, deflatedFrom };
+  if (whole) return read;
   const pixels = object.elements.get(PIXEL_DATA);
-  return pixels === undefined || pixels.offset > object.bytes.length ? "more" : object;
+  return pixels === undefined || pixels.offset > object.bytes.length ? "more" : read;
 }
 
-function describe(file: string, fileBytes: number, start: Start, object: ParsedObject, doing: string): DicomFile {
-  const { elements, problem } = object;
+function describe(file: string, fileBytes: number, start: Start, object: ReadObject, doing: string): DicomFile {
+  const { elements, problem, deflatedFrom } = object;
   const place = elements.get(PIXEL_DATA);
   if (problem !== undefined && place === undefined) {
     throw new UserError({
@@ -126,7 +130,6 @@ function describe(file: string, fileBytes: number, start: Start, object: ParsedO
   const bytes = place ? object.bytes.slice(0, place.offset) : object.bytes;
   const transferSyntax = start.syntax ?? datasetOf(elements, bytes, false).text("TransferSyntaxUID") ?? "";
   const bigEndian = transferSyntax === EXPLICIT_BIG_ENDIAN;
-  const deflated = transferSyntax === DEFLATED;
   const dataset = datasetOf(elements, bytes, bigEndian);
   return {
     file,
@@ -134,7 +137,7 @@ function describe(file: string, fileBytes: number, start: Start, object: ParsedO
     transferSyntax,
     dataset,
     bigEndian,
-    deflated,
+    ...(deflatedFrom !== undefined && { deflatedFrom: deflatedFrom - start.added }),
     ...(place ? { pixels: pixelPlace(elements, place.offset - start.added, place.length, dataset) } : {}),
   };
 }

@@ -49,6 +49,7 @@ const ESCAPES: readonly (readonly [sequence: string, set: string])[] = [
 
 /** Decodes a value's bytes. @param names The values of Specific Character Set; none is ASCII */
 export function decodeText(bytes: Uint8Array, names: readonly string[]): string {
+  if (isPlain(bytes)) return String.fromCharCode(...bytes);
   const first = setNamed(names[0] ?? "");
   if (!bytes.includes(ESCAPE)) return decode(bytes, first);
   let text = "";
@@ -60,6 +61,11 @@ export function decodeText(bytes: Uint8Array, names: readonly string[]): string 
     start = end;
   }
   return text;
+}
+
+/** Short and ASCII, as nearly all values are: the same in every set. */
+function isPlain(bytes: Uint8Array): boolean {
+  return bytes.length <= 1024 && bytes.every((byte) => byte < 128 && byte !== ESCAPE);
 }
 
 /** A run of bytes that begins with an escape sequence, or has none. */

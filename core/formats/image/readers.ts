@@ -5,6 +5,8 @@
 import { UserError } from "../../base/errors.ts";
 import type { ReaderName } from "./image.ts";
 import { type ImageFormat, READING } from "./image_format.ts";
+import { parseSeriesPath } from "../dicom/series.ts";
+import { dicomFormat } from "./dicom/format.ts";
 import { NIBABEL_NIFTI, REORIENTED_NIFTI } from "./nifti/nibabel_format.ts";
 import { SITK_NIFTI, SITK_REORIENTED_NIFTI } from "./nifti/sitk_format.ts";
 import { SITK_NRRD, SITK_REORIENTED_NRRD } from "./nrrd/format.ts";
@@ -18,6 +20,8 @@ export interface ReaderClass {
   readonly formats: readonly ImageFormat[];
   /** The format that takes files of any other name: the library behind the class looks into a file, not at its name. */
   readonly anyName?: ImageFormat;
+  /** What takes DICOM series, which names of their own stand for. */
+  readonly series?: ImageFormat;
   /**
    * What its images say of their place: `sitk` and `nibabel` fill the fields of {@link ImageGeometry} with these names; `spacing` has
    * voxel sizes only; a `picture` has none of its own, and upstream's constant (999, 1, 1), of Python's integers.
@@ -34,6 +38,7 @@ export const READERS: readonly ReaderClass[] = [
     upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
     formats: [SITK_NIFTI, SITK_NRRD],
     anyName: SITK_NIFTI,
+    series: dicomFormat("SimpleITKIO"),
     geometry: "sitk",
   },
   { name: "Tiff3DIO", upstreamEndings: [".tif", ".tiff"], formats: [], geometry: "spacing" },
@@ -42,6 +47,7 @@ export const READERS: readonly ReaderClass[] = [
     upstreamEndings: [".nii", ".nii.gz"],
     formats: [NIBABEL_NIFTI],
     anyName: NIBABEL_NIFTI,
+    series: dicomFormat("NibabelIO"),
     geometry: "nibabel",
   },
   {
@@ -49,6 +55,7 @@ export const READERS: readonly ReaderClass[] = [
     upstreamEndings: [".nii", ".nii.gz"],
     formats: [REORIENTED_NIFTI],
     anyName: REORIENTED_NIFTI,
+    series: dicomFormat("NibabelIOWithReorient"),
     geometry: "nibabel",
   },
   {
@@ -57,6 +64,7 @@ export const READERS: readonly ReaderClass[] = [
     upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
     formats: [SITK_REORIENTED_NIFTI, SITK_REORIENTED_NRRD],
     anyName: SITK_REORIENTED_NIFTI,
+    series: dicomFormat("SimpleITKIOWithReorient"),
     geometry: "sitk",
     onlyByName: true,
   },
@@ -92,7 +100,8 @@ export function supportedEndings(): readonly string[] {
 
 /** The format in which `reader` reads or writes `file`. @throws UserError if it has none for this name */
 export function formatOf(reader: ReaderName, file: string): ImageFormat {
-  const { formats, anyName } = readerClass(reader);
+  const { formats, anyName, series } = readerClass(reader);
+  if (series && parseSeriesPath(file)) return series;
   const format = formats.find((one) => hasEnding(file, one)) ?? anyName;
   if (format) return format;
   const names = formats.map(({ name }) => name).join(", ");

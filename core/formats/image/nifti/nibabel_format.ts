@@ -34,7 +34,8 @@ import type { VoxelConversion } from "./voxels.ts";
 import { type StoredVolume, writeNifti } from "./write.ts";
 import { nibabelHeader } from "./written_header.ts";
 
-type NibabelReader = Extract<ReaderName, "NibabelIO" | "NibabelIOWithReorient">;
+/** The classes whose library is nibabel. */
+export type NibabelReader = Extract<ReaderName, "NibabelIO" | "NibabelIOWithReorient">;
 
 export const NIBABEL_NIFTI: ImageFormat = nibabelFormat("NibabelIO");
 export const REORIENTED_NIFTI: ImageFormat = nibabelFormat("NibabelIOWithReorient");
@@ -46,12 +47,13 @@ function nibabelFormat(reader: NibabelReader): ImageFormat {
     channelsPerFile: "one",
     labelsAdvice: "a 3-D image",
     filesOf: filesOfNifti,
-    open: async (file) => await openNifti(file, (nifti) => interpret(nifti, reader)),
+    open: async (file) => await openNifti(file, (nifti) => interpretForNibabel(nifti, reader)),
     write: async (file, segmentation) => await writeNifti(file, segmentation, storedVolume(reader, segmentation)),
   };
 }
 
-async function interpret(opened: OpenedNifti, reader: NibabelReader): Promise<OpenedImage> {
+/** The image that a file is to a reader class. @throws UserError naming the file if it is none */
+export async function interpretForNibabel(opened: OpenedNifti, reader: NibabelReader): Promise<OpenedImage> {
   const { file, header } = opened;
   if (opened.source.misnamed) {
     const problem = "it is not gzip-compressed, though its name ends in .gz";

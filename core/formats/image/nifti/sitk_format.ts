@@ -31,12 +31,13 @@ function sitkFormat(reader: SitkReader): ImageFormat {
     channelsPerFile: reader === "SimpleITKIO" ? "as stored" : "one",
     labelsAdvice: "a 3-D image",
     filesOf: filesOfNifti,
-    open: async (file, options) => await openNifti(file, (nifti) => interpret(nifti, reader, options)),
+    open: async (file, options) => await openNifti(file, (nifti) => interpretAsSitk(nifti, reader, options)),
     write: async (file, segmentation) => await writeNifti(file, segmentation, storedVolume(reader, segmentation)),
   };
 }
 
-function interpret(nifti: OpenedNifti, reader: SitkReader, options: ReadOptions): OpenedImage {
+/** The image that a file is to a reader class. @throws UserError naming the file if it is none */
+export function interpretAsSitk(nifti: OpenedNifti, reader: SitkReader, options: ReadOptions): OpenedImage {
   const { file, header } = nifti;
   const itk = interpretAsItk(header, file);
   if ("problem" in itk) throw new UserError({ doing: READING, file, problem: itk.problem, remedy: itk.remedy });

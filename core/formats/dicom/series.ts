@@ -1,0 +1,121 @@
+/** What lies in a folder of DICOM files: its series, what is no image, what is no DICOM. Headers are read, no pixels. */
+import { UserError } from "../../base/errors.ts";
+import { join } from "../../base/path.ts";
+import { readFolder } from "../../base/read_folder.ts";
+import { readDicomFile } from "./read_dicom_file.ts";
+import { type NoImage, type Slice, slicesOf } from "./slice.ts";
+
+/** The frames of one series, in the order of their files' names. */
+export interface Series {
+  /** Series Instance UID; empty where the files have none. */
+  readonly uid: string;
+  /** "CT, series 3, Abdomen venous": what the files say of it. */
+  readonly title: string;
+  readonly slices: readonly Slice[];
+  /** Frames that are slices of a volume, not localisers. */
+  readonly images: number;
+}
+
+export interface DicomFolder {
+  readonly folder: string;
+  /** Those that hold images, by their UIDs. */
+  readonly series: readonly Series[];
+  readonly others: readonly NoImage[];
+  /** Files that are no DICOM files. */
+  readonly foreign: readonly string[];
+  /** Of files that are damaged before their pixels. */
+  readonly damaged: readonly UserError[];
+}
+
+/** Folders in folders: as deep as media and archives nest patients, studies and series, and more. */
+const DEEPEST = 8;
+/** Files that are opened at a time. */
+const AT_ONCE = 8;
+
+/** Files of a folder and the folders in it, sorted, without hidden ones. @throws UserError if one can't be read */
+export async function filesBelow(folder: string, doing: string, depth = 0): Promise<string[]> {
+  const entries = (await readFolder(folder, doing) ?? []).filter(({ name }) => !name.startsWith("."));
+  const files: string[] = [];
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))) {
+    const path = join(folder, entry.name);
+    if (entry.isFile || entry.isSymlink) files.push(path);
+    else if (entry.isDirectory && depth < DEEPEST) files.push(...await filesBelow(path, doing, depth + 1));
+  }
+  return files;
+}
+
+/**
+ * Reads the headers of all files below a folder.
+ * @param only The UID of a series: files of others are passed over
+ * @throws UserError if a file can't be read; what is damaged is in the result
+ */
+export async function readDicomFolder(folder: string, doing: string, only?: string): Promise<DicomFolder> {
+  const files = await filesBelow(folder, doing);
+  const bySeries = new Map<string, { title: string; slices: Slice[] }>();
+  const others: NoImage[] = [];
+  const foreign: string[] = [];
+  const damaged: UserError[] = [];
+  for (let start = 0; start < files.length; start += AT_ONCE) {
+    const read = await Promise.all(files.slice(start, start + AT_ONCE).map((file) => headerOf(file, doing)));
+    for (const one of read) {
+      if (one instanceof UserError) damaged.push(one);
+      else if (typeof one === "string") foreign.push(one);
+      else if ("what" in one) others.push(one);
+      else if (only === undefined || one.uid === only) {
+        const known = bySeries.get(one.uid);
+        if (known) { for (const slice of one.slices) known.slices.push(slice); }
+        else bySeries.set(one.uid, { title: one.title, slices: [...one.slices] });
+      }
+    }
+  }
+  const series = [...bySeries].map(([uid, { title, slices }]) => ({
+    uid,
+    title,
+    slices,
+    images: slices.filter(({ localiser }) => !localiser).length,
+  })).sort((a, b) => (a.uid < b.uid ? -1 : 1));
+  return { folder, series, others, foreign, damaged };
+}
+
+type Header = NoImage | { readonly uid: string; readonly title: string; readonly slices: readonly Slice[] };
+
+/** What a file is; its name where it is no DICOM file. */
+async function headerOf(file: string, doing: string): Promise<Header | string | UserError> {
+  try {
+    const read = await readDicomFile(file, doing);
+    if (!read) return file;
+    const slices = slicesOf(read);
+    if ("what" in slices) return slices;
+    const { dataset } = read;
+    const number = dataset.text("SeriesNumber");
+    const title = [
+      dataset.text("Modality") ?? "",
+      number === undefined ? "" : `series ${number}`,
+      dataset.text("SeriesDescription") ?? "",
+    ].filter((part) => part !== "").join(", ");
+    return { uid: dataset.text("SeriesInstanceUID") ?? "", title, slices };
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    throw error;
+  }
+}
+
+/** Ending of the name by which a series stands for an image's file. */
+const SERIES_ENDING = ".dicom-series";
+
+/** The name of a series among the files of cases: its folder, and which of the series in it. There is no such file. */
+export function seriesPath(folder: string, uid: string): string {
+  return join(folder, `${encodeURIComponent(uid)}${SERIES_ENDING}`);
+}
+
+/** The folder and UID of a name that {@link seriesPath} made; null for every other. */
+export function parseSeriesPath(path: string): { readonly folder: string; readonly uid: string } | null {
+  if (!path.endsWith(SERIES_ENDING)) return null;
+  const split = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
+  const name = path.slice(split + 1, -SERIES_ENDING.length);
+  try {
+    return { folder: split < 0 ? "." : path.slice(0, split) || "/", uid: decodeURIComponent(name) };
+  } catch {
+    return null;
+  }
+}
