@@ -4,7 +4,7 @@
  */
 import { statfsSync } from "node:fs";
 import { Interrupted, UserError, type UserErrorParts } from "./errors.ts";
-import { hiddenName, holdWhileOpen, removeLeftovers, scratchName } from "./leftovers.ts";
+import { createHidden, removeLeftovers, scratchName } from "./leftovers.ts";
 import { isOutOfFiles, OUT_OF_FILES } from "./open_files.ts";
 import { basename, dirname, join } from "./path.ts";
 import { readError } from "./read_error.ts";
@@ -35,27 +35,26 @@ export async function writeAtomically(path: string, data: FileContent, options: 
   if (signal?.aborted) throw interrupted(path);
   const content = typeof data === "string" ? new TextEncoder().encode(data) : data;
   if (options.removesLeftovers) removeLeftovers(dirname(path), basename(path));
-  const hidden = join(dirname(path), hiddenName(basename(path)));
+  let hidden: string | undefined;
   let file: Deno.FsFile | undefined;
   const discard = () => {
     closeQuietly(file);
     file = undefined;
-    removeQuietly(hidden);
+    if (hidden !== undefined) removeQuietly(hidden);
   };
   signal?.addEventListener("abort", discard, { once: true });
   try {
     if (isFolder(path)) throw new Deno.errors.IsADirectory();
-    file = await Deno.open(hidden, { write: true, read: true, createNew: true });
-    // The signal may have aborted while the file was being opened: its listener found nothing to remove yet.
-    if (signal?.aborted) throw interrupted(path);
-    holdWhileOpen(file);
-    if (typeof content === "function") await content(file);
-    else await writeAll(file, content);
+    const made = createHidden(dirname(path), basename(path));
+    file = made.file;
+    hidden = made.path;
+    if (typeof content === "function") await content(made.file);
+    else await writeAll(made.file, content);
     if (options.sync) await file?.sync();
     if (signal?.aborted) throw interrupted(path);
     // Open, it is locked until it has its name; Windows renames no open file.
     if (Deno.build.os === "windows") closeQuietly(file);
-    await Deno.rename(hidden, path);
+    await Deno.rename(made.path, path);
     closeQuietly(file);
     file = undefined;
   } catch (error) {

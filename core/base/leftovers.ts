@@ -30,6 +30,19 @@ export function shortened(name: string): string {
   return letters.join("");
 }
 
+/**
+ * Makes a hidden file that is to be renamed to `name`, and marks it as being in use until it is closed. Another process that looks for
+ * leftovers at this very moment may have taken it for one before it was marked: then another one is made.
+ */
+export function createHidden(folder: string, name: string): { readonly file: Deno.FsFile; readonly path: string } {
+  for (;;) {
+    const path = join(folder, hiddenName(name));
+    const file = Deno.openSync(path, { write: true, read: true, createNew: true });
+    if (tryLock(file) !== false && file.statSync().nlink !== 0) return { file, path };
+    file.close();
+  }
+}
+
 /** Marks an open file as being in use until it is closed or the process ends. */
 export function holdWhileOpen(file: Deno.FsFile): void {
   tryLock(file);

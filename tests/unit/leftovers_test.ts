@@ -133,3 +133,19 @@ Deno.test("the longest names a disk takes are written", () =>
     }
     assertEquals((await namesIn(folder)).length, 3);
   }));
+
+Deno.test("a file that is being made is not taken for one that was left, however often somebody looks", () =>
+  inTempFolder(async (folder) => {
+    const names = Array.from({ length: 300 }, (_, i) => `${i}.json`);
+    let isWriting = true;
+    const looking = (async () => {
+      while (isWriting) {
+        removeLeftovers(folder);
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+    })();
+    await Promise.all(names.map((name) => writeAtomically(join(folder, name), name)));
+    isWriting = false;
+    await looking;
+    assertEquals(await namesIn(folder), names.toSorted());
+  }));
