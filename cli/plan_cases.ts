@@ -19,6 +19,8 @@ export interface PlannedCases {
   readonly warnings: readonly string[];
   /** Cases of all parts. */
   readonly listed: number;
+  /** Cases of all parts with the files that they are, or will be. */
+  readonly all: readonly CaseToPredict[];
   /** Where dataset.json and the like go; undefined where `-o` names a single file. */
   readonly outputFolder?: string;
 }
@@ -83,7 +85,9 @@ export async function planCases(
   checkOutputs(listing.cases, listing.cases.map(({ id }) => file ?? join(flags.output, `${id}${ending}`)));
   const outputFolder = file === null ? flags.output : undefined;
   refuseInputs(flags, model, cases, outputFolder);
-  return { cases, failures, warnings: listing.warnings, listed: ids.length, outputFolder };
+  const all = listing.cases.filter(({ id }) => !failed.has(id))
+    .map(({ id, files }) => ({ id, files, output: file ?? join(flags.output, `${id}${ending}`) }));
+  return { cases, failures, warnings: listing.warnings, listed: ids.length, all, outputFolder };
 }
 
 /** Beside the images: no file of the model or of the previous stage is overwritten, and no output lies among inputs. */

@@ -18,6 +18,7 @@ import { readDatasetJson } from "../core/dataset/read_dataset_json.ts";
 import { ensembleFolders } from "../core/ensemble/ensemble_folders.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
 import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
+import { classesOfDataset } from "../core/measure/measured_classes.ts";
 import { readPlans } from "../core/plan/read_plans.ts";
 import { applyPostprocessing } from "../core/postprocess/apply.ts";
 import { readSteps } from "../core/postprocess/postprocessing_file.ts";
@@ -27,6 +28,7 @@ import type { Part } from "./array_part.ts";
 import type { CommandContext } from "./commands/command.ts";
 import { sayFailedCase } from "./event_log.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
+import { asksForMeasuring, checkMesh, checkStatisticsPlace, measureResults, type PredictedCase } from "./measuring.ts";
 import { outputFile } from "./plan_cases.ts";
 import { failedCase } from "./report.ts";
 import { runPrediction } from "./run_prediction.ts";
@@ -52,6 +54,9 @@ interface Plan {
   readonly hidden: string;
   /** Cases of --continue_prediction that are done. */
   readonly done: ReadonlySet<string>;
+  /** All cases and their results; those of this process. */
+  readonly all: readonly PredictedCase[];
+  readonly own: readonly PredictedCase[];
   /** True: those are all there are. */
   readonly isDone: boolean;
 }
@@ -68,7 +73,7 @@ export async function runBestPrediction(job: BestPredictionJob): Promise<boolean
   say(`best: ${names}, folds ${plan.choice.folds.join(" ")}, ${steps}`);
   if (plan.isDone) {
     say("nothing is left to do: all cases are predicted");
-    return true;
+    return await measure(job, plan);
   }
   await ensureFolder(plan.folder, "making the output folder");
   using _lock = takeLock(`${plan.hidden}.lock`, {
@@ -87,7 +92,25 @@ export async function runBestPrediction(job: BestPredictionJob): Promise<boolean
     `${plural(result.cases, "case")} with the best configuration: ${values.output}` +
       (plan.steps.length > 0 ? ` (${result.changed} changed by postprocessing)` : ""),
   );
-  return isComplete && predicted.isComplete && result.isComplete;
+  return await measure(job, plan) && isComplete && predicted.isComplete && result.isComplete;
+}
+
+/** @returns whether all could be measured */
+async function measure({ values, part, context }: BestPredictionJob, plan: Plan): Promise<boolean> {
+  if (!asksForMeasuring(values)) return true;
+  const { all, own, dataset, reader, file, folder } = plan;
+  const failed = await measureResults(values, {
+    cases: own,
+    all,
+    fileEnding: dataset.fileEnding,
+    reader,
+    classes: classesOfDataset(dataset),
+    channelNames: dataset.channelNames,
+    ...(file === null && { records: folder }),
+    isShared: part.parts > 1,
+    share: false,
+  }, context);
+  return failed.length === 0;
 }
 
 async function preparePlan({ values, part, context }: BestPredictionJob): Promise<Plan> {
@@ -107,6 +130,8 @@ async function preparePlan({ values, part, context }: BestPredictionJob): Promis
     severalChannelsPerFile: (one) => mayHoldSeveralChannels(reader, one),
   });
   const count = listing.cases.length + listing.failures.length;
+  await checkStatisticsPlace(values, [values.input, ...stages.map((stage) => stage.folder)]);
+  checkMesh(values, reader);
   const error = { doing: "choosing the output files", remedy: "name another folder with -o" };
   if (file !== null && count > 1) {
     const problem = `two inputs for one output: -o is one file, and ${values.input} holds ${count} cases`;
@@ -129,6 +154,12 @@ async function preparePlan({ values, part, context }: BestPredictionJob): Promis
     const wanted = { ...one, output: outputs[i] };
     if (values.continuePrediction && await isPredicted(wanted, fileEnding, values.saveProbabilities)) done.add(one.id);
   }
+  const all = listing.cases.map((one, i) => ({ ...one, output: outputs[i] }));
+  const ids = new Set([
+    ...listing.cases.map(({ id }) => id),
+    ...listing.failures.map(({ parts }) => parts.caseId ?? ""),
+  ]);
+  const ownIds = new Set([...ids].sort((a, b) => a < b ? -1 : 1).filter((_, i) => i % part.parts === part.part));
   const share = part.parts > 1 ? `-${part.part}-of-${part.parts}` : "";
   const hidden = join(folder, `.nnunet-best${file === null ? "" : `-${basename(file)}`}${share}`);
   return {
@@ -141,6 +172,8 @@ async function preparePlan({ values, part, context }: BestPredictionJob): Promis
     file,
     hidden,
     done,
+    all,
+    own: all.filter(({ id }) => ownIds.has(id)),
     isDone: count > 0 && done.size === count,
   };
 }
@@ -157,6 +190,9 @@ async function predictStage({ values, part, context }: BestPredictionJob, plan: 
       report: report === undefined || plan.stages.length === 1
         ? report
         : report.replace(/\.json$/i, `.${stage.configuration}$&`),
+      // Of the results, once they are there.
+      statistics: undefined,
+      mesh: undefined,
     },
     part,
     context,

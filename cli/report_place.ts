@@ -7,13 +7,23 @@ import { basename, join } from "../core/base/path.ts";
 const OTHER_TEXTS =
   /^(dataset|plans|predict_from_raw_data_args|dataset_fingerprint|dataset_integrity|splits_final|.*Plans.*)\.json$/;
 
+/** What is written, and by which flag. */
+export interface WrittenText {
+  readonly what: string;
+  readonly flag: string;
+}
+
 /**
- * Refuses a report in place of an input, before it is first written.
+ * Refuses a report, or another text, in place of an input, before it is first written.
  * @param inputs Files and folders; of folders what lies in them and in the folders right below
  * @throws UserError
  */
-export async function refuseReport(report: string, inputs: readonly (string | undefined)[]): Promise<void> {
-  const error = { doing: "choosing the report's file", remedy: "name another file with --report" };
+export async function refuseReport(
+  report: string,
+  inputs: readonly (string | undefined)[],
+  { what, flag }: WrittenText = { what: "report", flag: "--report" },
+): Promise<void> {
+  const error = { doing: `choosing the ${what}'s file`, remedy: `name another file with ${flag}` };
   if (OTHER_TEXTS.test(basename(report))) {
     throw new UserError({ ...error, file: report, problem: "files of this name hold something else in nnU-Net" });
   }
@@ -22,7 +32,7 @@ export async function refuseReport(report: string, inputs: readonly (string | un
   for (const input of inputs) if (input !== undefined) files.push(...await filesOf(input, 1));
   refuseOverwriting(
     files.map((path) => ({ path, what: "an input" })),
-    [{ path: report, what: "the report" }],
+    [{ path: report, what: `the ${what}` }],
     error,
   );
 }

@@ -3,6 +3,10 @@ import { plural } from "../core/base/plural.ts";
 import { Interrupted, UserError } from "../core/base/errors.ts";
 import { ensureFolder } from "../core/base/files.ts";
 import { dirname } from "../core/base/path.ts";
+import type { DatasetJson } from "../core/dataset/dataset_json.ts";
+import type { ReaderName } from "../core/formats/image/image.ts";
+import type { FailedMeasurement } from "../core/measure/measure_cases.ts";
+import { classesOfDataset } from "../core/measure/measured_classes.ts";
 import { type Model, openModel } from "../core/predict/model/model_folder.ts";
 import { predictCases } from "../core/predict/run/predict_cases.ts";
 import type { PredictionEvent, PredictionRequest } from "../core/predict/run/request.ts";
@@ -12,6 +16,7 @@ import { followEngines, type RunEngines } from "./engines/run_engines.ts";
 import { type ChosenEngine, type EngineWish, selectEngine } from "./engines/select_engine.ts";
 import { sayFailedCase } from "./event_log.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
+import { asksForMeasuring, checkMesh, checkStatisticsPlace, measureResults } from "./measuring.ts";
 import { planCases, type PlannedCases } from "./plan_cases.ts";
 import { createPredictionProgress } from "./prediction_progress.ts";
 import { createGrowingReport, failedCase, newReportState, type ReportState } from "./report.ts";
@@ -38,11 +43,14 @@ export async function runPrediction(job: PredictionJob): Promise<boolean> {
     const model = await job.findModel().catch(() => undefined);
     await refuseReport(values.report, [values.input, values.previousStage, model]);
   }
+  await checkStatisticsPlace(values, [values.input, values.previousStage]);
   const report = values.report === undefined ? undefined : createGrowingReport(values.report, state, context.warn);
   // Written once at the start, so that a place that cannot be written to is found before the work and not after it.
   await report?.begin();
+  let unmeasured: readonly FailedMeasurement[] = [];
   try {
-    await predictAll(job, state, () => report?.grow());
+    const results = await predictAll(job, state, () => report?.grow());
+    if (asksForMeasuring(values)) unmeasured = await measure(job, results);
   } catch (error) {
     try {
       await report?.fail(error);
@@ -53,7 +61,8 @@ export async function runPrediction(job: PredictionJob): Promise<boolean> {
     throw error;
   }
   const failed = state.failed.length;
-  await report?.end(failed > 0 ? "some cases failed" : "done");
+  state.failed.push(...unmeasured.map(({ id, error }) => ({ id, error: error.parts, message: error.message })));
+  await report?.end(state.failed.length > 0 ? "some cases failed" : "done");
   if (failed > 0) {
     const total = failed + state.done.length + state.skipped.length;
     context.printError(
@@ -61,13 +70,42 @@ export async function runPrediction(job: PredictionJob): Promise<boolean> {
         (values.report === undefined ? " (--report FILE writes them and why as JSON)" : ` (see ${values.report})`),
     );
   }
-  return failed === 0;
+  if (unmeasured.length > 0) {
+    const ids = unmeasured.map(({ id }) => id).join(", ");
+    context.printError(`${plural(unmeasured.length, "segmentation")} could not be measured: ${ids}`);
+  }
+  return state.failed.length === 0;
+}
+
+/** What is left of a prediction when its model is closed. */
+interface Results {
+  readonly planned: PlannedCases;
+  readonly dataset: DatasetJson;
+  readonly reader: ReaderName;
+}
+
+async function measure(
+  { values, part, context }: PredictionJob,
+  { planned, dataset, reader }: Results,
+): Promise<readonly FailedMeasurement[]> {
+  const { outputFolder } = planned;
+  return await measureResults(values, {
+    cases: planned.cases,
+    all: planned.all,
+    fileEnding: dataset.fileEnding,
+    reader,
+    classes: classesOfDataset(dataset),
+    channelNames: dataset.channelNames,
+    ...(outputFolder !== undefined && { records: outputFolder }),
+    isShared: values.share || part.parts > 1,
+    share: values.share,
+  }, context);
 }
 
 type Say = (line: string) => void;
 
 /** @param onCase Called when a case is done or has failed */
-async function predictAll(job: PredictionJob, state: ReportState, onCase: () => void): Promise<void> {
+async function predictAll(job: PredictionJob, state: ReportState, onCase: () => void): Promise<Results> {
   const { values, context } = job;
   const { signal } = context;
   const say: Say = (line) => {
@@ -81,6 +119,7 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
     checkpointName: values.checkpoint,
     assumePlansNetwork: values.assumePlansNetwork,
   });
+  checkMesh(values, model.plans.reader);
   noteModel(model, values, state);
   say(describeModel(model));
   const warn = (line: string) => {
@@ -103,7 +142,8 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
     });
   }
   say(describeCases(planned, values, job.part));
-  if (planned.cases.length === 0) return;
+  const results: Results = { planned, dataset: model.dataset, reader: model.plans.reader };
+  if (planned.cases.length === 0) return results;
   await ensureFolder(planned.outputFolder ?? dirname(planned.cases[0].output), "making the output folder");
   if (signal.aborted) throwStopped(planned, state);
 
@@ -131,6 +171,7 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
     if (told.kind === "done" || told.kind === "failed") onCase();
   };
   await predictPlanned(request, planned, onEvent, state, signal, say);
+  return results;
 }
 
 async function predictPlanned(

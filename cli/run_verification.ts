@@ -115,6 +115,8 @@ async function predict(values: VerifyValues, plan: Plan, context: CommandContext
       report,
       saveProbabilities: false,
       share: false,
+      statistics: undefined,
+      mesh: undefined,
       part: undefined,
       parts: undefined,
     },

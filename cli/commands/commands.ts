@@ -88,6 +88,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./plot_overlay_command.ts")).plotOverlayCommand,
   },
   {
+    name: "measure",
+    summary: "Write sizes, places, intensities and surfaces of segmentations",
+    load: async () => (await import("./measure_command.ts")).measureCommand,
+  },
+  {
     name: "verify",
     summary: "Tell how far segmentations agree with the Python nnU-Net's of the same images",
     load: async () => (await import("./verify_command.ts")).verifyCommand,

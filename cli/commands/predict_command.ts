@@ -29,6 +29,10 @@ export const predictCommand = defineCommand({
       args: "-i images -o segmentations -d 4 -c 3d_fullres --continue_prediction",
     },
     {
+      does: "Sizes, places and intensities of what is segmented, as a table, and its surfaces",
+      args: "-i images -o segmentations -d 4 -c 3d_fullres --statistics organs.csv --mesh stl",
+    },
+    {
       does: "The second of four runs that share the cases",
       args: "-i images -o segmentations -d 4 -c 3d_fullres -num_parts 4 -part_id 1",
     },
@@ -69,6 +73,9 @@ function check(values: PredictValues): void {
   // Without -part_id an array's index is the part, which run() looks at.
   if (values.part !== undefined) checkPart(values.parts ?? 1, values.part);
   checkPrecision(values);
+  if (values.report !== undefined && values.report === values.statistics) {
+    throw new UsageError("argument --statistics: it is the file of --report");
+  }
 }
 
 /** Flags that say what inference_information.json says, or that can't be kept over several predictions. */

@@ -3,6 +3,7 @@
  * predict_from_raw_data.py), then those that Python's nnU-Net does not have.
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
+import { MEASURING } from "./measure_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
 import { DATASET, FOLD, JSON_FILE, LOG, MAX_MEMORY, NAME, THREADS } from "./forms.ts";
 
@@ -211,6 +212,7 @@ export const PREDICTION = {
       "Write a JSON report: checksums of program, model, inputs and outputs, engine, timings, volumes per class, and " +
       "the cases that failed and why.",
   },
+  ...MEASURING,
   log: LOG,
   quiet: {
     kind: "switch",

@@ -9,6 +9,8 @@ const {
   saveProbabilities: _saveProbabilities,
   share: _share,
   report: _report,
+  statistics: _statistics,
+  mesh: _mesh,
   ...PREDICTING
 } = PREDICTION;
 

@@ -52,6 +52,7 @@ function number(value: number): string {
   return value === Infinity ? "inf" : String(value);
 }
 
-function quote(field: string): string {
+/** A field as it stands between commas. */
+export function quote(field: string): string {
   return /[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
 }

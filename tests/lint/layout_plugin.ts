@@ -23,6 +23,7 @@ export const CORE_ORDER = [
   "plan",
   "preprocess",
   "evaluate",
+  "measure",
   "postprocess",
   "ensemble",
   "choose",

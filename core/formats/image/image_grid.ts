@@ -11,9 +11,10 @@ import { inverse } from "./nifti/matrix.ts";
 export const GRID_TOLERANCE = { error: 1, warning: 0.1 } as const;
 
 /** A grid's map from array position (x, y, z) to millimetres: three rows of four. */
-type GridMatrix = readonly (readonly [number, number, number, number])[];
+export type GridMatrix = readonly (readonly [number, number, number, number])[];
 
-function gridMatrix({ sitk, nibabel, spacing }: ImageGeometry): GridMatrix {
+/** The map of the world that the reader has: LPS where the geometry is ITK's, RAS where it is nibabel's, else millimetres along the axes. */
+export function gridMatrix({ sitk, nibabel, spacing }: ImageGeometry): GridMatrix {
   if (sitk) {
     const { direction: d, origin, spacing: s } = sitk;
     if (s.length === 2) {

@@ -1,0 +1,167 @@
+/** Writes the surface of a class as STL or OBJ, in the patient's millimetres (LPS), a piece at a time. */
+import { writeAll, writeAtomically } from "../../base/files.ts";
+import type { Vec3 } from "../../base/shape.ts";
+import { handedness, type PatientSpace, toMillimetres } from "../patient_space.ts";
+import { marchClass, type MarchedVolume, sixfoldVolume, type TriangleRow, type VoxelBox } from "./march.ts";
+
+/** STL is written in its binary form. */
+export const MESH_KINDS = ["stl", "obj"] as const;
+export type MeshKind = (typeof MESH_KINDS)[number];
+
+export interface WrittenMesh {
+  readonly triangles: number;
+  /** What the surface encloses, millilitres. */
+  readonly ml: number;
+}
+
+export interface MeshToWrite {
+  readonly volume: MarchedVolume;
+  readonly space: PatientSpace;
+  readonly kind: MeshKind;
+  /** For the file's own use: what it is the surface of. */
+  readonly title: string;
+}
+
+/** Bytes of a file that are handed on at a time, about. */
+const PIECE_BYTES = 1 << 20;
+
+/** Writes `path` whole or not at all. @throws UserError if it can't be written */
+export async function writeMesh(path: string, { volume, space, kind, title }: MeshToWrite): Promise<WrittenMesh> {
+  const mirrored = handedness(space.matrix) < 0;
+  const sum = { triangles: 0, sixfold: 0 };
+  const { low, high } = volume.box;
+  const centre: Vec3 = [low[0] + high[0], low[1] + high[1], low[2] + high[2]];
+  const rows = function* () {
+    for (const row of marchClass(volume)) {
+      sum.triangles += row.triangles;
+      sum.sixfold += sixfoldVolume(row, centre);
+      if (mirrored) turnRound(row);
+      yield row;
+    }
+  };
+  const write = (file: Deno.FsFile) =>
+    kind === "stl" ? writeStl(file, rows(), space, title) : writeObj(file, rows(), volume.box, space, title);
+  await writeAtomically(path, write, { doing: "writing the mesh" });
+  // Six times, in cubes of half a voxel.
+  return { triangles: sum.triangles, ml: sum.sixfold / 48 * Math.abs(handedness(space.matrix)) / 1000 };
+}
+
+/** Of two vertices of each triangle the one becomes the other. */
+function turnRound({ vertices, triangles }: TriangleRow): void {
+  for (let i = 0; i < 9 * triangles; i += 9) {
+    for (let axis = 3; axis < 6; axis++) {
+      [vertices[i + axis], vertices[i + axis + 3]] = [vertices[i + axis + 3], vertices[i + axis]];
+    }
+  }
+}
+
+/** Bytes before the triangles: a text of 80 and their number. */
+const STL_HEADER = 84;
+const STL_TRIANGLE = 50;
+
+/** Format: a triangle's normal and vertices in float32, little-endian, and two bytes that are 0. */
+async function writeStl(
+  file: Deno.FsFile,
+  rows: Iterable<TriangleRow>,
+  space: PatientSpace,
+  title: string,
+): Promise<void> {
+  const header = new DataView(new ArrayBuffer(STL_HEADER));
+  // Binary files must not begin with "solid"; SPACE is what 3D Slicer looks for.
+  const text = new TextEncoder().encode(`nnunet; SPACE=LPS; mm; ${title}`).subarray(0, 80);
+  new Uint8Array(header.buffer).set(text);
+  await writeAll(file, new Uint8Array(header.buffer));
+  const most = Math.floor(PIECE_BYTES / STL_TRIANGLE);
+  const piece = new DataView(new ArrayBuffer(most * STL_TRIANGLE));
+  let held = 0;
+  let triangles = 0;
+  for (const { vertices, triangles: count } of rows) {
+    for (let i = 0; i < count; i++) {
+      if (held === most) {
+        await writeAll(file, new Uint8Array(piece.buffer));
+        held = 0;
+      }
+      putTriangle(piece, held++ * STL_TRIANGLE, vertices, 9 * i, space);
+    }
+    triangles += count;
+  }
+  await writeAll(file, new Uint8Array(piece.buffer, 0, held * STL_TRIANGLE));
+  header.setUint32(80, triangles, true);
+  await file.seek(0, Deno.SeekMode.Start);
+  await writeAll(file, new Uint8Array(header.buffer));
+}
+
+function putTriangle(piece: DataView, at: number, vertices: Int32Array, i: number, space: PatientSpace): void {
+  const [a, b, c] = [i, i + 3, i + 6].map((first) => millimetresOf(vertices, first, space));
+  const [u, v] = [b, c].map((one): Vec3 => [one[0] - a[0], one[1] - a[1], one[2] - a[2]]);
+  const normal = [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
+  const length = Math.hypot(...normal) || 1;
+  for (let axis = 0; axis < 3; axis++) {
+    piece.setFloat32(at + 4 * axis, normal[axis] / length, true);
+    piece.setFloat32(at + 12 + 4 * axis, a[axis], true);
+    piece.setFloat32(at + 24 + 4 * axis, b[axis], true);
+    piece.setFloat32(at + 36 + 4 * axis, c[axis], true);
+  }
+}
+
+/** Format: lines "v x y z" and "f i j k", vertices being counted from 1; a vertex stands before the first triangle that has it. */
+async function writeObj(
+  file: Deno.FsFile,
+  rows: Iterable<TriangleRow>,
+  box: VoxelBox,
+  space: PatientSpace,
+  title: string,
+): Promise<void> {
+  const numbers = numberVertices(box.low, box.high);
+  const digits = digitsOf(space);
+  const text = (value: number) => String(Number(value.toFixed(digits)));
+  const encoder = new TextEncoder();
+  let lines = [`# nnunet: ${title}\n# SPACE=LPS\n# millimetres\n`];
+  let characters = 0;
+  for (const { vertices, triangles } of rows) {
+    for (let i = 0; i < 3 * triangles; i += 3) {
+      const corners = [0, 3, 6].map((first) => {
+        const at = 3 * i + first;
+        const { number, isNew } = numbers(vertices[at], vertices[at + 1], vertices[at + 2]);
+        if (isNew) lines.push(`v ${millimetresOf(vertices, at, space).map(text).join(" ")}\n`);
+        return number;
+      });
+      lines.push(`f ${corners.join(" ")}\n`);
+    }
+    characters += 100 * triangles;
+    if (characters < PIECE_BYTES) continue;
+    await writeAll(file, encoder.encode(lines.join("")));
+    [lines, characters] = [[], 0];
+  }
+  await writeAll(file, encoder.encode(lines.join("")));
+}
+
+/** Digits behind the point: a ten-thousandth of a mm, and of a voxel where that is less. */
+function digitsOf({ matrix }: PatientSpace): number {
+  const steps = [0, 1, 2].map((axis) => Math.hypot(...matrix.map((row) => row[axis])));
+  return Math.min(100, Math.max(4, 4 + Math.ceil(-Math.log10(Math.min(...steps)))));
+}
+
+/** Gives each vertex its number, from 1 on in the order in which they come; those of two planes and between them are kept. */
+function numberVertices(low: Vec3, high: Vec3) {
+  const [width, height] = [2 * (high[0] - low[0]) + 3, 2 * (high[1] - low[1]) + 3];
+  // By half plane: one of voxels, one between them, and the next of voxels, in turn.
+  const planes = Array.from({ length: 3 }, () => ({ z: NaN, numbers: new Int32Array(width * height) }));
+  let last = 0;
+  return (x: number, y: number, z: number): { readonly number: number; readonly isNew: boolean } => {
+    const plane = planes[((z % 3) + 3) % 3];
+    if (plane.z !== z) {
+      plane.z = z;
+      plane.numbers.fill(0);
+    }
+    const at = (y - 2 * low[1] + 2) * width + (x - 2 * low[0] + 2);
+    const isNew = plane.numbers[at] === 0;
+    if (isNew) plane.numbers[at] = ++last;
+    return { number: plane.numbers[at], isNew };
+  };
+}
+
+/** A vertex of half voxels in mm; the same for every triangle that has it. */
+function millimetresOf(vertices: Int32Array, at: number, space: PatientSpace): Vec3 {
+  return toMillimetres(space, [vertices[at] / 2, vertices[at + 1] / 2, vertices[at + 2] / 2]);
+}
