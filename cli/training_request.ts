@@ -3,7 +3,7 @@ import { join } from "../core/base/path.ts";
 import type { RecipeChanges } from "../core/train/recipe.ts";
 import type { TrainingTask } from "../core/train/setup.ts";
 import type { EpochProgress, TrainRequest } from "../core/train/train_request.ts";
-import { selectEngine } from "./engines/select_engine.ts";
+import { type ChosenEngine, selectEngine } from "./engines/select_engine.ts";
 import type { TrainValues } from "./flags/train_flags.ts";
 import { formatSeconds } from "./terminal.ts";
 
@@ -29,18 +29,33 @@ export function taskFolders(
   return { datasetName, preprocessed: join(preprocessed, datasetName), results: join(results, datasetName) };
 }
 
+/** How trainings come to their engines. */
+export type EngineOpener = Pick<TrainRequest, "openEngine" | "learnFromFailure">;
+
 /** Opens the engine that the flags choose, and says which it is, once. */
-export function engineOpener(flags: EngineFlags, say: (line: string) => void): TrainRequest["openEngine"] {
+export function engineOpener(flags: EngineFlags, say: (line: string) => void): EngineOpener {
   let said = "";
-  return async () => {
+  let last: ChosenEngine | undefined;
+  return { openEngine, learnFromFailure };
+
+  async function openEngine() {
     const { device, allowCpu, allowSoftwareGpu, threads, precision } = flags;
-    const { engine, reason } = await selectEngine({ device, allowCpu, allowSoftwareGpu, threads, precision });
+    last = await selectEngine({ device, allowCpu, allowSoftwareGpu, threads, precision });
+    const { engine, reason } = last;
     const line = `engine: ${engine.description}${precision === "f16" ? ", f16" : ""}${reason ? ` (${reason})` : ""}`;
     // A training under a memory limit opens it again, for its validation.
     if (line !== said) say(line);
     said = line;
     return engine;
-  };
+  }
+
+  async function learnFromFailure() {
+    const [lesson, failure] = [last?.lesson(), last?.lastFailure()];
+    if (!lesson) return false;
+    await lesson();
+    say(`the GPU failed and is tried again, another way${failure ? `: ${failure.message}` : ""}`);
+    return true;
+  }
 }
 
 /** Fields of the event of an epoch; epochs from 1 on, as in the lines. */

@@ -10,8 +10,13 @@ export interface AdapterFacts {
 
 const SOFTWARE = /llvmpipe|lavapipe|swiftshader|softpipe|basic render|software/i;
 
+/** What WebGPU is asked for by name: where no driver of these is there, OpenGL would take their place without a word. */
+const BACKENDS = "vulkan,metal,dx12";
+
 /** The adapter that a device would be made from: the strongest, where the system has several. Null where there is none. */
 export async function requestAdapter(): Promise<GPUAdapter | null> {
+  // Deno reads it when the first adapter of the process is asked for.
+  if (!Deno.env.get("DENO_WEBGPU_BACKEND")) Deno.env.set("DENO_WEBGPU_BACKEND", BACKENDS);
   const gpu: GPU | undefined = navigator.gpu;
   return await gpu?.requestAdapter({ powerPreference: "high-performance" }) ?? null;
 }

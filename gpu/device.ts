@@ -31,6 +31,8 @@ export interface GpuDevice extends Disposable {
   guardMemory<T>(make: () => T, describe: () => UserError, onFailure: (recovered: () => void) => void): T;
   /** Reports a defect found outside WebGPU's events: a kernel that does not compile. */
   fail(error: Error): void;
+  /** Says what the device was lost by, where that is known: it is the failure from now on. */
+  explainLoss(error: Error): void;
 }
 
 /**
@@ -74,6 +76,7 @@ const BLAME_MS = 200;
 /** Follows a device's errors. */
 function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
   let permanent: Error | undefined;
+  let explained = false;
   let disposed = false;
   let errors = 0;
   let lastError: Error | undefined;
@@ -97,8 +100,10 @@ function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
   device.lost.then(({ message }) => {
     if (disposed) return;
     // Errors that came before it came from it.
-    permanent = lost(message, facts);
-    count(permanent);
+    if (explained) return;
+    const error = lost(message, facts);
+    count(error);
+    permanent = error;
   }, () => {});
 
   /** Lack of memory is what a user can act on; errors that follow from it only repeat it. */
@@ -127,6 +132,11 @@ function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
     },
     check,
     fail,
+    explainLoss(error) {
+      count(error);
+      permanent = error;
+      explained = true;
+    },
     async settleErrors() {
       await Promise.all(verdicts);
       check();

@@ -30,7 +30,8 @@ import { createPipelines } from "./pipelines.ts";
 import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, type Tools } from "./program.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
-import { readBytes } from "./readback.ts";
+import { heard, readBytes } from "./readback.ts";
+import type { RefusedKernel } from "./refused.ts";
 import { createTraining } from "./training/training.ts";
 import { timeInTurn } from "./timing.ts";
 import { createTensors } from "./tensors.ts";
@@ -39,6 +40,7 @@ import { type Tuning, wantedOf } from "./tuning.ts";
 import { createTableCache, createVolumeCalls } from "./volume_calls.ts";
 
 export { type AdapterFacts, factsOf, requestAdapter } from "./adapter.ts";
+export type { RefusedKernel } from "./refused.ts";
 export type { TunedConvolution } from "./tune.ts";
 export type { Tuning } from "./tuning.ts";
 
@@ -47,6 +49,8 @@ export interface GpuEngineOptions extends DeviceOptions {
   readonly memoryLimitBytes?: number;
   /** Which way each convolution is computed, as measured on this device; forecasts decide where it says nothing. */
   readonly tuning?: Tuning;
+  /** Keys of kernels that the driver did not compile before; layers are computed another way. */
+  readonly refused?: ReadonlySet<string>;
   /** Bind at most so many bytes at a time, as a device with small limits would; for tests. At least 256. */
   readonly forceBindingLimit?: number;
 }
@@ -59,6 +63,8 @@ export interface GpuEngine extends Engine, TrainingCalls {
   readonly device: GPUDevice;
   /** What went wrong last, if anything did: a lost device, or memory it did not get, after which it may go on with less. */
   readonly lastFailure: Error | undefined;
+  /** The kernel that the driver would not compile, if there was one; the engine is of no more use, one made without it may be. */
+  readonly refused: RefusedKernel | undefined;
   /** Bytes in use, on the device (those kept for reuse included), and the most there were. */
   memoryUse(): { readonly used: number; readonly held: number; readonly highWater: number };
   /** Submissions so far. */
@@ -86,7 +92,7 @@ export interface GpuEngine extends Engine, TrainingCalls {
 export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<GpuEngine> {
   const gpu = await openDevice(options);
   const { device, facts } = gpu;
-  const limits = await convLimits(gpu, options.forceBindingLimit);
+  const limits = await convLimits(gpu, options.forceBindingLimit, options.refused);
   const commands: Commands = createCommands(gpu);
   const buffers: Buffers = createBuffers(
     gpu,
@@ -155,6 +161,9 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     get lastFailure() {
       return gpu.lastError;
     },
+    get refused() {
+      return pipelines.refused;
+    },
     memoryUse: () => ({ used: buffers.used, held: buffers.held, highWater: buffers.highWater }),
     get submissions() {
       return commands.submissions;
@@ -213,21 +222,23 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       gpu.check();
       for (const step of state.dispatches(weightsFor(state, set, doing))) step.forEach(commands.dispatch);
     },
-    async downloadOutput(program, sample) {
-      const doing = "Downloading the output";
-      const state = programOf(program, doing);
-      checkAlive(sample >= 0 && sample < program.batch, `sample ${sample}`, doing);
-      const { outputGrid, outputChannels, output } = state.plan;
-      const size = voxelCount(outputGrid) * padToFour(outputChannels) * 4;
-      const bytes = await readBytes(gpu, commands, state.slot(output.slot), sample * size, size);
-      return unpadChannels(new Float32Array(bytes.buffer), outputChannels);
-    },
+    downloadOutput: (program, sample) => heard(downloadOutput(program, sample)),
     [Symbol.asyncDispose]() {
       gpu[Symbol.dispose]();
       return Promise.resolve();
     },
   };
   return engine;
+
+  async function downloadOutput(program: Program, sample: number): Promise<Float32Array> {
+    const doing = "Downloading the output";
+    const state = programOf(program, doing);
+    checkAlive(sample >= 0 && sample < program.batch, `sample ${sample}`, doing);
+    const { outputGrid, outputChannels, output } = state.plan;
+    const size = voxelCount(outputGrid) * padToFour(outputChannels) * 4;
+    const bytes = await readBytes(gpu, commands, state.slot(output.slot), sample * size, size);
+    return unpadChannels(new Float32Array(bytes.buffer), outputChannels);
+  }
 }
 
 function costsOf(

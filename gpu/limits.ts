@@ -4,6 +4,7 @@ import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import { BindingLimitError } from "../kernels/wgsl/conv/touched.ts";
 import { BINDING_ALIGNMENT } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
+import { refusalOf } from "./refused.ts";
 
 /** A buffer that every device gives, and one that some do not, whatever they promise. */
 const [MODEST_BUFFER, LARGE_BUFFER] = [192 * 2 ** 20, 512 * 2 ** 20];
@@ -21,8 +22,16 @@ async function largestBuffer({ device }: GpuDevice): Promise<number> {
   return error ? MODEST_BUFFER : Infinity;
 }
 
-/** What convolutions are planned with. @param forced a binding limit below the device's */
-export async function convLimits(gpu: GpuDevice, forced = Infinity): Promise<ConvLimits> {
+/**
+ * What convolutions are planned with.
+ * @param forced a binding limit below the device's
+ * @param refused keys of kernels that the driver does not compile
+ */
+export async function convLimits(
+  gpu: GpuDevice,
+  forced = Infinity,
+  refused: ReadonlySet<string> = new Set(),
+): Promise<ConvLimits> {
   const { limits } = gpu.device;
   const { maxStorageBufferBindingSize, maxBufferSize } = limits;
   const binding = Math.min(maxStorageBufferBindingSize, maxBufferSize, forced, await largestBuffer(gpu));
@@ -31,10 +40,11 @@ export async function convLimits(gpu: GpuDevice, forced = Infinity): Promise<Con
     workgroupThreads: limits.maxComputeInvocationsPerWorkgroup,
     maxBindings: limits.maxStorageBuffersPerShaderStage,
     maxBindingBytes: Math.max(1, Math.floor(binding / BINDING_ALIGNMENT)) * BINDING_ALIGNMENT,
+    refuses: refusalOf(refused),
   };
 }
 
-/** What is planned. @throws UserError where the device binds too little for a layer, whatever way it is computed. */
+/** What is planned. @throws UserError where a device binds too little for a layer, or refuses it, whatever way it is computed. */
 export function withinBindings<T>(doing: string, plan: () => T): T {
   try {
     return plan();
@@ -42,7 +52,7 @@ export function withinBindings<T>(doing: string, plan: () => T): T {
     if (!(error instanceof BindingLimitError)) throw error;
     throw new UserError({
       doing,
-      problem: `the GPU's bindings are too small (${error.message})`,
+      problem: `the GPU has no way to compute a layer (${error.message})`,
       remedy: "use -device cpu",
     }, { cause: error });
   }

@@ -5,6 +5,7 @@
 import type { WgslDispatch } from "../kernels/wgsl/kernel.ts";
 import { roundUp } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
+import { kernelKey, refusedError, type RefusedKernel } from "./refused.ts";
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
@@ -14,10 +15,15 @@ export interface Pipeline {
 }
 
 export interface Pipelines {
-  /** Compiles beside other work. @throws Error that quotes the line that does not compile. */
+  /**
+   * Compiles beside other work.
+   * @throws UserError if the driver refuses the kernel, which mostly ends the device; Error that quotes the line that is no WGSL
+   */
   compile(kernel: WgslDispatch): Promise<Pipeline>;
   /** At once; what does not compile becomes the device's failure. */
   ready(kernel: WgslDispatch): Pipeline;
+  /** The kernel that the driver refused, if it did; what came after it failed with the device. */
+  readonly refused: RefusedKernel | undefined;
 }
 
 /** Size of a kernel's uniform block; 0 where it has none. */
@@ -30,6 +36,42 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
   const layouts = new Map<string, { readonly group: GPUBindGroupLayout; readonly pipeline: GPUPipelineLayout }>();
   const compiled = new Map<string, Pipeline>();
   const compiling = new Map<string, Promise<Pipeline>>();
+  let refused: RefusedKernel | undefined;
+
+  /**
+   * What a kernel's failure comes from. A driver that refuses one takes the device with it: kernels fail in the order in which they were
+   * asked for, and the first is the one.
+   */
+  async function failureOf(kernel: WgslDispatch, module: GPUShaderModule, problem: unknown, wasWell: boolean) {
+    const why = messageOf(problem);
+    if (!wasWell || !DRIVER_FAILURE.test(why)) {
+      gpu.check();
+      return await explain(kernel, module, problem);
+    }
+    refused ??= { key: kernelKey(kernel), name: kernel.name, why };
+    const error = refusedError(refused, gpu.facts.name, problem);
+    gpu.explainLoss(error);
+    return error;
+  }
+
+  /** Kernels made at once of which it is not known yet that the driver takes them. */
+  const unsure = new Set<string>();
+
+  /** Follows one: with the device gone right after it was made, it was one of the unsure. */
+  async function follow(kernel: WgslDispatch, module: GPUShaderModule, scope: Promise<GPUError | null>): Promise<void> {
+    const wasWell = gpu.failure === undefined;
+    unsure.add(kernel.name);
+    const error = await scope;
+    if (error) return gpu.fail(await failureOf(kernel, module, error, wasWell));
+    const moment = new Promise<undefined>((resolve) => setTimeout(resolve, 0, undefined));
+    const loss = await Promise.race([device.lost, moment]);
+    if (loss && wasWell) {
+      const name = [...unsure].join('" or "');
+      gpu.explainLoss(refusedError({ name, why: loss.message }, gpu.facts.name, loss.message));
+    } else {
+      unsure.delete(kernel.name);
+    }
+  }
 
   function layoutFor(kernel: WgslDispatch) {
     const key = layoutKeyOf(kernel);
@@ -64,14 +106,15 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
   }
 
   async function compileNow(kernel: WgslDispatch): Promise<Pipeline> {
+    const wasWell = gpu.failure === undefined;
     const { module, descriptor, finish } = start(kernel);
     const scope = device.popErrorScope();
     const made = device.createComputePipelineAsync(descriptor);
     const [error, pipeline] = await Promise.allSettled([scope, made]);
     const problem = error.status === "rejected" ? error.reason : error.value;
     if (pipeline.status === "rejected" || problem) {
-      gpu.check();
-      throw await explain(kernel, module, problem ?? (pipeline.status === "rejected" ? pipeline.reason : problem));
+      const cause = problem ?? (pipeline.status === "rejected" ? pipeline.reason : problem);
+      throw await failureOf(kernel, module, cause, wasWell);
     }
     const ready = finish(pipeline.value);
     compiled.set(keyOf(kernel), ready);
@@ -96,11 +139,12 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
       if (known) return known;
       const { module, descriptor, finish } = start(kernel);
       const pipeline = finish(device.createComputePipeline(descriptor));
-      device.popErrorScope().then(async (error) => {
-        if (error) gpu.fail(await explain(kernel, module, error));
-      }, () => {});
+      follow(kernel, module, device.popErrorScope()).catch(gpu.fail);
       compiled.set(key, pipeline);
       return pipeline;
+    },
+    get refused() {
+      return refused;
     },
   };
 }
@@ -112,6 +156,9 @@ function layoutKeyOf(kernel: WgslDispatch): string {
 function keyOf(kernel: WgslDispatch): string {
   return `${layoutKeyOf(kernel)} ${kernel.code}`;
 }
+
+/** What wgpu says where not the text is at fault but what a driver makes of it. */
+const DRIVER_FAILURE = /device is lost|device was lost|internal|not enough memory|out of memory/i;
 
 /** Lines of source shown around the one that does not compile. */
 const CONTEXT = 4;
@@ -125,6 +172,9 @@ async function explain({ name, code }: WgslDispatch, module: GPUShaderModule, ca
       .map((line, i) => `${from + i + 1 === lineNum ? ">" : " "} ${String(from + i + 1).padStart(4)} | ${line}`);
     return [`line ${lineNum}, column ${linePos}: ${message}`, ...source].join("\n");
   });
-  const what = cause instanceof Error || cause instanceof GPUError ? cause.message : String(cause);
-  return new Error([`Compiling the GPU kernel "${name}": ${what}`, ...shown].join("\n"), { cause });
+  return new Error([`Compiling the GPU kernel "${name}": ${messageOf(cause)}`, ...shown].join("\n"), { cause });
+}
+
+function messageOf(problem: unknown): string {
+  return problem instanceof Error || problem instanceof GPUError ? problem.message : String(problem);
 }

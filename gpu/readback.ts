@@ -52,6 +52,15 @@ export function readBytes(
   }
 }
 
+/**
+ * The same promise, whose failure does not end the program where nobody waits for it any more: of several downloads that were asked for
+ * together all fail with the device, and whoever waits hears of the first.
+ */
+export function heard<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
 /** The ranges that bytes [start, end) of an array lie in, in order, none longer than a copy may be. */
 function piecesOf({ ranges, segmentBytes }: Segments, start: number, end: number) {
   const pieces: { readonly range: BufferRange; readonly at: number }[] = [];

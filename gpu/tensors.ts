@@ -11,7 +11,7 @@ import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { planClear } from "../kernels/wgsl/volume/clear.ts";
 import { layoutOf, type Segments } from "./buffers.ts";
 import type { Tools } from "./program.ts";
-import { readBytes } from "./readback.ts";
+import { heard, readBytes } from "./readback.ts";
 import { writeBytes } from "./upload.ts";
 
 /** A tensor's segments, or nothing once it is disposed. */
@@ -69,13 +69,16 @@ export function createTensors(
       const words = layoutOf("target", segments, 4);
       enqueue(planClear({ words, offset: offset * size, bytes: length * size }), { target: segments });
     },
-    async download<T extends ElementType>(source: TensorHandle<T>, offset = 0, length = source.length - offset) {
-      checkRange(source, offset, length, "Downloading");
-      const segments = segmentsOf(source, "Downloading");
-      const size = ELEMENT_ARRAYS[source.type].BYTES_PER_ELEMENT;
-      const bytes = await readBytes(gpu, commands, segments, offset * size, length * size);
-      return new ELEMENT_ARRAYS[source.type](bytes.buffer) as ElementArrays[T];
-    },
+    download: (source, offset = 0, length = source.length - offset) => heard(downloadNow(source, offset, length)),
   };
+
+  async function downloadNow<T extends ElementType>(source: TensorHandle<T>, offset: number, length: number) {
+    checkRange(source, offset, length, "Downloading");
+    const segments = segmentsOf(source, "Downloading");
+    const size = ELEMENT_ARRAYS[source.type].BYTES_PER_ELEMENT;
+    const bytes = await readBytes(gpu, commands, segments, offset * size, length * size);
+    return new ELEMENT_ARRAYS[source.type](bytes.buffer) as ElementArrays[T];
+  }
+
   return { segmentsOf, calls };
 }

@@ -4,7 +4,7 @@ import { UserError } from "../../core/base/errors.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import { CASE_TOLERANCE } from "../../core/cases/case.ts";
 import { architecture } from "../../core/cases/networks.ts";
-import type { CompileOptions } from "../../core/engine/engine.ts";
+import type { Precision } from "../../core/engine/engine.ts";
 import type { TrainingOptions } from "../../core/engine/training.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { DICE_AND_CROSS_ENTROPY } from "../../core/graph/loss.ts";
@@ -12,7 +12,8 @@ import { openModel } from "../../core/predict/model/model_folder.ts";
 import type { GpuEngine, TunedConvolution } from "../../gpu/engine.ts";
 import { findAdapter } from "../engines/gpu_probe.ts";
 import type { GpuRecord } from "../engines/gpu_record.ts";
-import { recordOf, testAgainstCpu } from "../engines/gpu_start.ts";
+import { openWithoutRefused, recordOf, testAgainstCpu } from "../engines/gpu_start.ts";
+import type { SelfTestReport } from "../engines/self_test.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { formatSeconds } from "../terminal.ts";
 import type { CommandContext } from "./command.ts";
@@ -27,49 +28,62 @@ export interface GpuTest {
 export async function testGpu(allowSoftware: boolean): Promise<GpuTest | undefined> {
   const adapter = await findAdapter();
   if (!adapter || (adapter.software && !allowSoftware)) return undefined;
-  const { createGpuEngine } = await import("../../gpu/engine.ts");
   const record = await recordOf(adapter);
   const remarks = record.ignored === undefined ? [] : [record.ignored];
   try {
-    await using engine = await createGpuEngine({ allowSoftware });
-    const { report, notKept } = await testAgainstCpu(engine, record);
+    const { engine, value } = await openWithoutRefused(
+      record,
+      { allowSoftware },
+      (engine) => testAgainstCpu(engine, record),
+    );
+    await engine[Symbol.asyncDispose]();
+    const { report, notKept } = value;
     if (notKept !== undefined) remarks.push(`What is found out about the GPU is not kept: ${notKept}`);
-    const { cases, skipped, failures, worst, seconds } = report;
-    if (failures.length > 0) {
-      return {
-        right: false,
-        lines: [
-          `THE GPU COMPUTES WRONG RESULTS and will not be used: ${failures.length} of ${cases} tests differ from the CPU.`,
-          ...failures.map((failure) => `- ${failure}`),
-          "Update or change the graphics driver. Nothing else can be done about it here.",
-          ...remarks,
-        ],
-      };
-    }
-    return {
-      right: true,
-      lines: [
-        `All ${cases} tests give what the CPU gives, in ${formatSeconds(seconds)}; the largest difference is ` +
-        `${worst.toExponential(1)} of the results' spread (${CASE_TOLERANCE.f32} is allowed).`,
-        ...(skipped > 0 ? ["Without 16-bit floats (shader-f16): --precision f16 is not possible."] : []),
-        ...describeFindings(record),
-        ...remarks,
-      ],
-    };
+    return { right: report.failures.length === 0, lines: [...describeTest(report, record), ...remarks] };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return { right: false, lines: [`The self-test could not be done: ${error.message}`, ...remarks] };
   }
 }
 
-function describeFindings({ path, findings: { convolutions, precision } }: GpuRecord): string[] {
+function describeTest({ cases, skipped, failures, halfFailures, worst, seconds }: SelfTestReport, record: GpuRecord) {
+  if (failures.length > 0) {
+    return [
+      `THE GPU COMPUTES WRONG RESULTS and will not be used: ${failures.length} of ${cases} tests differ from the CPU.`,
+      ...failures.map((failure) => `- ${failure}`),
+      "Update or change the graphics driver. Nothing else can be done about it here.",
+    ];
+  }
+  const right = halfFailures.length > 0 ? `All but ${halfFailures.length} of ${cases} tests` : `All ${cases} tests`;
+  const halves = halfFailures.length > 0
+    ? [
+      "With 16-bit floats (shader-f16) it computes wrong: they are not used, and --precision f16 is refused.",
+      ...halfFailures.map((failure) => `- ${failure}`),
+    ]
+    : skipped > 0
+    ? ["Without 16-bit floats (shader-f16): --precision f16 is not possible."]
+    : [];
+  return [
+    `${right} give what the CPU gives, in ${formatSeconds(seconds)}; the largest difference is ` +
+    `${worst.toExponential(1)} of the results' spread (${CASE_TOLERANCE.f32} is allowed).`,
+    ...halves,
+    ...describeFindings(record),
+  ];
+}
+
+function describeFindings({ path, findings: { convolutions, precision, refused } }: GpuRecord): string[] {
   const tuned = Object.keys(convolutions).length;
   const models = Object.keys(precision).length;
   const kept = path === undefined ? "" : ` Kept in ${path}.`;
   const kernels = tuned > 0
     ? `Kernels are tuned for ${plural(tuned, "shape")} of convolutions`
     : "Kernels are not tuned (--tune measures which are the fastest)";
-  return [`${kernels}; --precision auto has tried ${plural(models, "model")}.${kept}`];
+  return [
+    `${kernels}; --precision auto has tried ${plural(models, "model")}.${kept}`,
+    ...Object.values(refused).map(({ name, why }) =>
+      `The driver does not take the kernel "${name}" (${why}): it is done without.`
+    ),
+  ];
 }
 
 interface Network {
@@ -96,27 +110,28 @@ export async function tuneGpu(
       : "There is no GPU to measure on.";
     return { done: false, lines: [why] };
   }
-  const { createGpuEngine } = await import("../../gpu/engine.ts");
   const record = await recordOf(adapter);
-  await using engine = await createGpuEngine({ allowSoftware });
   const networks = models ? await Promise.all(models.map(networkOf)) : usualNetworks(adapter.software);
-  const all: TunedConvolution[] = [];
-  for (const network of networks) {
-    print(`measuring for ${network.name}`);
-    for (const precision of (["f32", "f16"] as const).filter(engine.supports)) {
-      const { graph, patch, batch } = network;
-      const training = { patch, batch, precision, loss: LOSS, outputWeights: graph.outputs.map(() => 1) };
-      for (const options of [{ patch, batch: 1, precision }, training]) {
-        all.push(...await tuneNetwork(engine, graph, options, new Set(all.map(({ key }) => key)), print));
+  const all = new Map<string, TunedConvolution>();
+  const { engine, value: notKept } = await openWithoutRefused(
+    record,
+    { allowSoftware, warn: print },
+    async (engine) => {
+      for (const network of networks) {
+        print(`measuring for ${network.name}`);
+        await tuneNetwork(engine, network, record, all, print);
+        const convolutions = Object.fromEntries(
+          [...all].map(([key, { candidate, milliseconds }]) => [key, { candidate, milliseconds }]),
+        );
+        const notKept = await record.add({ convolutions });
+        if (notKept !== undefined) return notKept;
       }
-    }
-    const convolutions = Object.fromEntries(
-      all.map(({ key, candidate, milliseconds }) => [key, { candidate, milliseconds }]),
-    );
-    const notKept = await record.add({ convolutions });
-    if (notKept !== undefined) return { done: false, lines: [`What was measured is not kept: ${notKept}`] };
-  }
-  return { done: true, lines: summary(all, record) };
+      return undefined;
+    },
+  );
+  await engine[Symbol.asyncDispose]();
+  if (notKept !== undefined) return { done: false, lines: [`What was measured is not kept: ${notKept}`] };
+  return { done: true, lines: summary([...all.values()], record) };
 }
 
 /** Any loss: its kernels are not measured. */
@@ -126,20 +141,29 @@ const LOSS: TrainingOptions["loss"] = {
   ...DICE_AND_CROSS_ENTROPY,
 };
 
+/** Measures what is not in `all` yet, and puts it there. */
 async function tuneNetwork(
   engine: GpuEngine,
-  graph: Graph,
-  options: CompileOptions | TrainingOptions,
-  known: ReadonlySet<string>,
+  { graph, patch, batch }: Network,
+  { findings: { selfTest } }: GpuRecord,
+  all: Map<string, TunedConvolution>,
   print: CommandContext["print"],
-): Promise<TunedConvolution[]> {
-  return await engine.tune(graph, options, {
-    skip: (key) => known.has(key),
-    onTuned({ key, candidate, milliseconds, untuned, untunedMilliseconds }, done, of) {
-      const gain = candidate === untuned ? "as forecast" : `${untuned} takes ${untunedMilliseconds.toFixed(2)} ms`;
-      print(`[${done}/${of}] ${key}: ${candidate}, ${milliseconds.toFixed(2)} ms (${gain})`);
-    },
-  });
+): Promise<void> {
+  const usable = (precision: Precision) =>
+    engine.supports(precision) && (precision === "f32" || selfTest?.halvesFailed === undefined);
+  for (const precision of (["f32", "f16"] as const).filter(usable)) {
+    const training = { patch, batch, precision, loss: LOSS, outputWeights: graph.outputs.map(() => 1) };
+    for (const options of [{ patch, batch: 1, precision }, training]) {
+      await engine.tune(graph, options, { skip: (key) => all.has(key), onTuned });
+    }
+  }
+
+  function onTuned(tuned: TunedConvolution, done: number, of: number): void {
+    const { key, candidate, milliseconds, untuned, untunedMilliseconds } = tuned;
+    all.set(key, tuned);
+    const gain = candidate === untuned ? "as forecast" : `${untuned} takes ${untunedMilliseconds.toFixed(2)} ms`;
+    print(`[${done}/${of}] ${key}: ${candidate}, ${milliseconds.toFixed(2)} ms (${gain})`);
+  }
 }
 
 function summary(all: readonly TunedConvolution[], { path }: GpuRecord): string[] {

@@ -111,7 +111,7 @@ async function trainRequest(
     maxMemory: values.maxMemory,
     precision: values.precision,
     assumePlansNetwork: values.assumePlansNetwork,
-    openEngine: engineOpener(values, say),
+    ...engineOpener(values, say),
   };
 }
 

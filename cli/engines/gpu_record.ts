@@ -11,6 +11,7 @@ import type { Precision } from "../../core/engine/engine.ts";
 /** What a record is about. */
 export interface GpuIdentity {
   readonly adapter: string;
+  /** The driver, and the runtime whose compiler makes the driver's input of the kernels' text. */
   readonly driver: string;
   /** gpu/kernel_checksum.ts. */
   readonly kernels: string;
@@ -18,11 +19,18 @@ export interface GpuIdentity {
 
 export interface GpuFindings {
   /** How the self-test last went; undefined: it never ran, with these kernels. */
-  readonly selfTest?: { readonly passed: boolean; readonly when: string };
+  readonly selfTest?: {
+    readonly passed: boolean;
+    readonly when: string;
+    /** What was wrong with activations in f16, which are not used then; absent if nothing was, or the GPU has none. */
+    readonly halvesFailed?: string;
+  };
   /** By model: what `--precision auto` found. */
   readonly precision: Readonly<Record<string, { readonly precision: Precision; readonly why: string }>>;
   /** By shape (gpu/tuning.ts): the fastest candidate. */
   readonly convolutions: Readonly<Record<string, { readonly candidate: string; readonly milliseconds: number }>>;
+  /** By key (gpu/refused.ts): kernels that the driver did not compile. */
+  readonly refused: Readonly<Record<string, { readonly name: string; readonly why: string }>>;
 }
 
 export interface GpuRecord {
@@ -35,18 +43,21 @@ export interface GpuRecord {
   add(more: Partial<GpuFindings>): Promise<string | undefined>;
 }
 
-const FORMAT = { name: "nnunet GPU record", version: 1 } as const;
-const NOTHING: GpuFindings = { precision: {}, convolutions: {} };
+const FORMAT = { name: "nnunet GPU record", version: 2 } as const;
+const NOTHING: GpuFindings = { precision: {}, convolutions: {}, refused: {} };
 
 const fileSchema = z.strictObject({
   format: z.strictObject({ name: z.literal(FORMAT.name), version: z.literal(FORMAT.version) }),
   adapter: z.string(),
   driver: z.string(),
   kernels: z.string(),
-  selfTest: z.strictObject({ passed: z.boolean(), when: z.string() }).optional(),
+  selfTest: z.strictObject({ passed: z.boolean(), when: z.string(), halvesFailed: z.string().optional() }).optional(),
   precision: z.record(z.string(), z.strictObject({ precision: z.enum(["f32", "f16"]), why: z.string() })),
   convolutions: z.record(z.string(), z.strictObject({ candidate: z.string(), milliseconds: z.number() })),
+  refused: z.record(z.string(), z.strictObject({ name: z.string(), why: z.string() })),
 });
+/** Of earlier versions of the program. */
+const olderSchema = z.looseObject({ format: z.strictObject({ name: z.literal(FORMAT.name), version: z.literal(1) }) });
 
 /** Reads the record of a GPU, or starts an empty one. */
 export async function openGpuRecord(identity: GpuIdentity, folder = cacheFolder()): Promise<GpuRecord> {
@@ -85,6 +96,7 @@ function merge(a: GpuFindings, b: Partial<GpuFindings>): GpuFindings {
     selfTest: b.selfTest ?? a.selfTest,
     precision: { ...a.precision, ...b.precision },
     convolutions: { ...a.convolutions, ...b.convolutions },
+    refused: { ...a.refused, ...b.refused },
   };
 }
 
@@ -96,7 +108,11 @@ async function read(path: string, identity: GpuIdentity): Promise<Pick<GpuRecord
     if (error instanceof Deno.errors.NotFound) return { findings: NOTHING };
     return { findings: NOTHING, ignored: `${path} cannot be read and is not used (${String(error)})` };
   }
-  const parsed = fileSchema.safeParse(parseOrUndefined(text));
+  const content = parseOrUndefined(text);
+  const parsed = fileSchema.safeParse(content);
+  if (!parsed.success && olderSchema.safeParse(content).success) {
+    return { findings: NOTHING, ignored: `${path} is of an earlier version of the program and is not used` };
+  }
   if (!parsed.success) {
     return { findings: NOTHING, ignored: `${path} is damaged and is not used; \`nnunet doctor --tune\` makes it anew` };
   }

@@ -27,20 +27,23 @@ export async function recordOf(adapter: AdapterFacts): Promise<GpuRecord> {
   const { kernelChecksum } = await import("../../gpu/kernel_checksum.ts");
   const identity: GpuIdentity = {
     adapter: adapter.name,
-    driver: await describeDriver(),
+    driver: `${await describeDriver()}; Deno ${Deno.version.deno}`,
     kernels: await kernelChecksum(),
   };
   return await openGpuRecord(identity);
 }
 
+/** Kernels that a driver may refuse, one after the other, before the GPU is given up. */
+const MOST_REFUSALS = 16;
+
 /**
- * Opens the GPU.
- * @throws UserError if there is none, it gives no device, or it computes wrong results
+ * Opens the GPU; where its driver refuses a kernel, once more without that one.
+ * @throws UserError if there is none, it gives no device, it computes wrong results, or its driver refuses what cannot be done otherwise
  */
 export async function startGpu(start: GpuStart): Promise<StartedGpu> {
-  const { createGpuEngine } = await import("../../gpu/engine.ts");
   const adapter = await findAdapter();
   if (!adapter) {
+    const { createGpuEngine } = await import("../../gpu/engine.ts");
     const engine = await createGpuEngine(); // Says what is missing.
     await engine[Symbol.asyncDispose]();
     throw new Error("Starting the GPU engine: there was no adapter a moment ago");
@@ -48,14 +51,45 @@ export async function startGpu(start: GpuStart): Promise<StartedGpu> {
   const record = await recordOf(adapter);
   if (record.ignored !== undefined) start.warn?.(record.ignored);
   const tuning = start.deterministic ? undefined : tuningOf(record);
-  const engine = await createGpuEngine({ allowSoftware: start.allowSoftware, tuning });
-  try {
+  const { engine } = await openWithoutRefused(record, { ...start, tuning }, async (engine) => {
     if (record.findings.selfTest?.passed !== true) await testFirst(engine, record, start);
-    return { engine, record };
-  } catch (error) {
-    await engine[Symbol.asyncDispose]();
-    throw error;
+  });
+  return { engine, record };
+}
+
+/**
+ * Opens the engine for `use`; where the driver refuses a kernel meanwhile, `use` is begun again on an engine that does without it.
+ * @returns the engine, which is the caller's, and what `use` returned
+ */
+export async function openWithoutRefused<T>(
+  record: GpuRecord,
+  { allowSoftware, tuning, warn }: GpuStart & { readonly tuning?: Tuning },
+  use: (engine: GpuEngine) => Promise<T>,
+): Promise<{ readonly engine: GpuEngine; readonly value: T }> {
+  const { createGpuEngine } = await import("../../gpu/engine.ts");
+  for (let refusals = 0;; refusals++) {
+    const refused = new Set(Object.keys(record.findings.refused));
+    const engine = await createGpuEngine({ allowSoftware, tuning, refused });
+    try {
+      return { engine, value: await use(engine) };
+    } catch (error) {
+      await engine[Symbol.asyncDispose]();
+      const keep = refusals < MOST_REFUSALS && lessonOf(engine, record);
+      if (!keep) throw error;
+      await keep();
+      warn?.(`${messageOf(error)} It is tried without that kernel.`);
+    }
   }
+}
+
+/** Notes a kernel that the driver would not compile; nothing if there is none that was not known before. */
+export function lessonOf({ refused }: GpuEngine, record: GpuRecord): (() => Promise<void>) | undefined {
+  if (!refused || refused.key in record.findings.refused) return undefined;
+  return async () => void await record.add({ refused: { [refused.key]: { name: refused.name, why: refused.why } } });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function testFirst(engine: GpuEngine, record: GpuRecord, { say, warn }: GpuStart): Promise<void> {
@@ -79,7 +113,12 @@ export async function testAgainstCpu(
   const { createCpuEngine } = await import("../../cpu/engine.ts");
   await using cpu = await createCpuEngine();
   const report = await selfTest(engine, cpu);
-  const selfTestFinding = { passed: report.failures.length === 0, when: new Date().toISOString() };
+  const { failures, halfFailures } = report;
+  const selfTestFinding = {
+    passed: failures.length === 0,
+    when: new Date().toISOString(),
+    ...(halfFailures.length > 0 && { halvesFailed: halfFailures.join("; ") }),
+  };
   return { report, notKept: await record.add({ selfTest: selfTestFinding }) };
 }
 

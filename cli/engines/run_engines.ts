@@ -23,15 +23,17 @@ export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunE
   let current = first;
   let retries = 0;
 
-  async function reopenGpu(failure: Error): Promise<ChosenEngine> {
-    retries++;
+  async function reopenGpu(failure: Error, smaller: boolean): Promise<ChosenEngine> {
+    if (smaller) retries++;
     const chosen = await openGpu(wish, first.reason, hooks);
-    hooks.onChange(chosen, `the GPU failed and is tried again, in smaller pieces: ${failure.message}`);
+    const how = smaller ? "in smaller pieces" : "another way";
+    hooks.onChange(chosen, `the GPU failed and is tried again, ${how}: ${failure.message}`);
     return chosen;
   }
 
   async function takeCpu(failure: Error): Promise<ChosenEngine> {
-    const why = `the GPU failed, the CPU goes on (--allow_cpu): ${failure.message}`;
+    const because = wish.allowCpu ? " (--allow_cpu)" : "";
+    const why = `the GPU failed, the CPU goes on${because}: ${failure.message}`;
     const chosen = await startCpu(wish, why, true);
     const said: ChosenEngine = { ...chosen, reasonSaid: true };
     hooks.onChange(said, why);
@@ -46,14 +48,17 @@ export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunE
       const failure = current.lastFailure();
       if (!failure) return undefined;
       const mayRetry = attempt <= CASE_RETRIES && retries < RUN_RETRIES;
-      if (!mayRetry && !wish.allowCpu) return undefined;
+      const mayUseCpu = (wish.allowCpu || wish.device === "auto") && wish.precision !== "f16";
+      const learn = current.lesson();
+      if (!mayRetry && !learn && !mayUseCpu) return undefined;
       return async () => {
         await current.engine[Symbol.asyncDispose]();
-        if (mayRetry) {
+        await learn?.();
+        if (mayRetry || learn) {
           try {
-            return (current = await reopenGpu(failure)).engine;
+            return (current = await reopenGpu(failure, !learn)).engine;
           } catch (error) {
-            if (!wish.allowCpu) throw error;
+            if (!mayUseCpu) throw error;
           }
         }
         return (current = await takeCpu(failure)).engine;

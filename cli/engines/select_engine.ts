@@ -5,7 +5,7 @@ import type { TrainingEngine } from "../../core/engine/training.ts";
 import type { PrecisionCache } from "../../core/predict/model/precision.ts";
 import type { AdapterFacts } from "../../gpu/adapter.ts";
 import { findAdapter, openableGpus, probeGpu, shortVerdict } from "./gpu_probe.ts";
-import { precisionCacheOf, startGpu } from "./gpu_start.ts";
+import { lessonOf, precisionCacheOf, startGpu } from "./gpu_start.ts";
 import { judgeGpuVariables } from "./gpu_variables.ts";
 
 /** What `-device` may say. */
@@ -45,6 +45,8 @@ export interface ChosenEngine {
   readonly precisionCache?: PrecisionCache;
   /** What the engine could not get over: a lost device, memory it did not get. */
   lastFailure(): Error | undefined;
+  /** Present if the next engine on the same GPU need not fail as this one did: keeps what that takes. */
+  lesson(): (() => Promise<void>) | undefined;
 }
 
 /** What stands for and against a GPU, without starting an engine. */
@@ -128,10 +130,15 @@ export async function selectEngine(wish: EngineWish, hooks: StartHooks = {}): Pr
 export async function openGpu(wish: EngineWish, reason: string, hooks: StartHooks = {}): Promise<ChosenEngine> {
   const { precision = "f32", allowSoftwareGpu, deterministic } = wish;
   const { engine, record } = await startGpu({ allowSoftware: allowSoftwareGpu, deterministic, ...hooks });
-  const halves = engine.supports("f16");
+  const { halvesFailed } = record.findings.selfTest ?? {};
+  const halves = engine.supports("f16") && halvesFailed === undefined;
   if (precision === "f16" && !halves) {
     await engine[Symbol.asyncDispose]();
-    throw noHalves(`${engine.adapter.name} has no 16-bit floats`, "");
+    const { name } = engine.adapter;
+    throw noHalves(
+      halvesFailed ? `${name} computes wrong with them (${halvesFailed})` : `${name} has no 16-bit floats`,
+      "",
+    );
   }
   return {
     engine,
@@ -140,6 +147,7 @@ export async function openGpu(wish: EngineWish, reason: string, hooks: StartHook
     precision: precision === "auto" && !halves ? "f32" : precision,
     precisionCache: precisionCacheOf(record),
     lastFailure: () => engine.lastFailure,
+    lesson: () => lessonOf(engine, record),
   };
 }
 
@@ -159,5 +167,5 @@ export async function startCpu(
 ): Promise<ChosenEngine> {
   const { createCpuEngine } = await import("../../cpu/engine.ts");
   const engine = await createCpuEngine({ threads });
-  return { engine, reason, overridden, precision: "f32", lastFailure: () => undefined };
+  return { engine, reason, overridden, precision: "f32", lastFailure: () => undefined, lesson: () => undefined };
 }

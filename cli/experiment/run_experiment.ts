@@ -9,13 +9,12 @@ import { type ExperimentRequest, lookAtExperiment, type Overview } from "../../c
 import { type EpochForecast, estimateTime } from "../../core/experiment/time_left.ts";
 import { type Planner, PLANNERS } from "../../core/plan/planners.ts";
 import { readRecipe } from "../../core/train/recipe.ts";
-import type { TrainRequest } from "../../core/train/train_request.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { findPlanner } from "../commands/plan_experiment_command.ts";
 import { requireFolders } from "../dataset_folders.ts";
 import type { RunValues } from "../flags/run_flags.ts";
 import { list } from "../terminal.ts";
-import { changesOf, engineOpener } from "../training_request.ts";
+import { changesOf, type EngineOpener, engineOpener } from "../training_request.ts";
 import { chooseBest } from "./choose_best.ts";
 import { endLine, shownStages, stageLines, staleStages } from "./overview_lines.ts";
 import { prepareData } from "./prepare_data.ts";
@@ -25,9 +24,9 @@ import { trainFolds } from "./train_folds.ts";
 export async function runExperiment(values: RunValues, context: CommandContext): Promise<boolean> {
   const { print, printError } = context;
   const request = await readRequest(values, context.environment);
-  const openEngine = engineOpener(values, print);
+  const opener = engineOpener(values, print);
   const before = await lookAtExperiment(request);
-  let forecasts = await forecastsFor(before, values, openEngine, context);
+  let forecasts = await forecastsFor(before, values, opener, context);
   show(request, before, forecasts, values, context);
   if (values.dryRun) return true;
 
@@ -35,10 +34,10 @@ export async function runExperiment(values: RunValues, context: CommandContext):
   if (!overview?.experiment) return false;
   const { experiment } = overview;
   if (!before.experiment) {
-    forecasts = await forecastsFor(overview, values, openEngine, context);
+    forecasts = await forecastsFor(overview, values, opener, context);
     show(request, overview, forecasts, values, context);
   }
-  const { states, failed } = await trainFolds({ experiment, values, context, openEngine, forecasts });
+  const { states, failed } = await trainFolds({ experiment, values, context, opener, forecasts });
   const left = states.filter(({ progress }) => progress.kind !== "done").map(({ task }) => taskName(task));
   if (failed.size > 0) {
     printError(list("These trainings failed, as said above; the same command tries them again:", [...failed]));
@@ -122,7 +121,7 @@ function show(
 async function forecastsFor(
   { experiment, folds }: Overview,
   { precision }: RunValues,
-  openEngine: TrainRequest["openEngine"],
+  { openEngine }: EngineOpener,
   { warn }: CommandContext,
 ): Promise<Map<string, EpochForecast>> {
   const measured = new Set(folds.flatMap((fold) => fold.epochSeconds === undefined ? [] : fold.task.configuration));

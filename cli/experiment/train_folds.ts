@@ -21,7 +21,7 @@ import type { TrainHooks, TrainRequest } from "../../core/train/train_request.ts
 import { TRAINING_LOCK } from "../../core/train/training_folder.ts";
 import type { CommandContext, CountProgress } from "../commands/command.ts";
 import type { RunValues } from "../flags/run_flags.ts";
-import { diceText, epochFields, epochLine } from "../training_request.ts";
+import { diceText, type EngineOpener, epochFields, epochLine } from "../training_request.ts";
 import { formatSeconds } from "../terminal.ts";
 import { endLine, staleFolds } from "./overview_lines.ts";
 import { LOOKING, STOPPED } from "./waiting.ts";
@@ -31,7 +31,7 @@ export interface TrainingRun {
   readonly experiment: Experiment;
   readonly values: RunValues;
   readonly context: CommandContext;
-  readonly openEngine: TrainRequest["openEngine"];
+  readonly opener: EngineOpener;
   /** Of configurations without a measured epoch. */
   readonly forecasts: ReadonlyMap<string, EpochForecast>;
 }
@@ -135,7 +135,7 @@ function startLine(progress: FoldProgress): string {
 }
 
 function requestOf(
-  { experiment, values, openEngine }: TrainingRun,
+  { experiment, values, opener }: TrainingRun,
   { configuration, fold }: FoldTask,
   start: TrainRequest["start"],
 ): TrainRequest {
@@ -163,7 +163,7 @@ function requestOf(
     maxMemory: values.maxMemory,
     precision: values.precision,
     assumePlansNetwork: false,
-    openEngine,
+    ...opener,
   };
 }
 

@@ -16,7 +16,7 @@ import { type PreparedTraining, prepareTraining } from "./prepare_training.ts";
 import { validationRecipe } from "./recipe.ts";
 import { endTraining, requireTrainingMemory, runTraining } from "./run_training.ts";
 import { isFinished } from "./train_epochs.ts";
-import { readTrainingSetup, type TrainingSetup } from "./setup.ts";
+import { readTrainingSetup, trainingOptions, type TrainingSetup } from "./setup.ts";
 import { CHECKPOINTS, checkpointsIn, TRAINING_LOCK, writeModelFiles } from "./training_folder.ts";
 import type { TrainHooks, TrainRequest } from "./train_request.ts";
 import { requireValidation } from "./validation_needs.ts";
@@ -46,9 +46,8 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
   const warnings = await requireValidation(setup, request.saveProbabilities);
   const ended = isFinished(state, setup.recipe);
   // Before anything is written: without the engine and the memory it needs no training starts, and none leaves a folder.
-  let engine = await request.openEngine();
+  let engine = await (ended ? request.openEngine() : openForTraining(request, setup));
   await using _closing = { [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose]() };
-  if (!ended) requireTrainingMemory(engine, setup, request);
   await ensureFolder(setup.foldFolder, "making the results folder");
   using _lock = takeLock(join(setup.foldFolder, TRAINING_LOCK), {
     doing: "opening the results folder",
@@ -75,6 +74,22 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
     collectGarbage();
   }
   return await validate(engine, request, setup, checkpoint, log, hooks);
+}
+
+/** Opens the engine, and once more where a GPU's driver refuses a kernel of this training that can be done without. */
+async function openForTraining(request: TrainRequest, setup: TrainingSetup) {
+  for (;;) {
+    const engine = await request.openEngine();
+    try {
+      requireTrainingMemory(engine, setup, request);
+      if (engine.kind === "cpu") return engine;
+      using _program = await engine.compileTraining(setup.graph, trainingOptions(setup, request.precision));
+      return engine;
+    } catch (error) {
+      await engine[Symbol.asyncDispose]();
+      if (!await request.learnFromFailure?.()) throw error;
+    }
+  }
 }
 
 async function validate(

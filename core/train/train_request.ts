@@ -36,6 +36,8 @@ export interface TrainRequest {
   readonly assumePlansNetwork: boolean;
   /** Called once files and flags are found to be good. */
   openEngine(): Promise<Engine & TrainingEngine>;
+  /** Keeps what the failure of the engine opened last tells. @returns true if the next one need not fail like it */
+  learnFromFailure?(): Promise<boolean>;
 }
 
 export interface EpochProgress {

@@ -40,6 +40,30 @@ export function miscompile(change: (code: string, label: string) => string): Dis
   return { [Symbol.dispose]: () => void (GPUDevice.prototype.createShaderModule = createShaderModule) };
 }
 
+/** Lets kernels fail as a driver does that does not take them: Vulkan says so, and wgpu gives the whole device up. */
+export function refuseKernels(match: (label: string) => boolean): Disposable & { readonly refused: readonly string[] } {
+  const { createComputePipelineAsync, createComputePipeline } = GPUDevice.prototype;
+  const refused: string[] = [];
+  const refuse = (device: GPUDevice, label = "") => {
+    if (!match(label)) return;
+    refused.push(label);
+    device.destroy();
+  };
+  GPUDevice.prototype.createComputePipelineAsync = function (descriptor) {
+    refuse(this, descriptor.label);
+    return createComputePipelineAsync.call(this, descriptor);
+  };
+  GPUDevice.prototype.createComputePipeline = function (descriptor) {
+    refuse(this, descriptor.label);
+    return createComputePipeline.call(this, descriptor);
+  };
+  return {
+    refused,
+    [Symbol.dispose]: () =>
+      void Object.assign(GPUDevice.prototype, { createComputePipelineAsync, createComputePipeline }),
+  };
+}
+
 /** What is written to stdout and stderr until it is disposed. */
 export function captureOutput(): Disposable & { readonly text: string } {
   const streams = [Deno.stdout, Deno.stderr];

@@ -26,7 +26,7 @@ async function predict(output: string, flags: readonly string[]): Promise<{ code
   return { code, text: captured.text };
 }
 
-/** The first `count` devices that are opened from now on are destroyed after their third submission. */
+/** The first `count` devices that are opened from now on are destroyed a moment after their third submission. */
 function loseDevices(count: number): Disposable {
   const { requestDevice } = GPUAdapter.prototype;
   const { submit } = GPUQueue.prototype;
@@ -37,7 +37,7 @@ function loseDevices(count: number): Disposable {
     let submissions = 0;
     GPUQueue.prototype.submit = function (buffers) {
       submit.call(this, buffers);
-      if (this === device.queue && ++submissions === 3) device.destroy();
+      if (this === device.queue && ++submissions === 3) setTimeout(() => device.destroy());
     };
     return device;
   };

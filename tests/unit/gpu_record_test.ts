@@ -18,16 +18,18 @@ async function withFolder(run: (folder: string) => Promise<void>): Promise<void>
 Deno.test("findings are kept and added to, also those of another process", () =>
   withFolder(async (folder) => {
     const [one, other] = [await openGpuRecord(GPU, folder), await openGpuRecord(GPU, folder)];
-    assertEquals(one.findings, { precision: {}, convolutions: {} });
+    assertEquals(one.findings, { precision: {}, convolutions: {}, refused: {} });
     assertEquals(await one.add({ convolutions: CONVOLUTIONS }), undefined);
     assertEquals(await other.add({ precision: { m: { precision: "f16", why: "so" } } }), undefined);
     await other.add({ selfTest: { passed: true, when: "now" } });
+    await one.add({ refused: { k: { name: "norm table", why: "device lost" } } });
     const { findings, ignored } = await openGpuRecord(GPU, folder);
     assertEquals(ignored, undefined);
     assertEquals(findings, {
       selfTest: { passed: true, when: "now" },
       precision: { m: { precision: "f16", why: "so" } },
       convolutions: CONVOLUTIONS,
+      refused: { k: { name: "norm table", why: "device lost" } },
     });
     assertEquals([...Deno.readDirSync(folder)].length, 1);
   }));
@@ -44,9 +46,9 @@ Deno.test("a file that is damaged or of other kernels is left aside with one lin
         "null",
         "[]",
         whole.replace("1.5", '"fast"'),
-        whole.replace('"version":1', '"version":7')
-          .replace('"version": 1', '"version": 7'),
+        whole.replace('"version": 2', '"version": 7'),
       ],
+      "an earlier version": [whole.replace('"version": 2', '"version": 1')],
       "other kernels": [whole.replace('"k1"', '"k0"')],
       "another GPU": [whole.replace("9000", "8000"), whole.replace("libmade.so.1", "libmade.so.2")],
     };
@@ -55,7 +57,7 @@ Deno.test("a file that is damaged or of other kernels is left aside with one lin
         assert(text !== whole);
         await Deno.writeTextFile(path, text);
         const { findings, ignored, add } = await openGpuRecord(GPU, folder);
-        assertEquals(findings, { precision: {}, convolutions: {} });
+        assertEquals(findings, { precision: {}, convolutions: {}, refused: {} });
         assert(
           ignored?.includes(problem) && ignored.includes(path) && !ignored.includes("\n"),
           `${problem}: ${ignored}`,

@@ -1,6 +1,13 @@
 /** Ways to compute one thing: the first that the device can run, or all of them for an autotuner. */
 import type { WgslOperator } from "../kernel.ts";
+import type { ConvLimits } from "./problem.ts";
 import { BindingLimitError } from "./touched.ts";
+
+/** What there are ways for. */
+interface WithWays {
+  readonly name: string;
+  readonly limits: Pick<ConvLimits, "refuses">;
+}
 
 /** A way that was not planned yet. */
 export interface Way {
@@ -24,9 +31,12 @@ export function preferring<W extends Way>(wanted: string | undefined, ways: read
 }
 
 /** What can be planned, or why it cannot. */
-function attempt<W extends Way>(way: W): Planned<W> | BindingLimitError {
+function attempt<W extends Way>({ name, limits }: WithWays, way: W): Planned<W> | BindingLimitError {
   try {
-    return { ...way, operator: way.plan() as ReturnType<W["plan"]> };
+    const operator = way.plan() as ReturnType<W["plan"]>;
+    const refused = limits.refuses && operator.dispatches.find(limits.refuses);
+    if (!refused) return { ...way, operator };
+    return new BindingLimitError(`Describing the convolution ${name}: the driver refuses the kernel ${refused.name}`);
   } catch (error) {
     if (error instanceof BindingLimitError) return error;
     throw error;
@@ -34,23 +44,25 @@ function attempt<W extends Way>(way: W): Planned<W> | BindingLimitError {
 }
 
 /** The first way that the device can run. @throws BindingLimitError if there is none, with why the first cannot be. */
-export function firstOf<W extends Way>(problem: string, ways: readonly W[]): Planned<W> {
+export function firstOf<W extends Way>(problem: WithWays, ways: readonly W[]): Planned<W> {
   let refused: BindingLimitError | undefined;
   for (const way of ways) {
-    const planned = attempt(way);
+    const planned = attempt(problem, way);
     if (!(planned instanceof BindingLimitError)) return planned;
     refused ??= planned;
   }
   throw refused ??
     new BindingLimitError(
-      `Describing the convolution ${problem}: the device has too little workgroup memory for any way`,
+      `Describing the convolution ${problem.name}: the device has too little workgroup memory for any way`,
     );
 }
 
 /** All that can be planned, each name once. @throws as {@link firstOf} */
-export function allOf<W extends Way>(problem: string, ways: readonly W[]): Planned<W>[] {
+export function allOf<W extends Way>(problem: WithWays, ways: readonly W[]): Planned<W>[] {
   const distinct = ways.filter((way, i) => ways.findIndex(({ name }) => name === way.name) === i);
-  const planned = distinct.map(attempt).flatMap((p) => p instanceof BindingLimitError ? [] : [p]);
+  const planned = distinct.map((way) => attempt(problem, way)).flatMap((p) =>
+    p instanceof BindingLimitError ? [] : [p]
+  );
   if (planned.length === 0) firstOf(problem, ways);
   return planned;
 }

@@ -31,10 +31,10 @@ const NOTHING_WANTED: WantedCandidate = () => undefined;
  */
 export function planConv(problem: WgslConvProblem, wanted = NOTHING_WANTED): WgslConvOperator {
   const one = { ...problem, batch: 1 };
-  const single = firstOf(problem.name, preferring(wanted(one), convWays(one)));
+  const single = firstOf(problem, preferring(wanted(one), convWays(one)));
   if (problem.batch === 1) return single.operator;
   const plans = convWays(problem, single.packing);
-  return firstOf(problem.name, preferring(wanted(problem) ?? wanted(one), plans)).operator;
+  return firstOf(problem, preferring(wanted(problem) ?? wanted(one), plans)).operator;
 }
 
 /**
@@ -43,12 +43,12 @@ export function planConv(problem: WgslConvProblem, wanted = NOTHING_WANTED): Wgs
  * @throws as {@link planConv}; BindingLimitError if there is no way to compute it as a convolution
  */
 export function planTrainedConv(problem: WgslConvProblem, wanted = NOTHING_WANTED): WgslConvOperator {
-  return firstOf(problem.name, preferring(wanted(problem), trainedWays(problem))).operator;
+  return firstOf(problem, preferring(wanted(problem), trainedWays(problem))).operator;
 }
 
 /** The ways worth measuring of a convolution of a training. @throws as {@link planTrainedConv} */
 export function trainedConvCandidates(problem: WgslConvProblem): ConvCandidate[] {
-  return allOf(problem.name, trainedWays(problem));
+  return allOf(problem, trainedWays(problem));
 }
 
 function trainedWays(problem: WgslConvProblem): ConvWay[] {
@@ -61,17 +61,17 @@ function trainedWays(problem: WgslConvProblem): ConvWay[] {
 /** A transposed convolution with kernel = stride: one product, its taps scattered as they are written. @throws as {@link planConv}. */
 export function planTransposedConv(problem: WgslTransposedConvProblem, wanted = NOTHING_WANTED): WgslConvOperator {
   const name = wanted(problem) ?? wanted({ ...problem, batch: 1 });
-  return firstOf(problem.name, preferring(name, transposedWays(problem))).operator;
+  return firstOf(problem, preferring(name, transposedWays(problem))).operator;
 }
 
 /** The ways worth measuring, the one forecast to be the fastest first. @throws as {@link planConv}. */
 export function convCandidates(problem: WgslConvProblem): ConvCandidate[] {
-  return allOf(problem.name, convWays(problem));
+  return allOf(problem, convWays(problem));
 }
 
 /** As {@link convCandidates}: register tiles. */
 export function transposedConvCandidates(problem: WgslTransposedConvProblem): ConvCandidate[] {
-  return allOf(problem.name, transposedWays(problem).slice(0, 4));
+  return allOf(problem, transposedWays(problem).slice(0, 4));
 }
 
 /** A way of a convolution. */

@@ -3,7 +3,13 @@ import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { convOutputGrid, type ConvProblemOf } from "../../operators/conv/problem.ts";
 import { channelLayout, type OutputStatistics } from "../../operators/tensor.ts";
 import type { SchemeTriple } from "../../operators/conv/scheme.ts";
-import { SCALAR_BYTES, type WeightedWgslOperator, type WgslOperand, type WgslTarget } from "../kernel.ts";
+import {
+  SCALAR_BYTES,
+  type WeightedWgslOperator,
+  type WgslDispatch,
+  type WgslOperand,
+  type WgslTarget,
+} from "../kernel.ts";
 
 /** What a device allows, as far as it decides how a convolution is computed. */
 export interface ConvLimits {
@@ -17,6 +23,8 @@ export interface ConvLimits {
   readonly maxBindingBytes: number;
   /** Bytes that transformed tiles may take, so that they stay in the device's L2; 24 MiB unless given. */
   readonly cacheBytes?: number;
+  /** True for a kernel that the device's driver would not compile: it is computed another way. */
+  readonly refuses?: (kernel: WgslDispatch) => boolean;
 }
 
 /** The least that WebGPU promises. */

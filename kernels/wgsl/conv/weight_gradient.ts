@@ -38,7 +38,7 @@ export function planWeightGradient(
   problem: WeightGradientProblem,
   wanted: WantedCandidate = () => undefined,
 ): WeightGradientOperator {
-  const { operator } = firstOf(problem.name, preferring(wanted(problem), weightGradientWays(problem)));
+  const { operator } = firstOf(problem, preferring(wanted(problem), weightGradientWays(problem)));
   if (problem.biasGradientSlot === undefined) return operator;
   const bias = biasGradient(problem, problem.biasGradientSlot);
   return {
@@ -50,7 +50,7 @@ export function planWeightGradient(
 
 /** The ways worth measuring, without the bias, the one forecast to be the fastest first. @throws as {@link planWeightGradient} */
 export function weightGradientCandidates(problem: WeightGradientProblem): WeightGradientCandidate[] {
-  return allOf(problem.name, weightGradientWays(problem));
+  return allOf(problem, weightGradientWays(problem));
 }
 
 /** The direct form with large and small tiles; the best four schemes, the best of them with small tiles and other chunks. */

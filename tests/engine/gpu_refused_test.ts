@@ -1,0 +1,152 @@
+/** Kernels that a driver does not take: layers are computed another way, and what cannot be is done on the CPU, or named. */
+import { main } from "../../cli/main.ts";
+import type { Vec3 } from "../../core/base/shape.ts";
+import { UserError } from "../../core/base/errors.ts";
+import { fromFileUrl, join } from "../../core/base/path.ts";
+import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
+import type { Graph } from "../../core/graph/graph.ts";
+import { requestAdapter } from "../../gpu/adapter.ts";
+import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
+import { assert, assertClose, assertEquals, assertFails, TOLERANCE } from "../assert.ts";
+import { captureOutput, type GpuCache, miscompile, refuseKernels, useGpuCache } from "./gpu_cache.ts";
+
+const ROOT = fromFileUrl(new URL("../golden/models", import.meta.url));
+const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+const PATCH: Vec3 = [8, 12, 12];
+const GRAPH: Graph = {
+  nodes: [
+    { kind: "input", channels: 1 },
+    { kind: "conv", input: 0, channels: 8, kernel: [3, 3, 3], stride: [1, 1, 1], weight: "a.weight", bias: "a.bias" },
+  ],
+  outputs: [1],
+};
+
+async function forward(engine: GpuEngine) {
+  using program = await engine.compile(GRAPH, { patch: PATCH, batch: 1, precision: "f32" });
+  using weights = await engine.loadWeights(program, randomWeights());
+  using volume = engine.alloc("f32", 8 * 12 * 12, "volume");
+  engine.upload(volume, randomValues(volume.length, 5));
+  const patches = [{ origin: [0, 0, 0], mirror: [false, false, false] } as const];
+  engine.gatherPatches({ volume, channels: 1, grid: PATCH, patches, program });
+  engine.run(program, weights);
+  return { output: await engine.downloadOutput(program, 0), algorithm: program.steps[0].algorithm };
+}
+
+Deno.test(
+  { name: "a layer whose kernel the driver does not take is computed another way by the next engine", ignore },
+  async () => {
+    await using usual = await createGpuEngine({ allowSoftware: true });
+    const wanted = await forward(usual);
+    const way = wanted.algorithm.split(" ")[0];
+    using driver = refuseKernels((label) => label.startsWith(way));
+    const refused = new Set<string>();
+    for (let tries = 0; tries < 10; tries++) {
+      await using engine = await createGpuEngine({ allowSoftware: true, refused });
+      if (
+        refused.size > 0 &&
+        !engine.forecast(GRAPH, { patch: PATCH, batch: 1, precision: "f32" }).steps[0].algorithm.startsWith(way)
+      ) {
+        const { output, algorithm } = await forward(engine);
+        assert(!algorithm.startsWith(way), algorithm);
+        assertClose(output, wanted.output, TOLERANCE.f32LongSum);
+        assertEquals(driver.refused.length, refused.size);
+        return;
+      }
+      await assertFails(
+        () => forward(engine),
+        UserError,
+        `Compiling the GPU kernel "${way}`,
+        "its driver does not take it",
+      );
+      assert(engine.refused !== undefined && engine.refused.name === driver.refused.at(-1));
+      refused.add(engine.refused.key);
+    }
+    throw new Error(`still ${way} after ${driver.refused}`);
+  },
+);
+
+/** Predicts with a small model. */
+async function predict(...flags: string[]) {
+  const folder = await Deno.makeTempDir();
+  try {
+    const report = join(folder, "report.json");
+    using output = captureOutput();
+    const code = await main([
+      ...["predict_from_modelfolder", "-i", join(ROOT, "images", "slices_2d"), "-m", join(ROOT, "models", "slices_2d")],
+      ...["-o", join(folder, "out"), "-f", "0", "--disable_tta", "--allow_software_gpu", "--report", report, ...flags],
+    ]);
+    return { code, text: output.text, report: JSON.parse(await Deno.readTextFile(report)) };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const refusedNames = async (cache: GpuCache) =>
+  Object.values((await cache.record()).findings.refused).map(({ name }) => name);
+
+Deno.test({
+  name: "a prediction goes on where the driver does not take one kernel, and the GPU's record knows it",
+  ignore,
+}, async () => {
+  await using cache = await useGpuCache();
+  let first: string | undefined;
+  {
+    using driver = refuseKernels((label) => label.startsWith("winograd") && (first ??= label) === label);
+    const { code, text, report } = await predict("-device", "gpu");
+    assertEquals([code, report.engine.kind, report.failed], [0, "gpu", []], text);
+    assertEquals(new Set(driver.refused), new Set(await refusedNames(cache)));
+    assert(driver.refused.length > 0 && text.includes("tried again, another way"), text);
+  }
+  using driver = refuseKernels((label) => label === first);
+  const { code, text } = await predict("-device", "gpu");
+  assertEquals([code, driver.refused], [0, []], text);
+});
+
+Deno.test({
+  name: "where a kernel that nothing can replace is not taken, the CPU computes, or the error names it",
+  ignore,
+}, async (t) => {
+  await using _cache = await useGpuCache();
+  using _driver = refuseKernels((label) => label.startsWith("gather"));
+  await t.step("-device auto: the CPU", async () => {
+    const { code, text, report } = await predict("-device", "auto");
+    assertEquals([code, report.engine.kind, report.failed], [0, "cpu", []], text);
+    assert(/the GPU failed.*"gather/s.test(text), text);
+  });
+  await t.step("-device gpu: an error", async () => {
+    const { code, text } = await predict("-device", "gpu");
+    assertEquals(code, 1);
+    assert(/GPU kernel "gather.*does not take it/s.test(text) && text.includes("-device cpu"), text);
+  });
+});
+
+Deno.test({ name: "a GPU that is wrong with 16-bit floats alone is used without them", ignore }, async () => {
+  await using cache = await useGpuCache(false);
+  using _driver = miscompile((code) =>
+    code.includes("enable f16") ? code.replaceAll("let bias = load_weights(", "let bias = 1.5 * load_weights(") : code
+  );
+  const { code, text, report } = await predict("-device", "gpu", "--precision", "auto");
+  assertEquals([code, report.engine.kind, report.failed], [0, "gpu", []], text);
+  const { selfTest } = (await cache.record()).findings;
+  assert(selfTest?.passed === true && /in f16: .* differs/.test(selfTest.halvesFailed ?? ""), JSON.stringify(selfTest));
+  const asked = await predict("-device", "gpu", "--precision", "f16");
+  assertEquals(asked.code, 1);
+  assert(asked.text.replaceAll(/\s+/g, " ").includes("computes wrong with them"), asked.text);
+});
+
+Deno.test("without a driver for Vulkan, Metal or DirectX there is no adapter, and none of OpenGL's", async () => {
+  const code = `import { requestAdapter } from "${new URL("../../gpu/adapter.ts", import.meta.url)}";` +
+    "console.log((await requestAdapter())?.info.description ?? 'none');";
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, code);
+    const env = { VK_DRIVER_FILES: "/none", VK_ICD_FILENAMES: "/none" };
+    const { stdout, stderr } = await new Deno.Command("deno", {
+      args: ["run", "--quiet", "--no-config", "--allow-env", "--allow-read", file],
+      env,
+    }).output();
+    assertEquals(new TextDecoder().decode(stdout).trim(), "none", new TextDecoder().decode(stderr));
+  } finally {
+    await Deno.remove(file);
+  }
+});
