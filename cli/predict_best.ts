@@ -16,6 +16,7 @@ import { checkOutputs, listInputCases } from "../core/dataset/input_cases.ts";
 import { filesEndingIn } from "../core/dataset/raw_dataset.ts";
 import { readDatasetJson } from "../core/dataset/read_dataset_json.ts";
 import { ensembleFolders } from "../core/ensemble/ensemble_folders.ts";
+import { moveBesideLabels } from "../core/formats/image/beside_labels.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
 import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
 import { classesOfDataset } from "../core/measure/measured_classes.ts";
@@ -263,6 +264,7 @@ async function put(plan: Plan, predicted: string, result: string, saveProbabilit
       await move(from.npz, to.npz);
       await move(from.pkl, to.pkl);
     }
+    await moveBesideLabels(join(result, name), output, { doing: "writing the results" });
     await move(join(result, name), output);
   }
 }

@@ -21,6 +21,7 @@ import {
 import { evaluateFolder } from "../evaluate/evaluate_folder.ts";
 import { readForegroundDice } from "../evaluate/read_summary.ts";
 import { evaluatedOf } from "../evaluate/targets.ts";
+import { copyBesideLabels } from "../formats/image/beside_labels.ts";
 import { readPlans } from "../plan/read_plans.ts";
 import { truthOfModel } from "./truth_folder.ts";
 
@@ -74,6 +75,7 @@ export async function accumulateResults(request: CrossvalRequest): Promise<Cross
     const target = join(output, `${id}${dataset.fileEnding}`);
     if ((await statOrNull(target, DOING))?.isFile) continue;
     await removeIfThere(summary, DOING); // which is not of all cases from here on
+    await copyBesideLabels(file, target, options);
     await copyAtomically(file, target, options);
   }
   if (!(await statOrNull(summary, DOING))?.isFile) {

@@ -4,6 +4,7 @@ import { ensureFolder, writeAll, writeAtomically } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
+import { copyBesideLabels } from "../formats/image/beside_labels.ts";
 
 const DOING = "copying the ground truth";
 
@@ -13,6 +14,7 @@ export async function copyGroundTruth(cases: readonly RawCase[], fileEnding: str
   removeLeftovers(folder);
   for (const { id, label } of cases) {
     const target = join(folder, `${id}${fileEnding}`);
+    await copyBesideLabels(label, target, { doing: DOING });
     const source = await Deno.stat(label);
     const copy = await statOrNull(target, DOING);
     const time = (info: Deno.FileInfo) => info.mtime?.getTime() ?? 0;

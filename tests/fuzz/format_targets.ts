@@ -22,6 +22,7 @@ import { ITK_FORMATS, itkCases, unpackFiles } from "../golden/itk_cases.ts";
 import { CHECKPOINTS, openUpstream } from "../golden/training_checkpoint/write_checkpoint.ts";
 import type { Files } from "./mutate_files.ts";
 import { type Attempt, filesIn, golden, goldenFiles, MODEL, type Target } from "./target.ts";
+import { tiffTargets } from "./tiff_targets.ts";
 
 const NIFTI_READERS = ["SimpleITKIO", "NibabelIO", "NibabelIOWithReorient"] as const;
 
@@ -33,8 +34,8 @@ async function readNifti(file: string, attempt: Attempt): Promise<void> {
   await attempt(() => readLabels("SimpleITKIO", file));
 }
 
-/** Formats with targets of their own: NIfTI, whose headers three readers take each in its own way, and those of ITK. */
-const OWN_TARGETS = ["NIfTI", "NRRD"];
+/** Formats with targets of their own: NIfTI, whose headers three readers take each in its own way, those of ITK, and TIFF. */
+const OWN_TARGETS = ["NIfTI", "NRRD", "TIFF"];
 const OTHER_FORMATS = [...new Set(READERS.flatMap(({ formats }) => formats))]
   .filter(({ name }) => !OWN_TARGETS.includes(name));
 
@@ -105,6 +106,7 @@ export const imageTargets: readonly Target[] = [
   },
   ...ITK_FORMATS.map(itkFormat),
   ...OTHER_FORMATS.map(otherFormat),
+  ...tiffTargets,
 ];
 
 export const torchTargets: readonly Target[] = [

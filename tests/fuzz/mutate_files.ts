@@ -5,6 +5,7 @@ import { mutateBytes } from "./mutate_bytes.ts";
 import { mutateNifti, mutatePng, mutateTextHeader } from "./mutate_images.ts";
 import { mutateJson, mutateJsonBytes } from "./mutate_json.ts";
 import { mutatePickle } from "./mutate_pickle.ts";
+import { mutateTiff } from "./mutate_tiff.ts";
 import { mutateNpy, mutateZip, zipMembers } from "./mutate_zip.ts";
 import type { Random } from "./random.ts";
 
@@ -31,6 +32,9 @@ function mutateFile(name: string, bytes: Uint8Array, random: Random, other: Uint
       return mutateTextHeader(bytes, random, other);
     case "png":
       return mutatePng(bytes, random);
+    case "tif":
+    case "tiff":
+      return mutateTiff(bytes, random, other);
     case "pth":
     case "npz":
     case "zip":

@@ -28,6 +28,7 @@ Deno.test("readers are tried in upstream's order, with upstream's endings", () =
   assertEquals(READERS.filter(({ onlyByName }) => onlyByName).map(({ name }) => name), ["SimpleITKIOWithReorient"]);
   assertEquals([...READER_NAMES], [
     "SimpleITKIO",
+    "Tiff3DIO",
     "NibabelIO",
     "NibabelIOWithReorient",
     "SimpleITKIOWithReorient",
@@ -68,7 +69,7 @@ Deno.test("a file's format follows from the reader and the name; readers that lo
     () => formatOf("NaturalImage2DIO", "a.bmp"),
     UserError,
     "a.bmp",
-    "only PNG",
+    "only PNG, TIFF",
     "Convert the pictures",
   );
 });

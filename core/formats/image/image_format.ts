@@ -18,6 +18,8 @@ export interface ReadOptions {
    * reader does: SimpleITKIO makes them 0 before the scaling, the nibabel readers keep them.
    */
   readonly nonFinite?: "keep" | "asUpstream";
+  /** The file is a segmentation; a class may look for what lies beside one by another name. */
+  readonly labels?: true;
 }
 
 /** What is known of an image without its voxels. */
@@ -65,6 +67,8 @@ export interface ImageFormat {
   readonly labelsAdvice: string;
   /** All files and folders that make the image which `file` names; a header that names others is read for it. */
   filesOf(file: string): readonly string[] | Promise<readonly string[]>;
+  /** A file beside a segmentation that tells what the segmentation's own does not, and goes where that goes, by its name. */
+  besideLabels?(file: string): string;
   /**
    * Reads the headers, and refuses sizes that the files can't hold, before memory is taken for them.
    * @throws UserError naming the file if it is damaged or not what the reader class takes

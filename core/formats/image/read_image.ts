@@ -168,7 +168,7 @@ export async function readLabels(
   file: string,
   { judge }: Pick<CaseReadOptions, "judge"> = {},
 ): Promise<{ readonly labels: LabelVolume & { readonly data: Int16Array }; readonly geometry: ImageGeometry }> {
-  const { data, channels, geometry } = await readCase(reader, [file], { judge });
+  const { data, channels, geometry } = await readCase(reader, [file], { judge, labels: true });
   requireOneChannel(channels, reader, file);
   const labels = new Int16Array(data.length);
   for (let i = 0; i < data.length; i++) {
@@ -188,7 +188,7 @@ export async function readWideLabels(
   file: string,
   { judge }: Pick<CaseReadOptions, "judge"> = {},
 ): Promise<{ readonly data: Int32Array; readonly geometry: ImageGeometry }> {
-  const { data, channels, geometry } = await readCase(reader, [file], { judge });
+  const { data, channels, geometry } = await readCase(reader, [file], { judge, labels: true });
   requireOneChannel(channels, reader, file);
   // In the same memory: an element is read before it is written.
   const labels = new Int32Array(data.buffer, data.byteOffset, data.length);

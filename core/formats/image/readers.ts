@@ -11,6 +11,7 @@ import { NIBABEL_NIFTI, REORIENTED_NIFTI } from "./nifti/nibabel_format.ts";
 import { SITK_NIFTI, SITK_REORIENTED_NIFTI } from "./nifti/sitk_format.ts";
 import { SITK_NRRD, SITK_REORIENTED_NRRD } from "./nrrd/format.ts";
 import { PNG } from "./png/format.ts";
+import { TIFF_PICTURE, TIFF_VOLUME } from "./tiff/format.ts";
 
 export interface ReaderClass {
   readonly name: ReaderName;
@@ -32,7 +33,12 @@ export interface ReaderClass {
 }
 
 export const READERS: readonly ReaderClass[] = [
-  { name: "NaturalImage2DIO", upstreamEndings: [".png", ".bmp", ".tif"], formats: [PNG], geometry: "picture" },
+  {
+    name: "NaturalImage2DIO",
+    upstreamEndings: [".png", ".bmp", ".tif"],
+    formats: [PNG, TIFF_PICTURE],
+    geometry: "picture",
+  },
   {
     name: "SimpleITKIO",
     upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
@@ -41,7 +47,7 @@ export const READERS: readonly ReaderClass[] = [
     series: dicomFormat("SimpleITKIO"),
     geometry: "sitk",
   },
-  { name: "Tiff3DIO", upstreamEndings: [".tif", ".tiff"], formats: [], geometry: "spacing" },
+  { name: "Tiff3DIO", upstreamEndings: [".tif", ".tiff"], formats: [TIFF_VOLUME], geometry: "spacing" },
   {
     name: "NibabelIO",
     upstreamEndings: [".nii", ".nii.gz"],

@@ -84,7 +84,7 @@ export function convertVoxels(
   scaleInto(stored, count, conversion, target, at);
 }
 
-const HOST_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+export const HOST_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 function storedView(staging: ArrayBuffer, datatype: number, count: number): Stored {
   switch (datatype) {
@@ -168,7 +168,7 @@ function convertInteger64(
 }
 
 /** Turns the byte order of `bytes` bytes in place, in units of 1, 2, 4 or 8 bytes. */
-function swapBytes(buffer: ArrayBuffer, bytes: number, unit: number): void {
+export function swapBytes(buffer: ArrayBuffer, bytes: number, unit: number): void {
   if (unit === 2) {
     const words = new Uint16Array(buffer, 0, bytes >> 1);
     for (let i = 0; i < words.length; i++) words[i] = (words[i] << 8) | (words[i] >>> 8);
