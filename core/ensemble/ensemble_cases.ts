@@ -29,6 +29,7 @@ const AVERAGING: JobKind<undefined, EnsembleJob, EnsembledCase> = {
   setting: undefined,
   runHere: ensembleCase,
   bytesOf: bytesOfJob,
+  beginsHere: true,
   finishesRunning: true,
   threadEnded: ({ files }, detail) => ({
     failure: outOfMemory({ doing: "averaging probabilities", file: files[0] }, detail),

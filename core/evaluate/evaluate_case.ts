@@ -4,9 +4,9 @@ import { UserError } from "../base/errors.ts";
 import { freeArray } from "../base/free_array.ts";
 import { collectUnderLimit, type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
 import { voxelCount } from "../base/shape.ts";
-import type { ImageGeometry, ReaderName } from "../formats/image/image.ts";
+import type { ImageGeometry, LabelValues, ReaderName } from "../formats/image/image.ts";
 import { countOverlaps, type Overlap, type Target } from "./overlap.ts";
-import { readLabelsOfCase } from "./read_labels_of_case.ts";
+import { type CaseReading, readLabelsOfCase, readWideLabelsOfCase } from "./read_labels_of_case.ts";
 import { checkComparable } from "./same_image.ts";
 import { classesOf, toClasses } from "./surface/class_volume.ts";
 import { canBeMeasured, measureSurfaces, type SurfaceMetrics, type SurfaceSetting } from "./surface/surface_metrics.ts";
@@ -35,39 +35,44 @@ export interface EvaluatedCase {
 
 const DOING = "comparing segmentations";
 
-/** Bytes a job takes for each voxel: prediction and reference as 32-bit integers. */
+/** Bytes a job takes at most for each voxel: prediction and reference as 32-bit integers. */
 export const BYTES_PER_VOXEL = 8;
 
 /** @throws UserError naming the case: a file can't be read, is no segmentation, or the shapes differ */
 export async function evaluateCase(job: EvaluationJob): Promise<EvaluatedCase> {
-  const { predictionFile, referenceFile } = job;
   using stack = new DisposableStack();
   stack.defer(() => collectUnderLimit(job.memory));
+  const { surface } = job;
+  if (!surface) {
+    const { prediction, reference, warning } = await readBoth(job, readLabelsOfCase, stack);
+    return { overlaps: countOverlaps(prediction.data, reference.data, job.targets, job.ignoreLabel), warning };
+  }
+  const { prediction, reference, warning } = await readBoth(job, readWideLabelsOfCase, stack);
+  const overlaps = countOverlaps(prediction.data, reference.data, job.targets, job.ignoreLabel);
+  return { overlaps, surfaces: surfacesOf(job, surface, prediction.data, reference), warning };
+}
+
+/** Both segmentations, to be freed with `stack`. */
+async function readBoth<T extends { readonly data: LabelValues; readonly geometry: ImageGeometry }>(
+  { caseId, reader, predictionFile, referenceFile, memory }: EvaluationJob,
+  readLabels: (reading: CaseReading) => Promise<T>,
+  stack: DisposableStack,
+): Promise<{ readonly prediction: T; readonly reference: T; readonly warning: string | undefined }> {
   const read = async (file: string) => {
-    const { caseId, reader, memory } = job;
-    const labels = await readLabelsOfCase({
-      caseId,
-      reader,
-      file,
-      doing: DOING,
-      work: "comparing",
-      bytesPerVoxel: BYTES_PER_VOXEL,
-      memory,
-    });
+    const bytesPerVoxel = BYTES_PER_VOXEL;
+    const labels = await readLabels({ caseId, reader, file, doing: DOING, work: "comparing", bytesPerVoxel, memory });
     stack.defer(() => freeArray(labels.data));
     return labels;
   };
   const prediction = await read(predictionFile);
   const reference = await read(referenceFile);
   const warning = checkComparable(
-    job.caseId,
+    caseId,
     { file: predictionFile, geometry: prediction.geometry },
     { file: referenceFile, geometry: reference.geometry },
     DOING,
   );
-  const overlaps = countOverlaps(prediction.data, reference.data, job.targets, job.ignoreLabel);
-  const surfaces = job.surface && surfacesOf(job, job.surface, prediction.data, reference);
-  return { overlaps, ...(surfaces && { surfaces }), warning };
+  return { prediction, reference, warning };
 }
 
 /** The surfaces by the reference's spacing. The label volumes are overwritten. */

@@ -52,6 +52,7 @@ const COMPARISON: JobKind<undefined, EvaluationJob, EvaluatedCase> = {
   runHere: evaluateCase,
   bytesOf: async ({ reader, referenceFile, surface }) =>
     (BYTES_PER_VOXEL + (surface ? SURFACE_BYTES_PER_VOXEL : 0)) * await voxelsOfFile(reader, referenceFile),
+  beginsHere: true,
 };
 
 /**

@@ -3,8 +3,8 @@ import { allocationError } from "../base/allocation.ts";
 import { UserError } from "../base/errors.ts";
 import { type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
 import { voxelCount } from "../base/shape.ts";
-import type { ImageGeometry, ReaderName } from "../formats/image/image.ts";
-import { readWideLabels } from "../formats/image/read_image.ts";
+import type { ImageGeometry, LabelValues, ReaderName } from "../formats/image/image.ts";
+import { type CaseReadOptions, readNarrowLabels, readWideLabels } from "../formats/image/read_image.ts";
 
 export interface CaseReading {
   readonly caseId: string;
@@ -14,17 +14,32 @@ export interface CaseReading {
   readonly doing: string;
   /** What is done with its voxels, for an error that names their number: "comparing". */
   readonly work: string;
-  /** Bytes that the work takes for each voxel, this array included. */
+  /** Bytes that the work takes for each voxel at most, this array included. */
   readonly bytesPerVoxel: number;
   readonly memory?: MemoryAllowance;
 }
 
+interface ReadLabels<T extends LabelValues> {
+  readonly data: T;
+  readonly geometry: ImageGeometry;
+}
+
 /** Labels of 32 bits, to be freed by the caller. @throws UserError naming the case, as {@link readWideLabels}, or too large */
-export async function readLabelsOfCase(
+export async function readWideLabelsOfCase(reading: CaseReading): Promise<ReadLabels<Int32Array>> {
+  return await readWithin(reading, readWideLabels);
+}
+
+/** As {@link readWideLabelsOfCase}, of as few bits as the file has them. */
+export async function readLabelsOfCase(reading: CaseReading): Promise<ReadLabels<LabelValues>> {
+  return await readWithin(reading, readNarrowLabels);
+}
+
+async function readWithin<T extends LabelValues>(
   { caseId, reader, file, doing, work, bytesPerVoxel, memory }: CaseReading,
-): Promise<{ readonly data: Int32Array; readonly geometry: ImageGeometry }> {
+  read: (reader: ReaderName, file: string, options: Pick<CaseReadOptions, "judge">) => Promise<ReadLabels<T>>,
+): Promise<ReadLabels<T>> {
   try {
-    return await readWideLabels(reader, file, {
+    return await read(reader, file, {
       judge: ({ geometry: { shape } }) => {
         const needs = `${work} ${shape.join(" x ")} voxels takes`;
         requireRoom(memory, bytesPerVoxel * voxelCount(shape), needs, { doing, file });

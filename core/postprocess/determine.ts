@@ -70,6 +70,7 @@ const MEASURING: JobKind<undefined, MeasurementJob, MeasuredCase> = {
   setting: undefined,
   runHere: measureCase,
   bytesOf: async ({ reader, referenceFile }) => BYTES_PER_VOXEL * await voxelsOfFile(reader, referenceFile),
+  beginsHere: true,
 };
 
 /**

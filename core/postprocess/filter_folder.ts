@@ -49,6 +49,7 @@ const FILTERING: JobKind<undefined, FilterJob, FilterOutcome> = {
   setting: undefined,
   runHere: filterCase,
   bytesOf: async ({ reader, input }) => BYTES_PER_VOXEL * await voxelsOfFile(reader, input),
+  beginsHere: true,
   finishesRunning: true,
   threadEnded: ({ caseId, input }, detail) => ({
     error: outOfMemory({ doing: "postprocessing the segmentation", caseId, file: input }, detail),

@@ -7,10 +7,10 @@ import { freeArray } from "../base/free_array.ts";
 import { collectUnderLimit, type MemoryAllowance } from "../base/memory_allowance.ts";
 import { checkComparable } from "../evaluate/same_image.ts";
 import type { Overlap, Target } from "../evaluate/overlap.ts";
-import type { ReaderName } from "../formats/image/image.ts";
+import type { LabelValues, ReaderName } from "../formats/image/image.ts";
 import { buildGraph, type ComponentGraph } from "./component_graph.ts";
 import type { LabelArray } from "./component_scan.ts";
-import { readSegmentation, readWideSegmentation } from "./read_segmentation.ts";
+import { readReference, readSegmentation } from "./read_segmentation.ts";
 import type { Vec3 } from "../base/shape.ts";
 
 export interface MeasurementJob {
@@ -53,7 +53,7 @@ export async function measureCase(job: MeasurementJob): Promise<MeasuredCase> {
   stack.defer(() => collectUnderLimit(memory));
   const prediction = await readSegmentation({ caseId, reader, file: predictionFile, doing: DOING, memory });
   stack.defer(() => freeArray(prediction.data));
-  const reference = await readWideSegmentation({ caseId, reader, file: referenceFile, doing: DOING, memory });
+  const reference = await readReference({ caseId, reader, file: referenceFile, doing: DOING, memory });
   stack.defer(() => freeArray(reference.data));
   const warning = checkComparable(
     caseId,
@@ -77,7 +77,7 @@ export function buffersOfCase({ graph, counted, hits }: MeasuredCase): ArrayBuff
 /** What is measured of two label volumes of shape (z, y, x). */
 export function measureLabels(
   prediction: LabelArray,
-  reference: Int32Array,
+  reference: LabelValues,
   shape: Vec3,
   { targets, labels, ignoreLabel }: Pick<MeasurementJob, "targets" | "labels" | "ignoreLabel">,
 ): MeasuredCase {
@@ -143,7 +143,7 @@ function referenceClasses(targets: readonly Target[], ignoreLabel: number | unde
 }
 
 function countReference(
-  reference: Int32Array,
+  reference: LabelValues,
   targets: number,
   classes: ReferenceClasses,
 ): Pick<MeasuredCase, "reference" | "voxels"> {

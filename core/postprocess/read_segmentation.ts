@@ -3,10 +3,10 @@ import { allocationError } from "../base/allocation.ts";
 import { UserError } from "../base/errors.ts";
 import { freeArray } from "../base/free_array.ts";
 import { type CaseReading, readLabelsOfCase } from "../evaluate/read_labels_of_case.ts";
-import type { ImageGeometry } from "../formats/image/image.ts";
+import type { ImageGeometry, LabelValues } from "../formats/image/image.ts";
 import type { LabelArray } from "./component_scan.ts";
 
-/** Bytes that a case takes for each voxel while it is read: 32-bit numbers, and labels of 8 or 16 bits. */
+/** Bytes that a case takes at most for each voxel while it is read: 32-bit numbers, and labels of 8 or 16 bits. */
 export const BYTES_PER_VOXEL = 6;
 
 export interface Segmentation {
@@ -16,14 +16,15 @@ export interface Segmentation {
 
 type Reading = Omit<CaseReading, "work" | "bytesPerVoxel">;
 
-/** A segmentation of labels of 32 bits, with the case named in errors. @throws UserError as {@link readLabelsOfCase} */
-export function readWideSegmentation(reading: Reading): ReturnType<typeof readLabelsOfCase> {
+/** Labels as the file has them, with the case named in errors. @throws UserError as {@link readLabelsOfCase} */
+export function readReference(reading: Reading): ReturnType<typeof readLabelsOfCase> {
   return readLabelsOfCase({ ...reading, work: "working on", bytesPerVoxel: BYTES_PER_VOXEL });
 }
 
-/** As {@link readWideSegmentation}, of labels that can be written again. @throws UserError also if one is below 0 or above 65535 */
+/** As {@link readReference}, of labels that can be written again. @throws UserError also if one is below 0 or above 65535 */
 export async function readSegmentation(reading: Reading): Promise<Segmentation> {
-  const { data: wide, geometry } = await readWideSegmentation(reading);
+  const { data: wide, geometry } = await readReference(reading);
+  if (wide instanceof Uint8Array) return { data: wide, geometry };
   const { caseId, file, doing } = reading;
   try {
     let [lowest, highest] = [0, 0];
@@ -44,7 +45,7 @@ export async function readSegmentation(reading: Reading): Promise<Segmentation> 
   }
 }
 
-function narrowed(wide: Int32Array, needsTwoBytes: boolean): LabelArray {
+function narrowed(wide: LabelValues, needsTwoBytes: boolean): LabelArray {
   const narrow = needsTwoBytes ? new Uint16Array(wide.length) : new Uint8Array(wide.length);
   narrow.set(wide);
   return narrow;

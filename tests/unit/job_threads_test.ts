@@ -111,3 +111,25 @@ Deno.test("one thread does its jobs in order, tells them to end, and refuses mor
   await assertFails(() => thread.run({ name: "d", does: "end" }), ThreadEnded, "was to end");
   await assertFails(() => thread.run({ name: "e" }), ThreadEnded);
 });
+
+Deno.test("small jobs are done in the calling thread if they are few and fast; large and slow ones go to threads", async () => {
+  const kind: Partial<typeof KIND> = {
+    beginsHere: true,
+    runHere: async ({ name, milliseconds = 0 }) => {
+      await new Promise((resolve) => setTimeout(resolve, milliseconds));
+      return `here ${name}`;
+    },
+  };
+  assertEquals(await results(named(3), kind), ["here 0", "here 1", "here 2"]);
+  const options = { memory: 2 ** 40 };
+  const mixed = await results([...named(2), ...named(2, { bytes: 2 ** 30 })], kind, options);
+  assertEquals([...mixed.slice(0, 2), ...mixed.slice(2).sort()], ["here 0", "here 1", "setting 0 1", "setting 1 1"]);
+  const slow = await results(named(40, { milliseconds: 100 }), kind);
+  assertEquals(slow.length, 40);
+  assert(slow[0] === "here 0" && slow.slice(-2).every((text) => text.startsWith("setting ")), slow.join());
+  assertEquals(await results(named(1), kind, { beside: true }), ["setting 0 1"]);
+  await assertFails(
+    () => results(named(2), { ...kind, runHere: () => Promise.reject(new TypeError("a defect")) }),
+    TypeError,
+  );
+});

@@ -6,7 +6,7 @@ import { collectUnderLimit, type MemoryAllowance } from "../../base/memory_allow
 import type { ReaderName } from "../../formats/image/image.ts";
 import { checkSameGrid } from "../../formats/image/read_image.ts";
 import type { Target } from "../overlap.ts";
-import { readLabelsOfCase } from "../read_labels_of_case.ts";
+import { readWideLabelsOfCase } from "../read_labels_of_case.ts";
 import { type Agreement, compareLabels } from "./compare_labels.ts";
 
 export interface ComparisonJob {
@@ -54,7 +54,7 @@ async function compareFiles(job: ComparisonJob): Promise<ComparedCase> {
   using stack = new DisposableStack();
   stack.defer(() => collectUnderLimit(memory));
   const read = async (of: string) => {
-    const labels = await readLabelsOfCase({
+    const labels = await readWideLabelsOfCase({
       caseId,
       reader,
       file: of,

@@ -68,6 +68,31 @@ export async function openNpzStream(file: string, name: string, options: NpzStre
   }
 }
 
+/** Packed bytes that hold the header of any array of a few dimensions. */
+const PACKED_HEADER_BYTES = 1 << 10;
+
+/**
+ * The header of the array `name`, without the rest of it.
+ * @throws UserError as {@link openNpzStream}
+ */
+export async function readNpzHeader(file: string, name: string, options: NpzStreamOptions): Promise<NpyLayout> {
+  try {
+    using zip = openZip(file, options.doing, { kind: "npz file", remedy: options.remedy });
+    const fail = (problem: string): never => {
+      throw new Error(problem);
+    };
+    const entry = entryOf(zip, name, fail);
+    const start = zip.start(entry, PACKED_HEADER_BYTES);
+    const header = readNpyHeader((offset, length) => {
+      if (offset + length > start.length) fail("more is needed");
+      return start.subarray(offset, offset + length);
+    }, fail);
+    if (header.end <= entry.size) return header;
+  } catch { /* What is wrong is said by who reads all of it. */ }
+  await using stream = await openNpzStream(file, name, options);
+  return stream.header;
+}
+
 function entryOf(zip: ZipFile, name: string, fail: (problem: string) => never): ZipEntry {
   const entry = zip.entries.get(`${name}.npy`);
   if (entry) return entry;

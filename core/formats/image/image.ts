@@ -46,6 +46,9 @@ export interface CaseImage {
   readonly warnings: readonly string[];
 }
 
+/** Labels, in the smallest type that holds what their file may have. */
+export type LabelValues = Uint8Array | Int16Array | Uint16Array | Int32Array;
+
 /** A segmentation: integer labels on a (z, y, x) grid, in the array order of the reader. */
 export interface LabelVolume {
   readonly data: Uint8Array | Uint16Array | Int16Array;

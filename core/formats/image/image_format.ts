@@ -4,7 +4,7 @@
  * the program knows a format.
  */
 import { voxelCount } from "../../base/shape.ts";
-import type { ImageGeometry, LabelVolume } from "./image.ts";
+import type { ImageGeometry, LabelValues, LabelVolume } from "./image.ts";
 
 /** What is being done, in errors of reading. */
 export const READING = "reading the image";
@@ -43,6 +43,16 @@ export interface OpenedImage extends ImageProbe, AsyncDisposable {
    * @throws UserError naming the file if it is damaged or ends early
    */
   read(target: Float32Array, offset: number): Promise<readonly string[]>;
+  /** Where the numbers are stored as whole ones of 8 or 16 bits, and not scaled. */
+  readonly small?: SmallNumbers;
+}
+
+/** Another way to read an image's numbers, for labels: as they are stored, without float32's four bytes for each. */
+export interface SmallNumbers {
+  /** The type that holds all of them. */
+  readonly type: "uint8" | "int16" | "uint16";
+  /** As {@link OpenedImage.read}. @param target Of the type, or a larger one */
+  read(target: LabelValues): Promise<readonly string[]>;
 }
 
 /** A segmentation to be written; its labels are checked (0 or more) and have the geometry's shape. */

@@ -8,8 +8,8 @@ import { describeBytes } from "../../base/describe_bytes.ts";
 import { UserError } from "../../base/errors.ts";
 import { freeArray } from "../../base/free_array.ts";
 import { voxelCount } from "../../base/shape.ts";
-import type { CaseImage, ImageGeometry, LabelVolume, ReaderName } from "./image.ts";
-import { type ImageProbe, type OpenedImage, READING, type ReadOptions } from "./image_format.ts";
+import type { CaseImage, ImageGeometry, LabelValues, LabelVolume, ReaderName } from "./image.ts";
+import { type ImageProbe, type OpenedImage, READING, type ReadOptions, type SmallNumbers } from "./image_format.ts";
 import { checkSameGrid } from "./image_grid.ts";
 import { formatOf } from "./readers.ts";
 
@@ -92,7 +92,7 @@ export async function readCase(
   const voxels = voxelCount(geometry.shape);
   requireCountable(channels * voxels, images[0].file);
   options.judge?.(headers);
-  const data = allocate(channels * voxels, images[0].file);
+  const data = allocate(Float32Array, channels * voxels, images[0].file);
   try {
     let channel = 0;
     for (const image of images) {
@@ -168,6 +168,8 @@ export async function readLabels(
   file: string,
   { judge }: Pick<CaseReadOptions, "judge"> = {},
 ): Promise<{ readonly labels: LabelVolume & { readonly data: Int16Array }; readonly geometry: ImageGeometry }> {
+  const stored = await readStored(reader, file, judge, (type) => type === "uint16" ? undefined : Int16Array);
+  if (stored) return { labels: { data: stored.data, shape: stored.geometry.shape }, geometry: stored.geometry };
   const { data, channels, geometry } = await readCase(reader, [file], { judge, labels: true });
   requireOneChannel(channels, reader, file);
   const labels = new Int16Array(data.length);
@@ -187,6 +189,55 @@ export async function readWideLabels(
   reader: ReaderName,
   file: string,
   { judge }: Pick<CaseReadOptions, "judge"> = {},
+): Promise<{ readonly data: Int32Array; readonly geometry: ImageGeometry }> {
+  return await readStored(reader, file, judge, () => Int32Array) ?? await readRounded(reader, file, judge);
+}
+
+/** As {@link readWideLabels}, in the smallest array that holds what the file may have. */
+export async function readNarrowLabels(
+  reader: ReaderName,
+  file: string,
+  { judge }: Pick<CaseReadOptions, "judge"> = {},
+): Promise<{ readonly data: LabelValues; readonly geometry: ImageGeometry }> {
+  return await readStored<LabelValues>(reader, file, judge, (type) => SMALL_ARRAYS[type]) ??
+    await readRounded(reader, file, judge);
+}
+
+const SMALL_ARRAYS = { uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array };
+
+/**
+ * Labels in the array that `arrayOf` chooses for the type they are stored in.
+ * @returns undefined where they are stored otherwise, or it chooses none
+ */
+async function readStored<T extends LabelValues>(
+  reader: ReaderName,
+  file: string,
+  judge: CaseReadOptions["judge"],
+  arrayOf: (type: SmallNumbers["type"]) => ArrayType<T> | undefined,
+): Promise<{ readonly data: T; readonly geometry: ImageGeometry } | undefined> {
+  await using image = await openImage(reader, file, { labels: true });
+  const { channels, geometry, small } = image;
+  const type = small && arrayOf(small.type);
+  if (!small || !type) return undefined;
+  requireOneChannel(channels, reader, file);
+  const voxels = voxelCount(geometry.shape);
+  requireCountable(voxels, file);
+  judge?.(headersOf([image]));
+  const data = allocate(type, voxels, file);
+  try {
+    await small.read(data);
+  } catch (error) {
+    freeArray(data); // the next case's memory is counted without it
+    throw error;
+  }
+  return { data, geometry };
+}
+
+/** Labels that are stored as larger numbers, scaled or as fractions. */
+async function readRounded(
+  reader: ReaderName,
+  file: string,
+  judge: CaseReadOptions["judge"],
 ): Promise<{ readonly data: Int32Array; readonly geometry: ImageGeometry }> {
   const { data, channels, geometry } = await readCase(reader, [file], { judge, labels: true });
   requireOneChannel(channels, reader, file);
@@ -220,13 +271,23 @@ function noLabel(file: string, voxel: number, value: number, range: string): Use
   });
 }
 
-function allocate(length: number, file: string): Float32Array {
+interface ArrayType<T> {
+  new (length: number): T;
+  readonly name: string;
+  readonly BYTES_PER_ELEMENT: number;
+}
+
+function allocate<T extends Float32Array | LabelValues>(
+  type: ArrayType<T>,
+  length: number,
+  file: string,
+): T {
   try {
-    return new Float32Array(length);
+    return new type(length);
   } catch (error) {
     const problem = `its ${length.toLocaleString("en-US")} voxels need ${
-      describeBytes(length * 4)
-    } as float32, which could not be allocated`;
+      describeBytes(length * type.BYTES_PER_ELEMENT)
+    } as ${type.name.replace("Array", "").toLowerCase()}, which could not be allocated`;
     const remedy = "use a machine with more memory, or cut the image into parts";
     throw new UserError({ doing: READING, file, problem, remedy }, { cause: error });
   }

@@ -35,7 +35,7 @@ export async function writeLabels(
   if (shape.some((size, i) => size !== geometry.shape[i]) || labels.data.length !== shape[0] * shape[1] * shape[2]) {
     throw new RangeError(`labels of shape ${shape.join(" x ")} for an image of shape ${geometry.shape.join(" x ")}`);
   }
-  const bytesPerLabel = highestLabel(labels) > 255 ? 2 : 1;
+  const bytesPerLabel = labels.data instanceof Uint8Array || highestLabel(labels) <= 255 ? 1 : 2;
   await formatOf(reader, file).write(file, { labels, geometry, bytesPerLabel, signal });
 }
 

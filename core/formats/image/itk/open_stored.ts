@@ -3,6 +3,7 @@ import { UserError } from "../../../base/errors.ts";
 import { type OpenedImage, READING } from "../image_format.ts";
 import { VOXEL_TYPES } from "../nifti/voxels.ts";
 import { arrayOf, type ItkGrid, requireTurnable, type SitkReader } from "./array.ts";
+import { smallNumbers, type VoxelTarget } from "../voxel_order.ts";
 import type { ImageProblem } from "./geometry.ts";
 import { BUFFER_BYTES, checkData, type DataPart, type Encoding, readData, type StoredData } from "./stored_data.ts";
 
@@ -34,6 +35,9 @@ export async function openStored(file: string, reader: SitkReader, image: Stored
     conversion: { datatype, littleEndian, arithmetic: "itk", scaling: null, zeroNonFinite: false },
   };
   await checkData(data);
+  const volumeStride = grid.size[0] * grid.size[1] * grid.size[2];
+  const read = async (target: VoxelTarget["data"], offset: number) =>
+    await readData(data, { data: target, offset: offset + origin, strides, volumeStride });
   const complex = datatype === 32 || datatype === 1792;
   return {
     file,
@@ -47,10 +51,8 @@ export async function openStored(file: string, reader: SitkReader, image: Stored
         `${file}: its voxels are complex numbers; the imaginary parts are ignored, as upstream does.`,
       ]
       : image.warnings,
-    read: async (target, offset) => {
-      const volumeStride = grid.size[0] * grid.size[1] * grid.size[2];
-      return await readData(data, { data: target, offset: offset + origin, strides, volumeStride });
-    },
+    read: (target, offset) => read(target, offset),
+    ...smallNumbers(data.conversion, (target) => read(target, 0)),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

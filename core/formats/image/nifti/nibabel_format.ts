@@ -30,6 +30,7 @@ import {
   reorientedOrder,
   reorientedSize,
 } from "./nibabel_geometry.ts";
+import { smallNumbers, type VoxelTarget } from "../voxel_order.ts";
 import type { VoxelConversion } from "./voxels.ts";
 import { type StoredVolume, writeNifti } from "./write.ts";
 import { nibabelHeader } from "./written_header.ts";
@@ -76,6 +77,13 @@ export async function interpretForNibabel(opened: OpenedNifti, reader: NibabelRe
     zeroNonFinite: false,
   };
   const { geometry, origin, strides } = arrayOf(image, reader, header.version);
+  const read = async (data: VoxelTarget["data"], offset: number) =>
+    await readVoxels(nifti, dataStart, size, 1, conversion, {
+      data,
+      offset: offset + origin,
+      strides,
+      volumeStride: data.length,
+    });
   return {
     file,
     channels: 1,
@@ -83,13 +91,8 @@ export async function interpretForNibabel(opened: OpenedNifti, reader: NibabelRe
     storedType: storedType(nifti),
     bufferBytes: BUFFER_BYTES,
     warnings: complexWarning(nifti),
-    read: async (data, offset) =>
-      await readVoxels(nifti, dataStart, size, 1, conversion, {
-        data,
-        offset: offset + origin,
-        strides,
-        volumeStride: data.length,
-      }),
+    read: (data, offset) => read(data, offset),
+    ...smallNumbers(conversion, (data) => read(data, 0)),
     [Symbol.asyncDispose]: () => nifti[Symbol.asyncDispose](),
   };
 }

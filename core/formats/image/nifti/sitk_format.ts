@@ -17,6 +17,7 @@ import {
   storedType,
 } from "./file.ts";
 import { interpretAsItk } from "./sitk_geometry.ts";
+import { smallNumbers, type VoxelTarget } from "../voxel_order.ts";
 import type { VoxelConversion } from "./voxels.ts";
 import { type StoredVolume, writeNifti } from "./write.ts";
 import { sitkHeader } from "./written_header.ts";
@@ -52,6 +53,14 @@ export function interpretAsSitk(nifti: OpenedNifti, reader: SitkReader, options:
     zeroNonFinite: options.nonFinite === "asUpstream",
   };
   const { geometry, origin, strides } = arrayOf(itk, reader);
+  const volumeStride = size[0] * size[1] * size[2];
+  const read = async (data: VoxelTarget["data"], offset: number) =>
+    await readVoxels(nifti, dataStart, size, channels, conversion, {
+      data,
+      offset: offset + origin,
+      strides,
+      volumeStride,
+    });
   return {
     file,
     channels,
@@ -59,15 +68,8 @@ export function interpretAsSitk(nifti: OpenedNifti, reader: SitkReader, options:
     storedType: storedType(nifti),
     bufferBytes: BUFFER_BYTES,
     warnings: [...itk.warnings, ...complexWarning(nifti), ...misnamedWarning(nifti)],
-    read: async (data, offset) => {
-      const volumeStride = size[0] * size[1] * size[2];
-      return await readVoxels(nifti, dataStart, size, channels, conversion, {
-        data,
-        offset: offset + origin,
-        strides,
-        volumeStride,
-      });
-    },
+    read: (data, offset) => read(data, offset),
+    ...smallNumbers(conversion, (data) => read(data, 0)),
     [Symbol.asyncDispose]: () => nifti[Symbol.asyncDispose](),
   };
 }

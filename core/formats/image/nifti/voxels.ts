@@ -3,6 +3,8 @@
  * volume, in typed loops, so that a volume is never held twice.
  */
 
+import type { LabelValues } from "../image.ts";
+
 /** NIfTI's data type codes that are read, with bytes per voxel and the unit that byte order applies to. */
 export const VOXEL_TYPES: ReadonlyMap<
   number,
@@ -65,7 +67,7 @@ export function convertVoxels(
   staging: ArrayBuffer,
   count: number,
   conversion: VoxelConversion,
-  target: Float32Array,
+  target: Float32Array | LabelValues,
   at: number,
 ): void {
   const type = VOXEL_TYPES.get(conversion.datatype);
@@ -115,7 +117,13 @@ function keepRealParts(complex: Stored, count: number): void {
   for (let i = 1; i < count; i++) complex[i] = complex[2 * i];
 }
 
-function scaleInto(source: Stored, count: number, conversion: VoxelConversion, target: Float32Array, at: number): void {
+function scaleInto(
+  source: Stored,
+  count: number,
+  conversion: VoxelConversion,
+  target: Float32Array | LabelValues,
+  at: number,
+): void {
   const { scaling, arithmetic } = conversion;
   if (!scaling) {
     target.set(source.length === count ? source : source.subarray(0, count), at);
@@ -141,7 +149,7 @@ function convertInteger64(
   staging: ArrayBuffer,
   count: number,
   conversion: VoxelConversion,
-  target: Float32Array,
+  target: Float32Array | LabelValues,
   at: number,
 ): void {
   const low = new Uint32Array(staging, 0, 2 * count);
