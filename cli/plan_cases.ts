@@ -5,7 +5,7 @@ import { basename, dirname, join } from "../core/base/path.ts";
 import { isFolder } from "../core/dataset/dataset_names.ts";
 import { checkOutputs, listInputCases } from "../core/dataset/input_cases.ts";
 import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
-import { imageEnding } from "../core/formats/image/readers.ts";
+import { imageEnding, takesSeries } from "../core/formats/image/readers.ts";
 import type { Model } from "../core/predict/model/model_folder.ts";
 import { probabilityPaths, RUN_FILES } from "../core/predict/run/output_folder.ts";
 import type { CaseToPredict } from "../core/predict/run/request.ts";
@@ -25,7 +25,7 @@ export interface PlannedCases {
   readonly outputFolder?: string;
 }
 
-type CaseFlags = Pick<PredictValues, "input" | "output" | "previousStage" | "saveProbabilities">;
+type CaseFlags = Pick<PredictValues, "input" | "series" | "output" | "previousStage" | "saveProbabilities">;
 
 /**
  * @param leaveOut Ids of cases that are done
@@ -43,6 +43,7 @@ export async function planCases(
     fileEnding: ending,
     channelNames: model.dataset.channelNames,
     severalChannelsPerFile: (file) => mayHoldSeveralChannels(model.plans.reader, file),
+    ...(takesSeries(model.plans.reader) && { series: flags.series ?? [] }),
   });
   const failed = new Map(listing.failures.map((failure) => [failure.parts.caseId ?? "", failure]));
   const found = new Map(listing.cases.map((one) => [one.id, one]));

@@ -19,6 +19,7 @@ import { ensembleFolders } from "../core/ensemble/ensemble_folders.ts";
 import { moveBesideLabels } from "../core/formats/image/beside_labels.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
 import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
+import { takesSeries } from "../core/formats/image/readers.ts";
 import { classesOfDataset } from "../core/measure/measured_classes.ts";
 import { readPlans } from "../core/plan/read_plans.ts";
 import { applyPostprocessing } from "../core/postprocess/apply.ts";
@@ -129,6 +130,7 @@ async function preparePlan({ values, part, context }: BestPredictionJob): Promis
     fileEnding,
     channelNames,
     severalChannelsPerFile: (one) => mayHoldSeveralChannels(reader, one),
+    ...(takesSeries(reader) && { series: values.series ?? [] }),
   });
   const count = listing.cases.length + listing.failures.length;
   await checkStatisticsPlace(values, [values.input, ...stages.map((stage) => stage.folder)]);

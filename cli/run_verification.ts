@@ -26,6 +26,7 @@ import { agreementPng } from "../core/evaluate/agreement/agreement_picture.ts";
 import { targetNames, targetsOf } from "../core/evaluate/targets.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
 import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
+import { takesSeries } from "../core/formats/image/readers.ts";
 import { readPlans } from "../core/plan/read_plans.ts";
 import type { CommandContext } from "./commands/command.ts";
 import { sayFailedCase } from "./event_log.ts";
@@ -109,6 +110,7 @@ async function predict(values: VerifyValues, plan: Plan, context: CommandContext
   const report = join(output, "prediction.json");
   await runPrediction({
     values: {
+      series: undefined,
       ...how,
       input: images,
       output: plan.segmentations,
@@ -170,6 +172,7 @@ async function planVerification(values: VerifyValues, context: CommandContext): 
     fileEnding,
     channelNames: dataset.channelNames,
     severalChannelsPerFile: (file) => mayHoldSeveralChannels(reader, file),
+    ...(takesSeries(reader) && { series: [] }),
   });
   if (!(await isFolder(against))) {
     throw new UserError({ doing: DOING, file: against, problem: "there is no such folder", remedy: "check the path" });

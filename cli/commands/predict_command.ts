@@ -9,6 +9,11 @@ import { type CommandContext, defineCommand } from "./command.ts";
 
 const FAILURES = "Cases that cannot be predicted don't keep the others from being done.";
 
+const DICOM =
+  "DICOM: -i names a folder with the files of one study, in it or in folders below, which is one case named after the " +
+  "folder; or a folder with a folder for each case, CASE, or CASE_0000, CASE_0001, ... for several channels. A series is " +
+  "read as SimpleITK reads it; the segmentation has the model's own ending.";
+
 export const predictCommand = defineCommand({
   flags: PREDICT,
   examples: [
@@ -33,12 +38,17 @@ export const predictCommand = defineCommand({
       args: "-i images -o segmentations -d 4 -c 3d_fullres --statistics organs.csv --mesh stl",
     },
     {
+      does: "One series of a DICOM study; without --series the error lists what there is",
+      args: "-i study -o liver.nii.gz -d 4 -c 3d_fullres --series 1.2.840.113619.2.55.3",
+    },
+    {
       does: "The second of four runs that share the cases",
       args: "-i images -o segmentations -d 4 -c 3d_fullres -num_parts 4 -part_id 1",
     },
   ],
   details: [
     `The model is nnUNet_results/DATASET/TRAINER__PLANS__CONFIG, nnUNet_results being an environment variable. ${FAILURES}`,
+    DICOM,
   ],
   check(values) {
     check(values);

@@ -35,6 +35,9 @@ export const SUFFIX: Form = {
   needed: "a suffix of letters, digits, dots, dashes and single underscores",
 };
 
+/** Of a DICOM series. */
+export const SERIES_UID: Form = { fits: /^[0-9.]{1,64}$/, needed: "a UID of digits and dots" };
+
 /** A file that is written as JSON: a name of images or weights is none for it. */
 export const JSON_FILE: Form = { fits: /\.json$/i, needed: "a name that ends in .json" };
 

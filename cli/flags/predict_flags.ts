@@ -5,7 +5,7 @@
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import { MEASURING } from "./measure_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, FOLD, JSON_FILE, LOG, MAX_MEMORY, NAME, THREADS } from "./forms.ts";
+import { DATASET, FOLD, JSON_FILE, LOG, MAX_MEMORY, NAME, SERIES_UID, THREADS } from "./forms.ts";
 
 const MODEL = "Model";
 const FILES = "Images";
@@ -22,7 +22,19 @@ const IMAGES = {
     group: FILES,
     help:
       "Folder with images named CASE_0000.ENDING (0001 the second channel, ...). Also taken: one image, or the images of " +
-      "one case in channel order, a.nii.gz,b.nii.gz.",
+      "one case in channel order, a.nii.gz,b.nii.gz; DICOM: the folder of one study, or a folder with a folder for each " +
+      "case (CASE_0000, CASE_0001, ... where there are several channels), whatever ending the model's images have.",
+  },
+  series: {
+    kind: "list",
+    names: ["--series"],
+    value: "UID",
+    form: SERIES_UID,
+    beyond: true,
+    group: FILES,
+    help:
+      "Which series to take of a DICOM folder that holds several, by Series Instance UID; without it they are listed. For " +
+      "a study of a model with several channels, one for each channel in their order.",
   },
   output: {
     kind: "text",

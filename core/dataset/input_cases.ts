@@ -10,7 +10,9 @@ import { UserError } from "../base/errors.ts";
 import { oddFile } from "../base/odd_file.ts";
 import { refuseOverwriting } from "../base/overwriting.ts";
 import { basename, join, resolve } from "../base/path.ts";
+import { isDicomFile } from "../formats/dicom/read_dicom_file.ts";
 import { imageEnding } from "../formats/image/readers.ts";
+import { dicomCaseOf, listDicomCases } from "./dicom_cases.ts";
 
 /** One case: its files in channel order. */
 export interface InputCase {
@@ -36,6 +38,8 @@ export interface ExpectedInput {
    * channels are left to the reader to judge.
    */
   readonly severalChannelsPerFile: (file: string) => boolean | Promise<boolean>;
+  /** The series that `--series` names; not there where the model's reader class takes no DICOM. */
+  readonly series?: readonly string[];
 }
 
 const DOING = "listing the input images";
@@ -45,13 +49,29 @@ export async function listInputCases(input: string, expected: ExpectedInput): Pr
   const stat = await statOrNull(input);
   if (stat?.isDirectory) return await listFolder(input, expected);
   const files = stat ? [input] : input.split(",").map((file) => file.trim()).filter((file) => file !== "");
-  return await caseOfFiles(files, expected);
+  return await seriesOfFiles(files, expected) ?? await caseOfFiles(files, expected);
+}
+
+/** One case of DICOM files or folders; null where one is something else, or not there. */
+async function seriesOfFiles(files: readonly string[], expected: ExpectedInput): Promise<CaseListing | null> {
+  const { fileEnding, channelNames, series } = expected;
+  if (series === undefined || files.length === 0) return null;
+  for (const file of files) {
+    const stat = await statOrNull(file);
+    if (!stat?.isDirectory && (!stat?.isFile || file.endsWith(fileEnding) || !await isDicomFile(file))) return null;
+  }
+  return await dicomCaseOf(files, { channelNames, series });
 }
 
 async function listFolder(folder: string, expected: ExpectedInput): Promise<CaseListing> {
   const { names, skipped, odd } = await filesIn(folder, expected.fileEnding);
   const matching = names.filter((name) => name.endsWith(expected.fileEnding));
-  if (matching.length === 0 && odd.size === 0) throw await noMatchingFile(folder, names, expected);
+  if (matching.length === 0 && odd.size === 0) {
+    const { channelNames, series } = expected;
+    const listing = series === undefined ? null : await listDicomCases(folder, { channelNames, series });
+    if (listing) return listing;
+    throw await noMatchingFile(folder, names, expected);
+  }
 
   const warnings = skipped
     ? [
@@ -284,7 +304,7 @@ async function noMatchingFile(folder: string, names: readonly string[], expected
       remedy: `put images named CASE_0000${fileEnding} there`,
     });
   }
-  if (await isDicom(join(folder, names[0]))) {
+  if (await isDicomFile(join(folder, names[0]))) {
     const problem = `it holds DICOM files (${names[0]}, ...); the model takes ${fileEnding}`;
     const remedy = `convert each series to one CASE_0000${fileEnding} first, as with dcm2niix`;
     return new UserError({ doing: DOING, file: folder, problem, remedy });
@@ -301,18 +321,6 @@ async function noMatchingFile(folder: string, names: readonly string[], expected
     } ${there.slice(0, 6).join(", ")}${there.length > 6 ? ", ..." : ""}`,
     remedy: images.length > 0 ? `convert the images to ${fileEnding}` : "is it the right folder?",
   });
-}
-
-/** By what stands in it, as most have no ending: "DICM" behind 128 bytes. */
-async function isDicom(path: string): Promise<boolean> {
-  try {
-    using file = await Deno.open(path);
-    const start = new Uint8Array(132);
-    await file.read(start);
-    return new TextDecoder().decode(start.subarray(128)) === "DICM";
-  } catch {
-    return false;
-  }
 }
 
 /**

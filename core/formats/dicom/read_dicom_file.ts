@@ -22,6 +22,18 @@ export const EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2";
 /** Length of the preamble and "DICM". */
 const PREAMBLE_BYTES = 132;
 
+/** True for a file that begins as DICOM does; false as well for one that can't be opened. */
+export async function isDicomFile(file: string): Promise<boolean> {
+  try {
+    refuseSpecialFile(file, "looking for DICOM");
+    using opened = await Deno.open(file);
+    const bytes = new Uint8Array(PREAMBLE_BYTES);
+    return startOf(bytes.subarray(0, await fill(opened, bytes, 0))) !== null;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Reads all of a DICOM file but its pixels.
  * @returns null where the file is no DICOM file

@@ -20,6 +20,7 @@ export interface DicomFolder {
   readonly folder: string;
   /** Those that hold images, by their UIDs. */
   readonly series: readonly Series[];
+  /** Files of other kinds. An image without its pixels is one, which its series is refused for. */
   readonly others: readonly NoImage[];
   /** Files that are no DICOM files. */
   readonly foreign: readonly string[];
@@ -98,6 +99,11 @@ async function headerOf(file: string, doing: string): Promise<Header | string | 
     if (error instanceof UserError) return error;
     throw error;
   }
+}
+
+/** A series in errors and lists. */
+export function nameOf({ uid, title }: Series): string {
+  return `series ${uid || "without UID"}${title === "" ? "" : ` (${title})`}`;
 }
 
 /** Ending of the name by which a series stands for an image's file. */

@@ -76,6 +76,8 @@ export interface Slice {
 export interface NoImage {
   readonly file: string;
   readonly what: string;
+  /** The series that an image belongs to whose pixels are missing. */
+  readonly incomplete?: string;
 }
 
 /** Frames of a file: more than any object has. */
@@ -86,7 +88,7 @@ export function slicesOf(file: DicomFile): readonly Slice[] | NoImage {
   const { dataset, pixels } = file;
   const what = whatElse(dataset);
   if (what !== undefined) return { file: file.file, what };
-  if (!pixels) return { file: file.file, what: missingPixels(dataset) };
+  if (!pixels) return { file: file.file, ...missingPixels(dataset) };
   const frames = dataset.number("NumberOfFrames") ?? 1;
   if (!Number.isInteger(frames) || frames < 1 || frames > MOST_FRAMES) {
     return { file: file.file, what: `an image whose number of frames is ${dataset.text("NumberOfFrames")}` };
@@ -138,12 +140,14 @@ function whatElse(dataset: DicomDataset): string | undefined {
   return OTHER_KINDS.find(([prefix]) => uid === prefix || uid.startsWith(`${prefix}.`))?.[1];
 }
 
-function missingPixels(dataset: DicomDataset): string {
-  if (dataset.has("DirectoryRecordSequence")) return "a directory (DICOMDIR)";
-  if (dataset.has("FloatPixelData") || dataset.has("DoubleFloatPixelData")) return "an image of floats";
-  if (dataset.has("Rows") && dataset.has("Columns")) return "an image whose Pixel Data are missing";
+function missingPixels(dataset: DicomDataset): Omit<NoImage, "file"> {
+  if (dataset.has("DirectoryRecordSequence")) return { what: "a directory (DICOMDIR)" };
+  if (dataset.has("FloatPixelData") || dataset.has("DoubleFloatPixelData")) return { what: "an image of floats" };
+  if (dataset.has("Rows") && dataset.has("Columns")) {
+    return { what: "an image whose Pixel Data are missing", incomplete: dataset.text("SeriesInstanceUID") ?? "" };
+  }
   const modality = dataset.text("Modality");
-  return modality === undefined ? "no image" : `no image (modality ${modality})`;
+  return { what: modality === undefined ? "no image" : `no image (modality ${modality})` };
 }
 
 function pixelFormat(dataset: DicomDataset): PixelFormat {

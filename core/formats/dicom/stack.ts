@@ -6,7 +6,7 @@ import { plural } from "../../base/plural.ts";
 import { UserError } from "../../base/errors.ts";
 import type { Vec3 } from "../../base/shape.ts";
 import type { SitkGeometry } from "../image/image.ts";
-import type { DicomFolder, Series } from "./series.ts";
+import { type DicomFolder, nameOf, type Series } from "./series.ts";
 import { cross, dot, length, type Slice, type SliceOrientation, type Vector } from "./slice.ts";
 
 /** The slices of a volume from the first plane to the last. */
@@ -84,11 +84,6 @@ export function stackOf(series: Series, among: DicomFolder, doing: string): Stac
     },
     warnings,
   };
-}
-
-/** A series in errors and lists. */
-export function nameOf({ uid, title }: Series): string {
-  return `series ${uid || "without UID"}${title === "" ? "" : ` (${title})`}`;
 }
 
 type Refuse = (problem: string, remedy: string, file?: string) => UserError;

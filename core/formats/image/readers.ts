@@ -104,6 +104,11 @@ export function supportedEndings(): readonly string[] {
   return [...new Set(READER_NAMES.flatMap(fileEndings))];
 }
 
+/** True for a class that takes DICOM series. */
+export function takesSeries(reader: ReaderName): boolean {
+  return readerClass(reader).series !== undefined;
+}
+
 /** The format in which `reader` reads or writes `file`. @throws UserError if it has none for this name */
 export function formatOf(reader: ReaderName, file: string): ImageFormat {
   const { formats, anyName, series } = readerClass(reader);

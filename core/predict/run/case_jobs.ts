@@ -11,6 +11,8 @@ import { voxelCount } from "../../base/shape.ts";
 import type { ImageGeometry, LabelVolume } from "../../formats/image/image.ts";
 import { writeNpz } from "../../formats/archive/npz.ts";
 import { pickleProperties } from "../../formats/torch/pickle_properties.ts";
+import { parseSeriesPath } from "../../formats/dicom/series.ts";
+import { filesOfSeries } from "../../formats/image/dicom/format.ts";
 import { readCase, readLabels } from "../../formats/image/read_image.ts";
 import { readerClass } from "../../formats/image/readers.ts";
 import { writeLabels } from "../../formats/image/write_image.ts";
@@ -202,11 +204,13 @@ function countLabels(
   });
 }
 
+/** SHA-256 of each file; of a DICOM series, of its files one after the other, in the order of the slices. */
 async function hashFiles(files: readonly string[]): Promise<Record<string, string>> {
   const sums: Record<string, string> = {};
   for (const file of files) {
     const hash = createHash("sha256");
-    for await (const piece of pieces(file)) hash.update(piece);
+    const parts = parseSeriesPath(file) ? await filesOfSeries(file) : [file];
+    for (const part of parts) for await (const piece of pieces(part)) hash.update(piece);
     sums[file] = hash.digest("hex");
   }
   return sums;

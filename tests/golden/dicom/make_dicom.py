@@ -327,7 +327,7 @@ def no_pixels(ds, z):
         ds.pixels = None
 
 
-refuse("refused_no_pixels", "a slice is missing", lambda f: slices(f, s16, name="1", change=no_pixels))
+refuse("refused_no_pixels", "its Pixel Data are missing", lambda f: slices(f, s16, name="1", change=no_pixels))
 
 
 def edit(folder, change):

@@ -48,6 +48,11 @@ export async function openSeries(path: string, doing: string = READING): Promise
   if (!place) throw new TypeError(`not the name of a series: ${path}`);
   const found = await readDicomFolder(place.folder, doing, place.uid);
   if (found.damaged.length > 0) throw found.damaged[0];
+  const incomplete = found.others.find((one) => one.incomplete === place.uid);
+  if (incomplete) {
+    const problem = "its Pixel Data are missing";
+    throw new UserError({ doing, file: incomplete.file, problem, remedy: "export the whole series again" });
+  }
   const series = found.series.find(({ uid }) => uid === place.uid);
   if (!series) {
     const problem = `the series ${place.uid} is no longer there`;
@@ -55,6 +60,12 @@ export async function openSeries(path: string, doing: string = READING): Promise
   }
   for (const slice of series.slices) requireReadable(slice, doing);
   return stackOf(series, found, doing);
+}
+
+/** The files of a series in the order of its slices. @throws UserError if it makes no volume */
+export async function filesOfSeries(path: string): Promise<readonly string[]> {
+  const { slices } = await openSeries(path);
+  return [...new Set(slices.map(({ file }) => file))];
 }
 
 async function open(path: string, options: ReadOptions, reader: VolumeReader): Promise<OpenedImage> {
