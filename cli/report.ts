@@ -6,7 +6,7 @@ import { dirname, join } from "../core/base/path.ts";
 import type { Engine, Precision, StepCost } from "../core/engine/engine.ts";
 import type { Model } from "../core/predict/model/model_folder.ts";
 import type { CaseRecord, FailedCase } from "../core/predict/run/request.ts";
-import { fileDigest, programDigest } from "./program_digest.ts";
+import { fileDigest, type ProgramDigest, programDigest } from "./program_digest.ts";
 import { UPSTREAM_VERSION, VERSION } from "./version.ts";
 
 /** Raised when a field changes its meaning. */
@@ -35,12 +35,15 @@ export interface ReportState {
   readonly skipped: string[];
   readonly failed: FailedCase[];
   steps: readonly StepCost[];
+  /** Checksums that are known already; undefined: they are taken when the report is written. */
+  readonly digests?: { readonly program: ProgramDigest; readonly model: ModelDescription };
 }
 
 /** Of a run that begins now. */
-export function newReportState(commandLine: readonly string[]): ReportState {
+export function newReportState(commandLine: readonly string[], digests?: ReportState["digests"]): ReportState {
   return {
     commandLine,
+    ...(digests && { digests }),
     started: new Date(),
     precision: "f32",
     engineReason: "",
@@ -115,7 +118,7 @@ export function createGrowingReport(
 }
 
 /** Writes the report whole or not at all. @throws UserError if it cannot be written */
-async function writeReport(
+export async function writeReport(
   path: string,
   state: ReportState,
   outcome: ReportOutcome,
@@ -130,7 +133,7 @@ async function writeReport(
       name: "nnunet",
       version: VERSION,
       follows: `nnU-Net ${UPSTREAM_VERSION}`,
-      ...(outcome === "running" ? {} : await programDigest()),
+      ...(outcome === "running" ? {} : state.digests?.program ?? await programDigest()),
       runtime: `deno ${Deno.version.deno}`,
       system: `${Deno.build.os} ${Deno.build.arch}`,
     },
@@ -138,7 +141,7 @@ async function writeReport(
     started: state.started.toISOString(),
     finished: outcome === "running" ? undefined : finished.toISOString(),
     seconds: (finished.getTime() - state.started.getTime()) / 1000,
-    model: state.model && outcome !== "running" ? await describeModel(state.model) : undefined,
+    model: state.model && outcome !== "running" ? state.digests?.model ?? await describeModel(state.model) : undefined,
     engine: state.engine && {
       kind: state.engine.kind,
       description: state.engine.description,
@@ -157,8 +160,11 @@ async function writeReport(
   await writeAtomically(path, stringifyJson(report), { doing: "writing the report", removesLeftovers: true });
 }
 
-async function describeModel(model: Model) {
-  const folds: unknown[] = [];
+/** A model as reports describe it, with its files' checksums. */
+export type ModelDescription = Awaited<ReturnType<typeof describeModel>>;
+
+export async function describeModel(model: Model) {
+  const folds: { readonly name: string; readonly file: string; readonly sha256: string }[] = [];
   for (const { name, file } of model.folds) folds.push({ name, file, sha256: await fileDigest(file) });
   const json = async (name: string) => {
     const file = join(model.folder, name);

@@ -42,12 +42,13 @@ export async function runCommand(
     ? (await import("./event_log.ts")).createEventDisplay()
     : (await import("./display.ts")).createDisplay();
   const values = withVariables(command.flags, parsed, variable, display.warn);
+  const shownArgs = withoutSecrets(command.flags, values, args);
   let interruption: Interruption | undefined;
   using _listening = { [Symbol.dispose]: () => interruption?.[Symbol.dispose]() };
   const context: CommandContext = {
     shownName,
     byUpstreamName,
-    args,
+    args: shownArgs,
     environment: readEnvironment(variable),
     get signal() {
       interruption ??= listenForInterrupts(display.printError);
@@ -62,7 +63,7 @@ export async function runCommand(
     ...(display.event && { event: display.event }),
   };
   const { event } = context;
-  event?.("start", { command: entry.name, args, version: VERSION });
+  event?.("start", { command: entry.name, args: shownArgs, version: VERSION });
   try {
     requireOpenFiles(typeof values.threads === "number" ? values.threads : navigator.hardwareConcurrency);
     const isDone = await command.run(values, context);
@@ -73,6 +74,15 @@ export async function runCommand(
     if (event) (await import("./event_log.ts")).sayFailure(error, event);
     throw error;
   }
+}
+
+/** The arguments as reports and logs may have them. */
+function withoutSecrets(flags: FlagTable, values: Values<FlagTable>, args: readonly string[]): readonly string[] {
+  const secrets = Object.entries(flags).flatMap(([key, flag]) => {
+    const value: unknown = values[key];
+    return flag.kind === "text" && flag.secret && typeof value === "string" ? [value] : [];
+  });
+  return args.map((arg) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), arg));
 }
 
 /** The values of a command line; null where it asks for help. @throws UsageError */

@@ -20,7 +20,7 @@ export interface CommandContext {
   readonly shownName: string;
   /** True where it was called by the name of Python nnU-Net's script. */
   readonly byUpstreamName: boolean;
-  /** What stands behind the command's name, as given. */
+  /** What stands behind the command's name, as given but for secrets. */
   readonly args: readonly string[];
   /** nnU-Net's environment variables. */
   readonly environment: Environment;

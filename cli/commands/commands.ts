@@ -34,6 +34,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./predict_command.ts")).predictFromModelfolderCommand,
   },
   {
+    name: "serve",
+    summary: "Keep models loaded and segment images that are sent over HTTP",
+    load: async () => (await import("./serve_command.ts")).serveCommand,
+  },
+  {
     name: "plan_and_preprocess",
     upstream: "nnUNetv2_plan_and_preprocess",
     summary: "Fingerprint, plan and preprocess datasets",

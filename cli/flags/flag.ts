@@ -39,6 +39,8 @@ export interface Form {
 export interface TextFlag extends Valued {
   readonly kind: "text";
   readonly form?: Form;
+  /** True: it is not shown, wherever the command line is. */
+  readonly secret?: true;
   readonly default?: string;
 }
 export interface IntegerFlag extends Valued {
@@ -61,6 +63,8 @@ export interface ChoiceFlag<T extends string = string> extends Valued {
 export interface ListFlag extends Valued {
   readonly kind: "list";
   readonly form?: Form;
+  /** True: given again it adds words (argparse's action="extend"); otherwise the last ones count. */
+  readonly repeats?: true;
   readonly default?: readonly string[];
 }
 /** One or more whole numbers. */

@@ -112,13 +112,13 @@ function take(
   const known = names as ReadonlyMap<string, { flag: Flag; key: string }>;
   if (takesMany(flag)) {
     if (explicit !== undefined) {
-      values[key] = convertMany(flag, [explicit], label);
+      values[key] = [...earlier(flag, values[key]), ...convertMany(flag, [explicit], label)];
       return 0;
     }
     let count = 0;
     while (at + count + 1 < args.length && isValue(args[at + count + 1], known)) count++;
     if (count === 0) throw new UsageError(`${label}: expected at least one argument`);
-    values[key] = convertMany(flag, args.slice(at + 1, at + 1 + count), label);
+    values[key] = [...earlier(flag, values[key]), ...convertMany(flag, args.slice(at + 1, at + 1 + count), label)];
     return count;
   }
   if (explicit === undefined && !(at + 1 < args.length && isValue(args[at + 1], known))) {
@@ -126,6 +126,11 @@ function take(
   }
   values[key] = convert(flag, explicit ?? args[at + 1], label);
   return explicit === undefined ? 1 : 0;
+}
+
+/** Words of a flag that adds to them. */
+function earlier(flag: ManyFlag, value: unknown): readonly unknown[] {
+  return flag.kind === "list" && flag.repeats && Array.isArray(value) ? value : [];
 }
 
 function convertMany(flag: ManyFlag, texts: readonly string[], label: string): readonly (string | number)[] {

@@ -215,8 +215,8 @@ async function channelProblem(
   });
 }
 
-/** One case named by its files. */
-async function caseOfFiles(files: readonly string[], expected: ExpectedInput): Promise<CaseListing> {
+/** One case named by its files. @throws UserError if they are not the case's channels in their order */
+export async function caseOfFiles(files: readonly string[], expected: ExpectedInput): Promise<CaseListing> {
   const { fileEnding, channelNames } = expected;
   const doing = "taking the input files";
   for (const file of files) {
@@ -351,7 +351,8 @@ export function checkOutputs(cases: readonly InputCase[], outputs: readonly stri
 }
 
 /** "case_0001.nii.gz" -> id "case", channel 1; channel is undefined without a number of four digits. */
-function splitName(name: string, ending: string): { readonly id: string; readonly channel?: number } {
+/** The case and the channel, if it has one, of a file's name. */
+export function splitName(name: string, ending: string): { readonly id: string; readonly channel?: number } {
   const stem = name.slice(0, name.length - ending.length);
   const match = /^(.*)_(\d{4})$/.exec(stem);
   return match ? { id: match[1], channel: Number(match[2]) } : { id: stem };

@@ -184,8 +184,10 @@ Deno.test("every task that starts the program leaves Deno's look for a newer ver
     "nnunet",
     "package",
     "release",
+    "serve",
   ]);
   for (const [name, command] of starting) {
+    assertEquals(command.includes("-net"), name === "serve", `${name}: only the service may use a network`);
     assert(command.includes("DENO_NO_UPDATE_CHECK=1 deno run --quiet "), command);
     assert(name === "demo" || name === "fuzz" || command.startsWith('ROOT=$PWD && cd "$INIT_CWD" && '), command);
   }

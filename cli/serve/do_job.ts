@@ -1,0 +1,67 @@
+/** From a job's record to its outcome, by the predictor. */
+import { basename, join } from "../../core/base/path.ts";
+import type { CaseRecord, PredictionEvent } from "../../core/predict/run/request.ts";
+import { givenUp, jobError, type JobRecord, type ResultPart } from "./job.ts";
+import type { DoJob, JobHooks, Outcome } from "./job_queue.ts";
+import type { JobStore } from "./job_store.ts";
+import { makeResultFolder, type Predictor, resultFiles } from "./predictor.ts";
+import type { ServedModels } from "./served_models.ts";
+
+export function doJobs(store: JobStore, models: ServedModels, predictor: Predictor): DoJob {
+  return async (record, hooks) => {
+    const served = models.find(record.model);
+    if (!served) {
+      const problem = `the model ${record.model} is not served any more`;
+      return { state: "failed", error: givenUp("looking for the model", problem, "send it for another model") };
+    }
+    const folder = store.folderOf(record.id);
+    const results = join(folder, "result");
+    await makeResultFolder(results);
+    const files = resultFiles(results, record.case, served.model.dataset.fileEnding);
+    const prediction = await predictor.predict({
+      model: served.model,
+      options: record.options,
+      files: record.received ? record.files.map((name) => join(folder, "images", name)) : record.files,
+      output: files.segmentation,
+      report: join(results, "report.json"),
+      onEvent: progressOf(hooks),
+      signal: hooks.signal,
+    });
+    if (prediction.kind === "done") return outcomeOf(prediction.state.done[0], record, files);
+    const { parts, message } = prediction.error;
+    return { state: "failed", error: jobError(parts, message, folder) };
+  };
+}
+
+/** Tells how much is done, and for how long it will go on: by the forecast at first, then by what was done. */
+function progressOf({ onProgress }: JobHooks): (event: PredictionEvent) => void {
+  let begun = 0;
+  return (event) => {
+    if (event.kind === "case") {
+      begun = performance.now();
+      onProgress(undefined, event.forecastSeconds);
+    }
+    if (event.kind !== "progress") return;
+    const { done, of } = event;
+    onProgress({ done, of }, (performance.now() - begun) / 1000 / done * (of - done));
+  };
+}
+
+function outcomeOf(
+  { labels, timings }: CaseRecord,
+  { options }: JobRecord,
+  { segmentation, probabilities, properties }: Readonly<Record<ResultPart, string>>,
+): Outcome {
+  return {
+    state: "done",
+    labels: [...labels],
+    seconds: { ...timings },
+    results: {
+      segmentation: basename(segmentation),
+      ...(options.save_probabilities && {
+        probabilities: basename(probabilities),
+        properties: basename(properties),
+      }),
+    },
+  };
+}

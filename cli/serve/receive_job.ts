@@ -1,0 +1,261 @@
+/**
+ * What a client sends becomes a job: images as parts of a multipart body, which go to the disk as they come, or as paths of images that
+ * are there. Nothing of a job that is refused stays.
+ */
+import { z } from "zod";
+import { UserError } from "../../core/base/errors.ts";
+import { writeAll, writeError } from "../../core/base/files.ts";
+import { basename, isAbsolute, join, relative } from "../../core/base/path.ts";
+import { pathNameProblem } from "../../core/base/path_name.ts";
+import { splitName } from "../../core/dataset/input_cases.ts";
+import { quoted } from "./access.ts";
+import type { HttpRequest } from "./http_server.ts";
+import { type Job, JOB_OPTIONS } from "./job.ts";
+import type { JobStore, Receiving } from "./job_store.ts";
+import { boundaryOf, type Part, readMultipart } from "./multipart.ts";
+import { HttpProblem } from "./problem.ts";
+import type { ServedModel, ServedModels } from "./served_models.ts";
+
+export interface Reception {
+  readonly store: JobStore;
+  readonly models: ServedModels;
+  /** Real paths of folders whose images may be named. */
+  readonly roots: readonly string[];
+  /** Most bytes of a body. */
+  readonly maxUpload: number;
+}
+
+const JSON_BYTES = 1 << 20;
+const FIELD_BYTES = 4096;
+const MOST_FIELDS = 16;
+/** Channels of a case; nobody's model has as many. */
+const MOST_IMAGES = 256;
+
+const NAME = z.string().max(200).describe("What the client calls the job; given back with it.");
+const MODEL = z.string().max(200).describe("A name of /models; it may be left out where one model is served.");
+
+/** The body of a JSON request. */
+export const JSON_JOB = z.strictObject({
+  model: MODEL.optional(),
+  name: NAME.optional(),
+  files: z.array(z.string().min(1).max(4096)).min(1).max(MOST_IMAGES).describe(
+    "Paths of the images, one a channel, in channel order: below a folder of the service's --root.",
+  ),
+  options: JOB_OPTIONS.default(JOB_OPTIONS.parse({})),
+});
+
+/** Text fields of a multipart body. */
+const FIELDS = z.strictObject({
+  model: MODEL.optional(),
+  name: NAME.optional(),
+  disable_tta: z.enum(["true", "false"]).optional(),
+  step_size: z.string().regex(/^[0-9.]{1,20}$/, "expected a number").optional(),
+  save_probabilities: z.enum(["true", "false"]).optional(),
+  nan: z.enum(["zero", "min"]).optional(),
+});
+
+/** @throws HttpProblem, and what the body throws */
+export async function receiveJob(request: HttpRequest, reception: Reception): Promise<Job> {
+  const type = request.header("content-type") ?? "";
+  const [media] = type.toLowerCase().split(";");
+  const isJson = media.trim() === "application/json";
+  if (!isJson && media.trim() !== "multipart/form-data") {
+    throw new HttpProblem(415, "send multipart/form-data (images) or application/json (paths of images)");
+  }
+  const most = isJson ? JSON_BYTES : reception.maxUpload;
+  requireLength(request.header("content-length"), most, reception.store);
+  try {
+    if (isJson) return await receivePaths(await readJson(request), reception);
+    return await receiveImages(request, boundaryOf(type), reception);
+  } catch (error) {
+    // A full disk, mostly: what there is of the job goes with it.
+    if (error instanceof UserError) throw new HttpProblem(507, error.message, {}, { cause: error });
+    throw error;
+  }
+}
+
+function requireLength(header: string | undefined, most: number, store: JobStore): void {
+  if (header === undefined) return;
+  if (!/^\d{1,16}$/.test(header)) throw new HttpProblem(400, "the content length is no number");
+  requireBytes(Number(header), most, store.room());
+}
+
+function requireBytes(bytes: number, most: number, room: number): void {
+  const count = (number: number) => number.toLocaleString("en-US");
+  if (bytes > most) {
+    throw new HttpProblem(413, `the body has ${count(bytes)} bytes; ${count(most)} are the most that are taken`);
+  }
+  if (bytes <= room) return;
+  throw new HttpProblem(
+    507,
+    `the body has ${count(bytes)} bytes, and ${count(Math.max(0, room))} more have room in the state folder`,
+  );
+}
+
+async function readJson(request: HttpRequest): Promise<z.infer<typeof JSON_JOB>> {
+  const text = await readText(request.body, JSON_BYTES, "the body");
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new HttpProblem(400, `the body is no JSON: ${error instanceof Error ? error.message : error}`);
+  }
+  return checked(JSON_JOB, value);
+}
+
+async function readText(body: AsyncIterable<Uint8Array>, most: number, what: string): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of body) {
+    bytes += piece.length;
+    if (bytes > most) throw new HttpProblem(413, `${what} has more than ${most} bytes`);
+    pieces.push(piece);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(await new Blob(pieces as BlobPart[]).arrayBuffer());
+  } catch {
+    throw new HttpProblem(400, `${what} is no UTF-8 text`);
+  }
+}
+
+function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map(({ path, message }) =>
+    path.length ? `${path.join(".")}: ${message}` : message
+  );
+  throw new HttpProblem(400, problems.join("; "));
+}
+
+async function receivePaths(asked: z.infer<typeof JSON_JOB>, { store, models, roots }: Reception): Promise<Job> {
+  const { name, model } = chosenModel(asked.model, models);
+  const { fileEnding } = model.dataset;
+  const files: string[] = [];
+  for (const path of asked.files) files.push(await allowedPath(path, roots));
+  files.forEach((path, i) => requireEnding(asked.files[i], path, fileEnding));
+  await using receiving = await store.receive();
+  return await receiving.accept({
+    model: name,
+    ...(asked.name !== undefined && { name: asked.name }),
+    options: asked.options,
+    case: caseOf(basename(files[0]), fileEnding),
+    files,
+    received: false,
+  });
+}
+
+/** The real path. @throws HttpProblem 403 unless it is a file below a root */
+async function allowedPath(path: string, roots: readonly string[]): Promise<string> {
+  const refused = new HttpProblem(403, `${quoted(path)} is no file below a folder that the service may read (--root)`);
+  const isOdd = !isAbsolute(path) || path.includes("\0") || path.split(/[/\\]/).includes("..");
+  if (isOdd || roots.length === 0) throw refused;
+  try {
+    const real = await Deno.realPath(path);
+    const isBelow = roots.some((root) => {
+      const below = relative(root, real);
+      return below !== "" && !below.startsWith("..") && !isAbsolute(below);
+    });
+    if (isBelow && (await Deno.stat(real)).isFile) return real;
+  } catch {
+    // Whether it is there is told of what may be read alone.
+  }
+  throw refused;
+}
+
+async function receiveImages(request: HttpRequest, boundary: string, reception: Reception): Promise<Job> {
+  const { store, models } = reception;
+  await using receiving = await store.receive();
+  const fields = new Map<string, string>();
+  const images: string[] = [];
+  const endings = new Set(models.all.map(({ model }) => model.dataset.fileEnding));
+  for await (const part of readMultipart(counted(request.body, reception), boundary)) {
+    if (part.fileName === undefined) {
+      if (fields.has(part.name)) throw new HttpProblem(400, `the field ${quoted(part.name)} is given twice`);
+      if (fields.size === MOST_FIELDS) throw new HttpProblem(400, `there are more than ${MOST_FIELDS} fields`);
+      fields.set(part.name, await readText(part.body, FIELD_BYTES, `the field ${quoted(part.name)}`));
+    } else images.push(await receiveImage(part, part.fileName, images, endings, receiving));
+  }
+  const { model: asked, name, ...options } = checked(FIELDS, Object.fromEntries(fields));
+  const chosen = chosenModel(asked, models);
+  const { fileEnding } = chosen.model.dataset;
+  if (images.length === 0) throw new HttpProblem(400, "there is no image: a part named image, with a file name");
+  for (const image of images) requireEnding(image, image, fileEnding);
+  return await receiving.accept({
+    model: chosen.name,
+    ...(name !== undefined && { name }),
+    options: checked(JOB_OPTIONS, {
+      ...(options.disable_tta !== undefined && { disable_tta: options.disable_tta === "true" }),
+      ...(options.save_probabilities !== undefined && { save_probabilities: options.save_probabilities === "true" }),
+      ...(options.step_size !== undefined && { step_size: Number(options.step_size) }),
+      ...(options.nan !== undefined && { nan: options.nan }),
+    }),
+    case: caseOf(images[0], fileEnding),
+    files: images,
+    received: true,
+  });
+}
+
+/** A body whose bytes are counted, whatever it said it would have. */
+async function* counted(body: AsyncIterable<Uint8Array>, { store, maxUpload }: Reception): AsyncGenerator<Uint8Array> {
+  const room = store.room();
+  let bytes = 0;
+  for await (const piece of body) {
+    bytes += piece.length;
+    requireBytes(bytes, maxUpload, room);
+    yield piece;
+  }
+}
+
+async function receiveImage(
+  { name, body }: Part,
+  fileName: string,
+  before: readonly string[],
+  endings: ReadonlySet<string>,
+  { images }: Receiving,
+): Promise<string> {
+  if (name !== "image") {
+    throw new HttpProblem(400, `there is a file in the part ${quoted(name)}; images are parts named image`);
+  }
+  const problem = pathNameProblem(fileName, true) ??
+    (/^[.-]/.test(fileName) ? "expected a name that begins with neither a dot nor a dash" : undefined);
+  if (problem !== undefined) throw new HttpProblem(400, `the file name ${quoted(fileName)} is refused: ${problem}`);
+  if (![...endings].some((ending) => fileName.endsWith(ending) && fileName !== ending)) {
+    throw new HttpProblem(415, `${quoted(fileName)} is no ${[...endings].join(" or ")} file, which the models take`);
+  }
+  if (before.length === MOST_IMAGES) throw new HttpProblem(400, `there are more than ${MOST_IMAGES} images`);
+  const path = join(images, fileName);
+  try {
+    using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+    for await (const piece of body) await writeAll(file, piece);
+    await file.sync();
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) {
+      throw new HttpProblem(400, `two images have the name ${quoted(fileName)}`);
+    }
+    throw writeError(error, path, "receiving an image");
+  }
+  return fileName;
+}
+
+function chosenModel(name: string | undefined, models: ServedModels): ServedModel {
+  const known = models.all.map((one) => one.name).join(", ");
+  if (name === undefined) {
+    if (models.all.length === 1) return models.all[0];
+    throw new HttpProblem(400, `several models are served; say which with model: ${known}`);
+  }
+  const found = models.find(name);
+  if (found) return found;
+  throw new HttpProblem(404, `there is no model ${quoted(name)}; served are ${known}`);
+}
+
+function requireEnding(shown: string, path: string, ending: string): void {
+  if (path.endsWith(ending) && basename(path) !== ending) return;
+  throw new HttpProblem(415, `${quoted(shown)} does not end with ${ending}; the model was trained on such files`);
+}
+
+/** @throws HttpProblem 400 if results can't have its name */
+function caseOf(fileName: string, ending: string): string {
+  const { id } = splitName(fileName, ending);
+  if (pathNameProblem(id, true) === undefined) return id;
+  throw new HttpProblem(400, `${quoted(fileName)} has no name of a case before ${ending}`);
+}

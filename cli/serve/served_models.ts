@@ -1,0 +1,76 @@
+/** The models that are served, by the names that clients ask for them. */
+import { UserError } from "../../core/base/errors.ts";
+import { join } from "../../core/base/path.ts";
+import { isFolder } from "../../core/dataset/dataset_names.ts";
+import { type Model, openModel, type OpenModelOptions } from "../../core/predict/model/model_folder.ts";
+
+export interface ServedModel {
+  readonly name: string;
+  readonly model: Model;
+}
+
+export interface ServedModels extends Disposable {
+  readonly all: readonly ServedModel[];
+  find(name: string): ServedModel | undefined;
+}
+
+const NAME = /^[A-Za-z0-9._-]{1,100}$/;
+const DOING = "opening the models";
+
+/**
+ * Opens and checks all of them.
+ * @param words FOLDER or NAME=FOLDER
+ * @throws UserError for the first that is broken, is a cascade's second stage, or has another one's name
+ */
+export async function openServedModels(
+  words: readonly string[],
+  options: OpenModelOptions,
+): Promise<ServedModels> {
+  const all: ServedModel[] = [];
+  const dispose = () => all.forEach(({ model }) => model[Symbol.dispose]());
+  try {
+    for (const word of words) {
+      const { name, folder } = await splitWord(word);
+      const model = await openModel(folder, options);
+      all.push({ name: name ?? `${model.plans.datasetName}-${model.configuration.name}`, model });
+      requireServable(all);
+    }
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+  return {
+    all,
+    find: (name) => all.find((one) => one.name === name),
+    [Symbol.dispose]: dispose,
+  };
+}
+
+async function splitWord(word: string): Promise<{ readonly name?: string; readonly folder: string }> {
+  const [, name, folder] = /^([^=/\\]+)=(.+)$/.exec(word) ?? [];
+  // A folder's own name may have an equals sign.
+  if (name === undefined || await isFolder(word)) return { folder: word };
+  return { name, folder };
+}
+
+/** @param all The last one is looked at */
+function requireServable(all: readonly ServedModel[]): void {
+  const { name, model: { folder, configuration } } = all[all.length - 1];
+  const remedy = `give it another one: -m NAME=${folder}`;
+  if (!NAME.test(name)) {
+    const problem = `its name "${name}" has other signs than letters, digits, ".", "_" and "-"`;
+    throw new UserError({ doing: DOING, file: folder, problem, remedy });
+  }
+  const other = all.slice(0, -1).find((one) => one.name === name);
+  if (other) {
+    const problem = `its name ${name} is that of ${other.model.folder} as well`;
+    throw new UserError({ doing: DOING, file: folder, problem, remedy });
+  }
+  if (configuration.previousStage === undefined) return;
+  throw new UserError({
+    doing: DOING,
+    file: join(folder, "plans.json"),
+    problem: `${configuration.name} is the second stage of a cascade, which needs another model's segmentations`,
+    remedy: "serve a model of one stage, or run predict with -prev_stage_predictions",
+  });
+}

@@ -1,0 +1,218 @@
+/** The service as its clients use it: what comes back is what predict gives, and what predict refuses is refused in its words. */
+import { join } from "../../core/base/path.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
+import {
+  ask,
+  ended,
+  failToServe,
+  imagesOf,
+  type Json,
+  modelFolder,
+  resultOf,
+  segmented,
+  send,
+  serve,
+} from "./cli/served.ts";
+
+const CT = "iso_ct_two_folds";
+const REGIONS = "regions_ignore";
+const MODELS = ["-m", `ct=${modelFolder(CT)}`, "-m", `regions=${modelFolder(REGIONS)}`];
+
+/** What predict makes of a case: the folder's files. */
+async function predicted(folder: string, model: string, files: readonly string[], ...flags: string[]) {
+  const output = join(folder, `predicted ${model} ${flags.join(" ")}`);
+  await Deno.mkdir(output);
+  const line = ["-i", files.join(","), "-o", output, "-m", modelFolder(model), ...flags];
+  return { output, ...await runCommand(["predict_from_modelfolder", ...line]) };
+}
+
+interface Asked {
+  readonly model: string;
+  readonly files: readonly string[];
+  readonly fields: Readonly<Record<string, string>>;
+  /** The golden model, and how predict is asked for the same. */
+  readonly of: string;
+  readonly flags: readonly string[];
+}
+
+Deno.test("what the service gives is predict's to the byte, for several models, options and jobs at once", async () => {
+  await inTempFolder(async (folder) => {
+    const state = join(folder, "state");
+    await using served = await serve([...MODELS, "--state", state]);
+    const { url } = served;
+    assert(served.stdout().startsWith("listening on http://127.0.0.1:"), served.stdout());
+    const asked: readonly Asked[] = [
+      { model: "ct", files: imagesOf(CT, "test_000", 1), fields: {}, of: CT, flags: ["-f", "0", "1"] },
+      { model: "regions", files: imagesOf(REGIONS, "test_001", 2), fields: {}, of: REGIONS, flags: ["-f", "0"] },
+      {
+        model: "ct",
+        files: imagesOf(CT, "test_001", 1),
+        fields: { disable_tta: "true", step_size: "0.8", save_probabilities: "true" },
+        of: CT,
+        flags: ["-f", "0", "1", "--disable_tta", "-step_size", "0.8", "--save_probabilities"],
+      },
+    ];
+    const jobs = await Promise.all(
+      asked.map(({ model, files, fields }) => segmented(url, files, { model, ...fields })),
+    );
+    for (const [i, { of, files, flags }] of asked.entries()) {
+      const { output, code, stderr } = await predicted(folder, of, files, ...flags);
+      assertEquals(code, 0, stderr);
+      const job = jobs[i];
+      assertEquals(job.state, "done", JSON.stringify(job));
+      const parts = flags.includes("--save_probabilities")
+        ? ["segmentation", "probabilities", "properties"]
+        : ["segmentation"];
+      assertEquals(job.results, parts);
+      for (const [k, ending] of [".nii.gz", ".npz", ".pkl"].slice(0, parts.length).entries()) {
+        const expected = await Deno.readFile(join(output, `${job.case}${ending}`));
+        assertEquals(await resultOf(url, job.id, parts[k]), expected, `${job.case}${ending}`);
+      }
+      const report = (await ask(`${url}/jobs/${job.id}/report`)).body;
+      assertEquals(report.cases[0].labels, job.labels);
+      assert(/^[0-9a-f]{64}$/.test(report.model.folds[0].sha256));
+      assertEquals(await namesIn(join(state, "jobs", job.id)), ["job.json", "result"], "the images are gone");
+    }
+    // Names and paths of images are nobody's who reads the log.
+    assert(!served.stdout().includes("test_00"), served.stdout());
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    assert(metrics.includes('nnunet_jobs_total{model="ct",state="done"} 2\n'), metrics);
+  });
+});
+
+Deno.test("an image is named by its path where it lies below a root, through whatever links, and nowhere else", async () => {
+  await inTempFolder(async (folder) => {
+    const root = join(folder, "root");
+    await Deno.mkdir(root);
+    const [image] = imagesOf(CT, "test_000", 1);
+    const [inside, outside] = [join(root, "a_0000.nii.gz"), join(folder, "a_0000.nii.gz")];
+    await Deno.copyFile(image, inside);
+    await Deno.copyFile(image, outside);
+    await Deno.symlink(outside, join(root, "link_0000.nii.gz"));
+    await using served = await serve(["-m", modelFolder(CT), "--state", join(folder, "state"), "--root", root]);
+    const post = (body: unknown) =>
+      ask(`${served.url}/jobs`, {
+        method: "POST",
+        body: JSON.stringify(body),
+        headers: { "content-type": "application/json" },
+      });
+    const { status, body } = await post({ files: [inside], options: { disable_tta: true } });
+    assertEquals(status, 202);
+    const job = await ended(served.url, body.id);
+    assertEquals([job.state, job.case], ["done", "a"]);
+    assert((await Deno.stat(inside)).isFile, "it is not the service's to remove");
+    const refused = [
+      outside,
+      join(root, "link_0000.nii.gz"),
+      `${root}/../a_0000.nii.gz`,
+      "a_0000.nii.gz",
+      root,
+      join(root, "none.nii.gz"),
+    ];
+    for (const path of refused) {
+      const { status, body } = await post({ files: [path] });
+      assertEquals(status, 403, path);
+      assert(body.detail.includes("(--root)"), body.detail);
+    }
+  });
+});
+
+Deno.test("what predict refuses comes back as a failed job with the same words", async () => {
+  await inTempFolder(async (folder) => {
+    await using served = await serve([...MODELS, "--state", join(folder, "state")]);
+    const truncated = join(folder, "cut_0000.nii.gz");
+    const [whole] = imagesOf(CT, "test_000", 1);
+    await Deno.writeFile(truncated, (await Deno.readFile(whole)).subarray(0, 2000));
+    const cases = [
+      { model: "ct", of: CT, files: [truncated] },
+      { model: "regions", of: REGIONS, files: imagesOf(REGIONS, "test_000", 1) },
+      { model: "ct", of: CT, files: imagesOf(REGIONS, "test_000", 2) },
+    ];
+    for (const { model, of, files } of cases) {
+      const job = await segmented(served.url, files, { model });
+      assertEquals(job.state, "failed");
+      const { stderr } = await predicted(await Deno.makeTempDir({ dir: folder }), of, files, "-f", "0");
+      assert(stderr.includes(job.error.problem), `${job.error.problem}\n${stderr}`);
+      // It begins a sentence there.
+      assert(stderr.includes(job.error.remedy.slice(1)), `${job.error.remedy}\n${stderr}`);
+      assert(!JSON.stringify(job).includes(folder), JSON.stringify(job));
+      assertEquals((await ask(`${served.url}/jobs/${job.id}/result`)).status, 409);
+      assertEquals((await ask(`${served.url}/jobs/${job.id}/report`)).body.outcome === "done", false);
+    }
+    // And it goes on.
+    assertEquals((await segmented(served.url, [whole], { model: "ct" })).state, "done");
+  });
+});
+
+Deno.test("jobs are cancelled while they wait or run, and removed when they have ended", async () => {
+  await inTempFolder(async (folder) => {
+    const state = join(folder, "state");
+    await using served = await serve(["-m", modelFolder(CT), "--state", state, "--max-queue", "2"]);
+    const { url } = served;
+    const files = imagesOf(CT, "test_000", 1);
+    const options = { step_size: "0.02" }; // hundreds of tiles
+    const running = (await send(url, files, options)).body;
+    while ((await ask(`${url}/jobs/${running.id}`)).body.progress === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const [first, second] = [(await send(url, files, options)).body, (await send(url, files, options)).body];
+    assertEquals([first.position, second.position], [1, 2]);
+    const full = await send(url, files);
+    assertEquals([full.status, full.body.status], [503, 503]);
+    const cancel = (id: string) => ask(`${url}/jobs/${id}`, { method: "DELETE" });
+    assertEquals((await cancel(first.id)).body.state, "cancelled");
+    assertEquals((await ask(`${url}/jobs/${second.id}`)).body.position, 1);
+    assertEquals((await cancel(second.id)).body.state, "cancelled");
+    assertEquals((await cancel(running.id)).body.state, "cancelled");
+    assertEquals((await cancel(running.id)).status, 204);
+    assertEquals((await cancel(running.id)).status, 404);
+    assertEquals(await namesIn(join(state, "jobs")), [first.id, second.id].sort());
+    assertEquals((await segmented(url, files)).state, "done");
+  });
+});
+
+Deno.test("events tell of a job until it has ended, and the last is what the job's own address says", async () => {
+  await inTempFolder(async (folder) => {
+    await using served = await serve(["-m", modelFolder(CT), "--state", join(folder, "state")]);
+    const { body: { id } } = await send(served.url, imagesOf(CT, "test_000", 1), { step_size: "0.1", name: "Ä first" });
+    const text = await (await fetch(`${served.url}/jobs/${id}/events`)).text();
+    const events: Json[] = [...text.matchAll(/^event: job\ndata: (.*)$/gm)].map(([, data]) => JSON.parse(data));
+    assertEquals(events.at(-1), (await ask(`${served.url}/jobs/${id}`)).body);
+    assertEquals([events.at(-1).state, events.at(-1).name], ["done", "Ä first"]);
+    assert(events.some(({ progress, seconds_left }) => progress?.done > 0 && seconds_left >= 0), text);
+  });
+});
+
+Deno.test("what would not work stops the service before it listens, in words", async () => {
+  await inTempFolder(async (folder) => {
+    const state = join(folder, "state");
+    const model = modelFolder(CT);
+    const fails = async (args: readonly string[], code: number, ...words: string[]) => {
+      const told = await failToServe(args);
+      assertEquals([told.code, told.stdout], [code, ""], told.stderr);
+      for (const word of words) assert(told.stderr.includes(word), `${word}\n${told.stderr}`);
+    };
+    await fails(["-m", join(folder, "none"), "--state", state], 1, "there is no such folder");
+    await fails(["-m", model, model, "--state", state], 1, "is that of", "-m NAME=");
+    await fails(["-m", modelFolder("cascade"), "--state", state], 1, "second stage of a cascade");
+    await fails(["-m", model, "--host", "0.0.0.0"], 2, "--token-file");
+    await fails(["-m", model, "--token", "short"], 2, "16 or more");
+    const others = join(folder, "others");
+    await Deno.mkdir(others);
+    await Deno.writeTextFile(join(others, "thesis.txt"), "");
+    await fails(["-m", model, "--state", others], 1, "thesis.txt", "--state");
+    assertEquals(await namesIn(others), ["thesis.txt"]);
+    const denied = await failToServe(["-m", model, "--state", state], []);
+    assertEquals(denied.code, 1);
+    assert(denied.stderr.includes("nnunet-serve"), denied.stderr);
+
+    await using served = await serve(["-m", model, "--state", state]);
+    const port = new URL(served.url).port;
+    await fails(["-m", model, "--state", join(folder, "another"), "--port", port], 1, "the port is in use", "--port 0");
+    await fails(["-m", model, "--state", state], 1, "another service has it");
+    await served.end("SIGTERM");
+    await Deno.writeTextFile(join(state, "serve.json"), '{"format":"nnunet serve","version":2}');
+    await fails(["-m", model, "--state", state], 1, "of version 2", "--state");
+  });
+});
