@@ -35,7 +35,7 @@ async function readNifti(file: string, attempt: Attempt): Promise<void> {
 }
 
 /** Formats with targets of their own: NIfTI, whose headers three readers take each in its own way, those of ITK, and TIFF. */
-const OWN_TARGETS = ["NIfTI", "NRRD", "TIFF"];
+const OWN_TARGETS = ["NIfTI", "NRRD", "MetaImage", "TIFF"];
 const OTHER_FORMATS = [...new Set(READERS.flatMap(({ formats }) => formats))]
   .filter(({ name }) => !OWN_TARGETS.includes(name));
 
@@ -78,7 +78,7 @@ function itkFormat(format: string): Target {
   };
 }
 
-const ITK_NAMES = /^a\.(nrrd|nhdr)$/i;
+const ITK_NAMES = /^a\.(nrrd|nhdr|mha|mhd)$/i;
 
 export const imageTargets: readonly Target[] = [
   {

@@ -29,6 +29,8 @@ function mutateFile(name: string, bytes: Uint8Array, random: Random, other: Uint
       return bytes.length < 360 ? mutateBytes(bytes, random, other) : mutateNifti(bytes, random, false);
     case "nrrd":
     case "nhdr":
+    case "mha":
+    case "mhd":
       return mutateTextHeader(bytes, random, other);
     case "png":
       return mutatePng(bytes, random);

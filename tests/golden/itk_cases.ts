@@ -1,5 +1,5 @@
 /** The files of itk_cases.py: NRRD, MetaImage, GIPL, and what SimpleITK makes of them. */
-export const ITK_FORMATS = ["nrrd"] as const;
+export const ITK_FORMATS = ["nrrd", "mha"] as const;
 
 export interface Sitk {
   readonly spacing: number[];
@@ -10,6 +10,8 @@ export interface Sitk {
 /** What SimpleITKIO made of a file; `written` is the segmentation's file in base64. */
 export interface ItkRead {
   readonly error?: string;
+  /** SimpleITK gives what was in memory. */
+  readonly garbage?: true;
   readonly shape: readonly number[];
   readonly sha: string;
   readonly first: readonly (number | null)[];

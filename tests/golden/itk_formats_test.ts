@@ -31,10 +31,45 @@ const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     detached_back: "the data file's path goes upwards",
     kind_complex_last_float: "real and imaginary parts are not pairs",
   },
+  mha: {
+    type_MET_STRING: "no type of numbers",
+    type_MET_FLOAT_MATRIX: "no type of numbers",
+    zlib_sized_checksum: "a wrong checksum",
+    ascii_fraction: "upstream cuts the fractions off",
+    ascii_exponent_in_int: "numbers that are no integers",
+    ascii_overflow: "upstream takes the numbers modulo 256",
+    ascii_msb: "upstream turns the bytes of numbers that are written as text",
+    offset_few: "upstream takes numbers that are missing for 0",
+    offset_nan: "upstream takes nan for 0",
+    "4d_mixed": "the axis of channels has a direction in space",
+    sizes_zero: "upstream gives an image without voxels",
+    ndims_fraction: "3.0 is no whole number",
+    detached_outside: "the data file lies outside the header's folder",
+  },
 };
-/** Refused upstream, and read here: what is wrong does not matter. */
-const READ_ANYWAY: Readonly<Record<string, readonly string[]>> = {
-  nrrd: ["axis_units_with_directions", "key_with_colon"],
+const shorts = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, "MET_SHORT_little"]));
+
+/**
+ * Read as what they say, which is the image of another case: upstream refuses them for something that does not matter, or reads something
+ * else (packed data behind a header without CompressedDataSize, large integers as text).
+ */
+const READ_ANYWAY: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  nrrd: {
+    axis_units_with_directions: "int16_little",
+    key_with_colon: "int16_little",
+    ascii_tight_commas: "ascii_commas",
+  },
+  mha: {
+    ...shorts(["zlib_no_size", "zlib_size_zero", "zlib_size_large", "zlib_no_size_garbage", "zlib_more", "gzip"]),
+    ...shorts(["compressed_true", "compressed_TRUE", "compressed_1", "compressed_t", "compressed_Tomorrow"]),
+    ...shorts(["cr", "named_MHA", "longer_line"]),
+    packed_big: "MET_FLOAT_big",
+    "4d_zlib": "4d",
+    list_no_last_newline: "list",
+    ascii_no_end: "MET_UCHAR_ascii",
+    MET_LONG_LONG_ascii: "MET_LONG_LONG_little",
+    MET_ULONG_LONG_ascii: "MET_ULONG_LONG_little",
+  },
 };
 
 /** Vectors are taken for volumes: z for the channels. */
@@ -99,16 +134,17 @@ function checkGeometry({ geometry: { sitk } }: CaseImage, expected: Sitk): void 
 for (const format of ITK_FORMATS) {
   Deno.test(`SimpleITKIO reads ${Object.keys(itkCases(format)).length} files of ${format} as upstream does, or refuses them`, async () => {
     let count = 0;
-    await forEachCase(format, async (name, file, { read }) => {
+    await forEachCase(format, async (name, file, facts) => {
       const refused = REFUSED[format]?.[name];
+      const twin = READ_ANYWAY[format]?.[name];
+      const read = twin ? itkCases(format)[twin].read : facts.read;
       if (refused) assert(!read.error, "listed as refused though read upstream, and refused there too");
-      if (refused || isMistaken(read) || (read.error && !READ_ANYWAY[format]?.includes(name))) {
+      if (refused || isMistaken(read) || read.error) {
         const error = await errorOf("SimpleITKIO", file);
         assert(error.message.includes(dirname(file)) && error.parts.remedy, error.message);
         return;
       }
       const image = await readCase("SimpleITKIO", [file], { nonFinite: "asUpstream" });
-      if (read.error) return;
       assertEquals([image.channels, ...image.geometry.shape], [...read.shape]);
       assertEquals(await hash(image.data), read.sha, `${image.data.slice(0, 4)}, not ${read.first}`);
       assert(agree([...image.geometry.spacing], read.spacing, 1e-15), `${image.geometry.spacing}, not ${read.spacing}`);
@@ -182,6 +218,17 @@ const ENCODERS: Readonly<Record<string, (image: CaseImage) => Uint8Array>> = {
       ...[`space origin: (${origin.join(",")})`, "", ""],
     ];
     return new Uint8Array([...new TextEncoder().encode(lines.join("\n")), ...gzipSync(new Uint8Array(data.buffer))]);
+  },
+  mha: ({ data, geometry: { shape, sitk } }) => {
+    assert(sitk);
+    const { spacing, origin, direction } = sitk;
+    const lines = [
+      ...["NDims = 3", `DimSize = ${shape.toReversed().join(" ")}`, `ElementSpacing = ${spacing.join(" ")}`],
+      ...[`Offset = ${origin.join(" ")}`, "ElementType = MET_FLOAT"],
+      `TransformMatrix = ${[0, 3, 6, 1, 4, 7, 2, 5, 8].map((i) => direction[i]).join(" ")}`,
+      "ElementDataFile = LOCAL\n",
+    ];
+    return new Uint8Array([...new TextEncoder().encode(lines.join("\n")), ...new Uint8Array(data.buffer)]);
   },
 };
 

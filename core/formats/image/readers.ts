@@ -9,6 +9,7 @@ import { parseSeriesPath } from "../dicom/series.ts";
 import { dicomFormat } from "./dicom/format.ts";
 import { NIBABEL_NIFTI, REORIENTED_NIFTI } from "./nifti/nibabel_format.ts";
 import { SITK_NIFTI, SITK_REORIENTED_NIFTI } from "./nifti/sitk_format.ts";
+import { SITK_META, SITK_REORIENTED_META } from "./meta/format.ts";
 import { SITK_NRRD, SITK_REORIENTED_NRRD } from "./nrrd/format.ts";
 import { PNG } from "./png/format.ts";
 import { TIFF_PICTURE, TIFF_VOLUME } from "./tiff/format.ts";
@@ -42,7 +43,7 @@ export const READERS: readonly ReaderClass[] = [
   {
     name: "SimpleITKIO",
     upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
-    formats: [SITK_NIFTI, SITK_NRRD],
+    formats: [SITK_NIFTI, SITK_NRRD, SITK_META],
     anyName: SITK_NIFTI,
     series: dicomFormat("SimpleITKIO"),
     geometry: "sitk",
@@ -68,7 +69,7 @@ export const READERS: readonly ReaderClass[] = [
     // Of 2.6.3 and later.
     name: "SimpleITKIOWithReorient",
     upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
-    formats: [SITK_REORIENTED_NIFTI, SITK_REORIENTED_NRRD],
+    formats: [SITK_REORIENTED_NIFTI, SITK_REORIENTED_NRRD, SITK_REORIENTED_META],
     anyName: SITK_REORIENTED_NIFTI,
     series: dicomFormat("SimpleITKIOWithReorient"),
     geometry: "sitk",

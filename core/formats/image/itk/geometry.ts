@@ -25,8 +25,8 @@ export function itkGeometry(
   if (!origin.every(Number.isFinite)) {
     return { problem: `its origin is ${origin.join(" ")}`, remedy: "set the origin in its header" };
   }
-  const flip = spacing.map((value) => value < 0 ? -1 : 1);
-  const turned = direction.map((value, i) => value * flip[i % dimensions]);
+  // No negative zeros.
+  const turned = direction.map((value, i) => spacing[i % dimensions] < 0 ? 0 - value : value);
   if (!spansSpace(turned)) {
     return {
       problem: `its axes do not span the ${dimensions === 2 ? "plane" : "space"}: the direction's determinant is 0`,

@@ -12,6 +12,7 @@ const LONGEST_NUMBER = 1024;
 const COMMA = 44;
 /** Tab to carriage return, and blank. */
 const isBlank = (byte: number) => byte === 32 || (byte >= 9 && byte <= 13);
+const isBetween = (byte: number) => isBlank(byte) || byte === COMMA;
 
 /** One number of a type into a view at an index; false if the type does not hold it. */
 type Put = (view: DataView, at: number, text: string) => boolean;
@@ -68,7 +69,7 @@ export function parseFloatText(text: string): number | undefined {
   return match[1] === "-" ? -Infinity : Infinity;
 }
 
-/** Numbers with blanks (and commas) between them, in the bytes and their order that `conversion` takes. */
+/** Numbers with blanks or commas between them, in the bytes and their order that `conversion` takes. */
 export function asciiNumbers(source: ByteSource, conversion: VoxelConversion, file: string): Read {
   const put = putterOf(conversion);
   // Of complex numbers the two parts are written one after the other.
@@ -79,13 +80,13 @@ export function asciiNumbers(source: ByteSource, conversion: VoxelConversion, fi
     [at, end] = [0, await source.read(buffer)];
     return end > 0;
   };
-  /** The next text between blanks; empty at the end. */
+  /** The next text between blanks or commas; empty at the end. */
   const token = async (): Promise<string> => {
     let text = "";
     for (;;) {
-      while (at < end && text === "" && isBlank(buffer[at])) at++;
+      while (at < end && text === "" && isBetween(buffer[at])) at++;
       const start = at;
-      while (at < end && !isBlank(buffer[at])) at++;
+      while (at < end && !isBetween(buffer[at])) at++;
       if (at > start) text += String.fromCharCode(...buffer.subarray(start, Math.min(at, start + LONGEST_NUMBER + 1)));
       if (text.length > LONGEST_NUMBER) throw noNumber(file, name, `${text.slice(0, 20)}...`);
       if (at < end || !await more()) return text;
@@ -97,21 +98,11 @@ export function asciiNumbers(source: ByteSource, conversion: VoxelConversion, fi
     while (filled < into.length) {
       const text = await token();
       if (text === "") break;
-      const number = withoutCommas(text);
-      if (number === "") continue;
-      if (!put(view, filled, number)) throw noNumber(file, name, text);
+      if (!put(view, filled, text)) throw noNumber(file, name, text);
       filled += width;
     }
     return filled;
   };
-}
-
-/** Commas before and behind a number are passed over, as NRRD's reader does. */
-function withoutCommas(text: string): string {
-  let [from, to] = [0, text.length];
-  while (from < to && text.charCodeAt(from) === COMMA) from++;
-  while (to > from && text.charCodeAt(to - 1) === COMMA) to--;
-  return text.slice(from, to);
 }
 
 function noNumber(file: string, type: string, text: string): UserError {
