@@ -45,8 +45,8 @@ export interface Commands {
   submit(): void;
   /** Forgets what was prepared for a buffer that is going to be destroyed. */
   forget(buffer: DeviceBuffer): void;
-  /** Waits until all that was enqueued is done. */
-  wait(): Promise<void>;
+  /** Waits until all that was enqueued is done; `until` is resolved by then, if the caller waits for something of its own. */
+  wait(until?: () => Promise<unknown>): Promise<void>;
   /** How much slower than the nominal GPU this one is, as far as is known. */
   readonly slowness: number;
   /** Submissions so far. */
@@ -64,6 +64,8 @@ export const SUBMISSION_SECONDS = 0.2;
 export const UNIFORM_BYTES = 2 ** 18;
 /** Uploads are handed over in pieces, so that the copies made of them can go. */
 const WRITE_BYTES = 64 * 2 ** 20;
+/** A GPU that has nothing to do gets the first dispatches as soon as there are so many, while the rest is recorded. */
+const FIRST_DISPATCHES = 50;
 /** What a dispatch costs, whatever it does. */
 export const DISPATCH_SECONDS = 5e-6;
 /** Bytes a second of the nominal GPU, for operators that only forecast bytes; and its arithmetic. */
@@ -91,6 +93,7 @@ export function createCommands(gpu: GpuDevice): Commands {
   let encoder: GPUCommandEncoder | undefined;
   let pass: GPUComputePassEncoder | undefined;
   let pending = 0;
+  let recorded = 0;
   let scheduled = false;
   /** Nominal seconds of all work submitted, and how much of it has been measured. */
   let submittedSeconds = 0;
@@ -128,6 +131,7 @@ export function createCommands(gpu: GpuDevice): Commands {
     queue.submit([encoder.finish()]);
     encoder = undefined;
     uniformsUsed = 0;
+    recorded = 0;
     busySince ??= performance.now();
     submittedSeconds += pending;
     pending = 0;
@@ -147,6 +151,7 @@ export function createCommands(gpu: GpuDevice): Commands {
     pass.setBindGroup(0, prepared.bindGroup, offsets);
     pass.dispatchWorkgroups(...prepared.workgroups);
     pending += prepared.seconds + DISPATCH_SECONDS;
+    if (++recorded >= FIRST_DISPATCHES && busySince === undefined) submit();
   }
 
   /** Keeps uniforms for the submission that is being collected. */
@@ -203,11 +208,11 @@ export function createCommands(gpu: GpuDevice): Commands {
       submit();
       groups.forget(buffer);
     },
-    async wait() {
+    async wait(until = () => queue.onSubmittedWorkDone()) {
       submit();
       const upTo = submittedSeconds;
       const started = performance.now();
-      await queue.onSubmittedWorkDone();
+      await until();
       if (busySince === undefined || submittedSeconds !== upTo) return;
       const [now, busy] = [performance.now(), busySince];
       busySince = undefined;

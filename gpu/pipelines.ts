@@ -54,23 +54,28 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
     return error;
   }
 
-  /** Kernels made at once of which it is not known yet that the driver takes them. */
-  const unsure = new Set<string>();
-
-  /** Follows one: with the device gone right after it was made, it was one of the unsure. */
-  async function follow(kernel: WgslDispatch, module: GPUShaderModule, scope: Promise<GPUError | null>): Promise<void> {
-    const wasWell = gpu.failure === undefined;
-    unsure.add(kernel.name);
-    const error = await scope;
-    if (error) return gpu.fail(await failureOf(kernel, module, error, wasWell));
-    const moment = new Promise<undefined>((resolve) => setTimeout(resolve, 0, undefined));
-    const loss = await Promise.race([device.lost, moment]);
-    if (loss && wasWell) {
-      const name = [...unsure].join('" or "');
-      gpu.explainLoss(refusedError({ name, why: loss.message }, gpu.facts.name, loss.message));
-    } else {
-      unsure.delete(kernel.name);
+  /** True if the device is there at this moment: WebGPU tells of its loss later, but maps no memory of a device that is gone. */
+  function isAlive(): boolean {
+    const buffer = device.createBuffer({ size: 16, usage: GPUBufferUsage.COPY_SRC, mappedAtCreation: true });
+    try {
+      buffer.getMappedRange();
+      return true;
+    } catch {
+      return false;
+    } finally {
+      buffer.destroy();
     }
+  }
+
+  /** The pipeline, and what is known at once: a device that was there before and is not after it was given up for it. */
+  function makeNow(kernel: WgslDispatch, descriptor: GPUComputePipelineDescriptor): GPUComputePipeline {
+    const before = isAlive();
+    const pipeline = device.createComputePipeline(descriptor);
+    if (before && !isAlive()) {
+      refused ??= { key: kernelKey(kernel), name: kernel.name, why: "the device was lost with it" };
+      gpu.explainLoss(refusedError(refused, gpu.facts.name, undefined));
+    }
+    return pipeline;
   }
 
   function layoutFor(kernel: WgslDispatch) {
@@ -138,8 +143,10 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
       const known = compiled.get(key);
       if (known) return known;
       const { module, descriptor, finish } = start(kernel);
-      const pipeline = finish(device.createComputePipeline(descriptor));
-      follow(kernel, module, device.popErrorScope()).catch(gpu.fail);
+      const pipeline = finish(makeNow(kernel, descriptor));
+      device.popErrorScope().then(async (error) => {
+        if (error && refused === undefined) gpu.fail(await explain(kernel, module, error));
+      }).catch(gpu.fail);
       compiled.set(key, pipeline);
       return pipeline;
     },

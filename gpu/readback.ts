@@ -30,10 +30,9 @@ export function readBytes(
   async function finish(): Promise<Uint8Array<ArrayBuffer>> {
     // Others may be asked for in the same turn: they go to the GPU together.
     await Promise.resolve();
-    commands.submit();
     const out = new Uint8Array(length);
     try {
-      await Promise.all(pieces.map(({ staging }) => staging.mapAsync(GPUMapMode.READ)));
+      await commands.wait(() => Promise.all(pieces.map(({ staging }) => staging.mapAsync(GPUMapMode.READ))));
       await gpu.settleErrors();
       // What failed may be gone again by now; what was computed in the meantime is still worthless.
       if (gpu.errors !== errorsBefore) throw gpu.lastError;

@@ -16,8 +16,13 @@ import type { PredictCaseCall } from "./predict_case_call.ts";
 import type { Range, TileRow, TileWindow } from "./stream.ts";
 import { resampleWholeVolume } from "./whole_volume.ts";
 
-/** Batches that may be enqueued and not done; enough to keep an engine busy while the next is being described. */
+/** Batches that may be enqueued on the CPU engine and not done; enough to keep it busy while the next is being described. */
 const BATCHES_AHEAD = 2;
+/**
+ * On a GPU waiting holds this thread until all is done, and 10 ms more in which the GPU has nothing to do. So it is waited for now and
+ * then: about so many seconds of work, but so many batches at most.
+ */
+const [SECONDS_AHEAD, MOST_AHEAD] = [0.5, 16];
 
 /**
  * Predicts one case; the labels are in the file's axis order.
@@ -204,6 +209,31 @@ interface Pacer extends AsyncDisposable {
 }
 
 function pacer(engine: Engine, of: number, onProgress?: (done: number, of: number) => void): Pacer {
+  return engine.kind === "gpu" ? gpuPacer(engine, of, onProgress) : cpuPacer(engine, of, onProgress);
+}
+
+function gpuPacer(engine: Engine, of: number, onProgress?: (done: number, of: number) => void): Pacer {
+  let [done, enqueued, batches, allowed] = [0, 0, 0, 1];
+  let started = performance.now();
+  return {
+    async next(samples) {
+      enqueued += samples;
+      // Lets the engine hand over what was enqueued.
+      if (++batches < allowed && done + enqueued < of) return await Promise.resolve();
+      await engine.flush();
+      const seconds = (performance.now() - started) / 1000 / batches;
+      // At most twice as many as before: the first ones compile, warm up, or are slower for other reasons.
+      allowed = Math.max(1, Math.min(MOST_AHEAD, 2 * batches, Math.floor(SECONDS_AHEAD / seconds)));
+      onProgress?.(done += enqueued, of);
+      [enqueued, batches, started] = [0, 0, performance.now()];
+    },
+    async [Symbol.asyncDispose]() {
+      if (batches > 0) await engine.flush().catch(() => {});
+    },
+  };
+}
+
+function cpuPacer(engine: Engine, of: number, onProgress?: (done: number, of: number) => void): Pacer {
   const pending: { readonly samples: number; readonly fence: Promise<void> }[] = [];
   let done = 0;
   const settle = async (ahead: number) => {

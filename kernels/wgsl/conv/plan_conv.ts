@@ -84,6 +84,8 @@ interface ConvWay extends Way {
 }
 
 const DIRECT = "direct";
+/** How much more or less than what a usual cache holds a chunk may be, for measuring; the last one is all of it. */
+const CHUNK_FACTORS = [0.25, 0.5, 2, 4, 8, Infinity];
 
 /** A few register tiles of the direct form; the best four schemes, the best of them with other tiles and chunks. Or of one packing only. */
 function convWays(problem: WgslConvProblem, only?: string): ConvWay[] {
@@ -103,7 +105,7 @@ function convWays(problem: WgslConvProblem, only?: string): ConvWay[] {
   const variants = best === undefined ? [] : [
     ...tilesFor(best.shape.outputBlocks, problem.limits, () => 0).map((tile) => withTile(problem, best, tile))
       .sort((a, b) => a.seconds - b.seconds).slice(1, 4),
-    ...[0.5, 2].map((factor) => withChunk(problem, best, best.chunk * factor)),
+    ...CHUNK_FACTORS.map((factor) => withChunk(problem, best, best.chunk * factor)),
   ];
   const winograd = [...choices, ...variants].map((choice): ConvWay => ({
     name: winogradName(choice),
