@@ -20,6 +20,7 @@ import { readPreviousStage } from "../../core/preprocess/predicted_previous_stag
 import { openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
 import { ITK_FORMATS, itkCases, unpackFiles } from "../golden/itk_cases.ts";
 import { CHECKPOINTS, openUpstream } from "../golden/training_checkpoint/write_checkpoint.ts";
+import { bmpTarget } from "./bmp_target.ts";
 import type { Files } from "./mutate_files.ts";
 import { type Attempt, filesIn, golden, goldenFiles, MODEL, type Target } from "./target.ts";
 import { tiffTargets } from "./tiff_targets.ts";
@@ -34,8 +35,8 @@ async function readNifti(file: string, attempt: Attempt): Promise<void> {
   await attempt(() => readLabels("SimpleITKIO", file));
 }
 
-/** Formats with targets of their own: NIfTI, whose headers three readers take each in its own way, those of ITK, and TIFF. */
-const OWN_TARGETS = ["NIfTI", "NRRD", "MetaImage", "TIFF"];
+/** Formats with targets of their own: NIfTI, whose headers three readers take each in its own way, and those of packed golden files. */
+const OWN_TARGETS = ["NIfTI", "NRRD", "MetaImage", "TIFF", "BMP"];
 const OTHER_FORMATS = [...new Set(READERS.flatMap(({ formats }) => formats))]
   .filter(({ name }) => !OWN_TARGETS.includes(name));
 
@@ -107,6 +108,7 @@ export const imageTargets: readonly Target[] = [
   ...ITK_FORMATS.map(itkFormat),
   ...OTHER_FORMATS.map(otherFormat),
   ...tiffTargets,
+  bmpTarget,
 ];
 
 export const torchTargets: readonly Target[] = [

@@ -1,4 +1,5 @@
 /** A mutation of one of a target's files, by what its name says it is. */
+import { mutateBmp } from "./mutate_bmp.ts";
 import { mutateB2nd } from "./mutate_b2nd.ts";
 import { mutateBricks } from "./mutate_bricks.ts";
 import { mutateBytes } from "./mutate_bytes.ts";
@@ -34,6 +35,8 @@ function mutateFile(name: string, bytes: Uint8Array, random: Random, other: Uint
       return mutateTextHeader(bytes, random, other);
     case "png":
       return mutatePng(bytes, random);
+    case "bmp":
+      return mutateBmp(bytes, random, other);
     case "tif":
     case "tiff":
       return mutateTiff(bytes, random, other);

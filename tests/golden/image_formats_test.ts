@@ -66,10 +66,10 @@ Deno.test("a file's format follows from the reader and the name; readers that lo
   assertEquals(formatOf("NibabelIO", "a.img").name, "NIfTI");
   assertEquals(formatOf("NaturalImage2DIO", "a.PNG").name, "PNG");
   await assertFails(
-    () => formatOf("NaturalImage2DIO", "a.bmp"),
+    () => formatOf("NaturalImage2DIO", "a.jpg"),
     UserError,
-    "a.bmp",
-    "only PNG, TIFF",
+    "a.jpg",
+    "only PNG, BMP, TIFF",
     "Convert the pictures",
   );
 });

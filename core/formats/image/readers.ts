@@ -6,6 +6,7 @@ import { UserError } from "../../base/errors.ts";
 import type { ReaderName } from "./image.ts";
 import { type ImageFormat, READING } from "./image_format.ts";
 import { parseSeriesPath } from "../dicom/series.ts";
+import { BMP } from "./bmp/format.ts";
 import { dicomFormat } from "./dicom/format.ts";
 import { NIBABEL_NIFTI, REORIENTED_NIFTI } from "./nifti/nibabel_format.ts";
 import { SITK_NIFTI, SITK_REORIENTED_NIFTI } from "./nifti/sitk_format.ts";
@@ -37,7 +38,7 @@ export const READERS: readonly ReaderClass[] = [
   {
     name: "NaturalImage2DIO",
     upstreamEndings: [".png", ".bmp", ".tif"],
-    formats: [PNG, TIFF_PICTURE],
+    formats: [PNG, BMP, TIFF_PICTURE],
     geometry: "picture",
   },
   {
