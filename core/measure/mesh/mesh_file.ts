@@ -1,7 +1,8 @@
 /** Writes the surface of a class as STL or OBJ, in the patient's millimetres (LPS), a piece at a time. */
 import { writeAll, writeAtomically } from "../../base/files.ts";
 import type { Vec3 } from "../../base/shape.ts";
-import { handedness, type PatientSpace, toMillimetres } from "../patient_space.ts";
+import type { GridMatrix } from "../../formats/image/image_grid.ts";
+import { handedness, type PatientSpace } from "../patient_space.ts";
 import { marchClass, type MarchedVolume, sixfoldVolume, type TriangleRow, type VoxelBox } from "./march.ts";
 
 /** STL is written in its binary form. */
@@ -63,9 +64,10 @@ const STL_TRIANGLE = 50;
 async function writeStl(
   file: Deno.FsFile,
   rows: Iterable<TriangleRow>,
-  space: PatientSpace,
+  { matrix }: PatientSpace,
   title: string,
 ): Promise<void> {
+  const corners = new Float64Array(9);
   const header = new DataView(new ArrayBuffer(STL_HEADER));
   // Binary files must not begin with "solid"; SPACE is what 3D Slicer looks for.
   const text = new TextEncoder().encode(`nnunet; SPACE=LPS; mm; ${title}`).subarray(0, 80);
@@ -81,7 +83,7 @@ async function writeStl(
         await writeAll(file, new Uint8Array(piece.buffer));
         held = 0;
       }
-      putTriangle(piece, held++ * STL_TRIANGLE, vertices, 9 * i, space);
+      putTriangle(piece, held++ * STL_TRIANGLE, vertices, 9 * i, matrix, corners);
     }
     triangles += count;
   }
@@ -91,17 +93,25 @@ async function writeStl(
   await writeAll(file, new Uint8Array(header.buffer));
 }
 
-function putTriangle(piece: DataView, at: number, vertices: Int32Array, i: number, space: PatientSpace): void {
-  const [a, b, c] = [i, i + 3, i + 6].map((first) => millimetresOf(vertices, first, space));
-  const [u, v] = [b, c].map((one): Vec3 => [one[0] - a[0], one[1] - a[1], one[2] - a[2]]);
-  const normal = [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
-  const length = Math.hypot(...normal) || 1;
-  for (let axis = 0; axis < 3; axis++) {
-    piece.setFloat32(at + 4 * axis, normal[axis] / length, true);
-    piece.setFloat32(at + 12 + 4 * axis, a[axis], true);
-    piece.setFloat32(at + 24 + 4 * axis, b[axis], true);
-    piece.setFloat32(at + 36 + 4 * axis, c[axis], true);
-  }
+/** @param corners Nine numbers to work with */
+function putTriangle(
+  piece: DataView,
+  at: number,
+  vertices: Int32Array,
+  i: number,
+  matrix: GridMatrix,
+  corners: Float64Array,
+): void {
+  for (let corner = 0; corner < 9; corner += 3) toMm(vertices, i + corner, matrix, corners, corner);
+  const [ax, ay, az, bx, by, bz, cx, cy, cz] = corners;
+  const x = (by - ay) * (cz - az) - (bz - az) * (cy - ay);
+  const y = (bz - az) * (cx - ax) - (bx - ax) * (cz - az);
+  const z = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax);
+  const length = Math.sqrt(x * x + y * y + z * z) || 1;
+  piece.setFloat32(at, x / length, true);
+  piece.setFloat32(at + 4, y / length, true);
+  piece.setFloat32(at + 8, z / length, true);
+  for (let number = 0; number < 9; number++) piece.setFloat32(at + 12 + 4 * number, corners[number], true);
 }
 
 /** Format: lines "v x y z" and "f i j k", vertices being counted from 1; a vertex stands before the first triangle that has it. */
@@ -109,37 +119,38 @@ async function writeObj(
   file: Deno.FsFile,
   rows: Iterable<TriangleRow>,
   box: VoxelBox,
-  space: PatientSpace,
+  { matrix }: PatientSpace,
   title: string,
 ): Promise<void> {
   const numbers = numberVertices(box.low, box.high);
-  const digits = digitsOf(space);
-  const text = (value: number) => String(Number(value.toFixed(digits)));
+  const scale = 10 ** digitsOf(matrix);
   const encoder = new TextEncoder();
-  let lines = [`# nnunet: ${title}\n# SPACE=LPS\n# millimetres\n`];
-  let characters = 0;
+  const mm = new Float64Array(3);
+  const numberOf = (vertices: Int32Array, at: number): number => {
+    const { number, isNew } = numbers(vertices[at], vertices[at + 1], vertices[at + 2]);
+    if (!isNew) return number;
+    toMm(vertices, at, matrix, mm, 0);
+    const [x, y, z] = mm.map((value) => Math.round(value * scale) / scale);
+    text += `v ${x} ${y} ${z}\n`;
+    return number;
+  };
+  let text = `# nnunet: ${title}\n# SPACE=LPS\n# millimetres\n`;
   for (const { vertices, triangles } of rows) {
-    for (let i = 0; i < 3 * triangles; i += 3) {
-      const corners = [0, 3, 6].map((first) => {
-        const at = 3 * i + first;
-        const { number, isNew } = numbers(vertices[at], vertices[at + 1], vertices[at + 2]);
-        if (isNew) lines.push(`v ${millimetresOf(vertices, at, space).map(text).join(" ")}\n`);
-        return number;
-      });
-      lines.push(`f ${corners.join(" ")}\n`);
+    for (let i = 0; i < 9 * triangles; i += 9) {
+      const [a, b, c] = [numberOf(vertices, i), numberOf(vertices, i + 3), numberOf(vertices, i + 6)];
+      text += `f ${a} ${b} ${c}\n`;
     }
-    characters += 100 * triangles;
-    if (characters < PIECE_BYTES) continue;
-    await writeAll(file, encoder.encode(lines.join("")));
-    [lines, characters] = [[], 0];
+    if (text.length < PIECE_BYTES) continue;
+    await writeAll(file, encoder.encode(text));
+    text = "";
   }
-  await writeAll(file, encoder.encode(lines.join("")));
+  await writeAll(file, encoder.encode(text));
 }
 
 /** Digits behind the point: a ten-thousandth of a mm, and of a voxel where that is less. */
-function digitsOf({ matrix }: PatientSpace): number {
+function digitsOf(matrix: GridMatrix): number {
   const steps = [0, 1, 2].map((axis) => Math.hypot(...matrix.map((row) => row[axis])));
-  return Math.min(100, Math.max(4, 4 + Math.ceil(-Math.log10(Math.min(...steps)))));
+  return Math.min(12, Math.max(4, 4 + Math.ceil(-Math.log10(Math.min(...steps)))));
 }
 
 /** Gives each vertex its number, from 1 on in the order in which they come; those of two planes and between them are kept. */
@@ -161,7 +172,11 @@ function numberVertices(low: Vec3, high: Vec3) {
   };
 }
 
-/** A vertex of half voxels in mm; the same for every triangle that has it. */
-function millimetresOf(vertices: Int32Array, at: number, space: PatientSpace): Vec3 {
-  return toMillimetres(space, [vertices[at] / 2, vertices[at + 1] / 2, vertices[at + 2] / 2]);
+/** A vertex of half voxels, from `from` on, in mm; the same for every triangle that has it. */
+function toMm(vertices: Int32Array, from: number, matrix: GridMatrix, target: Float64Array, to: number): void {
+  const [x, y, z] = [vertices[from] / 2, vertices[from + 1] / 2, vertices[from + 2] / 2];
+  for (let axis = 0; axis < 3; axis++) {
+    const row = matrix[axis];
+    target[to + axis] = row[0] * x + row[1] * y + row[2] * z + row[3];
+  }
 }
