@@ -1,6 +1,7 @@
 /** What an evaluation says and writes beside its summary: statistics on the terminal, a table, a report. */
 import { writeAtomically } from "../core/base/files.ts";
 import { Interrupted } from "../core/base/errors.ts";
+import { openImageFolder } from "../core/dataset/image_folder.ts";
 import { basename, extname } from "../core/base/path.ts";
 import { classStatistics, metricKinds } from "../core/evaluate/class_statistics.ts";
 import { metricsCsv } from "../core/evaluate/metrics_csv.ts";
@@ -8,7 +9,7 @@ import type { Target } from "../core/evaluate/overlap.ts";
 import { evaluationHtml } from "../core/evaluate/report/evaluation_report.ts";
 import { type CasePicture, drawCase, type PictureRequest, rankCases } from "../core/evaluate/report/worst_cases.ts";
 import type { Summary } from "../core/evaluate/summary.ts";
-import { supportedEndings } from "../core/formats/image/readers.ts";
+import { formatNames, supportedEndings } from "../core/formats/image/readers.ts";
 import type { CommandContext } from "./commands/command.ts";
 import { statisticsTable } from "./evaluation_table.ts";
 
@@ -55,23 +56,41 @@ export async function writeTable(
 export async function writeHtml(
   file: string,
   result: EvaluationResult,
-  request: PictureRequest & { readonly references: string; readonly predictions: string },
+  request: Omit<PictureRequest, "images"> & {
+    readonly references: string;
+    readonly predictions: string;
+    /** Folder of the images. */
+    readonly images?: string;
+  },
   { print, warn, count, signal }: CommandContext,
 ): Promise<void> {
-  const { references, predictions, ignoreLabel } = request;
+  const { references, predictions, reader, ignoreLabel } = request;
   const ranked = rankCases(result.summary.cases, caseOf);
   const drawn = ranked.slice(0, PICTURES);
   const pictures: CasePicture[] = [];
   const progress = count("pictures drawn", "bar");
+  const folder = request.images;
+  const images = folder === undefined ? undefined : await openImageFolder(folder, reader, "looking for the images");
   for (const one of drawn) {
     if (signal.aborted) throw new Interrupted("stopped while drawing the report's pictures; no report was written");
-    const picture = await drawCase(one, request);
+    const picture = await drawCase(one, { ...request, images });
     if ("problem" in picture) warn(picture.problem);
     pictures.push(picture);
     progress(pictures.length, drawn.length);
   }
+  const drawnImages = pictures.flatMap((picture) => "png" in picture ? picture.image ?? [] : []);
   const html = evaluationHtml(
-    { references, predictions, ...result, ignoreLabel, caseOf, ranked, pictures },
+    {
+      references,
+      predictions,
+      formats: formatNames(reader, result.summary.cases.map(({ predictionFile }) => predictionFile)),
+      ...(folder !== undefined && { images: { folder, formats: formatNames(reader, drawnImages) } }),
+      ...result,
+      ignoreLabel,
+      caseOf,
+      ranked,
+      pictures,
+    },
     new Date(),
   );
   await writeAtomically(file, html, { doing: "writing the report", removesLeftovers: true, signal });

@@ -26,7 +26,7 @@ import { agreementPng } from "../core/evaluate/agreement/agreement_picture.ts";
 import { targetNames, targetsOf } from "../core/evaluate/targets.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
 import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
-import { takesSeries } from "../core/formats/image/readers.ts";
+import { formatNames, takesSeries } from "../core/formats/image/readers.ts";
 import { readPlans } from "../core/plan/read_plans.ts";
 import type { CommandContext } from "./commands/command.ts";
 import { sayFailedCase } from "./event_log.ts";
@@ -87,7 +87,12 @@ export async function runVerification(values: VerifyValues, context: CommandCont
     imagesOf: plan.imagesOf,
     finished: written,
   });
-  const page = verificationHtml({ ...factsOf(predicted.facts, values), ...what, ...(picture && { picture }), written });
+  const formats = {
+    images: formatNames(plan.reader, [...plan.imagesOf.values()].flat()),
+    against: formatNames(plan.reader, [...plan.imagesOf.keys()].map(plan.referenceOf)),
+  };
+  const facts = factsOf(predicted.facts, values, formats);
+  const page = verificationHtml({ ...facts, ...what, ...(picture && { picture }), written });
   await writeAtomically(pageFile, page, { doing: "writing the report", removesLeftovers: true });
   context.event?.("verification", { verdict: verdict.state, reasons: verdict.reasons, report: reportFile });
   context.print(`${verdict.sentence}: ${pageFile}`);

@@ -31,9 +31,11 @@ interface Facts {
   readonly overrides?: readonly { readonly flag: string; readonly what: string }[];
 }
 
+/** @param formats What the files are: "NRRD" */
 export function factsOf(
   prediction: PredictionFacts,
   { images, against, minDice, maxVoxels }: VerifyValues,
+  formats: { readonly images: string; readonly against: string },
 ): Pick<VerificationPage, "title" | "subtitle" | "facts"> {
   const { program, engine, model, overrides } = prediction as Facts;
   const named = (name: string, one: Named | undefined): [string, string][] =>
@@ -57,8 +59,8 @@ export function factsOf(
       ...folds.flatMap((fold) => named(`fold ${fold.name}`, fold)),
       ...named("plans", model?.plans),
       ...named("dataset.json", model?.datasetJson),
-      ["images", images],
-      ["compared with", against],
+      ["images", `${images} (${formats.images})`],
+      ["compared with", `${against} (${formats.against})`],
       ["lowest Dice asked for", minDice === undefined ? "none" : String(minDice)],
       ["voxels that may differ", maxVoxels === undefined ? "any number" : String(maxVoxels)],
       ...(overrides ?? []).map(({ flag, what }): [string, string] => [flag, what]),

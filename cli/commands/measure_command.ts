@@ -3,6 +3,7 @@ import { UsageError, UserError } from "../../core/base/errors.ts";
 import { ensureFolder } from "../../core/base/files.ts";
 import { basename, join } from "../../core/base/path.ts";
 import { statOrNull } from "../../core/base/stat_or_null.ts";
+import { openImageFolder } from "../../core/dataset/image_folder.ts";
 import { chooseReader } from "../../core/dataset/choose_reader.ts";
 import { isFolder } from "../../core/dataset/dataset_names.ts";
 import { filesEndingIn } from "../../core/dataset/raw_dataset.ts";
@@ -12,6 +13,8 @@ import { classesOfDataset, classesOfLabels } from "../../core/measure/measured_c
 import { MEASURE } from "../flags/measure_flags.ts";
 import type { Values } from "../flags/flag.ts";
 import type { PredictedCase } from "../measuring.ts";
+import { sayFailedCase } from "../event_log.ts";
+import { failedCase } from "../report.ts";
 import { defineCommand } from "./command.ts";
 
 type MeasureValues = Values<typeof MEASURE>;
@@ -49,14 +52,22 @@ export const measureCommand = defineCommand({
     await measuring.checkStatisticsPlace(values, [segmentations, images, datasetFile]);
     measuring.checkMesh(values, reader);
     if (values.output !== undefined) await ensureFolder(values.output, "making the folder of the meshes");
-    const imagesOf = await listImages(images, fileEnding);
-    const cases = files.map((output): PredictedCase => {
-      const id = basename(output).slice(0, -fileEnding.length);
-      return { id, files: imagesOf?.(id) ?? [], output };
-    });
+    const folder = images === undefined ? undefined : await openImageFolder(images, reader, "looking for the images");
+    const all = files.map((output) => ({ id: basename(output).slice(0, -fileEnding.length), files: [], output }));
+    const cases: PredictedCase[] = [];
+    const imageless: UserError[] = [];
+    for (const one of all) {
+      try {
+        cases.push({ ...one, files: await folder?.imagesOf(one.id) ?? [] });
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        imageless.push(error);
+        sayFailedCase(failedCase(error), context);
+      }
+    }
     const failed = await measuring.measureResults({ ...values, quiet: false, disableProgressBar: false }, {
       cases,
-      all: cases,
+      all: all.map((one) => cases.find(({ id }) => id === one.id) ?? one),
       fileEnding,
       ...(values.output !== undefined && { meshFolder: values.output }),
       reader,
@@ -65,7 +76,7 @@ export const measureCommand = defineCommand({
       isShared: false,
       share: false,
     }, context);
-    return failed.length === 0;
+    return failed.length + imageless.length === 0;
   },
 });
 
@@ -92,25 +103,4 @@ async function listSegmentations(
   }
   const problem = `no file in it ends in ${ending ?? supportedEndings().join(", ")}`;
   throw new UserError({ ...error, problem, remedy: "give the folder of the segmentations" });
-}
-
-/** Tells a case's channels in their order; without any the file that it should have had, for the error that this is. */
-async function listImages(
-  folder: string | undefined,
-  fileEnding: string,
-): Promise<((id: string) => readonly string[]) | undefined> {
-  if (folder === undefined) return undefined;
-  if (!await isFolder(folder)) {
-    const problem = "there is no such folder";
-    throw new UserError({ doing: "looking for the images", file: folder, problem, remedy: "check the path" });
-  }
-  const names = await filesEndingIn(folder, fileEnding);
-  const there = new Set(names);
-  return (id) => {
-    const channels = names.filter((name) =>
-      name.startsWith(`${id}_`) && /^_\d{4}$/.test(name.slice(id.length, name.length - fileEnding.length))
-    );
-    if (channels.length > 0) return channels.sort().map((name) => join(folder, name));
-    return [join(folder, there.has(`${id}${fileEnding}`) ? `${id}${fileEnding}` : `${id}_0000${fileEnding}`)];
-  };
 }

@@ -29,7 +29,7 @@ export const plotOverlayCommand = defineCommand({
     });
     const folder = join(roots[kind] ?? "", await resolveDatasetName(values.dataset, environment.folders));
     const { plansName, configuration } = values;
-    const { drawn, failures } = await plotOverlays({
+    const { drawn, failures, formats } = await plotOverlays({
       from: values.useRaw
         ? { kind: "raw", folder }
         : { kind: "preprocessed", folder, plansName, ...(configuration !== undefined && { configuration }) },
@@ -44,7 +44,7 @@ export const plotOverlayCommand = defineCommand({
     });
     const errors = failures.map((failure) => new UserError(failure));
     for (const error of errors) event?.("case_failed", failedCaseFields(failedCase(error)));
-    print(`${plural(drawn, "picture")}: ${values.output}`);
+    print(`${plural(drawn, "picture")}${formats === undefined ? "" : ` of ${formats} images`}: ${values.output}`);
     if (errors.length === 0) return true;
     const messages = errors.map(({ message }) => message);
     printError(list(`${plural(errors.length, "case")} could not be drawn:`, messages));

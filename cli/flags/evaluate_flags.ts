@@ -99,7 +99,9 @@ const COMMON = {
     value: "FOLDER",
     beyond: true,
     group: OUTPUT,
-    help: "With --html: folder of the images, named as for predict, that the labels are drawn over.",
+    help:
+      "With --html: folder of the images, named as for predict, that the labels are drawn over; of any format that the reader of the " +
+      "segmentations takes.",
   },
   log: LOG,
   maxMemory: {

@@ -60,7 +60,8 @@ export const MEASURE = {
     value: "FOLDER",
     group: DATA,
     help:
-      "Folder of the images, CASE_0000.ENDING (0001 the second channel, ...) or CASE.ENDING. Without it no intensities are measured.",
+      "Folder of the images, CASE_0000.ENDING (0001 the second channel, ...), CASE.ENDING, or a folder of DICOM files for each case. " +
+      "Without it no intensities are measured.",
   },
   ...MEASURING,
   output: {

@@ -15,6 +15,7 @@ import { bytesOfCase } from "../dataset/case_size.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
 import { isFolder } from "../dataset/dataset_names.ts";
 import { readRawDataset } from "../dataset/raw_dataset.ts";
+import { formatNames } from "../formats/image/readers.ts";
 import { requirePlansName } from "../plan/plans_name.ts";
 import { readPlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { listPreprocessedCases } from "../preprocess/training_case_reader.ts";
@@ -47,6 +48,8 @@ export interface OverlayRequest {
 export interface Overlays {
   readonly drawn: number;
   readonly failures: readonly UserErrorParts[];
+  /** Of the images: "NRRD", or several; absent of preprocessed ones. */
+  readonly formats?: string;
 }
 
 /** Bytes of a preprocessed case beside its file: planes read at a time, and a slice. */
@@ -102,10 +105,16 @@ export async function plotOverlays(request: OverlayRequest): Promise<Overlays> {
     else await writeAtomically(picture(caseId), result.png, { doing: "writing the picture", signal });
     request.onCase?.(++done, jobs.length);
   });
-  return { drawn: jobs.length - failures.length, failures };
+  const formats = formatsOf(cases);
+  return { drawn: jobs.length - failures.length, failures, ...(formats !== undefined && { formats }) };
 }
 
 type Case = Pick<OverlayJob, "caseId" | "source">;
+
+function formatsOf(cases: readonly Case[]): string | undefined {
+  const names = cases.flatMap(({ source }) => source.kind === "raw" ? formatNames(source.reader, source.images) : []);
+  return names.length === 0 ? undefined : [...new Set(names)].join(", ");
+}
 
 async function rawCases(folder: string, { channel, maxMemory, onWarning }: OverlayRequest): Promise<Case[]> {
   const { json, jsonFile, cases } = await readRawDataset(folder);

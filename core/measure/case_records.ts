@@ -7,6 +7,8 @@ import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
+import { parseSeriesPath } from "../formats/dicom/series.ts";
+import { filesOfImage } from "../formats/image/readers.ts";
 import type { Vec3 } from "../base/shape.ts";
 import { type CaseMeasurement, type MeasureJob, MEASURING } from "./measure_case.ts";
 
@@ -88,9 +90,13 @@ function parse(text: string): { readonly of: string; readonly measurement: CaseM
 /** What a measurement depends on: files by size and time, as a network disk may have them at another place elsewhere. */
 async function identityOf({ reader, segmentation, images, classes, mesh }: MeasureJob): Promise<string> {
   const files: unknown[] = [];
-  for (const file of [segmentation, ...images]) {
-    const stat = await statOrNull(file, MEASURING);
-    files.push(stat && [stat.size, stat.mtime?.getTime() ?? 0]);
+  for (const image of [segmentation, ...images]) {
+    // Of a DICOM series, which is no file, the folder.
+    const series = parseSeriesPath(image);
+    for (const file of series ? [series.folder] : await filesOfImage(image)) {
+      const stat = await statOrNull(file, MEASURING);
+      files.push(stat && [stat.size, stat.mtime?.getTime() ?? 0]);
+    }
   }
   return JSON.stringify([FORMAT, reader, files, classes.map(({ key, name }) => [key, name]), mesh?.kind ?? null]);
 }

@@ -84,7 +84,7 @@ Deno.test("a case's picture shows the slice that differs most, labels in their f
   const picture = await drawCase(ranked, { reader: "SimpleITKIO" });
   assert("png" in picture);
   // The prediction's voxel is in slice 6, the truth's in the next one.
-  assertEquals([picture.slice, picture.slices, picture.withImage], [6, 13, false]);
+  assertEquals([picture.slice, picture.slices, picture.image], [6, 13, undefined]);
   const { data, width, height } = decodePng(picture.png);
   const blue = (from: number, to: number) => {
     let count = 0;

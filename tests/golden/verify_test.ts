@@ -104,6 +104,7 @@ for (const model of ["regions_ignore", "rgb_png"]) {
       for (const text of ["passed", report.model.folds[0].sha256, report.program.version, report.engine.description]) {
         assert(page.includes(text), text);
       }
+      assert(page.includes(model === "rgb_png" ? "(PNG)" : "(NIfTI)"), "the format of the images is named");
       assertEquals(/(src|href)="(?!data:)/.test(page), false, "nothing is loaded from anywhere");
     });
   });

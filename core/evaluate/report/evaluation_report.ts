@@ -11,6 +11,10 @@ import type { CasePicture, RankedCase } from "./worst_cases.ts";
 export interface EvaluationReport {
   readonly references: string;
   readonly predictions: string;
+  /** Formats of the segmentations: "NRRD". */
+  readonly formats: string;
+  /** The images that pictures are drawn over, and their formats; absent: pictures are of labels alone. */
+  readonly images?: { readonly folder: string; readonly formats: string };
   readonly summary: Summary;
   readonly targets: readonly Target[];
   readonly ignoreLabel?: number;
@@ -30,7 +34,7 @@ const MOST_ROWS = 1000;
 
 /** The text of the report. */
 export function evaluationHtml(report: EvaluationReport, now: Date): string {
-  const { summary, references, predictions, tolerance, ranked } = report;
+  const { summary, references, predictions, formats, images, tolerance, ranked } = report;
   const kinds = metricKinds(tolerance);
   const [worst] = ranked;
   const tiles = [
@@ -42,7 +46,9 @@ export function evaluationHtml(report: EvaluationReport, now: Date): string {
   const time = now.toISOString();
   const body = `<header>
 <h1>Segmentations and the truth</h1>
-<p>${escapeHtml(predictions)} compared with ${escapeHtml(references)}</p>
+<p>${escapeHtml(`${predictions} compared with ${references} (${formats})`)}${
+    images ? escapeHtml(`; images: ${images.folder} (${images.formats})`) : ""
+  }</p>
 </header>
 <section class="tiles">${tiles.join("")}</section>
 ${kinds.map((kind) => metricHtml(kind, report)).join("\n")}
@@ -85,13 +91,13 @@ function worstHtml({ ranked, pictures, targets, names, ignoreLabel }: Evaluation
         escapeHtml(picture.problem)
       }</p></figure>`;
     }
-    const panels = picture.withImage ? "image, truth, prediction" : "truth, prediction";
+    const panels = picture.image !== undefined ? "image, truth, prediction" : "truth, prediction";
     const place = picture.slices > 1 ? `, slice ${picture.slice} of ${picture.slices} (from 0)` : "";
     return `<figure><figcaption>${escapeHtml(`${text}${place}`)}</figcaption><img alt="${
       escapeHtml(`${caseId}: ${panels}`)
     }" src="${pngAddress(picture.png)}"></figure>`;
   });
-  const panels = pictures.some((picture) => "png" in picture && picture.withImage)
+  const panels = pictures.some((picture) => "png" in picture && picture.image !== undefined)
     ? "image, truth, prediction"
     : "truth, prediction";
   // Pictures show labels, of which regions are made.

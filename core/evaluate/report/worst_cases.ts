@@ -3,9 +3,8 @@ import { allocationError } from "../../base/allocation.ts";
 import { UserError } from "../../base/errors.ts";
 import { freeArray } from "../../base/free_array.ts";
 import { allowMemory, type MemoryAllowance, requireRoom, residentBytes } from "../../base/memory_allowance.ts";
-import { basename, join } from "../../base/path.ts";
 import { equalVec3, type Vec3, voxelCount } from "../../base/shape.ts";
-import { statOrNull } from "../../base/stat_or_null.ts";
+import type { ImageFolder } from "../../dataset/image_folder.ts";
 import type { ReaderName } from "../../formats/image/image.ts";
 import { readCase, readWideLabels } from "../../formats/image/read_image.ts";
 import { fullestSlice, greyWindow, overlayPng, type SlicePicture } from "../overlay.ts";
@@ -37,14 +36,20 @@ export function rankCases(
 
 /** A case's picture, or why there is none. */
 export type CasePicture =
-  | { readonly png: Uint8Array; readonly slice: number; readonly slices: number; readonly withImage: boolean }
+  | {
+    readonly png: Uint8Array;
+    readonly slice: number;
+    readonly slices: number;
+    /** The image's file; absent: the labels are drawn alone. */
+    readonly image?: string;
+  }
   | { readonly problem: string };
 
 export interface PictureRequest {
   readonly reader: ReaderName;
   readonly ignoreLabel?: number;
-  /** Folder of the images, CASE_0000.nii.gz or CASE.nii.gz; absent: the labels are drawn alone. */
-  readonly images?: string;
+  /** Absent: the labels are drawn alone. */
+  readonly images?: ImageFolder;
   /** Bytes that the run may take; undefined: what the machine has to give. */
   readonly maxMemory?: number;
 }
@@ -70,7 +75,8 @@ export async function drawCase({ caseId, metrics }: RankedCase, request: Picture
   try {
     const labels = await readLabelSlices(metrics, request, memory);
     const { shape: [slices, height, width], spacing, slice } = labels;
-    const image = await readImageSlice(caseId, metrics.predictionFile, labels, request, memory);
+    const file = request.images && (await request.images.imagesOf(caseId))[0];
+    const image = file === undefined ? undefined : await readImageSlice(caseId, file, labels, request, memory);
     const flat: SlicePicture = {
       image: image ?? new Float32Array(height * width),
       shape: [1, height, width],
@@ -80,7 +86,7 @@ export async function drawCase({ caseId, metrics }: RankedCase, request: Picture
       slice: 0,
       ...(image === undefined && { opacity: 1 }),
     };
-    return { png: overlayPng([flat], scaleOf(flat)), slice, slices, withImage: image !== undefined };
+    return { png: overlayPng([flat], scaleOf(flat)), slice, slices, ...(file !== undefined && { image: file }) };
   } catch (thrown) {
     const error = allocationError(thrown, { doing: DOING, caseId });
     if (error instanceof UserError) return { problem: error.message };
@@ -143,13 +149,11 @@ function slicesThatDiffer(
 
 async function readImageSlice(
   caseId: string,
-  predictionFile: string,
+  file: string,
   { shape, slice }: Labels,
-  { reader, images }: PictureRequest,
+  { reader }: PictureRequest,
   memory: MemoryAllowance | undefined,
-): Promise<Float32Array | undefined> {
-  if (images === undefined) return undefined;
-  const file = await imageOf(caseId, basename(predictionFile).slice(caseId.length), images);
+): Promise<Float32Array> {
   const { data, geometry } = await readCase(reader, [file], {
     judge: ({ channels, geometry }) => judge(geometry.shape, channels, file, memory),
   });
@@ -164,14 +168,4 @@ async function readImageSlice(
   const plane = data.slice(slice * size, (slice + 1) * size);
   freeArray(data);
   return plane;
-}
-
-/** The first channel's file. */
-async function imageOf(caseId: string, ending: string, folder: string): Promise<string> {
-  const names = [`${caseId}_0000${ending}`, `${caseId}${ending}`];
-  for (const name of names) {
-    if ((await statOrNull(join(folder, name), DOING))?.isFile) return join(folder, name);
-  }
-  const problem = `there is neither ${names.join(" nor ")} in it`;
-  throw new UserError({ doing: DOING, caseId, file: folder, problem, remedy: "give the folder of the cases' images" });
 }

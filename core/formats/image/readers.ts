@@ -123,6 +123,13 @@ export function formatOf(reader: ReaderName, file: string): ImageFormat {
   throw new UserError({ doing: READING, file, problem, remedy: `convert the ${what} to ${names}` });
 }
 
+/** What images are, for people: "NRRD"; of several formats all names. */
+export function formatNames(reader: ReaderName, files: Iterable<string>): string {
+  const names = new Set<string>();
+  for (const file of files) names.add(formatOf(reader, file).name);
+  return [...names].join(", ");
+}
+
 /** All files that belong to the image that `file` names, for any reader. */
 export async function filesOfImage(file: string): Promise<readonly string[]> {
   const formats = READERS.flatMap((
