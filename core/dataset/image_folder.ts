@@ -7,7 +7,7 @@ import { join } from "../base/path.ts";
 import { readFolder } from "../base/read_folder.ts";
 import { readDicomFolder, seriesPath } from "../formats/dicom/series.ts";
 import type { ReaderName } from "../formats/image/image.ts";
-import { fileEndings, readerClass } from "../formats/image/readers.ts";
+import { fileEndings, takesSeries } from "../formats/image/readers.ts";
 
 export interface ImageFolder {
   /** The channels' files in channel order, one at least. @throws UserError if the case has no image */
@@ -29,7 +29,7 @@ export async function openImageFolder(folder: string, reader: ReaderName, doing:
         const found = channelsIn(files, id, ending);
         if (found.length > 0) return found.map((name) => join(folder, name));
       }
-      const series = readerClass(reader).series ? channelsIn(folders, id, "") : [];
+      const series = takesSeries(reader) ? channelsIn(folders, id, "") : [];
       if (series.length > 0) return await Promise.all(series.map((name) => seriesIn(join(folder, name), id, doing)));
       const [usual, ...others] = endings;
       const orOthers = others.length > 0 ? `, nor with ${others.join(", ")}` : "";
