@@ -102,6 +102,11 @@ export async function writeAll(file: Deno.FsFile, data: Uint8Array): Promise<voi
   while (done < data.length) done += await file.write(done ? data.subarray(done) : data);
 }
 
+/** As {@link writeAll}, in a thread that has nothing else to do meanwhile. */
+export function writeAllSync(file: Deno.FsFile, data: Uint8Array): void {
+  for (let done = 0; done < data.length;) done += file.writeSync(done ? data.subarray(done) : data);
+}
+
 /**
  * Makes a folder and those above it, if they are not there.
  * @throws UserError if that fails, or a file has the name.

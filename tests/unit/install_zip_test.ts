@@ -1,9 +1,11 @@
 /** Zips of models that come from anywhere: made byte by byte, installed or refused, with nothing left behind. */
 import { crc32, deflateRawSync } from "node:zlib";
 import { UserError } from "../../core/base/errors.ts";
-import { join } from "../../core/base/path.ts";
-import { CHECKSUMS_FILE, findDifferences, readChecksums } from "../../core/share/checksums.ts";
+import { dirname, join } from "../../core/base/path.ts";
+import { startJobThread } from "../../core/base/worker_thread.ts";
+import { type Checksum, CHECKSUMS_FILE, findDifferences, readChecksums } from "../../core/share/checksums.ts";
 import { installZip } from "../../core/share/install_zip.ts";
+import { openModelZip, unpackEntry, type UnpackJob } from "../../core/share/unpack_entry.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
 
@@ -274,6 +276,32 @@ Deno.test("a folder where a file goes, or a file where a folder goes, is refused
     await Deno.writeTextFile(join(place.results, MODEL), "");
     await assertFails(() => install(place, true), UserError, MODEL, "a file has the name");
     assertEquals(await filesBelow(place.results), [MODEL]);
+  });
+});
+
+Deno.test("threads unpack the files of a large zip as the calling thread does those of a small one", async () => {
+  await withZip(zipOf([...WHOLE, { name: `${MODEL}/bad.txt`, checksum: 1 }]), async ({ zip: file }) => {
+    using thread = startJobThread<string, UnpackJob, Checksum>({
+      does: "unpacks",
+      startWorker: () => new Worker(new URL("../../core/share/unpack_worker.ts", import.meta.url), { type: "module" }),
+      setting: file,
+    });
+    using zip = openModelZip(file);
+    for (const entry of zip.entries.values()) {
+      const [here, there] = await Promise.all(["here", "there"].map(() => Deno.makeTempFile({ dir: dirname(file) })));
+      if (entry.name.endsWith("bad.txt")) {
+        await assertFails(() => thread.run({ entry, target: there, total: 1 }), UserError, file, "bad.txt", "CRC-32");
+        continue;
+      }
+      assertEquals(
+        await thread.run({ entry, target: there, total: 1 }),
+        await unpackEntry(zip, { entry, target: here, total: 1 }),
+      );
+      assertEquals([(await Deno.readFile(there)).length, await Deno.readFile(there)], [
+        entry.size,
+        await Deno.readFile(here),
+      ]);
+    }
   });
 });
 

@@ -38,7 +38,8 @@ export interface ZipFile extends Disposable {
   /** Where in the file an entry's bytes start, as stored. @throws UserError if no entry starts where the file says */
   offsetOf(entry: ZipEntry): number;
   /**
-   * All unpacked bytes of an entry in order, in pieces of a megabyte at most. One entry at a time, and no {@link read} meanwhile.
+   * All unpacked bytes of an entry in order, in pieces of a megabyte at most, each valid until the next one is asked for. One entry at
+   * a time, and no {@link read} meanwhile.
    * What was given is right only once the last piece came: then size and checksum have been verified.
    * @throws UserError if the file ends before, or is damaged
    */

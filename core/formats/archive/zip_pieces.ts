@@ -6,7 +6,7 @@ import { shortened, type ZipEntry } from "./zip_listing.ts";
 
 /**
  * Unpacks an entry whose packed bytes begin at `from`; it ends normally only if there are as many bytes as promised, with the right
- * checksum, and nothing packed is left over.
+ * checksum, and nothing packed is left over. A piece is valid until the next one is asked for.
  * @param fail Ends the reading with the problem
  */
 export async function* zipPieces(
@@ -43,9 +43,9 @@ export async function* zipPieces(
 
 async function* storedPieces(file: Deno.FsFile, from: number, to: number): AsyncGenerator<Uint8Array, void, void> {
   await file.seek(from, Deno.SeekMode.Start);
+  const piece = new Uint8Array(Math.min(PIECE_BYTES, to - from));
   for (let left = to - from; left > 0;) {
-    const piece = new Uint8Array(Math.min(PIECE_BYTES, left));
-    const got = await file.read(piece);
+    const got = await file.read(piece.subarray(0, Math.min(piece.length, left)));
     if (!got) return; // The bytes that are missing are noticed by who counts.
     left -= got;
     yield piece.subarray(0, got);

@@ -15,7 +15,7 @@ import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { UserError } from "../../base/errors.ts";
 import { checkFields } from "../../base/fields.ts";
-import { writeError } from "../../base/files.ts";
+import { writeAllSync, writeError } from "../../base/files.ts";
 import { hiddenName, holdWhileOpen } from "../../base/leftovers.ts";
 import { basename, dirname, join } from "../../base/path.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
@@ -233,10 +233,6 @@ function packBrick(buffer: ArrayBuffer, data: TrainingData, { origin, shape }: B
     }
   }
   return new Uint8Array(buffer, 0, 4 * channels * voxels + segmentations.byteLength);
-}
-
-function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += file.writeSync(at ? bytes.subarray(at) : bytes);
 }
 
 /** The error about a damaged file of bricks. */
