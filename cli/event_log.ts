@@ -84,8 +84,8 @@ export function predictionEvents(
       case "warning":
         return warn(`${told.id}: ${told.message}`);
       case "done": {
-        const { id, output, timings, labels } = told.record;
-        return event("case_done", { case: id, output, seconds: timings, labels });
+        const { id, output, outputs, timings, labels } = told.record;
+        return event("case_done", { case: id, output, ...(outputs && { outputs }), seconds: timings, labels });
       }
       case "failed":
         return sayFailedCase(told, context);

@@ -80,6 +80,7 @@ function rest(flag: Flag): string {
   if (flag.kind === "switch") return "";
   const parts: string[] = [];
   if (flag.kind === "choice") parts.push(`One of ${flag.choices.join(", ")}.`);
+  if (flag.kind === "list" && flag.choices) parts.push(`One or more of ${flag.choices.join(", ")}.`);
   if (flag.required) parts.push("Required.");
   else if (flag.requiredUnless !== undefined) parts.push(`Required without ${flag.requiredUnless}.`);
   else if (flag.default !== undefined) {

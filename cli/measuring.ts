@@ -19,6 +19,7 @@ import {
 import type { MeasuredClass } from "../core/measure/measured_classes.ts";
 import type { MeshKind } from "../core/measure/mesh/mesh_file.ts";
 import { type MeasuredCase, statisticsFiles, writeStatistics } from "../core/measure/statistics_file.ts";
+import { outputStem } from "../core/predict/run/output_folder.ts";
 import type { CommandContext } from "./commands/command.ts";
 import { sayFailedCase } from "./event_log.ts";
 import { refuseReport } from "./report_place.ts";
@@ -95,8 +96,7 @@ export function checkMesh({ mesh }: Pick<MeasuringValues, "mesh">, reader: Reade
 }
 
 function caseToMeasure({ id, files, output }: PredictedCase, job: MeasuringJob): CaseToMeasure {
-  const name = basename(output);
-  const stem = name.endsWith(job.fileEnding) ? name.slice(0, -job.fileEnding.length) : name;
+  const stem = outputStem(basename(output), job.fileEnding);
   return {
     id,
     segmentation: output,

@@ -1,16 +1,16 @@
 /** From `-i`, `-o`, the parts and the previous stage to the list of cases to predict, all of it checked before the work. */
 import { UserError } from "../core/base/errors.ts";
 import { refuseOverwriting } from "../core/base/overwriting.ts";
-import { basename, dirname, join } from "../core/base/path.ts";
-import { isFolder } from "../core/dataset/dataset_names.ts";
+import { join } from "../core/base/path.ts";
 import { checkOutputs, listInputCases } from "../core/dataset/input_cases.ts";
 import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
-import { imageEnding, takesSeries } from "../core/formats/image/readers.ts";
+import { takesSeries } from "../core/formats/image/readers.ts";
 import type { Model } from "../core/predict/model/model_folder.ts";
 import { probabilityPaths, RUN_FILES } from "../core/predict/run/output_folder.ts";
 import type { CaseToPredict } from "../core/predict/run/request.ts";
 import type { Part } from "./array_part.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
+import { filesToWrite, type OutputFlags, outputNames, withoutSource } from "./output_files.ts";
 
 export interface PlannedCases {
   readonly cases: readonly CaseToPredict[];
@@ -25,7 +25,7 @@ export interface PlannedCases {
   readonly outputFolder?: string;
 }
 
-type CaseFlags = Pick<PredictValues, "input" | "series" | "output" | "previousStage" | "saveProbabilities">;
+type CaseFlags = OutputFlags & Pick<PredictValues, "input" | "series" | "previousStage" | "saveProbabilities">;
 
 /**
  * @param leaveOut Ids of cases that are done
@@ -50,7 +50,8 @@ export async function planCases(
   const ids = [...found.keys(), ...failed.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   const share = ids.filter((id, i) => i % part.parts === part.part && !leaveOut.has(id));
 
-  const file = await outputFile(flags.output, ending);
+  const names = await outputNames(flags, ending, model.plans.reader);
+  const { file } = names;
   if (file !== null && ids.length > 1) {
     throw new UserError({
       doing: "choosing the output files",
@@ -81,14 +82,24 @@ export async function planCases(
       );
       continue;
     }
-    cases.push({ id, files: one.files, previousStageFile, output: file ?? join(flags.output, `${id}${ending}`) });
+    cases.push({ id, files: one.files, previousStageFile, ...names.of(id) });
   }
-  checkOutputs(listing.cases, listing.cases.map(({ id }) => file ?? join(flags.output, `${id}${ending}`)));
+  const outputs = listing.cases.map(({ id }) => filesToWrite(names.of(id)));
+  for (const i of outputs[0]?.keys() ?? []) checkOutputs(listing.cases, outputs.map((files) => files[i]));
+  const lacking = withoutSource(cases, flags);
+  failures.push(...lacking.values());
   const outputFolder = file === null ? flags.output : undefined;
   refuseInputs(flags, model, cases, outputFolder);
   const all = listing.cases.filter(({ id }) => !failed.has(id))
-    .map(({ id, files }) => ({ id, files, output: file ?? join(flags.output, `${id}${ending}`) }));
-  return { cases, failures, warnings: listing.warnings, listed: ids.length, all, outputFolder };
+    .map(({ id, files }) => ({ id, files, output: names.of(id).output }));
+  return {
+    cases: cases.filter(({ id }) => !lacking.has(id)),
+    failures,
+    warnings: listing.warnings,
+    listed: ids.length,
+    all,
+    outputFolder,
+  };
 }
 
 /** Beside the images: no file of the model or of the previous stage is overwritten, and no output lies among inputs. */
@@ -100,9 +111,9 @@ function refuseInputs(
 ): void {
   const ending = model.dataset.fileEnding;
   const error = { doing: "choosing the output files", remedy: "name another folder with -o" };
-  const outputs = cases.flatMap(({ output }) => {
-    const { npz, pkl } = probabilityPaths(output, ending);
-    return flags.saveProbabilities ? [output, npz, pkl] : [output];
+  const outputs = cases.flatMap((one) => {
+    const { npz, pkl } = probabilityPaths(one.output, ending);
+    return flags.saveProbabilities ? [...filesToWrite(one), npz, pkl] : filesToWrite(one);
   });
   const files = [
     ...RUN_FILES.map((name) => ({ path: join(model.folder, name), what: `the model's ${name}` })),
@@ -143,22 +154,6 @@ function checkPreviousStage({ previousStage }: CaseFlags, { configuration }: Mod
       remedy: "leave it out, or choose the cascade's configuration",
     });
   }
-}
-
-/** The file `-o` names, or null if it is a folder. @throws UserError if it is a file of another kind than the model writes */
-export async function outputFile(output: string, ending: string): Promise<string | null> {
-  if (await isFolder(output)) return null;
-  if (basename(output).endsWith(ending) && basename(output) !== ending) return output;
-  const other = imageEnding(output);
-  if (other === undefined) return null;
-  throw new UserError({
-    doing: "choosing the output files",
-    file: output,
-    problem: `-o ends with ${other}; this model reads and writes ${ending}`,
-    remedy: `name a folder, or a file that ends with ${ending}, like ${
-      join(dirname(output), basename(output).slice(0, -other.length))
-    }${ending}`,
-  });
 }
 
 async function isFile(path: string): Promise<boolean> {

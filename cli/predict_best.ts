@@ -3,7 +3,7 @@
  * into a hidden folder beside the results; then they are averaged, postprocessed and put in their places.
  */
 import { UserError } from "../core/base/errors.ts";
-import { copyAtomically, ensureFolder, removeIfThere, writeError } from "../core/base/files.ts";
+import { ensureFolder, removeIfThere } from "../core/base/files.ts";
 import { takeLock } from "../core/base/folder_lock.ts";
 import { refuseOverwriting } from "../core/base/overwriting.ts";
 import { basename, dirname, join } from "../core/base/path.ts";
@@ -16,7 +16,6 @@ import { checkOutputs, listInputCases } from "../core/dataset/input_cases.ts";
 import { filesEndingIn } from "../core/dataset/raw_dataset.ts";
 import { readDatasetJson } from "../core/dataset/read_dataset_json.ts";
 import { ensembleFolders } from "../core/ensemble/ensemble_folders.ts";
-import { moveBesideLabels } from "../core/formats/image/beside_labels.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
 import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
 import { takesSeries } from "../core/formats/image/readers.ts";
@@ -25,14 +24,17 @@ import { readPlans } from "../core/plan/read_plans.ts";
 import { applyPostprocessing } from "../core/postprocess/apply.ts";
 import { readSteps } from "../core/postprocess/postprocessing_file.ts";
 import type { PostprocessingStep } from "../core/postprocess/steps.ts";
-import { isPredicted, probabilityPaths } from "../core/predict/run/output_folder.ts";
+import type { ObjectDetails } from "../core/predict/run/case_outputs.ts";
+import { isPredicted } from "../core/predict/run/output_folder.ts";
+import type { CaseToPredict } from "../core/predict/run/request.ts";
 import type { Part } from "./array_part.ts";
 import type { CommandContext } from "./commands/command.ts";
 import { sayFailedCase } from "./event_log.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
-import { asksForMeasuring, checkMesh, checkStatisticsPlace, measureResults, type PredictedCase } from "./measuring.ts";
-import { outputFile } from "./plan_cases.ts";
+import { asksForMeasuring, checkMesh, checkStatisticsPlace, measureResults } from "./measuring.ts";
+import { filesToWrite, objectDetails, outputNames, withoutSource } from "./output_files.ts";
 import { failedCase } from "./report.ts";
+import { putResults } from "./put_results.ts";
 import { runPrediction } from "./run_prediction.ts";
 
 export interface BestPredictionJob {
@@ -57,8 +59,10 @@ interface Plan {
   /** Cases of --continue_prediction that are done. */
   readonly done: ReadonlySet<string>;
   /** All cases and their results; those of this process. */
-  readonly all: readonly PredictedCase[];
-  readonly own: readonly PredictedCase[];
+  readonly all: readonly CaseToPredict[];
+  readonly own: readonly CaseToPredict[];
+  /** What DICOM files are to say. */
+  readonly details?: ObjectDetails;
   /** True: those are all there are. */
   readonly isDone: boolean;
 }
@@ -88,13 +92,26 @@ export async function runBestPrediction(job: BestPredictionJob): Promise<boolean
   for (const stage of plan.stages) if (!(await predictStage(job, plan, stage))) isComplete = false;
   const predicted = await combine(job, plan);
   const result = await postprocess(job, plan, predicted.folder);
-  await put(plan, predicted.folder, result.folder, values.saveProbabilities);
+  const unwritten = await putResults({
+    result: result.folder,
+    predicted: predicted.folder,
+    ...(plan.file === null && { folder: plan.folder }),
+    fileEnding: plan.dataset.fileEnding,
+    reader: plan.reader,
+    cases: plan.all,
+    ...(plan.details && { details: plan.details }),
+    saveProbabilities: values.saveProbabilities,
+    maxMemory: values.maxMemory,
+    signal: context.signal,
+  });
+  for (const error of unwritten) sayFailedCase(failedCase(error), context);
   await removeHidden(plan);
   say(
     `${plural(result.cases, "case")} with the best configuration: ${values.output}` +
       (plan.steps.length > 0 ? ` (${result.changed} changed by postprocessing)` : ""),
   );
-  return await measure(job, plan) && isComplete && predicted.isComplete && result.isComplete;
+  const isWritten = unwritten.length === 0 && isComplete && predicted.isComplete && result.isComplete;
+  return await measure(job, plan) && isWritten;
 }
 
 /** @returns whether all could be measured */
@@ -122,9 +139,11 @@ async function preparePlan({ values, part, context }: BestPredictionJob): Promis
   const steps = await readSteps(choice.postprocessingFile);
   const [{ folder: model }] = choice.models;
   const dataset = await readDatasetJson(join(model, "dataset.json"));
-  const { reader } = await readPlans(join(model, "plans.json"));
+  const plans = await readPlans(join(model, "plans.json"));
+  const { reader } = plans;
   const { fileEnding, channelNames } = dataset;
-  const file = await outputFile(values.output, fileEnding);
+  const names = await outputNames(values, fileEnding, reader);
+  const { file } = names;
   const folder = file === null ? values.output : dirname(file);
   const listing = await listInputCases(values.input, {
     fileEnding,
@@ -140,11 +159,13 @@ async function preparePlan({ values, part, context }: BestPredictionJob): Promis
     const problem = `two inputs for one output: -o is one file, and ${values.input} holds ${count} cases`;
     throw new UserError({ ...error, file, problem });
   }
-  const outputs = listing.cases.map(({ id }) => file ?? join(folder, `${id}${fileEnding}`));
-  checkOutputs(listing.cases, outputs);
+  const all = listing.cases.map((one) => ({ ...one, ...names.of(one.id) }));
+  const outputs = all.map(filesToWrite);
+  for (const i of outputs[0]?.keys() ?? []) checkOutputs(listing.cases, outputs.map((files) => files[i]));
+  for (const error of withoutSource(all, values).values()) throw error;
   refuseOverwriting(
     listing.cases.flatMap(({ files }) => files.map((path) => ({ path, what: "an input image" }))),
-    outputs.map((path) => ({ path, what: "the result" })),
+    outputs.flat().map((path) => ({ path, what: "the result" })),
     error,
   );
   if (file === null) {
@@ -152,12 +173,13 @@ async function preparePlan({ values, part, context }: BestPredictionJob): Promis
     const inputs = [...models, { path: values.input, what: "the folder of the images" }];
     refuseOverwriting(inputs, [{ path: folder, what: "the output folder" }], error);
   }
+  const { datasetName } = plans;
+  const name = `${datasetName}, ${choice.models.map(({ configuration }) => configuration).join(" and ")}`;
+  const details = await objectDetails(values, dataset, { dataset: datasetName, name }, context.warn);
   const done = new Set<string>();
-  for (const [i, one] of listing.cases.entries()) {
-    const wanted = { ...one, output: outputs[i] };
-    if (values.continuePrediction && await isPredicted(wanted, fileEnding, values.saveProbabilities)) done.add(one.id);
+  for (const one of all) {
+    if (values.continuePrediction && await isPredicted(one, fileEnding, values.saveProbabilities)) done.add(one.id);
   }
-  const all = listing.cases.map((one, i) => ({ ...one, output: outputs[i] }));
   const ids = new Set([
     ...listing.cases.map(({ id }) => id),
     ...listing.failures.map(({ parts }) => parts.caseId ?? ""),
@@ -177,6 +199,7 @@ async function preparePlan({ values, part, context }: BestPredictionJob): Promis
     done,
     all,
     own: all.filter(({ id }) => ownIds.has(id)),
+    ...(details && { details }),
     isDone: count > 0 && done.size === count,
   };
 }
@@ -194,6 +217,8 @@ async function predictStage({ values, part, context }: BestPredictionJob, plan: 
         ? report
         : report.replace(/\.json$/i, `.${stage.configuration}$&`),
       // Of the results, once they are there.
+      outputFormats: undefined,
+      segmentCodes: undefined,
       statistics: undefined,
       mesh: undefined,
     },
@@ -248,35 +273,6 @@ async function postprocess({ values, context }: BestPredictionJob, plan: Plan, i
   });
   for (const { error } of failed) sayFailedCase(failedCase(error), context);
   return { folder, cases: cases - failed.length, changed: changedCases, isComplete: failed.length === 0 };
-}
-
-/** Gives the results their places; the segmentation of a case comes last. */
-async function put(plan: Plan, predicted: string, result: string, saveProbabilities: boolean): Promise<void> {
-  const { folder, file, dataset: { fileEnding } } = plan;
-  const names = await filesEndingIn(result, fileEnding);
-  if (file === null && names.length > 0) {
-    for (const name of ["dataset.json", "plans.json"]) {
-      await copyAtomically(join(predicted, name), join(folder, name), { doing: "writing the results" });
-    }
-  }
-  for (const name of names) {
-    const output = file ?? join(folder, name);
-    if (saveProbabilities) {
-      const [from, to] = [join(predicted, name), output].map((path) => probabilityPaths(path, fileEnding));
-      await move(from.npz, to.npz);
-      await move(from.pkl, to.pkl);
-    }
-    await moveBesideLabels(join(result, name), output, { doing: "writing the results" });
-    await move(join(result, name), output);
-  }
-}
-
-async function move(from: string, to: string): Promise<void> {
-  try {
-    await Deno.rename(from, to);
-  } catch (error) {
-    throw writeError(error, to, "writing the results");
-  }
 }
 
 async function removeHidden({ hidden }: Plan): Promise<void> {

@@ -111,7 +111,7 @@ function longCaseLine(running: RunningCase): string {
 }
 
 function doneLine({ record }: EventOf<"done">, { begin, total, finished }: RunProgress, verbose: boolean): string {
-  const { id, output, timings } = record;
+  const { id, output, outputs = [output], timings } = record;
   const { read, preprocess, network } = timings;
   const stages = verbose
     ? ` (read ${formatSeconds(read)}, preprocess ${formatSeconds(preprocess)}, network ${formatSeconds(network)}, ` +
@@ -120,7 +120,7 @@ function doneLine({ record }: EventOf<"done">, { begin, total, finished }: RunPr
   const perCase = (performance.now() - begin) / 1000 / finished;
   const left = finished < total ? `, about ${formatSeconds(perCase * (total - finished))} left` : "";
   const seconds = read + preprocess + network + timings.export;
-  return `[${finished}/${total}] ${id}: ${formatSeconds(seconds)}${stages} -> ${output}${left}`;
+  return `[${finished}/${total}] ${id}: ${formatSeconds(seconds)}${stages} -> ${outputs.join(", ")}${left}`;
 }
 
 function barOf(running: RunningCase, total: number, left: number): Parameters<CommandContext["draw"]>[0] {

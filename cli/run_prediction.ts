@@ -9,6 +9,7 @@ import type { FailedMeasurement } from "../core/measure/measure_cases.ts";
 import { classesOfDataset } from "../core/measure/measured_classes.ts";
 import { type Model, openModel } from "../core/predict/model/model_folder.ts";
 import { predictCases } from "../core/predict/run/predict_cases.ts";
+import type { ObjectDetails } from "../core/predict/run/case_outputs.ts";
 import type { PredictionEvent, PredictionRequest } from "../core/predict/run/request.ts";
 import type { Part } from "./array_part.ts";
 import type { CommandContext } from "./commands/command.ts";
@@ -17,6 +18,7 @@ import { type ChosenEngine, type EngineWish, selectEngine } from "./engines/sele
 import { sayFailedCase } from "./event_log.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
 import { asksForMeasuring, checkMesh, checkStatisticsPlace, measureResults } from "./measuring.ts";
+import { objectDetails } from "./output_files.ts";
 import { planCases, type PlannedCases } from "./plan_cases.ts";
 import { createPredictionProgress } from "./prediction_progress.ts";
 import { createGrowingReport, failedCase, newReportState, type ReportState } from "./report.ts";
@@ -127,6 +129,9 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
     context.warn(line);
   };
   const planned = await planCases(values, job.part, model, job.leaveOut);
+  const { datasetName } = model.plans;
+  const name = `${datasetName}, ${model.configuration.name}`;
+  const details = await objectDetails(values, model.dataset, { dataset: datasetName, name }, warn);
   planned.warnings.forEach(warn);
   for (const failure of planned.failures) {
     const failed = failedCase(failure);
@@ -157,7 +162,7 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
     },
   });
   noteEngine(engines.current, state, say);
-  const request = predictionRequest(job, model, planned, engines);
+  const request = predictionRequest(job, model, { ...planned, details }, engines);
   const show = createPredictionProgress(context, {
     quiet: values.quiet,
     verbose: values.verbose,
@@ -243,7 +248,7 @@ function record(event: PredictionEvent, state: ReportState): void {
 function predictionRequest(
   { values, part: { parts, part } }: PredictionJob,
   model: Model,
-  planned: PlannedCases,
+  planned: PlannedCases & { readonly details?: ObjectDetails },
   engines: RunEngines,
 ): PredictionRequest {
   const { engine, precision, precisionCache } = engines.current;
@@ -253,6 +258,7 @@ function predictionRequest(
     model,
     cases: planned.cases,
     outputFolder: planned.outputFolder,
+    details: planned.details,
     arguments: {
       list_of_lists_or_source_folder: values.input,
       output_folder_or_list_of_truncated_output_files: values.output,

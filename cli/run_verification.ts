@@ -124,6 +124,8 @@ async function predict(values: VerifyValues, plan: Plan, context: CommandContext
       share: false,
       statistics: undefined,
       mesh: undefined,
+      outputFormats: undefined,
+      segmentCodes: undefined,
       part: undefined,
       parts: undefined,
     },

@@ -52,5 +52,5 @@ function completedFlag(flag: Flag): CompletedFlag {
 }
 
 function choicesOf(flag: Flag): readonly string[] {
-  return flag.kind === "choice" ? flag.choices : [];
+  return flag.kind === "choice" ? flag.choices : flag.kind === "list" ? flag.choices ?? [] : [];
 }

@@ -59,13 +59,14 @@ export interface ChoiceFlag<T extends string = string> extends Valued {
   readonly choices: readonly T[];
   readonly default?: T;
 }
-/** One or more words (argparse's nargs="+"). */
-export interface ListFlag extends Valued {
+/** One or more words (argparse's nargs="+"), of a few where there are choices. */
+export interface ListFlag<T extends string = string> extends Valued {
   readonly kind: "list";
   readonly form?: Form;
   /** True: given again it adds words (argparse's action="extend"); otherwise the last ones count. */
   readonly repeats?: true;
-  readonly default?: readonly string[];
+  readonly choices?: readonly T[];
+  readonly default?: readonly T[];
 }
 /** One or more whole numbers. */
 export interface IntegersFlag extends Valued {
@@ -95,6 +96,7 @@ export type FlagTable = Readonly<Record<string, Flag>>;
 
 type Value<F extends Flag> = F extends Switch ? boolean
   : F extends ChoiceFlag<infer T> ? T
+  : F extends { readonly kind: "list"; readonly choices: readonly (infer T)[] } ? readonly T[]
   : F extends ListFlag ? readonly string[]
   : F extends IntegersFlag | NumbersFlag ? readonly number[]
   : F extends TextFlag ? string

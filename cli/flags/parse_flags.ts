@@ -134,7 +134,10 @@ function earlier(flag: ManyFlag, value: unknown): readonly unknown[] {
 }
 
 function convertMany(flag: ManyFlag, texts: readonly string[], label: string): readonly (string | number)[] {
-  if (flag.kind === "list") return texts;
+  if (flag.kind === "list") {
+    for (const text of texts) if (flag.choices && !flag.choices.includes(text)) throw notOne(flag.choices, text, label);
+    return texts;
+  }
   const toNumber = flag.kind === "integers" ? integerOf : numberOf;
   return texts.map((text) => toNumber(text, label));
 }
@@ -145,9 +148,7 @@ function convert(flag: Exclude<Flag, Switch | ManyFlag>, text: string, label: st
       return text;
     case "choice":
       if (flag.choices.includes(text)) return text;
-      throw new UsageError(
-        `${label}: invalid choice: '${text}' (choose from ${flag.choices.map((choice) => `'${choice}'`).join(", ")})`,
-      );
+      throw notOne(flag.choices, text, label);
     case "integer":
       return integerOf(text, label);
     case "number":
@@ -158,6 +159,11 @@ function convert(flag: Exclude<Flag, Switch | ManyFlag>, text: string, label: st
       return value;
     }
   }
+}
+
+function notOne(choices: readonly string[], text: string, label: string): UsageError {
+  const all = choices.map((choice) => `'${choice}'`).join(", ");
+  return new UsageError(`${label}: invalid choice: '${text}' (choose from ${all})`);
 }
 
 function integerOf(text: string, label: string): number {

@@ -2,6 +2,7 @@
  * The flags of `predict` and `predict_from_modelfolder`: upstream's with upstream's defaults (nnunetv2/inference/
  * predict_from_raw_data.py), then those that Python's nnU-Net does not have.
  */
+import { OUTPUT_FORMATS } from "../../core/predict/run/output_formats.ts";
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import { MEASURING } from "./measure_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
@@ -197,6 +198,28 @@ export const PREDICTION = {
     names: ["--save_probabilities"],
     group: OUTPUT,
     help: "Also write CASE.npz (class probabilities) and CASE.pkl, as ensembling needs them.",
+  },
+  outputFormats: {
+    kind: "list",
+    names: ["--output-format"],
+    value: "FORMAT",
+    choices: OUTPUT_FORMATS,
+    beyond: true,
+    group: OUTPUT,
+    help:
+      "Formats to write each segmentation in: nifti, nrrd, mha; dicom-seg (CASE_seg.dcm) and rtstruct (CASE_rtstruct.dcm) for " +
+      "images that are DICOM series, to whose patient, study and slices they refer. Default: the format of the model's images.",
+  },
+  segmentCodes: {
+    kind: "text",
+    names: ["--segment-codes"],
+    form: JSON_FILE,
+    value: "FILE",
+    beyond: true,
+    group: OUTPUT,
+    help:
+      'Coded terms and colours of classes in DICOM files, beside those that are known: {"NAME": {"type": {"scheme": "SCT", ' +
+      '"code": "10200004", "meaning": "Liver"}, "colour": [200, 100, 50]}}; also category, modifier, region, regionModifier.',
   },
   continuePrediction: {
     kind: "switch",

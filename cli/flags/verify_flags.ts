@@ -11,6 +11,8 @@ const {
   report: _report,
   statistics: _statistics,
   mesh: _mesh,
+  outputFormats: _outputFormats,
+  segmentCodes: _segmentCodes,
   ...PREDICTING
 } = PREDICTION;
 

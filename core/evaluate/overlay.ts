@@ -16,6 +16,9 @@ const COLOURS = [
 ] as const;
 const OPACITY = 0.45;
 
+/** Labels from 1 on that have a colour of their own. */
+export const LABEL_COLOURS: number = COLOURS.length;
+
 /** The colour of a label in pictures, red, green and blue in 0..255; labels from 1 on take the colours in turn. */
 export function labelColour(label: number): readonly [number, number, number] {
   return COLOURS[(label - 1) % COLOURS.length];

@@ -59,7 +59,7 @@ export async function writeStructureSet(file: string, segmentation: Segmentation
       StructureSetTime: source.time ?? null,
       ReferencedFrameOfReferenceSequence: sequence(referencedFrame(source, frameOfReference)),
       StructureSetROISequence: { items: regions.map((region) => regionItem(region, frameOfReference, maker.model)) },
-      ROIContourSequence: { items: contourItems(regions, labels, source) },
+      ROIContourSequence: { items: contourItems(regions, labels, source), streamed: true },
       RTROIObservationsSequence: { items: regions.map(observationItem) },
       ApprovalStatus: "UNAPPROVED",
     },
@@ -126,7 +126,7 @@ function* contourItems(
     yield {
       ReferencedROINumber: String(number),
       ROIDisplayColor: colour.map(String),
-      ContourSequence: { items: contours(label, places, labels, source) },
+      ContourSequence: { items: contours(label, places, labels, source), streamed: true },
     };
   }
 }

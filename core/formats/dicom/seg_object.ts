@@ -64,7 +64,7 @@ export async function writeDicomSegmentation(file: string, segmentation: Segment
       ReferencedSeriesSequence: referencedSeries(source, frames),
       ...dimensionAttributes(uid("dimensions")),
       SharedFunctionalGroupsSequence: sequence(sharedGroups(source)),
-      PerFrameFunctionalGroupsSequence: { items: frameGroups(numbered, source) },
+      PerFrameFunctionalGroupsSequence: { items: frameGroups(numbered, source), streamed: true },
     },
     encoding: "explicit",
     pixels: { bytes: frameBytes(frames.length, labels), pieces: packFrames(frames, labels) },

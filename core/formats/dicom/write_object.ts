@@ -16,6 +16,8 @@ export type WrittenValue =
 /** The items of a sequence, in order; asked for once. */
 export interface Items {
   readonly items: Iterable<WrittenAttributes>;
+  /** True: handed on item by item, without lengths that would be known at the end only. */
+  readonly streamed?: true;
 }
 
 /** An object's attributes, or those of an item, in any order; undefined is not written. */
@@ -30,6 +32,7 @@ const NUMBER_BYTES: Readonly<Record<string, 2 | 4 | 8>> = { US: 2, SS: 2, UL: 4,
 const MOST_SHORT_BYTES = 0xfffe;
 const UNDEFINED_LENGTH = 0xffffffff;
 const ITEM = 0xfffee000;
+const ITEM_END = 0xfffee00d;
 const SEQUENCE_END = 0xfffee0dd;
 /** Bytes that are gathered before they are handed on. */
 const PIECE_BYTES = 1 << 18;
@@ -45,19 +48,31 @@ export function sequence(...items: readonly WrittenAttributes[]): Items {
  */
 export function* encodeObject(attributes: WrittenAttributes, encoding: Encoding): Generator<Uint8Array<ArrayBuffer>> {
   const out = createBuffer();
+  yield* putStreamed(out, attributes, encoding);
+  yield out.take();
+}
+
+/** Puts the elements, and gives what has come together whenever that is a piece. */
+function* putStreamed(
+  out: Buffer,
+  attributes: WrittenAttributes,
+  encoding: Encoding,
+): Generator<Uint8Array<ArrayBuffer>> {
   for (const element of sorted(attributes)) {
-    if (isItems(element.value)) {
+    if (isItems(element.value) && element.value.streamed) {
       header(out, element, encoding, UNDEFINED_LENGTH);
       for (const item of element.value.items) {
-        putItem(out, item, encoding);
-        if (out.length() >= PIECE_BYTES) yield out.take();
+        putTag(out, ITEM);
+        out.number(UNDEFINED_LENGTH, 4);
+        yield* putStreamed(out, item, encoding);
+        putTag(out, ITEM_END);
+        out.number(0, 4);
       }
       putTag(out, SEQUENCE_END);
       out.number(0, 4);
     } else putElement(out, element, encoding);
     if (out.length() >= PIECE_BYTES) yield out.take();
   }
-  yield out.take();
 }
 
 /** The bytes of small attributes at once. */

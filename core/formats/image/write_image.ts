@@ -3,7 +3,8 @@
  * is above 255 (as 2.6 and later).
  */
 import type { ImageGeometry, LabelVolume, ReaderName } from "./image.ts";
-import { formatOf } from "./readers.ts";
+import { gridToPatient } from "./image_grid.ts";
+import { fileEndings, formatOf } from "./readers.ts";
 
 /**
  * Writes `labels` (array order of the reader, as the image was read) to `file`, whole or not at all. The reader and the file's ending
@@ -37,6 +38,45 @@ export async function writeLabels(
   }
   const bytesPerLabel = labels.data instanceof Uint8Array || highestLabel(labels) <= 255 ? 1 : 2;
   await formatOf(reader, file).write(file, { labels, geometry, bytesPerLabel, signal });
+}
+
+/**
+ * Writes `labels` as a volume in the format of the file's ending, whatever the reader they came by: what its class does not write,
+ * SimpleITKIO's does.
+ *
+ * @throws UserError if the file cannot be written, or the labels have no place in space; Interrupted if `signal` aborts
+ */
+export async function writeVolume(
+  file: string,
+  labels: LabelVolume,
+  geometry: ImageGeometry,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { reader } = geometry;
+  const isOwn = fileEndings(reader).some((ending) => file.toLowerCase().endsWith(ending));
+  if (isOwn) return await writeLabels(reader, file, labels, geometry, signal);
+  if (!fileEndings("SimpleITKIO").some((ending) => file.toLowerCase().endsWith(ending))) {
+    throw new RangeError(`no format for volumes has the ending of ${file}`);
+  }
+  await writeLabels("SimpleITKIO", file, labels, itkGeometry(geometry), signal);
+}
+
+/** The same grid as SimpleITKIO has it. */
+function itkGeometry(geometry: ImageGeometry): ImageGeometry {
+  const matrix = gridToPatient(geometry);
+  const { shape } = geometry;
+  const lengths = [0, 1, 2].map((axis) => Math.hypot(matrix[0][axis], matrix[1][axis], matrix[2][axis]));
+  const [x, y, z] = lengths;
+  return {
+    reader: "SimpleITKIO",
+    spacing: [z, y, x],
+    shape,
+    sitk: {
+      spacing: [x, y, z],
+      origin: matrix.map((row) => row[3]),
+      direction: matrix.flatMap((row) => lengths.map((length, axis) => row[axis] / length)),
+    },
+  };
 }
 
 function highestLabel({ data }: LabelVolume): number {

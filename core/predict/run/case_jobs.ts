@@ -9,6 +9,8 @@ import { writeAtomically } from "../../base/files.ts";
 import type { MemoryAllowance } from "../../base/memory_allowance.ts";
 import { voxelCount } from "../../base/shape.ts";
 import type { ImageGeometry, LabelVolume } from "../../formats/image/image.ts";
+import { labelsOnSource } from "../../formats/dicom/labels_on_source.ts";
+import type { SourceImages } from "../../formats/dicom/source_images.ts";
 import { writeNpz } from "../../formats/archive/npz.ts";
 import { pickleProperties } from "../../formats/torch/pickle_properties.ts";
 import { parseSeriesPath } from "../../formats/dicom/series.ts";
@@ -22,6 +24,8 @@ import { requireReading } from "../../preprocess/case_memory.ts";
 import type { NonFinitePolicy } from "../../preprocess/non_finite.ts";
 import { preprocessCase } from "../../preprocess/preprocess_case.ts";
 import { freeArray } from "../../base/free_array.ts";
+import { type ObjectDetails, sourceOfCase, writeOutputs } from "./case_outputs.ts";
+import type { CaseOutput } from "./output_formats.ts";
 import type { LabelCount } from "./request.ts";
 import { readStoredCase, type StoredCaseFolders } from "./stored_case.ts";
 
@@ -37,6 +41,8 @@ export interface PrepareJob {
   readonly configuration: Configuration;
   readonly nonFinite: NonFinitePolicy;
   readonly checksums: boolean;
+  /** True: what DICOM objects refer to is read as well. */
+  readonly needsSource: boolean;
   /** The memory that reading and preprocessing may take. */
   readonly memory?: MemoryAllowance;
 }
@@ -47,6 +53,7 @@ export interface PreparedCase {
   readonly preprocessSeconds: number;
   /** File -> SHA-256. */
   readonly checksums: Readonly<Record<string, string>>;
+  readonly source?: SourceImages;
 }
 
 /** Write one case's segmentation and, where wanted, its probabilities and properties. */
@@ -56,6 +63,11 @@ export interface ExportJob {
   readonly labels: LabelVolume;
   readonly properties: CaseProperties;
   readonly output: string;
+  /** All files, `output` among them; undefined: that one, in the model's format. */
+  readonly outputs?: readonly CaseOutput[];
+  /** Needed where one of them is a DICOM object. */
+  readonly source?: SourceImages;
+  readonly details?: ObjectDetails;
   /** <case>.npz and <case>.pkl, and the raw f32 array (channels, z, y, x) that is packed and removed. */
   readonly probabilities?: {
     readonly npz: string;
@@ -117,10 +129,13 @@ async function prepare(job: PrepareJob): Promise<PreparedCase> {
     return { case: stored, readSeconds: (performance.now() - started) / 1000, preprocessSeconds: 0, checksums: {} };
   }
   const { plans: { reader }, previousStageFile: previousFile, memory } = job;
+  const source = job.needsSource ? await sourceOfCase(job.files) : undefined;
   const image = await readCase(reader, job.files, {
     judge: (headers) => requireReading(headers, previousFile !== undefined, memory),
   });
   try {
+    // Whether the labels will lie on the source's slices is found before the network runs, and not after it.
+    if (source) labelsOnSource({ data: new Uint8Array(0), shape: image.geometry.shape }, image.geometry, source);
     const previousStage = previousFile === undefined ? undefined : await readLabels(reader, previousFile, {
       // A segmentation of the image's size has been judged with the image.
       judge: (headers) => requireReading(headers, true, memory),
@@ -142,6 +157,7 @@ async function prepare(job: PrepareJob): Promise<PreparedCase> {
       readSeconds: (read - started) / 1000,
       preprocessSeconds: (performance.now() - read) / 1000,
       checksums,
+      ...(source && { source }),
     };
   } catch (error) {
     freeArray(image.data); // the next case's memory is counted without it
@@ -154,7 +170,7 @@ async function exportCase(job: ExportJob, signal?: AbortSignal): Promise<Exporte
   const started = performance.now();
   const { geometry } = job.properties;
   const labels = countLabels(job.labels, job.labelNames, geometry);
-  const written = [job.output];
+  const written = job.outputs ? [] : [job.output];
   const packed = job.probabilities;
   if (packed) {
     const doing = "writing the probabilities";
@@ -164,8 +180,11 @@ async function exportCase(job: ExportJob, signal?: AbortSignal): Promise<Exporte
     await writeAtomically(packed.pkl, pickleProperties(job.properties), { doing: "writing the properties", signal });
     written.push(packed.npz, packed.pkl);
   }
-  await writeLabels(geometry.reader, job.output, job.labels, geometry, signal);
-  freeArray(job.labels.data);
+  const { labels: { data }, output, outputs, source, details } = job;
+  if (outputs) {
+    written.push(...await writeOutputs(outputs, output, { labels: job.labels, geometry, source, details, signal }));
+  } else await writeLabels(geometry.reader, output, job.labels, geometry, signal);
+  freeArray(data);
   const checksums = job.checksums ? await hashFiles(written) : {};
   return { labels, seconds: (performance.now() - started) / 1000, checksums };
 }

@@ -6,6 +6,7 @@ import { readJsonFile, reformatJson, stringifyJson } from "../../base/json.ts";
 import { join } from "../../base/path.ts";
 import { statOrNull } from "../../base/stat_or_null.ts";
 import type { Model } from "../model/model_folder.ts";
+import { OUTPUT_ENDINGS } from "./output_formats.ts";
 import type { CaseToPredict, PredictFromFilesArguments } from "./request.ts";
 
 /** What later steps such as postprocessing need, and what the run was asked for. */
@@ -59,14 +60,21 @@ export async function requireSameModelFiles(folder: string, model: Model): Promi
 
 /** Paths of <case>.npz and <case>.pkl beside a segmentation. */
 export function probabilityPaths(output: string, fileEnding: string): { readonly npz: string; readonly pkl: string } {
-  const stem = output.endsWith(fileEnding) ? output.slice(0, -fileEnding.length) : output;
+  const stem = outputStem(output, fileEnding);
   return { npz: `${stem}.npz`, pkl: `${stem}.pkl` };
 }
 
-/** True if everything a case gives is there: the segmentation and, where probabilities are saved, .npz and .pkl. */
+/** The path of a segmentation without what its format adds to the case's id. @param fileEnding Of the model's images */
+export function outputStem(output: string, fileEnding: string): string {
+  const ending = [fileEnding, ...Object.values(OUTPUT_ENDINGS), ".dcm"].find((one) => output.endsWith(one)) ?? "";
+  return output.slice(0, output.length - ending.length);
+}
+
+/** True if everything a case gives is there: all files of the segmentation and, where probabilities are saved, .npz and .pkl. */
 export async function isPredicted(of: CaseToPredict, fileEnding: string, saveProbabilities: boolean): Promise<boolean> {
   const { npz, pkl } = probabilityPaths(of.output, fileEnding);
-  for (const file of saveProbabilities ? [of.output, npz, pkl] : [of.output]) {
+  const files = of.outputs?.map(({ file }) => file) ?? [of.output];
+  for (const file of saveProbabilities ? [...files, npz, pkl] : files) {
     try {
       const { isFile, size } = await Deno.stat(file);
       // Files get their names when they are whole: an empty one is not of this program, or a crashed machine has lost its content.

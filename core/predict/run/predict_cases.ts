@@ -15,6 +15,7 @@ import { uploadCase, type UploadedCase } from "../stream/case_plan.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
 import type { LoadedNetwork } from "../model/network.ts";
 import { freeArray } from "../../base/free_array.ts";
+import { refersToSource } from "./output_formats.ts";
 import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
 import { allowReading, forecastReading, measureRuntime, writingBytes } from "./run_memory.ts";
 import { planBeside, type Writing } from "./plan_beside.ts";
@@ -243,6 +244,7 @@ function prepare(
     configuration: model.configuration,
     nonFinite: options.nonFinite,
     checksums: options.checksums,
+    needsSource: one.outputs?.some(({ format }) => refersToSource(format)) ?? false,
     ...(memory && { memory }),
   };
   return pool.prepare(job).then((result) => ({ case: result }), (error: unknown) => ({ error }));
@@ -272,7 +274,7 @@ async function predictWithRetries(run: Run, one: CaseToPredict, first: Prepared,
 }
 
 async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, place: Place): Promise<Predicted> {
-  const { request: { model }, options, hooks, kept: { session } } = run;
+  const { request: { model, details }, options, hooks, kept: { session } } = run;
   if (!prepared.case) throw prepared.error;
   const network = await session.network(prepared.case.case, hooks.onEvent);
   const { engine } = session;
@@ -322,6 +324,8 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
         labels,
         properties,
         output: one.output,
+        ...(one.outputs && { outputs: one.outputs }),
+        ...(reading.source && { source: reading.source, details }),
         ...(probabilities && { probabilities: { ...paths, raw: probabilities.path, shape: probabilities.shape } }),
         labelNames: model.dataset.labels.names,
         checksums: options.checksums,
@@ -331,6 +335,7 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
         id,
         files: one.files,
         output: one.output,
+        ...(one.outputs && { outputs: one.outputs.map(({ file }) => file) }),
         shape: properties.geometry.shape,
         spacing: properties.geometry.spacing,
         networkGrid: grid,

@@ -5,6 +5,8 @@ import type { Engine, Precision, StepCost } from "../../engine/engine.ts";
 import type { NonFinitePolicy } from "../../preprocess/non_finite.ts";
 import type { Model } from "../model/model_folder.ts";
 import type { PrecisionCache } from "../model/precision.ts";
+import type { ObjectDetails } from "./case_outputs.ts";
+import type { CaseOutput } from "./output_formats.ts";
 import type { StoredCaseFolders } from "./stored_case.ts";
 import type { MemoryForecast, RingPlacement } from "../stream/stream.ts";
 
@@ -19,6 +21,8 @@ export interface CaseToPredict {
   readonly previousStageFile?: string;
   /** The segmentation to write, file ending included; <case>.npz and <case>.pkl go beside it. */
   readonly output: string;
+  /** All files to write, `output` among them; undefined: that one, in the model's format. */
+  readonly outputs?: readonly CaseOutput[];
 }
 
 /** How a prediction is made; defaults are upstream's. */
@@ -78,6 +82,8 @@ export interface PredictionRequest {
   /** Needed with `outputFolder`. */
   readonly arguments?: PredictFromFilesArguments;
   readonly options?: PredictionOptions;
+  /** What DICOM objects say; needed where cases have such outputs. */
+  readonly details?: ObjectDetails;
   /**
    * Closes the engine and opens its like, so that memory it can't give back otherwise is free; undefined where it gives everything back
    * as it goes. The engines stay the caller's.
@@ -139,6 +145,8 @@ export interface CaseRecord {
   readonly id: string;
   readonly files: readonly string[];
   readonly output: string;
+  /** All files of the segmentation, where other formats than the model's were asked for. */
+  readonly outputs?: readonly string[];
   /** Shape of the image as read, (z, y, x), and spacing in mm. */
   readonly shape: Vec3;
   readonly spacing: Vec3;
