@@ -36,7 +36,7 @@ async function readNifti(file: string, attempt: Attempt): Promise<void> {
 }
 
 /** Formats with targets of their own: NIfTI, whose headers three readers take each in its own way, and those of packed golden files. */
-const OWN_TARGETS = ["NIfTI", "NRRD", "MetaImage", "TIFF", "BMP"];
+const OWN_TARGETS = ["NIfTI", "NRRD", "MetaImage", "GIPL", "TIFF", "BMP"];
 const OTHER_FORMATS = [...new Set(READERS.flatMap(({ formats }) => formats))]
   .filter(({ name }) => !OWN_TARGETS.includes(name));
 
@@ -79,7 +79,7 @@ function itkFormat(format: string): Target {
   };
 }
 
-const ITK_NAMES = /^a\.(nrrd|nhdr|mha|mhd)$/i;
+const ITK_NAMES = /^a\.(nrrd|nhdr|mha|mhd|gipl|gipl\.gz)$/i;
 
 export const imageTargets: readonly Target[] = [
   {

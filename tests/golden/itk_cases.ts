@@ -1,5 +1,5 @@
 /** The files of itk_cases.py: NRRD, MetaImage, GIPL, and what SimpleITK makes of them. */
-export const ITK_FORMATS = ["nrrd", "mha"] as const;
+export const ITK_FORMATS = ["nrrd", "mha", "gipl"] as const;
 
 export interface Sitk {
   readonly spacing: number[];

@@ -10,6 +10,7 @@ import { BMP } from "./bmp/format.ts";
 import { dicomFormat } from "./dicom/format.ts";
 import { NIBABEL_NIFTI, REORIENTED_NIFTI } from "./nifti/nibabel_format.ts";
 import { SITK_NIFTI, SITK_REORIENTED_NIFTI } from "./nifti/sitk_format.ts";
+import { SITK_GIPL, SITK_REORIENTED_GIPL } from "./gipl/format.ts";
 import { SITK_META, SITK_REORIENTED_META } from "./meta/format.ts";
 import { SITK_NRRD, SITK_REORIENTED_NRRD } from "./nrrd/format.ts";
 import { PNG } from "./png/format.ts";
@@ -44,7 +45,7 @@ export const READERS: readonly ReaderClass[] = [
   {
     name: "SimpleITKIO",
     upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
-    formats: [SITK_NIFTI, SITK_NRRD, SITK_META],
+    formats: [SITK_NIFTI, SITK_NRRD, SITK_META, SITK_GIPL],
     anyName: SITK_NIFTI,
     series: dicomFormat("SimpleITKIO"),
     geometry: "sitk",
@@ -70,7 +71,7 @@ export const READERS: readonly ReaderClass[] = [
     // Of 2.6.3 and later.
     name: "SimpleITKIOWithReorient",
     upstreamEndings: [".nii.gz", ".nrrd", ".mha", ".gipl"],
-    formats: [SITK_REORIENTED_NIFTI, SITK_REORIENTED_NRRD, SITK_REORIENTED_META],
+    formats: [SITK_REORIENTED_NIFTI, SITK_REORIENTED_NRRD, SITK_REORIENTED_META, SITK_REORIENTED_GIPL],
     anyName: SITK_REORIENTED_NIFTI,
     series: dicomFormat("SimpleITKIOWithReorient"),
     geometry: "sitk",
@@ -146,7 +147,20 @@ function hasEnding(file: string, { endings }: ImageFormat): boolean {
 
 /** Endings of files that people take for images, beside those of the reader classes. */
 const OTHER_ENDINGS = [
-  ...[".hdr", ".hdr.gz", ".img", ".img.gz", ".nhdr", ".mhd", ".dcm", ".jpg", ".jpeg", ".ome.tif", ".ome.tiff"],
+  ...[
+    ".hdr",
+    ".hdr.gz",
+    ".img",
+    ".img.gz",
+    ".nhdr",
+    ".mhd",
+    ".gipl.gz",
+    ".dcm",
+    ".jpg",
+    ".jpeg",
+    ".ome.tif",
+    ".ome.tiff",
+  ],
   ...[".npz", ".npy", ".b2nd"],
 ];
 const KNOWN_ENDINGS = [...READERS.flatMap(({ upstreamEndings }) => upstreamEndings), ...OTHER_ENDINGS]
