@@ -35,12 +35,12 @@ export const PREPROCESSING = {
     kind: "choice",
     names: ["--format"],
     value: "FORMAT",
-    choices: ["bricks", "npz", "npy"],
+    choices: ["bricks", "npz", "npy", "b2nd"],
     default: "bricks",
     beyond: true,
     group: DATA,
     help: "bricks: training here reads it fastest. npz: what Python's nnU-Net 2.5 trains from (and training here as " +
-      "well). npy: the same unpacked.",
+      "well). npy: the same unpacked. b2nd: what Python's nnU-Net 2.6 and later trains from.",
   },
   nan: {
     kind: "choice",

@@ -20,7 +20,7 @@ import { dataDifferences, keyDifferences, settingText } from "../preprocess/data
 import { FINGERPRINT_FILE } from "../preprocess/fingerprint.ts";
 import type { NonFinitePolicy } from "../preprocess/non_finite.ts";
 import { countDone, type DataPlaces, isComplete, placesOf } from "../preprocess/preprocess_dataset_folder.ts";
-import type { DataFormat } from "../preprocess/preprocess_worker_job.ts";
+import { DATA_FORMATS, type DataFormat } from "../preprocess/preprocess_worker_job.ts";
 import type { Experiment } from "./experiment.ts";
 
 /** A stage before the trainings. */
@@ -46,8 +46,6 @@ export interface DataState extends StageState {
   /** All cases. */
   readonly of: number;
 }
-
-const FORMATS: readonly DataFormat[] = ["bricks", "npz", "npy"];
 
 /** @param preprocessed The dataset's folder in nnUNet_preprocessed */
 export async function lookAtFingerprint(
@@ -129,7 +127,7 @@ export async function lookAtData(experiment: Experiment, nan: NonFinitePolicy): 
   for (const configuration of configurations) {
     const { name, dataIdentifier } = configuration;
     const folder = join(preprocessed, dataIdentifier);
-    const looked = FORMATS.map((format) => {
+    const looked = DATA_FORMATS.map((format) => {
       const setting = settingText(plans, configuration, keys, { format, nan });
       const options = { setting, inputs };
       return {

@@ -11,6 +11,12 @@ import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
 /** In every folder that this program has made; one line a case, after a line with what the data depend on. */
 export const RECORD = "preprocessed.jsonl";
 
+/**
+ * A folder in the folder, for the record of data that Python trains from: nnU-Net 2.6 and later takes the format from the endings of
+ * all files there.
+ */
+export const RECORD_FOLDER = ".preprocessed";
+
 /** What each of several processes that share a folder has done, until the folder gets its name. */
 const PROCESS_RECORD = /^preprocessed\.[0-9a-f]{8}\.jsonl$/;
 
@@ -76,7 +82,7 @@ export function removeDataFolder(path: string, doing: string): void {
       const { known } = contentOf(path);
       // While the record is there, what a killed run leaves of the folder is known for ours. Python makes none.
       if (known.length > 0) Deno.writeTextFileSync(join(path, RECORD), "", { append: true });
-      for (const name of known) if (name !== RECORD) Deno.removeSync(join(path, name));
+      for (const name of known) if (name !== RECORD) removeKnown(path, name);
       if (known.length > 0) Deno.removeSync(join(path, RECORD));
     }
     Deno.removeSync(path);
@@ -89,10 +95,35 @@ export function removeDataFolder(path: string, doing: string): void {
 export function removeOtherFiles(path: string, kept: ReadonlySet<string>, doing: string): void {
   requireReplaceable(path, doing);
   try {
-    for (const name of contentOf(path).known) if (!kept.has(name)) Deno.removeSync(join(path, name));
+    for (const name of contentOf(path).known) if (!kept.has(name)) removeKnown(path, name);
   } catch (error) {
     throw writeError(error, path, doing);
   }
+}
+
+function removeKnown(path: string, name: string): void {
+  if (name === RECORD_FOLDER) {
+    for (const record of recordsInside(path)) Deno.removeSync(join(path, record));
+  }
+  Deno.removeSync(join(path, name));
+}
+
+/** Puts the record into its folder if the data are in a format of Python's. @throws UserError if it can't be moved */
+export function hideRecord(path: string, doing: string): void {
+  try {
+    const names = Array.from(Deno.readDirSync(path), ({ name }) => name);
+    if (!names.includes(RECORD) || !names.some((name) => name.endsWith(".pkl"))) return;
+    Deno.mkdirSync(join(path, RECORD_FOLDER), { recursive: true });
+    Deno.renameSync(join(path, RECORD), join(path, RECORD_FOLDER, RECORD));
+  } catch (error) {
+    throw writeError(error, path, doing);
+  }
+}
+
+/** The record in its folder, by its path from the folder of data; none if it is not there. */
+export function recordsInside(path: string): string[] {
+  const record = join(RECORD_FOLDER, RECORD);
+  return lstat(join(path, record))?.isFile ? [record] : [];
 }
 
 /** Names of a folder, by whether preprocessing writes such files. */
@@ -102,17 +133,23 @@ function contentOf(folder: string): { readonly known: readonly string[]; readonl
   const known: string[] = [];
   const foreign: string[] = [];
   for (const { name, isDirectory } of entries) {
-    const ours = isRecord(name) || PASSING.test(name) || isOfCase(name, names);
-    (ours && !isDirectory ? known : foreign).push(name);
+    const ours = isDirectory
+      ? name === RECORD_FOLDER && isOnlyRecord(folder)
+      : isRecord(name) || PASSING.test(name) || isOfCase(name, names);
+    (ours ? known : foreign).push(name);
   }
   return { known, foreign };
+}
+
+function isOnlyRecord(folder: string): boolean {
+  return Array.from(Deno.readDirSync(join(folder, RECORD_FOLDER)), ({ name }) => name).every((name) => name === RECORD);
 }
 
 /** Without the record, as Python leaves it, arrays alone could be anybody's: each has its case's properties beside it. */
 function isOfCase(name: string, names: ReadonlySet<string>): boolean {
   const ending = CASE_ENDINGS.find((one) => name.endsWith(one) && name !== one);
   if (ending === undefined) return false;
-  if (ending === BRICKS_ENDING || names.has(RECORD)) return true;
+  if (ending === BRICKS_ENDING || names.has(RECORD) || names.has(RECORD_FOLDER)) return true;
   const stem = name.slice(0, -ending.length);
   const arrays = [".npz", ".npy", ".b2nd"].some((one) => names.has(stem + one));
   return ending === ".pkl" ? arrays : names.has(`${stem.replace(/_(seg|segFromPrevStage)$/, "")}.pkl`);

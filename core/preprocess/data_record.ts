@@ -3,7 +3,7 @@ import { z } from "zod";
 import { writeAtomically, writeError } from "../base/files.ts";
 import { join } from "../base/path.ts";
 import { PATH_NAME } from "../base/path_name.ts";
-import { isRecord, RECORD } from "./data_folder_files.ts";
+import { isRecord, RECORD, recordsInside } from "./data_folder_files.ts";
 
 export const NOTING = "noting which cases are preprocessed";
 
@@ -63,10 +63,11 @@ export function readRecord(folder: string, setting: string): CaseRecord[] {
   return [...records.values()];
 }
 
-/** Names of a folder's records; none if it is not there. */
+/** Names of a folder's records, or the path in it of one that is in a folder of its own; none if it is not there. */
 export function recordsIn(folder: string): string[] {
   try {
-    return Array.from(Deno.readDirSync(folder), ({ name }) => name).filter(isRecord).sort();
+    const records = Array.from(Deno.readDirSync(folder), ({ name }) => name).filter(isRecord).sort();
+    return records.length > 0 ? records : recordsInside(folder);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return [];
     throw error;

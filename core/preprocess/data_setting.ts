@@ -10,7 +10,7 @@ import type { DatasetJson } from "../dataset/dataset_json.ts";
 import type { ClassKey } from "../formats/preprocessed/training_data.ts";
 import type { Configuration, Plans } from "../plan/plans.ts";
 import { classKeys } from "./class_locations.ts";
-import { RECORD } from "./data_folder_files.ts";
+import { RECORD, recordsInside } from "./data_folder_files.ts";
 
 /** Raised when the same settings give other data than before. */
 const DATA_VERSION = 1;
@@ -86,13 +86,14 @@ export async function requireMadeFrom(
 
 /** Undefined where there is no record, or one that says nothing: preprocessing makes such data anew. */
 async function readSetting(folder: string): Promise<z.infer<typeof RECORDED> | undefined> {
+  const [inside = RECORD] = recordsInside(folder);
   try {
-    const [first] = (await Deno.readTextFile(join(folder, RECORD))).split("\n", 1);
+    const [first] = (await Deno.readTextFile(join(folder, inside))).split("\n", 1);
     const { setting } = JSON.parse(first) as { readonly setting?: unknown };
     return typeof setting === "string" ? RECORDED.safeParse(JSON.parse(setting)).data : undefined;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError || error instanceof TypeError) return;
-    throw readError(error, join(folder, RECORD), "reading what the data were made from");
+    throw readError(error, join(folder, inside), "reading what the data were made from");
   }
 }
 

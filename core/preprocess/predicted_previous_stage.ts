@@ -8,7 +8,7 @@ import { type Vec3, voxelCount } from "../base/shape.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
 import { readNpz } from "../formats/archive/npz.ts";
 import { b2ndArray, openB2nd } from "../formats/blosc2/b2nd_file.ts";
-import { B2ND_ENDING } from "../formats/preprocessed/b2nd_case_reader.ts";
+import { B2ND_ENDING } from "../formats/preprocessed/b2nd_case.ts";
 
 const KINDS = ["|u1", "|i1", "<u2", "<i2"];
 const DOING = "reading the previous stage's prediction";
@@ -45,7 +45,7 @@ export async function readPreviousStage(folder: string, id: string, grid: Vec3):
     check(seg.header.dtype, seg.header.shape);
     const data = b2ndArray(seg.header.dtype, voxelCount(grid));
     seg.readBox([0, 0, 0], grid, data);
-    labels = Int16Array.from(data);
+    labels = new Int16Array(data);
   } else {
     const seg = (await readNpz(file, ["seg"], REMEDY)).get("seg");
     if (!seg) return fail("it holds no array seg of labels in 8 or 16 bits");

@@ -398,7 +398,7 @@ async function listJobs(
     jobs.push({ job: { case: one, configurations: open }, bytes: forecast.memory, disk: bytes });
   }
   await ensureFolder(target, "making the folder of preprocessed data");
-  const doubt = checkFreeDisk(target, disk, options.format === "npz", largest);
+  const doubt = checkFreeDisk(target, disk, options.format === "npz" || options.format === "b2nd", largest);
   if (doubt !== null) warn(doubt);
   return jobs;
 }

@@ -21,8 +21,10 @@ import {
   writeRecord,
 } from "./data_record.ts";
 import {
+  hideRecord,
   isRecord,
   RECORD,
+  RECORD_FOLDER,
   removeDataFolder,
   removeOtherFiles,
   requireRemovable,
@@ -219,7 +221,8 @@ function takeOver(path: string, work: string, { files }: CaseRecord): boolean {
 export async function keepOnly(work: string, first: string, kept: readonly CaseRecord[]): Promise<void> {
   const ours = new Set([RECORD, ...kept.flatMap(({ files }) => files.map(([name]) => name))]);
   // Records go last, so that nothing that is done is forgotten.
-  const records = Array.from(Deno.readDirSync(work), ({ name }) => name).filter(isRecord);
+  const records = Array.from(Deno.readDirSync(work), ({ name }) => name)
+    .filter((name) => isRecord(name) || name === RECORD_FOLDER);
   removeOtherFiles(work, new Set([...ours, ...records]), TIDYING);
   await writeRecord(work, first, kept);
   removeOtherFiles(work, ours, TIDYING);
@@ -229,6 +232,7 @@ export function replaceFolder(path: string, work: string, old: string): void {
   try {
     removeDataFolder(old, DOING);
     requireReplaceable(path, DOING);
+    hideRecord(work, DOING);
     let moved = false;
     try {
       Deno.renameSync(path, old);

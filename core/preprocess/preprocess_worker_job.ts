@@ -5,6 +5,7 @@ import { freeArray } from "../base/free_array.ts";
 import { collectUnderLimit, type MemoryAllowance } from "../base/memory_allowance.ts";
 import { join } from "../base/path.ts";
 import type { RawCase } from "../dataset/raw_dataset.ts";
+import { B2ND_ENDING, b2ndKeys, writeB2ndCase } from "../formats/preprocessed/b2nd_case.ts";
 import { BRICKS_ENDING, writeBricks } from "../formats/preprocessed/bricks.ts";
 import type { ReaderName } from "../formats/image/image.ts";
 import { writeNpyCase, writeNpzCase } from "../formats/preprocessed/npy_case.ts";
@@ -19,7 +20,7 @@ import { checkSegmentationGrid, preprocessTrainingCase } from "./training_case.t
 /** What is being done, in errors that know no better. */
 export const PREPROCESSING = "preprocessing the case";
 
-export const DATA_FORMATS = ["bricks", "npz", "npy"] as const;
+export const DATA_FORMATS = ["bricks", "npz", "npy", "b2nd"] as const;
 export type DataFormat = (typeof DATA_FORMATS)[number];
 
 /** What all cases have in common; sent to a thread once. */
@@ -62,6 +63,7 @@ export async function runPreprocessJob(setting: PreprocessSetting, job: Preproce
   const read: ArrayBufferView[] = [];
   try {
     const warnings = new Set<string>();
+    const keys = setting.format === "b2nd" ? b2ndKeys(setting.keys) : setting.keys;
     const { id, images, label } = job.case;
     const judge = (headers: CaseHeaders) => requireReading(headers, true, setting.memory);
     const image = await readCase(setting.reader, images, { judge });
@@ -74,7 +76,7 @@ export async function runPreprocessJob(setting: PreprocessSetting, job: Preproce
     ) warnings.add(warning);
     for (const [i, index] of job.configurations.entries()) {
       const configuration = setting.configurations[index];
-      const data = preprocessTrainingCase(id, image, labels, setting.plans, configuration, setting.keys, {
+      const data = preprocessTrainingCase(id, image, labels, setting.plans, configuration, keys, {
         nan: setting.nan,
         overwriteImage: i === job.configurations.length - 1,
         files: images,
@@ -106,6 +108,8 @@ export function caseFileNames(id: string, format: DataFormat): readonly string[]
       return [`${id}.npz`, `${id}.pkl`];
     case "npy":
       return [`${id}.npy`, `${id}_seg.npy`, `${id}.pkl`];
+    case "b2nd":
+      return [`${id}${B2ND_ENDING}`, `${id}_seg${B2ND_ENDING}`, `${id}.pkl`];
   }
 }
 
@@ -120,7 +124,8 @@ async function writeCase(
     const bytes = writeBricks(`${stem}${BRICKS_ENDING}`, data, configuration.dimensions);
     return [[`${id}${BRICKS_ENDING}`, bytes]];
   }
-  await (format === "npz" ? writeNpzCase(stem, data) : writeNpyCase(stem, data));
+  if (format === "b2nd") await writeB2ndCase(stem, data, configuration);
+  else await (format === "npz" ? writeNpzCase(stem, data) : writeNpyCase(stem, data));
   const names = caseFileNames(id, format);
   const sizes = await Promise.all(names.map((name) => Deno.stat(stem.slice(0, -id.length) + name)));
   return names.map((name, i) => [name, sizes[i].size]);

@@ -2,7 +2,8 @@
 import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
-import { B2ND_ENDING, openB2ndCase } from "../formats/preprocessed/b2nd_case_reader.ts";
+import { B2ND_ENDING } from "../formats/preprocessed/b2nd_case.ts";
+import { openB2ndCase } from "../formats/preprocessed/b2nd_case_reader.ts";
 import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
 import { openBricks } from "../formats/preprocessed/bricks_reader.ts";
 import { openNpyCase, openNpzCase } from "../formats/preprocessed/npy_case_reader.ts";

@@ -3,7 +3,7 @@ import { Interrupted, UserError } from "../base/errors.ts";
 import { writeAll, writeAtomically } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
-import { B2ND_ENDING } from "../formats/preprocessed/b2nd_case_reader.ts";
+import { B2ND_ENDING } from "../formats/preprocessed/b2nd_case.ts";
 import { BRICKS_ENDING } from "../formats/preprocessed/bricks.ts";
 import { npyPreamble } from "../formats/archive/npy_header.ts";
 import { readNpz } from "../formats/archive/npz.ts";

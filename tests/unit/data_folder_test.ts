@@ -3,7 +3,12 @@ import { UserError } from "../../core/base/errors.ts";
 import { takeLock } from "../../core/base/folder_lock.ts";
 import { machineMark } from "../../core/base/machine.ts";
 import { join } from "../../core/base/path.ts";
-import { type DataFolderOptions, openDataFolder } from "../../core/preprocess/preprocess_dataset_folder.ts";
+import {
+  countDone,
+  type DataFolderOptions,
+  isComplete,
+  openDataFolder,
+} from "../../core/preprocess/preprocess_dataset_folder.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
 
@@ -35,6 +40,40 @@ Deno.test("a folder that preprocessing has made is replaced, and so is one of Py
       assertEquals(await namesIn(parent), [NAME]);
     });
   }
+});
+
+Deno.test("data that Python trains from have their record in a folder, as it takes their format from all files' endings", async () => {
+  const endings = [".b2nd", "_seg.b2nd", ".pkl"];
+  const makePython = async (parent: string, text: string, options = OPTIONS) => {
+    using folder = await openDataFolder(parent, NAME, options);
+    for (const ending of endings) await Deno.writeTextFile(join(folder.work, `a${ending}`), text);
+    folder.record("a", endings.map((ending) => [`a${ending}`, text.length]));
+    await folder.finish();
+  };
+  await inTempFolder(async (parent) => {
+    const path = join(parent, NAME);
+    await makePython(parent, "new");
+    assertEquals(await namesIn(path), [".preprocessed", "a.b2nd", "a.pkl", "a_seg.b2nd"]);
+    assert(isComplete(path, OPTIONS));
+    assertEquals(countDone(parent, NAME, OPTIONS), 1);
+    // Killed between the record's move and the folder's: all is there, and is used.
+    await Deno.rename(path, join(parent, `.${NAME}.partial`));
+    {
+      using folder = await openDataFolder(parent, NAME, OPTIONS);
+      assertEquals([...folder.done], ["a"]);
+      assertEquals(await namesIn(folder.work), ["a.b2nd", "a.pkl", "a_seg.b2nd", "preprocessed.jsonl"]);
+      await folder.finish();
+    }
+    assertEquals(await namesIn(path), [".preprocessed", "a.b2nd", "a.pkl", "a_seg.b2nd"]);
+    await makePython(parent, "newer", { ...OPTIONS, redo: true });
+    assertEquals(await Deno.readTextFile(join(path, "a.pkl")), "newer");
+    assertEquals(await namesIn(parent), [NAME]);
+    await Deno.writeTextFile(join(path, ".preprocessed", "notes.txt"), "kept");
+    await assertFails(() => make(parent), UserError, ".preprocessed", "neither replaced nor removed");
+    await Deno.remove(join(path, ".preprocessed", "notes.txt"));
+    await make(parent, "new", { ...OPTIONS, setting: "other" });
+    assertEquals(await namesIn(path), ["a.bricks", "preprocessed.jsonl"]);
+  });
 });
 
 Deno.test("a folder with anything else in it is refused before the work, and stays as it is", async () => {

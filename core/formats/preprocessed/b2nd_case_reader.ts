@@ -2,11 +2,11 @@
 import { UserError } from "../../base/errors.ts";
 import { type B2ndFile, openB2nd } from "../blosc2/b2nd_file.ts";
 import type { B2ndType } from "../blosc2/frame.ts";
+import { B2ND_ENDING } from "./b2nd_case.ts";
 import { caseShape, readCaseProperties } from "./pickled_case.ts";
 import { emptyBox } from "./training_box.ts";
 import type { StoredCase } from "./training_data.ts";
 
-export const B2ND_ENDING = ".b2nd";
 const DOING = "reading the preprocessed case";
 const REMEDY = "run preprocess again";
 

@@ -18,7 +18,7 @@ const CHUNK = 1 << 20;
 export async function writeNpzCase(stem: string, data: TrainingData): Promise<void> {
   const arrays = arraysOf(data).map(({ name, header, bytes }): NpzSource => ({ name, header, source: chunks(bytes) }));
   await writeNpzArrays(`${stem}.npz`, arrays, { doing: DOING });
-  await writeProperties(stem, data);
+  await writeCaseProperties(stem, data);
 }
 
 /** Writes <stem>.npy, <stem>_seg.npy and <stem>.pkl. @throws UserError if they can't be written */
@@ -30,7 +30,7 @@ export async function writeNpyCase(stem: string, data: TrainingData): Promise<vo
       for (const chunk of chunks(bytes)) await writeAll(file, chunk);
     }, { doing: DOING, bytes: npyPreamble(header).length + bytes.length });
   }
-  await writeProperties(stem, data);
+  await writeCaseProperties(stem, data);
 }
 
 interface NamedArray {
@@ -52,7 +52,11 @@ function* chunks(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += CHUNK) yield bytes.subarray(at, at + CHUNK);
 }
 
-async function writeProperties(stem: string, { properties, classLocations, grid }: TrainingData): Promise<void> {
+/** Writes <stem>.pkl. @throws UserError if it can't be written */
+export async function writeCaseProperties(
+  stem: string,
+  { properties, classLocations, grid }: TrainingData,
+): Promise<void> {
   const locations = new Map<PickleValue, PickleValue>();
   for (const { key, voxels } of classLocations) locations.set(pythonKey(key), pythonLocations(voxels, grid));
   await writeAtomically(`${stem}.pkl`, pickleProperties(properties, { class_locations: locations }), { doing: DOING });

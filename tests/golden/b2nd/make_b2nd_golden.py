@@ -3,6 +3,7 @@
 Run with nnunetv2 2.8.1 and blosc2 4.14 installed: python make_b2nd_golden.py; writes beside this file
   files.bin      all files, one after the other
   expected.json  of each file: its place, type, shape and SHA-256 of the array that blosc2 reads; or what is not read here
+  tiles.json     blocks and chunks that nnU-Net chooses for images and patches
   preprocessed/  CASE.b2nd, CASE_seg.b2nd and CASE.pkl of 3d_fullres of datasets of ../preprocess_dataset/raw
 """
 import hashlib
@@ -19,6 +20,7 @@ import numpy as np
 from blosc2 import Codec, Filter, SplitMode
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 WORK = Path(tempfile.mkdtemp())
@@ -165,10 +167,31 @@ def preprocessed():
     return locations
 
 
+def tiles():
+    """Shapes of blocks and chunks, (patch, image, bytes) -> (block, chunk) of the spatial axes."""
+    rng = np.random.default_rng(1)
+    found = []
+    for i in range(300):
+        image = [int(n) for n in rng.integers(1, rng.choice([20, 200, 700]), 3)]
+        patch = [int(n) for n in rng.integers(1, rng.choice([20, 200, 700]), 3)]
+        if i % 5 == 0:
+            patch = [int(n) for n in rng.choice([16, 32, 64, 96, 128, 192], 3)]
+        if i % 7 == 0:
+            image = [image[0]] * 3
+            patch = [patch[0]] * 3
+        size = int(rng.choice([1, 2, 4]))
+        two = i % 3 == 0
+        block, chunk = comp_blosc2_params((1, *image), patch[1:] if two else patch, size)
+        found.append({"image": image, "patch": [1, *patch[1:]] if two else patch, "dimensions": 2 if two else 3,
+                      "bytes": size, "block": block[1:], "chunk": chunk[1:]})
+    return found
+
+
 codecs()
 special()
 refused()
 (HERE / "files.bin").write_bytes(bytes(FILES))
 cases = preprocessed()
 (HERE / "expected.json").write_text(json.dumps({"files": ENTRIES, "cases": cases}, indent=1) + "\n")
+(HERE / "tiles.json").write_text("[\n" + ",\n".join(json.dumps(one) for one in tiles()) + "\n]\n")
 print(len(ENTRIES), len(FILES))
