@@ -50,8 +50,12 @@ async function bundleOne(root: string, source: string, output: string): Promise<
     args: ["bundle", "--quiet", "--frozen", "--platform", "deno", "--output", output, join(root, source)],
     cwd: root,
   }).output();
-  if (success) return;
-  throw new UserError({ doing: "bundling", file: source, problem: new TextDecoder().decode(stderr).trim() });
+  if (!success) {
+    throw new UserError({ doing: "bundling", file: source, problem: new TextDecoder().decode(stderr).trim() });
+  }
+  const script = await Deno.readTextFile(output);
+  // Packages that are CommonJS modules ask for their folder by a name that ES modules don't have.
+  if (script.includes("__dirname")) await Deno.writeTextFile(output, `var __dirname = import.meta.dirname;\n${script}`);
 }
 
 if (import.meta.main) {

@@ -3,6 +3,7 @@ import { mutateBmp } from "./mutate_bmp.ts";
 import { mutateB2nd } from "./mutate_b2nd.ts";
 import { mutateBricks } from "./mutate_bricks.ts";
 import { mutateBytes } from "./mutate_bytes.ts";
+import { mutateDicom } from "./mutate_dicom.ts";
 import { mutateNifti, mutatePng, mutateTextHeader } from "./mutate_images.ts";
 import { mutateJson, mutateJsonBytes } from "./mutate_json.ts";
 import { mutatePickle } from "./mutate_pickle.ts";
@@ -37,6 +38,8 @@ function mutateFile(name: string, bytes: Uint8Array, random: Random, other: Uint
       return mutatePng(bytes, random);
     case "bmp":
       return mutateBmp(bytes, random, other);
+    case "dcm":
+      return mutateDicom(bytes, random, other);
     case "tif":
     case "tiff":
       return mutateTiff(bytes, random, other);

@@ -5,10 +5,12 @@ import { VERSION } from "../../cli/version.ts";
 import { workerScripts } from "../../cli/packaging/worker_scripts.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertSameSegmentation } from "./cli/compare_labels.ts";
+import { packedSeries, unpackSeries } from "./dicom/cases.ts";
 import { GOLDEN, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 
+const PACKED = ["jpeg_u8", "jpeg_ls_u12", "j2k_s16", "sv1_s16", "rle_s16"];
 const MODULES = ["charls.wasm", "libjpegturbo.wasm", "openjpeg.wasm", "resvg.wasm"];
 
 Deno.test("the bundled program and its threads predict from another folder, without configuration or package cache", async () => {
@@ -34,6 +36,14 @@ Deno.test("the bundled program and its threads predict from another folder, with
       const version = new TextDecoder().decode(started.stdout);
       assert(version.startsWith(`nnunet ${VERSION} (follows nnU-Net 2.5.1)\nnetwork: none,`), version);
     }
+    // The decoders' modules are there too.
+    for (const series of PACKED) await unpackSeries((await packedSeries())[series], join(folder, "dicom", series));
+    const dicom = ["-i", join(folder, "dicom"), "-o", join(folder, "out_dicom"), ...line.slice(4)];
+    const packed = await runCommand(["predict_from_modelfolder", ...dicom], {
+      script: join(folder, Deno.build.os === "windows" ? "program" : "moved", "main.js"),
+      flags: ["--no-config", "--no-remote", "--no-npm", "--no-lock"],
+    });
+    assertEquals([packed.code, packed.stderr], [0, ""]);
     for (const file of ["test_000.nii.gz", "test_001.nii.gz"]) {
       await assertSameSegmentation("SimpleITKIO", join(output, file), join(GOLDEN, "expected", name, file));
     }

@@ -51,6 +51,7 @@ export function valueTypeOf(slices: readonly Slice[]): ValueType {
     }
   }
   if (lowest >= -32768 && highest <= 32767) return "int16";
+  if (lowest >= -(2 ** 24) && highest <= 2 ** 24) return "float32"; // holds them all, and is not converted once more
   return lowest >= -(2 ** 31) && highest < 2 ** 31 ? "int32" : "float64";
 }
 
@@ -71,7 +72,11 @@ export function sliceReader(doing: string): SliceReader {
         opened = openFrames(slice, doing);
       }
       const bytes = opened.read(slice.frame);
-      convert(await unpack(slice, bytes, decoders, doing), slice, into);
+      const kind = streamKind(packingOf(slice.transferSyntax));
+      const decode = kind && (decoders.get(kind) ?? await loadDecoder(kind));
+      if (kind) decoders.delete(kind); // One that fails may be in any state.
+      convert(unpack(slice, bytes, decode, doing), slice, into);
+      if (kind && decode) decoders.set(kind, decode);
     },
     [Symbol.dispose]: () => opened?.[Symbol.dispose](),
   };
@@ -80,19 +85,19 @@ export function sliceReader(doing: string): SliceReader {
 /** Pixels as stored, little-endian whatever the machine is, in as many bytes each as they were packed from. */
 type Stored = Uint8Array | Uint16Array | Uint32Array;
 
-async function unpack(
-  slice: Slice,
-  bytes: Uint8Array,
-  decoders: Map<StreamKind, DecodeStream>,
-  doing: string,
-): Promise<Stored> {
+/** The decoder that a packing needs, of those that have to be loaded. */
+function streamKind(packing: Packing | undefined): StreamKind | undefined {
+  return packing === "jpeg" || packing === "jpeg-ls" || packing === "jpeg 2000" ? packing : undefined;
+}
+
+function unpack(slice: Slice, bytes: Uint8Array, decode: DecodeStream | undefined, doing: string): Stored {
   const { file, frame, frames, format: { rows, columns, bitsAllocated } } = slice;
   const packing = packingOf(slice.transferSyntax);
   try {
     if (packing === undefined) throw new Error(`the transfer syntax ${slice.transferSyntax} is not read`);
     if (packing === "none") return asWords(bytes, bitsAllocated, slice.bigEndian);
     if (packing === "rle") return asWords(decodeRle(bytes, rows * columns, bitsAllocated / 8), bitsAllocated, false);
-    return await decodeStream(slice, bytes, packing, decoders);
+    return decodeStream(slice, bytes, packing, decode);
   } catch (error) {
     if (error instanceof UserError || !(error instanceof Error)) throw error;
     const which = frames > 1 ? `frame ${frame + 1} of ${frames}` : "its image";
@@ -104,12 +109,12 @@ async function unpack(
 /** Processes of lossy JPEG that are read: baseline, and extended and progressive with 8 bits. */
 const LOSSY_JPEG = [0xc0, 0xc1, 0xc2];
 
-async function decodeStream(
+function decodeStream(
   slice: Slice,
   stream: Uint8Array,
   packing: Exclude<Packing, "none" | "rle">,
-  decoders: Map<StreamKind, DecodeStream>,
-): Promise<Stored> {
+  decode: DecodeStream | undefined,
+): Stored {
   const { rows, columns, bitsAllocated } = slice.format;
   const header = readStreamHeader(stream);
   if (!header) throw new Error("its stream has no header");
@@ -120,7 +125,7 @@ async function decodeStream(
     );
   }
   const lossless = header.process === 0xc3;
-  if (packing === "jpeg lossless" || (packing === "jpeg" && lossless)) {
+  if (!decode || (packing === "jpeg" && lossless)) {
     if (!lossless) throw new Error("its stream is no lossless JPEG");
     return exactly(rows * columns, decodeLosslessJpeg(stream), header.bits);
   }
@@ -128,10 +133,7 @@ async function decodeStream(
     ? LOSSY_JPEG.includes(header.process) && header.bits === 8
     : header.process === (packing === "jpeg-ls" ? 0xf7 : 0x51);
   if (!fits) throw new Error(`its stream is of another kind than ${packing}`);
-  const decode = decoders.get(packing) ?? await loadDecoder(packing);
-  decoders.delete(packing); // One that has failed may be in any state.
   const { pixels, bits } = decode(stream);
-  decoders.set(packing, decode);
   return exactly(rows * columns, pixels, bits);
 }
 

@@ -147,7 +147,9 @@ function missingPixels(dataset: DicomDataset): Omit<NoImage, "file"> {
     return { what: "an image whose Pixel Data are missing", incomplete: dataset.text("SeriesInstanceUID") ?? "" };
   }
   const modality = dataset.text("Modality");
-  return { what: modality === undefined ? "no image" : `no image (modality ${modality})` };
+  return {
+    what: modality === undefined ? "an object without an image" : `an object without an image (modality ${modality})`,
+  };
 }
 
 function pixelFormat(dataset: DicomDataset): PixelFormat {

@@ -92,7 +92,7 @@ function requirePlace(slice: Slice, refuse: Refuse): PlacedSlice {
   const { position, orientation, spacing, between } = slice.place;
   const missing = [
     ...(position ? [] : ["Image Position (Patient)"]),
-    ...(orientation ? [] : ["a usable Image Orientation (Patient)"]),
+    ...(orientation ? [] : ["usable Image Orientation (Patient)"]),
     ...(spacing ? [] : ["Pixel Spacing"]),
   ];
   if (position && orientation && spacing) {

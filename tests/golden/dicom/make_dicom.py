@@ -251,7 +251,7 @@ def refuse(name, text, make, **kw):
 
 
 refuse("refused_no_position", "has no Image Position (Patient)", lambda f: slices(f, s16, name="1", change=lambda ds, z: delattr(ds, "ImagePositionPatient")))
-refuse("refused_no_orientation", "has no a usable Image Orientation (Patient)", lambda f: slices(f, s16, name="1", change=lambda ds, z: delattr(ds, "ImageOrientationPatient")))
+refuse("refused_no_orientation", "has no usable Image Orientation (Patient)", lambda f: slices(f, s16, name="1", change=lambda ds, z: delattr(ds, "ImageOrientationPatient")))
 refuse("refused_no_spacing", "has no Pixel Spacing", lambda f: slices(f, s16, name="1", change=lambda ds, z: delattr(ds, "PixelSpacing")))
 
 
