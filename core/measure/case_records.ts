@@ -21,6 +21,8 @@ export interface CaseRecords {
   /** Undefined where there is none that counts. */
   read(job: MeasureJob): Promise<CaseMeasurement | undefined>;
   write(job: MeasureJob, measurement: CaseMeasurement): Promise<void>;
+  /** A text that is another one once the case's record has been written since. */
+  stamp(job: MeasureJob): string;
   /** A text that is another one whenever a record has been written since. */
   state(): string;
 }
@@ -71,11 +73,12 @@ export async function openRecords(beside: string): Promise<CaseRecords> {
       const text = JSON.stringify({ of: await identityOf(job), measurement });
       await writeAtomically(pathOf(job), text, { doing: "keeping what was measured" });
     },
+    stamp: (job) => stampOf(pathOf(job)),
     state: () =>
-      Array.from(Deno.readDirSync(folder), ({ name }) => {
-        const stat = name.endsWith(".json") ? statQuietly(join(folder, name)) : undefined;
-        return stat ? `${name} ${stat.mtime?.getTime()} ${stat.size}` : "";
-      }).sort().join("\n"),
+      Array.from(
+        Deno.readDirSync(folder),
+        ({ name }) => name.endsWith(".json") ? `${name} ${stampOf(join(folder, name))}` : "",
+      ).sort().join("\n"),
   };
 }
 
@@ -101,10 +104,11 @@ async function identityOf({ reader, segmentation, images, classes, mesh }: Measu
   return JSON.stringify([FORMAT, reader, files, classes.map(({ key, name }) => [key, name]), mesh?.kind ?? null]);
 }
 
-function statQuietly(path: string): Deno.FileInfo | undefined {
+function stampOf(path: string): string {
   try {
-    return Deno.statSync(path);
+    const { mtime, size, ino } = Deno.statSync(path);
+    return `${mtime?.getTime()} ${size} ${ino}`;
   } catch {
-    return undefined;
+    return "none";
   }
 }

@@ -109,8 +109,11 @@ export async function measureCases(request: Measuring): Promise<Measured> {
   const open = new Map<string, MeasureJob>();
   let elsewhere = 0;
   const tell = () => request.onCase?.(done.size + failed.length + elsewhere, cases.length);
+  /** Of records that did not count. */
+  const stamps = new Map<string, string>();
   const takeKnown = async () => {
     for (const [id, job] of [...open]) {
+      if (records) stamps.set(id, records.stamp(job));
       const known = await records?.read(job);
       if (!known) continue;
       done.set(id, known);
@@ -121,8 +124,15 @@ export async function measureCases(request: Measuring): Promise<Measured> {
   for (const one of cases) open.set(one.id, jobOf(one, request));
   await takeKnown();
   using claims = share && records ? openClaims(records.folder) : undefined;
+  let isKnown = false;
   const admit = (job: MeasureJob): MeasureJob | undefined => {
     const result = claims?.claim(job.caseId) ?? "ours";
+    if (result === "ours" && claims && records?.stamp(job) !== stamps.get(job.caseId)) {
+      // Another process has measured it since.
+      claims.release(job.caseId);
+      isKnown = true;
+      return undefined;
+    }
     if (result === "failed") elsewhere++;
     if (result !== "taken") open.delete(job.caseId);
     return result === "ours" ? job : undefined;
@@ -148,6 +158,7 @@ export async function measureCases(request: Measuring): Promise<Measured> {
   while (open.size > 0) {
     if (signal?.aborted) throw new Interrupted(INTERRUPTED);
     // Threads are started only for what there is to do.
+    isKnown = false;
     const first = open.values().find((job) => admit(job));
     if (first) {
       const { allowance, ...threads } = shareMemory(
@@ -156,7 +167,7 @@ export async function measureCases(request: Measuring): Promise<Measured> {
       );
       const jobs = [first, ...open.values()].map((job) => ({ ...job, ...(allowance && { memory: allowance }) }));
       await runJobs({ ...KIND, admit: (job) => job === jobs[0] ? job : admit(job) }, jobs, threads, take);
-    } else await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    } else if (!isKnown) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     await takeKnown();
   }
   return { done, failed };

@@ -132,3 +132,19 @@ Deno.test("predict --best refuses what contradicts it, and says what is missing"
     assertEquals((await namesIn(folder)).sort(), ["results"]);
   });
 });
+
+Deno.test("statistics and meshes of predict --best are of what it writes, not of its models' predictions", async () => {
+  await inTempFolder(async (folder) => {
+    const env = await makeResults(join(folder, "results"), ["A", "B"]);
+    const [output, best, measured] = ["out", "best.csv", "measured.csv"].map((name) => join(folder, name));
+    const args = ["predict", "--best", "-d", "1", "-i", ONE.images, "-o", output, ...FAST, "--mesh", "stl"];
+    const stdout = await run([...args, "--statistics", best], env);
+    assertEquals([...stdout.matchAll(/^statistics of/gm)].length, 1, stdout);
+    const labels = ["-djfile", join(output, "dataset.json"), "-i", ONE.images, "--mesh", "stl"];
+    await run(["measure", output, ...labels, "--statistics", measured], env);
+    assertEquals(await Deno.readTextFile(measured), await Deno.readTextFile(best));
+    await Deno.remove(best);
+    await run([...args, "--statistics", best, "--continue_prediction"], env);
+    assertEquals(await Deno.readTextFile(best), await Deno.readTextFile(measured));
+  });
+});

@@ -1,7 +1,7 @@
 /** `--statistics` and `--mesh` through the command line: of predictions, continued and shared ones too, and of segmentations that are there. */
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { copyFolder, GOLDEN, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
+import { copyFolder, GOLDEN, inTempFolder, interruptCommand, namesIn, runCommand } from "./cli/run_command.ts";
 import { readMesh, surfaceProblems } from "./measure/read_mesh.ts";
 
 const MODEL = join(GOLDEN, "models/regions_ignore");
@@ -67,7 +67,6 @@ Deno.test("predict writes statistics as JSON and CSV, a mesh a class, and what i
     );
     const second = await runCommand(again);
     assertEquals([second.code, second.stderr], [0, ""]);
-    const measured = (stdout: string) => [...stdout.matchAll(/"case_measured","case":"(\w+)"/g)].map(([, id]) => id);
     assertEquals(measured(second.stdout), ["test_000", "test_001"]);
     assertEquals(await Deno.readTextFile(`${file}.json`), text);
     assert((await namesIn(join(output, "test_001_meshes"))).includes("core.stl"));
@@ -76,17 +75,56 @@ Deno.test("predict writes statistics as JSON and CSV, a mesh a class, and what i
   });
 });
 
+/** Cases that a log of events says were measured. */
+function measured(stdout: string): string[] {
+  return [...stdout.matchAll(/"case_measured","case":"(\w+)"/g)].map(([, id]) => id);
+}
+
+async function makeInput(folder: string): Promise<{ readonly ids: readonly string[]; readonly images: string }> {
+  const ids = [..."abcdef"];
+  const images = join(folder, "in");
+  await Deno.mkdir(images);
+  for (const id of ids) {
+    for (const channel of ["0000", "0001"]) {
+      await Deno.copyFile(join(IMAGES, `test_000_${channel}.nii.gz`), join(images, `${id}_${channel}.nii.gz`));
+    }
+  }
+  return { ids, images };
+}
+
+Deno.test({
+  name: "a run that is killed or stopped while it measures goes on where it was, and leaves nothing half-written",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inTempFolder(async (folder) => {
+      const { ids, images } = await makeInput(folder);
+      for (const signal of ["SIGKILL", "SIGINT"] as const) {
+        const [output, file] = [join(folder, signal), join(folder, `${signal}.csv`)];
+        const flags = ["--statistics", file, "--mesh", "stl", "--log", "json", "-i", images];
+        const stopped = await interruptCommand(predicting(output, ...flags), '"case_measured"', signal);
+        assert(stopped.code !== 0);
+        assertEquals((await namesIn(folder)).includes(`${signal}.csv`), false);
+        const first = measured(stopped.stdout);
+        assert(first.length < ids.length, stopped.stdout);
+        const again = await runCommand(predicting(output, ...flags, "--continue_prediction"));
+        assertEquals([again.code, again.stderr], [0, ""]);
+        const second = measured(again.stdout);
+        // One may have been kept and not told.
+        assertEquals(second.filter((id) => first.includes(id)), []);
+        assert(second.length >= ids.length - first.length - 1, again.stdout);
+        assertEquals((await readCsv(file)).map((row) => row.case), ids.flatMap((id) => CLASSES.map(() => id)));
+        for (const name of [".", RECORDS, ...ids.map((id) => `${id}_meshes`)]) {
+          const hidden = (await namesIn(join(output, name))).filter((one) => one.startsWith(".") && one !== RECORDS);
+          assertEquals(hidden, [], name);
+        }
+      }
+    }),
+});
+
 Deno.test("of processes that share cases, or have parts of them, each measures its own, and the last has all in the file", async () => {
   await inTempFolder(async (folder) => {
     const file = join(folder, "organs.json");
-    const ids = [..."abcdef"];
-    const images = join(folder, "in");
-    await Deno.mkdir(images);
-    for (const id of ids) {
-      for (const channel of ["0000", "0001"]) {
-        await Deno.copyFile(join(IMAGES, `test_000_${channel}.nii.gz`), join(images, `${id}_${channel}.nii.gz`));
-      }
-    }
+    const { ids, images } = await makeInput(folder);
     const run = (output: string, ...more: string[]) =>
       runCommand([...predicting(output, "--statistics", file, "--log", "json", ...more), "-i", images]);
     for (
@@ -97,8 +135,7 @@ Deno.test("of processes that share cases, or have parts of them, each measures i
       assertEquals(runs.map(({ code, stderr }) => [code, stderr]), [[0, ""], [0, ""]]);
       const { cases, missing } = await read(file);
       assertEquals([cases.map((one) => one.case), missing], [ids, []]);
-      const measured = runs.flatMap(({ stdout }) => [...stdout.matchAll(/"case_measured","case":"(\w+)"/g)]);
-      assertEquals(measured.map(([, id]) => id).sort(), ids);
+      assertEquals(runs.flatMap(({ stdout }) => measured(stdout)).sort(), ids);
       assertEquals(
         (await namesIn(join(output, RECORDS))).filter((name) => !name.startsWith(".")),
         ids.map((id) => `${id}.json`),
@@ -127,8 +164,8 @@ Deno.test("a case that can't be measured is told, and the others are in the file
 
     const meshes = join(folder, "meshes");
     const labels = ["-l", "3", "77", "--statistics", file, "--mesh", "obj", "-o", meshes];
-    const measured = await runCommand(["measure", join(output, "test_001.nii.gz"), ...labels]);
-    assertEquals([measured.code, measured.stderr], [0, ""]);
+    const { code: exit, stderr: said } = await runCommand(["measure", join(output, "test_001.nii.gz"), ...labels]);
+    assertEquals([exit, said], [0, ""]);
     assertEquals(await namesIn(join(meshes, "test_001_meshes")), ["label 3.obj"]);
     const { cases: [{ classes: [, absent] }] } = await read(file);
     const { voxels, ml, box, centroidMm, channels, mesh } = absent;
@@ -141,8 +178,17 @@ Deno.test("measure gives for existing segmentations what predict does", async ()
     const [output, first, second] = [join(folder, "out"), join(folder, "first.csv"), join(folder, "second.csv")];
     assertEquals((await runCommand(predicting(output, "--statistics", first))).code, 0);
     const dataset = join(output, "dataset.json");
-    const measured = await runCommand(["measure", output, "-djfile", dataset, "-i", IMAGES, "--statistics", second]);
-    assertEquals([measured.code, measured.stderr], [0, ""]);
+    const { code, stderr } = await runCommand([
+      "measure",
+      output,
+      "-djfile",
+      dataset,
+      "-i",
+      IMAGES,
+      "--statistics",
+      second,
+    ]);
+    assertEquals([code, stderr], [0, ""]);
     assertEquals(await Deno.readTextFile(second), await Deno.readTextFile(first));
   });
 });
