@@ -72,7 +72,8 @@ const MEANINGS = {
   intensities:
     "of the image's values as they are in its file; std is that of all values (numpy's), the median exact; " +
     "excluded: NaN or infinite",
-  mesh: "the surface between voxels by marching cubes, and the volume that it encloses; mm in LPS",
+  mesh:
+    "the surface between voxels by marching cubes, and the volume that it encloses; its mm are those of the coordinates",
 };
 
 async function* jsonLines({ channelNames, version, cases }: StatisticsText): AsyncGenerator<string> {

@@ -9,7 +9,7 @@ import { expectedSeries, packedSeries, unpackSeries } from "./dicom/cases.ts";
 
 const GOLDEN = fromFileUrl(new URL("./overlays/", import.meta.url));
 /** By the ending of their files: the formats' names. */
-const FORMATS = { nrrd: "NRRD", tif: "TIFF" } as const;
+const FORMATS = { nrrd: "NRRD", mha: "MetaImage", gipl: "GIPL", tif: "TIFF", bmp: "BMP" } as const;
 
 Deno.test("pictures of a dataset are upstream's in every format, pixel for pixel, and the format is named", async () => {
   for (const [ending, name] of Object.entries(FORMATS)) {
@@ -47,6 +47,23 @@ Deno.test("an evaluation's report draws over images of every format, and names i
       assertEquals([...text.matchAll(/alt="\w+: image, truth, prediction"/g)].length, 2);
     });
   }
+});
+
+Deno.test("the same voxels in volumes of every format have the same statistics; without a place in the patient these say so", async () => {
+  const tables: string[] = [];
+  for (const ending of ["nrrd", "mha", "gipl", "tif"]) {
+    await inTempFolder(async (folder) => {
+      const data = join(GOLDEN, "formats", ending, "Dataset815_Formats");
+      const [file, images] = [join(folder, "measured.csv"), join(data, "imagesTr")];
+      const flags = ["-djfile", join(data, "dataset.json"), "-i", images, "--statistics", file];
+      const run = await runCommand(["measure", join(data, "labelsTr"), ...flags]);
+      assertEquals([run.code, run.stderr], [0, ""], ending);
+      const text = await Deno.readTextFile(file);
+      assertEquals(text.includes(ending === "tif" ? ",image," : ",LPS,"), true);
+      tables.push(text.replaceAll(/,(image|LPS),|,[^,]*$/gm, ","));
+    });
+  }
+  for (const table of tables) assertEquals(table, tables[0]);
 });
 
 /** A folder `nifti` with SimpleITK's NIfTI file of a series, a folder `dicom` with the series, and a segmentation of it. */

@@ -1,4 +1,4 @@
-/** Writes the surface of a class as STL or OBJ, in the patient's millimetres (LPS), a piece at a time. */
+/** Writes the surface of a class as STL or OBJ, in millimetres of its patient space, a piece at a time. */
 import { writeAll, writeAtomically } from "../../base/files.ts";
 import type { Vec3 } from "../../base/shape.ts";
 import type { GridMatrix } from "../../formats/image/image_grid.ts";
@@ -56,6 +56,11 @@ function turnRound({ vertices, triangles }: TriangleRow): void {
   }
 }
 
+/** What 3D Slicer looks for. */
+function spaceOf(coordinates: PatientSpace["coordinates"]): string {
+  return coordinates === "LPS" ? "SPACE=LPS; " : "";
+}
+
 /** Bytes before the triangles: a text of 80 and their number. */
 const STL_HEADER = 84;
 const STL_TRIANGLE = 50;
@@ -64,13 +69,13 @@ const STL_TRIANGLE = 50;
 async function writeStl(
   file: Deno.FsFile,
   rows: Iterable<TriangleRow>,
-  { matrix }: PatientSpace,
+  { matrix, coordinates }: PatientSpace,
   title: string,
 ): Promise<void> {
   const corners = new Float64Array(9);
   const header = new DataView(new ArrayBuffer(STL_HEADER));
-  // Binary files must not begin with "solid"; SPACE is what 3D Slicer looks for.
-  const text = new TextEncoder().encode(`nnunet; SPACE=LPS; mm; ${title}`).subarray(0, 80);
+  // Binary files must not begin with "solid".
+  const text = new TextEncoder().encode(`nnunet; ${spaceOf(coordinates)}mm; ${title}`).subarray(0, 80);
   new Uint8Array(header.buffer).set(text);
   await writeAll(file, new Uint8Array(header.buffer));
   const most = Math.floor(PIECE_BYTES / STL_TRIANGLE);
@@ -119,7 +124,7 @@ async function writeObj(
   file: Deno.FsFile,
   rows: Iterable<TriangleRow>,
   box: VoxelBox,
-  { matrix }: PatientSpace,
+  { matrix, coordinates }: PatientSpace,
   title: string,
 ): Promise<void> {
   const numbers = numberVertices(box.low, box.high);
@@ -134,7 +139,7 @@ async function writeObj(
     text += `v ${x} ${y} ${z}\n`;
     return number;
   };
-  let text = `# nnunet: ${title}\n# SPACE=LPS\n# millimetres\n`;
+  let text = `# nnunet: ${title}\n# ${spaceOf(coordinates)}mm\n`;
   for (const { vertices, triangles } of rows) {
     for (let i = 0; i < 9 * triangles; i += 9) {
       const [a, b, c] = [numberOf(vertices, i), numberOf(vertices, i + 3), numberOf(vertices, i + 6)];
