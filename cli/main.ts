@@ -24,11 +24,21 @@ export async function main(
   }
 }
 
+/** Commands that the service's executable has; without one it serves. */
+const OF_SERVICE: readonly string[] = ["serve", "version", "doctor", "help"];
+
+/** The executable that may listen does nothing else, so that no other command comes by a network. */
+function withService(args: readonly string[], programNames: readonly string[]): readonly string[] {
+  const isService = programNames.some((name) => /^nnunet-serve(?:-|\.exe$|$)/i.test(name));
+  if (!isService || OF_SERVICE.includes(args[0])) return args;
+  return ["serve", ...args];
+}
+
 async function dispatch(args: readonly string[], programNames: readonly string[]): Promise<number> {
   const own = programNames.map((name) => name.replace(/\.exe$/i, "")).find((name) =>
     findCommand(name)?.upstream === name
   );
-  const [name, ...rest] = own === undefined ? args : [own, ...args];
+  const [name, ...rest] = own === undefined ? withService(args, programNames) : [own, ...args];
   if (name === undefined || name === "-h" || name === "--help" || (name === "help" && rest.length === 0)) {
     print(programHelp());
     return name === undefined ? EXIT.usage : EXIT.done;

@@ -2,14 +2,14 @@
  * Packs the program into a folder that runs without this checkout and without a cache of packages: `deno task bundle [FOLDER]`.
  * main.js is the program. Beside it lie the threads' scripts, under the names by which the program starts them (case_worker.ts, ...);
  * they hold plain JavaScript, which is TypeScript too. resvg.wasm draws a training's curves, the others read packed DICOM pixels, model/ is what the demo predicts with.
- * FOLDER/nnunet (nnunet.cmd) starts it, with a Deno in PATH, wherever the folder is.
+ * FOLDER/nnunet (nnunet.cmd) starts it, with a Deno in PATH, wherever the folder is; nnunet-serve the service, which may listen.
  */
 import { UserError } from "../../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
 import { basename, dirname, fromFileUrl, join, resolve } from "../../core/base/path.ts";
 import { EXIT } from "../exit_code.ts";
 import { print, printError } from "../terminal.ts";
-import { cmdStarter, runArguments, shellStarter } from "./starters.ts";
+import { cmdStarter, runArguments, shellStarter, type StarterTarget } from "./starters.ts";
 import { workerScripts } from "./worker_scripts.ts";
 
 /** WebAssembly that lies beside the scripts. */
@@ -31,10 +31,21 @@ export async function bundle(name: string): Promise<string> {
   for (const [name, url] of Object.entries(MODULES)) await Deno.copyFile(new URL(url()), join(folder, name));
   await copyFolder(join(root, "cli/demo/model"), join(folder, "model"));
   const target = { main, folder, kind: "bundle", rememberPlace: false } as const;
-  await writeAtomically(join(folder, "nnunet"), shellStarter(target), { doing: "writing a starter" });
-  await writeAtomically(join(folder, "nnunet.cmd"), cmdStarter(target), { doing: "writing a starter" });
-  if (Deno.build.os !== "windows") await Deno.chmod(join(folder, "nnunet"), 0o755);
+  await writeStarters(target, "nnunet");
+  await writeStarters({ ...target, listens: true }, SERVICE, "serve");
   return main;
+}
+
+/** The executable, or starter, of the service. */
+export const SERVICE = "nnunet-serve";
+/** What starts a bundle, for which one file has no use. */
+export const STARTERS: readonly string[] = ["nnunet", SERVICE].flatMap((name) => [name, `${name}.cmd`]);
+
+async function writeStarters(target: StarterTarget, name: string, command?: string): Promise<void> {
+  const file = join(target.folder, name);
+  await writeAtomically(file, shellStarter(target, command), { doing: "writing a starter" });
+  await writeAtomically(`${file}.cmd`, cmdStarter(target, command), { doing: "writing a starter" });
+  if (Deno.build.os !== "windows") await Deno.chmod(file, 0o755);
 }
 
 async function copyFolder(from: string, to: string): Promise<void> {

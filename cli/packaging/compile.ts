@@ -1,6 +1,6 @@
 /**
  * Executables by Deno's own compiler, for every system: `deno task compile [FOLDER] [--target TARGET]...`. What is compiled is the bundle
- * (bundle.ts): the threads' scripts, WebAssembly modules and the demo's model are inside. Permissions are fixed: no network, no other programs.
+ * (bundle.ts): the threads' scripts, WebAssembly modules and the demo's model are inside. Permissions are fixed: no network, no other programs; nnunet-serve beside it may listen.
  * Deno puts the bundle behind its compile runtime (denort) of the target, which it has in its cache, fetches, or is given by DENORT_BIN.
  */
 import { UsageError, UserError } from "../../core/base/errors.ts";
@@ -8,9 +8,9 @@ import { ensureFolder, writeAll, writeAtomically } from "../../core/base/files.t
 import { join, resolve } from "../../core/base/path.ts";
 import { reportError } from "../exit_code.ts";
 import { print } from "../terminal.ts";
-import { bundle } from "./bundle.ts";
+import { bundle, SERVICE, STARTERS } from "./bundle.ts";
 import { processorOf } from "./package_file.ts";
-import { PERMISSIONS } from "./starters.ts";
+import { LISTENING, PERMISSIONS } from "./starters.ts";
 
 /** Systems by the names that are asked for and stand in the executables' names, with Deno's. */
 export const TARGETS = {
@@ -25,12 +25,16 @@ export type Target = keyof typeof TARGETS;
 
 const NAMES = Object.keys(TARGETS) as Target[];
 const USAGE = `usage: deno task compile [FOLDER] [--target ${NAMES.join(" | ")} | all]...`;
-/** A bundle's entry, and its starters, for which an executable has no use. */
+/** A bundle's entry. */
 const MAIN = "main.js";
-const STARTERS = ["nnunet", "nnunet.cmd"];
 
 /** Arguments of `deno` that compile the bundle in `folder`, where they are to be run, into the file `output`. */
-export async function compileArguments(folder: string, output: string, target?: Target): Promise<string[]> {
+export async function compileArguments(
+  folder: string,
+  output: string,
+  target?: Target,
+  listens = false,
+): Promise<string[]> {
   const names = (await Array.fromAsync(Deno.readDir(folder), ({ name }) => name)).sort();
   const included = names.filter((name) => name !== MAIN && !STARTERS.includes(name));
   return [
@@ -41,6 +45,7 @@ export async function compileArguments(folder: string, output: string, target?: 
     "--no-npm",
     "--no-prompt",
     ...PERMISSIONS,
+    ...(listens ? [LISTENING] : []),
     ...(target === undefined ? [] : ["--target", TARGETS[target]]),
     ...included.flatMap((name) => ["--include", name]),
     "--output",
@@ -75,15 +80,17 @@ export async function compile(
   }
   await ensureFolder(folder, "making the executables' folder");
   const work = await Deno.makeTempDir({ prefix: "nnunet_compile_" });
-  const program = join(work, "program");
+  const bundled = join(work, "program");
   const names: string[] = [];
   try {
-    await bundle(program);
+    await bundle(bundled);
     for (const target of targets) {
-      const name = fileName(target);
-      await compileOne(program, join(work, name), target);
-      await moveInto(join(work, name), join(folder, name));
-      names.push(name);
+      for (const program of ["nnunet", SERVICE]) {
+        const name = fileName(program, target);
+        await compileOne(bundled, join(work, name), target, program === SERVICE);
+        await moveInto(join(work, name), join(folder, name));
+        names.push(name);
+      }
     }
   } finally {
     await Deno.remove(work, { recursive: true });
@@ -91,14 +98,19 @@ export async function compile(
   return names;
 }
 
-function fileName(target: Target | undefined): string {
+function fileName(program: string, target: Target | undefined): string {
   const windows = target === undefined ? Deno.build.os === "windows" : target === "windows-x64";
-  return `${target === undefined ? "nnunet" : `nnunet-${target}`}${windows ? ".exe" : ""}`;
+  return `${target === undefined ? program : `${program}-${target}`}${windows ? ".exe" : ""}`;
 }
 
-async function compileOne(program: string, file: string, target: Target | undefined): Promise<void> {
+async function compileOne(
+  program: string,
+  file: string,
+  target: Target | undefined,
+  listens: boolean,
+): Promise<void> {
   const { success, stdout, stderr } = await new Deno.Command("deno", {
-    args: await compileArguments(program, file, target),
+    args: await compileArguments(program, file, target, listens),
     cwd: program,
     env: { NO_COLOR: "1" },
   }).output();

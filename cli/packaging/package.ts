@@ -1,25 +1,32 @@
 /**
  * One file for Linux that needs no Deno, no Node and no network: `deno task package [FOLDER] [--deno FILE]` writes FOLDER/nnunet. It holds
  * the Deno that runs this, or the one of --deno (for the other processor), and the program's bundle; see package_file.ts.
+ * FOLDER/nnunet-serve, which may listen, is the same but for 16 bytes.
  */
 import { UsageError } from "../../core/base/errors.ts";
 import { ensureFolder } from "../../core/base/files.ts";
 import { fromFileUrl, join, resolve } from "../../core/base/path.ts";
 import { reportError } from "../exit_code.ts";
 import { print } from "../terminal.ts";
-import { bundle } from "./bundle.ts";
-import { type PackageEntry, type PackageMember, type Processor, processorOf, writePackage } from "./package_file.ts";
+import { bundle, SERVICE, STARTERS } from "./bundle.ts";
+import {
+  type PackageEntry,
+  type PackageMember,
+  type Processor,
+  processorOf,
+  writePackage,
+  writeService,
+} from "./package_file.ts";
 
 const USAGE = "usage: deno task package [FOLDER] [--deno FILE]";
-/** Starters of a bundle; the launcher stands in their place. */
-const LEFT_OUT = ["nnunet", "nnunet.cmd"];
 
-/** Writes the package `folder`/`name` with the Deno `deno`. @returns its path and index */
-export async function makePackage(
+/** Writes the packages `folder`/`name` and `folder`/`service` with the Deno `deno`. @returns their paths, and the index of both */
+export async function makePackages(
   folder: string,
   deno: string,
   name = "nnunet",
-): Promise<{ file: string; entries: PackageEntry[] }> {
+  service = SERVICE,
+): Promise<{ file: string; service: string; entries: PackageEntry[] }> {
   const launcher = await Deno.readFile(launcherOf(await processorOf(deno)));
   const runtime = await Deno.readFile(deno);
   await ensureFolder(folder, "making the package's folder");
@@ -29,7 +36,9 @@ export async function makePackage(
     await bundle(program);
     const members = await programMembers(program);
     const first = { path: "deno", program: true, read: () => Promise.resolve(runtime) };
-    return { file, entries: await writePackage(file, launcher, [first, ...members]) };
+    const entries = await writePackage(file, launcher, [first, ...members]);
+    await writeService(file, join(folder, service));
+    return { file, service: join(folder, service), entries };
   } finally {
     await Deno.remove(program, { recursive: true });
   }
@@ -47,7 +56,7 @@ async function programMembers(folder: string): Promise<PackageMember[]> {
     for await (const { name, isDirectory } of Deno.readDir(join(folder, below))) {
       const path = below === "" ? name : `${below}/${name}`;
       if (isDirectory) await walk(path);
-      else if (!LEFT_OUT.includes(path)) {
+      else if (!STARTERS.includes(path)) {
         members.push({ path: `program/${path}`, program: false, read: () => Deno.readFile(join(folder, path)) });
       }
     }
@@ -70,10 +79,11 @@ function readArguments(args: readonly string[]): { folder: string; deno: string 
 if (import.meta.main) {
   try {
     const { folder, deno } = readArguments(Deno.args);
-    const { file, entries } = await makePackage(folder, deno);
+    const { file, service, entries } = await makePackages(folder, deno);
     const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
     const unpacked = entries.reduce((sum, { size }) => sum + size, 0);
     print(`${file}: ${megabytes((await Deno.stat(file)).size)}, unpacked at its first start (${megabytes(unpacked)})`);
+    print(`${service}: the same, for the service: it may listen`);
   } catch (error) {
     Deno.exit(reportError(error, Deno.args));
   }

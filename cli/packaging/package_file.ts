@@ -8,6 +8,8 @@ import { UserError } from "../../core/base/errors.ts";
 import { writeAll, writeAtomically } from "../../core/base/files.ts";
 
 const MARK = "nnunet package 1";
+/** Of a package whose program may listen; all else is the same, what is unpacked too. */
+const SERVICE_MARK = "nnunet service 1";
 const END_SIZE = 64;
 const ENTRY_SIZE = 60;
 /** By the number in an ELF file. */
@@ -90,6 +92,14 @@ export async function writePackage(
   }, { doing: "writing the package", removesLeftovers: true, sync: true });
   if (Deno.build.os !== "windows") await Deno.chmod(path, 0o755);
   return entries;
+}
+
+/** Writes the service's package beside the program's. */
+export async function writeService(program: string, path: string): Promise<void> {
+  const bytes = await Deno.readFile(program);
+  bytes.set(new TextEncoder().encode(SERVICE_MARK), bytes.length - END_SIZE);
+  await writeAtomically(path, bytes, { doing: "writing the package", removesLeftovers: true, sync: true });
+  if (Deno.build.os !== "windows") await Deno.chmod(path, 0o755);
 }
 
 function indexBytes(entries: readonly PackageEntry[]): Uint8Array {

@@ -11,9 +11,10 @@ import { reportError } from "../exit_code.ts";
 import { fileDigest } from "../program_digest.ts";
 import { print } from "../terminal.ts";
 import { VERSION } from "../version.ts";
+import { SERVICE } from "./bundle.ts";
 import { compile, readTargets, type Target } from "./compile.ts";
 import { dependencies } from "./dependencies.ts";
-import { makePackage } from "./package.ts";
+import { makePackages } from "./package.ts";
 import { processorOf } from "./package_file.ts";
 import { cycloneDx, licencesText, type ReleasedFile } from "./sbom.ts";
 
@@ -36,10 +37,11 @@ export async function release({ folder, denos, targets }: ReleaseOptions): Promi
   await Deno.remove(join(folder, SUMS)).catch(() => {});
   const executables: string[] = [];
   for (const deno of denos) {
-    const name = `nnunet-linux-${await processorOf(deno) === "x86_64" ? "x64" : "arm64"}`;
+    const system = `linux-${await processorOf(deno) === "x86_64" ? "x64" : "arm64"}`;
+    const [name, service] = [`nnunet-${system}`, `${SERVICE}-${system}`];
     if (executables.includes(name)) throw new UsageError(`${USAGE}\nerror: two Denos are given for ${name}`);
-    await makePackage(folder, deno, name);
-    executables.push(name);
+    await makePackages(folder, deno, name, service);
+    executables.push(name, service);
   }
   const compiled = targets.filter((target) => !executables.includes(`nnunet-${target}`));
   if (compiled.length > 0) executables.push(...await compile(folder, compiled));

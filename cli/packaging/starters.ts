@@ -21,15 +21,24 @@ export interface StarterTarget {
   readonly deno?: string;
   /** False: the program is only looked for beside the starter. */
   readonly rememberPlace: boolean;
+  /** True: it starts the service, which may listen. */
+  readonly listens?: true;
 }
 
 /** What the program may do, fixed in whatever starts it: nothing beyond, no network above all. */
 export const PERMISSIONS = ["read", "write", "env", "sys"].map((name) => `--allow-${name}`);
 
+/**
+ * What the service may do beyond: listen on this machine's addresses, and reach nothing but this machine. It gives that away as soon as
+ * it listens. launcher/launcher.c says the same.
+ */
+export const LISTENING = "--allow-net=127.0.0.1,localhost,0.0.0.0,[::1],[::]";
+
 /** Arguments of Deno that run `main`, which is in the folder `root`. The configuration of the folder the user is in is not taken. */
-export function runArguments(kind: "checkout" | "bundle", root: string): string[] {
+export function runArguments(kind: "checkout" | "bundle", root: string, listens = false): string[] {
   const configuration = kind === "checkout" ? ["--frozen", "--config", join(root, "deno.json")] : ["--no-config"];
-  return ["run", "--quiet", "--no-prompt", ...configuration, ...PERMISSIONS];
+  const permissions = listens ? [...PERMISSIONS, LISTENING] : PERMISSIONS;
+  return ["run", "--quiet", "--no-prompt", ...configuration, ...permissions];
 }
 
 /** @param command The command to start; undefined: the program itself */
@@ -57,8 +66,8 @@ export function shellStarter(target: StarterTarget, command?: string): string {
   if (target.kind === "executable") {
     return [...lines, `exec "$root"/${quote(file)} ${[...words, '"$@"'].join(" ")}`, ""].join("\n");
   }
-  const args = runArguments(target.kind, "ROOT").map((word) =>
-    word === join("ROOT", "deno.json") ? '"$root"/deno.json' : word
+  const args = runArguments(target.kind, "ROOT", target.listens).map((word) =>
+    word === join("ROOT", "deno.json") ? '"$root"/deno.json' : quote(word)
   );
   lines.push(`set -- ${[...args, `"$root"/${quote(file)}`, ...words, '"$@"'].join(" ")}`);
   if (target.deno !== undefined) {
@@ -95,8 +104,8 @@ export function cmdStarter(target: StarterTarget, command?: string): string {
   if (target.deno !== undefined) {
     lines.push(`@if exist "${escapeCmd(target.deno)}" set "deno=${escapeCmd(target.deno)}"`);
   }
-  const args = runArguments(target.kind, "ROOT").map((word) =>
-    word === join("ROOT", "deno.json") ? '"%root%\\deno.json"' : word
+  const args = runArguments(target.kind, "ROOT", target.listens).map((word) =>
+    word === join("ROOT", "deno.json") ? '"%root%\\deno.json"' : word.includes(",") ? `"${word}"` : word
   );
   lines.push(`@"%deno%" ${[...args, `"%root%\\${escapeCmd(file)}"`, ...words, "%*"].join(" ")}`);
   return [...lines, ""].join("\r\n");

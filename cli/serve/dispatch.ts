@@ -1,6 +1,6 @@
 /** From a request to its route's answer, with a line for the log and a count for each. */
 import { accessCheck, type AccessRules } from "./access.ts";
-import { type HttpHandler, type HttpRequest, type HttpResponse, problemResponse } from "./http_server.ts";
+import { ClientGone, type HttpHandler, type HttpRequest, type HttpResponse, problemResponse } from "./http_server.ts";
 import { HttpProblem } from "./problem.ts";
 import { type Route, ROUTES, type Service } from "./routes.ts";
 
@@ -54,7 +54,7 @@ export function dispatcher(
       return response;
     } catch (error) {
       if (!(error instanceof HttpProblem)) {
-        tell(request.signal.aborted ? 499 : 500);
+        tell(error instanceof ClientGone ? 499 : 500);
         throw error;
       }
       tell(error.status, error.message);

@@ -17,7 +17,7 @@ export interface HttpRequest {
   header(name: string): string | undefined;
   /**
    * What the client sends, piece by piece, as it comes.
-   * @throws HttpProblem 408 from a client that has stopped sending, or sends next to nothing; Error if it has gone
+   * @throws HttpProblem 408 from a client that has stopped sending, or sends next to nothing; ClientGone if it has gone
    */
   readonly body: AsyncIterable<Uint8Array>;
   /** Aborts when the client has gone. */
@@ -157,7 +157,7 @@ async function answerOne(
     response = await handler(requestOf(incoming, gone.signal, limits));
   } catch (error) {
     const isKnown = error instanceof HttpProblem;
-    if (!isKnown && !gone.signal.aborted) onDefect(error);
+    if (!isKnown && !(error instanceof ClientGone)) onDefect(error);
     const problem = isKnown ? error : new HttpProblem(500, "the service could not answer: a defect of it, not of you");
     response = problemResponse(problem);
   }
@@ -217,7 +217,9 @@ async function* bodyOf(
   const begun = performance.now();
   let bytes = 0;
   for (;;) {
-    const next = pieces.next();
+    const next = pieces.next().catch((error: unknown) => {
+      throw new ClientGone("the client has gone", { cause: error });
+    });
     const { done, value } = await within(next, idleMs, () => {
       next.catch(() => {});
       return new HttpProblem(408, `no byte of the body has come for ${idleMs / 1000} s`);
@@ -230,6 +232,11 @@ async function* bodyOf(
     }
     yield value;
   }
+}
+
+/** A connection that has ended before its request did. */
+export class ClientGone extends Error {
+  override readonly name = "ClientGone";
 }
 
 class ClientTooSlow extends Error {}

@@ -1,6 +1,6 @@
 /** The packed program: bundled into a folder of its own, it predicts there without the checkout. */
 import { basename, fromFileUrl, join } from "../../core/base/path.ts";
-import { bundle } from "../../cli/packaging/bundle.ts";
+import { bundle, STARTERS } from "../../cli/packaging/bundle.ts";
 import { VERSION } from "../../cli/version.ts";
 import { workerScripts } from "../../cli/packaging/worker_scripts.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -19,7 +19,7 @@ Deno.test("the bundled program and its threads predict from another folder, with
     const threads = (await workerScripts(ROOT)).map((path) => basename(path));
     assertEquals(
       await namesIn(join(folder, "program")),
-      [...threads, ...MODULES, "main.js", "model", "nnunet", "nnunet.cmd"].sort(),
+      [...threads, ...MODULES, "main.js", "model", ...STARTERS].sort(),
     );
     const name = "iso_ct_two_folds";
     const output = join(folder, "out");
@@ -35,6 +35,9 @@ Deno.test("the bundled program and its threads predict from another folder, with
       const started = await new Deno.Command("sh", { args: [join(folder, "moved", "nnunet"), "version"] }).output();
       const version = new TextDecoder().decode(started.stdout);
       assert(version.startsWith(`nnunet ${VERSION} (follows nnU-Net 2.5.1)\nnetwork: none,`), version);
+      const usage = await new Deno.Command("sh", { args: [join(folder, "moved", "nnunet-serve")] }).output();
+      assertEquals(usage.code, 2);
+      assert(new TextDecoder().decode(usage.stderr).startsWith("usage: nnunet serve -m FOLDER..."));
     }
     // The decoders' modules are there too.
     for (const series of PACKED) await unpackSeries((await packedSeries())[series], join(folder, "dicom", series));

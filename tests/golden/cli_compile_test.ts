@@ -5,6 +5,7 @@
 import { dirname, fromFileUrl, join } from "../../core/base/path.ts";
 import { bundle } from "../../cli/packaging/bundle.ts";
 import { compileArguments, TARGETS } from "../../cli/packaging/compile.ts";
+import { LISTENING } from "../../cli/packaging/starters.ts";
 import { launcherOf } from "../../cli/packaging/package.ts";
 import { workerScripts } from "../../cli/packaging/worker_scripts.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -80,6 +81,8 @@ Deno.test("every script and file that the program's modules refer to is compiled
     const names = [...files].map((file) => file.slice(file.lastIndexOf("/") + 1)).sort();
     assertEquals(included, names);
     assertEquals(words.filter((word) => word.startsWith("--allow")), PERMISSIONS);
+    const service = await compileArguments(join(folder, "program"), join(folder, "nnunet-serve"), undefined, true);
+    assertEquals(service.filter((word) => word.startsWith("--allow")), [...PERMISSIONS, LISTENING]);
     const compiled = await new Deno.Command("deno", {
       args: words,
       cwd: join(folder, "program"),
@@ -113,7 +116,7 @@ Deno.test("an executable is made for each target that is asked for; without a co
     assert(other.code === 1 && other.stderr.includes("it is for x86_64"), other.stderr);
     const made = await task([out, "--target", "linux-x64", "--target=linux-x64"], { DENORT_BIN: launcherOf("x86_64") });
     assertEquals(made.code, 0, made.stderr);
-    assertEquals(await namesIn(out), ["nnunet-linux-x64"]);
+    assertEquals(await namesIn(out), ["nnunet-linux-x64", "nnunet-serve-linux-x64"]);
     assert((await Deno.stat(join(out, "nnunet-linux-x64"))).size > 1e7);
   });
 });

@@ -4,7 +4,8 @@
  */
 import { join } from "../../core/base/path.ts";
 import { launcherOf } from "../../cli/packaging/package.ts";
-import { type PackageMember, processorOf, writePackage } from "../../cli/packaging/package_file.ts";
+import { type PackageMember, processorOf, writePackage, writeService } from "../../cli/packaging/package_file.ts";
+import { LISTENING } from "../../cli/packaging/starters.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { fileDigest } from "../../cli/program_digest.ts";
@@ -100,6 +101,23 @@ linuxTest(
       assert(lines.includes(line), `${line} in ${stdout}`);
     }
     assertEquals(lines.filter((line) => /^(OTEL|NODE_|DENO_DIR=\/q)/.test(line)), []);
+  },
+);
+
+linuxTest(
+  "the service's package starts the same program, unpacked once for both, with the permission to listen",
+  async (folder) => {
+    const [program, service] = [join(folder, "nnunet"), join(folder, "nnunet-serve")];
+    await makeSmall(program);
+    await writeService(program, service);
+    const wordsOf = async (file: string) => {
+      const { stdout } = await sh('exec "$@"', [file, "-m", "model"], { HOME: folder });
+      return stdout.split("\n").filter((line) => line.startsWith("word ")).map((line) => line.slice(5));
+    };
+    const [words, serving] = [await wordsOf(program), await wordsOf(service)];
+    assertEquals(serving.filter((word) => !words.includes(word)), [LISTENING]);
+    assertEquals(words.filter((word) => word.includes("-net")), []);
+    assertEquals((await namesIn(join(folder, ".cache/nnunet"))).length, 1);
   },
 );
 

@@ -23,6 +23,7 @@ async function makePlace(folder: string): Promise<Place> {
   for (const path of [alone, home, cwd]) await Deno.mkdir(path);
   const file = join(alone, "nnunet");
   await Deno.rename(made, file);
+  await Deno.rename(join(folder, "made", "nnunet-serve"), join(alone, "nnunet-serve"));
   await Deno.remove(join(folder, "made"), { recursive: true });
   return { file, home, cwd };
 }
@@ -74,6 +75,7 @@ Deno.test({
       }
 
       await checkNames(place);
+      await checkService(place);
       await checkOtherUser(place, folder);
     }),
 });
@@ -90,6 +92,18 @@ async function checkNames(place: Place): Promise<void> {
     assertEquals((await sh(place, 'exec "$@"', [join(home, name), "--nonsense"])).code, 2);
   }
   assertEquals((await sh(place, 'exec "$@"', [file, "evaluate_simple", "no", "no", "-l", "1"])).code, 1);
+}
+
+/** The second one listens on this machine's addresses, and then can't ask anyone. */
+async function checkService({ file, home }: Place): Promise<void> {
+  const service = `${file}-serve`;
+  const version = await sh({ home, cwd: home }, 'exec "$@"', [service, "version"]);
+  assert(version.stdout.includes("network: some, other programs: none"), version.stdout);
+  const words = ["-m", join(home, "none"), "--port", "0", "--state", join(home, "state")];
+  const run = await sh({ home, cwd: home }, 'exec "$@"', [service, ...words]);
+  assert(run.code === 1 && run.stderr.includes("there is no such folder"), run.stderr);
+  const denied = await sh({ home, cwd: home }, 'exec "$@"', [file, "serve", ...words]);
+  assert(denied.code === 1 && denied.stderr.includes("start nnunet-serve"), denied.stderr);
 }
 
 /** Another user's home and folder; the file itself belongs to this one. */

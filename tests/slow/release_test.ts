@@ -46,7 +46,8 @@ Deno.test({
       assert(made.success, new TextDecoder().decode(made.stderr));
       const executable = `nnunet-linux-${Deno.build.arch === "x86_64" ? "x64" : "arm64"}`;
       const bill = `nnunet-${VERSION}.cdx.json`;
-      const files = [executable, bill, "LICENSE", "NOTICE", "LICENSES.txt", "CHANGELOG.md"].sort();
+      const service = executable.replace("nnunet-", "nnunet-serve-");
+      const files = [executable, service, bill, "LICENSE", "NOTICE", "LICENSES.txt", "CHANGELOG.md"].sort();
       assertEquals(await namesIn(out), [...files, "SHA256SUMS"].sort());
       const checked = await sh('cd "$1" && sha256sum -c SHA256SUMS', out);
       assertEquals(checked, { code: 0, text: files.map((name) => `${name}: OK\n`).join("") });

@@ -1,7 +1,8 @@
 /*
  * Starts the program that its own file holds. The first start unpacks it into the cache (cache.c); every start looks that it is there,
- * whole and nobody else's, and becomes Deno, with the program, its fixed permissions (no network, no other programs), and the words,
- * folder, files and environment it was started with. So signals and exit codes are Deno's.
+ * whole and nobody else's, and becomes Deno, with the program, its fixed permissions (no network, no other programs; of the service:
+ * this machine's own addresses), and the words, folder, files and environment it was started with. So signals and exit codes are
+ * Deno's.
  */
 #include "launcher.h"
 
@@ -32,6 +33,9 @@ void fail(const char *format, ...) {
 static const char *const ARGUMENTS[] = {"run",           "--quiet",     "--no-config",   "--no-lock",    "--no-remote", "--no-npm",
                                         "--cached-only", "--no-prompt", "--allow-read",  "--allow-write", "--allow-env", "--allow-sys"};
 #define ARGUMENTS_COUNT (sizeof ARGUMENTS / sizeof ARGUMENTS[0])
+
+/* Of the service, which listens on one of these and then gives the permission away; cli/packaging/starters.ts says the same. */
+#define LISTENING "--allow-net=127.0.0.1,localhost,0.0.0.0,[::1],[::]"
 
 /* True for variables that are for another Deno or Node, and could have this one load scripts, open a port or send telemetry. */
 static int is_for_others(const char *variable) {
@@ -71,11 +75,12 @@ int main(int count, char **given) {
   open_package(&package, file);
   const char *unpacked = unpacked_package(&package, cache_folder());
 
-  const char **arguments = calloc(ARGUMENTS_COUNT + (size_t)count + 3, sizeof *arguments);
+  const char **arguments = calloc(ARGUMENTS_COUNT + (size_t)count + 4, sizeof *arguments);
   if (arguments == NULL) fail("starting: %s", strerror(ENOMEM));
   size_t at = 0;
   arguments[at++] = count > 0 ? given[0] : file; /* says under which name, which a link may give, the program was started */
   for (size_t i = 0; i < ARGUMENTS_COUNT; i++) arguments[at++] = ARGUMENTS[i];
+  if (package.listens) arguments[at++] = LISTENING;
   arguments[at++] = words(unpacked, "/program/main.js");
   for (int i = 1; i < count; i++) arguments[at++] = given[i];
   char *deno = words(unpacked, "/deno");

@@ -13,6 +13,7 @@
 
 #define END_SIZE 64
 #define MARK "nnunet package 1"
+#define SERVICE_MARK "nnunet service 1"
 #define LARGEST_INDEX (64 * 1024)
 
 static uint64_t number(const uint8_t *at, int bytes) {
@@ -79,7 +80,9 @@ void open_package(struct package *package, const char *file) {
   if (package->fd < 0 || fstat(package->fd, &info) != 0) fail("starting %s: it cannot be read: %s", file, strerror(errno));
   uint64_t size = (uint64_t)info.st_size;
   uint8_t end[END_SIZE], digest[32];
-  if (size < END_SIZE || !read_at(package->fd, size - END_SIZE, end, END_SIZE) || memcmp(end, MARK, 16) != 0)
+  if (size < END_SIZE || !read_at(package->fd, size - END_SIZE, end, END_SIZE)) memset(end, 0, END_SIZE);
+  package->listens = memcmp(end, SERVICE_MARK, 16) == 0;
+  if (!package->listens && memcmp(end, MARK, 16) != 0)
     fail("starting %s: the file is incomplete: " AGAIN, file);
   uint64_t offset = number(end + 16, 8), index_size = number(end + 24, 8);
   if (index_size > LARGEST_INDEX || offset > size || offset + index_size + END_SIZE != size ||

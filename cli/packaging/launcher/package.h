@@ -1,7 +1,7 @@
 /*
  * The one file: this launcher, the members (each in raw deflate), an index of them, and 64 bytes that end it. Numbers are little-endian.
  *
- *   end:    "nnunet package 1", u64 offset of the index, u64 size of the index, SHA-256 of the index
+ *   end:    "nnunet package 1", or "nnunet service 1" of the one that may listen, u64 offset of the index, u64 size of the index, SHA-256 of the index
  *   index:  for each member: u16 length of its path, u16 1 for a program else 0, u64 offset, u64 stored bytes, u64 bytes, SHA-256, path
  *
  * cli/packaging/package_file.ts writes it.
@@ -22,6 +22,7 @@ struct member {
 struct package {
   const char *file; /* its path, for messages */
   int fd;
+  int listens; /* the program may listen on this machine's addresses */
   int members;
   struct member member[MEMBERS];
   uint64_t size; /* of all members, unpacked */

@@ -1,11 +1,11 @@
 /** The service as a process of its own, with the permissions that `deno task serve` gives it, and what a client does with it. */
 import { fromFileUrl, join } from "../../../core/base/path.ts";
+import { LISTENING } from "../../../cli/packaging/starters.ts";
 import { assert, assertEquals } from "../../assert.ts";
 import { GOLDEN } from "./run_command.ts";
 
 const ROOT = fromFileUrl(new URL("../../../", import.meta.url));
 const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
-export const LISTENING = "--allow-net=127.0.0.1,localhost,0.0.0.0,[::1],[::]";
 
 export interface Served extends AsyncDisposable {
   readonly url: string;
