@@ -84,7 +84,9 @@ export async function readBmpHeader(source: ByteSource): Promise<BmpHeader> {
   let table: Uint8Array | null = null;
   if (bits <= 8) {
     if (colours > 65536) throw new BmpDamage(`a colour table of ${colours.toLocaleString("en-US")} colours`);
-    table = await bytes(source, entryBytes * colours);
+    // A table may have fewer colours than it says, where the pixels begin.
+    const room = offset > read ? offset - read : Infinity;
+    table = await bytes(source, Math.min(entryBytes * colours, room));
     read += table.length;
   }
   // Some files give the place of the colour table as that of the pixels.
