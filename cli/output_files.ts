@@ -131,7 +131,7 @@ export async function objectDetails(
   const own = flags.segmentCodes === undefined ? undefined : await readSegmentCodes(flags.segmentCodes);
   const segments = segmentsOf(labels, model.dataset, own);
   const names = new Set([
-    ...labels.names.values(),
+    ...labels.foregroundLabels.flatMap((label) => labels.names.get(label) ?? []),
     ...labels.regions.map(({ name }) => name),
     ...segments.map(({ name }) => name),
   ]);

@@ -69,27 +69,25 @@ function maskOf(labels: LabelsOnSlices, label: number, place: SegmentPlace): Mas
 function* loops({ data, width }: Mask): Generator<Corner[]> {
   const steps = STEPS.map(([x, y]) => x + y * width);
   const seen = new Uint8Array(data.length);
-  for (let pixel = 0; pixel < data.length; pixel++) {
-    if (data[pixel] === 0) continue;
-    for (let direction = 0; direction < 4; direction++) {
-      if (data[pixel + steps[direction]] !== 0 || (seen[pixel] & 1 << direction) !== 0) continue;
-      const loop: Corner[] = [];
-      let [at, towards] = [pixel, direction];
-      do {
-        loop.push(4 * at + towards);
-        seen[at] |= 1 << towards;
-        // Ahead is a quarter turn clockwise from the neighbour that is not of the segment.
-        const ahead = (towards + 1) & 3;
-        const next = at + steps[ahead];
-        if (data[next] === 0) towards = ahead;
-        else if (data[next + steps[towards]] === 0) at = next;
-        else {
-          at = next + steps[towards];
-          towards = (towards + 3) & 3;
-        }
-      } while (at !== pixel || towards !== direction);
-      yield loop;
-    }
+  // Each loop has a corner to the left of a pixel: around a segment at its left end, around a hole at the hole's right end.
+  for (let pixel = 1; pixel < data.length; pixel++) {
+    if (data[pixel] === 0 || data[pixel - 1] !== 0 || (seen[pixel] & 1 << LEFT) !== 0) continue;
+    const loop: Corner[] = [];
+    let [at, towards]: [number, number] = [pixel, LEFT];
+    do {
+      loop.push(4 * at + towards);
+      seen[at] |= 1 << towards;
+      // Ahead is a quarter turn clockwise from the neighbour that is not of the segment.
+      const ahead = (towards + 1) & 3;
+      const next = at + steps[ahead];
+      if (data[next] === 0) towards = ahead;
+      else if (data[next + steps[towards]] === 0) at = next;
+      else {
+        at = next + steps[towards];
+        towards = (towards + 3) & 3;
+      }
+    } while (at !== pixel || towards !== LEFT);
+    yield loop;
   }
 }
 
@@ -143,15 +141,21 @@ function withHoles(outline: readonly Corner[], holes: ReadonlyMap<Corner, readon
 
 /** The corners' places, without those on a straight line between their neighbours. */
 function polygon(path: readonly Corner[], { width, left, top }: Mask): Polygon {
-  const x = (corner: Corner) => left + (corner >> 2) % width + EDGE * STEPS[corner & 3][0];
-  const y = (corner: Corner) => top + Math.floor((corner >> 2) / width) + EDGE * STEPS[corner & 3][1];
+  const corners = new Float64Array(2 * path.length);
+  path.forEach((corner, i) => {
+    const [x, y] = STEPS[corner & 3];
+    const pixel = corner >> 2;
+    corners[2 * i] = left + pixel % width + EDGE * x;
+    corners[2 * i + 1] = top + Math.floor(pixel / width) + EDGE * y;
+  });
   // Lines go along rows, columns and the two diagonals.
-  const heading = (from: Corner, to: Corner) => 3 * Math.sign(x(to) - x(from)) + Math.sign(y(to) - y(from));
+  const heading = (from: number, to: number) =>
+    3 * Math.sign(corners[to] - corners[from]) + Math.sign(corners[to + 1] - corners[from + 1]);
   const kept: number[] = [];
-  let before = heading(path[path.length - 1], path[0]);
-  for (let i = 0; i < path.length; i++) {
-    const after = heading(path[i], path[(i + 1) % path.length]);
-    if (after !== before) kept.push(x(path[i]), y(path[i]));
+  let before = heading(corners.length - 2, 0);
+  for (let at = 0; at < corners.length; at += 2) {
+    const after = heading(at, at + 2 < corners.length ? at + 2 : 0);
+    if (after !== before) kept.push(corners[at], corners[at + 1]);
     before = after;
   }
   return Float64Array.from(kept);

@@ -2,15 +2,15 @@
  * A segmentation as an RT Structure Set: each class that is there is a region of closed contours in the planes of the source's
  * slices. Source: PS3.3 A.19 and C.8.8.5 to C.8.8.8. In implicit VR, as a contour's points may take more than 64 KiB.
  */
-import { createHash } from "node:crypto";
 import type { Polygon } from "./rtstruct_contours.ts";
 import { tracePolygons } from "./rtstruct_contours.ts";
+import { contentHash, type PlacedSegment } from "./seg_frames.ts";
 import type { SegmentationToWrite } from "./seg_object.ts";
 import { type LabelsOnSlices, type SegmentPlace, segmentPlaces } from "./seg_places.ts";
 import { instancesOf, type SourceImages, type SourceSlice } from "./source_images.ts";
 import { writeDicomFile } from "./write_file.ts";
 import { sequence, type WrittenAttributes } from "./write_object.ts";
-import { codeItem, commonAttributes, type Segment, seriesNumber, shortText } from "./write_segment.ts";
+import { codeItem, commonAttributes, seriesNumber, shortText } from "./write_segment.ts";
 import { derivedUid } from "./write_uid.ts";
 
 const SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3";
@@ -24,9 +24,8 @@ const SHORT_TEXT = 1024;
 const STEP = 1 / 2000;
 const ANATOMY = new Set(["91723000", "123037004"]);
 
-interface Region extends Segment {
+interface Region extends PlacedSegment {
   readonly number: number;
-  readonly places: readonly SegmentPlace[];
 }
 
 /**
@@ -36,7 +35,7 @@ interface Region extends Segment {
 export async function writeStructureSet(file: string, segmentation: SegmentationToWrite): Promise<void> {
   const { labels, source, segments, maker, signal } = segmentation;
   const places = segmentPlaces(labels);
-  const regions = segments.flatMap((segment): Omit<Region, "number">[] => {
+  const regions = segments.flatMap((segment): PlacedSegment[] => {
     const there = places.get(segment.label);
     return there ? [{ ...segment, places: there }] : [];
   }).map((region, i): Region => ({ ...region, number: i + 1 }));
@@ -66,15 +65,6 @@ export async function writeStructureSet(file: string, segmentation: Segmentation
     encoding: "implicit",
     signal,
   });
-}
-
-function contentHash(regions: readonly Region[], labels: LabelsOnSlices): string {
-  const hash = createHash("sha256");
-  for (const { label, name, colour, codes, places } of regions) {
-    hash.update(JSON.stringify({ label, name, colour, codes, places }));
-    for (const place of places) for (const points of tracePolygons(labels, label, place)) hash.update(points);
-  }
-  return hash.digest("hex");
 }
 
 function referencedFrame({ slices, studyUid, seriesUid }: SourceImages, uid: string): WrittenAttributes {

@@ -1,10 +1,31 @@
 /** The pixels of a DICOM segmentation: frames of one bit a pixel, one after the other without gaps. Source: PS3.5 section 8.1.1. */
+import { createHash } from "node:crypto";
 import type { LabelsOnSlices, SegmentPlace } from "./seg_places.ts";
+import type { Segment } from "./write_segment.ts";
 
 /** One frame: where a segment is in a slice. */
 export interface SegmentFrame {
   readonly label: number;
   readonly place: SegmentPlace;
+}
+
+/** A class and where it is. */
+export interface PlacedSegment extends Segment {
+  readonly places: readonly SegmentPlace[];
+}
+
+/** A frame for each place, segment by segment. */
+export function framesOf(segments: readonly PlacedSegment[]): SegmentFrame[] {
+  return segments.flatMap(({ label, places }) => places.map((place) => ({ label, place })));
+}
+
+/** Of segments and their pixels, in hexadecimal: objects of other content have other UIDs. */
+export function contentHash(segments: readonly PlacedSegment[], labels: LabelsOnSlices): string {
+  const hash = createHash("sha256");
+  const told = segments.map(({ label, name, colour, codes, places }) => ({ label, name, colour, codes, places }));
+  hash.update(JSON.stringify(told));
+  for (const piece of packFrames(framesOf(segments), labels)) hash.update(piece);
+  return hash.digest("hex");
 }
 
 /** Bytes of the pixels of `frames` frames, padded to an even number. */

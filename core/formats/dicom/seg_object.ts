@@ -2,10 +2,9 @@
  * A segmentation as a DICOM Segmentation object: one binary segment for each class that is there, frames only of the slices that a
  * segment is in, each with the slice it was made from. Source: PS3.3 A.51 and C.8.20.
  */
-import { createHash } from "node:crypto";
 import { plural } from "../../base/plural.ts";
 import { cielab } from "./seg_colour.ts";
-import { frameBytes, packFrames, type SegmentFrame } from "./seg_frames.ts";
+import { contentHash, frameBytes, framesOf, packFrames, type PlacedSegment, type SegmentFrame } from "./seg_frames.ts";
 import { type LabelsOnSlices, type SegmentPlace, segmentPlaces } from "./seg_places.ts";
 import { instancesOf, sliceSpacing, type SourceImages, type SourceSlice } from "./source_images.ts";
 import { writeDicomFile } from "./write_file.ts";
@@ -37,9 +36,8 @@ export interface SegmentationToWrite {
 }
 
 /** A class that is written: its number in the object, and where it is. */
-interface NumberedSegment extends Segment {
+interface NumberedSegment extends PlacedSegment {
   readonly number: number;
-  readonly places: readonly SegmentPlace[];
 }
 
 /**
@@ -49,8 +47,8 @@ interface NumberedSegment extends Segment {
 export async function writeDicomSegmentation(file: string, segmentation: SegmentationToWrite): Promise<void> {
   const { labels, source, segments, maker, signal } = segmentation;
   const numbered = numberSegments(segments, segmentPlaces(labels));
-  const frames = numbered.flatMap(({ label, places }) => places.map((place): SegmentFrame => ({ label, place })));
-  const content = contentHash(numbered, frames, labels);
+  const frames = framesOf(numbered);
+  const content = contentHash(numbered, labels);
   const uid = (what: string) => derivedUid(["SEG", what, source.seriesUid, maker.model, maker.version, content]);
   const series = { uid: uid("series"), number: seriesNumber(source, SERIES), description: maker.model };
   await writeDicomFile(file, {
@@ -82,19 +80,6 @@ function numberSegments(
     return segments.slice(0, 1).map((segment) => ({ ...segment, number: 1, places: [nowhere] }));
   }
   return there.map((segment, i) => ({ ...segment, number: i + 1, places: places.get(segment.label) ?? [] }));
-}
-
-/** Of what is segmented, in hexadecimal: objects with other content have other UIDs. */
-function contentHash(
-  segments: readonly NumberedSegment[],
-  frames: readonly SegmentFrame[],
-  labels: LabelsOnSlices,
-): string {
-  const hash = createHash("sha256");
-  const told = segments.map(({ label, name, colour, codes, places }) => ({ label, name, colour, codes, places }));
-  hash.update(JSON.stringify(told));
-  for (const piece of packFrames(frames, labels)) hash.update(piece);
-  return hash.digest("hex");
 }
 
 function imageAttributes(source: SourceImages, frames: number): WrittenAttributes {

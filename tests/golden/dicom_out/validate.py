@@ -3,8 +3,8 @@
     python validate.py SERIES_FOLDER PREDICTIONS_FOLDER CASE
 
 PREDICTIONS_FOLDER holds CASE.nii.gz, CASE_seg.dcm and CASE_rtstruct.dcm (predict --output-format nifti dicom-seg rtstruct) and
-dataset.json. Needs highdicom 0.28.2, rt-utils 1.2.7, pydicom 3.0.2, SimpleITK; dciodvfy (dicom3tools) and dcmdump (dcmtk) in the path.
-rt-utils takes square slices of square pixels only. Exits with 1 if anything differs.
+dataset.json; make_series.py makes series of NIfTI images. Needs highdicom 0.28.2, rt-utils 1.2.7, pydicom 3.0.2, SimpleITK;
+dciodvfy (dicom3tools) and dcmdump (dcmtk) in the path. rt-utils takes square slices of square pixels only. Exits with 1 if anything differs.
 """
 import json
 import pathlib
