@@ -8,6 +8,7 @@ import { UserError } from "../base/errors.ts";
 import { basename, dirname, join, resolve } from "../base/path.ts";
 import { isDicomFile, readDicomFile } from "../formats/dicom/read_dicom_file.ts";
 import { type DicomFolder, nameOf, readDicomFolder, seriesPath } from "../formats/dicom/series.ts";
+import { DIRECTORY } from "../formats/dicom/slice.ts";
 import type { CaseListing, InputCase } from "./input_cases.ts";
 
 export interface ExpectedSeries {
@@ -172,6 +173,11 @@ function channelsOf(
   const list = listed(candidates.map((one) => `${nameOf(one)} of ${plural(one.slices.length, "slice")}`));
   const fail = (problem: string, remedy: string) => new UserError({ doing: DOING, file: folder, problem, remedy });
   if (candidates.length === 0) {
+    const broken = found.others.find(({ incomplete }) => incomplete !== undefined);
+    if (broken?.incomplete) {
+      const { file, incomplete: { problem } } = broken;
+      throw new UserError({ doing: DOING, file, problem, remedy: "export the whole series again" });
+    }
     const kinds = [...new Set(found.others.map(({ what }) => what))].join(", ");
     throw fail(`there is no series of images in it${kinds === "" ? "" : `, only ${kinds}`}`, "is it the right folder?");
   }
@@ -199,7 +205,7 @@ function leftOut({ folder, others, foreign }: DicomFolder): string[] {
   }
   for (const [what, files] of Map.groupBy(others, (one) => one.what)) {
     // A directory belongs to what it lists, and an image without pixels is an error of its series.
-    if (what === "a directory (DICOMDIR)" || files.some(({ incomplete }) => incomplete !== undefined)) continue;
+    if (what === DIRECTORY || files.some(({ incomplete }) => incomplete !== undefined)) continue;
     const names = shown(namesIn(folder, files.map(({ file }) => file)));
     warnings.push(`${plural(files.length, "file")} in ${folder} left out, as no image to segment: ${names} (${what})`);
   }

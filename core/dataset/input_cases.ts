@@ -1,5 +1,6 @@
 /**
- * Which files make which case: `-i` is a folder of `<case>_XXXX<ending>`, one file, or the files of one case in channel order.
+ * Which files make which case: `-i` is a folder of `<case>_XXXX<ending>`, one file, or the files of one case in channel order;
+ * or DICOM (dicom_cases.ts).
  * Every way of getting it wrong is found here, before any image is read.
  * Source of the naming: nnunetv2/utilities/utils.py, create_lists_from_splitted_dataset_folder.
  */
@@ -306,7 +307,9 @@ async function noMatchingFile(folder: string, names: readonly string[], expected
   }
   if (await isDicomFile(join(folder, names[0]))) {
     const problem = `it holds DICOM files (${names[0]}, ...); the model takes ${fileEnding}`;
-    const remedy = `convert each series to one CASE_0000${fileEnding} first, as with dcm2niix`;
+    const remedy = `convert each series to one CASE_0000${fileEnding} first${
+      fileEnding.startsWith(".nii") ? ", as with dcm2niix" : ""
+    }`;
     return new UserError({ doing: DOING, file: folder, problem, remedy });
   }
   const counts = new Map<string, number>();

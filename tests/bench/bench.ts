@@ -13,6 +13,10 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
     help: "whole runs of plan_and_preprocess against the Python nnU-Net: wall time and peak memory",
     load: () => import("./preprocess_bench.ts"),
   },
+  dicom: {
+    help: "a DICOM series into an array against SimpleITK: wall time and peak memory",
+    load: () => import("./dicom_bench.ts"),
+  },
   network: {
     help: "one forward pass against torch, with the roofline and each layer's share",
     load: () => import("./network_bench.ts"),

@@ -7,6 +7,8 @@ import { readCase } from "../../core/formats/image/read_image.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { expectedSeries, type PackedSeries, packedSeries, unpackSeries } from "./dicom/cases.ts";
 
+/** Of the made series. */
+const UID = "1.2.826.0.1.3680043.8.498.17.2.1";
 const packed = await packedSeries();
 const names = Object.keys(expectedSeries);
 
@@ -15,7 +17,7 @@ async function withSeries(files: PackedSeries, use: (file: string, folder: strin
   try {
     await unpackSeries(files, folder);
     const { series } = await readDicomFolder(folder, "reading");
-    await use(seriesPath(folder, series.at(0)?.uid ?? ""), folder);
+    await use(seriesPath(folder, series.at(0)?.uid ?? UID), folder);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

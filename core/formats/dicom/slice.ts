@@ -76,24 +76,25 @@ export interface Slice {
 export interface NoImage {
   readonly file: string;
   readonly what: string;
-  /** The series that an image belongs to whose pixels are missing. */
-  readonly incomplete?: string;
+  /** Of an image that is not whole: the series that it belongs to, and what is wrong. */
+  readonly incomplete?: { readonly series: string; readonly problem: string };
 }
 
-/** Frames of a file: more than any object has. */
-const MOST_FRAMES = 2 ** 20;
+/** Bytes of the header of a piece of packed pixels. */
+const ITEM_BYTES = 8;
 
 /** Frames of a file, in the order in which they are stored; or why it is no image. */
 export function slicesOf(file: DicomFile): readonly Slice[] | NoImage {
   const { dataset, pixels } = file;
   const what = whatElse(dataset);
   if (what !== undefined) return { file: file.file, what };
-  if (!pixels) return { file: file.file, ...missingPixels(dataset) };
-  const frames = dataset.number("NumberOfFrames") ?? 1;
-  if (!Number.isInteger(frames) || frames < 1 || frames > MOST_FRAMES) {
-    return { file: file.file, what: `an image whose number of frames is ${dataset.text("NumberOfFrames")}` };
-  }
+  if (!pixels) return withoutPixels(file);
   const format = pixelFormat(dataset);
+  const frames = dataset.number("NumberOfFrames") ?? 1;
+  if (!Number.isInteger(frames) || frames < 1 || frames > mostFrames(file, pixels, format)) {
+    const problem = `it says that it has ${dataset.text("NumberOfFrames")} frames, which its pixels are not`;
+    return notWhole(file, "an image with another number of frames than it says", problem);
+  }
   const [shared] = dataset.items("SharedFunctionalGroupsSequence");
   const perFrame = dataset.items("PerFrameFunctionalGroupsSequence");
   const common = {
@@ -117,9 +118,12 @@ export function slicesOf(file: DicomFile): readonly Slice[] | NoImage {
   });
 }
 
+/** What lists the files of a medium. */
+export const DIRECTORY = "a directory (DICOMDIR)";
+
 /** Kinds of objects that hold pixels of something else than an image, or none, by SOP class. */
 const OTHER_KINDS: readonly (readonly [prefix: string, what: string])[] = [
-  ["1.2.840.10008.1.3.10", "a directory (DICOMDIR)"],
+  ["1.2.840.10008.1.3.10", DIRECTORY],
   ["1.2.840.10008.5.1.4.1.1.66.4", "a segmentation"],
   ["1.2.840.10008.5.1.4.1.1.66.5", "a surface segmentation"],
   ["1.2.840.10008.5.1.4.1.1.66", "raw data, a registration or fiducials"],
@@ -140,16 +144,30 @@ function whatElse(dataset: DicomDataset): string | undefined {
   return OTHER_KINDS.find(([prefix]) => uid === prefix || uid.startsWith(`${prefix}.`))?.[1];
 }
 
-function missingPixels(dataset: DicomDataset): Omit<NoImage, "file"> {
-  if (dataset.has("DirectoryRecordSequence")) return { what: "a directory (DICOMDIR)" };
-  if (dataset.has("FloatPixelData") || dataset.has("DoubleFloatPixelData")) return { what: "an image of floats" };
+function withoutPixels(file: DicomFile): NoImage {
+  const { dataset } = file;
+  if (dataset.has("DirectoryRecordSequence")) return { file: file.file, what: DIRECTORY };
+  if (dataset.has("FloatPixelData") || dataset.has("DoubleFloatPixelData")) {
+    return { file: file.file, what: "an image of floats" };
+  }
   if (dataset.has("Rows") && dataset.has("Columns")) {
-    return { what: "an image whose Pixel Data are missing", incomplete: dataset.text("SeriesInstanceUID") ?? "" };
+    return notWhole(file, "an image whose Pixel Data are missing", "its Pixel Data are missing");
   }
   const modality = dataset.text("Modality");
   return {
-    what: modality === undefined ? "an object without an image" : `an object without an image (modality ${modality})`,
+    file: file.file,
+    what: `an object without an image${modality === undefined ? "" : ` (modality ${modality})`}`,
   };
+}
+
+function notWhole({ file, dataset }: DicomFile, what: string, problem: string): NoImage {
+  return { file, what, incomplete: { series: dataset.text("SeriesInstanceUID") ?? "", problem } };
+}
+
+/** As many frames as the pixels can be: no memory is taken for more. */
+function mostFrames({ fileBytes }: DicomFile, { length }: PixelPlace, format: PixelFormat): number {
+  const each = format.rows * format.columns * format.bitsAllocated / 8;
+  return Math.max(1, Math.floor(length === undefined ? fileBytes / ITEM_BYTES : length / Math.max(1, each)));
 }
 
 function pixelFormat(dataset: DicomDataset): PixelFormat {

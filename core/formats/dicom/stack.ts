@@ -54,6 +54,11 @@ export function stackOf(series: Series, among: DicomFolder, doing: string): Stac
   if (localisers > 0 && series.images > 0) {
     warnings.push(`${nameOf(series)} in ${among.folder}: ${plural(localisers, "localiser")} left out`);
   }
+  const mosaic = images.find(({ marks }) => marks.ImageType?.split("\\").includes("MOSAIC"));
+  if (mosaic) {
+    const remedy = "convert it to the model's format with a tool that takes it apart, as dcm2niix";
+    throw refuse("its pictures are mosaics of several slices", remedy, mosaic.file);
+  }
   const placed = images.map((slice) => requirePlace(slice, refuse));
   requireOneGrid(placed, refuse);
   const [{ place: { orientation, spacing } }] = placed;

@@ -305,6 +305,18 @@ def sideways(ds, z):
 refuse("refused_sideways", "shifted sideways", lambda f: slices(f, s16, name="1", change=sideways))
 
 
+def mosaic(ds, z):
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]
+
+
+def many(ds):
+    ds.NumberOfFrames = 1000000
+
+
+refuse("refused_too_many_frames", "says that it has 1000000 frames", lambda f: enhanced(f / "enhanced.dcm", s16, name="1", change=many))
+refuse("refused_mosaic", "mosaics of several slices", lambda f: slices(f, s16[:1], name="1", change=mosaic))
+
+
 def sizes(ds, z):
     if z == 3:
         ds.pixels = np.ascontiguousarray(ds.pixels[:10, :12])

@@ -48,10 +48,9 @@ export async function openSeries(path: string, doing: string = READING): Promise
   if (!place) throw new TypeError(`not the name of a series: ${path}`);
   const found = await readDicomFolder(place.folder, doing, place.uid);
   if (found.damaged.length > 0) throw found.damaged[0];
-  const incomplete = found.others.find((one) => one.incomplete === place.uid);
-  if (incomplete) {
-    const problem = "its Pixel Data are missing";
-    throw new UserError({ doing, file: incomplete.file, problem, remedy: "export the whole series again" });
+  for (const { file, incomplete } of found.others) {
+    if (incomplete?.series !== place.uid) continue;
+    throw new UserError({ doing, file, problem: incomplete.problem, remedy: "export the whole series again" });
   }
   const series = found.series.find(({ uid }) => uid === place.uid);
   if (!series) {
