@@ -1,4 +1,5 @@
 /** `--statistics` and `--mesh`: what is measured of segmentations that are there, and where it is written. */
+import { collectGarbage } from "../core/base/collect_garbage.ts";
 import { UserError } from "../core/base/errors.ts";
 import { requireWritable } from "../core/base/files.ts";
 import { basename, dirname, join } from "../core/base/path.ts";
@@ -7,7 +8,7 @@ import { statOrNull } from "../core/base/stat_or_null.ts";
 import { isFolder } from "../core/dataset/dataset_names.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
 import { readerClass } from "../core/formats/image/readers.ts";
-import { type CaseRecords, openRecords } from "../core/measure/case_records.ts";
+import { openRecords } from "../core/measure/case_records.ts";
 import { type CaseMeasurement, MEASURING } from "../core/measure/measure_case.ts";
 import {
   type CaseToMeasure,
@@ -131,18 +132,19 @@ export async function measureResults(
     onWarning: warn,
     onMeasured: (id, measurement) => context.event?.("case_measured", eventOf(id, measurement)),
   };
-  const { done, failed } = await measureCases(request);
+  // What the network had is given back before the memory that is left is counted.
+  if (values.maxMemory !== undefined) collectGarbage();
+  const { done, kept, surfaces, failed } = await measureCases(request);
   for (const { id, error } of failed) sayFailedCase({ id, error: error.parts, message: error.message }, context);
   const say = (line: string) => values.quiet ? undefined : context.print(line);
   if (values.statistics !== undefined) {
-    await writeFiles(values.statistics, job, request, records, done, signal);
+    await writeFiles(values.statistics, job, request, kept, signal);
     const files = statisticsFiles(values.statistics).map(({ path }) => path);
     say(`statistics of ${plural(done.size, "case")}: ${files.join(", ")}`);
   }
   if (values.mesh !== undefined && done.size > 0) {
-    const count = [...done.values()].reduce((sum, { classes }) => sum + classes.filter(({ mesh }) => mesh).length, 0);
     const folders = cases.filter(({ id }) => done.has(id)).map((one) => one.meshFolder);
-    say(`${plural(count, "surface")} (${values.mesh}): ${folders[0]}${folders.length > 1 ? ", ..." : ""}`);
+    say(`${plural(surfaces, "surface")} (${values.mesh}): ${folders[0]}${folders.length > 1 ? ", ..." : ""}`);
   }
   return failed;
 }
@@ -152,17 +154,17 @@ async function writeFiles(
   statistics: string,
   job: MeasuringJob,
   request: Measuring,
-  records: CaseRecords | undefined,
-  done: ReadonlyMap<string, CaseMeasurement>,
+  kept: ReadonlyMap<string, CaseMeasurement>,
   signal: AbortSignal,
 ): Promise<void> {
-  const most = Math.max(0, ...[...done.values()].map(({ classes: [one] }) => one?.channels.length ?? 0));
+  const { records } = request;
+  const most = Math.max(0, ...[...kept.values()].map(({ classes: [one] }) => one?.channels.length ?? 0));
   const channelNames = job.channelNames ?? Array.from({ length: most }, (_, i) => String(i));
   async function* cases(): AsyncGenerator<MeasuredCase> {
     for (const predicted of job.all) {
       const one = caseToMeasure(predicted, job);
       const { id, segmentation, images } = one;
-      yield { id, segmentation, images, measurement: done.get(id) ?? await records?.read(jobOf(one, request)) };
+      yield { id, segmentation, images, measurement: kept.get(id) ?? await records?.read(jobOf(one, request)) };
     }
   }
   for (;;) {

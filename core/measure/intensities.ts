@@ -29,8 +29,10 @@ export interface MeasuredClasses {
 /** Classes whose medians are looked for at a time. */
 const GROUP = 64;
 const BINS = 1 << 16;
-/** Bytes that measuring takes at most, whatever the image: bins of a group's classes, and of the two values that a median lies between. */
-export const INTENSITY_BYTES = 3 * GROUP * BINS * 4;
+/** Bytes that measuring takes, whatever the image: bins of a group's classes, and of the two values that each median lies between. */
+export function intensityBytes(classes: number): number {
+  return 3 * Math.min(GROUP, classes) * BINS * 4;
+}
 
 /** Voxels whose sum is taken before it is added to the others', so that rounding grows with neither. */
 const BLOCK = 1 << 14;

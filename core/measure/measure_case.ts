@@ -9,9 +9,9 @@ import { join } from "../base/path.ts";
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import { readLabelsOfCase } from "../evaluate/read_labels_of_case.ts";
 import { type Classes, classesOf } from "../evaluate/surface/class_volume.ts";
-import type { ImageGeometry, ReaderName } from "../formats/image/image.ts";
+import type { ImageGeometry, LabelValues, ReaderName } from "../formats/image/image.ts";
 import { checkSameGrid, readCase } from "../formats/image/read_image.ts";
-import { type Intensities, INTENSITY_BYTES, measureIntensities } from "./intensities.ts";
+import { type Intensities, intensityBytes, measureIntensities } from "./intensities.ts";
 import type { MeasuredClass } from "./measured_classes.ts";
 import { makeCubeTable } from "./mesh/cube_table.ts";
 import { type MeshKind, writeMesh, type WrittenMesh } from "./mesh/mesh_file.ts";
@@ -72,8 +72,10 @@ export type MeasureOutcome =
 
 export const MEASURING = "measuring the segmentation";
 
-/** Bytes that a job takes for each voxel at most where an image has one channel a file: the labels as numbers, and 4 of what is read. */
-export const BYTES_PER_VOXEL = 6;
+/** Bytes that a job takes for each voxel at most where an image has one channel a file: labels as numbers, and 4 of what is read. */
+export function bytesPerVoxel(classes: readonly MeasuredClass[]): number {
+  return 4 + (classesOf(classes).count <= 256 ? 1 : 2);
+}
 
 /** What is wrong with a case is its result; only a defect of the program is thrown. */
 export async function measureCase(job: MeasureJob): Promise<MeasureOutcome> {
@@ -115,9 +117,9 @@ async function measure(job: MeasureJob): Promise<MeasureOutcome> {
   return { measurement: { coordinates: space.coordinates, shape: [width, height, depth], spacing, classes }, warnings };
 }
 
-/** The labels as consecutive numbers, in a quarter or half of the memory that they are read into. */
+/** The labels as consecutive numbers of one byte or two. */
 async function readNumbers(
-  { caseId, reader, segmentation, memory }: MeasureJob,
+  { caseId, reader, segmentation, classes, memory }: MeasureJob,
   { byLabel, count }: Classes,
 ): Promise<{ readonly volume: NumberedVolume; readonly geometry: ImageGeometry }> {
   const { data, geometry } = await readLabelsOfCase({
@@ -126,21 +128,32 @@ async function readNumbers(
     file: segmentation,
     doing: MEASURING,
     work: "measuring",
-    bytesPerVoxel: BYTES_PER_VOXEL,
+    bytesPerVoxel: bytesPerVoxel(classes),
     memory,
   });
-  const { buffer, length } = data;
-  // An element is read before one of its bytes is written, and those behind it later.
-  const numbers = count <= 256 ? new Uint8Array(buffer, 0, length) : new Uint16Array(buffer, 0, length);
+  const numbers = arrayOver(data, count);
   let [label, number] = [0, byLabel.get(0) ?? 0];
-  for (let i = 0; i < length; i++) {
+  for (let i = 0; i < data.length; i++) {
     const value = data[i];
     if (value !== label) [label, number] = [value, byLabel.get(value) ?? 0];
     numbers[i] = number;
   }
-  const shrunk = (buffer as ArrayBuffer).transfer(length * numbers.BYTES_PER_ELEMENT);
-  const kept = count <= 256 ? new Uint8Array(shrunk) : new Uint16Array(shrunk);
-  return { volume: { data: kept, shape: geometry.shape }, geometry };
+  return { volume: { data: cutToLength(numbers), shape: geometry.shape }, geometry };
+}
+
+/** An array for as many numbers as there are labels, in the same memory: an element is read before a byte of it is written. */
+function arrayOver(labels: LabelValues, count: number): NumberedVolume["data"] {
+  const { buffer, byteOffset, length, BYTES_PER_ELEMENT: bytes } = labels;
+  if (count <= 256) return new Uint8Array(buffer, byteOffset, length);
+  return bytes >= 2 ? new Uint16Array(buffer, byteOffset, length) : new Uint16Array(length);
+}
+
+/** Gives back what is behind the array. */
+function cutToLength(numbers: NumberedVolume["data"]): NumberedVolume["data"] {
+  const { buffer, byteOffset, byteLength } = numbers;
+  if (byteOffset !== 0 || byteLength === buffer.byteLength || !(buffer instanceof ArrayBuffer)) return numbers;
+  const cut = buffer.transfer(byteLength);
+  return numbers instanceof Uint8Array ? new Uint8Array(cut) : new Uint16Array(cut);
 }
 
 /** One file after the other, so that of the image one file's channels are in memory. */
@@ -158,7 +171,8 @@ async function measureChannels(
         const named = { file: segmentation, geometry };
         const warning = checkSameGrid(named, { file, geometry: headers.geometry }, MEASURING);
         if (warning !== null) warnings.push(warning);
-        const bytes = 4 * headers.channels * voxels + measured.data.byteLength + INTENSITY_BYTES;
+        const bytes = 4 * headers.channels * voxels + measured.data.byteLength +
+          intensityBytes(measured.members.length);
         const needs = `measuring its ${geometry.shape.join(" x ")} voxels takes`;
         requireRoom(memory, bytes, needs, { doing: MEASURING, file });
       },

@@ -8,9 +8,9 @@ import { voxelCount } from "../base/shape.ts";
 import { tryProbe } from "../dataset/case_size.ts";
 import type { ReaderName } from "../formats/image/image.ts";
 import type { CaseRecords } from "./case_records.ts";
-import { INTENSITY_BYTES } from "./intensities.ts";
+import { intensityBytes } from "./intensities.ts";
 import {
-  BYTES_PER_VOXEL,
+  bytesPerVoxel,
   type CaseMeasurement,
   measureCase,
   type MeasureJob,
@@ -55,8 +55,12 @@ export interface FailedMeasurement {
 }
 
 export interface Measured {
-  /** Of the cases that did not fail here. */
-  readonly done: ReadonlyMap<string, CaseMeasurement>;
+  /** Ids of the cases that are measured, here or before; with records their numbers are there. */
+  readonly done: ReadonlySet<string>;
+  /** Without records: what was measured. */
+  readonly kept: ReadonlyMap<string, CaseMeasurement>;
+  /** Meshes of the cases that are done. */
+  readonly surfaces: number;
   readonly failed: readonly FailedMeasurement[];
 }
 
@@ -76,12 +80,13 @@ const KIND: JobKind<undefined, MeasureJob, MeasureOutcome> = {
   }),
 };
 
-async function bytesOfJob({ reader, segmentation, images }: MeasureJob): Promise<number> {
+async function bytesOfJob({ reader, segmentation, images, classes }: MeasureJob): Promise<number> {
   const probe = await tryProbe(reader, segmentation);
   if (!probe) return 0;
   const [first] = images;
   const channels = first === undefined ? 1 : (await tryProbe(reader, first))?.channels ?? 1;
-  return (BYTES_PER_VOXEL + 4 * (channels - 1)) * voxelCount(probe.geometry.shape) + INTENSITY_BYTES;
+  return (bytesPerVoxel(classes) + 4 * (channels - 1)) * voxelCount(probe.geometry.shape) +
+    intensityBytes(classes.length);
 }
 
 export function jobOf(
@@ -104,11 +109,19 @@ export function jobOf(
  */
 export async function measureCases(request: Measuring): Promise<Measured> {
   const { cases, records, signal, share } = request;
-  const done = new Map<string, CaseMeasurement>();
+  const done = new Set<string>();
+  const kept = new Map<string, CaseMeasurement>();
+  let surfaces = 0;
   const failed: FailedMeasurement[] = [];
   const open = new Map<string, MeasureJob>();
   let elsewhere = 0;
   const tell = () => request.onCase?.(done.size + failed.length + elsewhere, cases.length);
+  const note = (id: string, measurement: CaseMeasurement) => {
+    done.add(id);
+    // Of thousands of cases with a hundred classes they would fill the memory.
+    if (!records) kept.set(id, measurement);
+    surfaces += measurement.classes.filter(({ mesh }) => mesh).length;
+  };
   /** Of records that did not count. */
   const stamps = new Map<string, string>();
   const takeKnown = async () => {
@@ -116,7 +129,7 @@ export async function measureCases(request: Measuring): Promise<Measured> {
       if (records) stamps.set(id, records.stamp(job));
       const known = await records?.read(job);
       if (!known) continue;
-      done.set(id, known);
+      note(id, known);
       open.delete(id);
       tell();
     }
@@ -147,7 +160,7 @@ export async function measureCases(request: Measuring): Promise<Measured> {
     } else {
       await records?.write(job, outcome.measurement);
       claims?.release(id);
-      done.set(id, outcome.measurement);
+      note(id, outcome.measurement);
       for (const warning of outcome.warnings) request.onWarning?.(warning);
       request.onMeasured?.(id, outcome.measurement);
     }
@@ -170,5 +183,5 @@ export async function measureCases(request: Measuring): Promise<Measured> {
     } else if (!isKnown) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     await takeKnown();
   }
-  return { done, failed };
+  return { done, kept, surfaces, failed };
 }

@@ -2,7 +2,7 @@
 import type { Vec3 } from "../base/shape.ts";
 import { voxelCount } from "../base/shape.ts";
 import type { ImageGeometry } from "../formats/image/image.ts";
-import { type GridMatrix, gridMatrix } from "../formats/image/image_grid.ts";
+import { type GridMatrix, gridToPatient } from "../formats/image/image_grid.ts";
 import { determinant } from "../formats/image/nifti/matrix.ts";
 import { readerClass } from "../formats/image/readers.ts";
 
@@ -22,16 +22,14 @@ export interface PatientSpace {
 
 export function patientSpace(geometry: ImageGeometry): PatientSpace {
   const { sitk, nibabel, reader } = geometry;
-  const matrix = gridMatrix(geometry);
+  const matrix = gridToPatient(geometry);
   if (readerClass(reader).geometry === "picture") return { coordinates: "none", dimensions: 2, matrix };
   if (sitk?.spacing.length === 2) return { coordinates: "LPS", dimensions: 2, matrix };
   if (!nibabel) {
     const coordinates = sitk ? "LPS" : "image";
     return { coordinates, dimensions: 3, matrix, voxelMl: voxelCount(geometry.spacing) / 1000 };
   }
-  const [x, y, z] = matrix;
-  const lps = [[-x[0], -x[1], -x[2], -x[3]], [-y[0], -y[1], -y[2], -y[3]], z] as const;
-  return { coordinates: "LPS", dimensions: 3, matrix: lps, voxelMl: Math.abs(handedness(lps)) / 1000 };
+  return { coordinates: "LPS", dimensions: 3, matrix, voxelMl: Math.abs(handedness(matrix)) / 1000 };
 }
 
 /** The determinant of the map, mm^3 a voxel: negative where the image's axes are left-handed in the patient. */

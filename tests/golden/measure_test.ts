@@ -160,3 +160,15 @@ Deno.test("a ball's surface encloses its voxels to a thousandth", async () => {
     assertNear([(ball.mesh?.ml ?? 0) / (ball.ml ?? 0)], [1], 1e-3, "surface and voxels");
   });
 });
+
+Deno.test("hundreds of classes can be asked of labels that are stored in a byte", async () => {
+  const [[name, one]] = (await golden()).filter(([name]) => name === "lumps");
+  const more = Array.from(
+    { length: 300 },
+    (_, i): [string, ExpectedClass] => [`more ${i}`, { ...one.classes[3], labels: [900 + i] }],
+  );
+  const { classes } = await measure(name, { ...one, classes: { ...Object.fromEntries(more), ...one.classes } });
+  const known = classes.filter(({ key }) => key in one.classes);
+  for (const actual of known) assertAgrees(actual, one.classes[actual.key], kindOf(name, one), actual.name);
+  assertEquals([known.length, classes.filter(({ voxels }) => voxels === 0).length], [3, 301]);
+});

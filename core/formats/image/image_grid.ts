@@ -14,7 +14,7 @@ export const GRID_TOLERANCE = { error: 1, warning: 0.1 } as const;
 export type GridMatrix = readonly (readonly [number, number, number, number])[];
 
 /** The map of the world that the reader has: LPS where the geometry is ITK's, RAS where it is nibabel's, else millimetres along the axes. */
-export function gridMatrix({ sitk, nibabel, spacing }: ImageGeometry): GridMatrix {
+function gridMatrix({ sitk, nibabel, spacing }: ImageGeometry): GridMatrix {
   if (sitk) {
     const { direction: d, origin, spacing: s } = sitk;
     if (s.length === 2) {
