@@ -51,7 +51,6 @@ export async function writeStructureSet(file: string, segmentation: Segmentation
       Modality: "RTSTRUCT",
       OperatorsName: null,
       FrameOfReferenceUID: frameOfReference,
-      PositionReferenceIndicator: null,
       StructureSetLabel: shortText(maker.model, SHORT_STRING),
       StructureSetName: shortText(maker.model),
       StructureSetDate: source.date ?? null,

@@ -91,7 +91,6 @@ function imageAttributes(source: SourceImages, frames: number): WrittenAttribute
     ContentLabel: "SEGMENTATION",
     ContentCreatorName: null,
     FrameOfReferenceUID: source.frameOfReferenceUid ?? derivedUid(["frame of reference", source.seriesUid]),
-    PositionReferenceIndicator: null,
     SamplesPerPixel: 1,
     PhotometricInterpretation: "MONOCHROME2",
     NumberOfFrames: String(frames),

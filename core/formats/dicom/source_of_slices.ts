@@ -20,26 +20,31 @@ export interface PlacedFrame {
   readonly place: { readonly position?: Vec3 };
 }
 
-/** Of the patient and study modules, and what says who may see them: all that is taken over. */
+/** Of patient, study and frame of reference, and what says who may see them: all that is taken over. */
 const TAKEN_OVER = [
-  ...["PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientBirthTime", "PatientSex"],
-  ...["QualityControlSubject", "OtherPatientIDs", "PatientAge", "PatientSize", "PatientWeight", "EthnicGroup"],
-  ...["PatientSpeciesDescription", "PatientBreedDescription", "ResponsiblePerson", "ResponsibleOrganization"],
-  ...["PatientComments", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"],
+  ...["PatientName", "PatientID", "IssuerOfPatientID", "TypeOfPatientID", "PatientBirthDate", "PatientBirthTime"],
+  ...["PatientSex", "PatientSexNeutered", "QualityControlSubject", "OtherPatientIDs", "OtherPatientIDsSequence"],
+  ...["OtherPatientNames", "EthnicGroup", "PatientComments", "PatientIdentityRemoved", "DeidentificationMethod"],
+  ...["DeidentificationMethodCodeSequence", "PatientSpeciesDescription", "PatientBreedDescription"],
+  ...["ResponsiblePerson", "ResponsibleOrganization", "PatientAge", "PatientSize", "PatientWeight", "Occupation"],
+  ...["AdditionalPatientHistory", "MedicalAlerts", "Allergies", "SmokingStatus", "LastMenstrualDate"],
   ...["ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName", "ClinicalTrialSiteID"],
   ...["ClinicalTrialSiteName", "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID"],
-  ...["ClinicalTrialTimePointID", "ClinicalTrialTimePointDescription"],
+  ...["ClinicalTrialTimePointID", "ClinicalTrialTimePointDescription", "ClinicalTrialCoordinatingCenterName"],
   ...["StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID", "StudyDescription"],
-  ...["ProcedureCodeSequence", "TimezoneOffsetFromUTC"],
+  ...["ConsultingPhysicianName", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy"],
+  ...["AdmittingDiagnosesDescription", "ProcedureCodeSequence", "TimezoneOffsetFromUTC"],
+  "PositionReferenceIndicator",
 ] as readonly Keyword[];
 const LOSSY: readonly Keyword[] = [
   "LossyImageCompression",
   "LossyImageCompressionRatio",
   "LossyImageCompressionMethod",
 ];
-const CODE: readonly Keyword[] = [
-  ...["CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning", "LongCodeValue"],
-  ...["URNCodeValue"],
+/** Of the items of those sequences: a code, or another identifier of the patient. */
+const ITEM = [
+  ...["CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning", "LongCodeValue", "URNCodeValue"],
+  ...["PatientID", "IssuerOfPatientID", "TypeOfPatientID"],
 ] as readonly Keyword[];
 
 /**
@@ -79,7 +84,7 @@ export async function sourceOfFrames(frames: readonly PlacedFrame[]): Promise<So
     ...(frameOfReferenceUid !== undefined && { frameOfReferenceUid }),
     ...(seriesNumber !== undefined && Number.isFinite(seriesNumber) && { seriesNumber }),
     ...madeAt(dataset),
-    attributes: taken(dataset, TAKEN_OVER),
+    attributes: { ...taken(dataset, TAKEN_OVER), ...untoldMethod(dataset) },
     lossy: dataset.text("LossyImageCompression") === "01" ? taken(dataset, LOSSY) : { LossyImageCompression: "00" },
   };
 }
@@ -111,17 +116,25 @@ function madeAt(dataset: DicomDataset): { readonly date?: string; readonly time?
   };
 }
 
+/** Where a patient's identity was removed, the standard asks for how; where the source does not say it, that is said. */
+function untoldMethod(dataset: DicomDataset): WrittenAttributes {
+  const isTold = dataset.text("DeidentificationMethod") !== undefined ||
+    dataset.items("DeidentificationMethodCodeSequence").length > 0;
+  if (dataset.text("PatientIdentityRemoved") !== "YES" || isTold) return {};
+  return { DeidentificationMethod: "not told by the source" };
+}
+
 /** The attributes of `keywords` that are there, as they are. */
 function taken(dataset: DicomDataset, keywords: readonly Keyword[]): WrittenAttributes {
   const found: [Keyword, WrittenValue][] = [];
   for (const keyword of keywords) {
     if (!dataset.has(keyword)) continue;
-    const value = keyword.endsWith("Sequence") ? codesTaken(dataset.items(keyword)) : dataset.texts(keyword);
+    const value = keyword.endsWith("Sequence") ? itemsTaken(dataset.items(keyword)) : dataset.texts(keyword);
     found.push([keyword, Array.isArray(value) && value.length === 0 ? null : value]);
   }
   return Object.fromEntries(found);
 }
 
-function codesTaken(items: readonly DicomDataset[]): Items | null {
-  return items.length === 0 ? null : { items: items.map((item) => taken(item, CODE)) };
+function itemsTaken(items: readonly DicomDataset[]): Items | null {
+  return items.length === 0 ? null : { items: items.map((item) => taken(item, ITEM)) };
 }

@@ -56,6 +56,7 @@ export function commonAttributes(
     AccessionNumber: null,
     ReferringPhysicianName: null,
     StudyID: null,
+    PositionReferenceIndicator: null,
     ...source.attributes,
     SpecificCharacterSet: CHARACTERS,
     StudyInstanceUID: source.studyUid,
