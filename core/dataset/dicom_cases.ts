@@ -3,11 +3,10 @@
  * series of one study that are named in channel order. What a case gets are names of series (`core/formats/dicom/series.ts`).
  */
 import { plural } from "../base/plural.ts";
-import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
 import { basename, dirname, join, resolve } from "../base/path.ts";
 import { isDicomFile, readDicomFile } from "../formats/dicom/read_dicom_file.ts";
-import { type DicomFolder, nameOf, readDicomFolder, seriesPath } from "../formats/dicom/series.ts";
+import { type DicomFolder, entriesOf, nameOf, readDicomFolder, seriesPath } from "../formats/dicom/series.ts";
 import { DIRECTORY } from "../formats/dicom/slice.ts";
 import type { CaseListing, InputCase } from "./input_cases.ts";
 
@@ -29,17 +28,16 @@ interface NamedFolder {
 
 /** The cases of a folder; null if there is no DICOM in it. @throws UserError if a series that is asked for is nowhere */
 export async function listDicomCases(folder: string, expected: ExpectedSeries): Promise<CaseListing | null> {
-  const entries = (await readFolder(folder, DOING) ?? []).filter(({ name }) => !name.startsWith("."))
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
-  for (const { name, isDirectory } of entries) {
+  const entries = await entriesOf(folder, DOING);
+  for (const { path, isFolder } of entries) {
     // Files beside folders are those of a medium with one study: DICOMDIR and the like.
-    if (!isDirectory && await isDicomFile(join(folder, name))) return await listStudy(folder, expected);
+    if (!isFolder && await isDicomFile(path)) return await listStudy(folder, expected);
   }
   const folders: { name: string; found: DicomFolder }[] = [];
   const empty: string[] = [];
-  for (const { name, isDirectory } of entries) {
-    if (!isDirectory) continue;
-    const found = await readDicomFolder(join(folder, name), DOING);
+  for (const { path, name, isFolder } of entries) {
+    if (!isFolder) continue;
+    const found = await readDicomFolder(path, DOING);
     if (found.series.length + found.others.length + found.damaged.length > 0) folders.push({ name, found });
     else if (found.foreign.length > 0) empty.push(name);
   }

@@ -59,6 +59,16 @@ Deno.test("a folder for each case; the channel's number is taken off where all h
     assertEquals(await summary(join(folder, "numbered"), 1), [`a: /a_0000 ${UID}`, `b: /b_0000 ${UID}`]);
   }));
 
+Deno.test("links to folders are followed, and those that lead in a circle end", () =>
+  inTempFolder(async (folder) => {
+    await put("axial", join(folder, "archive/a"));
+    await ensureFolder(join(folder, "cases"), "making a folder");
+    await Deno.symlink(join(folder, "archive/a"), join(folder, "cases/linked"));
+    await Deno.symlink(join(folder, "archive"), join(folder, "archive/a/circle"));
+    const { cases, failures } = await list(join(folder, "cases"), 1);
+    assertEquals([cases.map(({ id }) => id), failures], [["linked"], []]);
+  }));
+
 Deno.test("channels are folders CASE_0000, CASE_0001, or series of a study in the order of --series", () =>
   inTempFolder(async (folder) => {
     const cases = join(folder, "cases");

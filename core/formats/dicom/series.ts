@@ -33,14 +33,28 @@ const DEEPEST = 8;
 /** Files that are opened at a time. */
 const AT_ONCE = 8;
 
-/** Files of a folder and the folders in it, sorted, without hidden ones. @throws UserError if one can't be read */
-export async function filesBelow(folder: string, doing: string, depth = 0): Promise<string[]> {
+/** What is in a folder, sorted, without hidden entries; links are what they lead to. @throws UserError if it can't be read */
+export async function entriesOf(
+  folder: string,
+  doing: string,
+): Promise<{ path: string; name: string; isFolder: boolean }[]> {
   const entries = (await readFolder(folder, doing) ?? []).filter(({ name }) => !name.startsWith("."));
+  entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return await Promise.all(entries.map(async ({ name, isDirectory, isSymlink }) => {
+    const path = join(folder, name);
+    const leads = isSymlink && await Deno.stat(path).then((stat) => stat.isDirectory, () => false);
+    return { path, name, isFolder: isDirectory || leads };
+  }));
+}
+
+/** Files of a folder and the folders in it. A link that leads back to a folder it lies in ends there. */
+async function filesBelow(folder: string, doing: string, above: readonly string[] = []): Promise<string[]> {
+  const place = await Deno.realPath(folder).catch(() => folder);
+  if (above.includes(place) || above.length > DEEPEST) return [];
   const files: string[] = [];
-  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))) {
-    const path = join(folder, entry.name);
-    if (entry.isFile || entry.isSymlink) files.push(path);
-    else if (entry.isDirectory && depth < DEEPEST) files.push(...await filesBelow(path, doing, depth + 1));
+  for (const { path, isFolder } of await entriesOf(folder, doing)) {
+    if (isFolder) files.push(...await filesBelow(path, doing, [...above, place]));
+    else files.push(path);
   }
   return files;
 }
