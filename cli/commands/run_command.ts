@@ -1,7 +1,8 @@
 /** The command `run`: nnU-Net's whole recipe for a dataset, resumable at any point. */
+import { PLANNERS } from "../../core/plan/planners.ts";
 import { readRecipe } from "../../core/train/recipe.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
-import { checkFolds, RUN } from "../flags/run_flags.ts";
+import { checkFolds, checkStarts, RUN } from "../flags/run_flags.ts";
 import { changesOf } from "../training_request.ts";
 import { defineCommand } from "./command.ts";
 import { findPlanner } from "./plan_experiment_command.ts";
@@ -14,6 +15,10 @@ export const runCommand = defineCommand({
     {
       does: "One configuration, planned by a preset of residual encoders",
       args: "4 -c 3d_fullres -pl nnUNetPlannerResEncM",
+    },
+    {
+      does: "Plans for a GPU of 24 GB, under a name of their own",
+      args: "4 -pl nnUNetPlannerResEncL -gpu_memory_target 24 -p plans24",
     },
     { does: "Short trainings, under a name of their own", args: "4 --epochs 50 --name short" },
   ],
@@ -28,6 +33,7 @@ export const runCommand = defineCommand({
   ],
   check(values) {
     checkFolds(values.folds);
+    checkStarts(values, PLANNERS.map(({ plansName }) => plansName));
     checkPrecision(values);
     if (values.planner !== undefined) findPlanner(values.planner);
     readRecipe(values.trainer, changesOf(values));

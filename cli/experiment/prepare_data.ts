@@ -98,9 +98,9 @@ async function makePlans(request: ExperimentRequest, values: RunValues, context:
   if (!planner) throw noPlanner(request);
   await runPlanning([name], {
     planner: planner.name,
-    memoryTarget: undefined,
+    memoryTarget: values.memoryTarget,
     preprocessor: "DefaultPreprocessor",
-    targetSpacing: undefined,
+    targetSpacing: values.targetSpacing,
     plansName: plansName === planner.plansName ? undefined : plansName,
     explain: values.verbose,
   }, context);

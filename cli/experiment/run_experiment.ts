@@ -10,6 +10,7 @@ import { type EpochForecast, estimateTime } from "../../core/experiment/time_lef
 import { type Planner, PLANNERS } from "../../core/plan/planners.ts";
 import { readRecipe } from "../../core/train/recipe.ts";
 import type { CommandContext } from "../commands/command.ts";
+import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { findPlanner } from "../commands/plan_experiment_command.ts";
 import { requireFolders } from "../dataset_folders.ts";
 import type { RunValues } from "../flags/run_flags.ts";
@@ -24,6 +25,10 @@ import { trainFolds } from "./train_folds.ts";
 export async function runExperiment(values: RunValues, context: CommandContext): Promise<boolean> {
   const { print, printError } = context;
   const request = await readRequest(values, context.environment);
+  if (values.pretrainedWeights !== undefined) {
+    // What is wrong with it is not to be found out after hours of preprocessing.
+    using _checkpoint = await openCheckpoint(values.pretrainedWeights, { weightsAlone: true });
+  }
   const opener = engineOpener(values, print);
   const before = await lookAtExperiment(request);
   let forecasts = await forecastsFor(before, values, opener, context);
@@ -63,7 +68,17 @@ async function readRequest(values: RunValues, environment: Environment): Promise
   });
   const name = await resolveDatasetName(values.dataset, environment.folders);
   const { planner, plansName } = plansOf(values);
-  const { trainer, randomSplit, seed, noVerify, allowGeometryMismatch, nan, configurations } = values;
+  const {
+    trainer,
+    randomSplit,
+    seed,
+    noVerify,
+    allowGeometryMismatch,
+    nan,
+    configurations,
+    memoryTarget,
+    targetSpacing,
+  } = values;
   readRecipe(trainer, changesOf(values));
   return {
     name,
@@ -72,6 +87,10 @@ async function readRequest(values: RunValues, environment: Environment): Promise
     results: join(folders.results, name),
     plansName,
     ...(planner && { planner }),
+    planning: {
+      ...(memoryTarget !== undefined && { gpuMemoryTargetGB: memoryTarget }),
+      ...(targetSpacing && { targetSpacing }),
+    },
     ...(configurations && { configurations }),
     ...(values.folds && { folds: [...new Set(values.folds.map((text) => text === "all" ? text : Number(text)))] }),
     trainerName: trainer,

@@ -107,8 +107,10 @@ async function trainOne(run: TrainingRun, { task, folder }: FoldState, failed: S
   context.print(`${name}: ${startLine(progress)}`);
   context.event?.("fold", { configuration: task.configuration, fold: task.fold, state: "begun" });
   try {
-    const start: TrainRequest["start"] = { kind: progress.kind === "left" ? "new" : "continue" };
-    const { summary } = await trainModel(requestOf(run, task, start), hooksOf(name, task, values, context));
+    const { summary } = await trainModel(
+      requestOf(run, task, startOf(progress, task, values)),
+      hooksOf(name, task, values, context),
+    );
     const dice = summary.foregroundMean.Dice;
     context.print(`${name}: done, Dice ${diceText(dice)}, ${formatSeconds((performance.now() - begin) / 1000)}`);
     context.event?.("fold", { configuration: task.configuration, fold: task.fold, state: "done", dice });
@@ -121,6 +123,18 @@ async function trainOne(run: TrainingRun, { task, folder }: FoldState, failed: S
     context.event?.("fold", { configuration: task.configuration, fold: task.fold, state: "failed" });
     failed.add(name);
   }
+}
+
+function startOf(
+  { kind }: FoldProgress,
+  { configuration }: FoldTask,
+  { pretrainedWeights: file, strict, configurations }: RunValues,
+): TrainRequest["start"] {
+  if (kind !== "left") return { kind: "continue" };
+  // Not the earlier stage of a cascade, which comes with it.
+  return file !== undefined && configurations?.includes(configuration)
+    ? { kind: "pretrained", file, strict }
+    : { kind: "new" };
 }
 
 function startLine(progress: FoldProgress): string {

@@ -2,7 +2,7 @@
 import { UsageError } from "../../core/base/errors.ts";
 import type { FlagTable, Values } from "./flag.ts";
 import { CASE_THREADS, FOLD, LOG, NAME } from "./forms.ts";
-import { FINGERPRINT } from "./planning_flags.ts";
+import { FINGERPRINT, PLANNING } from "./planning_flags.ts";
 import { PREPROCESSING } from "./preprocess_flags.ts";
 import { TRAIN } from "./train_flags.ts";
 
@@ -47,6 +47,17 @@ export const RUN = {
       "Plans. Default: the planner's (nnUNetPlans, ...). Plans under a name of their own have to be there, if no -pl " +
       "says how to make them.",
   },
+  memoryTarget: {
+    ...PLANNING.memoryTarget,
+    group: WHAT,
+    help:
+      "GPU memory that patch and batch are planned for. Default: the planner's. Use a name of its own (-p) with it.",
+  },
+  targetSpacing: {
+    ...PLANNING.targetSpacing,
+    group: WHAT,
+    help: `${PLANNING.targetSpacing.help} Use a name of its own (-p) with it.`,
+  },
   trainer: { ...TRAIN.trainer, group: WHAT },
   stale: {
     kind: "choice",
@@ -81,6 +92,13 @@ export const RUN = {
   batchSize: TRAIN.batchSize,
   seed: TRAIN.seed,
   name: TRAIN.name,
+  pretrainedWeights: {
+    ...TRAIN.pretrainedWeights,
+    help:
+      "Checkpoint that the folds of the configuration start from, as with train; those that are begun stay as they are. Needs " +
+      "-c with one configuration; the earlier stage of a cascade starts without it.",
+  },
+  strict: TRAIN.strict,
   randomSplit: { ...TRAIN.randomSplit, group: WHAT },
   noVerify: FINGERPRINT.noVerify,
   allowGeometryMismatch: FINGERPRINT.allowGeometryMismatch,
@@ -116,6 +134,26 @@ export const RUN = {
 } as const satisfies FlagTable;
 
 export type RunValues = Values<typeof RUN>;
+
+/** @throws UsageError for flags of planning where nothing is planned, and for weights whose configuration is open */
+export function checkStarts(
+  { planner, plans, memoryTarget, targetSpacing, pretrainedWeights, strict, configurations }: RunValues,
+  plannedNames: readonly string[],
+): void {
+  const isPlanned = planner !== undefined || plans === undefined || plannedNames.includes(plans);
+  if (!isPlanned && (memoryTarget !== undefined || targetSpacing !== undefined)) {
+    const flag = memoryTarget !== undefined ? "-gpu_memory_target" : "-overwrite_target_spacing";
+    throw new UsageError(
+      `argument ${flag}: plans of the name ${plans} are taken as they are; say with -pl which planner is to make them`,
+    );
+  }
+  if (strict && pretrainedWeights === undefined) {
+    throw new UsageError("--strict says how -pretrained_weights is taken; give that too, or leave --strict out");
+  }
+  if (pretrainedWeights !== undefined && configurations?.length !== 1) {
+    throw new UsageError("argument -pretrained_weights: weights are of one configuration's network; name it with -c");
+  }
+}
 
 /** @throws UsageError for `all` beside numbers */
 export function checkFolds(folds: readonly string[] = []): void {

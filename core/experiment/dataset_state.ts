@@ -12,6 +12,7 @@ import type { RawDataset } from "../dataset/raw_dataset.ts";
 import { isFolder } from "../dataset/dataset_names.ts";
 import { type DatasetJson } from "../dataset/dataset_json.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
+import { differingConfigurations, type PlanDatasetOptions } from "../plan/plan_dataset.ts";
 import type { Planner } from "../plan/planners.ts";
 import type { Plans } from "../plan/plans.ts";
 import { readPlans } from "../plan/read_plans.ts";
@@ -65,13 +66,21 @@ export async function lookAtFingerprint(
   return { isDone: !verify && stale.length === 0, stale };
 }
 
-/** @param planner What is to have made them; undefined where plans are given by a name of their own, and taken as they are */
-export async function lookAtPlans(
-  raw: RawDataset,
-  preprocessed: string,
-  plansName: string,
-  planner: Planner | undefined,
-): Promise<PlansState> {
+/** What a planner may be told. */
+export type PlanningChoice = Pick<PlanDatasetOptions, "gpuMemoryTargetGB" | "targetSpacing">;
+
+/** What plans are asked for. */
+export interface AskedPlans {
+  readonly rawFolder: string;
+  readonly preprocessed: string;
+  readonly plansName: string;
+  /** What is to have made them; undefined where plans are given by a name of their own, and taken as they are. */
+  readonly planner?: Planner;
+  readonly planning: PlanningChoice;
+}
+
+export async function lookAtPlans(raw: RawDataset, asked: AskedPlans): Promise<PlansState> {
+  const { preprocessed, plansName, planner } = asked;
   const file = join(preprocessed, `${plansName}.json`);
   const datasetFile = join(preprocessed, "dataset.json");
   if (await statOrNull(file, "looking for the plans") === null) return { isDone: false, stale: [] };
@@ -84,7 +93,10 @@ export async function lookAtPlans(
   const stale = keyDifferences(keysOf(dataset), keysOf(now)).map((text) => `the raw dataset changed: ${text}`);
   const [channels, channelsNow] = [dataset, now].map(({ channelNames }) => channelNames.join(", "));
   if (channels !== channelsNow) stale.push(`dataset.json had the channels ${channels} and has ${channelsNow} now`);
-  if (planner) stale.push(...await madeByOther(plans, planner, join(preprocessed, FINGERPRINT_FILE)));
+  if (planner) {
+    const others = await madeByOther(plans, planner, join(preprocessed, FINGERPRINT_FILE));
+    stale.push(...others.length > 0 ? others : await madeForOther(plans, planner, asked));
+  }
   return { isDone: true, stale, plans, dataset };
 }
 
@@ -106,6 +118,27 @@ async function madeByOther(plans: Plans, planner: Planner, fingerprintFile: stri
     stale.push("the plans were made of another fingerprint than the one that is there");
   }
   return stale;
+}
+
+/** Plans say nothing of what their planner was told: it is tried what it makes of it. */
+async function madeForOther(
+  plans: Plans,
+  planner: Planner,
+  { rawFolder, preprocessed, plansName, planning }: AskedPlans,
+): Promise<string[]> {
+  const { gpuMemoryTargetGB: memory, targetSpacing: spacing } = planning;
+  const fingerprint = join(preprocessed, FINGERPRINT_FILE);
+  if (memory === undefined && spacing === undefined) return [];
+  if (await statOrNull(fingerprint, "looking for the fingerprint") === null) return [];
+  const { configurations } = plans.json as { readonly configurations?: Readonly<Record<string, unknown>> };
+  const options = { ...planning, planner, plansName };
+  const other = await differingConfigurations(rawFolder, preprocessed, options, configurations ?? {});
+  if (other.length === 0) return [];
+  const told = [
+    ...memory === undefined ? [] : [`${memory} GB of GPU memory`],
+    ...spacing === undefined ? [] : [`a spacing of ${spacing.join(" x ")} mm`],
+  ].join(" and ");
+  return [`${other.join(", ")} ${other.length === 1 ? "is" : "are"} not what ${planner.name} plans for ${told}`];
 }
 
 /** As text, whatever the order of keys. */

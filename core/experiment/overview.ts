@@ -12,6 +12,7 @@ import {
   lookAtData,
   lookAtFingerprint,
   lookAtPlans,
+  type PlanningChoice,
   type PlansState,
   type StageState,
 } from "./dataset_state.ts";
@@ -28,6 +29,8 @@ export interface ExperimentRequest {
   readonly plansName: string;
   /** Undefined where the plans are to be there. */
   readonly planner?: Planner;
+  /** What the planner is to be told, as the flags of plan_experiment do; without any, plans that are there are not judged by it. */
+  readonly planning: PlanningChoice;
   /** Undefined: those of nnU-Net's recipe. */
   readonly configurations?: readonly string[];
   /** Undefined: all of the cross-validation. */
@@ -57,17 +60,18 @@ export interface Overview {
 
 /** @throws UserError where what is there can't be read, or what is asked for is not in it */
 export async function lookAtExperiment(request: ExperimentRequest): Promise<Overview> {
-  const { rawFolder, preprocessed, plansName, planner } = request;
+  const { rawFolder, preprocessed } = request;
   const raw = await readRawDataset(rawFolder);
   const fingerprint = await lookAtFingerprint(raw, preprocessed, request);
-  const plans = await lookAtPlans(raw, preprocessed, plansName, planner);
+  const plans = await lookAtPlans(raw, request);
   const stages = { cases: raw.cases.length, fingerprint, plans };
   if (!plans.plans || !plans.dataset) return { ...stages, data: [], folds: [] };
   const inputs = new Map<string, InputStates>();
   for (const one of raw.cases) if (one.images.length > 0) inputs.set(one.id, await inputStates(one));
   const configurations = chooseConfigurations(plans.plans, request.configurations);
   const allFolds = Array.from({ length: await countFolds(preprocessed) }, (_, fold) => fold);
-  const { results, changes, seed, randomSplit, saveProbabilities, folds = allFolds, trainerName, nan } = request;
+  const { plansName, results, changes, seed, randomSplit, saveProbabilities, folds = allFolds, trainerName, nan } =
+    request;
   const experiment: Experiment = {
     raw,
     inputs,

@@ -14,7 +14,7 @@ import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
 import { buildGraph } from "../network/build_graph.ts";
 import { parseDatasetJson } from "../dataset/read_dataset_json.ts";
-import { readRawDataset, refuseSameFolder } from "../dataset/raw_dataset.ts";
+import { type RawDataset, readRawDataset, refuseSameFolder } from "../dataset/raw_dataset.ts";
 import { planExperiment, type PlanningRequest } from "./plan_experiment.ts";
 import type { Planner } from "./planners.ts";
 import { requirePlansName } from "./plans_name.ts";
@@ -59,6 +59,44 @@ export async function planDataset(
 ): Promise<PlannedDataset> {
   const plansName = requirePlansName(options.plansName ?? options.planner.plansName, { doing: DOING });
   refuseSameFolder(rawFolder, preprocessedFolder, DOING);
+  const { dataset, request, plans, leftOut } = await makePlans(rawFolder, preprocessedFolder, options);
+  for (const [name, why] of leftOut) options.onWarning?.(`${name} is left out of the plans: ${why}`);
+  const file = join(preprocessedFolder, `${plansName}.json`);
+  requireReadable(withFloats(plans), file, request);
+  await ensureFolder(preprocessedFolder, DOING);
+  removeLeftovers(preprocessedFolder);
+  await placeSplits(join(rawFolder, "splits_final.json"), join(preprocessedFolder, "splits_final.json"));
+  const { merged, kept } = await mergeExisting(file, plans, leftOut, options.onWarning);
+  await writeAtomically(join(preprocessedFolder, "dataset.json"), dataset.jsonText, { doing: DOING });
+  await writeAtomically(file, stringifyJson(merged), { doing: "writing the plans" });
+  return { file, plansName, request, plans, kept, leftOut };
+}
+
+/**
+ * Names of the configurations that planning would make other than they are in `there`, or that are not there; nothing is written.
+ * @param there The `configurations` of plans
+ * @throws UserError as {@link planDataset}
+ */
+export async function differingConfigurations(
+  rawFolder: string,
+  preprocessedFolder: string,
+  options: PlanDatasetOptions,
+  there: Readonly<Record<string, unknown>>,
+): Promise<string[]> {
+  const { plans } = await makePlans(rawFolder, preprocessedFolder, options);
+  // As values, whatever the order of keys: 1 and 1.0 are the same here.
+  const plain = (value: unknown) => JSON.stringify(parseJson(stringifyJson(value, { sortKeys: true }), rawFolder));
+  return Object.entries(plans.configurations as Configurations)
+    .filter(([name, planned]) => plain(planned) !== plain(there[name] ?? null))
+    .map(([name]) => name);
+}
+
+/** The plans of a dataset, in memory. */
+async function makePlans(
+  rawFolder: string,
+  preprocessedFolder: string,
+  options: PlanDatasetOptions,
+): Promise<Pick<PlannedDataset, "request" | "plans" | "leftOut"> & { readonly dataset: RawDataset }> {
   const dataset = await readRawDataset(rawFolder);
   const { channelNames } = parseDatasetJson(dataset.json, dataset.jsonFile, DOING);
   const { numTraining } = dataset.json;
@@ -85,17 +123,7 @@ export async function planDataset(
     reader,
   };
   const leftOut = new Map<string, string>();
-  const plans = planned(request, fingerprintFile, leftOut);
-  for (const [name, why] of leftOut) options.onWarning?.(`${name} is left out of the plans: ${why}`);
-  const file = join(preprocessedFolder, `${plansName}.json`);
-  requireReadable(withFloats(plans), file, request);
-  await ensureFolder(preprocessedFolder, DOING);
-  removeLeftovers(preprocessedFolder);
-  await placeSplits(join(rawFolder, "splits_final.json"), join(preprocessedFolder, "splits_final.json"));
-  const { merged, kept } = await mergeExisting(file, plans, leftOut, options.onWarning);
-  await writeAtomically(join(preprocessedFolder, "dataset.json"), dataset.jsonText, { doing: DOING });
-  await writeAtomically(file, stringifyJson(merged), { doing: "writing the plans" });
-  return { file, plansName, request, plans, kept, leftOut };
+  return { dataset, request, plans: planned(request, fingerprintFile, leftOut), leftOut };
 }
 
 type Configurations = Record<string, unknown>;

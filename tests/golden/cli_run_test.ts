@@ -182,3 +182,64 @@ Deno.test("run refuses what is not there, what can't be trained, and a dataset t
     await fails(CASCADE, 1, "The check of Dataset007_Balls found 1 error", "ball_2.nii.gz");
     assertEquals(await namesIn(env.nnUNet_results), []);
   }));
+
+Deno.test("run plans as -gpu_memory_target and -overwrite_target_spacing say, and tells plans that are others", () =>
+  inTempFolder(async (root) => {
+    const env = await makeDataset(root);
+    const plans = ["run", "7", "-pl", "ExperimentPlanner", "-p", "fine", "-gpu_memory_target", "2"];
+    const spaced = [...plans, "-overwrite_target_spacing", "0.6", "0.5", "0.5"];
+    const rest = ["-c", "3d_fullres", "-f", "0", ...SHORT];
+    const { code, stderr } = await runCommand([...spaced, ...rest], { env });
+    assertEquals(code, 0, stderr);
+    const file = join(env.nnUNet_preprocessed, RECIPE_DATASET, "fine.json");
+    const { configurations } = JSON.parse(await Deno.readTextFile(file));
+    assertEquals(configurations["3d_fullres"].spacing, [0.6, 0.5, 0.5]);
+
+    const same = await runCommand([...spaced, ...rest, "--dry-run"], { env });
+    assert(/plans +done/.test(same.stdout) && same.stderr === "", same.stdout + same.stderr);
+    const unasked = await runCommand(["run", "7", "-pl", "ExperimentPlanner", "-p", "fine", ...rest, "--dry-run"], {
+      env,
+    });
+    assert(/plans +done/.test(unasked.stdout), unasked.stdout);
+    const other = await runCommand([...plans, "-overwrite_target_spacing", "0.5", "0.5", "0.5", ...rest], { env });
+    assertEquals(other.code, 1);
+    assert(
+      /3d_fullres .*not what ExperimentPlanner plans for 2 GB .* 0.5 x 0.5 x 0.5 mm/.test(other.stderr),
+      other.stderr,
+    );
+
+    const given = await runCommand(["run", "7", "-p", "tinyPlans", "-gpu_memory_target", "2"], { env });
+    assertEquals(given.code, 2);
+    assert(given.stderr.includes("plans of the name tinyPlans are taken as they are"), given.stderr);
+  }));
+
+Deno.test("run starts the folds of the one configuration from -pretrained_weights, and no fold that is begun", () =>
+  inTempFolder(async (root) => {
+    const env = await makeDataset(root);
+    const results = join(env.nnUNet_results, RECIPE_DATASET);
+    const line = [...CASCADE, "-c", "3d_lowres", "-f"];
+    assertEquals((await runCommand([...line, "0"], { env })).code, 0);
+    const first = join(results, MODEL("3d_lowres"), "fold_0", "checkpoint_final.pth");
+    const weights = join(root, "weights.pth");
+    await Deno.copyFile(first, weights);
+    const before = await Deno.readFile(first);
+    const tuned = await runCommand([...line, "0", "1", "-pretrained_weights", weights, "--strict"], { env });
+    assertEquals(tuned.code, 0, tuned.stderr);
+    assertEquals(await Deno.readFile(first), before);
+    const logOf = async (configuration: string, fold: number) => {
+      const folder = join(results, MODEL(configuration), `fold_${fold}`);
+      const logs = (await namesIn(folder)).filter((name) => name.startsWith("training_log"));
+      return (await Promise.all(logs.map((name) => Deno.readTextFile(join(folder, name))))).join("");
+    };
+    assert((await logOf("3d_lowres", 1)).includes(`layers taken from ${weights}`));
+
+    const refused = async (args: readonly string[], code: number, ...texts: string[]) => {
+      const { code: got, stderr } = await runCommand([...CASCADE, ...args], { env });
+      assertEquals(got, code, stderr);
+      for (const text of texts) assert(stderr.includes(text), stderr);
+    };
+    await refused(["-pretrained_weights", weights], 2, "name it with -c");
+    await refused(["-c", "3d_lowres", "--strict"], 2, "--strict says how");
+    await refused(["-c", "3d_fullres", "-pretrained_weights", join(root, "none.pth")], 1, "none.pth");
+    assertEquals((await namesIn(results)).filter((name) => name.includes("3d_fullres")), []);
+  }));
