@@ -14,6 +14,7 @@ import type { Configuration } from "../plan/plans.ts";
 import { parsePlans, resolveConfiguration } from "../plan/read_plans.ts";
 import { classKeys } from "../preprocess/class_locations.ts";
 import { dependencies, dependencyDifferences, keyDifferences } from "../preprocess/data_setting.ts";
+import { previousStageFiles } from "../preprocess/predicted_previous_stage.ts";
 import { recipeDifferences } from "../train/prepare_training.ts";
 import { readTrainedSummary, type TrainedSummary } from "../train/read_checkpoint.ts";
 import { expectSplit, type Split } from "../train/splits.ts";
@@ -214,9 +215,12 @@ async function lookAtValidation(
   for (const id of val) {
     const files = [
       ...[raw.fileEnding, ...saveProbabilities ? [".npz", ".pkl"] : []].map((ending) => join(folder, `${id}${ending}`)),
-      ...next.map((name) => join(modelFolder, "predicted_next_stage", name, `${id}.npz`)),
     ];
     for (const file of files) if (!await isThere(file)) return left;
+    for (const name of next) {
+      const either = previousStageFiles(join(modelFolder, "predicted_next_stage", name), id);
+      if (!(await Promise.all(either.map(isThere))).includes(true)) return left;
+    }
   }
   const end = (await statOrNull(summary, doing))?.mtime?.getTime();
   return {

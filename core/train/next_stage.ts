@@ -8,7 +8,7 @@ import { removeLeftovers } from "../base/leftovers.ts";
 import { join } from "../base/path.ts";
 import type { Vec3 } from "../base/shape.ts";
 import type { Engine } from "../engine/engine.ts";
-import { writeNpzArrays } from "../formats/archive/npz.ts";
+import type { StoredCase } from "../formats/preprocessed/training_data.ts";
 import { resolveConfiguration } from "../plan/read_plans.ts";
 import { planCase, uploadCase } from "../predict/stream/case_plan.ts";
 import type { Model } from "../predict/model/model_folder.ts";
@@ -17,11 +17,15 @@ import { predictCase } from "../predict/stream/predict_case.ts";
 import { measureRuntime } from "../predict/run/run_memory.ts";
 import { readStoredCase } from "../predict/run/stored_case.ts";
 import type { PreprocessedCase } from "../preprocess/case.ts";
+import { writePreviousStage } from "../preprocess/predicted_previous_stage.ts";
 import { openPreprocessedCase } from "../preprocess/training_case_reader.ts";
 import type { ValidationHooks, ValidationOptions } from "./validation_options.ts";
 import type { TrainingSetup } from "./setup.ts";
 
-/** Writes predicted_next_stage/CONFIGURATION/<case>.npz of the model's folder for every configuration that comes next. */
+/**
+ * Writes predicted_next_stage/CONFIGURATION/<case>.npz of the model's folder for every configuration that comes next; <case>.b2nd where
+ * its data are such files, as the nnU-Net that reads these looks for it.
+ */
 export async function predictNextStages(
   engine: Engine,
   setup: TrainingSetup,
@@ -29,7 +33,7 @@ export async function predictNextStages(
   { maxMemory, signal }: ValidationOptions,
   { say }: ValidationHooks,
 ): Promise<void> {
-  const { configuration, plans, split, task, modelFolder, dataFolder, previousFolder } = setup;
+  const { configuration, dataset, plans, split, task, modelFolder, dataFolder, previousFolder } = setup;
   if (configuration.nextStages.length === 0) return;
   const memory = { runtimeBytes: measureRuntime(engine), maxMemory };
   await using network = loadNetwork(engine, model, maxMemory !== undefined);
@@ -39,8 +43,8 @@ export async function predictNextStages(
     await ensureFolder(folder, "making the folder of the next stage");
     removeLeftovers(folder);
     for (const id of split.val) {
-      const grid = await gridOf(join(task.preprocessed, next.dataIdentifier), id);
-      if (!grid) {
+      const there = await lookAtCase(join(task.preprocessed, next.dataIdentifier), id);
+      if (!there) {
         say(
           `Predicting next stage ${name} failed for case ${id} because the preprocessed file is missing! ` +
             "Run the preprocessing for this configuration first!",
@@ -52,24 +56,18 @@ export async function predictNextStages(
         { folder: dataFolder, ...(previousFolder !== undefined && { previousFolder }) },
         plans,
       );
-      const labels = await predictOn(engine, model, network, onGrid(input, grid, setup), folder, memory, signal);
-      const source = [Uint8Array.from(labels)];
-      await writeNpzArrays(
-        join(folder, `${id}.npz`),
-        [{ name: "seg", header: { dtype: "|u1", shape: grid }, source }],
-        {
-          doing: "writing the next stage's segmentation",
-          ...(signal && { signal }),
-        },
-      );
+      const labels = await predictOn(engine, model, network, onGrid(input, there.grid, setup), folder, memory, signal);
+      const Labels = dataset.labels.foregroundLabels.length < 255 ? Uint8Array : Uint16Array;
+      await writePreviousStage(folder, id, new Labels(labels), there, next, signal);
     }
   }
 }
 
-async function gridOf(folder: string, id: string): Promise<Vec3 | undefined> {
+async function lookAtCase(folder: string, id: string): Promise<Pick<StoredCase, "grid" | "file"> | undefined> {
   try {
     using stored = await openPreprocessedCase(folder, id);
-    return stored.grid;
+    const { grid, file } = stored;
+    return { grid, file };
   } catch (error) {
     if (error instanceof UserError) return undefined;
     throw error;

@@ -1,6 +1,7 @@
 /** A small preprocessed dataset on disk: spheres in noise, tiny plans; and a training of it. */
 import { join } from "../../core/base/path.ts";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
+import { writeB2ndCase } from "../../core/formats/preprocessed/b2nd_case.ts";
 import { BRICKS_ENDING, writeBricks } from "../../core/formats/preprocessed/bricks.ts";
 import type { ImageGeometry } from "../../core/formats/image/image.ts";
 import { writeNpzCase } from "../../core/formats/preprocessed/npy_case.ts";
@@ -85,7 +86,7 @@ export function tinyPlans(): Record<string, unknown> {
 
 export interface FixtureOptions {
   readonly cases?: readonly string[];
-  readonly format?: "bricks" | "npz";
+  readonly format?: "bricks" | "npz" | "b2nd";
   /** Labels of the spheres, outermost first. */
   readonly labels?: readonly number[];
   readonly plans?: Record<string, unknown>;
@@ -111,7 +112,8 @@ export async function makePreprocessed(folder: string, options: FixtureOptions =
   for (const [index, id] of cases.entries()) {
     const one = sphereCase(index, options.labels ?? [1, 2]);
     if (format === "bricks") writeBricks(join(data, id + BRICKS_ENDING), one, 3);
-    else await writeNpzCase(join(data, id), one);
+    else if (format === "npz") await writeNpzCase(join(data, id), one);
+    else await writeB2ndCase(join(data, id), one, { patchSize: [8, 12, 8], dimensions: 3 });
     const labels = { data: Int16Array.from(one.segmentation), shape: one.grid };
     await writeLabels("SimpleITKIO", join(truth, `${id}.nii.gz`), labels, one.properties.geometry);
   }

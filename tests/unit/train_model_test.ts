@@ -1,10 +1,12 @@
 /** Whole trainings of a tiny network on the CPU engine. */
 import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { machineMark } from "../../core/base/machine.ts";
-import { join } from "../../core/base/path.ts";
+import { dirname, join } from "../../core/base/path.ts";
+import type { Vec3 } from "../../core/base/shape.ts";
 import { readNpz } from "../../core/formats/archive/npz.ts";
 import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
+import { readPreviousStage } from "../../core/preprocess/predicted_previous_stage.ts";
 import { prepareTraining } from "../../core/train/prepare_training.ts";
 import { trainingOptions } from "../../core/train/setup.ts";
 import { forecastTraining, requireMemory } from "../../core/train/training_memory.ts";
@@ -261,11 +263,11 @@ Deno.test("validation alone takes a finished training, or its best checkpoint", 
     await trainModel({ ...validate, useBest: true }, listening());
   }));
 
-Deno.test("Python's packed cases are unpacked and give the same training as bricks", () =>
+Deno.test("Python's cases give the same training as bricks; those packed as npz are unpacked", () =>
   inFolder(async (folder) => {
     const changes = { epochs: 1, iterations: 2, name: "test" };
     const contents: Record<string, unknown>[] = [];
-    for (const format of ["bricks", "npz"] as const) {
+    for (const format of ["bricks", "npz", "b2nd"] as const) {
       const folders = await makePreprocessed(join(folder, format), { format });
       await trainModel(trainRequest(folders, { changes }), listening());
       contents.push(await checkpointContent(join(folders.results, MODEL, "fold_0", "checkpoint_final.pth")));
@@ -273,6 +275,7 @@ Deno.test("Python's packed cases are unpacked and give the same training as bric
       assertEquals(await Deno.stat(unpacked).then(() => true, () => false), format === "npz");
     }
     assertEquals(contents[1], contents[0]);
+    assertEquals(contents[2], contents[0]);
   }));
 
 Deno.test("where packed cases cannot be unpacked, reading them packed is offered", () =>
@@ -332,6 +335,16 @@ Deno.test("a cascade's second stage trains on what the first one predicted on it
     assertEquals((await readNpz(predicted)).get("seg")?.shape, [11, 15, 12]);
     const { summary } = await trainModel(second, listening());
     assertEquals(summary.cases.length, 6);
+    const python = await makePreprocessed(join(folder, "python"), { plans, format: "b2nd" });
+    const blosc = trainRequest(python, { changes });
+    await trainModel({ ...blosc, task: { ...blosc.task, fold: "all" } }, listening());
+    const there = join(python.results, MODEL, "predicted_next_stage", "second");
+    assertEquals(Array.from(Deno.readDirSync(there)).filter(({ name }) => !name.endsWith(".b2nd")), []);
+    const grid: Vec3 = [11, 15, 12];
+    const labels = await readPreviousStage(there, "a", grid);
+    assertEquals(labels, await readPreviousStage(dirname(predicted), "a", grid));
+    const again = await trainModel({ ...blosc, task: { ...second.task, ...python } }, listening());
+    assertEquals(again.summary.foregroundMean, summary.foregroundMean);
     const model = join(folders.results, "nnUNetTrainer_test__nnUNetPlans__second");
     using checkpoint = await openCheckpoint(join(model, "fold_all", "checkpoint_final.pth"));
     assertEquals(checkpoint.weights.get("encoder.stages.0.0.convs.0.conv.weight")?.shape, [4, 3, 3, 3, 3]);
