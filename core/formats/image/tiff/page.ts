@@ -40,6 +40,9 @@ export interface Page {
   readonly kind: string;
 }
 
+/** The kind of pages that are not read. */
+export const UNREAD = "unread";
+
 /** @throws TiffDamage, TiffRefusal if it is no picture that is read */
 export async function readPage(file: TiffFile, directory: Directory): Promise<Page> {
   const one = async (code: number, missing: number) => {

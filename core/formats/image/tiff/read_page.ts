@@ -1,10 +1,11 @@
 /** The samples of a page, strip by strip or tile by tile, whole rows at a time. */
+import { describeBytes } from "../../../base/describe_bytes.ts";
 import { PIECE_BYTES } from "../../archive/gzip.ts";
 import { HOST_LITTLE_ENDIAN, swapBytes } from "../nifti/voxels.ts";
 import { type TiffFile, wholeNumbers } from "./directories.ts";
 import { type Page, sampleCount } from "./page.ts";
 import { addDifferences, checkPredictor, FLOATING_POINT, HORIZONTAL, undoFloatingPoint } from "./predictor.ts";
-import { TiffDamage } from "./problem.ts";
+import { TiffDamage, TiffRefusal } from "./problem.ts";
 import { isWholeBytes, SAMPLE_BYTES, spreadBits } from "./samples.ts";
 import { type Method, methodOf, type PackedSegment, unpackingError } from "./unpack.ts";
 
@@ -72,13 +73,14 @@ export function pageReader(file: TiffFile, page: Page): PageReader {
   }
   const perBlock = page.tile ? 1 : Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
   const whole = isWholeBytes(page.type, page.bits);
-  const samples = new ArrayBuffer(perBlock * perRow * SAMPLE_BYTES[page.type]);
-  const stored = whole ? new Uint8Array(samples) : new Uint8Array(perBlock * rowBytes);
-  const block: Block = { page, layout, samples, stored, littleEndian: file.littleEndian };
+  const [sampleBytes, storedBytes] = [perBlock * perRow * SAMPLE_BYTES[page.type], whole ? 0 : perBlock * rowBytes];
+  let block: Block | undefined;
   return {
-    bufferBytes: samples.byteLength + (whole ? 0 : stored.length) + 8 * PIECE_BYTES,
+    bufferBytes: sampleBytes + storedBytes + 8 * PIECE_BYTES,
     read: async (one, dataAt, take) => {
       try {
+        // Not before the first page: until then the file's sizes are only claims.
+        block ??= { page, layout, ...blockMemory(sampleBytes, storedBytes), littleEndian: file.littleEndian };
         for await (const segment of segmentsOf(file, one, dataAt, layout)) {
           await readSegment(file, segment, method, block, take);
         }
@@ -87,6 +89,19 @@ export function pageReader(file: TiffFile, page: Page): PageReader {
       }
     },
   };
+}
+
+function blockMemory(sampleBytes: number, storedBytes: number): Pick<Block, "samples" | "stored"> {
+  try {
+    const samples = new ArrayBuffer(sampleBytes);
+    return { samples, stored: storedBytes === 0 ? new Uint8Array(samples) : new Uint8Array(storedBytes) };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new TiffRefusal(
+      `its rows of ${describeBytes(sampleBytes + storedBytes)} found no memory`,
+      "use a machine with more memory, or save it in smaller tiles",
+    );
+  }
 }
 
 /** A strip or tile: where it lies, and where its rows go. */

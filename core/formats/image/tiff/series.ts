@@ -13,7 +13,7 @@ import {
 } from "./directories.ts";
 import { imagejSeries } from "./imagej.ts";
 import { omeSeries } from "./ome.ts";
-import { type Page, readPage } from "./page.ts";
+import { type Page, readPage, UNREAD } from "./page.ts";
 import { type Pages, type Series, seriesOf } from "./planes.ts";
 import { TiffDamage, TiffRefusal } from "./problem.ts";
 import { shapedSeries } from "./shaped.ts";
@@ -21,7 +21,7 @@ import { shapedSeries } from "./shaped.ts";
 /** @throws TiffDamage, TiffRefusal */
 export async function readSeries(file: TiffFile): Promise<Series> {
   const pages: Page[] = [];
-  for await (const directory of pageDirectories(file)) pages.push(await readPage(file, directory));
+  for await (const directory of pageDirectories(file)) pages.push(await pageOf(file, directory, pages[0]));
   if (pages.length === 0) throw new TiffDamage("it has no page");
   const texts = async ({ directory }: Page) => await descriptionsOf(file, directory);
   const all: Pages = { file, pages, descriptions: texts };
@@ -33,6 +33,19 @@ export async function readSeries(file: TiffFile): Promise<Series> {
     : [];
   return { ...series, warnings: [...series.warnings, ...warnings] };
 }
+
+/** Only the first page has to be one that is read: a thumbnail, say, may be anything, and is like no other page. */
+async function pageOf(file: TiffFile, directory: Directory, first: Page | undefined): Promise<Page> {
+  try {
+    return await readPage(file, directory);
+  } catch (error) {
+    if (!first || !(error instanceof TiffRefusal || error instanceof TiffDamage)) throw error;
+    return { ...first, directory, kind: UNREAD, isAside: false, subDirectories: null };
+  }
+}
+
+/** Most sub-directories that are looked at. */
+const MOST_BELOW = 2 ** 16;
 
 async function descriptionsOf(file: TiffFile, directory: Directory): Promise<string[]> {
   const texts: string[] = [];
@@ -112,6 +125,7 @@ async function plainSeries({ file, pages }: Pages): Promise<Series> {
   const alike: Page[] = [];
   const seen = new Set<number>();
   let left = 0;
+  let below = 0;
   const add = (page: Page) => {
     if (seen.has(page.directory.at)) return;
     seen.add(page.directory.at);
@@ -121,10 +135,10 @@ async function plainSeries({ file, pages }: Pages): Promise<Series> {
   for (const page of pages) {
     add(page);
     for (const at of await subDirectories(file, page)) {
-      const { directory } = await readDirectory(file, at);
-      const below = await readPage(file, directory);
+      if (++below > MOST_BELOW) throw new TiffDamage("its pages have too many sub-directories");
+      const other = await pageBelow(file, at, first);
       // Of sub-directories, mostly of pyramids, only what belongs to the image counts.
-      if (below.kind === first.kind) add(below);
+      if (other?.kind === first.kind) add(other);
     }
   }
   if (left > 0 && isUniform(pages)) {
@@ -142,6 +156,17 @@ async function plainSeries({ file, pages }: Pages): Promise<Series> {
     `I${first.axes}`,
     warnings,
   );
+}
+
+/** A page of a sub-directory; null where none is, which tifffile passes over. */
+async function pageBelow(file: TiffFile, at: number, first: Page): Promise<Page | null> {
+  try {
+    const { directory } = await readDirectory(file, at);
+    return await pageOf(file, directory, first);
+  } catch (error) {
+    if (error instanceof TiffDamage) return null;
+    throw error;
+  }
 }
 
 async function subDirectories(file: TiffFile, { subDirectories }: Page): Promise<number[]> {

@@ -1,6 +1,6 @@
 /** A series by the JSON that tifffile writes: `{"shape": [10, 64, 64]}`. Source: TiffFile._series_shaped of tifffile 2026.3.3. */
 import { plural } from "../../../base/plural.ts";
-import { type Page, sampleCount } from "./page.ts";
+import { type Page, sampleCount, UNREAD } from "./page.ts";
 import { TiffDamage } from "./problem.ts";
 import { bareBytes, bareDataAt } from "./read_page.ts";
 import { type Pages, pagesInARow, product, requireAlike, type Series, type SeriesPage } from "./planes.ts";
@@ -18,6 +18,7 @@ export async function shapedSeries(
   let first: Series | null = null;
   for (let index = 0; index < pages.length;) {
     const page = pages[index];
+    if (first && page.kind === UNREAD) return first;
     const text = (await descriptions(page)).find(isShaped);
     const description = text === undefined ? null : parseDescription(text);
     if (!description) return null;

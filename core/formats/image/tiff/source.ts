@@ -47,37 +47,53 @@ function windowed(
   size: number,
   asUserError: (error: unknown) => unknown,
 ): TiffSource {
-  let buffer = new Uint8Array(DIRECTORY_BYTES);
-  let start = 0;
-  let filled = 0;
-  const get = async (offset: number, length: number, ahead: number): Promise<Uint8Array> => {
-    if (offset + length > size) {
-      throw new TiffDamage(`it ends before byte ${(offset + length).toLocaleString("en-US")}`);
-    }
-    if (offset < start || offset + length > start + filled) {
-      const wanted = Math.min(Math.max(length, ahead), size - offset);
-      if (buffer.length < wanted) buffer = new Uint8Array(wanted);
-      filled = 0;
-      try {
-        await handle.seek(offset, Deno.SeekMode.Start);
-        while (filled < wanted) {
-          const got = await handle.read(buffer.subarray(filled, wanted));
-          if (!got) break;
-          filled += got;
-        }
-      } catch (error) {
-        throw asUserError(error);
+  const read = async (into: Uint8Array, offset: number) => {
+    try {
+      await handle.seek(offset, Deno.SeekMode.Start);
+      for (let filled = 0; filled < into.length;) {
+        const got = await handle.read(into.subarray(filled));
+        if (!got) throw new TiffDamage("it has become shorter while it was read");
+        filled += got;
       }
-      start = offset;
-      if (filled < length) throw new TiffDamage("it has become shorter while it was read");
+    } catch (error) {
+      throw asUserError(error);
     }
-    return buffer.subarray(offset - start, offset - start + length);
   };
   return {
     file,
     size,
-    bytes: (offset, length) => get(offset, length, DIRECTORY_BYTES),
-    data: (offset, length) => get(offset, length, PIECE_BYTES),
+    bytes: readWindow(size, DIRECTORY_BYTES, read),
+    data: readWindow(size, PIECE_BYTES, read),
     [Symbol.dispose]: () => handle.close(),
+  };
+}
+
+/** Gives bytes by position out of the last `ahead` bytes that were read at once; longer ones are read for themselves. */
+function readWindow(
+  size: number,
+  ahead: number,
+  read: (into: Uint8Array, offset: number) => Promise<void>,
+): TiffSource["bytes"] {
+  let buffer = new Uint8Array(0);
+  let start = 0;
+  let filled = 0;
+  return async (offset, length) => {
+    if (offset + length > size) {
+      throw new TiffDamage(`it ends before byte ${(offset + length).toLocaleString("en-US")}`);
+    }
+    if (length > ahead) {
+      const bytes = new Uint8Array(length);
+      await read(bytes, offset);
+      return bytes;
+    }
+    if (offset < start || offset + length > start + filled) {
+      if (buffer.length === 0) buffer = new Uint8Array(Math.min(ahead, size));
+      start = offset;
+      filled = 0;
+      const part = buffer.subarray(0, size - offset);
+      await read(part, offset);
+      filled = part.length;
+    }
+    return buffer.subarray(offset - start, offset - start + length);
   };
 }
