@@ -29,8 +29,16 @@ export interface Dependency {
 
 const lockSchema = z.object({
   version: z.literal("5"),
-  npm: z.record(z.string(), z.object({ integrity: z.string().startsWith("sha512-") })),
+  npm: z.record(
+    z.string(),
+    z.object({
+      integrity: z.string().startsWith("sha512-"),
+      dependencies: z.array(z.string()).default([]),
+      optionalDependencies: z.array(z.string()).default([]),
+    }),
+  ),
 });
+type Lock = z.infer<typeof lockSchema>;
 const graphSchema = z.object({
   modules: z.array(z.object({ kind: z.string().optional(), npmPackage: z.string().optional() })),
   npmPackages: z.record(
@@ -74,17 +82,28 @@ export async function dependencies(root: string): Promise<Dependency[]> {
   }
   const used = new Set(direct);
   for (const id of used) for (const needed of known.get(id)?.dependencies ?? []) used.add(needed);
-  const packages = Object.keys(lock.npm).sort().map(async (id) => {
+  const unused = unusedPackages(lock);
+  const packages = Object.keys(lock.npm).filter((id) => !unused.has(id)).sort().map(async (id) => {
     const at = id.lastIndexOf("@");
     const [name, version] = [id.slice(0, at), id.slice(at + 1)];
     const one = known.get(id);
-    const needs = (one?.dependencies ?? []).map(purl);
+    const needs = (one?.dependencies ?? []).filter((needed) => !unused.has(needed)).map(purl);
     const sha512 = Uint8Array.fromBase64(lock.npm[id].integrity.slice("sha512-".length)).toHex();
     const licence = await licenceOf(root, name, one?.localPath ?? placeOf(id, known));
     const url = purl(id);
     return { name, version, ...licence, url, sha512, released: used.has(id), direct: direct.has(id), needs };
   });
   return [...await Promise.all(packages), ...await others(root)];
+}
+
+/** Packages that others merely may use, as the tools of their builds: no module of the program imports them. */
+function unusedPackages({ npm }: Lock): Set<string> {
+  // A name stands without its version where there is one only.
+  const names = (key: "dependencies" | "optionalDependencies") =>
+    new Set(Object.values(npm).flatMap((one) => one[key]));
+  const [needed, optional] = [names("dependencies"), names("optionalDependencies")];
+  const isIn = (set: ReadonlySet<string>, id: string) => set.has(id) || set.has(id.slice(0, id.lastIndexOf("@")));
+  return new Set(Object.keys(npm).filter((id) => isIn(optional, id) && !isIn(needed, id)));
 }
 
 async function moduleGraph(root: string, entry: string): Promise<z.infer<typeof graphSchema>> {
