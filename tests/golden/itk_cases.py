@@ -59,12 +59,13 @@ def read(path, ending):
     result = {'shape': image.shape, 'sha': sha(image), 'first': clean(image.ravel()[:4]), 'spacing': clean(properties['spacing']),
               'sitk': {key: clean(value) for key, value in stuff.items()}, 'type': str(sitk.GetArrayFromImage(itk).dtype),
               'components': itk.GetNumberOfComponentsPerPixel()}
-    out = os.path.join(tempfile.mkdtemp(), 'seg' + ending)
-    try:
-        SimpleITKIO().write_seg(labels_for(image.shape[1:]), out, properties)
-        result['written'] = base64_of(Path(out).read_bytes())
-    except Exception as error:
-        result['written'] = failed(error)
+    with tempfile.TemporaryDirectory() as folder:
+        out = os.path.join(folder, 'seg' + ending)
+        try:
+            SimpleITKIO().write_seg(labels_for(image.shape[1:]), out, properties)
+            result['written'] = base64_of(Path(out).read_bytes())
+        except Exception as error:
+            result['written'] = failed(error)
     return result
 
 

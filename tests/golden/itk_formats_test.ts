@@ -24,7 +24,6 @@ const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ascii_fraction_in_int: "upstream cuts the fractions off",
     ascii_overflow: "upstream takes the numbers modulo 256",
     mins_nan_last: "an origin that is no number",
-    byte_skip_gzip_minus_one: "the unpacked size is known only once all is unpacked",
     "4d_time_first": "upstream takes z for the channels",
     "4d_mixed_axes": "the axis of channels has a direction in space",
     detached_outside: "the data file lies outside the header's folder",

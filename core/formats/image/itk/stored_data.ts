@@ -18,12 +18,14 @@ export type Encoding = "raw" | "gzip" | "zlib" | "ascii" | "hex";
 /** What one file holds. */
 export interface DataPart {
   readonly file: string;
-  /** Where it begins; counted from the file's end: so many bytes lie behind the part, which is raw. */
-  readonly from: number | { readonly bytesBehind: number };
+  /** The byte where it begins. */
+  readonly from: number;
   /** Where packed bytes end, if it is not the file's end. */
   readonly to?: number;
   /** Lines that are passed over from there, then bytes: of the unpacked data, if they are packed. */
   readonly skip?: { readonly lines: number; readonly bytes: number };
+  /** Instead of bytes to pass over: how many lie behind the numbers, at the end of the file or of the unpacked data. */
+  readonly bytesBehind?: number;
   /** Stored numbers. */
   readonly numbers: number;
 }
@@ -59,7 +61,7 @@ export async function checkData(data: StoredData): Promise<void> {
       throw readError(error, part.file, READING);
     });
     if (stat.isDirectory) throw missingData(data.file, part.file);
-    const stored = Math.min(part.to ?? stat.size, stat.size) - (typeof part.from === "number" ? part.from : 0);
+    const stored = Math.min(part.to ?? stat.size, stat.size) - part.from;
     const most = mostNumbers(data, part, stored);
     if (!(part.numbers <= most)) throw tooFew(data, part.file, all + Math.max(0, most));
     all += part.numbers;
@@ -68,11 +70,10 @@ export async function checkData(data: StoredData): Promise<void> {
 
 /** Numbers that `stored` bytes can hold. */
 function mostNumbers({ encoding, bytesPerNumber }: StoredData, part: DataPart, stored: number): number {
-  const behind = typeof part.from === "number" ? 0 : part.from.bytesBehind;
-  const skipped = part.skip?.bytes ?? 0;
+  const skipped = part.bytesBehind ?? part.skip?.bytes ?? 0;
   switch (encoding) {
     case "raw":
-      return Math.floor((stored - skipped - behind) / bytesPerNumber);
+      return Math.floor((stored - skipped) / bytesPerNumber);
     case "ascii":
       return Math.ceil((stored - skipped) / 2);
     case "hex":
@@ -118,7 +119,9 @@ interface PartSource extends AsyncDisposable {
 async function openPart(data: StoredData, part: DataPart): Promise<PartSource> {
   const { encoding, bytesPerNumber } = data;
   const { file } = part;
+  const packed = encoding === "gzip" || encoding === "zlib";
   const from = await startOf(data, part);
+  const skipped = packed ? await packedSkip(data, part) : 0;
   const source = await openBytes(file, encoding === "gzip" ? true : encoding === "zlib" && "zlib", READING, {
     from,
     to: part.to,
@@ -138,8 +141,7 @@ async function openPart(data: StoredData, part: DataPart): Promise<PartSource> {
   };
   try {
     const sink = new Uint8Array(PIECE_BYTES);
-    const packed = encoding === "gzip" || encoding === "zlib";
-    for (let left = packed ? part.skip?.bytes ?? 0 : 0; left > 0;) {
+    for (let left = skipped; left > 0;) {
       const got = await source.read(sink.subarray(0, Math.min(left, sink.length)));
       if (got === 0) throw tooFew(data, file, 0);
       left -= got;
@@ -151,14 +153,26 @@ async function openPart(data: StoredData, part: DataPart): Promise<PartSource> {
   }
 }
 
+/** Unpacked bytes before a part's numbers; those that are counted from the end are known once all is unpacked. */
+async function packedSkip(data: StoredData, part: DataPart): Promise<number> {
+  const { bytesBehind, file, numbers, skip } = part;
+  if (bytesBehind === undefined) return skip?.bytes ?? 0;
+  const wanted = numbers * data.bytesPerNumber + bytesBehind;
+  await using source = await openBytes(file, true, READING, { from: await startOf(data, part), to: part.to });
+  const { rest } = await source.finish(2 * wanted + MAX_BEHIND);
+  if (rest < wanted) throw tooFew(data, file, Math.floor((rest - bytesBehind) / data.bytesPerNumber));
+  return rest - wanted;
+}
+
 /** The byte at which a part's numbers, or their packing, begin. */
 async function startOf({ encoding, bytesPerNumber }: StoredData, part: DataPart): Promise<number> {
-  const { file, from, skip = { lines: 0, bytes: 0 }, numbers } = part;
-  if (typeof from !== "number") {
+  const { file, from, skip = { lines: 0, bytes: 0 }, bytesBehind, numbers } = part;
+  const packed = encoding === "gzip" || encoding === "zlib";
+  if (bytesBehind !== undefined && !packed) {
     const { size } = await Deno.stat(file);
-    return size - from.bytesBehind - numbers * bytesPerNumber;
+    return size - bytesBehind - numbers * bytesPerNumber;
   }
-  const bytes = encoding === "gzip" || encoding === "zlib" ? 0 : skip.bytes;
+  const bytes = packed ? 0 : skip.bytes;
   return (skip.lines > 0 ? await behindLines(file, from, skip.lines) : from) + bytes;
 }
 

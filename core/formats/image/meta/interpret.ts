@@ -79,13 +79,13 @@ export async function metaData(header: MetaHeader, file: string): Promise<MetaDa
   }
   const part = (path: string, begin: number, numbers: number): DataPart => ({
     file: path,
-    from: headerSize === -1 ? { bytesBehind: 0 } : headerSize > 0 ? headerSize : begin,
+    from: headerSize > 0 ? headerSize : headerSize === -1 ? 0 : begin,
+    bytesBehind: headerSize === -1 ? 0 : undefined,
     numbers,
   });
   if (["LOCAL", "Local", "local"].includes(name)) {
     const local = part(file, header.end, all);
-    const begin = typeof local.from === "number" ? local.from : 0;
-    const to = encoding === "zlib" && header.compressedSize > 0 ? begin + header.compressedSize : undefined;
+    const to = encoding === "zlib" && header.compressedSize > 0 ? local.from + header.compressedSize : undefined;
     return { encoding, parts: [{ ...local, to }] };
   }
   if (name.startsWith("LIST")) return { encoding, parts: listParts(header, file, part, all) };

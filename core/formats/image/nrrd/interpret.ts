@@ -114,9 +114,12 @@ export function partsOf(header: NrrdHeader, file: string): readonly DataPart[] {
   const { axes, data, encoding, lineSkip, byteSkip, end } = header;
   const all = axes.reduce((product, { size }) => product * size, 1);
   const part = (path: string, from: number, numbers: number): DataPart => {
-    if (byteSkip >= 0) return { file: path, from, skip: { lines: lineSkip, bytes: byteSkip }, numbers };
-    if (encoding !== "raw") throw new NrrdDamage(`its byte skip is ${byteSkip}, which is read of raw voxels only`);
-    return { file: path, from: { bytesBehind: -byteSkip - 1 }, numbers };
+    const skip = { lines: lineSkip, bytes: Math.max(0, byteSkip) };
+    if (byteSkip >= 0) return { file: path, from, skip, numbers };
+    if (encoding !== "raw" && encoding !== "gzip") {
+      throw new NrrdDamage(`its byte skip is ${byteSkip}, which is not read of voxels that are written as text`);
+    }
+    return { file: path, from, skip, bytesBehind: -byteSkip - 1, numbers };
   };
   if (data.kind === "attached") return [part(file, end, all)];
   const names = data.kind === "files" ? data.names : numberedNames(data);
