@@ -66,8 +66,8 @@ export async function probeCase(reader: ReaderName, files: readonly string[]): P
 }
 
 /**
- * Reads a case. Channels of several files follow each other in file order; an RGB picture is three channels of one file, a 4-D NIfTI
- * (SimpleITKIO) as many as it has volumes. The geometry is the first file's.
+ * Reads a case. Channels of several files follow each other in file order; an RGB picture is three channels of one file, a 4-D file
+ * of SimpleITKIO as many as it has volumes. The geometry is the first file's.
  *
  * @throws UserError naming the file: damaged, not the kind of image the reader takes, or of another shape or place than the first.
  * @example

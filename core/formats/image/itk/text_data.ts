@@ -62,7 +62,7 @@ function putterOf({ datatype, littleEndian }: VoxelConversion): Put {
 
 /** A number as C reads it: digits with an exponent, "nan", "inf"; undefined if it is none. */
 export function parseFloatText(text: string): number | undefined {
-  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return Number(text);
+  if (/^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text)) return Number(text);
   const match = /^([+-]?)(nan|inf|infinity)$/i.exec(text);
   if (!match) return undefined;
   if (match[2].toLowerCase() === "nan") return NaN;

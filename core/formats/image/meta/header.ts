@@ -3,6 +3,7 @@
  * Names heed capitals, of fields that stand twice the last one counts, unknown ones are passed over. Numbers that are none, which MetaIO
  * reads as 0, are refused. Sources: metaUtils.cxx (MET_Read), metaObject.cxx, metaImage.cxx.
  */
+import { MOST_FILES } from "../itk/detached.ts";
 import type { HeaderLines } from "../itk/header_lines.ts";
 import { parseFloatText } from "../itk/text_data.ts";
 
@@ -40,8 +41,10 @@ const OF_DIMENSIONS = ["DimSize", "Offset", "TransformMatrix", "ElementSpacing"]
 export async function readMetaHeader(lines: HeaderLines): Promise<MetaHeader> {
   const fields = new Map<string, string>();
   for (let line = await lines.next(); line !== undefined; line = await lines.next()) {
-    const [, name, value] = /^\s*([^=:]*?)\s*[=:][=:\s]*(.*?)\s*$/.exec(line) ?? [];
-    if (name === undefined) continue;
+    const separator = line.search(/[=:]/);
+    if (separator < 0) continue;
+    const name = line.slice(0, separator).trim();
+    const value = line.slice(separator).replace(/^[=:\s]+/, "").trimEnd();
     if (OF_DIMENSIONS.includes(name) && !fields.has("NDims")) {
       throw new MetaDamage(`"${name}" stands before "NDims" in its header`);
     }
@@ -60,7 +63,9 @@ export async function readMetaHeader(lines: HeaderLines): Promise<MetaHeader> {
 
 async function namesOf(lines: HeaderLines): Promise<string[]> {
   const names: string[] = [];
-  for (let line = await lines.next(); line !== undefined; line = await lines.next()) names.push(line.trimEnd());
+  for (let line = await lines.next(); line !== undefined && names.length <= MOST_FILES; line = await lines.next()) {
+    names.push(line.trimEnd());
+  }
   while (names.length > 0 && names[names.length - 1] === "") names.pop();
   return names;
 }

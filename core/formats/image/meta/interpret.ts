@@ -114,8 +114,12 @@ function listParts({ sizes, dataFile: text, list }: MetaHeader, file: string, pa
 /** A pattern like "slice%03d.raw", and the least and the largest number and the step: a file for each slice along the last axis. */
 function numberedParts({ sizes, dataFile: text }: MetaHeader, file: string, part: PartOf, all: number): DataPart[] {
   const count = sizes[sizes.length - 1];
-  const [, pattern, numbers] = /^(.*?)((?:\s+\d+){0,3})$/.exec(text) ?? ["", text, ""];
-  const given = numbers.split(/\s+/).filter((word) => word !== "").map(Number);
+  const words = text.split(/\s+/);
+  const given: number[] = [];
+  while (given.length < 3 && words.length > 1 && /^\d{1,9}$/.test(words[words.length - 1])) {
+    given.unshift(Number(words.pop()));
+  }
+  const pattern = words.join(" ");
   const [min = 1, max = min + count - 1] = given;
   const step = given.length === 2 ? Math.trunc((max - min) / count) : given[2] ?? 1;
   const nameOf = numberedName(pattern);

@@ -3,6 +3,7 @@
  * before others. What it refuses is refused. Sources: parseNrrd.c, formatNRRD.c, simple.c.
  */
 import { parseFloatText } from "../itk/text_data.ts";
+import { MOST_FILES } from "../itk/detached.ts";
 import type { HeaderLines } from "../itk/header_lines.ts";
 import type { Encoding } from "../itk/stored_data.ts";
 import { DOMAIN_KINDS, ENCODINGS, RANGE_KINDS, type Space, SPACES, TYPES } from "./names.ts";
@@ -313,7 +314,12 @@ async function readDataFile(text: string, draft: Draft, lines: HeaderLines): Pro
   const given = text.slice("LIST".length).trim();
   const dimension = fileDimension(given === "" ? draft.axes.length - 1 : whole(given, "data file"), draft);
   const names: string[] = [];
-  for (let line = await lines.next(); line !== undefined && line !== ""; line = await lines.next()) names.push(line);
+  for (let line = await lines.next(); line !== undefined && line !== ""; line = await lines.next()) {
+    names.push(line);
+    if (names.length > MOST_FILES) {
+      throw new NrrdDamage(`it names more than ${MOST_FILES.toLocaleString("en-US")} data files`);
+    }
+  }
   draft.data = { kind: "files", names, dimension };
 }
 

@@ -123,7 +123,6 @@ export function partsOf(header: NrrdHeader, file: string): readonly DataPart[] {
   };
   if (data.kind === "attached") return [part(file, end, all)];
   const names = data.kind === "files" ? data.names : numberedNames(data);
-  if (names.length > MOST_FILES) throw new NrrdDamage(`it names ${names.length.toLocaleString("en-US")} data files`);
   const { dimension } = data;
   if (dimension > 0) {
     const last = axes[axes.length - 1].size;
