@@ -253,11 +253,13 @@ async function writeBody(
   for await (const piece of body) {
     if (signal.aborted) return;
     if (outgoing.write(piece)) continue;
-    const drained = new Promise<void>((resolve) => {
-      outgoing.once("drain", resolve);
-      signal.addEventListener("abort", () => resolve(), { once: true });
-    });
-    await within(drained, idleMs, () => new ClientTooSlow());
+    const drained = Promise.withResolvers<void>();
+    const go = () => drained.resolve();
+    outgoing.once("drain", go);
+    signal.addEventListener("abort", go, { once: true });
+    await within(drained.promise, idleMs, () => new ClientTooSlow());
+    outgoing.off("drain", go);
+    signal.removeEventListener("abort", go);
   }
 }
 

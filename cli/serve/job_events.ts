@@ -28,9 +28,11 @@ export async function* jobEvents(queue: JobQueue, id: string, signal: AbortSigna
 
 async function waitFor(promise: Promise<void> | undefined, signal: AbortSignal, ms: number): Promise<void> {
   const late = Promise.withResolvers<void>();
-  const timer = setTimeout(late.resolve, ms);
-  signal.addEventListener("abort", () => late.resolve(), { once: true });
-  if (signal.aborted) late.resolve();
+  const end = () => late.resolve();
+  const timer = setTimeout(end, ms);
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
   await Promise.race([late.promise, ...(promise ? [promise] : [])]);
   clearTimeout(timer);
+  signal.removeEventListener("abort", end);
 }

@@ -2,6 +2,7 @@
  * Models that stay loaded from run to run on one engine: weights are read once, programs compiled once for a batch, the thread that
  * reads and writes cases goes on. What a case gives is what {@link predictCases} gives that loads everything anew.
  */
+import { collectGarbage } from "../../base/collect_garbage.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Model } from "../model/model_folder.ts";
 import { openSession, type Session } from "../model/session.ts";
@@ -109,6 +110,8 @@ export function keepModels(source: ResidentSource): ResidentModels {
         });
       } finally {
         hasRun = true;
+        // Whoever waits for the next run allocates nothing, so that the collector would not come round.
+        collectGarbage();
         hooks.signal?.removeEventListener("abort", abort);
       }
     },
