@@ -22,6 +22,7 @@ export function doJobs(store: JobStore, models: ServedModels, predictor: Predict
       model: served.model,
       options: record.options,
       files: record.received ? record.files.map((name) => join(folder, "images", name)) : record.files,
+      ...(record.isStudy && { study: join(folder, "images", record.case) }),
       output: files.segmentation,
       report: join(results, "report.json"),
       onEvent: progressOf(hooks),

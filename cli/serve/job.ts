@@ -56,6 +56,8 @@ export const JOB_RECORD = z.object({
   /** Names in the job's folder of images, or absolute paths of images that are not the service's. */
   files: z.array(z.string()),
   received: z.boolean(),
+  /** True: what was received is DICOM, in a folder of the case's name in that of the images. */
+  isStudy: z.boolean().optional(),
   state: z.enum(STATES),
   /** How often it was begun. */
   attempts: COUNT,

@@ -2,8 +2,9 @@
 import { Interrupted, UserError, type UserErrorParts } from "../../core/base/errors.ts";
 import { ensureFolder } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
-import { caseOfFiles } from "../../core/dataset/input_cases.ts";
+import { caseOfFiles, listInputCases } from "../../core/dataset/input_cases.ts";
 import { mayHoldSeveralChannels } from "../../core/formats/image/read_image.ts";
+import { takesSeries } from "../../core/formats/image/readers.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import { probabilityPaths } from "../../core/predict/run/output_folder.ts";
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
@@ -28,6 +29,8 @@ export interface AskedCase {
   readonly options: JobOptions;
   /** In channel order. */
   readonly files: readonly string[];
+  /** Instead of `files`: a folder of DICOM, of one study. */
+  readonly study?: string;
   /** The segmentation to write; its name ends as the model's files do. */
   readonly output: string;
   /** Where a report is written, if one is. */
@@ -67,13 +70,18 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
     const { model, options } = asked;
     const { dataset: { fileEnding, channelNames }, plans } = model;
     state.model = model;
-    const one = await caseOfFiles(asked.files, {
+    const expected = {
       fileEnding,
       channelNames,
-      severalChannelsPerFile: (file) => mayHoldSeveralChannels(plans.reader, file),
-    });
-    state.warnings.push(...one.warnings);
-    const { cases: [{ id, files }] } = one;
+      severalChannelsPerFile: (file: string) => mayHoldSeveralChannels(plans.reader, file),
+      ...(takesSeries(plans.reader) && { series: [] }),
+    };
+    const listed = asked.study === undefined
+      ? await caseOfFiles(asked.files, expected)
+      : await listInputCases(asked.study, expected);
+    if (listed.failures.length > 0) throw listed.failures[0];
+    state.warnings.push(...listed.warnings);
+    const { cases: [{ id, files }] } = listed;
     const { failed, steps } = await kept.predict(model, {
       cases: [{ id, files, output: asked.output }],
       options: {

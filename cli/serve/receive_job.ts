@@ -4,10 +4,11 @@
  */
 import { z } from "zod";
 import { UserError } from "../../core/base/errors.ts";
-import { writeAll, writeError } from "../../core/base/files.ts";
+import { ensureFolder, writeAll, writeError } from "../../core/base/files.ts";
 import { basename, isAbsolute, join, relative } from "../../core/base/path.ts";
 import { pathNameProblem } from "../../core/base/path_name.ts";
 import { splitName } from "../../core/dataset/input_cases.ts";
+import { takesSeries } from "../../core/formats/image/readers.ts";
 import { quoted } from "./access.ts";
 import type { HttpRequest } from "./http_server.ts";
 import { type Job, JOB_OPTIONS } from "./job.ts";
@@ -30,6 +31,10 @@ const FIELD_BYTES = 4096;
 const MOST_FIELDS = 16;
 /** Channels of a case; nobody's model has as many. */
 const MOST_IMAGES = 256;
+/** Of a study. */
+const MOST_DICOM_FILES = 20_000;
+/** What the case of a study is called: its files' names are nobody's to see. */
+const STUDY = "study";
 
 const NAME = z.string().max(200).describe("What the client calls the job; given back with it.");
 const MODEL = z.string().max(200).describe("A name of /models; it may be left out where one model is served.");
@@ -167,18 +172,26 @@ async function receiveImages(request: HttpRequest, boundary: string, reception: 
   await using receiving = await store.receive();
   const fields = new Map<string, string>();
   const images: string[] = [];
+  let dicomFiles = 0;
   const endings = new Set(models.all.map(({ model }) => model.dataset.fileEnding));
   for await (const part of readMultipart(counted(request.body, reception), boundary)) {
     if (part.fileName === undefined) {
       if (fields.has(part.name)) throw new HttpProblem(400, `the field ${quoted(part.name)} is given twice`);
       if (fields.size === MOST_FIELDS) throw new HttpProblem(400, `there are more than ${MOST_FIELDS} fields`);
       fields.set(part.name, await readText(part.body, FIELD_BYTES, `the field ${quoted(part.name)}`));
-    } else images.push(await receiveImage(part, part.fileName, images, endings, receiving));
+    } else if (part.name === "dicom") await receiveDicom(part, dicomFiles++, receiving);
+    else images.push(await receiveImage(part, part.fileName, images, endings, receiving));
   }
   const { model: asked, name, ...options } = checked(FIELDS, Object.fromEntries(fields));
   const chosen = chosenModel(asked, models);
   const { fileEnding } = chosen.model.dataset;
-  if (images.length === 0) throw new HttpProblem(400, "there is no image: a part named image, with a file name");
+  if (images.length > 0 && dicomFiles > 0) throw new HttpProblem(400, "there are both image and dicom parts");
+  if (images.length === 0 && dicomFiles === 0) {
+    throw new HttpProblem(400, "there is no image: a part named image, or dicom, with a file name");
+  }
+  if (dicomFiles > 0 && !takesSeries(chosen.model.plans.reader)) {
+    throw new HttpProblem(415, `the model ${chosen.name} takes ${fileEnding} files and no DICOM`);
+  }
   for (const image of images) requireEnding(image, image, fileEnding);
   return await receiving.accept({
     model: chosen.name,
@@ -189,10 +202,19 @@ async function receiveImages(request: HttpRequest, boundary: string, reception: 
       ...(options.step_size !== undefined && { step_size: Number(options.step_size) }),
       ...(options.nan !== undefined && { nan: options.nan }),
     }),
-    case: caseOf(images[0], fileEnding),
+    case: dicomFiles > 0 ? STUDY : caseOf(images[0], fileEnding),
     files: images,
     received: true,
+    ...(dicomFiles > 0 && { isStudy: true }),
   });
+}
+
+/** Names of a study's files mean nothing, and may be paths or patients'. */
+async function receiveDicom({ body }: Part, index: number, { images }: Receiving): Promise<void> {
+  if (index === MOST_DICOM_FILES) throw new HttpProblem(400, `there are more than ${MOST_DICOM_FILES} files`);
+  const folder = join(images, STUDY);
+  await ensureFolder(folder, "receiving a study");
+  await writePart(body, join(folder, `${String(index).padStart(6, "0")}.dcm`));
 }
 
 /** A body whose bytes are counted, whatever it said it would have. */
@@ -223,18 +245,24 @@ async function receiveImage(
     throw new HttpProblem(415, `${quoted(fileName)} is no ${[...endings].join(" or ")} file, which the models take`);
   }
   if (before.length === MOST_IMAGES) throw new HttpProblem(400, `there are more than ${MOST_IMAGES} images`);
-  const path = join(images, fileName);
+  try {
+    await writePart(body, join(images, fileName));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    throw new HttpProblem(400, `two images have the name ${quoted(fileName)}`);
+  }
+  return fileName;
+}
+
+/** @throws Deno.errors.AlreadyExists, UserError, and what the body throws */
+async function writePart(body: Part["body"], path: string): Promise<void> {
   try {
     using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
     for await (const piece of body) await writeAll(file, piece);
     await file.sync();
   } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) {
-      throw new HttpProblem(400, `two images have the name ${quoted(fileName)}`);
-    }
     throw writeError(error, path, "receiving an image");
   }
-  return fileName;
 }
 
 function chosenModel(name: string | undefined, models: ServedModels): ServedModel {

@@ -83,12 +83,16 @@ const MODEL_VIEW = z.object({
 
 const MULTIPART_JOB = {
   type: "object",
-  required: ["image"],
   properties: {
     image: {
       type: "array",
       items: { type: "string", format: "binary" },
       description: "The images, a part each, in channel order. Their names end as the model's files do.",
+    },
+    dicom: {
+      type: "array",
+      items: { type: "string", format: "binary" },
+      description: "Instead of images: the files of a DICOM study, a part each, whatever their names and order.",
     },
     model: { type: "string" },
     name: { type: "string", maxLength: 200 },

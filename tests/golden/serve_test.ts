@@ -1,6 +1,7 @@
 /** The service as its clients use it: what comes back is what predict gives, and what predict refuses is refused in its words. */
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { packedSeries, unpackSeries } from "./dicom/cases.ts";
 import { inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
 import {
   ask,
@@ -115,6 +116,27 @@ Deno.test("an image is named by its path where it lies below a root, through wha
       assertEquals(status, 403, path);
       assert(body.detail.includes("(--root)"), body.detail);
     }
+  });
+});
+
+Deno.test("a DICOM study is sent file by file, in any order and under any name, and gives what predict makes of its folder", async () => {
+  await inTempFolder(async (folder) => {
+    const study = join(folder, "study");
+    await unpackSeries((await packedSeries()).axial, study);
+    const { output, code, stderr } = await predicted(folder, CT, [study], "-f", "0", "1");
+    assertEquals(code, 0, stderr);
+    await using served = await serve(["-m", modelFolder(CT), "--state", join(folder, "state")]);
+    const form = new FormData();
+    for (const name of (await namesIn(study)).reverse()) {
+      form.append("dicom", new File([await Deno.readFile(join(study, name))], `../MUELLER^HANS/${name}`));
+    }
+    const { status, body } = await ask(`${served.url}/jobs`, { method: "POST", body: form });
+    assertEquals(status, 202, JSON.stringify(body));
+    const job = await ended(served.url, body.id);
+    assertEquals([job.state, job.case], ["done", "study"], JSON.stringify(job));
+    assertEquals(await resultOf(served.url, job.id), await Deno.readFile(join(output, "study.nii.gz")));
+    form.append("image", new File([], "a_0000.nii.gz"));
+    assertEquals((await ask(`${served.url}/jobs`, { method: "POST", body: form })).status, 400);
   });
 });
 
