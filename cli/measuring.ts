@@ -117,7 +117,9 @@ export async function measureResults(
   for (const one of job.cases) {
     if ((await statOrNull(one.output, MEASURING))?.isFile) cases.push(caseToMeasure(one, job));
   }
-  const records = job.records === undefined ? undefined : await openRecords(job.records);
+  // Other processes may have measured where this one has nothing to do.
+  const keeps = cases.length > 0 || job.isShared;
+  const records = job.records === undefined || !keeps ? undefined : await openRecords(job.records);
   const request: Measuring = {
     cases,
     reader: job.reader,

@@ -74,6 +74,7 @@ const KIND: JobKind<undefined, MeasureJob, MeasureOutcome> = {
   setting: undefined,
   runHere: measureCase,
   bytesOf: bytesOfJob,
+  beginsHere: true,
   finishesRunning: true,
   threadEnded: ({ caseId, segmentation }, detail) => ({
     error: outOfMemory({ doing: "measuring the segmentation", caseId, file: segmentation }, detail),

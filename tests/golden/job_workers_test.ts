@@ -4,6 +4,11 @@ import { startJobThread } from "../../core/base/worker_thread.ts";
 import { ensembleCase, type EnsembledCase, type EnsembleJob } from "../../core/ensemble/ensemble_case.ts";
 import { evaluateCase, type EvaluatedCase, type EvaluationJob } from "../../core/evaluate/evaluate_case.ts";
 import { labelTarget } from "../../core/evaluate/targets.ts";
+import {
+  measureCase as describeCase,
+  type MeasureJob as DescriptionJob,
+  type MeasureOutcome as DescribedCase,
+} from "../../core/measure/measure_case.ts";
 import { filterCase, type FilterJob, type FilterOutcome } from "../../core/postprocess/filter_case.ts";
 import { measureCase, type MeasuredCase, type MeasurementJob } from "../../core/postprocess/measure_case.ts";
 import { assertEquals } from "../assert.ts";
@@ -13,7 +18,7 @@ const GOLDEN = fromFileUrl(new URL("./ensemble/labels/", import.meta.url));
 const FILES = [0, 1, 2].map((model) => join(GOLDEN, `model_${model}`, "one.npz"));
 const TRUTH = join(GOLDEN, "expected", "two.nii.gz");
 
-Deno.test("threads that average, compare, measure and filter give what the calling thread gives", async () => {
+Deno.test("threads that average, compare, measure, filter and describe give what the calling thread gives", async () => {
   await inTempFolder(async (folder) => {
     const about = { caseId: "one", reader: "SimpleITKIO" } as const;
     const { averaged, filtered } = { averaged: join(folder, "one.nii.gz"), filtered: join(folder, "filtered.nii.gz") };
@@ -38,12 +43,22 @@ Deno.test("threads that average, compare, measure and filter give what the calli
       startWorker: () => new Worker(new URL("../../core/postprocess/postprocess_worker.ts", import.meta.url), MODULE),
       setting: undefined,
     });
+    const mesh = { kind: "stl", folder: join(folder, "meshes") } as const;
+    const classes = [{ ...labelTarget(1), name: "one" }, { ...labelTarget(2), name: "two" }];
+    const describe: DescriptionJob = { ...about, segmentation: TRUTH, images: [TRUTH], classes, mesh };
+    using describing = startJobThread<undefined, DescriptionJob, DescribedCase>({
+      does: "describes",
+      startWorker: () => new Worker(new URL("../../core/measure/measure_worker.ts", import.meta.url), MODULE),
+      setting: undefined,
+    });
     const there: unknown[] = [await averaging.run(average), await Deno.readFile(averaged)];
     there.push(await comparing.run(pair), await filtering.run(measure), await filtering.run(filter));
     there.push(await Deno.readFile(filtered));
+    there.push(await describing.run(describe), await Deno.readFile(join(mesh.folder, "one.stl")));
     const here: unknown[] = [await ensembleCase(average), await Deno.readFile(averaged)];
     here.push(await evaluateCase(pair), await measureCase(measure), await filterCase(filter));
     here.push(await Deno.readFile(filtered));
+    here.push(await describeCase(describe), await Deno.readFile(join(mesh.folder, "one.stl")));
     assertEquals(there, here);
     assertEquals(there[0], {});
   });
