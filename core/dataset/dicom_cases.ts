@@ -7,7 +7,7 @@ import { UserError } from "../base/errors.ts";
 import { basename, dirname, join, resolve } from "../base/path.ts";
 import { isDicomFile, readDicomFile } from "../formats/dicom/read_dicom_file.ts";
 import { type DicomFolder, entriesOf, nameOf, readDicomFolder, seriesPath } from "../formats/dicom/series.ts";
-import { DIRECTORY } from "../formats/dicom/slice.ts";
+import { DIRECTORY } from "../formats/dicom/kinds.ts";
 import type { CaseListing, InputCase } from "./input_cases.ts";
 
 export interface ExpectedSeries {
@@ -38,7 +38,9 @@ export async function listDicomCases(folder: string, expected: ExpectedSeries): 
   for (const { path, name, isFolder } of entries) {
     if (!isFolder) continue;
     const found = await readDicomFolder(path, DOING);
-    if (found.series.length + found.others.length + found.damaged.length > 0) folders.push({ name, found });
+    // Without the slices, which many cases have very many of and which are read again.
+    const light = { ...found, series: found.series.map((one) => ({ ...one, slices: [] })) };
+    if (found.series.length + found.others.length + found.damaged.length > 0) folders.push({ name, found: light });
     else if (found.foreign.length > 0) empty.push(name);
   }
   if (folders.length === 0) return null;
@@ -168,7 +170,7 @@ function channelsOf(
   if (candidates.length === channels && (channels === 1 || !only)) {
     return candidates.map(({ uid }) => seriesPath(folder, uid));
   }
-  const list = listed(candidates.map((one) => `${nameOf(one)} of ${plural(one.slices.length, "slice")}`));
+  const list = listed(candidates.map((one) => `${nameOf(one)} of ${plural(one.frames, "slice")}`));
   const fail = (problem: string, remedy: string) => new UserError({ doing: DOING, file: folder, problem, remedy });
   if (candidates.length === 0) {
     const broken = found.others.find(({ incomplete }) => incomplete !== undefined);

@@ -5,6 +5,7 @@ import { UserError } from "../../base/errors.ts";
 import { refuseSpecialFile } from "../../base/odd_file.ts";
 import { readError } from "../../base/read_error.ts";
 import type { DicomFile, PixelPlace } from "./dataset.ts";
+import { sopClassOf } from "./kinds.ts";
 import { type Elements, type ParsedObject, parseObject, PIXEL_DATA } from "./parser.ts";
 import { datasetOf } from "./reading.ts";
 
@@ -36,10 +37,15 @@ export async function isDicomFile(file: string): Promise<boolean> {
 
 /**
  * Reads all of a DICOM file but its pixels.
+ * @param beginsOnly Says of which SOP classes the beginning will do: of others that are large, or damaged, no more is read
  * @returns null where the file is no DICOM file
  * @throws UserError naming the file: it can't be read, or is damaged before its pixels
  */
-export async function readDicomFile(file: string, doing: string): Promise<DicomFile | null> {
+export async function readDicomFile(
+  file: string,
+  doing: string,
+  beginsOnly: (sopClass: string) => boolean = () => false,
+): Promise<DicomFile | null> {
   try {
     refuseSpecialFile(file, doing);
     using opened = await Deno.open(file);
@@ -53,10 +59,13 @@ export async function readDicomFile(file: string, doing: string): Promise<DicomF
       const start = startOf(bytes);
       if (start === null) return null;
       const whole = got < more.length || got >= size;
-      const read = readObject(start, whole);
-      if (read === "more" && got < MOST_HEADER_BYTES) continue;
-      if (read === "more") throw headersTooLong(file, doing);
-      return describe(file, size, start, read, doing);
+      const { goesOn, ...object } = readObject(start, whole);
+      const enough = beginsOnly(
+        sopClassOf(datasetOf(object.elements, object.bytes, start.syntax === EXPLICIT_BIG_ENDIAN)),
+      );
+      if (goesOn && !enough && got < MOST_HEADER_BYTES) continue;
+      if (goesOn && !enough) throw headersTooLong(file, doing);
+      return describe(file, size, start, enough ? withoutProblem(object) : object, doing);
     }
   } catch (error) {
     throw readError(error, file, doing);
@@ -107,8 +116,12 @@ type ReadObject = ParsedObject & { readonly deflatedFrom?: number };
 
 const NEEDS_ALL = "needs the whole file";
 
-/** `more` where the bytes end before the pixels do begin, and the file goes on. */
-function readObject({ bytes, syntax }: Start, whole: boolean): ReadObject | "more" {
+function withoutProblem({ elements, bytes }: ReadObject): ReadObject {
+  return { elements, bytes };
+}
+
+/** `goesOn`: the bytes end before the pixels do begin, and the file does not. */
+function readObject({ bytes, syntax }: Start, whole: boolean): ReadObject & { readonly goesOn: boolean } {
   let deflatedFrom: number | undefined;
   const inflate = (all: Uint8Array, position: number): Uint8Array => {
     if (!whole) throw new Error(NEEDS_ALL);
@@ -122,9 +135,8 @@ function readObject({ bytes, syntax }: Start, whole: boolean): ReadObject | "mor
   };
   const object = parseObject(bytes, syntax, inflate);
   const read = deflatedFrom === undefined ? object : { ...object, deflatedFrom };
-  if (whole) return read;
   const pixels = object.elements.get(PIXEL_DATA);
-  return pixels === undefined || pixels.offset > object.bytes.length ? "more" : read;
+  return { ...read, goesOn: !whole && (pixels === undefined || pixels.offset > object.bytes.length) };
 }
 
 function describe(file: string, fileBytes: number, start: Start, object: ReadObject, doing: string): DicomFile {

@@ -2,6 +2,7 @@
 import { UserError } from "../../base/errors.ts";
 import { join } from "../../base/path.ts";
 import { readFolder } from "../../base/read_folder.ts";
+import { otherKind } from "./kinds.ts";
 import { readDicomFile } from "./read_dicom_file.ts";
 import { type NoImage, type Slice, slicesOf } from "./slice.ts";
 
@@ -12,6 +13,8 @@ export interface Series {
   /** "CT, series 3, Abdomen venous": what the files say of it. */
   readonly title: string;
   readonly slices: readonly Slice[];
+  /** How many frames there are. */
+  readonly frames: number;
   /** Frames that are slices of a volume, not localisers. */
   readonly images: number;
 }
@@ -87,6 +90,7 @@ export async function readDicomFolder(folder: string, doing: string, only?: stri
     uid,
     title,
     slices,
+    frames: slices.length,
     images: slices.filter(({ localiser }) => !localiser).length,
   })).sort((a, b) => (a.uid < b.uid ? -1 : 1));
   return { folder, series, others, foreign, damaged };
@@ -97,7 +101,7 @@ type Header = NoImage | { readonly uid: string; readonly title: string; readonly
 /** What a file is; its name where it is no DICOM file. */
 async function headerOf(file: string, doing: string): Promise<Header | string | UserError> {
   try {
-    const read = await readDicomFile(file, doing);
+    const read = await readDicomFile(file, doing, (sopClass) => otherKind(sopClass) !== undefined);
     if (!read) return file;
     const slices = slicesOf(read);
     if ("what" in slices) return slices;

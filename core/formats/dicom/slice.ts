@@ -1,5 +1,6 @@
 /** What a frame of a DICOM image says of itself: its place, its numbers, whom it belongs to. Plain data, a kilobyte a frame at most. */
 import type { DicomDataset, DicomFile, PixelPlace } from "./dataset.ts";
+import { DIRECTORY, otherKind, sopClassOf } from "./kinds.ts";
 
 /** Where a frame lies in the patient: LPS, in mm. */
 export interface SlicePlace {
@@ -86,7 +87,7 @@ const ITEM_BYTES = 8;
 /** Frames of a file, in the order in which they are stored; or why it is no image. */
 export function slicesOf(file: DicomFile): readonly Slice[] | NoImage {
   const { dataset, pixels } = file;
-  const what = whatElse(dataset);
+  const what = otherKind(sopClassOf(dataset));
   if (what !== undefined) return { file: file.file, what };
   if (!pixels) return withoutPixels(file);
   const format = pixelFormat(dataset);
@@ -116,32 +117,6 @@ export function slicesOf(file: DicomFile): readonly Slice[] | NoImage {
     const groups = [perFrame[frame], shared, dataset].filter((one) => one !== undefined);
     return { ...common, frame, place: placeOf(groups), rescale: rescaleOf(groups) };
   });
-}
-
-/** What lists the files of a medium. */
-export const DIRECTORY = "a directory (DICOMDIR)";
-
-/** Kinds of objects that hold pixels of something else than an image, or none, by SOP class. */
-const OTHER_KINDS: readonly (readonly [prefix: string, what: string])[] = [
-  ["1.2.840.10008.1.3.10", DIRECTORY],
-  ["1.2.840.10008.5.1.4.1.1.66.4", "a segmentation"],
-  ["1.2.840.10008.5.1.4.1.1.66.5", "a surface segmentation"],
-  ["1.2.840.10008.5.1.4.1.1.66", "raw data, a registration or fiducials"],
-  ["1.2.840.10008.5.1.4.1.1.11", "a presentation state"],
-  ["1.2.840.10008.5.1.4.1.1.88", "a structured report"],
-  ["1.2.840.10008.5.1.4.1.1.104", "an enclosed document"],
-  ["1.2.840.10008.5.1.4.1.1.9", "a waveform"],
-  ["1.2.840.10008.5.1.4.1.1.481.2", "a radiotherapy dose"],
-  ["1.2.840.10008.5.1.4.1.1.481.3", "a radiotherapy structure set"],
-  ["1.2.840.10008.5.1.4.1.1.481.5", "a radiotherapy plan"],
-  ["1.2.840.10008.5.1.4.1.1.481.8", "a radiotherapy plan"],
-  ["1.2.840.10008.5.1.4.1.1.30", "a parametric map"],
-  ["1.2.840.10008.5.1.4.1.1.77.1.6", "a whole slide image"],
-];
-
-function whatElse(dataset: DicomDataset): string | undefined {
-  const uid = dataset.text("SOPClassUID") ?? dataset.text("MediaStorageSOPClassUID") ?? "";
-  return OTHER_KINDS.find(([prefix]) => uid === prefix || uid.startsWith(`${prefix}.`))?.[1];
 }
 
 function withoutPixels(file: DicomFile): NoImage {

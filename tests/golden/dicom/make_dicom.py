@@ -208,6 +208,15 @@ def report(folder):
 case("with_a_report", report, truth=s16, why="GDCM leaves it out without a word")
 
 
+def cut_report(folder):
+    report(folder)
+    path = folder / "SR.dcm"
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+case("with_a_cut_report", cut_report, truth=s16, why="GDCM leaves it out without a word")
+
+
 def text(folder):
     slices(folder, s16, name="1")
     (folder / "notes.txt").write_text("no DICOM")
