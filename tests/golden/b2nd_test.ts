@@ -235,6 +235,78 @@ Deno.test("every type is written as blosc2's files are read: partial chunks, zer
   await Deno.remove(folder, { recursive: true });
 });
 
+Deno.test("damaged cases are refused, naming the file and what to do", async () => {
+  const source = join(GOLDEN, "preprocessed", "Dataset811_Thick");
+  const folder = await Deno.makeTempDir();
+  const names = ["c0.b2nd", "c0_seg.b2nd", "c0.pkl"];
+  const whole = new Map(names.map((name) => [name, Deno.readFileSync(join(source, name))]));
+  const restore = () => whole.forEach((bytes, name) => Deno.writeFileSync(join(folder, name), bytes));
+  const read = async () => {
+    using stored = await openPreprocessedCase(folder, "c0");
+    await stored.readBox([0, 0, 0], stored.grid);
+  };
+  const refused = async (
+    name: string,
+    change: (bytes: Uint8Array, view: DataView) => Uint8Array | void,
+    text: string,
+  ) => {
+    restore();
+    const bytes = (whole.get(name) ?? new Uint8Array(0)).slice();
+    await Deno.writeFile(join(folder, name), change(bytes, new DataView(bytes.buffer)) ?? bytes);
+    await assertFails(read, UserError, name, text, "un preprocess again");
+  };
+  restore();
+  await read();
+  for (const name of ["c0.b2nd", "c0_seg.b2nd"]) {
+    await refused(name, () => new Uint8Array(0), "cut off");
+    await refused(name, (bytes) => bytes.subarray(0, 80), "cut off");
+    await refused(name, (bytes) => bytes.subarray(0, bytes.length - 1), "cut off");
+    await refused(name, (bytes) => bytes.fill(0, 2, 4), "no blosc2 frame");
+    await refused(name, (_, view) => view.setInt32(11, 2 ** 30), "its header has");
+    await refused(name, (_, view) => view.setBigInt64(39, 2n ** 40n), "its chunks have");
+    await refused(name, (_, view) => view.setInt32(53, 1), "a block, a chunk and all chunks");
+    await refused(name, (_, view) => view.setUint8(25, 0x52), "variable length");
+    await refused(name, (_, view) => view.setUint8(26, 1), "sparse");
+    const header = new DataView(whole.get(name)?.buffer ?? new ArrayBuffer(0)).getInt32(11);
+    await refused(name, (_, view) => view.setInt32(header + 12, 2 ** 30, true), "outside the file");
+    await refused(
+      name,
+      (_, view) => view.setInt32(header + 4, view.getInt32(header + 4, true) - 4, true),
+      "are needed",
+    );
+    await refused(name, (_, view) => view.setInt32(header + 32, -1, true), "places of a chunk's blocks");
+    await refused(name, (bytes) => bytes.fill(255, header + 32 + 16, header + 32 + 40), "");
+  }
+  restore();
+  await Deno.remove(join(folder, "c0_seg.b2nd"));
+  await assertFails(read, UserError, "c0_seg.b2nd");
+  await Deno.writeFile(join(folder, "c0_seg.b2nd"), await Deno.readFile(join(source, "c1_seg.b2nd")));
+  await assertFails(read, UserError, "c0.b2nd", "data is 2 x 5 x 12 x 13, seg 1 x 5 x 14 x 17");
+  await Deno.writeFile(join(folder, "c0_seg.b2nd"), await Deno.readFile(join(source, "c0.b2nd")));
+  await assertFails(read, UserError, "c0.b2nd", "seg 2 x 5");
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("a block that zstd packed here and that is damaged is found by its checksum", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = join(folder, "one.b2nd");
+  const random = createRandomState(2);
+  const data = Uint8Array.from({ length: 4096 }, () => random.randint(20));
+  await writeB2nd(path, { dtype: "|u1", shape: [4096], chunk: [4096], block: [1024] }, data, { doing: "writing" });
+  const bytes = await Deno.readFile(path);
+  bytes[bytes.length >> 1] ^= 1;
+  await Deno.writeFile(path, bytes);
+  await assertFails(
+    () => {
+      using file = open(path);
+      readWhole(file);
+    },
+    UserError,
+    "damaged (zstd)",
+  );
+  await Deno.remove(folder, { recursive: true });
+});
+
 Deno.test("blocks and chunks are those that nnU-Net 2.8.1 chooses", () => {
   const tiles: readonly {
     readonly image: Vec3;

@@ -7,7 +7,8 @@ import { LEVEL, ZSTD_COMPRESSOR } from "./frame_writer.ts";
 /** Flags of a chunk: an extended header, never split, zstd; and of one that is not packed. */
 const PACKED = 0x05 | 0x10 | (4 << 5);
 const RAW = 0x05 | 0x02;
-const OPTIONS = { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } };
+/** blosc2 has no checksums; with zstd's own a damaged block is found. */
+const OPTIONS = { params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_checksumFlag]: 1 } };
 
 /**
  * Packs a chunk.

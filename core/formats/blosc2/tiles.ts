@@ -59,7 +59,7 @@ export function copyBlock(
 }
 
 /** Longer rows are copied by the runtime. */
-const SHORT_ROW = 96;
+const SHORT_ROW = 24;
 
 function copyRows(
   values: Bits,
