@@ -4,8 +4,16 @@ import { basename, dirname, join } from "../core/base/path.ts";
 import { isFolder } from "../core/dataset/dataset_names.ts";
 import { imageEnding } from "../core/formats/image/readers.ts";
 
-/** The file `-o` names, or null if it is a folder. @throws UserError if it is a file of another kind than the model writes */
-export async function outputFile(output: string, ending: string): Promise<string | null> {
+/**
+ * The file `-o` names, or null if it is a folder.
+ * @param writer For errors: who asks for the ending
+ * @throws UserError if it is a file of another kind
+ */
+export async function outputFile(
+  output: string,
+  ending: string,
+  writer = "this model reads and writes",
+): Promise<string | null> {
   if (await isFolder(output)) return null;
   if (basename(output).endsWith(ending) && basename(output) !== ending) return output;
   const other = imageEnding(output);
@@ -13,7 +21,7 @@ export async function outputFile(output: string, ending: string): Promise<string
   throw new UserError({
     doing: "choosing the output files",
     file: output,
-    problem: `-o ends with ${other}; this model reads and writes ${ending}`,
+    problem: `-o ends with ${other}; ${writer} ${ending}`,
     remedy: `name a folder, or a file that ends with ${ending}, like ${
       join(dirname(output), basename(output).slice(0, -other.length))
     }${ending}`,

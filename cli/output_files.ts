@@ -1,7 +1,9 @@
 /** Which files a case's segmentation goes to, by `-o` and `--output-format`, and what DICOM files say; checked before the work. */
 import { UserError } from "../core/base/errors.ts";
+import { refuseOverwriting } from "../core/base/overwriting.ts";
 import { dirname, join } from "../core/base/path.ts";
 import type { DatasetJson } from "../core/dataset/dataset_json.ts";
+import { filesBelow, parseSeriesPath } from "../core/formats/dicom/series.ts";
 import { readSegmentCodes } from "../core/formats/dicom/seg_codes_file.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
 import { fileEndings, readerClass } from "../core/formats/image/readers.ts";
@@ -87,7 +89,7 @@ async function stemOf(output: string, formats: readonly OutputFormat[]) {
   const ending = found && OUTPUT_ENDINGS[found];
   // A DICOM file may have any name where it is the only one.
   const own = formats.length === 1 && refersToSource(formats[0]) && output.endsWith(".dcm") ? ".dcm" : ending;
-  const file = await outputFile(output, own ?? OUTPUT_ENDINGS[formats[0]]);
+  const file = await outputFile(output, own ?? OUTPUT_ENDINGS[formats[0]], `--output-format ${formats[0]} writes`);
   if (file === null) return null;
   return {
     path: file.slice(0, file.length - (own ?? "").length),
@@ -98,6 +100,30 @@ async function stemOf(output: string, formats: readonly OutputFormat[]) {
 /** All files of a case, the main one first. */
 export function filesToWrite({ output, outputs = [] }: Pick<CaseToPredict, "output" | "outputs">): string[] {
   return [...new Set([output, ...outputs.map(({ file }) => file)])];
+}
+
+/** @throws UserError if an output would take the place of a file in the folder of a case's DICOM series */
+export async function refuseSlices(cases: readonly CaseToPredict[]): Promise<void> {
+  const error = { doing: "choosing the output files", remedy: "name another file or folder with -o" };
+  for (const one of cases) {
+    const outputs = filesToWrite(one).filter(isThere).map((path) => ({ path, what: "the result" }));
+    if (outputs.length === 0) continue;
+    for (const { folder } of one.files.flatMap((file) => parseSeriesPath(file) ?? [])) {
+      const files = (await filesBelow(folder, error.doing)).map((path) => ({
+        path,
+        what: "a file of the images' folder",
+      }));
+      refuseOverwriting(files, outputs, error);
+    }
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
 }
 
 /**

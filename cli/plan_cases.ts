@@ -10,7 +10,7 @@ import { probabilityPaths, RUN_FILES } from "../core/predict/run/output_folder.t
 import type { CaseToPredict } from "../core/predict/run/request.ts";
 import type { Part } from "./array_part.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
-import { filesToWrite, type OutputFlags, outputNames, withoutSource } from "./output_files.ts";
+import { filesToWrite, type OutputFlags, outputNames, refuseSlices, withoutSource } from "./output_files.ts";
 
 export interface PlannedCases {
   readonly cases: readonly CaseToPredict[];
@@ -90,6 +90,7 @@ export async function planCases(
   failures.push(...lacking.values());
   const outputFolder = file === null ? flags.output : undefined;
   refuseInputs(flags, model, cases, outputFolder);
+  await refuseSlices(cases);
   const all = listing.cases.filter(({ id }) => !failed.has(id))
     .map(({ id, files }) => ({ id, files, output: names.of(id).output }));
   return {

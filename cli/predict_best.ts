@@ -32,7 +32,7 @@ import type { CommandContext } from "./commands/command.ts";
 import { sayFailedCase } from "./event_log.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
 import { asksForMeasuring, checkMesh, checkStatisticsPlace, measureResults } from "./measuring.ts";
-import { filesToWrite, objectDetails, outputNames, withoutSource } from "./output_files.ts";
+import { filesToWrite, objectDetails, outputNames, refuseSlices, withoutSource } from "./output_files.ts";
 import { failedCase } from "./report.ts";
 import { putResults } from "./put_results.ts";
 import { runPrediction } from "./run_prediction.ts";
@@ -168,6 +168,7 @@ async function preparePlan({ values, part, context }: BestPredictionJob): Promis
     outputs.flat().map((path) => ({ path, what: "the result" })),
     error,
   );
+  await refuseSlices(all);
   if (file === null) {
     const models = stages.map((stage) => ({ path: stage.folder, what: "a model's folder" }));
     const inputs = [...models, { path: values.input, what: "the folder of the images" }];

@@ -153,6 +153,18 @@ Deno.test("predict --best writes DICOM objects of its result, one file by name, 
     assertEquals(await Deno.readFile(join(folder, "organs.dcm")), await Deno.readFile(join(out, `${CASE}_seg.dcm`)));
   }));
 
+Deno.test("no slice of the images is overwritten", () =>
+  inTempFolder(async (folder) => {
+    const series = join(folder, CASE);
+    await writeSeries(series);
+    const before = await Deno.readFile(join(series, "1.dcm"));
+    const result = await predict(ONE.model, series, join(series, "1.dcm"), "--output-format", "dicom-seg");
+    assertRefused(result, "1.dcm", "the result would overwrite a file of the images' folder");
+    assertEquals(await Deno.readFile(join(series, "1.dcm")), before);
+    const two = await predict(ONE.model, series, join(folder, "organs.dcm"), ...FORMATS);
+    assertRefused(two, "-o ends with .dcm; --output-format dicom-seg writes _seg.dcm");
+  }));
+
 Deno.test("what DICOM objects can't be made with is refused before the network runs", () =>
   inTempFolder(async (folder) => {
     const [series, codes, out] = [join(folder, CASE), join(folder, "codes.json"), join(folder, "out")];

@@ -46,20 +46,22 @@ for (
     ".nii.gz",
   ]]
 ) {
-  Deno.test(`predict writes NRRD beside NIfTI, with the same labels at the same places (${model})`, () =>
+  Deno.test(`predict writes NRRD and MetaImage beside NIfTI, with the same labels at the same places (${model})`, () =>
     inTempFolder(async (folder) => {
-      const { code, stderr } = await predict(model, folder, "--output-format", "nifti", "nrrd", "nifti");
+      const { code, stderr } = await predict(model, folder, "--output-format", "nifti", "nrrd", "mha", "nifti");
       assertEquals(code, 0, stderr);
       const written = (await namesIn(folder)).filter((name) => !RUN_FILES.includes(name));
       const cases = written.filter((name) => name.endsWith(".nii.gz")).map((name) => name.slice(0, -".nii.gz".length));
-      assertEquals(written, cases.flatMap((id) => [`${id}.nii.gz`, `${id}.nrrd`]));
+      assertEquals(written, cases.flatMap((id) => [`${id}.mha`, `${id}.nii.gz`, `${id}.nrrd`]));
       for (const id of cases) {
         await assertSameSegmentation(
           "SimpleITKIO",
           join(folder, `${id}.nii.gz`),
           join(GOLDEN, "expected", model, `${id}${ending}`),
         );
-        await assertSamePlaces(join(folder, `${id}.nrrd`), join(folder, `${id}.nii.gz`));
+        for (const other of [".nrrd", ".mha"]) {
+          await assertSamePlaces(join(folder, `${id}${other}`), join(folder, `${id}.nii.gz`));
+        }
       }
     }));
 }

@@ -146,12 +146,30 @@ function pixelsByFrame({ file, dataset, pixels }: DicomFile): ReadonlyMap<string
 }
 
 /** What both objects have to say alike. */
-const ALIKE: readonly Keyword[] = [
-  ...["SOPClassUID", "Modality", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID"],
-  ...["StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID"],
-  ...["NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel"],
-  ...["PhotometricInterpretation", "PixelRepresentation", "SegmentationType", "LossyImageCompression", "ImageType"],
-] as readonly Keyword[];
+const ALIKE = [
+  ...keywords(
+    "SOPClassUID",
+    "Modality",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+  ),
+  ...keywords("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID"),
+  ...keywords("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel"),
+  ...keywords(
+    "PhotometricInterpretation",
+    "PixelRepresentation",
+    "SegmentationType",
+    "LossyImageCompression",
+    "ImageType",
+  ),
+];
+
+function keywords(...names: readonly Keyword[]): readonly Keyword[] {
+  return names;
+}
 
 function instancesOf(dataset: DicomDataset): string[] {
   return dataset.items("ReferencedSeriesSequence").flatMap((series) => [

@@ -51,7 +51,7 @@ export async function entriesOf(
 }
 
 /** Files of a folder and the folders in it. A link that leads back to a folder it lies in ends there. */
-async function filesBelow(folder: string, doing: string, above: readonly string[] = []): Promise<string[]> {
+export async function filesBelow(folder: string, doing: string, above: readonly string[] = []): Promise<string[]> {
   const place = await Deno.realPath(folder).catch(() => folder);
   if (above.includes(place) || above.length > DEEPEST) return [];
   const files: string[] = [];

@@ -22,30 +22,71 @@ export interface PlacedFrame {
 
 /** Of patient, study and frame of reference, and what says who may see them: all that is taken over. */
 const TAKEN_OVER = [
-  ...["PatientName", "PatientID", "IssuerOfPatientID", "TypeOfPatientID", "PatientBirthDate", "PatientBirthTime"],
-  ...["PatientSex", "PatientSexNeutered", "QualityControlSubject", "OtherPatientIDs", "OtherPatientIDsSequence"],
-  ...["OtherPatientNames", "EthnicGroup", "PatientComments", "PatientIdentityRemoved", "DeidentificationMethod"],
-  ...["DeidentificationMethodCodeSequence", "PatientSpeciesDescription", "PatientBreedDescription"],
-  ...["ResponsiblePerson", "ResponsibleOrganization", "PatientAge", "PatientSize", "PatientWeight", "Occupation"],
-  ...["AdditionalPatientHistory", "MedicalAlerts", "Allergies", "SmokingStatus", "LastMenstrualDate"],
-  ...["ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName", "ClinicalTrialSiteID"],
-  ...["ClinicalTrialSiteName", "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID"],
-  ...["ClinicalTrialTimePointID", "ClinicalTrialTimePointDescription", "ClinicalTrialCoordinatingCenterName"],
-  ...["StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID", "StudyDescription"],
-  ...["ConsultingPhysicianName", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy"],
-  ...["AdmittingDiagnosesDescription", "ProcedureCodeSequence", "TimezoneOffsetFromUTC"],
-  "PositionReferenceIndicator",
-] as readonly Keyword[];
-const LOSSY: readonly Keyword[] = [
-  "LossyImageCompression",
-  "LossyImageCompressionRatio",
-  "LossyImageCompressionMethod",
+  ...keywords(
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "TypeOfPatientID",
+    "PatientBirthDate",
+    "PatientBirthTime",
+  ),
+  ...keywords(
+    "PatientSex",
+    "PatientSexNeutered",
+    "QualityControlSubject",
+    "OtherPatientIDs",
+    "OtherPatientIDsSequence",
+  ),
+  ...keywords(
+    "OtherPatientNames",
+    "EthnicGroup",
+    "PatientComments",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+  ),
+  ...keywords("DeidentificationMethodCodeSequence", "PatientSpeciesDescription", "PatientBreedDescription"),
+  ...keywords(
+    "ResponsiblePerson",
+    "ResponsibleOrganization",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "Occupation",
+  ),
+  ...keywords("AdditionalPatientHistory", "MedicalAlerts", "Allergies", "SmokingStatus", "LastMenstrualDate"),
+  ...keywords(
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+  ),
+  ...keywords("ClinicalTrialSiteName", "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID"),
+  ...keywords("ClinicalTrialTimePointID", "ClinicalTrialTimePointDescription", "ClinicalTrialCoordinatingCenterName"),
+  ...keywords("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID", "StudyDescription"),
+  ...keywords("ConsultingPhysicianName", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy"),
+  ...keywords("AdmittingDiagnosesDescription", "ProcedureCodeSequence", "TimezoneOffsetFromUTC"),
+  ...keywords("PositionReferenceIndicator"),
 ];
+const LOSSY = keywords("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod");
 /** Of the items of those sequences: a code, or another identifier of the patient. */
 const ITEM = [
-  ...["CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning", "LongCodeValue", "URNCodeValue"],
-  ...["PatientID", "IssuerOfPatientID", "TypeOfPatientID"],
-] as readonly Keyword[];
+  ...keywords(
+    "CodeValue",
+    "CodingSchemeDesignator",
+    "CodingSchemeVersion",
+    "CodeMeaning",
+    "LongCodeValue",
+    "URNCodeValue",
+  ),
+  ...keywords("PatientID", "IssuerOfPatientID", "TypeOfPatientID"),
+];
+
+/** Longer texts are none of a patient's or a study's: DICOM's longest, LT, has so many characters. */
+const MOST_CHARACTERS = 10240;
+
+function keywords(...names: readonly Keyword[]): readonly Keyword[] {
+  return names;
+}
 
 /**
  * What is to be known of the images that `frames` are of.
@@ -65,7 +106,7 @@ export async function sourceOfFrames(frames: readonly PlacedFrame[]): Promise<So
   const [thickness] = numbers("PixelMeasuresSequence", "SliceThickness");
   const required = (keyword: Keyword) => {
     const value = dataset.text(keyword);
-    if (value === undefined || !/^[0-9.]{1,64}$/.test(value)) throw lacking(file, `it has no ${keyword}`);
+    if (value === undefined || !isUid(value)) throw lacking(file, `it has no ${keyword}`);
     return value;
   };
   if (cosines.length !== 6 || spacing.length !== 2) throw lacking(file, "it does not say where its pixels are");
@@ -78,10 +119,10 @@ export async function sourceOfFrames(frames: readonly PlacedFrame[]): Promise<So
     rowDirection: [cosines[0], cosines[1], cosines[2]],
     columnDirection: [cosines[3], cosines[4], cosines[5]],
     pixelSpacing: [spacing[0], spacing[1]],
-    ...(thickness > 0 && { sliceThickness: thickness }),
+    ...(thickness > 0 && Number.isFinite(thickness) && { sliceThickness: thickness }),
     studyUid: required("StudyInstanceUID"),
     seriesUid: required("SeriesInstanceUID"),
-    ...(frameOfReferenceUid !== undefined && { frameOfReferenceUid }),
+    ...(frameOfReferenceUid !== undefined && isUid(frameOfReferenceUid) && { frameOfReferenceUid }),
     ...(seriesNumber !== undefined && Number.isFinite(seriesNumber) && { seriesNumber }),
     ...madeAt(dataset),
     attributes: { ...taken(dataset, TAKEN_OVER), ...untoldMethod(dataset) },
@@ -91,8 +132,12 @@ export async function sourceOfFrames(frames: readonly PlacedFrame[]): Promise<So
 
 function sliceOf({ file, sopClass, sopInstance, frame, frames, place: { position } }: PlacedFrame): SourceSlice {
   if (!position) throw lacking(file, "it does not say where it lies in the patient");
-  if (sopClass === "" || sopInstance === "") throw lacking(file, "it has no SOP class or instance UID");
+  if (!isUid(sopClass) || !isUid(sopInstance)) throw lacking(file, "it has no SOP class or instance UID");
   return { sopClass, sopInstance, position, ...(frames > 1 && { frame: frame + 1 }) };
+}
+
+function isUid(text: string): boolean {
+  return /^[0-9.]{1,64}$/.test(text);
 }
 
 function lacking(file: string, what: string): UserError {
@@ -129,8 +174,12 @@ function taken(dataset: DicomDataset, keywords: readonly Keyword[]): WrittenAttr
   const found: [Keyword, WrittenValue][] = [];
   for (const keyword of keywords) {
     if (!dataset.has(keyword)) continue;
-    const value = keyword.endsWith("Sequence") ? itemsTaken(dataset.items(keyword)) : dataset.texts(keyword);
-    found.push([keyword, Array.isArray(value) && value.length === 0 ? null : value]);
+    if (keyword.endsWith("Sequence")) found.push([keyword, itemsTaken(dataset.items(keyword))]);
+    else {
+      const texts = dataset.texts(keyword);
+      const characters = texts.reduce((sum, text) => sum + text.length + 1, 0);
+      if (characters <= MOST_CHARACTERS) found.push([keyword, texts.length === 0 ? null : texts]);
+    }
   }
   return Object.fromEntries(found);
 }
