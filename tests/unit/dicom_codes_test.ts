@@ -27,7 +27,10 @@ Deno.test("the usual class names have codes, however they are spelled", () => {
     vertebrae_T12: "23215003 T12 vertebra",
     rib_right_7: "24915002 Seventh rib Right",
     lung_middle_lobe_right: "72481006 Middle lobe of right lung",
-    "lateral ventricle left": "66720007 Lateral Ventricle Left".replace("Ventricle", "ventricle"),
+    "lateral ventricle left": "66720007 Lateral ventricle Left",
+    HepaticVein: "8993003 Hepatic vein",
+    liver_vessels: "59820001 Blood vessel in Liver",
+    CSF: "65216001 Cerebrospinal fluid",
     subcutaneous_fat: "71966008 Subcutaneous tissue",
   };
   for (const [name, codes] of Object.entries(names)) assertEquals(told(codesOf(name)), codes, name);
@@ -37,6 +40,9 @@ Deno.test("what is abnormal is coded with its place", () => {
   assertEquals(told(codesOf("liver tumour")), "108369006 Neoplasm in Liver");
   assertEquals(told(codesOf("kidney_cyst_left")), "367643001 Cyst in Kidney Left");
   assertEquals(told(codesOf("enhancing tumor", "Dataset137_BraTS")), "C113842 Enhancing Lesion");
+  assertEquals(told(codesOf("pancreatic-lesion")), "52988006 Lesion in Pancreas");
+  assertEquals(told(codesOf("colon cancer primaries")), "372087000 Neoplasm, Primary in Colon");
+  assertEquals(told(codesOf("no tumour")), "nothing");
   assertEquals(told(codesOf("ED")), "79654002 Edema");
   assertEquals(told(codesOf("cancer", "Dataset010_Colon")), "108369006 Neoplasm in Colon");
 });

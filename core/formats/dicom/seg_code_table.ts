@@ -13,7 +13,7 @@ export const ANATOMY: readonly CodeRow[] = [
   ["28231008", "Gallbladder", "gallbladder, gall bladder"],
   ["32849002", "Esophagus", "esophagus, oesophagus"],
   ["69695003", "Stomach", "stomach"],
-  ["15825003", "Aorta", "aorta"],
+  ["15825003", "Aorta", "aorta, arota"],
   ["57034009", "Aortic arch", "aortic arch"],
   ["7832008", "Abdominal aorta", "abdominal aorta"],
   ["113262008", "Thoracic aorta", "thoracic aorta"],
@@ -186,10 +186,28 @@ export const ANATOMY: readonly CodeRow[] = [
   ["68455001", "Iliopsoas muscle", "iliopsoas"],
   ["127954009", "Skeletal muscle", "skeletal muscle"],
   ["91727004", "Muscle", "muscle"],
-  ["59820001", "Blood vessel", "vessel, blood vessel"],
+  ["122494005", "Cervical spine", "cervical spine, cervical vertebra"],
+  ["122495006", "Thoracic spine", "thoracic spine, thoracic vertebra"],
+  ["122496007", "Lumbar spine", "lumbar spine, lumbar vertebra"],
+  ["83936004", "Carpus", "carpus, carpal, carpal bone"],
+  ["36455000", "Metacarpus", "metacarpus, metacarpal, metacarpal bone"],
+  ["108371006", "Tarsus", "tarsus, tarsal, tarsal bone"],
+  ["53884002", "Metatarsal", "metatarsus, metatarsal, metatarsal bone"],
+  ["28641004", "Phalanx", "phalanx, phalanges feet, phalanges hand"],
   ["59441001", "Lymph node", "lymph node"],
   ["22943007", "Trunk", "trunk, body trunk, body trunc"],
   ["66019005", "Extremity", "extremity, body extremity"],
+];
+
+/** What many organs have, SNOMED CT: the organ is told as the place. */
+export const PARTS: readonly CodeRow[] = [
+  ["59820001", "Blood vessel", "vessel, blood vessel"],
+];
+
+/** Body substances, SNOMED CT. */
+export const SUBSTANCES: readonly CodeRow[] = [
+  ["65216001", "Cerebrospinal fluid", "cerebrospinal fluid, csf"],
+  ["32457005", "Body fluid", "fluid"],
 ];
 
 /** Tissues, SNOMED CT. */
@@ -199,13 +217,14 @@ export const TISSUES: readonly CodeRow[] = [
   ["87784001", "Soft tissue", "soft tissue"],
 ];
 
-/** Morphologically abnormal structures, SNOMED CT; `in` is written before those of {@link ABNORMAL_PLACES}. */
+/** Morphologically abnormal structures, SNOMED CT: the organ is told as the place. */
 export const ABNORMAL: readonly CodeRow[] = [
   ["108369006", "Neoplasm", "tumor, neoplasm, whole tumor, wt, tumor core, tc, gtv, cancer, carcinoma"],
-  ["14799000", "Neoplasm, Secondary", "metastasis"],
+  ["372087000", "Neoplasm, Primary", "primary tumor, primary cancer, gtvp"],
+  ["14799000", "Neoplasm, Secondary", "metastasis, gtvn"],
   ["79654002", "Edema", "edema, oedema, peritumoral edema, ed, snfh"],
   ["6574001", "Necrosis", "necrosis, necrotic, necrotic core, necrotic tumor core, ncr"],
-  ["52988006", "Lesion", "lesion"],
+  ["52988006", "Lesion", "lesion, stroke lesion, ms lesion"],
   ["367643001", "Cyst", "cyst"],
   ["27925004", "Nodule", "nodule"],
   ["4147007", "Mass", "mass"],

@@ -1,5 +1,14 @@
 /** From the name of a class to coded terms, by which other programs know what a segment is. The terms: seg_code_table.ts. */
-import { ABNORMAL, ANATOMY, type CodeRow, LESIONS_NCIT, TISSUES, UNKNOWN } from "./seg_code_table.ts";
+import {
+  ABNORMAL,
+  ANATOMY,
+  type CodeRow,
+  LESIONS_NCIT,
+  PARTS,
+  SUBSTANCES,
+  TISSUES,
+  UNKNOWN,
+} from "./seg_code_table.ts";
 
 /** A coded term: coding scheme ("SCT" is SNOMED CT), code, and what it means in words. */
 export interface Code {
@@ -24,6 +33,7 @@ const sct = (code: string, meaning: string): Code => ({ scheme: "SCT", code, mea
 const CATEGORIES = {
   anatomy: sct("91723000", "Anatomical Structure"),
   tissue: sct("85756007", "Tissue"),
+  substance: sct("91720002", "Body Substance"),
   abnormal: sct("49755003", "Morphologically Abnormal Structure"),
 } as const;
 
@@ -42,6 +52,8 @@ const SAME_WORDS: ReadonlyMap<string, string> = new Map([
     "post",
     "posterior",
   ]] as const),
+  ...([["hepatic", "liver"], ["renal", "kidney"], ["pancreatic", "pancreas"], ["pulmonary", "lung"]] as const),
+  ...([["splenic", "spleen"], ["prostatic", "prostate"], ["cardiac", "heart"], ["vertebral", "vertebra"]] as const),
   ...([["tumour", "tumor"], ["vertebrae", "vertebra"], ["metastases", "metastasis"], ["bronchi", "bronchus"]] as const),
 ]);
 
@@ -74,7 +86,14 @@ const ABNORMALITIES = [
   ...termsOf(ABNORMAL, CATEGORIES.abnormal),
   ...termsOf(LESIONS_NCIT, CATEGORIES.abnormal, "NCIt"),
 ];
-const TERMS = [...PLACES, ...termsOf(TISSUES, CATEGORIES.tissue), ...ABNORMALITIES];
+/** What is somewhere. */
+const LOCATED = [...termsOf(PARTS, CATEGORIES.anatomy), ...ABNORMALITIES];
+const TERMS = [
+  ...PLACES,
+  ...termsOf(SUBSTANCES, CATEGORIES.substance),
+  ...termsOf(TISSUES, CATEGORIES.tissue),
+  ...LOCATED,
+];
 
 /**
  * The codes of a class.
@@ -91,7 +110,7 @@ export function codesOf(name: string, dataset = ""): SegmentCodes | undefined {
     return { category: term.category, type: term.type, ...(said && { modifier: said }) };
   }
   const context = wordsOf(dataset.replace(/^Dataset\d+_/, ""));
-  return abnormality(plain, modifier, context) ?? inContext(plain, modifier, context);
+  return located(plain, modifier, context) ?? inContext(plain, modifier, context);
 }
 
 /** What is written for a class whose name says nothing. */
@@ -111,13 +130,13 @@ function isWithin(part: ReadonlySet<string>, whole: ReadonlySet<string>): boolea
   return [...part].every((word) => whole.has(word));
 }
 
-/** Something abnormal, in the organ that the name or else the dataset says: the most telling term whose words are all there. */
-function abnormality(
+/** Something in the organ that the name or else the dataset says: the most telling term whose words are all there. */
+function located(
   words: ReadonlySet<string>,
   modifier: Code | undefined,
   context: ReadonlySet<string>,
 ): SegmentCodes | undefined {
-  const candidates = ABNORMALITIES.filter((term) => isWithin(term.words, words))
+  const candidates = LOCATED.filter((term) => isWithin(term.words, words))
     .toSorted((a, b) => b.words.size - a.words.size);
   for (const { words: told, category, type } of candidates) {
     const rest = new Set([...words].filter((word) => !told.has(word)));
