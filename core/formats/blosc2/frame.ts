@@ -96,10 +96,11 @@ export function parseFrame(
   const frameBytes = number(fields, KIND.uint64, "frame_len");
   if (frameBytes > fileBytes) fail(`it is cut off: ${fileBytes} of ${frameBytes} bytes are there`);
   expect(fields, KIND.string4, "flags");
-  const [version, kind] = [byte(fields) & 15, byte(fields) & 15];
+  const [flags, kind] = [byte(fields), byte(fields) & 15];
+  const version = flags & 15;
   if (version < 1 || version > 3) fail(`its frame is of version ${version}, 1 to 3 are read`);
-  if (header[25] >> 4 & 3 ^ 1) fail("its chunk offsets are not of 64 bits");
-  if (header[25] & 0xc0) fail("its chunks or blocks are of variable length, which no array has");
+  if (((flags >> 4) & 3) !== 1) fail("its chunk offsets are not of 64 bits");
+  if ((flags & 0xc0) !== 0) fail("its chunks or blocks are of variable length, which no array has");
   if (kind !== 0) fail("it is a sparse frame, a folder; only contiguous ones are read");
   fields.at += 2;
   const unpacked = number(fields, KIND.int64, "uncompressed_size");
