@@ -25,6 +25,10 @@ export function requireReadable(slice: Slice, doing: string): void {
     const what = format.photometric || `${format.samples} samples a pixel`;
     throw refuse(`it is a picture in colours (${what})`, "give the series of grey values that it was made from");
   }
+  const { slope, intercept } = slice.rescale;
+  if (!Number.isFinite(slope) || !Number.isFinite(intercept)) {
+    throw refuse("its Rescale Slope or Rescale Intercept is no number", "export it again");
+  }
   const { rows, columns, bitsAllocated, bitsStored, highBit } = format;
   const size = (value: number) => Number.isInteger(value) && value >= 1 && value <= 65535;
   if (!size(rows) || !size(columns)) throw refuse(`its size is ${columns} x ${rows}`, "export or copy it again");

@@ -323,6 +323,13 @@ def many(ds):
 
 
 refuse("refused_too_many_frames", "says that it has 1000000 frames", lambda f: enhanced(f / "enhanced.dcm", s16, name="1", change=many))
+def no_number(ds, z):
+    if z == 2:
+        ds.RescaleSlope, ds.RescaleIntercept = 7, 0
+        ds["RescaleSlope"]._value = "abc"
+
+
+refuse("refused_slope", "Rescale Slope or Rescale Intercept is no number", lambda f: slices(f, s16, name="1", change=no_number))
 refuse("refused_mosaic", "mosaics of several slices", lambda f: slices(f, s16[:1], name="1", change=mosaic))
 
 

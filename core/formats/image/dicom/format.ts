@@ -94,11 +94,23 @@ async function open(path: string, options: ReadOptions, reader: VolumeReader): P
       ? interpretAsSitk(nifti, reader, options)
       : await interpretForNibabel(nifti, reader);
     const bufferBytes = image.bufferBytes + sliceBuffers(stack.slices[0]);
-    return { ...image, bufferBytes, warnings: [...stack.warnings, ...image.warnings] };
+    const warnings = [...stack.warnings, ...image.warnings];
+    if (reader !== "SimpleITKIO" && reader !== "NibabelIO") return { ...image, bufferBytes, warnings };
+    return { ...image, bufferBytes, warnings, read: (data, offset) => readInto(data, offset, stack, slices) };
   } catch (error) {
     slices[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Where an array has the slices one after the other, as they are: the values need not become bytes of a file first. */
+async function readInto(data: Float32Array, offset: number, { slices, size }: Stack, reader: SliceReader): Promise<[]> {
+  const plane = size[0] * size[1];
+  for (const [z, slice] of slices.entries()) {
+    const at = offset + z * plane;
+    await reader.read(slice, data.subarray(at, at + plane));
+  }
+  return [];
 }
 
 /** The voxels of a stack as the bytes that would follow in the NIfTI file. */
