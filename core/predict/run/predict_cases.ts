@@ -200,7 +200,8 @@ async function runCases(run: Run, first: CaseToPredict, take: Take): Promise<voi
           onUploaded: start,
         });
         await writing.done;
-        writing = { done: write(run, predicted), bytes: writingBytes(predicted.job.labels.data) };
+        const { labels, source } = predicted.job;
+        writing = { done: write(run, predicted), bytes: writingBytes(labels.data, source !== undefined) };
         // It is awaited after the next case's network; until then its failure is not unhandled.
         writing.done.catch(() => {});
         if (!overlap) await writing.done;
