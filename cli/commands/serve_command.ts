@@ -16,6 +16,9 @@ export const serveCommand = defineCommand({
     },
   ],
   details: [
+    "With --stdio a line on stdin like " +
+    '{"id":1,"files":["ct_0000.nii.gz"],"output":"organs.nii.gz"} is answered by lines of the types progress, result or ' +
+    "error with its id; examples/nnunet_client.py uses it from Python.",
     "The first line on stdout says where it listens; /docs there says what it answers, /openapi.json the same for " +
     "programs. An image is sent, its job asked for, its segmentation fetched: " +
     "curl -F image=@ct_0000.nii.gz http://127.0.0.1:8765/jobs",

@@ -37,6 +37,15 @@ export const SERVE = {
   },
   checkpoint: { ...PREDICTION.checkpoint, group: MODELS },
   assumePlansNetwork: { ...PREDICTION.assumePlansNetwork, group: MODELS },
+  stdio: {
+    kind: "switch",
+    names: ["--stdio"],
+    beyond: true,
+    group: WHO,
+    help:
+      "No network: the program that has started this one asks, by a JSON request a line on stdin, and is answered on " +
+      "stdout. Needs no permission to listen; of what follows nothing is used.",
+  },
   host: {
     kind: "text",
     names: ["--host"],

@@ -17,6 +17,7 @@ import { type JobStore, openJobStore } from "./job_store.ts";
 import { createMetrics } from "./metrics.ts";
 import { openPredictor, type Predictor } from "./predictor.ts";
 import { type Service } from "./routes.ts";
+import { serveStdio } from "./stdio.ts";
 import { openServedModels, type ServedModels } from "./served_models.ts";
 
 const DOING = "starting the service";
@@ -30,15 +31,12 @@ const TOKEN_BYTES = 4096;
 
 /** @throws UserError before it listens, for whatever would not work */
 export async function runService(values: ServeValues, context: CommandContext): Promise<void> {
+  if (values.stdio) return await runStdio(values, context);
   await requirePermission(values);
   const token = values.tokenFile === undefined ? values.token : await readToken(values.tokenFile);
   const tls = await readTls(values);
   const roots = await Promise.all(values.roots?.map(rootPath) ?? []);
-  using models = await openServedModels(values.models, {
-    folds: values.folds?.map((fold) => fold === "all" ? fold : String(Number(fold))),
-    checkpointName: values.checkpoint,
-    assumePlansNetwork: values.assumePlansNetwork,
-  });
+  using models = await openModels(values);
   using store = await openJobStore(stateFolder(values), values.maxDisk ?? Number.MAX_SAFE_INTEGER);
   const lines = startLines();
   await using predictor = await startPredictor(values, context, lines.say);
@@ -89,6 +87,21 @@ export async function runService(values: ServeValues, context: CommandContext): 
   }
   // What is disposed of below would wait for the engine.
   if (!isDone) Deno.exit(EXIT.done);
+}
+
+async function openModels({ models, folds, checkpoint, assumePlansNetwork }: ServeValues): Promise<ServedModels> {
+  return await openServedModels(models, {
+    folds: folds?.map((fold) => fold === "all" ? fold : String(Number(fold))),
+    checkpointName: checkpoint,
+    assumePlansNetwork,
+  });
+}
+
+/** stdout is the answers': what is said besides goes to stderr. */
+async function runStdio(values: ServeValues, context: CommandContext): Promise<void> {
+  using models = await openModels(values);
+  await using predictor = await startPredictor(values, context, context.printError);
+  await serveStdio(models, predictor, context);
 }
 
 /** @throws UserError where the program may not listen */

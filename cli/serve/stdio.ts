@@ -1,0 +1,228 @@
+/**
+ * The same models over stdin and stdout, for programs that start this one: a JSON request a line, and lines back with the request's id.
+ * cli/STDIO.md says what is asked and answered. No network is used.
+ */
+import { z } from "zod";
+import { Interrupted, UserError } from "../../core/base/errors.ts";
+import { ensureFolder } from "../../core/base/files.ts";
+import { refuseOverwriting } from "../../core/base/overwriting.ts";
+import { basename, dirname, join } from "../../core/base/path.ts";
+import { probabilityPaths, RUN_FILES } from "../../core/predict/run/output_folder.ts";
+import type { PredictionEvent } from "../../core/predict/run/request.ts";
+import type { CommandContext } from "../commands/command.ts";
+import { print } from "../terminal.ts";
+import { JOB_OPTIONS } from "./job.ts";
+import type { Predictor } from "./predictor.ts";
+import type { ServedModel, ServedModels } from "./served_models.ts";
+
+const ID = z.union([z.string().max(200), z.int()]);
+const PATH = z.string().min(1).max(4096);
+const REQUEST = z.strictObject({
+  id: ID,
+  model: z.string().optional(),
+  files: z.array(PATH).min(1).max(256),
+  output: PATH,
+  report: PATH.optional(),
+  options: JOB_OPTIONS.default(JOB_OPTIONS.parse({})),
+});
+type Request = z.infer<typeof REQUEST>;
+const CANCEL = z.strictObject({ cancel: ID });
+
+const LINE_BYTES = 1 << 20;
+const PROGRESS_MS = 100;
+
+type Id = z.infer<typeof ID>;
+type Say = (id: Id | null, type: string, fields: Readonly<Record<string, unknown>>) => void;
+
+interface Waiting {
+  readonly request: Request;
+  readonly abort: AbortController;
+}
+
+/** Answers until stdin ends, or the program is told to end. */
+export async function serveStdio(models: ServedModels, predictor: Predictor, context: CommandContext): Promise<void> {
+  const say: Say = (id, type, fields) => print(JSON.stringify({ id, type, ...fields }));
+  say(null, "ready", {
+    engine: predictor.engine.engine.description,
+    models: models.all.map(({ name, model }) => ({
+      name,
+      channels: model.dataset.channelNames,
+      file_ending: model.dataset.fileEnding,
+    })),
+  });
+  const waiting: Waiting[] = [];
+  let current: Waiting | undefined;
+  let wake = Promise.withResolvers<void>();
+  let isEnded = false;
+  const { signal } = context;
+
+  const cancel = (id: Id) => {
+    const at = waiting.findIndex(({ request }) => request.id === id);
+    if (at >= 0) {
+      waiting.splice(at, 1);
+      say(id, "cancelled", {});
+    } else if (current?.request.id === id) current.abort.abort();
+  };
+  const take = (line: string) => {
+    if (line.trim() === "") return;
+    const read = readRequest(line);
+    if ("problem" in read) return say(read.id, "error", { doing: "reading the request", ...said(read.problem) });
+    if ("cancel" in read) return cancel(read.cancel);
+    waiting.push({ request: read, abort: new AbortController() });
+    wake.resolve();
+  };
+  const stop = () => {
+    isEnded = true;
+    waiting.length = 0;
+    current?.abort.abort();
+    wake.resolve();
+  };
+  signal.addEventListener("abort", stop);
+  const reading = readLines(take, (problem) => say(null, "error", { doing: "reading the request", ...said(problem) }))
+    .finally(() => {
+      isEnded = true;
+      wake.resolve();
+    });
+  reading.catch(() => {});
+  for (;;) {
+    current = waiting.shift();
+    if (current) await answer(current, models, predictor, say);
+    else if (isEnded) return;
+    else {
+      await wake.promise;
+      wake = Promise.withResolvers();
+    }
+  }
+}
+
+const said = (problem: string) => ({ problem, message: `Reading the request: ${problem}.` });
+
+function readRequest(
+  line: string,
+): Request | { readonly cancel: Id } | { readonly id: Id | null; readonly problem: string } {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return { id: null, problem: "it is no JSON in one line" };
+  }
+  const cancel = CANCEL.safeParse(value);
+  if (cancel.success) return cancel.data;
+  const request = REQUEST.safeParse(value);
+  if (request.success) return request.data;
+  const id = z.looseObject({ id: ID }).safeParse(value);
+  const problems = request.error.issues.map(({ path, message }) =>
+    path.length ? `${path.join(".")}: ${message}` : message
+  );
+  return { id: id.success ? id.data.id : null, problem: problems.join("; ") };
+}
+
+async function answer(
+  { request, abort }: Waiting,
+  models: ServedModels,
+  predictor: Predictor,
+  say: Say,
+): Promise<void> {
+  const { id, files, output, report, options } = request;
+  try {
+    const { model } = chosenModel(request.model, models);
+    const { fileEnding } = model.dataset;
+    requireOutput(request, model);
+    await ensureFolder(dirname(output), "making the output folder");
+    const prediction = await predictor.predict({
+      model,
+      options,
+      files,
+      output,
+      ...(report !== undefined && { report }),
+      onEvent: sayProgress(id, say),
+      signal: abort.signal,
+    });
+    if (prediction.kind === "failed") return sayError(id, prediction.error, say);
+    const { labels, timings } = prediction.state.done[0];
+    const { npz, pkl } = probabilityPaths(output, fileEnding);
+    say(id, "result", {
+      output,
+      ...(options.save_probabilities && { probabilities: npz, properties: pkl }),
+      labels,
+      seconds: timings,
+    });
+  } catch (error) {
+    if (error instanceof Interrupted) return say(id, "cancelled", {});
+    if (!(error instanceof UserError)) throw error;
+    sayError(id, error, say);
+  }
+}
+
+function sayError(id: Id, error: UserError, say: Say): void {
+  const { caseId, ...parts } = error.parts;
+  say(id, "error", { message: error.message, ...(caseId !== undefined && { case: caseId }), ...parts });
+}
+
+function sayProgress(id: Id, say: Say): (event: PredictionEvent) => void {
+  let begun = 0;
+  let last = -Infinity;
+  return (event) => {
+    const now = performance.now();
+    if (event.kind === "case") begun = now;
+    if (event.kind === "warning") return say(id, "warning", { message: event.message });
+    if (event.kind !== "progress") return;
+    const { done, of } = event;
+    if (done < of && now - last < PROGRESS_MS) return;
+    last = now;
+    say(id, "progress", { done, of, seconds_left: (now - begun) / 1000 / done * (of - done) });
+  };
+}
+
+function chosenModel(name: string | undefined, models: ServedModels): ServedModel {
+  const found = name === undefined ? (models.all.length === 1 ? models.all[0] : undefined) : models.find(name);
+  if (found) return found;
+  const problem = name === undefined ? "several models are served" : `there is no model ${name}`;
+  const remedy = `say one of ${models.all.map((one) => one.name).join(", ")} as the request's model`;
+  throw new UserError({ doing: "choosing the model", problem, remedy });
+}
+
+/** No file of the model's, and no image, is written over. */
+function requireOutput({ files, output, report, options }: Request, model: ServedModel["model"]): void {
+  const { fileEnding } = model.dataset;
+  const doing = "choosing the output file";
+  if (!output.endsWith(fileEnding) || basename(output) === fileEnding) {
+    const problem = `it does not end with ${fileEnding}, which this model reads and writes`;
+    throw new UserError({ doing, file: output, problem, remedy: "give it that ending" });
+  }
+  const { npz, pkl } = probabilityPaths(output, fileEnding);
+  const outputs = [
+    output,
+    ...(options.save_probabilities ? [npz, pkl] : []),
+    ...(report === undefined ? [] : [report]),
+  ];
+  const inputs = [
+    ...RUN_FILES.map((name) => ({ path: join(model.folder, name), what: `the model's ${name}` })),
+    ...model.folds.map(({ file }) => ({ path: file, what: "the model's checkpoint" })),
+    ...files.map((path) => ({ path, what: "an input image" })),
+  ];
+  refuseOverwriting(inputs, outputs.map((path) => ({ path, what: "the result" })), {
+    doing,
+    remedy: "name another file as the request's output",
+  });
+}
+
+/** @param onLong Is told of a line that is too long, which is passed over */
+async function readLines(take: (line: string) => void, onLong: (problem: string) => void): Promise<void> {
+  const decoder = new TextDecoder();
+  let held = "";
+  let isLong = false;
+  for await (const piece of Deno.stdin.readable) {
+    const lines = (held + decoder.decode(piece, { stream: true })).split("\n");
+    held = lines.pop() ?? "";
+    for (const line of lines) {
+      if (!isLong) take(line);
+      isLong = false;
+    }
+    if (held.length <= LINE_BYTES) continue;
+    if (!isLong) onLong(`a line has more than ${LINE_BYTES} characters`);
+    isLong = true;
+    held = "";
+  }
+  if (!isLong) take(held);
+}
