@@ -14,71 +14,24 @@ export const REMEDY = "predict the case again with --save_probabilities (after a
 /** Elements of a channel that are read of every file before the next ones; blocks stay in a processor's cache. */
 const BLOCK = 1 << 15;
 
-/** The numbers of a block of a file. */
+/** The bytes of a block as they are read, and as numbers. */
 interface Block {
-  /** To be filled from the file. */
   readonly bytes: Uint8Array;
-  readonly bytesPerNumber: number;
-  /** sums = numbers, as many as there are sums. */
-  put(sums: Float32Array): void;
-  /** sums = (sums + numbers) * factor, each sum rounded to float32. */
-  add(sums: Float32Array, factor: number): void;
+  readonly numbers: Float16Array | Float32Array | Float64Array;
 }
 
 const BLOCKS: ReadonlyMap<string, () => Block> = new Map([
-  ["<f2", float16Block],
-  ["<f4", () => blockOf(new Float32Array(BLOCK), addFloat32)],
-  ["<f8", () => blockOf(new Float64Array(BLOCK), addFloat64)],
+  ["<f2", () => blockOf(new Float16Array(BLOCK))],
+  ["<f4", () => blockOf(new Float32Array(BLOCK))],
+  ["<f8", () => blockOf(new Float64Array(BLOCK))],
 ]);
 
-function blockOf<T extends Float32Array | Float64Array>(numbers: T, add: Add<T>): Block {
-  return {
-    bytes: new Uint8Array(numbers.buffer, 0, numbers.byteLength),
-    bytesPerNumber: numbers.BYTES_PER_ELEMENT,
-    put: (sums) => sums.set(numbers.subarray(0, sums.length)),
-    add: (sums, factor) => add(sums, numbers, factor),
-  };
+function blockOf(numbers: Block["numbers"]): Block {
+  return { numbers, bytes: new Uint8Array(numbers.buffer, 0, numbers.byteLength) };
 }
 
-type Add<T> = (sums: Float32Array, numbers: T, factor: number) => void;
-
-// The same loop three times, so that each is compiled for one type.
-
-function addFloat32(sums: Float32Array, numbers: Float32Array, factor: number): void {
-  for (let i = 0; i < sums.length; i++) sums[i] = Math.fround(sums[i] + numbers[i]) * factor;
-}
-
-function addFloat64(sums: Float32Array, numbers: Float64Array, factor: number): void {
-  for (let i = 0; i < sums.length; i++) sums[i] = Math.fround(sums[i] + numbers[i]) * factor;
-}
-
-/** By a table: the runtime's own conversion is at times a call for every number, which takes several times as long. */
-function float16Block(): Block {
-  const numbers = new Uint16Array(BLOCK);
-  const values = float16Values ??= new Float32Array(
-    new Float16Array(Uint16Array.from({ length: 2 ** 16 }, (_, i) => i).buffer),
-  );
-  return {
-    bytes: new Uint8Array(numbers.buffer),
-    bytesPerNumber: 2,
-    put: (sums) => putLookedUp(sums, numbers, values),
-    add: (sums, factor) => addLookedUp(sums, numbers, values, factor),
-  };
-}
-
-/** All numbers of float16 in the order of their bits: a constant, made when it is first needed. */
-let float16Values: Float32Array | undefined;
-
-function putLookedUp(sums: Float32Array, numbers: Uint16Array, values: Float32Array): void {
-  for (let i = 0; i < sums.length; i++) sums[i] = values[numbers[i]];
-}
-
-function addLookedUp(sums: Float32Array, numbers: Uint16Array, values: Float32Array, factor: number): void {
-  for (let i = 0; i < sums.length; i++) sums[i] = Math.fround(sums[i] + values[numbers[i]]) * factor;
-}
-
-/** Bytes that averaging takes for a file: a block, a table, and pieces of the file on their way. */
-export const BYTES_PER_FILE = 8 * BLOCK + 4 * 2 ** 16 + 8 * 2 ** 20;
+/** Bytes that {@link averageProbabilities} takes for a file: a block, and pieces of the file on their way. */
+export const BYTES_PER_FILE = 8 * BLOCK + 8 * 2 ** 20;
 
 export interface MeanBlock {
   readonly channel: number;
@@ -99,7 +52,8 @@ export interface OpenedProbabilities extends AsyncDisposable {
 
 /** The shape in a file's header. @throws UserError if the file is no npz of probabilities */
 export async function probeProbabilities(file: string): Promise<{ readonly channels: number; readonly shape: Vec3 }> {
-  return shapeOf(await readNpzHeader(file, "probabilities", { doing: READING, remedy: REMEDY }), file);
+  const header = await readNpzHeader(file, "probabilities", { doing: READING, remedy: REMEDY });
+  return shapeOf(header, file);
 }
 
 /**
@@ -163,29 +117,40 @@ async function* blocks(
   channels: number,
   voxels: number,
 ): AsyncGenerator<MeanBlock, void, void> {
-  const files = streams.map((stream) => ({ stream, block: (BLOCKS.get(stream.header.dtype) as () => Block)() }));
-  const last = files.length - 1;
-  // A product with a power of two is the quotient; otherwise it would be rounded once more.
-  const factor = 1 / files.length;
-  const isExact = Number.isInteger(Math.log2(files.length));
+  const buffers = streams.map(({ header: { dtype } }) => (BLOCKS.get(dtype) as () => Block)());
   const sums = new Float32Array(BLOCK);
   for (let channel = 0; channel < channels; channel++) {
     for (let voxel = 0; voxel < voxels; voxel += BLOCK) {
       const count = Math.min(BLOCK, voxels - voxel);
       const means = sums.subarray(0, count);
-      for (const [i, { stream, block }] of files.entries()) {
-        await stream.read(block.bytes.subarray(0, count * block.bytesPerNumber));
-        if (i === 0) block.put(means);
-        else block.add(means, i === last && isExact ? factor : 1);
+      for (const [i, stream] of streams.entries()) {
+        const { numbers, bytes } = buffers[i];
+        await stream.read(bytes.subarray(0, count * numbers.BYTES_PER_ELEMENT));
+        const block = numbers.subarray(0, count);
+        if (i === 0) means.set(block);
+        else add(means, block);
       }
-      if (!isExact) divide(means, files.length);
+      if (streams.length > 1) divide(means, streams.length);
       yield { channel, voxel, means };
     }
   }
   for (const stream of streams) await stream.finish();
 }
 
-/** A float64 quotient of two float32 rounds to what the float32 division gives. */
+/** Rounded to float32 as each sum is kept. */
+function add(sums: Float32Array, numbers: Block["numbers"]): void {
+  if (numbers instanceof Float32Array) addFloat32(sums, numbers);
+  else for (let i = 0; i < sums.length; i++) sums[i] += numbers[i];
+}
+
+/** Apart from the other types, so that it is compiled for one. */
+function addFloat32(sums: Float32Array, numbers: Float32Array): void {
+  for (let i = 0; i < sums.length; i++) sums[i] += numbers[i];
+}
+
+/** A float64 quotient of two float32 rounds to what the float32 division gives; by a power of two, so does the faster product. */
 function divide(sums: Float32Array, by: number): void {
-  for (let i = 0; i < sums.length; i++) sums[i] /= by;
+  const factor = 1 / by;
+  if (Number.isInteger(Math.log2(by))) { for (let i = 0; i < sums.length; i++) sums[i] *= factor; }
+  else for (let i = 0; i < sums.length; i++) sums[i] /= by;
 }
