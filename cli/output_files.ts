@@ -109,7 +109,7 @@ export async function refuseSlices(cases: readonly CaseToPredict[]): Promise<voi
     const outputs = filesToWrite(one).filter(isThere).map((path) => ({ path, what: "the result" }));
     if (outputs.length === 0) continue;
     for (const { folder } of one.files.flatMap((file) => parseSeriesPath(file) ?? [])) {
-      const files = (await filesBelow(folder, error.doing)).map((path) => ({
+      const files = (await Array.fromAsync(filesBelow(folder, error.doing))).map((path) => ({
         path,
         what: "a file of the images' folder",
       }));

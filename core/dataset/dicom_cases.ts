@@ -6,7 +6,14 @@ import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
 import { basename, dirname, join, resolve } from "../base/path.ts";
 import { isDicomFile, readDicomFile } from "../formats/dicom/read_dicom_file.ts";
-import { type DicomFolder, entriesOf, nameOf, readDicomFolder, seriesPath } from "../formats/dicom/series.ts";
+import {
+  type DicomFolder,
+  entriesOf,
+  holdsDicom,
+  nameOf,
+  readDicomFolder,
+  seriesPath,
+} from "../formats/dicom/series.ts";
 import { DIRECTORY } from "../formats/dicom/kinds.ts";
 import type { CaseListing, InputCase } from "./input_cases.ts";
 
@@ -33,15 +40,18 @@ export async function listDicomCases(folder: string, expected: ExpectedSeries): 
     // Files beside folders are those of a medium with one study: DICOMDIR and the like.
     if (!isFolder && await isDicomFile(path)) return await listStudy(folder, expected);
   }
-  const folders: { name: string; found: DicomFolder }[] = [];
+  const folders: { readonly name: string; readonly found: DicomFolder }[] = [];
   const empty: string[] = [];
   for (const { path, name, isFolder } of entries) {
     if (!isFolder) continue;
+    if (!await holdsDicom(path, DOING)) {
+      empty.push(name);
+      continue;
+    }
     const found = await readDicomFolder(path, DOING);
     // Without the slices, which many cases have very many of and which are read again.
     const light = { ...found, series: found.series.map((one) => ({ ...one, slices: [] })) };
-    if (found.series.length + found.others.length + found.damaged.length > 0) folders.push({ name, found: light });
-    else if (found.foreign.length > 0) empty.push(name);
+    folders.push({ name, found: light });
   }
   if (folders.length === 0) return null;
   requireSeries(expected.series, folders.map(({ found }) => found), folder);

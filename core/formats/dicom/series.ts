@@ -3,7 +3,7 @@ import { UserError } from "../../base/errors.ts";
 import { join } from "../../base/path.ts";
 import { readFolder } from "../../base/read_folder.ts";
 import { otherKind } from "./kinds.ts";
-import { readDicomFile } from "./read_dicom_file.ts";
+import { isDicomFile, readDicomFile } from "./read_dicom_file.ts";
 import { type NoImage, type Slice, slicesOf } from "./slice.ts";
 
 /** The frames of one series, in the order of their files' names. */
@@ -33,6 +33,8 @@ export interface DicomFolder {
 
 /** Folders in folders: as deep as media and archives nest patients, studies and series, and more. */
 const DEEPEST = 8;
+/** Files of other kinds that may stand before the first of DICOM. */
+const MOST_FOREIGN = 500;
 /** Files that are opened at a time. */
 const AT_ONCE = 8;
 
@@ -51,15 +53,27 @@ export async function entriesOf(
 }
 
 /** Files of a folder and the folders in it. A link that leads back to a folder it lies in ends there. */
-export async function filesBelow(folder: string, doing: string, above: readonly string[] = []): Promise<string[]> {
+export async function* filesBelow(
+  folder: string,
+  doing: string,
+  above: readonly string[] = [],
+): AsyncGenerator<string> {
   const place = await Deno.realPath(folder).catch(() => folder);
-  if (above.includes(place) || above.length > DEEPEST) return [];
-  const files: string[] = [];
+  if (above.includes(place) || above.length > DEEPEST) return;
   for (const { path, isFolder } of await entriesOf(folder, doing)) {
-    if (isFolder) files.push(...await filesBelow(path, doing, [...above, place]));
-    else files.push(path);
+    if (isFolder) yield* filesBelow(path, doing, [...above, place]);
+    else yield path;
   }
-  return files;
+}
+
+/** True where there is DICOM among the first files below a folder: what is none need not be looked through to its end. */
+export async function holdsDicom(folder: string, doing: string): Promise<boolean> {
+  let looked = 0;
+  for await (const file of filesBelow(folder, doing)) {
+    if (await isDicomFile(file)) return true;
+    if (++looked === MOST_FOREIGN) break;
+  }
+  return false;
 }
 
 /**
@@ -68,7 +82,7 @@ export async function filesBelow(folder: string, doing: string, above: readonly 
  * @throws UserError if a file can't be read; what is damaged is in the result
  */
 export async function readDicomFolder(folder: string, doing: string, only?: string): Promise<DicomFolder> {
-  const files = await filesBelow(folder, doing);
+  const files = await Array.fromAsync(filesBelow(folder, doing));
   const bySeries = new Map<string, { title: string; slices: Slice[] }>();
   const others: NoImage[] = [];
   const foreign: string[] = [];
