@@ -193,6 +193,9 @@ export type ServeValues = Values<typeof SERVE>;
 /** What the command line alone says. @throws UsageError */
 export function checkServe(values: ServeValues): void {
   checkPrecision(values);
+  if (values.stdio && values.log === "json") {
+    throw new UsageError("argument --log: not allowed with argument --stdio, whose answers have stdout to themselves");
+  }
   const { host, token, tokenFile, tlsCert, tlsKey } = values;
   if (token !== undefined && tokenFile !== undefined) {
     throw new UsageError("argument --token-file: not allowed with argument --token");

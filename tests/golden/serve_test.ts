@@ -194,6 +194,23 @@ Deno.test("jobs are cancelled while they wait or run, and removed when they have
   });
 });
 
+Deno.test("what has no room in the service's share of the disk is refused in words, leaves nothing, and takes nothing from the others", async () => {
+  await inTempFolder(async (folder) => {
+    const state = join(folder, "state");
+    const [image] = imagesOf(CT, "test_000", 1);
+    const { size } = await Deno.stat(image);
+    const args = ["-m", modelFolder(CT), "--state", state, "--max-disk", String(Math.round(1.5 * size))];
+    await using served = await serve(args);
+    const running = (await send(served.url, [image], { step_size: "0.02" })).body;
+    const { status, body } = await send(served.url, [image]);
+    assertEquals(status, 507);
+    assert(body.detail.includes("have room in the state folder"), body.detail);
+    assertEquals(await namesIn(join(state, "jobs")), [running.id]);
+    await ask(`${served.url}/jobs/${running.id}`, { method: "DELETE" });
+    assertEquals((await segmented(served.url, [image])).state, "done");
+  });
+});
+
 Deno.test("events tell of a job until it has ended, and the last is what the job's own address says", async () => {
   await inTempFolder(async (folder) => {
     await using served = await serve(["-m", modelFolder(CT), "--state", join(folder, "state")]);
@@ -220,6 +237,8 @@ Deno.test("what would not work stops the service before it listens, in words", a
     await fails(["-m", modelFolder("cascade"), "--state", state], 1, "second stage of a cascade");
     await fails(["-m", model, "--host", "0.0.0.0"], 2, "--token-file");
     await fails(["-m", model, "--token", "short"], 2, "16 or more");
+    await fails(["-m", model, "--tls-cert", "a.pem"], 2, "it needs --tls-key");
+    await fails(["-m", model, "--stdio", "--log", "json"], 2, "--stdio");
     const others = join(folder, "others");
     await Deno.mkdir(others);
     await Deno.writeTextFile(join(others, "thesis.txt"), "");
