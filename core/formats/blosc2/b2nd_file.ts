@@ -1,7 +1,5 @@
 /** A .b2nd file whose boxes are read: only the blocks that a box meets are read and unpacked, one at a time. */
-import { UserError } from "../../base/errors.ts";
-import { refuseSpecialFile } from "../../base/odd_file.ts";
-import { readError } from "../../base/read_error.ts";
+import { openRangeFile } from "../archive/range_file.ts";
 import {
   CHUNK_HEADER_BYTES,
   type ChunkHeader,
@@ -78,45 +76,22 @@ const STREAM_OVERHEAD = 4;
  * @throws UserError if it is something else, cut off or damaged
  */
 export function openB2nd(path: string, doing: string, remedy: string): B2ndFile {
-  const fail = (problem: string): never => {
-    throw new UserError({ doing, file: path, problem, remedy });
+  using stack = new DisposableStack();
+  const { size, readAt: read, fail } = stack.use(openRangeFile(path, doing, remedy));
+  const start = new Uint8Array(FRAME_HEADER_BYTES);
+  read(0, start);
+  const bytes = new Uint8Array(frameHeaderBytes(start, size, fail));
+  read(0, bytes);
+  const { header, layout } = parseFrame(bytes, size, fail);
+  const offsets = readOffsets(layout, read, fail);
+  const source: Source = { header, layout, offsets, read, fail, chunks: new Map() };
+  const open = stack.move();
+  return {
+    file: path,
+    header,
+    readBox: (origin, boxSize, into) => readBox(source, origin, boxSize, into),
+    [Symbol.dispose]: () => open.dispose(),
   };
-  let file: Deno.FsFile | undefined;
-  try {
-    refuseSpecialFile(path, doing, remedy);
-    const opened = file = Deno.openSync(path);
-    const { size } = opened.statSync();
-    const read = (offset: number, bytes: Uint8Array): void => {
-      opened.seekSync(offset, Deno.SeekMode.Start);
-      for (let at = 0; at < bytes.length;) {
-        const got = opened.readSync(bytes.subarray(at));
-        if (!got) return fail("it is cut off");
-        at += got;
-      }
-    };
-    const start = new Uint8Array(FRAME_HEADER_BYTES);
-    read(0, start);
-    const bytes = new Uint8Array(frameHeaderBytes(start, size, fail));
-    read(0, bytes);
-    const { header, layout } = parseFrame(bytes, size, fail);
-    const source: Source = {
-      header,
-      layout,
-      offsets: readOffsets(layout, read, fail),
-      read,
-      fail,
-      chunks: new Map(),
-    };
-    return {
-      file: path,
-      header,
-      readBox: (origin, boxSize, into) => readBox(source, origin, boxSize, into),
-      [Symbol.dispose]: () => opened.close(),
-    };
-  } catch (error) {
-    file?.close();
-    throw readError(error, path, doing, remedy);
-  }
 }
 
 /** The index of the chunks' places, a chunk itself. */

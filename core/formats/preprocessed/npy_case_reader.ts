@@ -2,7 +2,7 @@
 import { UserError } from "../../base/errors.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import { type NpyArray, type NpyData, readNpz } from "../archive/npz.ts";
-import { caseShape, readCaseProperties } from "./pickled_case.ts";
+import { type ArrayCase, caseShape, openArrayCase, readCaseProperties } from "./pickled_case.ts";
 import { copyIntoBox, emptyBox } from "./training_box.ts";
 import { type NpyFile, openNpy } from "../archive/npy_file.ts";
 import type { StoredCase, TrainingBox } from "./training_data.ts";
@@ -35,37 +35,13 @@ export async function openNpzCase(stem: string): Promise<StoredCase> {
 }
 
 /** Opens <stem>.npy, <stem>_seg.npy and <stem>.pkl; rows are read as they are needed. @throws UserError as openNpzCase */
-export async function openNpyCase(stem: string): Promise<StoredCase> {
-  using stack = new DisposableStack();
-  const data = stack.use(openNpy(`${stem}.npy`, DOING));
-  const seg = stack.use(openNpy(`${stem}_seg.npy`, DOING));
-  const [channels, grid] = caseShape(data.header.shape, seg.header.shape, data.file);
-  requireType(data, ["<f4"]);
-  requireType(seg, ["|i1", "<i2"]);
-  const kind = seg.header.dtype === "|i1" ? "int8" : "int16";
-  const common = await readCaseProperties(`${stem}.pkl`, grid);
-  const files = stack.move();
-  return {
-    ...common,
-    file: data.file,
-    channels,
-    grid,
-    // deno-lint-ignore require-await -- reading is synchronous today; callers are not to depend on it
-    readBox: async (origin, size) => {
-      const box = emptyBox(channels, size, kind);
-      readRows(data, seg, channels, grid, box, origin, size);
-      return box;
-    },
-    [Symbol.dispose]: () => files.dispose(),
-  };
+export function openNpyCase(stem: string): Promise<StoredCase> {
+  return openArrayCase(stem, ".npy", openNpy, readRows);
 }
 
 /** Reads plane by plane what the box needs of each: whole rows of the planes' y range, then cuts out the columns. */
 function readRows(
-  data: NpyFile,
-  seg: NpyFile,
-  channels: number,
-  grid: Vec3,
+  { data, seg, channels, grid }: ArrayCase<NpyFile>,
   box: TrainingBox,
   origin: Vec3,
   size: Vec3,
@@ -86,11 +62,6 @@ function readRows(
     seg.read(start, segmentation);
     copyIntoBox({ image, segmentation }, channels, [z, low(1), 0], part, box, origin, size);
   }
-}
-
-function requireType({ file, header }: NpyFile, types: readonly string[]): void {
-  if (types.includes(header.dtype)) return;
-  throw damaged(file, `its type is ${header.dtype}, ${types.join(" or ")} is needed`);
 }
 
 function member(arrays: ReadonlyMap<string, NpyArray>, name: string, file: string): NpyArray {

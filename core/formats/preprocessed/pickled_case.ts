@@ -3,10 +3,65 @@ import { UserError } from "../../base/errors.ts";
 import type { Vec3 } from "../../base/shape.ts";
 import { isNumpyArray, type NumpyArray } from "../torch/pickle_globals.ts";
 import { readPickledProperties } from "./pickled_properties.ts";
-import type { ClassKey, ClassLocations, StoredProperties } from "./training_data.ts";
+import { emptyBox } from "./training_box.ts";
+import type { ClassKey, ClassLocations, StoredCase, StoredProperties, TrainingBox } from "./training_data.ts";
 
 const DOING = "reading the preprocessed case";
 const REMEDY = "run preprocess again";
+
+/** A file of one array. */
+interface ArrayFile extends Disposable {
+  readonly file: string;
+  readonly header: { readonly shape: readonly number[]; readonly dtype: string };
+}
+
+/** A case's two files, whose boxes are read. */
+export interface ArrayCase<F> {
+  readonly data: F;
+  readonly seg: F;
+  readonly channels: number;
+  readonly grid: Vec3;
+}
+
+/**
+ * Opens <stem><ending>, <stem>_seg<ending> and <stem>.pkl.
+ * @param open Opens one file. @param fill Fills a box at `origin` with what of it lies in the image
+ * @throws UserError if a file is missing or damaged
+ */
+export async function openArrayCase<F extends ArrayFile>(
+  stem: string,
+  ending: string,
+  open: (path: string, doing: string, remedy: string) => F,
+  fill: (files: ArrayCase<F>, box: TrainingBox, origin: Vec3, size: Vec3) => void,
+): Promise<StoredCase> {
+  using stack = new DisposableStack();
+  const data = stack.use(open(stem + ending, DOING, REMEDY));
+  const seg = stack.use(open(`${stem}_seg${ending}`, DOING, REMEDY));
+  const [channels, grid] = caseShape(data.header.shape, seg.header.shape, data.file);
+  requireType(data, ["<f4"]);
+  requireType(seg, ["|i1", "<i2"]);
+  const kind = seg.header.dtype === "|i1" ? "int8" : "int16";
+  const common = await readCaseProperties(`${stem}.pkl`, grid);
+  const files = stack.move();
+  return {
+    ...common,
+    file: data.file,
+    channels,
+    grid,
+    // deno-lint-ignore require-await -- reading is synchronous today; callers are not to depend on it
+    readBox: async (origin, size) => {
+      const box = emptyBox(channels, size, kind);
+      fill({ data, seg, channels, grid }, box, origin, size);
+      return box;
+    },
+    [Symbol.dispose]: () => files.dispose(),
+  };
+}
+
+function requireType({ file, header }: ArrayFile, types: readonly string[]): void {
+  if (types.includes(header.dtype)) return;
+  throw damaged(file, `its type is ${header.dtype}, ${types.join(" or ")} is needed`);
+}
 
 /** Channels and grid. @throws UserError if image and segmentation are not of one grid */
 export function caseShape(data: readonly number[], seg: readonly number[], file: string): [number, Vec3] {

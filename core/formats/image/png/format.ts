@@ -6,6 +6,7 @@ import zlib from "node:zlib";
 import { UserError } from "../../../base/errors.ts";
 import { writeAtomically } from "../../../base/files.ts";
 import { type ByteSource, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
+import { unpackedPieces } from "../../archive/unpacked_pieces.ts";
 import { type ImageFormat, type LabelsToWrite, type OpenedImage, READING, WRITING } from "../image_format.ts";
 import { hasPngSignature, pictureData, PngDamage, type PngHeader, readPngHeader } from "./chunks.ts";
 import { encodeGrey16Png, encodeGreyPng } from "./encode.ts";
@@ -91,57 +92,14 @@ async function readPicture(
     return palette;
   });
   let surplus = 0;
-  for await (const piece of inflate(pictureData(source, (colours) => palette = colours))) {
+  const packed = pictureData(source, (colours) => palette = colours);
+  for await (const piece of unpackedPieces(zlib.createInflate({ chunkSize: PIECE_BYTES }), packed)) {
     surplus += rows.take(piece);
     if (surplus > MOST_SURPLUS) {
       throw new PngDamage(`its data go on behind the last of its ${header.width} x ${header.height} pixels`);
     }
   }
   if (!rows.isDone()) throw new PngDamage("it ends before its pixels do");
-}
-
-/** What `packed` unpacks to, piece by piece; `packed` is read to its end, even where the zlib stream ends before. */
-async function* inflate(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
-  const stream = zlib.createInflate({ chunkSize: PIECE_BYTES });
-  let stopped = false;
-  let ended = false;
-  let failure: unknown;
-  stream.on("end", () => ended = true);
-  const feed = async () => {
-    try {
-      for await (const piece of packed) {
-        if (stopped) return;
-        if (!ended && !stream.write(piece)) await roomIn(stream);
-      }
-      stream.end();
-    } catch (error) {
-      failure = error;
-      stream.destroy();
-    }
-  };
-  const feeding = feed();
-  try {
-    for await (const piece of stream) yield piece as Uint8Array;
-    await feeding;
-  } catch (error) {
-    throw failure ?? error;
-  } finally {
-    stopped = true;
-    stream.destroy();
-    await feeding;
-  }
-  if (failure) throw failure;
-}
-
-/** Waits until the stream takes more, or is closed. */
-function roomIn(stream: zlib.Inflate): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      for (const event of ["drain", "close", "end"]) stream.off(event, done);
-      resolve();
-    };
-    for (const event of ["drain", "close", "end"]) stream.on(event, done);
-  });
 }
 
 /** Damage in the user's terms. */

@@ -4,6 +4,7 @@
  */
 import zlib from "node:zlib";
 import { PIECE_BYTES } from "../../archive/gzip.ts";
+import { unpackedPieces } from "../../archive/unpacked_pieces.ts";
 import { LZW_RATIO, unpackLzw } from "./lzw.ts";
 import { TiffDamage, TiffRefusal } from "./problem.ts";
 import type { TiffSource } from "./source.ts";
@@ -163,52 +164,7 @@ async function* inflated(
   const stream = kind === "zstd"
     ? zlib.createZstdDecompress({ chunkSize: PIECE_BYTES })
     : zlib.createInflate({ chunkSize: PIECE_BYTES });
-  yield* throughStream(stream, storedPieces(source, segment));
-}
-
-async function* throughStream(
-  stream: zlib.Inflate | zlib.ZstdDecompress,
-  packed: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array, void, void> {
-  let stopped = false;
-  let failure: unknown;
-  const feed = async () => {
-    try {
-      for await (const piece of packed) {
-        if (stopped) return;
-        // A copy: zlib may still be reading the piece when the next one takes its place.
-        if (!stream.write(piece.slice())) await roomIn(stream);
-      }
-      stream.end();
-    } catch (error) {
-      failure = error;
-      stream.destroy();
-    }
-  };
-  const feeding = feed();
-  try {
-    for await (const piece of stream) yield piece as Uint8Array;
-    await feeding;
-  } catch (error) {
-    throw failure ?? error;
-  } finally {
-    stopped = true;
-    stream.destroy();
-    await feeding;
-  }
-  if (failure) throw failure;
-}
-
-/** Waits until the stream takes more, or is closed. */
-function roomIn(stream: zlib.Inflate | zlib.ZstdDecompress): Promise<void> {
-  return new Promise((resolve) => {
-    const events = ["drain", "close", "end"];
-    const done = () => {
-      for (const event of events) stream.off(event, done);
-      resolve();
-    };
-    for (const event of events) stream.on(event, done);
-  });
+  yield* unpackedPieces(stream, storedPieces(source, segment));
 }
 
 /** What packs the data, in the words of errors; `error` itself where it is none of unpacking's. */
