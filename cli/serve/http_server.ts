@@ -2,6 +2,7 @@
  * HTTP/1.1 on a socket: requests in, responses out, and the limits that keep one client from stopping the others. node:http and not
  * Deno.serve, which waits without end for a client that has sent half of its headers, and knows no limit of connections.
  */
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import http from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
@@ -38,7 +39,7 @@ export interface HttpOptions {
   /** 0: any that is free. */
   readonly port: number;
   /** PEM texts. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly tls?: Pem;
   readonly limits?: Partial<HttpLimits>;
   /** Is told of what the handler throws and should not. */
   readonly onDefect: (error: unknown) => void;
@@ -111,8 +112,17 @@ export async function listen(handler: HttpHandler, options: HttpOptions): Promis
   };
 }
 
-function createSecure(settings: https.ServerOptions, answer: http.RequestListener): https.Server {
+interface Pem {
+  readonly cert: string;
+  readonly key: string;
+}
+
+function createSecure(settings: https.ServerOptions & Pem, answer: http.RequestListener): https.Server {
   try {
+    // The server itself would find out with its first client.
+    const { cert, key } = settings;
+    const certificate = new X509Certificate(cert);
+    if (!certificate.checkPrivateKey(createPrivateKey(key))) throw new Error("the key is another certificate's");
     return https.createServer(settings, answer);
   } catch (error) {
     const problem = `certificate and key do not do (${error instanceof Error ? error.message : error})`;
@@ -132,7 +142,10 @@ function listenError(error: unknown, host: string, port: number): unknown {
     const problem = "the system does not let this user listen there";
     return new UserError({ doing, problem, remedy: "give a port from 1024 on" }, { cause: error });
   }
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || error instanceof Deno.errors.AddrNotAvailable) {
+  if (
+    code === "EADDRNOTAVAIL" || code === "EINVAL" || code === "ENOTFOUND" ||
+    error instanceof Deno.errors.AddrNotAvailable
+  ) {
     const problem = "this machine does not have that address";
     const remedy = "give one that it has, or 0.0.0.0 for all of them";
     return new UserError({ doing, problem, remedy }, { cause: error });

@@ -34,7 +34,8 @@ export interface JobQueue {
   /** The record of a job, for its results. */
   record(id: string): JobRecord | undefined;
   readonly waiting: number;
-  readonly isFull: boolean;
+  /** A place for a job that is being received, kept until it is disposed of; undefined if there is none. */
+  place(): Disposable | undefined;
   /** Takes a job that the store has got. */
   added(id: string): JobView;
   /** Ends a job that has not ended, or removes one that has. @returns the job as it is now; undefined if it was removed */
@@ -57,6 +58,7 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
   const listeners = new Map<string, Set<() => void>>();
   let wake = Promise.withResolvers<void>();
   let isStopping = false;
+  let places = 0;
   let running: { readonly job: Job; readonly abort: AbortController; isCancelled: boolean } | undefined;
   for (const job of store.jobs.values()) await takeUp(job, store);
 
@@ -68,7 +70,8 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
     return viewOf(job, position);
   }
 
-  async function change(job: Job, fields: Partial<JobRecord>): Promise<void> {
+  /** @param after Done before anyone is told */
+  async function change(job: Job, fields: Partial<JobRecord>, after?: () => Promise<void>): Promise<void> {
     job.record = { ...job.record, ...fields };
     try {
       await store.save(job);
@@ -76,13 +79,14 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
       // A full disk: it is right in memory, and the next service does it again.
       options.onDefect(error, job.record);
     }
+    await after?.().catch((error) => options.onDefect(error, job.record));
     tell(job.record.id);
     if (fields.state !== undefined) { for (const { record } of waitingJobs()) tell(record.id); }
   }
 
   async function end(job: Job, fields: Partial<JobRecord>): Promise<void> {
-    await change(job, { ...fields, finished: new Date().toISOString() });
-    await store.dropImages(job).catch((error) => options.onDefect(error, job.record));
+    // Whoever is told that it has ended finds its room free.
+    await change(job, { ...fields, finished: new Date().toISOString() }, () => store.dropImages(job));
     options.onEnd(job.record);
   }
 
@@ -149,8 +153,10 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
     get waiting() {
       return waitingJobs().length;
     },
-    get isFull() {
-      return waitingJobs().length >= options.limit;
+    place() {
+      if (waitingJobs().length + places >= options.limit) return undefined;
+      places++;
+      return { [Symbol.dispose]: () => void places-- };
     },
     added(id) {
       wake.resolve();

@@ -238,6 +238,13 @@ Deno.test("what would not work stops the service before it listens, in words", a
     await fails(["-m", model, "--host", "0.0.0.0"], 2, "--token-file");
     await fails(["-m", model, "--token", "short"], 2, "16 or more");
     await fails(["-m", model, "--tls-cert", "a.pem"], 2, "it needs --tls-key");
+    const pem = join(folder, "a.pem");
+    await Deno.writeTextFile(pem, "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+    await fails(
+      ["-m", model, "--tls-cert", pem, "--tls-key", pem, "--state", state],
+      1,
+      "certificate and key do not do",
+    );
     await fails(["-m", model, "--stdio", "--log", "json"], 2, "--stdio");
     const others = join(folder, "others");
     await Deno.mkdir(others);
