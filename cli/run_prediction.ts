@@ -208,7 +208,13 @@ function noteModel(model: Model, { assumePlansNetwork }: PredictValues, state: R
   });
 }
 
-function engineWish(values: PredictValues): EngineWish {
+/** What the flags of the machine ask for. */
+export function engineWish(
+  values: Pick<
+    PredictValues,
+    "device" | "allowCpu" | "allowSoftwareGpu" | "threads" | "deterministic" | "precision"
+  >,
+): EngineWish {
   const { device, allowCpu, allowSoftwareGpu, threads, deterministic } = values;
   // Bit-equal results cannot depend on a trial.
   const precision = deterministic && values.precision === "auto" ? "f32" : values.precision;
@@ -229,7 +235,7 @@ function noteEngine(chosen: ChosenEngine, state: ReportState, say: Say): void {
 }
 
 /** Errors about a case as a whole know no file: then all of the case's are named. */
-function withFiles(event: PredictionEvent, filesOf: ReadonlyMap<string, readonly string[]>): PredictionEvent {
+export function withFiles(event: PredictionEvent, filesOf: ReadonlyMap<string, readonly string[]>): PredictionEvent {
   if (event.kind !== "failed" || event.error.file !== undefined) return event;
   const error = new UserError({ ...event.error, file: filesOf.get(event.id)?.join(", ") });
   return { ...event, error: error.parts, message: error.message };
@@ -288,7 +294,8 @@ function predictionRequest(
   };
 }
 
-function describeModel(model: Model): string {
+/** A line that names the model. */
+export function describeModel(model: Model): string {
   const folds = model.folds.map(({ name }) => name).join(" ");
   return `model: ${model.plans.datasetName}, ${model.trainerName}, ${model.configuration.name}, ` +
     `fold${model.folds.length > 1 ? "s" : ""} ${folds} (nnU-Net: Isensee et al., Nature Methods 18, 203-211, 2021)`;

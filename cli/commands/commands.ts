@@ -39,6 +39,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./serve_command.ts")).serveCommand,
   },
   {
+    name: "watch",
+    summary: "Keep a model loaded and segment the images that arrive in a folder",
+    load: async () => (await import("./watch_command.ts")).watchCommand,
+  },
+  {
     name: "plan_and_preprocess",
     upstream: "nnUNetv2_plan_and_preprocess",
     summary: "Fingerprint, plan and preprocess datasets",

@@ -8,9 +8,8 @@ import { takesSeries } from "../../core/formats/image/readers.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import { probabilityPaths } from "../../core/predict/run/output_folder.ts";
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
-import { keepModels } from "../../core/predict/run/resident_models.ts";
-import { followEngines } from "../engines/run_engines.ts";
-import { type ChosenEngine, type EngineWish, selectEngine, type StartHooks } from "../engines/select_engine.ts";
+import { openResident } from "../engines/resident.ts";
+import type { ChosenEngine, EngineWish, StartHooks } from "../engines/select_engine.ts";
 import { programDigest } from "../program_digest.ts";
 import { describeModel, newReportState, type ReportState, writeReport } from "../report.ts";
 import type { JobOptions } from "./job.ts";
@@ -53,17 +52,7 @@ export interface PredictorOptions {
 
 /** Starts the engine. @throws UserError if the one that is wanted cannot be had */
 export async function openPredictor({ wish, maxMemory, commandLine, hooks }: PredictorOptions): Promise<Predictor> {
-  const engines = followEngines(await selectEngine(wish, hooks), wish, {
-    ...hooks,
-    onChange: (_chosen, why) => hooks.warn(why),
-  });
-  const { engine, precision, precisionCache } = engines.current;
-  const kept = keepModels({
-    engine,
-    options: { precision, ...(precisionCache && { precisionCache }), ...(maxMemory !== undefined && { maxMemory }) },
-    recover: engines.recover,
-    renew: engines.renew,
-  });
+  const { engines, kept } = await openResident({ wish, maxMemory, hooks });
   const digestsOf = rememberDigests();
 
   async function predict(asked: AskedCase, state: ReportState): Promise<Prediction> {

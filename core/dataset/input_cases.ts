@@ -91,6 +91,22 @@ async function listFolder(folder: string, expected: ExpectedInput): Promise<Case
         `the model takes names that end in ${expected.fileEnding}`,
     );
   }
+  const listing = await listImages(folder, matching, expected, odd);
+  return { ...listing, warnings: [...warnings, ...listing.warnings] };
+}
+
+/**
+ * The cases of a folder's images.
+ * @param matching Names that end as the model's do
+ * @param odd What is named so and is no file, and what it is
+ */
+export async function listImages(
+  folder: string,
+  matching: readonly string[],
+  expected: ExpectedInput,
+  odd: ReadonlyMap<string, string> = new Map(),
+): Promise<CaseListing> {
+  const warnings: string[] = [];
   const byCase = new Map<string, Map<number, string>>();
   const unnumbered: string[] = [];
   const nameless: string[] = [];

@@ -17,7 +17,7 @@ export interface ResidentSource extends Pick<PredictionRequest, "engine" | "rene
 }
 
 /** Of a run, what is not the resident models' own. */
-export interface ResidentRun extends Pick<PredictionRequest, "cases"> {
+export interface ResidentRun extends Pick<PredictionRequest, "cases" | "details"> {
   readonly options: Omit<PredictionOptions, keyof ResidentSource["options"] | "overlap" | "share">;
 }
 

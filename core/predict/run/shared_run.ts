@@ -26,7 +26,7 @@ export function openShared(
 
 /** Where what is in the folder stays: that it is of the same model. @throws UserError naming the file that tells */
 export async function refuseOtherRun(
-  { model, outputFolder, arguments: args }: PredictionRequest,
+  { model, outputFolder, arguments: args }: Pick<PredictionRequest, "model" | "outputFolder" | "arguments">,
   options: SharingOptions,
 ) {
   if (outputFolder === undefined) return;

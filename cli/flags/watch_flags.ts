@@ -1,0 +1,105 @@
+/** The flags of `watch`. */
+import { checkPrecision } from "./engine_flags.ts";
+import type { FlagTable, Values } from "./flag.ts";
+import { LOG } from "./forms.ts";
+import { PREDICT_FROM_MODELFOLDER, PREDICTION } from "./predict_flags.ts";
+
+const FOLDERS = "Folders";
+const WATCHING = "Watching";
+const DAY_SECONDS = 86_400;
+
+export const WATCH = {
+  input: {
+    kind: "text",
+    names: ["IN"],
+    value: "FOLDER",
+    required: true,
+    group: FOLDERS,
+    help:
+      "Folder that cases arrive in: images named CASE_0000.ENDING (0001 the second channel, ...), or a folder of DICOM for " +
+      "each case (CASE_0000, CASE_0001, ... where there are several channels).",
+  },
+  output: {
+    kind: "text",
+    names: ["OUT"],
+    value: "FOLDER",
+    required: true,
+    group: FOLDERS,
+    help: "Folder for the segmentations, as predict writes them; made if it is not there.",
+  },
+  done: {
+    kind: "text",
+    names: ["--done"],
+    value: "FOLDER",
+    beyond: true,
+    group: FOLDERS,
+    help:
+      "Move the images of predicted cases there; the folder may lie in IN. Without it they stay, and a case is left as it " +
+      "is once its segmentation is in OUT.",
+  },
+  failed: {
+    kind: "text",
+    names: ["--failed"],
+    value: "FOLDER",
+    beyond: true,
+    group: FOLDERS,
+    help:
+      "Move the images of cases that cannot be predicted there, with the reason beside, CASE.failed.txt. Without it they " +
+      "stay, the reason is in OUT, and they are tried again once they have changed or the text is removed.",
+  },
+  modelFolder: PREDICT_FROM_MODELFOLDER.modelFolder,
+  folds: PREDICTION.folds,
+  checkpoint: PREDICTION.checkpoint,
+  assumePlansNetwork: PREDICTION.assumePlansNetwork,
+  settle: {
+    kind: "number",
+    names: ["--settle"],
+    value: "SECONDS",
+    range: { min: 0, max: DAY_SECONDS },
+    default: 10,
+    beyond: true,
+    group: WATCHING,
+    help: "A case is taken once sizes and times of its files have not changed for so long. Default: 10.",
+  },
+  poll: {
+    kind: "number",
+    names: ["--poll"],
+    value: "SECONDS",
+    range: { min: 0.05, max: DAY_SECONDS },
+    default: 5,
+    beyond: true,
+    group: WATCHING,
+    help: "How often to look, which works on any disk. Default: 5.",
+  },
+  once: {
+    kind: "switch",
+    names: ["--once"],
+    beyond: true,
+    group: WATCHING,
+    help: "Do the cases that are there and do not change for --settle seconds, then end.",
+  },
+  stepSize: PREDICTION.stepSize,
+  disableTta: PREDICTION.disableTta,
+  nonFinite: PREDICTION.nonFinite,
+  device: PREDICTION.device,
+  allowCpu: PREDICTION.allowCpu,
+  allowSoftwareGpu: PREDICTION.allowSoftwareGpu,
+  precision: PREDICTION.precision,
+  threads: PREDICTION.threads,
+  maxMemory: PREDICTION.maxMemory,
+  deterministic: PREDICTION.deterministic,
+  saveProbabilities: PREDICTION.saveProbabilities,
+  outputFormats: PREDICTION.outputFormats,
+  segmentCodes: PREDICTION.segmentCodes,
+  log: LOG,
+  quiet: PREDICTION.quiet,
+  verbose: PREDICTION.verbose,
+  disableProgressBar: PREDICTION.disableProgressBar,
+} as const satisfies FlagTable;
+
+export type WatchValues = Values<typeof WATCH>;
+
+/** What the command line alone says. @throws UsageError */
+export function checkWatch(values: WatchValues): void {
+  checkPrecision(values);
+}

@@ -1,0 +1,235 @@
+/** Cases that have arrived, from their claim to their images' last place: none is two watchers', none is lost. */
+import { type Claims, openClaims } from "../../core/base/claims.ts";
+import { UserError, type UserErrorParts } from "../../core/base/errors.ts";
+import { removeIfThere } from "../../core/base/files.ts";
+import type { ExpectedInput } from "../../core/dataset/input_cases.ts";
+import { isSeries, noSource, type ObjectDetails } from "../../core/predict/run/case_outputs.ts";
+import type { Model } from "../../core/predict/model/model_folder.ts";
+import { isPredicted, probabilityPaths } from "../../core/predict/run/output_folder.ts";
+import type { CaseToPredict, PredictionEvent } from "../../core/predict/run/request.ts";
+import type { ResidentModels, ResidentRun } from "../../core/predict/run/resident_models.ts";
+import type { CommandContext } from "../commands/command.ts";
+import { sayFailedCase } from "../event_log.ts";
+import { filesToWrite, type OutputNames } from "../output_files.ts";
+import { withFiles } from "../run_prediction.ts";
+import { type Arrived, arrivedCase } from "./arrived_case.ts";
+import { type Arrival, type LookedAt, type Settling, stateOf } from "./arrivals.ts";
+import { hasFailedAsItIs, moveArrival, reasonFile, writeReason } from "./put_aside.ts";
+
+/** Claimed at once, so that the next one is read while the network runs; the others are for other watchers. */
+const MOST = 4;
+/** Until a case is tried again whose result could not be written, as on a full disk. */
+const RETRY_MS = 60_000;
+
+export interface WatchFolders {
+  readonly input: string;
+  readonly output: string;
+  readonly done?: string;
+  readonly failed?: string;
+}
+
+export interface CaseWork {
+  readonly folders: WatchFolders;
+  readonly model: Model;
+  readonly expected: ExpectedInput;
+  readonly names: OutputNames;
+  /** True: DICOM files are written that refer to the images. */
+  readonly refersToSource: boolean;
+  readonly details: ObjectDetails | undefined;
+  readonly options: ResidentRun["options"];
+  readonly kept: ResidentModels;
+  readonly settling: Settling;
+  /** True: what can't be written ends the work. */
+  readonly once: boolean;
+  readonly show: (event: PredictionEvent) => void;
+  readonly say: (line: string) => void;
+  readonly context: CommandContext;
+}
+
+/** What a watcher has done so far. */
+export interface Tally {
+  done: number;
+  failed: number;
+}
+
+export interface CaseWorker extends Disposable {
+  readonly tally: Tally;
+  /** True for a case that is done and stays where it is. */
+  isLeft(arrival: Arrival): Promise<boolean>;
+  /**
+   * Does some of the arrivals that have settled.
+   * @returns false if there was nothing to do
+   * @throws UserError for what is no case's own failure; Interrupted
+   */
+  work(settled: readonly LookedAt[]): Promise<boolean>;
+}
+
+interface Taken extends LookedAt {
+  readonly state: string;
+  readonly one: CaseToPredict;
+}
+
+type Failed = Extract<PredictionEvent, { readonly kind: "failed" }>;
+type Ended = Failed | Extract<PredictionEvent, { readonly kind: "done" }>;
+
+export function createCaseWorker(work: CaseWork): CaseWorker {
+  const { folders, model, expected, names, options, kept, settling, context } = work;
+  const { signal, event, warn } = context;
+  const ending = model.dataset.fileEnding;
+  const claims = claimsOf(folders);
+  const tally: Tally = { done: 0, failed: 0 };
+  /** States of arrivals that were found to be parts of cases. */
+  const parts = new Map<string, string>();
+
+  const caseOf = (id: string, files: readonly string[] = []): CaseToPredict => ({ id, files, ...names.of(id) });
+
+  async function isLeft({ id }: Arrival): Promise<boolean> {
+    return folders.done === undefined && id !== "" &&
+      await isPredicted(caseOf(id), ending, options.saveProbabilities ?? false);
+  }
+
+  async function isToDo({ arrival, state }: LookedAt): Promise<boolean> {
+    if (state === null || await isLeft(arrival)) return false;
+    return folders.failed !== undefined || !await hasFailedAsItIs(reasonFile(folders.output, arrival), state);
+  }
+
+  async function take(looked: LookedAt): Promise<Taken | "nothing" | "failed"> {
+    const { arrival, state } = looked;
+    const { id } = arrival;
+    if (state === null || parts.get(id) === state || !await isToDo(looked) || !claims.claim(id)) return "nothing";
+    // Whoever had it before may have ended it between the two questions.
+    if (await stateOf(arrival) !== state || !await isToDo(looked)) {
+      claims.release(id);
+      return "nothing";
+    }
+    const arrived = withSource(await arrivedCase(folders.input, arrival, expected), id);
+    if (arrived.kind === "part") {
+      parts.set(id, state);
+      claims.release(id);
+      if (event) event("case_waits", { case: id, lacks: arrived.lacks });
+      else work.say(`${id} waits for ${arrived.lacks}`);
+      return "nothing";
+    }
+    parts.delete(id);
+    if (arrived.kind === "case") {
+      for (const message of arrived.warnings) warn(`${id}: ${message}`);
+      return { arrival, state, one: caseOf(id, arrived.files) };
+    }
+    const { parts: error, message } = arrived.error;
+    const failure = { kind: "failed", id, error, message } as const;
+    await finish({ arrival, state, one: caseOf(id) }, failure, () => sayFailedCase(failure, context));
+    return "failed";
+  }
+
+  function withSource(arrived: Arrived, id: string): Arrived {
+    if (arrived.kind !== "case" || !work.refersToSource || isSeries(arrived.files)) return arrived;
+    return { kind: "failed", error: noSource(arrived.files[0]).withCase(id) };
+  }
+
+  async function finish({ arrival, state, one }: Taken, ended: Ended, say = () => work.show(ended)): Promise<void> {
+    const { id } = arrival;
+    if (await stateOf(arrival) !== state) {
+      // Of a part of what has arrived by now.
+      if (ended.kind === "done") await removeResults(one, ending);
+      warn(`${id}: it has changed while it was predicted; it is taken again when it no longer does`);
+      settling.startAgain(id);
+    } else if (ended.kind === "done") await finishDone(arrival, say);
+    else await finishFailed(arrival, state, ended, say);
+    claims.release(id);
+  }
+
+  async function finishDone(arrival: Arrival, say: () => void): Promise<void> {
+    tally.done++;
+    say();
+    // In the folder of what has failed it stays with the images that it is about.
+    await removeIfThere(reasonFile(folders.output, arrival), "removing why the case failed before");
+    if (folders.done === undefined) return;
+    const to = await moveArrival(arrival, folders.done);
+    event?.("case_moved", { case: arrival.id, to });
+  }
+
+  async function finishFailed(arrival: Arrival, state: string, ended: Failed, say: () => void): Promise<void> {
+    if (isBeyondCase(ended.error)) {
+      if (work.once || !ended.error.endsRun) throw new UserError(ended.error);
+      warn(`${ended.message}; it is tried again in ${RETRY_MS / 1000} s`);
+      settling.startAgain(arrival.id, RETRY_MS);
+      return;
+    }
+    tally.failed++;
+    say();
+    const { failed } = folders;
+    const to = failed === undefined ? undefined : await moveArrival(arrival, failed);
+    const reason = reasonFile(to ?? folders.output, arrival);
+    await writeReason(reason, arrival, ended.message, state);
+    if (event) event("case_aside", { case: arrival.id, ...(to !== undefined && { to }), reason });
+    else work.say(to === undefined ? `why: ${reason}` : `moved to ${to}, why: ${reason}`);
+  }
+
+  /** Of the model, or of the disk that results go to. */
+  function isBeyondCase({ file, endsRun }: UserErrorParts): boolean {
+    return endsRun === true || model.folds.some((fold) => fold.file === file);
+  }
+
+  async function predict(taken: readonly Taken[]): Promise<void> {
+    const byId = new Map(taken.map((one) => [one.arrival.id, one]));
+    const filesOf = new Map(taken.map(({ one }) => [one.id, one.files]));
+    let finishing = Promise.resolve();
+    const onEvent = (told: PredictionEvent) => {
+      if (told.kind !== "done" && told.kind !== "failed") return work.show(told);
+      const ended = told.kind === "done" ? told : withFiles(told, filesOf);
+      const one = byId.get(told.kind === "done" ? told.record.id : told.id);
+      if (!one || (ended.kind !== "done" && ended.kind !== "failed")) return;
+      finishing = finishing.then(() => finish(one, ended));
+      // It is awaited after the run; until then its failure is not unhandled.
+      finishing.catch(() => {});
+    };
+    const cases = taken.map(({ one }) => one);
+    const { details } = work;
+    try {
+      await kept.predict(model, { cases, options, ...(details && { details }) }, { signal, onEvent });
+    } finally {
+      await finishing;
+    }
+  }
+
+  return {
+    tally,
+    isLeft,
+    async work(settled) {
+      const taken: Taken[] = [];
+      let hasWorked = false;
+      for (const looked of settled) {
+        if (taken.length === MOST || signal.aborted) break;
+        const result = await take(looked);
+        hasWorked ||= result !== "nothing";
+        if (typeof result !== "string") taken.push(result);
+      }
+      if (taken.length > 0) await predict(taken);
+      return hasWorked;
+    },
+    [Symbol.dispose]: () => claims[Symbol.dispose](),
+  };
+}
+
+async function removeResults(one: CaseToPredict, ending: string): Promise<void> {
+  const { npz, pkl } = probabilityPaths(one.output, ending);
+  for (const file of [...filesToWrite(one), npz, pkl]) await removeIfThere(file, "removing the result of a part");
+}
+
+/**
+ * A case is claimed where its result goes and, if its images are moved, where they are: so neither two results are written, nor are
+ * images moved that another watcher reads whose results go elsewhere.
+ */
+function claimsOf({ input, output, done, failed }: WatchFolders) {
+  const moves = done !== undefined || failed !== undefined;
+  const all: readonly Claims[] = (moves ? [output, input] : [output]).map((folder) => openClaims(folder));
+  return {
+    claim(id: string): boolean {
+      const last = all.findIndex((claims) => claims.claim(id) !== "ours");
+      if (last >= 0) all.slice(0, last).forEach((claims) => claims.release(id));
+      return last < 0;
+    },
+    release: (id: string) => all.forEach((claims) => claims.release(id)),
+    [Symbol.dispose]: () => all.forEach((claims) => claims[Symbol.dispose]()),
+  };
+}

@@ -1,0 +1,244 @@
+/** A watched folder: each case is predicted once, when it is whole, as predict does; what fails says why; nothing is lost. */
+import { UserError } from "../../core/base/errors.ts";
+import { join } from "../../core/base/path.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { GOLDEN, inTempFolder, interruptCommand, namesIn, runCommand } from "./cli/run_command.ts";
+import { startWatcher } from "./cli/watched.ts";
+import { packedSeries, unpackSeries } from "./dicom/cases.ts";
+
+const [CT, REGIONS] = ["iso_ct_two_folds", "regions_ignore"];
+const model = (name: string) => join(GOLDEN, "models", name);
+const image = (name: string, id: string, channel = 0) => join(GOLDEN, "images", name, `${id}_000${channel}.nii.gz`);
+const HOW = ["-f", "0", "--disable_tta", "-device", "cpu", "--threads", "1"];
+const RUN_FILES = ["dataset.json", "plans.json", "predict_from_raw_data_args.json", "predict_shared_run.json"];
+const pause = (ms: number) => new Promise((done) => setTimeout(done, ms));
+
+/** The folders of a test, and the beginning of a watcher's command line. */
+async function folders(folder: string, name: string) {
+  const [input, output, done, failed] = ["in", "out", "in/done", "in/failed"].map((one) => join(folder, one));
+  await Deno.mkdir(input);
+  const args = (...more: string[]) => [input, output, "-m", model(name), ...HOW, "--poll", "0.1", ...more];
+  return { input, output, done, failed, args, moving: ["--done", done, "--failed", failed] };
+}
+
+/** What predict makes of images that are named as in the folder. */
+async function predicted(folder: string, name: string, images: string, ...flags: string[]): Promise<string> {
+  const output = join(folder, `predicted ${flags.join(" ")}`);
+  const { code, stderr } = await runCommand([
+    ...["predict_from_modelfolder", "-i", images, "-o", output, "-m", model(name)],
+    ...HOW,
+    ...flags,
+  ]);
+  assertEquals(code, 0, stderr);
+  return output;
+}
+
+async function sameFiles(output: string, expected: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    assertEquals(await Deno.readFile(join(output, name)), await Deno.readFile(join(expected, name)), name);
+  }
+}
+
+Deno.test("a case that arrives file by file is taken when its last channel is there, and its result is predict's to the byte", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, done, args, moving } = await folders(folder, REGIONS);
+    await using watcher = startWatcher(args(...moving, "--settle", "0.3", "--save_probabilities"));
+    await watcher.until("watching");
+    await Deno.copyFile(image(REGIONS, "test_000", 1), join(input, "a_0001.nii.gz"));
+    const { fields } = await watcher.until("case_waits", "a");
+    assert(String(fields.lacks).startsWith("a_0000.nii.gz ("), String(fields.lacks));
+    await Deno.copyFile(image(REGIONS, "test_000", 0), join(input, "a_0000.nii.gz"));
+    assertEquals((await watcher.until("case_moved", "a")).fields.to, done);
+    assertEquals(await watcher.stop(), true);
+    assertEquals(await namesIn(done), ["a_0000.nii.gz", "a_0001.nii.gz"]);
+    assertEquals(await namesIn(input), ["done", "failed"]);
+    assertEquals(await namesIn(output), ["a.nii.gz", "a.npz", "a.pkl", ...RUN_FILES]);
+    const expected = await predicted(folder, REGIONS, done, "--save_probabilities");
+    await sameFiles(output, expected, ["a.nii.gz", "a.npz", "a.pkl", "dataset.json", "plans.json"]);
+  });
+});
+
+Deno.test("a half-written gzip that grows is not taken before it is whole", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, args, moving } = await folders(folder, CT);
+    await using watcher = startWatcher(args(...moving, "--settle", "2.5"));
+    await watcher.until("watching");
+    const bytes = await Deno.readFile(image(CT, "test_000"));
+    {
+      using file = await Deno.open(join(input, "a_0000.nii.gz"), { write: true, create: true });
+      for (let part = 0; part < 8; part++) {
+        const piece = bytes.subarray(bytes.length * part / 8, bytes.length * (part + 1) / 8);
+        for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
+        await pause(350);
+      }
+    }
+    await watcher.until("case_moved", "a");
+    await watcher.stop();
+    assertEquals(watcher.said.filter(({ event }) => event === "case_failed"), []);
+    assertEquals(await namesIn(output), ["a.nii.gz", ...RUN_FILES]);
+    await sameFiles(output, await predicted(folder, CT, join(input, "done")), ["a.nii.gz"]);
+  });
+});
+
+Deno.test("a case that fails goes aside with its reason as a text, the others are done, and --once says that one failed", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, done, failed, args, moving } = await folders(folder, CT);
+    const whole = await Deno.readFile(image(CT, "test_000"));
+    await Deno.writeFile(join(input, "a_0000.nii.gz"), whole.subarray(0, whole.length / 2));
+    await Deno.writeFile(join(input, "b_0000.nii.gz"), whole);
+    await Deno.writeFile(join(input, "c_0001.nii.gz"), whole);
+    await Deno.writeFile(join(input, "notes.txt"), whole);
+    // Of an earlier case of the same name.
+    await Deno.mkdir(done);
+    await Deno.writeTextFile(join(done, "b_0000.nii.gz"), "an earlier one");
+    const watcher = startWatcher(args(...moving, "--settle", "0", "--once"));
+    assertEquals(await watcher.ended, false);
+    assertEquals(await namesIn(output), ["b.nii.gz", ...RUN_FILES]);
+    assertEquals(await namesIn(input), ["done", "failed", "notes.txt"]);
+    assertEquals(await namesIn(failed), ["a.failed.txt", "a_0000.nii.gz", "c.failed.txt", "c_0001.nii.gz"]);
+    assertEquals([await namesIn(done), await namesIn(join(done, "b.2"))], [["b.2", "b_0000.nii.gz"], [
+      "b_0000.nii.gz",
+    ]]);
+    const text = await Deno.readTextFile(join(failed, "a.failed.txt"));
+    assert(text.includes("a_0000.nii.gz") && text.includes("gzip"), text);
+    assert((await Deno.readTextFile(join(failed, "c.failed.txt"))).includes("surplus channel"));
+  });
+});
+
+Deno.test("without folders to move to, what is done and what has failed is left alone by the next watcher until it changes", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, args } = await folders(folder, CT);
+    const whole = await Deno.readFile(image(CT, "test_000"));
+    await Deno.writeFile(join(input, "a_0000.nii.gz"), whole.subarray(0, whole.length / 2));
+    await Deno.writeFile(join(input, "b_0000.nii.gz"), whole);
+    const once = async () => {
+      const watcher = startWatcher(args("--settle", "0", "--once"));
+      const isDone = await watcher.ended;
+      const ends = watcher.said.filter(({ event }) => event === "case_done" || event === "case_failed");
+      return [isDone, ...ends.map(({ event, fields }) => `${fields.case} ${event}`).sort()];
+    };
+    assertEquals(await once(), [false, "a case_failed", "b case_done"]);
+    assertEquals(await namesIn(output), ["a.failed.txt", "b.nii.gz", ...RUN_FILES]);
+    assertEquals(await once(), [true]);
+    await Deno.writeFile(join(input, "a_0000.nii.gz"), whole);
+    assertEquals(await once(), [true, "a case_done"]);
+    assertEquals(await namesIn(output), ["a.nii.gz", "b.nii.gz", ...RUN_FILES]);
+    assertEquals(await namesIn(input), ["a_0000.nii.gz", "b_0000.nii.gz"]);
+  });
+});
+
+Deno.test({
+  name:
+    "of two watchers on one folder one is killed: each case is one's, all are done, and the next goes on with what was left",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inTempFolder(async (folder) => {
+      const { input, output, done, args, moving } = await folders(folder, CT);
+      const ids = [..."abcdefghij"];
+      for (const id of ids) await Deno.copyFile(image(CT, "test_000"), join(input, `${id}_0000.nii.gz`));
+      const line = ["watch", ...args(...moving, "--settle", "0", "--log", "json", "--once")];
+      const [killed, other] = await Promise.all([
+        interruptCommand(line, '"case_done"', "SIGKILL"),
+        runCommand(line),
+      ]);
+      const next = await runCommand(line);
+      assertEquals([killed.code === 0, other.code, next.code], [false, 0, 0], other.stderr + next.stderr);
+      const moved = [killed, other, next].map(({ stdout }) =>
+        [...stdout.matchAll(/"event":"case_moved","case":"(\w)"/g)].map(([, id]) => id)
+      );
+      const all = moved.flat();
+      assertEquals(all.length, new Set(all).size, JSON.stringify(moved));
+      // The case that the killed one was at the end of may have been moved before it could say so.
+      assert(all.length >= ids.length - 1, JSON.stringify(moved));
+      assertEquals(
+        (await namesIn(output)).filter((name) => !name.endsWith(".tmp")),
+        [
+          ...ids.map((id) => `${id}.nii.gz`),
+          ...RUN_FILES,
+        ].sort(),
+      );
+      assertEquals(await namesIn(done), ids.map((id) => `${id}_0000.nii.gz`));
+      assertEquals(await namesIn(input), ["done", "failed"]);
+      const expected = await predicted(folder, CT, done);
+      await sameFiles(output, expected, ids.map((id) => `${id}.nii.gz`));
+    }),
+});
+
+Deno.test("two watchers that work beside each other never do the same case", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, args } = await folders(folder, CT);
+    const ids = [..."abcdefghij"];
+    for (const id of ids) await Deno.copyFile(image(CT, "test_000"), join(input, `${id}_0000.nii.gz`));
+    await using one = startWatcher(args("--settle", "0"));
+    await using other = startWatcher(args("--settle", "0"));
+    const doneBy = (watcher: typeof one) =>
+      watcher.said.flatMap(({ event, fields }) => event === "case_done" ? [fields.case] : []);
+    while (doneBy(one).length + doneBy(other).length < ids.length) await pause(50);
+    await pause(300);
+    assertEquals([await one.stop(), await other.stop()], [true, true]);
+    assertEquals([...doneBy(one), ...doneBy(other)].sort(), ids);
+    assertEquals(await namesIn(output), [...ids.map((id) => `${id}.nii.gz`), ...RUN_FILES].sort());
+  });
+});
+
+Deno.test("a folder of DICOM slices is a case when its slices no longer come, and gives what predict gives", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, done, args, moving } = await folders(folder, CT);
+    const packed = (await packedSeries())["axial"];
+    const upload = join(input, "study");
+    await using watcher = startWatcher(args(...moving, "--settle", "1"));
+    await watcher.until("watching");
+    for (const [name, content] of Object.entries(packed)) {
+      await unpackSeries({ [name]: content }, upload);
+      await pause(100);
+    }
+    await watcher.until("case_moved", "study");
+    await watcher.stop();
+    assertEquals(await namesIn(output), [...RUN_FILES, "study.nii.gz"].sort());
+    await sameFiles(output, await predicted(folder, CT, join(done, "study")), ["study.nii.gz"]);
+  });
+});
+
+Deno.test("a case that changes while it is predicted is taken again when it no longer does, and its first result is gone", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, args } = await folders(folder, CT);
+    const path = join(input, "a_0000.nii.gz");
+    await Deno.copyFile(image(CT, "test_000"), path);
+    const whole = await Deno.readFile(image(CT, "test_001"));
+    let tries = 0;
+    await using watcher = startWatcher(args("--settle", "0"), ({ event }) => {
+      if (event === "case" && tries++ === 0) Deno.writeFileSync(path, whole);
+    });
+    await watcher.until("case_done", "a");
+    await watcher.stop();
+    assertEquals(tries, 2);
+    const [warning] = watcher.said.filter(({ event }) => event === "warning");
+    assert(String(warning.fields.message).startsWith("a: it has changed"), JSON.stringify(warning));
+    await sameFiles(output, await predicted(folder, CT, input), ["a.nii.gz"]);
+  });
+});
+
+Deno.test("what cannot work is refused before the first look: a broken model, folders that are each other, another model's results", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, args } = await folders(folder, CT);
+    const refused = async (problem: string, line: readonly string[]) => {
+      await using watcher = startWatcher(line);
+      await watcher.ended.then(() => assert(false, `it was taken: ${line.join(" ")}`), (error) => {
+        assert(error instanceof UserError && error.message.includes(problem), String(error));
+      });
+      assertEquals(watcher.said.filter(({ event }) => event === "watching"), []);
+    };
+    const broken = join(folder, "broken");
+    await Deno.mkdir(join(broken, "fold_0"), { recursive: true });
+    for (const name of ["plans.json", "dataset.json"]) await Deno.copyFile(join(model(CT), name), join(broken, name));
+    await Deno.writeTextFile(join(broken, "fold_0/checkpoint_final.pth"), "no checkpoint");
+    await refused("checkpoint_final.pth", [input, output, "-m", broken, ...HOW]);
+    await refused("second stage", [input, output, "-m", model("cascade"), ...HOW]);
+    await refused("the watched folder", [input, input, "-m", model(CT), ...HOW]);
+    await refused("the folder of the segmentations", args("--done", output));
+    await refused("a folder is needed", [input, join(folder, "out.nii.gz"), "-m", model(CT), ...HOW]);
+    await refused("there is no such folder", [join(folder, "nowhere"), output, "-m", model(CT), ...HOW]);
+    await startWatcher(args("--once", "--settle", "0")).ended;
+    await refused("another model", [input, output, "-m", model(REGIONS), ...HOW]);
+  });
+});
