@@ -9,6 +9,7 @@ import { writeNpz } from "../formats/archive/npz.ts";
 import type { ImageGeometry, ReaderName } from "../formats/image/image.ts";
 import { writeLabels } from "../formats/image/write_image.ts";
 import { readPickledProperties } from "../formats/preprocessed/pickled_properties.ts";
+import { createBlockMerge } from "./block_merge.ts";
 import { bytesPerVoxel, channelsOf, createLabeller, type Labeller, type LabelRule } from "./labeller.ts";
 import {
   BYTES_PER_FILE,
@@ -101,13 +102,13 @@ async function* labelled(
   labeller: Labeller,
   files: readonly string[],
 ): AsyncGenerator<Uint8Array, void, void> {
-  for await (const { channel, voxel, means } of blocks()) {
-    const none = labeller.take(channel, voxel, means);
-    if (none > 0) {
-      const problem = `class ${channel} of ${files.join(" or ")} has probabilities that are no numbers (NaN)`;
+  const merge = createBlockMerge();
+  for await (const block of blocks(merge)) {
+    if (!labeller.take(merge, block)) {
+      const problem = `class ${block.channel} of ${files.join(" or ")} has probabilities that are no numbers (NaN)`;
       throw new UserError({ doing: READING, problem, remedy: REMEDY });
     }
-    yield new Uint8Array(means.buffer, means.byteOffset, means.byteLength);
+    yield new Uint8Array(merge.means.buffer, merge.means.byteOffset, 4 * block.count);
   }
 }
 

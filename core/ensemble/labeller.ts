@@ -4,6 +4,8 @@
  * logits in ensembles, which makes regions of nearly every voxel).
  */
 import type { Labels } from "../dataset/dataset_json.ts";
+import type { BlockMerge, Labelled } from "./block_merge.ts";
+import type { MeanBlock } from "./mean_probabilities.ts";
 
 /** What a network's channels mean. */
 export type LabelRule =
@@ -27,70 +29,43 @@ export function bytesPerVoxel(rule: LabelRule): number {
 
 export interface Labeller {
   /**
-   * Takes the means of a channel from `voxel` on. Every voxel has its channels in their order.
-   * @returns how many of them are no numbers
+   * Takes the means of a channel from `voxel` on, which are in `merge`. Every voxel has its channels in their order.
+   * @returns false if one of them is no number
    */
-  take(channel: number, voxel: number, means: Float32Array): number;
+  take(merge: BlockMerge, block: MeanBlock): boolean;
   readonly labels: Uint8Array | Uint16Array;
 }
 
+/** Only a block of the labels is worked on in `merge`, so that its memory is as small as that. */
 export function createLabeller(rule: LabelRule, voxels: number): Labeller {
-  const labels = bytesPerLabel(rule) === 1 ? new Uint8Array(voxels) : new Uint16Array(voxels);
-  if (rule.kind === "regions") {
-    return { labels, take: (channel, voxel, means) => overwrite(labels, rule.classOrder[channel], voxel, means) };
-  }
-  const best = new Float32Array(voxels);
+  const bytes = bytesPerLabel(rule);
+  const labels = bytes === 1 ? new Uint8Array(voxels) : new Uint16Array(voxels);
+  const best = new Float32Array(rule.kind === "labels" ? voxels : 0);
   return {
     labels,
-    take(channel, voxel, means) {
-      if (channel > 0) return raise(best, labels, channel, voxel, means);
-      best.set(means, voxel);
-      return countNaN(means);
+    take(merge, { channel, voxel, count }) {
+      const part = labels.subarray(voxel, voxel + count);
+      const inMerge = merge.labels[bytes];
+      inMerge.set(part);
+      const { changed, noNumber } = rule.kind === "regions"
+        ? merge.overwrite(bytes, count, rule.classOrder[channel])
+        : raise(merge, bytes, best.subarray(voxel, voxel + count), channel);
+      if (changed) part.set(inMerge.subarray(0, count));
+      return !noNumber;
     },
   };
+}
+
+/** Of equal means the first one stays. @param best Of the block's voxels; of channel 0 nothing is there yet */
+function raise(merge: BlockMerge, bytesPerLabel: 1 | 2, best: Float32Array, channel: number): Labelled {
+  if (channel === 0) merge.best.fill(-Infinity);
+  else merge.best.set(best);
+  const labelled = merge.raise(bytesPerLabel, best.length, channel);
+  if (labelled.changed || channel === 0) best.set(merge.best.subarray(0, best.length));
+  return labelled;
 }
 
 function bytesPerLabel(rule: LabelRule): 1 | 2 {
   const highest = rule.kind === "regions" ? Math.max(0, ...rule.classOrder) : rule.channels - 1;
   return highest > 255 ? 2 : 1;
-}
-
-/** The mean is above 1/2, not at it. */
-function overwrite(labels: Uint8Array | Uint16Array, label: number, voxel: number, means: Float32Array): number {
-  let none = 0;
-  for (let i = 0; i < means.length; i++) {
-    const mean = means[i];
-    if (mean > 0.5) labels[voxel + i] = label;
-    else if (mean !== mean) none++;
-  }
-  return none;
-}
-
-/** Of equal means the first one stays. */
-function raise(
-  best: Float32Array,
-  labels: Uint8Array | Uint16Array,
-  channel: number,
-  voxel: number,
-  means: Float32Array,
-): number {
-  // Of the voxels alone: an offset at every access takes as long as the comparison.
-  const highest = best.subarray(voxel, voxel + means.length);
-  const label = labels.subarray(voxel, voxel + means.length);
-  let none = 0;
-  for (let i = 0; i < means.length; i++) {
-    const mean = means[i];
-    if (mean <= highest[i]) continue;
-    if (mean === mean) {
-      highest[i] = mean;
-      label[i] = channel;
-    } else none++;
-  }
-  return none;
-}
-
-function countNaN(means: Float32Array): number {
-  let none = 0;
-  for (let i = 0; i < means.length; i++) if (means[i] !== means[i]) none++;
-  return none;
 }

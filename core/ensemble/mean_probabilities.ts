@@ -7,38 +7,20 @@ import { UserError } from "../base/errors.ts";
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { NpyHeader } from "../formats/archive/npy_header.ts";
 import { type NpzStream, openNpzStream, readNpzHeader } from "../formats/archive/npz_stream.ts";
+import { BLOCK, type BlockMerge, NUMBER_BYTES } from "./block_merge.ts";
 
 export const READING = "reading the probabilities";
 export const REMEDY = "predict the case again with --save_probabilities (after a training: train ... --val --npz)";
 
-/** Elements of a channel that are read of every file before the next ones; blocks stay in a processor's cache. */
-const BLOCK = 1 << 15;
+/** Bytes that averaging takes for a file: pieces of it on their way. */
+export const BYTES_PER_FILE = 8 * 2 ** 20;
 
-/** The bytes of a block as they are read, and as numbers. */
-interface Block {
-  readonly bytes: Uint8Array;
-  readonly numbers: Float16Array | Float32Array | Float64Array;
-}
-
-const BLOCKS: ReadonlyMap<string, () => Block> = new Map([
-  ["<f2", () => blockOf(new Float16Array(BLOCK))],
-  ["<f4", () => blockOf(new Float32Array(BLOCK))],
-  ["<f8", () => blockOf(new Float64Array(BLOCK))],
-]);
-
-function blockOf(numbers: Block["numbers"]): Block {
-  return { numbers, bytes: new Uint8Array(numbers.buffer, 0, numbers.byteLength) };
-}
-
-/** Bytes that {@link averageProbabilities} takes for a file: a block, and pieces of the file on their way. */
-export const BYTES_PER_FILE = 8 * BLOCK + 8 * 2 ** 20;
-
+/** A part of a channel whose means are in the {@link BlockMerge}, until the next one is asked for. */
 export interface MeanBlock {
   readonly channel: number;
-  /** Of the first number. */
+  /** The first. */
   readonly voxel: number;
-  /** Valid until the next block is asked for. */
-  readonly means: Float32Array<ArrayBuffer>;
+  readonly count: number;
 }
 
 /** Files of one case that are open; disposing it closes them. */
@@ -46,8 +28,8 @@ export interface OpenedProbabilities extends AsyncDisposable {
   readonly channels: number;
   /** (z, y, x), as the image was read. */
   readonly shape: Vec3;
-  /** All channels, voxel after voxel; to be asked for once. @throws UserError if a file is damaged */
-  blocks(): AsyncGenerator<MeanBlock, void, void>;
+  /** All channels, voxel after voxel, averaged in `merge`; to be asked for once. @throws UserError if a file is damaged */
+  blocks(merge: BlockMerge): AsyncGenerator<MeanBlock, void, void>;
 }
 
 /** The shape in a file's header. @throws UserError if the file is no npz of probabilities */
@@ -92,7 +74,7 @@ export async function openProbabilities(files: readonly string[], channels: numb
   const opened = stack.move();
   return {
     ...shapes[0],
-    blocks: () => blocks(streams, channels, voxelCount(shapes[0].shape)),
+    blocks: (merge) => blocks(merge, streams, channels, voxelCount(shapes[0].shape)),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -101,7 +83,7 @@ function shapeOf({ dtype, shape }: NpyHeader, file: string): { readonly channels
   const fail = (problem: string): never => {
     throw new UserError({ doing: READING, file, problem, remedy: REMEDY });
   };
-  if (!BLOCKS.has(dtype)) {
+  if (!NUMBER_BYTES.has(dtype)) {
     fail(`its probabilities are of the type ${dtype}; float16, float32 and float64 can be averaged`);
   }
   const [channels, z, y, x] = shape;
@@ -113,44 +95,21 @@ function shapeOf({ dtype, shape }: NpyHeader, file: string): { readonly channels
 }
 
 async function* blocks(
+  merge: BlockMerge,
   streams: readonly NpzStream[],
   channels: number,
   voxels: number,
 ): AsyncGenerator<MeanBlock, void, void> {
-  const buffers = streams.map(({ header: { dtype } }) => (BLOCKS.get(dtype) as () => Block)());
-  const sums = new Float32Array(BLOCK);
   for (let channel = 0; channel < channels; channel++) {
     for (let voxel = 0; voxel < voxels; voxel += BLOCK) {
       const count = Math.min(BLOCK, voxels - voxel);
-      const means = sums.subarray(0, count);
-      for (const [i, stream] of streams.entries()) {
-        const { numbers, bytes } = buffers[i];
-        await stream.read(bytes.subarray(0, count * numbers.BYTES_PER_ELEMENT));
-        const block = numbers.subarray(0, count);
-        if (i === 0) means.set(block);
-        else add(means, block);
+      for (const [i, { header: { dtype }, read }] of streams.entries()) {
+        await read(merge.numbersOf(dtype, count, i));
+        merge.add(dtype, count, i);
       }
-      if (streams.length > 1) divide(means, streams.length);
-      yield { channel, voxel, means };
+      if (streams.length > 1) merge.divide(count, streams.length);
+      yield { channel, voxel, count };
     }
   }
   for (const stream of streams) await stream.finish();
-}
-
-/** Rounded to float32 as each sum is kept. */
-function add(sums: Float32Array, numbers: Block["numbers"]): void {
-  if (numbers instanceof Float32Array) addFloat32(sums, numbers);
-  else for (let i = 0; i < sums.length; i++) sums[i] += numbers[i];
-}
-
-/** Apart from the other types, so that it is compiled for one. */
-function addFloat32(sums: Float32Array, numbers: Float32Array): void {
-  for (let i = 0; i < sums.length; i++) sums[i] += numbers[i];
-}
-
-/** A float64 quotient of two float32 rounds to what the float32 division gives; by a power of two, so does the faster product. */
-function divide(sums: Float32Array, by: number): void {
-  const factor = 1 / by;
-  if (Number.isInteger(Math.log2(by))) { for (let i = 0; i < sums.length; i++) sums[i] *= factor; }
-  else for (let i = 0; i < sums.length; i++) sums[i] /= by;
 }

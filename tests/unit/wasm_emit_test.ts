@@ -3,7 +3,7 @@ import { f32x4, i32, i64, v128 } from "../../kernels/wasm/emit/expression.ts";
 import { at, encodeParams, listParams, paramOffsets } from "../../kernels/wasm/params.ts";
 import { emitModule } from "../../kernels/wasm/module.ts";
 import { WASM_KERNELS } from "../../cpu/wasm_kernels.ts";
-import { signed, unsigned } from "../../kernels/wasm/emit/encode.ts";
+import { signed, unsigned } from "../../core/base/wasm_encode.ts";
 import { assert, assertEquals } from "../assert.ts";
 
 const SCALE = { channels: "i32", source: "address", target: "address", factor: "f32" } as const;

@@ -2,7 +2,7 @@
  * Typed WebAssembly expressions. `i32.add(x, 4)` is a value; nothing is emitted until a statement of a {@link FunctionBuilder} uses it.
  * Wherever a scalar is expected a plain number stands for its constant. Addresses are i64 (memory64); memory offsets are immediates.
  */
-import { type Code, f32Bytes, f64Bytes, signed, unsigned } from "./encode.ts";
+import { type Code, f32Bytes, f64Bytes, signed, unsigned } from "../../../core/base/wasm_encode.ts";
 
 export type ValueType = "i32" | "i64" | "f32" | "f64" | "v128";
 

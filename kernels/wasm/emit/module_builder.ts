@@ -30,7 +30,7 @@
  * strictEqual(call.params.length, 4);
  * ```
  */
-import { type Code, flatten, text, unsigned } from "./encode.ts";
+import { type Code, flatten, text, unsigned } from "../../../core/base/wasm_encode.ts";
 import { type Expr, type F32, type F64, type I32, i32, type I64, i64, lift, memarg, simd } from "./expression.ts";
 import { f32, type V128, type ValueType } from "./expression.ts";
 import { eachParam, paramOffsets, type ParamTypes } from "../params.ts";
