@@ -370,7 +370,6 @@ export function checkOutputs(cases: readonly InputCase[], outputs: readonly stri
 }
 
 /** "case_0001.nii.gz" -> id "case", channel 1; channel is undefined without a number of four digits. */
-/** The case and the channel, if it has one, of a file's name. */
 export function splitName(name: string, ending: string): { readonly id: string; readonly channel?: number } {
   const stem = name.slice(0, name.length - ending.length);
   const match = /^(.*)_(\d{4})$/.exec(stem);

@@ -58,7 +58,9 @@ export async function preprocessingAgain(folder: string): Promise<KilledCommand>
   await Deno.mkdir(before);
   const made = await runCommand(args, { env: { nnUNet_raw: raw, nnUNet_preprocessed: before } });
   if (made.code !== 0) throw new Error(made.stderr);
-  await Deno.remove(join(before, DATASET_TO_PREPROCESS, "nnUNetPlans_3d_fullres", "preprocessed.jsonl"));
+  await Deno.remove(join(before, DATASET_TO_PREPROCESS, "nnUNetPlans_3d_fullres", ".preprocessed"), {
+    recursive: true,
+  });
   const changed = join(raw, DATASET_TO_PREPROCESS, "labelsTr", "c1.nii.gz");
   await Deno.utime(changed, new Date(2026, 0, 1), new Date(2026, 0, 1));
   return {
