@@ -14,8 +14,13 @@ function geometryOf({ shape, spacing }: Phantom): ImageGeometry {
   return { reader: "SimpleITKIO", spacing, shape, sitk: { spacing: [x, y, z], origin: [0, 0, 0], direction } };
 }
 
-/** Writes the phantom's image as int16 NIfTI, as a scanner's export would look. */
+/** Writes the phantom's image. */
 export async function writePhantomImage(file: string, phantom: Phantom): Promise<void> {
+  await writeAtomically(file, phantomNifti(phantom), { doing: "writing a phantom" });
+}
+
+/** The phantom's image as int16 NIfTI (.nii.gz), as a scanner's export would look. */
+export function phantomNifti(phantom: Phantom): Uint8Array {
   const { sitk } = geometryOf(phantom);
   if (!sitk) throw new TypeError("a phantom has ITK's geometry");
   const [z, y, x] = phantom.shape;
@@ -25,7 +30,7 @@ export async function writePhantomImage(file: string, phantom: Phantom): Promise
   const bytes = new Uint8Array(header.length + voxels.length);
   bytes.set(header);
   bytes.set(voxels, header.length);
-  await writeAtomically(file, zlib.gzipSync(bytes, { level: 1 }), { doing: "writing a phantom" });
+  return zlib.gzipSync(bytes, { level: 1 });
 }
 
 /** Writes the phantom's true labels. */

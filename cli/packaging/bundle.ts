@@ -1,12 +1,13 @@
 /**
  * Packs the program into a folder that runs without this checkout and without a cache of packages: `deno task bundle [FOLDER]`.
  * main.js is the program. Beside it lie the threads' scripts, under the names by which the program starts them (case_worker.ts, ...);
- * they hold plain JavaScript, which is TypeScript too. resvg.wasm draws a training's curves, the others read packed DICOM pixels, model/ is what the demo predicts with.
+ * they hold plain JavaScript, which is TypeScript too. resvg.wasm draws a training's curves, the others read packed DICOM pixels, model/ is what the demo predicts with, page/ the page of the service.
  * FOLDER/nnunet (nnunet.cmd) starts it, with a Deno in PATH, wherever the folder is; nnunet-serve the service, which may listen.
  */
 import { UserError } from "../../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
 import { basename, dirname, fromFileUrl, join, resolve } from "../../core/base/path.ts";
+import { NIIVUE, niivueAddress } from "../serve/page_files.ts";
 import { EXIT } from "../exit_code.ts";
 import { print, printError } from "../terminal.ts";
 import { cmdStarter, runArguments, shellStarter, type StarterTarget } from "./starters.ts";
@@ -30,6 +31,8 @@ export async function bundle(name: string): Promise<string> {
   for (const script of await workerScripts(root)) await bundleOne(root, script, join(folder, basename(script)));
   for (const [name, url] of Object.entries(MODULES)) await Deno.copyFile(new URL(url()), join(folder, name));
   await copyFolder(join(root, "cli/demo/model"), join(folder, "model"));
+  await copyFolder(join(root, "cli/serve/page"), join(folder, "page"));
+  await Deno.copyFile(niivueAddress(), join(folder, "page", NIIVUE));
   const target = { main, folder, kind: "bundle", rememberPlace: false } as const;
   await writeStarters(target, "nnunet");
   await writeStarters({ ...target, listens: true }, SERVICE, "serve");

@@ -61,10 +61,13 @@ const TEXTS: Readonly<Record<string, { readonly file: string; readonly note: str
     file: "MPL-2.0.txt",
     note: "Its sources: https://github.com/yisibl/resvg-js and https://github.com/linebender/resvg\n\n",
   },
+  "@niivue/niivue": { file: "niivue.txt", note: "" },
   "@cornerstonejs/codec-libjpeg-turbo-8bit": { file: "libjpeg-turbo.txt", note: "It holds libjpeg-turbo:\n\n" },
   "@cornerstonejs/codec-charls": { file: "charls.txt", note: "It holds CharLS:\n\n" },
   "@cornerstonejs/codec-openjpeg": { file: "openjpeg.txt", note: "It holds OpenJPEG:\n\n" },
 };
+/** Packages of which a file is taken as it is, so that no module imports them. */
+const TAKEN = ["@niivue/niivue"];
 /** What the launcher is linked from: the compiler's own functions and its C library (launcher/build.sh). */
 const ZIG = "0.17.1";
 const MUSL = "1.2.5";
@@ -80,6 +83,7 @@ export async function dependencies(root: string): Promise<Dependency[]> {
     for (const { npmPackage } of modules) if (npmPackage !== undefined) direct.add(npmPackage);
     for (const [id, one] of Object.entries(npmPackages)) known.set(id, one);
   }
+  for (const id of known.keys()) if (TAKEN.includes(id.slice(0, id.lastIndexOf("@")))) direct.add(id);
   const used = new Set(direct);
   for (const id of used) for (const needed of known.get(id)?.dependencies ?? []) used.add(needed);
   const unused = unusedPackages(lock);

@@ -2,6 +2,7 @@
 import { accessCheck, type AccessRules } from "./access.ts";
 import { ClientGone, type HttpHandler, type HttpRequest, type HttpResponse, problemResponse } from "./http_server.ts";
 import { HttpProblem } from "./problem.ts";
+import { PAGE_ROUTES } from "./page_routes.ts";
 import { type Route, ROUTES, type Service } from "./routes.ts";
 
 /** A request that was answered. */
@@ -75,10 +76,12 @@ async function answer(
   throw new HttpProblem(405, `it may be asked with ${methods}`, { allow: methods });
 }
 
+const ALL_ROUTES: readonly Route[] = [...ROUTES, ...PAGE_ROUTES];
+
 /** The routes of a path, whatever their method. An id is one component, as it is: none has a sign that would be escaped. */
 function findRoutes(path: string): readonly Found[] {
   const parts = path.split("/");
-  return ROUTES.flatMap((route) => {
+  return ALL_ROUTES.flatMap((route) => {
     const pattern = route.path.split("/");
     if (pattern.length !== parts.length) return [];
     const at = pattern.indexOf("{id}");

@@ -1,6 +1,9 @@
 /** From a job's record to its outcome, by the predictor. */
 import { basename, join } from "../../core/base/path.ts";
+import type { ReaderName } from "../../core/formats/image/image.ts";
 import type { CaseRecord, PredictionEvent } from "../../core/predict/run/request.ts";
+import { UserError } from "../../core/base/errors.ts";
+import { writeViewImage, writeViewLabels } from "../viewing/view_volumes.ts";
 import { givenUp, jobError, type JobRecord, type ResultPart } from "./job.ts";
 import type { DoJob, JobHooks, Outcome } from "./job_queue.ts";
 import type { JobStore } from "./job_store.ts";
@@ -28,7 +31,11 @@ export function doJobs(store: JobStore, models: ServedModels, predictor: Predict
       onEvent: progressOf(hooks),
       signal: hooks.signal,
     });
-    if (prediction.kind === "done") return outcomeOf(prediction.state.done[0], record, files);
+    if (prediction.kind === "done") {
+      const [done] = prediction.state.done;
+      const hasView = record.view === true && await keepView(served.model.plans.reader, done, files, hooks);
+      return outcomeOf(done, record, files, hasView);
+    }
     const { parts, message } = prediction.error;
     return { state: "failed", error: jobError(parts, message, folder) };
   };
@@ -48,10 +55,28 @@ function progressOf({ onProgress }: JobHooks): (event: PredictionEvent) => void 
   };
 }
 
+/** Keeps what the page shows. @returns False where there is no room for it: the segmentation is made all the same */
+async function keepView(
+  reader: ReaderName,
+  { files: [image] }: CaseRecord,
+  { segmentation, view_image, view_labels }: Readonly<Record<ResultPart, string>>,
+  { signal }: JobHooks,
+): Promise<boolean> {
+  try {
+    await writeViewImage(reader, image, view_image, { signal });
+    await writeViewLabels(reader, segmentation, view_labels, { signal });
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
+}
+
 function outcomeOf(
   { labels, timings }: CaseRecord,
   { options }: JobRecord,
-  { segmentation, probabilities, properties }: Readonly<Record<ResultPart, string>>,
+  { segmentation, probabilities, properties, view_image, view_labels }: Readonly<Record<ResultPart, string>>,
+  hasView: boolean,
 ): Outcome {
   return {
     state: "done",
@@ -63,6 +88,7 @@ function outcomeOf(
         probabilities: basename(probabilities),
         properties: basename(properties),
       }),
+      ...(hasView && { view_image: basename(view_image), view_labels: basename(view_labels) }),
     },
   };
 }

@@ -38,7 +38,7 @@ const JOB_ERROR = z.object({
 });
 export type JobError = z.infer<typeof JOB_ERROR>;
 
-export const PARTS = ["segmentation", "probabilities", "properties"] as const;
+export const PARTS = ["segmentation", "probabilities", "properties", "view_image", "view_labels"] as const;
 export type ResultPart = (typeof PARTS)[number];
 
 /** Ids are made here; whoever sends another asks for nothing that there is. */
@@ -52,6 +52,8 @@ export const JOB_RECORD = z.object({
   model: z.string(),
   name: z.string().max(200).optional(),
   options: JOB_OPTIONS,
+  /** True: what the viewer shows is kept with the results. */
+  view: z.boolean().optional(),
   case: PATH_NAME,
   /** Names in the job's folder of images, or absolute paths of images that are not the service's. */
   files: z.array(z.string()),

@@ -148,7 +148,13 @@ function rememberDigests() {
 export function resultFiles(folder: string, caseId: string, fileEnding: string) {
   const segmentation = join(folder, `${caseId}${fileEnding}`);
   const { npz, pkl } = probabilityPaths(segmentation, fileEnding);
-  return { segmentation, probabilities: npz, properties: pkl };
+  return {
+    segmentation,
+    probabilities: npz,
+    properties: pkl,
+    view_image: join(folder, `${caseId}.view_image.nii.gz`),
+    view_labels: join(folder, `${caseId}.view_labels.nii.gz`),
+  };
 }
 
 /** Makes the folder of results. */

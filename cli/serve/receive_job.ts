@@ -57,6 +57,7 @@ const FIELDS = z.strictObject({
   step_size: z.string().regex(/^[0-9.]{1,20}$/, "expected a number").optional(),
   save_probabilities: z.enum(["true", "false"]).optional(),
   nan: z.enum(["zero", "min"]).optional(),
+  view: z.enum(["true", "false"]).optional(),
 });
 
 /** @throws HttpProblem, and what the body throws */
@@ -202,6 +203,7 @@ async function receiveImages(request: HttpRequest, boundary: string, reception: 
       ...(options.step_size !== undefined && { step_size: Number(options.step_size) }),
       ...(options.nan !== undefined && { nan: options.nan }),
     }),
+    ...(options.view === "true" && { view: true }),
     case: dicomFiles > 0 ? STUDY : caseOf(images[0], fileEnding),
     files: images,
     received: true,

@@ -100,6 +100,11 @@ const MULTIPART_JOB = {
     step_size: { type: "string" },
     save_probabilities: { type: "string", enum: ["true", "false"] },
     nan: { type: "string", enum: ["zero", "min"] },
+    view: {
+      type: "string",
+      enum: ["true", "false"],
+      description: "Also keep, with the results, what the page shows: the first channel and the segmentation as NIfTI.",
+    },
   },
   additionalProperties: false,
 };
@@ -208,7 +213,9 @@ export const ROUTES: readonly Route[] = [
     summary: "Give a segmentation",
     query: [{
       name: "part",
-      description: "The segmentation (default), the class probabilities (.npz) or the properties (.pkl) beside them.",
+      description:
+        "The segmentation (default), the class probabilities (.npz) or the properties (.pkl) beside them; of jobs with " +
+        "view, image and segmentation as the page shows them (NIfTI).",
       schema: z.enum(PARTS),
     }],
     answers: [
@@ -314,7 +321,10 @@ async function sendResult(call: Call): Promise<HttpResponse> {
     throw new HttpProblem(409, error ? `the job has ${state}: ${error.message}` : `the job is ${state}`);
   }
   const name = (queue.record(call.id) as JobRecord).results?.[part];
-  const missing = new HttpProblem(409, `the job was done without ${part} (save_probabilities)`);
+  const missing = new HttpProblem(
+    409,
+    `the job was done without ${part} (${part.startsWith("view") ? "view" : "save_probabilities"})`,
+  );
   if (name === undefined) throw missing;
   const response = await fileResponse(join(store.folderOf(call.id), "result", name), {
     "content-type": mediaTypeOf(name),

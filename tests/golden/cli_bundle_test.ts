@@ -19,7 +19,7 @@ Deno.test("the bundled program and its threads predict from another folder, with
     const threads = (await workerScripts(ROOT)).map((path) => basename(path));
     assertEquals(
       await namesIn(join(folder, "program")),
-      [...threads, ...MODULES, "main.js", "model", ...STARTERS].sort(),
+      [...threads, ...MODULES, "main.js", "model", "page", ...STARTERS].sort(),
     );
     const name = "iso_ct_two_folds";
     const output = join(folder, "out");

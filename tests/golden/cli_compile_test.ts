@@ -65,10 +65,12 @@ Deno.test("every script and file that the program's modules refer to is compiled
     "@cornerstonejs/codec-charls/decodewasm",
     "@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasm",
     "@cornerstonejs/codec-openjpeg/decodewasm",
+    "@niivue/niivue/min",
     "@resvg/resvg-wasm/index_bg.wasm",
   ]);
   assertEquals([...files].filter((file) => !scripts.includes(file)).sort(), [
     "cli/demo/model",
+    "cli/serve/page",
     "core/formats/dicom/codecs/charls.wasm",
     "core/formats/dicom/codecs/libjpegturbo.wasm",
     "core/formats/dicom/codecs/openjpeg.wasm",

@@ -61,8 +61,8 @@ export async function writeVolume(
   await writeLabels("SimpleITKIO", file, labels, itkGeometry(geometry), signal);
 }
 
-/** The same grid as SimpleITKIO has it. */
-function itkGeometry(geometry: ImageGeometry): ImageGeometry {
+/** The same grid as SimpleITKIO has it, in three dimensions. */
+export function itkGeometry(geometry: ImageGeometry): ImageGeometry {
   const matrix = gridToPatient(geometry);
   const { shape } = geometry;
   const lengths = [0, 1, 2].map((axis) => Math.hypot(matrix[0][axis], matrix[1][axis], matrix[2][axis]));

@@ -1,0 +1,131 @@
+/** The service's page in a headless Chromium, used as a person would: by mouse, by keyboard, in dark and light, wide and narrow. */
+import { join } from "../../core/base/path.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { decodePng } from "../decode_png.ts";
+import { inTempFolder } from "../golden/cli/run_command.ts";
+import { ask, imagesOf, modelFolder, serve } from "../golden/cli/served.ts";
+import { type Browser, findChromium, openBrowser } from "./browser.ts";
+
+const CHROMIUM = await findChromium();
+const name = (text: string) => CHROMIUM === undefined ? `${text} (skipped: there is no Chromium in PATH)` : text;
+const CT = "iso_ct_two_folds";
+const SHOWN = "document.querySelector('#viewer').dataset.shown";
+const WHERE = "document.querySelector('.place').textContent";
+
+/** Pixels with a colour, in a picture that is grey but for classes and the cross. */
+async function coloured(browser: Browser): Promise<number> {
+  const { data: pixels, channels } = decodePng(await browser.screenshot(".viewer canvas"));
+  let count = 0;
+  for (let i = 0; i < pixels.length; i += channels) {
+    const [r, g, b] = pixels.subarray(i, i + 3);
+    if (Math.max(r, g, b) - Math.min(r, g, b) > 40) count++;
+  }
+  return count;
+}
+
+/** Elements that a person can use and a screen reader can't name. */
+const NAMELESS = `[...document.querySelectorAll("button, input, select, canvas, progress")]
+  .filter((one) => one.checkVisibility() && !one.labels?.length && !one.ariaLabel && !one.textContent.trim())
+  .map((one) => one.outerHTML)`;
+
+Deno.test({
+  name: name("an image dropped on the page is segmented and shown, its classes are toggled, found and measured"),
+  ignore: CHROMIUM === undefined,
+  fn: () =>
+    inTempFolder(async (folder) => {
+      await using served = await serve(["-m", modelFolder(CT), "-f", "0", "--state", join(folder, "state")]);
+      await using browser = await openBrowser(CHROMIUM ?? "", join(folder, "profile"));
+      await browser.size(1280, 800);
+      await browser.open(served.url);
+      await browser.until("document.querySelector('#model').options.length === 1");
+      assertEquals(await browser.evaluate(NAMELESS), []);
+      await browser.drop("#drop", imagesOf(CT, "test_000", 1));
+      await browser.until("!document.querySelector('#start').disabled");
+      assertEquals(
+        await browser.evaluate("document.querySelector('#chosen').textContent"),
+        "Images: test_000_0000.nii.gz",
+      );
+      await browser.click("#start");
+      await browser.until(SHOWN);
+      const { body: { jobs: [job] } } = await ask(`${served.url}/jobs`);
+      const rows = await browser.evaluate(
+        "[...document.querySelectorAll('.classes tbody tr')].map((row) => [row.cells[1].innerText, row.cells[2].innerText])",
+      );
+      const expected = job.labels.filter(({ label }: { label: number }) => label > 0);
+      assert(expected.length > 1);
+      assertEquals(rows.map(([name]: string[]) => name), expected.map((one: { name: string }) => one.name));
+      for (const [i, { ml }] of expected.entries()) {
+        assert(Math.abs(Number(rows[i][1].replaceAll(",", "")) - ml) <= 0.05 + ml / 1000, `${rows[i]} ${ml}`);
+      }
+      assertEquals(await browser.evaluate(NAMELESS), []);
+
+      // Classes go and come back.
+      const all = await coloured(browser);
+      await browser.click(".classes tbody input[type=checkbox]");
+      const fewer = await coloured(browser);
+      assert(fewer < all, `${fewer} of ${all}`);
+      await browser.click(".classes tbody input[type=checkbox]");
+      assertEquals(await coloured(browser), all);
+
+      // A class leads to itself, and the keyboard moves the cross from there.
+      const last = expected.findLast(({ voxels }: { voxels: number }) => voxels > 0);
+      await browser.click(`.classes tbody tr:nth-child(${expected.indexOf(last) + 1}) .go`);
+      const at = await browser.evaluate(WHERE);
+      assert(at.endsWith(`, ${last.name}`), at);
+      await browser.evaluate("document.querySelector('.viewer canvas').focus()");
+      await browser.press("PageUp");
+      assert(await browser.evaluate(WHERE) !== at);
+
+      assert(browser.requests.length > 8);
+      for (const url of browser.requests) assert(url.startsWith(`${served.url}/`), url);
+      assertEquals(browser.complaints, []);
+    }),
+});
+
+Deno.test({
+  name: name("the page works by keyboard alone, dark and 800 pixels wide, and says why an image is refused"),
+  ignore: CHROMIUM === undefined,
+  fn: () =>
+    inTempFolder(async (folder) => {
+      const bad = join(folder, "bad_0000.nii.gz");
+      await Deno.writeTextFile(bad, "no image");
+      await using served = await serve(["-m", modelFolder(CT), "-f", "0", "--state", join(folder, "state")]);
+      await using browser = await openBrowser(CHROMIUM ?? "", join(folder, "profile"));
+      await browser.size(800, 900);
+      await browser.send("Emulation.setEmulatedMedia", {
+        features: [{ name: "prefers-color-scheme", value: "dark" }],
+      });
+      await browser.open(served.url);
+      await browser.until("document.querySelector('#model').options.length === 1");
+      const tabTo = async (selector: string) => {
+        for (let i = 0; i < 40; i++) {
+          if (await browser.evaluate(`document.activeElement?.matches(${JSON.stringify(selector)})`)) return;
+          await browser.press("Tab");
+        }
+        throw new Error(`no Tab leads to ${selector}`);
+      };
+      await tabTo("#phantom");
+      await browser.press("Enter");
+      await browser.until("!document.querySelector('#start').disabled");
+      await tabTo("#start");
+      await browser.press("Enter");
+      await browser.until(SHOWN, 120);
+      assertEquals(await browser.evaluate("document.documentElement.scrollWidth <= 800"), true);
+      const { r, g, b } = await browser.evaluate(
+        "(() => { const [r, g, b] = getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number); return { r, g, b }; })()",
+      );
+      assert(Math.max(r, g, b) < 60, `${r} ${g} ${b}`);
+      await tabTo(".classes tbody input[type=checkbox]");
+      const all = await coloured(browser);
+      await browser.press(" ");
+      assert(await coloured(browser) < all);
+
+      await browser.drop("#drop", [bad]);
+      await browser.until("document.querySelector('#chosen').textContent.includes('bad')");
+      await browser.click("#start");
+      await browser.until("document.querySelector('#problem').textContent !== ''");
+      const problem = await browser.evaluate("document.querySelector('#problem').textContent");
+      assert(problem.includes("bad_0000.nii.gz"), problem);
+      assertEquals(await browser.evaluate("document.querySelectorAll('#jobs li').length"), 2);
+    }),
+});
