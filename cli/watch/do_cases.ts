@@ -2,6 +2,7 @@
 import { type Claims, openClaims } from "../../core/base/claims.ts";
 import { UserError, type UserErrorParts } from "../../core/base/errors.ts";
 import { removeIfThere } from "../../core/base/files.ts";
+import { basename, dirname, resolve } from "../../core/base/path.ts";
 import type { ExpectedInput } from "../../core/dataset/input_cases.ts";
 import { isSeries, noSource, type ObjectDetails } from "../../core/predict/run/case_outputs.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
@@ -150,8 +151,8 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
 
   async function finishFailed(arrival: Arrival, state: string, ended: Failed, say: () => void): Promise<void> {
     if (isBeyondCase(ended.error)) {
-      if (work.once || !ended.error.endsRun) throw new UserError(ended.error);
-      warn(`${ended.message}; it is tried again in ${RETRY_MS / 1000} s`);
+      if (work.once || model.folds.some(({ file }) => file === ended.error.file)) throw new UserError(ended.error);
+      warn(`${ended.message} It is tried again in ${RETRY_MS / 1000} s.`);
       settling.startAgain(arrival.id, RETRY_MS);
       return;
     }
@@ -165,9 +166,12 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     else work.say(to === undefined ? `why: ${reason}` : `moved to ${to}, why: ${reason}`);
   }
 
-  /** Of the model, or of the disk that results go to. */
+  /** Of the model, which ends the work, or of the disk that results go to. */
   function isBeyondCase({ file, endsRun }: UserErrorParts): boolean {
-    return endsRun === true || model.folds.some((fold) => fold.file === file);
+    if (endsRun || file === undefined) return endsRun === true;
+    // Hidden ones are scratch files.
+    const isScratch = basename(file).startsWith(".") && resolve(dirname(file)) === resolve(folders.output);
+    return isScratch || model.folds.some((fold) => fold.file === file);
   }
 
   async function predict(taken: readonly Taken[]): Promise<void> {

@@ -140,7 +140,7 @@ async function watch({ values, watched, worker, settling, context }: Watch): Pro
       if (error instanceof Interrupted) return;
       if (values.once || !(error instanceof Unreadable)) throw error;
       // A share that is away for a while.
-      if (error.message !== lastProblem) warn(`${error.message}; it is looked at again every ${values.poll} s`);
+      if (error.message !== lastProblem) warn(`${error.message} It is looked at again every ${values.poll} s.`);
       lastProblem = error.message;
     }
     if (hasWorked) continue;

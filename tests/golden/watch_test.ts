@@ -218,6 +218,25 @@ Deno.test("a case that changes while it is predicted is taken again when it no l
   });
 });
 
+Deno.test({
+  name: "a full disk is not the case's failure: its images stay, and it is done when there is room",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inTempFolder(async (folder) => {
+      const { input, output, failed, args, moving } = await folders(folder, CT);
+      await Deno.copyFile(image(CT, "test_000"), join(input, "a_0000.nii.gz"));
+      const line = ["watch", ...args(...moving, "--settle", "0", "--once", "--save_probabilities")];
+      // Room for plans.json, and not for probabilities.
+      const full = await runCommand(line, { fileLimit: 10 * 512 });
+      assertEquals([full.code, full.stderr.includes("riting")], [1, true], full.stderr);
+      assertEquals([await namesIn(input), await namesIn(failed)], [["a_0000.nii.gz", "done", "failed"], []]);
+      assertEquals(await namesIn(output), RUN_FILES, "nothing half-written");
+      const next = await runCommand(line);
+      assertEquals(next.code, 0, next.stderr);
+      assertEquals(await namesIn(output), ["a.nii.gz", "a.npz", "a.pkl", ...RUN_FILES]);
+    }),
+});
+
 Deno.test("what cannot work is refused before the first look: a broken model, folders that are each other, another model's results", async () => {
   await inTempFolder(async (folder) => {
     const { input, output, args } = await folders(folder, CT);

@@ -60,10 +60,24 @@ export async function createProbabilityFile(options: ProbabilityFileOptions): Pr
   let file: Deno.FsFile;
   try {
     file = Deno.openSync(path, { read: true, write: true, create: true, truncate: true });
+  } catch (error) {
+    throw failed(error);
+  }
+  // What is left open and on a full disk would be there as long as a service runs.
+  const discard = (error: unknown) => {
+    file.close();
+    try {
+      Deno.removeSync(path);
+    } catch {
+      // What went wrong first matters more.
+    }
+    return error;
+  };
+  try {
     holdWhileOpen(file);
     file.truncateSync(bytes);
   } catch (error) {
-    throw failed(error);
+    throw discard(failed(error));
   }
   let open = true;
   const transfer = (element: number, data: Float32Array, step: (rest: Uint8Array) => number | null): void => {
@@ -84,7 +98,11 @@ export async function createProbabilityFile(options: ProbabilityFileOptions): Pr
   const outsideIsOne = nonlinearity === "softmax" && voxelCount(grid) < voxels;
   if (outsideIsOne) {
     const ones = new Float32Array(Math.min(BLOCK, voxels)).fill(1);
-    for (let at = 0; at < voxels; at += BLOCK) write(at, ones.subarray(0, Math.min(BLOCK, voxels - at)));
+    try {
+      for (let at = 0; at < voxels; at += BLOCK) write(at, ones.subarray(0, Math.min(BLOCK, voxels - at)));
+    } catch (error) {
+      throw discard(error);
+    }
   }
   const close = () => {
     if (open) file.close();
