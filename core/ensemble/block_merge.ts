@@ -65,7 +65,7 @@ export function createBlockMerge(): BlockMerge {
       else if (dtype === "<f2") (file === 0 ? run.startHalf : run.addHalf)(count, 0);
       else if (file > 0) run.addSingle(count, 0);
     },
-    divide: (count, by) => void run.divide(count, by),
+    divide: (count, by) => void (by === 2 ? run.halve : run.divide)(count, by),
     raise: label(run.raise8, run.raise16),
     overwrite: label(run.overwrite8, run.overwrite16),
   };

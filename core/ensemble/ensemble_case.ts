@@ -2,7 +2,6 @@
 import { allocationError } from "../base/allocation.ts";
 import { UserError, type UserErrorParts } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
-import { freeArray } from "../base/free_array.ts";
 import { collectUnderLimit, type MemoryAllowance, requireRoom } from "../base/memory_allowance.ts";
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import { writeNpz } from "../formats/archive/npz.ts";
@@ -82,7 +81,7 @@ async function mergeFiles(job: EnsembleJob): Promise<void> {
     doing: "averaging probabilities",
     file: files[0],
   });
-  const labeller = createLabeller(rule, voxelCount(shape));
+  using labeller = createLabeller(rule, voxelCount(shape));
   const bytes = labelled(opened, labeller, files);
   if (probabilities === undefined) { for await (const _ of bytes) { /* only the labels are kept */ } }
   else {
@@ -93,7 +92,6 @@ async function mergeFiles(job: EnsembleJob): Promise<void> {
   }
   const geometry: ImageGeometry = { ...properties.geometry, reader, spacing: properties.spacing, shape };
   await writeLabels(reader, output, { data: labeller.labels, shape }, geometry);
-  freeArray(labeller.labels);
 }
 
 /** Labels the voxels and gives the means as they lie in a file. */

@@ -3,6 +3,7 @@
  * convert_probabilities_to_segmentation of nnunetv2/utilities/label_handling/label_handling.py (2.8: 2.5.1 takes probabilities for
  * logits in ensembles, which makes regions of nearly every voxel).
  */
+import { freeArray } from "../base/free_array.ts";
 import type { Labels } from "../dataset/dataset_json.ts";
 import type { BlockMerge, Labelled } from "./block_merge.ts";
 import type { MeanBlock } from "./mean_probabilities.ts";
@@ -27,7 +28,8 @@ export function bytesPerVoxel(rule: LabelRule): number {
   return bytesPerLabel(rule) + (rule.kind === "labels" ? 4 : 0);
 }
 
-export interface Labeller {
+/** Disposing it gives its memory back. */
+export interface Labeller extends Disposable {
   /**
    * Takes the means of a channel from `voxel` on, which are in `merge`. Every voxel has its channels in their order.
    * @returns false if one of them is no number
@@ -52,6 +54,10 @@ export function createLabeller(rule: LabelRule, voxels: number): Labeller {
         : raise(merge, bytes, best.subarray(voxel, voxel + count), channel);
       if (changed) part.set(inMerge.subarray(0, count));
       return !noNumber;
+    },
+    [Symbol.dispose]() {
+      freeArray(best);
+      freeArray(labels);
     },
   };
 }

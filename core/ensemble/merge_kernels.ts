@@ -1,6 +1,6 @@
 /**
  * The arithmetic of an average as WebAssembly of 128-bit SIMD: block by block numbers are added up, divided, and become labels. Loops over
- * a Float16Array take up to 9 ns a number in V8, these 0.4.
+ * a Float16Array take up to 9 ns a number in V8, these less than 0.5.
  *
  * Functions are `(count: i32, value: i32) -> i32` over the arrays of {@link ARRAYS} in the module's own memory; they go on to the end of
  * the last 16 elements.
@@ -41,20 +41,33 @@ const VECTORS = 7;
 const i32Const = (value: number): Code => [0x41, signed(value)];
 const shiftLeft = (x: Code, bits: number): Code => [x, i32Const(bits), 0x74];
 const simd = (op: number) => (...operands: Code[]): Code => [operands, 0xfd, unsigned(op)];
-const floats = (value: number): Code => [0xfd, 0x0c, [...new Uint8Array(new Float32Array(4).fill(value).buffer)]];
-const integers = (value: number): Code => [0xfd, 0x0c, [...new Uint8Array(new Int32Array(4).fill(value).buffer)]];
+const shift = (op: number) => (x: Code, bits: number): Code => simd(op)(x, i32Const(bits));
+const constant = (bytes: Uint8Array): Code => [0xfd, 0x0c, [...bytes]];
 const v128 = { and: simd(0x4e), or: simd(0x50), bitselect: simd(0x52), anyTrue: simd(0x53) };
-const i32x4 = { ltS: simd(0x39), gtS: simd(0x3b), add: simd(0xae), shl: simd(0xab) };
+const i16x8 = {
+  const: (value: number): Code => constant(new Uint8Array(new Uint16Array(8).fill(value).buffer)),
+  ltS: simd(0x2f),
+  gtS: simd(0x31),
+  add: simd(0x8e),
+  shl: shift(0x8b),
+  shrU: shift(0x8d),
+  /** Four 32-bit numbers of their lower and upper halves: of the first four lanes of two vectors, or of the last four. */
+  join: (lower: Code, upper: Code, part: 0 | 1): Code => [
+    [lower, upper, 0xfd, 0x0d],
+    [0, 1, 2, 3].flatMap((lane) => [0, 1, 16, 17].map((byte) => 8 * part + 2 * lane + byte)),
+  ],
+};
 const f32x4 = {
+  const: (value: number): Code => constant(new Uint8Array(new Float32Array(4).fill(value).buffer)),
   ne: simd(0x42),
   gt: simd(0x44),
   add: simd(0xe4),
+  sub: simd(0xe5),
   mul: simd(0xe6),
   div: simd(0xe7),
   /** x < y ? y : x */
   pmax: simd(0xeb),
   splatI32: (value: Code): Code => simd(0x13)([value, 0xb3]),
-  convertI32: simd(0xfa),
 };
 
 /** Of the loop's element and those behind it; `by` more bytes. Alignment hint 0. */
@@ -75,27 +88,37 @@ const loop = (step: number, body: Code): Code => [
   [get(ELEMENT), COUNT, 0x48, 0x0d, 0, 0x0b],
 ];
 
+/** The upper 16 bits of the difference between the biases of float32's and float16's exponents, 127 and 15. */
+const BIAS = (127 - 15) << 7;
+
 /**
- * Four float16 numbers as float32, exactly, by their bits: the exponent's bias is 15 there and 127 here. Subnormal ones are integers
- * times 2^-24; they are not made by way of float32's subnormals, which processors are slow at.
+ * Eight float16 numbers as float32, exactly, by their bits; `use` takes four of them and their place in bytes. Subnormal ones and 0 are
+ * taken for 2^-14 and a fraction of it, and that 2^-14 is subtracted: by way of float32's own subnormals processors are slow.
  */
-function halves(): Code {
-  const [signed, magnitude] = [FIRST_FREE, FIRST_FREE + 1];
-  const bias = integers((127 - 15) << 23);
-  const infinite = v128.and(i32x4.gtS(get(magnitude), integers(0x7bff)), bias);
-  const normal = i32x4.add(i32x4.add(i32x4.shl(get(magnitude), i32Const(13)), bias), infinite);
-  const subnormal = f32x4.mul(f32x4.convertI32(get(magnitude)), floats(2 ** -24));
-  const sign = v128.and(get(signed), integers(-(2 ** 31)));
+function halves(use: (four: Code, by: number) => Code): Code {
+  const [half, magnitude, subnormal, upper] = [0, 1, 2, 3].map((i) => FIRST_FREE + i);
+  const infinite = v128.and(i16x8.gtS(get(magnitude), i16x8.const(0x7bff)), i16x8.const(BIAS));
+  const exponents = i16x8.add(i16x8.add(i16x8.shrU(get(magnitude), 3), i16x8.const(BIAS)), infinite);
+  const zero = i16x8.const(0);
+  const subtracted = v128.and(get(subnormal), i16x8.const(BIAS + 0x80));
+  const sign = v128.and(get(half), i16x8.const(0x8000));
+  const four = (part: 0 | 1): Code => {
+    const number = i16x8.join(i16x8.shl(get(magnitude), 13), get(upper), part);
+    return v128.or(f32x4.sub(number, i16x8.join(zero, subtracted, part)), i16x8.join(zero, sign, part));
+  };
   return [
-    // v128.load16x4_s: the sign is copied to the top.
-    set(signed, [addressOf(2), 0xfd, 0x03, memarg(ARRAYS.numbers, 0)]),
-    set(magnitude, v128.and(get(signed), integers(0x7fff))),
-    v128.or(v128.bitselect(subnormal, normal, i32x4.ltS(get(magnitude), integers(0x400))), sign),
+    set(half, load(ARRAYS.numbers, 2)),
+    set(magnitude, v128.and(get(half), i16x8.const(0x7fff))),
+    set(subnormal, i16x8.ltS(get(magnitude), i16x8.const(0x400))),
+    set(upper, i16x8.add(exponents, v128.and(get(subnormal), i16x8.const(0x80)))),
+    use(four(0), 0),
+    use(four(1), 16),
   ];
 }
 
 const means = (by = 0) => load(ARRAYS.means, 4, by);
-const keep = (sums: Code): Code => [loop(4, store(ARRAYS.means, 4, sums)), i32Const(0)];
+const keep = (sums: Code, by = 0): Code => store(ARRAYS.means, 4, sums, by);
+const nothing = i32Const(0);
 
 /**
  * Where a mean is above the best so far, or else above 1/2, the label becomes VALUE. Comparisons with what is no number are false.
@@ -103,7 +126,7 @@ const keep = (sums: Code): Code => [loop(4, store(ARRAYS.means, 4, sums)), i32Co
  */
 function label(bytesPerLabel: 1 | 2, raisesBest: boolean): Code {
   const vectors = 4 / bytesPerLabel;
-  const highest = (by: number) => raisesBest ? load(ARRAYS.best, 4, by) : floats(0.5);
+  const highest = (by: number) => raisesBest ? load(ARRAYS.best, 4, by) : f32x4.const(0.5);
   const above = (i: number) => get(FIRST_FREE + i);
   const steps = Array.from({ length: vectors }, (_, i): Code => [
     set(FIRST_FREE + i, f32x4.gt(means(16 * i), highest(16 * i))),
@@ -131,13 +154,15 @@ function label(bytesPerLabel: 1 | 2, raisesBest: boolean): Code {
 
 const FUNCTIONS = {
   /** means = numbers, float16. */
-  startHalf: keep(halves()),
+  startHalf: [loop(8, halves(keep)), nothing],
   /** means += numbers, float16. */
-  addHalf: keep(f32x4.add(means(), halves())),
+  addHalf: [loop(8, halves((four, by) => keep(f32x4.add(means(by), four), by))), nothing],
   /** means += numbers, float32. */
-  addSingle: keep(f32x4.add(means(), load(ARRAYS.numbers, 4))),
+  addSingle: [loop(4, keep(f32x4.add(means(), load(ARRAYS.numbers, 4)))), nothing],
+  /** means /= 2: half of a number is exact, and its product faster. */
+  halve: [loop(4, keep(f32x4.mul(means(), f32x4.const(0.5)))), nothing],
   /** means /= value. */
-  divide: [set(FIRST_FREE, f32x4.splatI32(VALUE)), keep(f32x4.div(means(), get(FIRST_FREE)))],
+  divide: [loop(4, keep(f32x4.div(means(), f32x4.splatI32(VALUE)))), nothing],
   /** The label is `value` where the mean is above best, which then is the mean. */
   raise8: label(1, true),
   raise16: label(2, true),
