@@ -86,34 +86,31 @@ Deno.test("where memory is short the model that was used the longest ago gives i
     using ct = await open("iso_ct_two_folds", ["0", "1"]);
     using regions = await open("regions_ignore", ["0"]);
     await using engine = await createCpuEngine({ threads: 1 });
-    // As if the first model had taken all there is.
-    let limit = 2 ** 40;
-    await using kept = keepModels({
-      engine,
-      options: {
-        get maxMemory() {
-          return limit;
+    /** With the first model loaded: the least limit that the second one can do with, and whether the first has given its memory back. */
+    const pressed = async (from: number, step: number) => {
+      // As if the first model had taken all there is.
+      let limit = 2 ** 40;
+      await using kept = keepModels({
+        engine,
+        options: {
+          get maxMemory() {
+            return limit;
+          },
         },
-      },
-    });
-    const run = async (model: typeof ct, name: string, channels: number) => {
-      const one = caseOf(name, "test_000", channels, join(folder, `${name}.nii.gz`));
-      return (await kept.predict(model, { cases: [one], options: {} })).failed.map(({ message }) => message);
+      });
+      const run = async (model: typeof ct, name: string, channels: number) => {
+        const one = caseOf(name, "test_000", channels, join(folder, `${name}.nii.gz`));
+        return (await kept.predict(model, { cases: [one], options: {} })).failed.length === 0;
+      };
+      assert(await run(ct, "iso_ct_two_folds", 1) && kept.heldBytes(ct) > 0);
+      for (limit = from; !await run(regions, "regions_ignore", 2);) limit += step;
+      return { limit, gaveBack: kept.heldBytes(ct) === 0 };
     };
-    assertEquals(await run(ct, "iso_ct_two_folds", 1), []);
-    const held = kept.heldBytes(ct);
-    assert(held > 0);
-    limit = await leastLimit((bytes) => {
-      limit = bytes;
-      return run(regions, "regions_ignore", 2);
-    });
-    assertEquals(kept.heldBytes(ct), 0);
+    const { limit } = await pressed(64 * 2 ** 20, 16 * 2 ** 20);
+    // What the first model has is little, and the process's own memory comes and goes: a few tries.
+    for (let tries = 0; tries < 5; tries++) {
+      if ((await pressed(limit - 24 * 2 ** 20, 3 * 2 ** 20)).gaveBack) return;
+    }
+    throw new Error("the first model kept its memory");
   });
 });
-
-/** The first of ever larger limits that a run succeeds below. */
-async function leastLimit(run: (bytes: number) => Promise<readonly string[]>): Promise<number> {
-  for (let bytes = 64 * 2 ** 20;; bytes += 16 * 2 ** 20) {
-    if ((await run(bytes)).length === 0) return bytes;
-  }
-}

@@ -53,7 +53,7 @@ Deno.test("each missing or wrong field is named with its path", async () => {
     [(p) => (p.configurations = {}), "configurations: there is none"],
     [(p) => (p.configurations = []), "configurations: expected an object {...}, found []"],
     [(p) => delete p.image_reader_writer, "image_reader_writer: is missing"],
-    [(p) => (p.image_reader_writer = "Tiff3DIO"), "image_reader_writer: Tiff3DIO is not implemented"],
+    [(p) => (p.image_reader_writer = "Tiff2DIO"), "image_reader_writer: Tiff2DIO is not implemented"],
     [(p) => (p.image_reader_writer = "SimpleITKIOReoriented"), "SimpleITKIOReoriented is not implemented"],
     [(p) => (p.label_manager = "MyManager"), "label_manager: MyManager is not implemented"],
     [(p) => (p.transpose_forward = [0, 1]), "transpose_forward"],
