@@ -227,6 +227,8 @@ async function removeResults(one: CaseToPredict, ending: string): Promise<void> 
 function claimsOf({ input, output, done, failed }: WatchFolders) {
   const moves = done !== undefined || failed !== undefined;
   const all: readonly Claims[] = (moves ? [output, input] : [output]).map((folder) => openClaims(folder));
+  // Of a watcher that was killed when a case's images were moved, but not yet released.
+  all.forEach((claims) => claims.releaseAbandoned());
   return {
     claim(id: string): boolean {
       const last = all.findIndex((claims) => claims.claim(id) !== "ours");

@@ -17,7 +17,7 @@ const GONE_MS = 600_000;
 /** A claim is written over at every beat, always as long. */
 const BYTES = 512;
 
-const CLAIM = /^\..+\.claim-\d{1,9}$/;
+const CLAIM = /^\.(.+)\.claim-\d{1,9}$/;
 
 /** What a claim came to: the case is ours, another process is at it, or it has failed in another process. */
 export type ClaimResult = "ours" | "taken" | "failed";
@@ -27,6 +27,8 @@ export interface Claims extends Disposable {
   claim(id: string): ClaimResult;
   /** A case is written, by whomever: the claims on it are removed. */
   release(id: string): void;
+  /** Removes claims of processes that are gone, on cases that may be no more. Each is claimed for that, as whoever takes a case does. */
+  releaseAbandoned(): void;
   /** Whether any case is another process's at this moment. */
   othersAtWork(): boolean;
   /** A case has failed: it stays claimed, for all that run, until these claims are disposed. */
@@ -59,20 +61,21 @@ export function openClaims(folder: string, goneMs = GONE_MS, beatMs = Math.min(B
     for (const path of claimsIfThere(folder, id)) if (numberOf(path) <= upTo) removeQuietly(path);
     one?.file.close();
   };
+  const claim = (id: string): ClaimResult => {
+    const last = claimsOf(folder, id).at(-1);
+    const state = last === undefined ? "gone" : stateOf(last, seen, goneMs);
+    if (state !== "gone") return state;
+    const path = join(folder, `${prefixOf(id)}${numberOf(last) + 1}`);
+    const file = createExclusively(path);
+    if (!file) return "taken";
+    const one: Held = { file, path, beat: 0, failed: false };
+    tryLock(file);
+    beat(one, owner);
+    held.set(id, one);
+    return "ours";
+  };
   return {
-    claim(id) {
-      const last = claimsOf(folder, id).at(-1);
-      const state = last === undefined ? "gone" : stateOf(last, seen, goneMs);
-      if (state !== "gone") return state;
-      const path = join(folder, `${prefixOf(id)}${numberOf(last) + 1}`);
-      const file = createExclusively(path);
-      if (!file) return "taken";
-      const one: Held = { file, path, beat: 0, failed: false };
-      tryLock(file);
-      beat(one, owner);
-      held.set(id, one);
-      return "ours";
-    },
+    claim,
     release: (id) => drop(id, Infinity),
     othersAtWork() {
       const own = new Set(held.values().map(({ path }) => path));
@@ -86,6 +89,10 @@ export function openClaims(folder: string, goneMs = GONE_MS, beatMs = Math.min(B
       if (!one) return;
       one.failed = true;
       beat(one, owner);
+    },
+    releaseAbandoned() {
+      const ids = Array.from(Deno.readDirSync(folder), ({ name }) => CLAIM.exec(name)?.[1]);
+      for (const id of new Set(ids)) if (id !== undefined && !held.has(id) && claim(id) === "ours") drop(id, Infinity);
     },
     [Symbol.dispose]() {
       clearInterval(beating);

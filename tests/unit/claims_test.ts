@@ -1,5 +1,6 @@
 /** Claims on cases: exactly one has a case, and those of a process that is gone are outbid. */
 import { openClaims } from "../../core/base/claims.ts";
+import { machineMark } from "../../core/base/machine.ts";
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 
@@ -71,5 +72,18 @@ Deno.test("a claim that has outbid another is not removed with it, unless the ca
     using next = openClaims(folder);
     assertEquals(next.claim("a"), "taken");
     assert(!Deno.readTextFileSync(join(folder, ".a.claim-2")).includes('pid":' + Deno.pid));
+  });
+});
+
+Deno.test("claims that a killed process has left on cases that are no more are removed, those of processes that live stay", async () => {
+  await inFolder((folder) => {
+    using living = openClaims(folder);
+    assertEquals(living.claim("a"), "ours");
+    leaveClaim(folder, ".b.claim-3", 0);
+    Deno.writeTextFileSync(join(folder, ".c.claim-1"), JSON.stringify({ machine: machineMark(), pid: 1, beat: 0 }));
+    using next = openClaims(folder);
+    next.releaseAbandoned();
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), [".a.claim-1", ".b.claim-3"]);
+    assertEquals([next.claim("a"), next.claim("c")], ["taken", "ours"]);
   });
 });
