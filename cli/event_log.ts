@@ -1,5 +1,5 @@
 /** What a command says under `--log json`: one event a line on stdout (cli/LOG_EVENTS.md). stderr stays as it is without. */
-import { UsageError, UserError } from "../core/base/errors.ts";
+import { messageOf, UsageError, UserError } from "../core/base/errors.ts";
 import type { FailedCase, PredictionEvent } from "../core/predict/run/request.ts";
 import type { CommandContext, SayEvent } from "./commands/command.ts";
 import type { Display } from "./display.ts";
@@ -41,7 +41,7 @@ export function createEventDisplay(): Display & Required<Pick<Display, "event">>
 
 /** The two last events of a command that threw. */
 export function sayFailure(error: unknown, event: SayEvent): void {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   const { caseId, ...parts } = error instanceof UserError ? error.parts : {};
   event("error", { message, ...(caseId !== undefined && { case: caseId }), ...parts });
   event("done", { code: error instanceof UsageError ? EXIT.usage : EXIT.failed });

@@ -1,5 +1,5 @@
 /** The JSON report of a prediction (`--report`): what ran, on what, with what result, and what failed; for people and for scripts. */
-import { Interrupted, UserError, type UserErrorParts } from "../core/base/errors.ts";
+import { Interrupted, messageOf, UserError, type UserErrorParts } from "../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../core/base/files.ts";
 import { stringifyJson } from "../core/base/json.ts";
 import { dirname, join } from "../core/base/path.ts";
@@ -110,7 +110,7 @@ export function createGrowingReport(
     async fail(error) {
       await settle();
       if (error instanceof Interrupted) return await writeReport(path, state, "interrupted");
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       const parts = error instanceof UserError ? error.parts : { doing: "predicting", problem: message };
       await writeReport(path, state, "failed", { ...parts, message });
     },

@@ -2,7 +2,7 @@
  * The GPU device and what can go wrong with it. WebGPU tells of errors later, by events; here they become one failure that every
  * further call throws, so that nothing wrong is ever taken for a result.
  */
-import { UserError } from "../core/base/errors.ts";
+import { messageOf, UserError } from "../core/base/errors.ts";
 import { type AdapterFacts, factsOf, requestAdapter, requestDevice } from "./adapter.ts";
 
 export interface DeviceOptions {
@@ -202,8 +202,4 @@ function lost(message: string, { name }: AdapterFacts): UserError {
     problem: `the device was lost (${message || "no reason given"}): the driver was reset, or the GPU is gone`,
     remedy: "run it again with --continue_prediction to do the rest; the system's log (dmesg) may say why",
   });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

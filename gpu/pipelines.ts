@@ -2,6 +2,7 @@
  * Compiled kernels, one for every text. A kernel that is asked for while it is being compiled is not compiled twice. What does not
  * compile is shown with line and source.
  */
+import { messageOf, type UserError } from "../core/base/errors.ts";
 import type { WgslDispatch } from "../kernels/wgsl/kernel.ts";
 import { roundUp } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
@@ -31,6 +32,17 @@ export function uniformBlockBytes({ uniforms }: WgslDispatch): number {
   return roundUp((uniforms?.length ?? 0) * 4, 16);
 }
 
+/** What a kernel binds, as its layout says it. */
+export function bindingEntries(kernel: WgslDispatch): GPUBindGroupLayoutEntry[] {
+  const buffers = kernel.bindings.map(({ access }): GPUBufferBindingLayout => ({
+    type: access === "read" ? "read-only-storage" : "storage",
+  }));
+  // With the size in the layout, it is checked once and not by every dispatch (where wgpu 29 mixes pipelines up).
+  const minBindingSize = uniformBlockBytes(kernel);
+  if (minBindingSize > 0) buffers.push({ type: "uniform", hasDynamicOffset: true, minBindingSize });
+  return buffers.map((buffer, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer }));
+}
+
 export function createPipelines(gpu: GpuDevice): Pipelines {
   const { device } = gpu;
   const layouts = new Map<string, { readonly group: GPUBindGroupLayout; readonly pipeline: GPUPipelineLayout }>();
@@ -43,13 +55,18 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
    * asked for, and the first is the one.
    */
   async function failureOf(kernel: WgslDispatch, module: GPUShaderModule, problem: unknown, wasWell: boolean) {
-    const why = messageOf(problem);
+    const why = problemText(problem);
     if (!wasWell || !DRIVER_FAILURE.test(why)) {
       gpu.check();
       return await explain(kernel, module, problem);
     }
+    return refuse(kernel, why, problem);
+  }
+
+  /** Notes the first kernel that is refused: it is what the device was lost by. */
+  function refuse(kernel: WgslDispatch, why: string, cause?: unknown): UserError {
     refused ??= { key: kernelKey(kernel), name: kernel.name, why };
-    const error = refusedError(refused, gpu.facts.name, problem);
+    const error = refusedError(refused, gpu.facts.name, cause);
     gpu.explainLoss(error);
     return error;
   }
@@ -71,10 +88,7 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
   function makeNow(kernel: WgslDispatch, descriptor: GPUComputePipelineDescriptor): GPUComputePipeline {
     const before = isAlive();
     const pipeline = device.createComputePipeline(descriptor);
-    if (before && !isAlive()) {
-      refused ??= { key: kernelKey(kernel), name: kernel.name, why: "the device was lost with it" };
-      gpu.explainLoss(refusedError(refused, gpu.facts.name, undefined));
-    }
+    if (before && !isAlive()) refuse(kernel, "the device was lost with it");
     return pipeline;
   }
 
@@ -82,13 +96,7 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
     const key = layoutKeyOf(kernel);
     let layout = layouts.get(key);
     if (!layout) {
-      const buffers = kernel.bindings.map(({ access }): GPUBufferBindingLayout => ({
-        type: access === "read" ? "read-only-storage" : "storage",
-      }));
-      // With the size in the layout, it is checked once and not by every dispatch (where wgpu 29 mixes pipelines up).
-      const minBindingSize = uniformBlockBytes(kernel);
-      if (minBindingSize > 0) buffers.push({ type: "uniform", hasDynamicOffset: true, minBindingSize });
-      const entries = buffers.map((buffer, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer }));
+      const entries = bindingEntries(kernel);
       const group = device.createBindGroupLayout({ entries });
       layout = { group, pipeline: device.createPipelineLayout({ bindGroupLayouts: [group] }) };
       layouts.set(key, layout);
@@ -179,9 +187,9 @@ async function explain({ name, code }: WgslDispatch, module: GPUShaderModule, ca
       .map((line, i) => `${from + i + 1 === lineNum ? ">" : " "} ${String(from + i + 1).padStart(4)} | ${line}`);
     return [`line ${lineNum}, column ${linePos}: ${message}`, ...source].join("\n");
   });
-  return new Error([`Compiling the GPU kernel "${name}": ${messageOf(cause)}`, ...shown].join("\n"), { cause });
+  return new Error([`Compiling the GPU kernel "${name}": ${problemText(cause)}`, ...shown].join("\n"), { cause });
 }
 
-function messageOf(problem: unknown): string {
-  return problem instanceof Error || problem instanceof GPUError ? problem.message : String(problem);
+function problemText(problem: unknown): string {
+  return problem instanceof GPUError ? problem.message : messageOf(problem);
 }

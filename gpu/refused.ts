@@ -31,7 +31,7 @@ export function refusalOf(keys: ReadonlySet<string>): ((kernel: WgslDispatch) =>
 }
 
 export function refusedError(
-  { name, why }: Pick<RefusedKernel, "name" | "why">,
+  { name, why }: RefusedKernel,
   adapter: string,
   cause: unknown,
 ): UserError {

@@ -2,6 +2,7 @@
  * What has been found out about a GPU, kept from run to run: that its self-test passed, how models may store activations, which way each
  * convolution is the fastest. One file for an adapter and its driver; it holds for the kernels it was made with. Losing it costs time only.
  */
+import { messageOf } from "../../core/base/errors.ts";
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
@@ -85,7 +86,7 @@ export async function openGpuRecord(identity: GpuIdentity, folder = cacheFolder(
         });
         return undefined;
       } catch (error) {
-        return error instanceof Error ? error.message : String(error);
+        return messageOf(error);
       }
     },
   };

@@ -1,5 +1,5 @@
 /** Starting the GPU engine with what is known of the GPU; one that was never tested is tested before its first prediction. */
-import { UserError } from "../../core/base/errors.ts";
+import { messageOf, UserError } from "../../core/base/errors.ts";
 import type { PrecisionCache } from "../../core/predict/model/precision.ts";
 import type { AdapterFacts } from "../../gpu/adapter.ts";
 import type { GpuEngine, Tuning } from "../../gpu/engine.ts";
@@ -86,10 +86,6 @@ export async function openWithoutRefused<T>(
 export function lessonOf({ refused }: GpuEngine, record: GpuRecord): (() => Promise<void>) | undefined {
   if (!refused || refused.key in record.findings.refused) return undefined;
   return async () => void await record.add({ refused: { [refused.key]: { name: refused.name, why: refused.why } } });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function testFirst(engine: GpuEngine, record: GpuRecord, { say, warn }: GpuStart): Promise<void> {

@@ -2,7 +2,7 @@
  * The queue: jobs one after the other, in the order they were accepted. A job that a service was at when it was killed is begun again,
  * once: one that was being done at two such ends may be what ended them.
  */
-import { Interrupted, UserError } from "../../core/base/errors.ts";
+import { Interrupted, messageOf, UserError } from "../../core/base/errors.ts";
 import { givenUp, isFinished, type Job, type JobError, type JobRecord, type JobView, viewOf } from "./job.ts";
 import type { JobStore } from "./job_store.ts";
 
@@ -109,7 +109,7 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
       else if (error instanceof Interrupted) await change(job, { state: "queued", attempts: attempts - 1 });
       else {
         options.onDefect(error, job.record);
-        const problem = error instanceof Error ? error.message : String(error);
+        const problem = messageOf(error);
         await end(job, {
           state: "failed",
           error: givenUp("predicting the case", `a defect of the service: ${problem}`),

@@ -46,6 +46,11 @@ export class Interrupted extends Error {
   override readonly name = "Interrupted";
 }
 
+/** What anything that was thrown says. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function describe(parts: UserErrorParts): string {
   const where = [parts.caseId && `case ${parts.caseId}`, parts.file].filter(Boolean).join(", ");
   const remedy = parts.remedy ? `${/[.!?]$/.test(parts.problem) ? "" : "."} ${capitalise(parts.remedy)}` : "";

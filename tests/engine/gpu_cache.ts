@@ -1,4 +1,6 @@
 /** Commands on the GPU for tests: their findings about the GPU are kept in a folder of the test's own. */
+import { main } from "../../cli/main.ts";
+import { fromFileUrl, join } from "../../core/base/path.ts";
 import { recordOf } from "../../cli/engines/gpu_start.ts";
 import type { GpuRecord } from "../../cli/engines/gpu_record.ts";
 import { factsOf, requestAdapter } from "../../gpu/adapter.ts";
@@ -81,4 +83,23 @@ export function captureOutput(): Disposable & { readonly text: string } {
     },
     [Symbol.dispose]: () => streams.forEach((stream, i) => stream.writeSync = writers[i]),
   };
+}
+
+const MODELS = fromFileUrl(new URL("../golden/models", import.meta.url));
+
+/** Predicts two slices with a small model by the command, on the software adapter too. */
+export async function predictSlices(...flags: string[]) {
+  const folder = await Deno.makeTempDir();
+  try {
+    const report = join(folder, "report.json");
+    using output = captureOutput();
+    const code = await main([
+      ...["predict_from_modelfolder", "-i", join(MODELS, "images", "slices_2d")],
+      ...["-m", join(MODELS, "models", "slices_2d")],
+      ...["-o", join(folder, "out"), "-f", "0", "--disable_tta", "--allow_software_gpu", "--report", report, ...flags],
+    ]);
+    return { code, text: output.text, report: JSON.parse(await Deno.readTextFile(report)) };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 }

@@ -1,16 +1,13 @@
 /** Kernels that a driver does not take: layers are computed another way, and what cannot be is done on the CPU, or named. */
-import { main } from "../../cli/main.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import { UserError } from "../../core/base/errors.ts";
-import { fromFileUrl, join } from "../../core/base/path.ts";
 import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
 import { assert, assertClose, assertEquals, assertFails, TOLERANCE } from "../assert.ts";
-import { captureOutput, type GpuCache, miscompile, refuseKernels, useGpuCache } from "./gpu_cache.ts";
+import { type GpuCache, miscompile, predictSlices, refuseKernels, useGpuCache } from "./gpu_cache.ts";
 
-const ROOT = fromFileUrl(new URL("../golden/models", import.meta.url));
 const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 const PATCH: Vec3 = [8, 12, 12];
 const GRAPH: Graph = {
@@ -65,22 +62,6 @@ Deno.test(
   },
 );
 
-/** Predicts with a small model. */
-async function predict(...flags: string[]) {
-  const folder = await Deno.makeTempDir();
-  try {
-    const report = join(folder, "report.json");
-    using output = captureOutput();
-    const code = await main([
-      ...["predict_from_modelfolder", "-i", join(ROOT, "images", "slices_2d"), "-m", join(ROOT, "models", "slices_2d")],
-      ...["-o", join(folder, "out"), "-f", "0", "--disable_tta", "--allow_software_gpu", "--report", report, ...flags],
-    ]);
-    return { code, text: output.text, report: JSON.parse(await Deno.readTextFile(report)) };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 const refusedNames = async (cache: GpuCache) =>
   Object.values((await cache.record()).findings.refused).map(({ name }) => name);
 
@@ -92,13 +73,13 @@ Deno.test({
   let first: string | undefined;
   {
     using driver = refuseKernels((label) => label.startsWith("winograd") && (first ??= label) === label);
-    const { code, text, report } = await predict("-device", "gpu");
+    const { code, text, report } = await predictSlices("-device", "gpu");
     assertEquals([code, report.engine.kind, report.failed], [0, "gpu", []], text);
     assertEquals(new Set(driver.refused), new Set(await refusedNames(cache)));
     assert(driver.refused.length > 0 && text.includes("tried again, another way"), text);
   }
   using driver = refuseKernels((label) => label === first);
-  const { code, text } = await predict("-device", "gpu");
+  const { code, text } = await predictSlices("-device", "gpu");
   assertEquals([code, driver.refused], [0, []], text);
 });
 
@@ -109,12 +90,12 @@ Deno.test({
   await using _cache = await useGpuCache();
   using _driver = refuseKernels((label) => label.startsWith("gather"));
   await t.step("-device auto: the CPU", async () => {
-    const { code, text, report } = await predict("-device", "auto");
+    const { code, text, report } = await predictSlices("-device", "auto");
     assertEquals([code, report.engine.kind, report.failed], [0, "cpu", []], text);
     assert(/the GPU failed.*"gather/s.test(text), text);
   });
   await t.step("-device gpu: an error", async () => {
-    const { code, text } = await predict("-device", "gpu");
+    const { code, text } = await predictSlices("-device", "gpu");
     assertEquals(code, 1);
     assert(/GPU kernel "gather.*does not take it/s.test(text) && text.includes("-device cpu"), text);
   });
@@ -125,11 +106,11 @@ Deno.test({ name: "a GPU that is wrong with 16-bit floats alone is used without 
   using _driver = miscompile((code) =>
     code.includes("enable f16") ? code.replaceAll("let bias = load_weights(", "let bias = 1.5 * load_weights(") : code
   );
-  const { code, text, report } = await predict("-device", "gpu", "--precision", "auto");
+  const { code, text, report } = await predictSlices("-device", "gpu", "--precision", "auto");
   assertEquals([code, report.engine.kind, report.failed], [0, "gpu", []], text);
   const { selfTest } = (await cache.record()).findings;
   assert(selfTest?.passed === true && /in f16: .* differs/.test(selfTest.halvesFailed ?? ""), JSON.stringify(selfTest));
-  const asked = await predict("-device", "gpu", "--precision", "f16");
+  const asked = await predictSlices("-device", "gpu", "--precision", "f16");
   assertEquals(asked.code, 1);
   assert(asked.text.replaceAll(/\s+/g, " ").includes("computes wrong with them"), asked.text);
 });

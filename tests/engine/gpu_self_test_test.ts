@@ -2,13 +2,11 @@
 import { main } from "../../cli/main.ts";
 import { selfTest } from "../../cli/engines/self_test.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
-import { fromFileUrl, join } from "../../core/base/path.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { captureOutput, miscompile, useGpuCache } from "./gpu_cache.ts";
+import { captureOutput, miscompile, predictSlices, useGpuCache } from "./gpu_cache.ts";
 
-const ROOT = fromFileUrl(new URL("../golden/models", import.meta.url));
 const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 
 /** As a driver that gets a bias wrong. */
@@ -71,30 +69,16 @@ Deno.test(
 Deno.test({ name: "no prediction is made on a GPU that computes wrong results", ignore }, async (t) => {
   await using _cache = await useGpuCache(false);
   using _driver = wrongBias();
-  const folder = await Deno.makeTempDir();
-  const predict = async (...flags: string[]) => {
-    const report = join(folder, "report.json");
-    using output = captureOutput();
-    const code = await main([
-      ...["predict_from_modelfolder", "-i", join(ROOT, "images", "slices_2d"), "-m", join(ROOT, "models", "slices_2d")],
-      ...["-o", join(folder, "out"), "-f", "0", "--disable_tta", "--allow_software_gpu", "--report", report, ...flags],
-    ]);
-    return { code, text: output.text, report: JSON.parse(await Deno.readTextFile(report)) };
-  };
-  try {
-    await t.step("asked for by name, it is an error that says what to do", async () => {
-      const { code, text, report } = await predict("-device", "gpu");
-      assertEquals(code, 1);
-      assert(text.includes("it computes wrong results and is not used") && text.includes("-device cpu"), text);
-      assertEquals(report.cases, []);
-    });
-    await t.step("with -device auto the CPU computes, with one loud line", async () => {
-      const { code, text, report } = await predict("-device", "auto");
-      assertEquals([code, report.engine.kind, report.failed], [0, "cpu", []]);
-      assertEquals(text.match(/warning: the GPU is not used: .*wrong results/g)?.length, 1, text);
-      assert(report.engine.reason.includes("wrong results") && report.warnings[0].includes("wrong results"));
-    });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await t.step("asked for by name, it is an error that says what to do", async () => {
+    const { code, text, report } = await predictSlices("-device", "gpu");
+    assertEquals(code, 1);
+    assert(text.includes("it computes wrong results and is not used") && text.includes("-device cpu"), text);
+    assertEquals(report.cases, []);
+  });
+  await t.step("with -device auto the CPU computes, with one loud line", async () => {
+    const { code, text, report } = await predictSlices("-device", "auto");
+    assertEquals([code, report.engine.kind, report.failed], [0, "cpu", []]);
+    assertEquals(text.match(/warning: the GPU is not used: .*wrong results/g)?.length, 1, text);
+    assert(report.engine.reason.includes("wrong results") && report.warnings[0].includes("wrong results"));
+  });
 });

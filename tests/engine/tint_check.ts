@@ -2,38 +2,16 @@
  * Every kernel through Tint, the WGSL compiler of Dawn and Chromium, beside naga, which Deno has: the npm package `webgpu` with its null
  * backend, which checks texts and pipelines and runs nothing. A program of its own, as it loads native code. Prints a JSON report.
  */
-import { uniformBlockBytes } from "../../gpu/pipelines.ts";
+import { RAISED_LIMITS } from "../../gpu/adapter.ts";
+import { bindingEntries } from "../../gpu/pipelines.ts";
 import { type WgslText, wgslTexts } from "./wgsl_texts.ts";
-
-const LIMITS = [
-  "maxStorageBufferBindingSize",
-  "maxBufferSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-  "maxComputeWorkgroupSizeY",
-  "maxComputeWorkgroupSizeZ",
-] as const;
 
 /** What a kernel was told, errors first; nothing if it is taken as it is. */
 async function problemsOf(device: GPUDevice, { kernel, everywhere }: WgslText): Promise<string[]> {
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ label: kernel.name, code: kernel.code });
   const { messages } = await module.getCompilationInfo();
-  const entries = kernel.bindings.map(({ access }, binding): GPUBindGroupLayoutEntry => ({
-    binding,
-    visibility: 4,
-    buffer: { type: access === "read" ? "read-only-storage" : "storage" },
-  }));
-  const minBindingSize = uniformBlockBytes(kernel);
-  if (minBindingSize > 0) {
-    entries.push({
-      binding: entries.length,
-      visibility: 4,
-      buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize },
-    });
-  }
+  const entries = bindingEntries(kernel);
   const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries })] });
   // The null backend promises the least that WebGPU does: kernels of large devices are left to the text's check.
   if (everywhere) device.createComputePipeline({ label: kernel.name, layout, compute: { module, entryPoint: "main" } });
@@ -52,7 +30,7 @@ const { create }: { create(options: readonly string[]): GPU } = await import(Den
 const dawn = create(["backend=null"]);
 const adapter = await dawn.requestAdapter();
 if (!adapter) throw new Error("Dawn's null backend gives no adapter");
-const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+const requiredLimits = Object.fromEntries(RAISED_LIMITS.map((name) => [name, adapter.limits[name]]));
 const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16"], requiredLimits });
 const texts = await wgslTexts();
 const told: string[] = [];

@@ -5,7 +5,7 @@
  */
 import { statfs } from "node:fs/promises";
 import { describeBytes } from "../../base/describe_bytes.ts";
-import { UserError } from "../../base/errors.ts";
+import { messageOf, UserError } from "../../base/errors.ts";
 import { holdWhileOpen } from "../../base/leftovers.ts";
 import { dirname } from "../../base/path.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
@@ -54,7 +54,7 @@ export async function createProbabilityFile(options: ProbabilityFileOptions): Pr
       doing: "writing probabilities",
       caseId: options.caseId,
       file: path,
-      problem: error instanceof Error ? error.message : String(error),
+      problem: messageOf(error),
       remedy: `${describeBytes(2 * bytes)} are needed there while the case is being written`,
     }, { cause: error });
   let file: Deno.FsFile;

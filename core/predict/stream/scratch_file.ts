@@ -1,5 +1,5 @@
 /** A file that holds for a while what memory does not. */
-import { UserError } from "../../base/errors.ts";
+import { messageOf, UserError } from "../../base/errors.ts";
 import { holdWhileOpen, scratchName } from "../../base/leftovers.ts";
 import { join } from "../../base/path.ts";
 
@@ -15,7 +15,7 @@ export function scratchFile(folder: string): ScratchFile {
     new UserError({
       doing: "keeping logits in a scratch file",
       file: path,
-      problem: error instanceof Error ? error.message : String(error),
+      problem: messageOf(error),
       remedy: "free space on that disk, or raise --max-memory so that none is needed",
     }, { cause: error });
   let file: Deno.FsFile;
