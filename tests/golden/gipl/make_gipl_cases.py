@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from itk_cases import write_cases
+from itk_cases import values_of, write_cases
 
 #  GIPL's code of each type
 TYPES = {'binary': (1, 'u1'), 'char': (7, 'i1'), 'uchar': (8, 'u1'), 'short': (15, 'i2'), 'ushort': (16, 'u2'), 'uint': (31, 'u4'), 'int': (32, 'i4'),
@@ -19,13 +19,7 @@ SIZE = (3, 4, 5, 1)
 
 
 def voxels(kind, size=SIZE):
-    n = int(np.prod([max(1, s) for s in size]))
-    dtype = np.dtype(TYPES[kind][1])
-    if dtype.kind == 'f':
-        return (np.arange(n) * 1.37 - 20.1).astype(dtype)
-    info = np.iinfo(dtype)
-    values = [info.min, info.max, 0, 1, info.max // 3] + [i * 7 % 100 for i in range(n - 5)]
-    return np.array(values[:n], dtype=dtype)
+    return values_of(np.dtype(TYPES[kind][1]), size)
 
 
 def header(kind='short', size=SIZE, spacing=(0.8, 0.9, 2.5, 7), origin=(-11.5, 7.25, 30, 4), code=None, text=b'No Patient Information', matrix=None,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from itk_cases import write_cases
+from itk_cases import values_of, write_cases
 
 TYPES = {'MET_CHAR': 'i1', 'MET_UCHAR': 'u1', 'MET_SHORT': 'i2', 'MET_USHORT': 'u2', 'MET_INT': 'i4', 'MET_UINT': 'u4', 'MET_LONG': 'i4',
          'MET_ULONG': 'u4', 'MET_LONG_LONG': 'i8', 'MET_ULONG_LONG': 'u8', 'MET_FLOAT': 'f4', 'MET_DOUBLE': 'f8'}
@@ -18,13 +18,7 @@ SIZE = (3, 4, 5)
 
 
 def voxels(kind, size=SIZE):
-    n = int(np.prod(size))
-    dtype = np.dtype(TYPES[kind])
-    if dtype.kind == 'f':
-        return (np.arange(n) * 1.37 - 20.1).astype(dtype)
-    info = np.iinfo(dtype)
-    values = [info.min, info.max, 0, 1, info.max // 3] + [i * 7 % 100 for i in range(n - 5)]
-    return np.array(values[:n], dtype=dtype)
+    return values_of(np.dtype(TYPES[kind]), size)
 
 
 def base(kind='MET_SHORT', size=SIZE, **other):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from itk_cases import write_cases
+from itk_cases import values_of, write_cases
 
 TYPES = {'int8': 'i1', 'uint8': 'u1', 'int16': 'i2', 'uint16': 'u2', 'int32': 'i4', 'uint32': 'u4', 'int64': 'i8', 'uint64': 'u8',
          'float': 'f4', 'double': 'f8'}
@@ -19,14 +19,7 @@ SIZE = (3, 4, 5)
 
 
 def voxels(kind, size=SIZE):
-    """Values that fill the type, in the file's order."""
-    n = int(np.prod(size))
-    dtype = np.dtype(TYPES[kind])
-    if dtype.kind == 'f':
-        return (np.arange(n) * 1.37 - 20.1).astype(dtype)
-    info = np.iinfo(dtype)
-    values = [info.min, info.max, 0, 1, info.max // 3] + [i * 7 % 100 for i in range(n - 5)]
-    return np.array(values[:n], dtype=dtype)
+    return values_of(np.dtype(TYPES[kind]), size)
 
 
 def header(fields, version=4):
