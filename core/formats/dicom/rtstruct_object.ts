@@ -10,7 +10,15 @@ import { type LabelsOnSlices, type SegmentPlace, segmentPlaces } from "./seg_pla
 import { instancesOf, type SourceImages, type SourceSlice } from "./source_images.ts";
 import { writeDicomFile } from "./write_file.ts";
 import { sequence, type WrittenAttributes } from "./write_object.ts";
-import { codeItem, commonAttributes, seriesNumber, shortText } from "./write_segment.ts";
+import {
+  codeItem,
+  commonAttributes,
+  frameOfReference,
+  instanceReference,
+  seriesNumber,
+  shortText,
+  sliceReference,
+} from "./write_segment.ts";
 import { derivedUid } from "./write_uid.ts";
 
 const SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3";
@@ -41,7 +49,7 @@ export async function writeStructureSet(file: string, segmentation: Segmentation
   }).map((region, i): Region => ({ ...region, number: i + 1 }));
   const content = contentHash(regions, labels);
   const uid = (what: string) => derivedUid(["RTSTRUCT", what, source.seriesUid, maker.model, maker.version, content]);
-  const frameOfReference = source.frameOfReferenceUid ?? derivedUid(["frame of reference", source.seriesUid]);
+  const frameUid = frameOfReference(source);
   const series = { uid: uid("series"), number: seriesNumber(source, SERIES), description: maker.model };
   await writeDicomFile(file, {
     sopClass: SOP_CLASS,
@@ -50,13 +58,13 @@ export async function writeStructureSet(file: string, segmentation: Segmentation
       ...commonAttributes(source, maker, series),
       Modality: "RTSTRUCT",
       OperatorsName: null,
-      FrameOfReferenceUID: frameOfReference,
+      FrameOfReferenceUID: frameUid,
       StructureSetLabel: shortText(maker.model, SHORT_STRING),
       StructureSetName: shortText(maker.model),
       StructureSetDate: source.date ?? null,
       StructureSetTime: source.time ?? null,
-      ReferencedFrameOfReferenceSequence: sequence(referencedFrame(source, frameOfReference)),
-      StructureSetROISequence: { items: regions.map((region) => regionItem(region, frameOfReference, maker.model)) },
+      ReferencedFrameOfReferenceSequence: sequence(referencedFrame(source, frameUid)),
+      StructureSetROISequence: { items: regions.map((region) => regionItem(region, frameUid, maker.model)) },
       ROIContourSequence: { items: contourItems(regions, labels, source), streamed: true },
       RTROIObservationsSequence: { items: regions.map(observationItem) },
       ApprovalStatus: "UNAPPROVED",
@@ -74,21 +82,16 @@ function referencedFrame({ slices, studyUid, seriesUid }: SourceImages, uid: str
       ReferencedSOPInstanceUID: studyUid,
       RTReferencedSeriesSequence: sequence({
         SeriesInstanceUID: seriesUid,
-        ContourImageSequence: {
-          items: instancesOf(slices).map(({ sopClass, sopInstance }) => ({
-            ReferencedSOPClassUID: sopClass,
-            ReferencedSOPInstanceUID: sopInstance,
-          })),
-        },
+        ContourImageSequence: { items: instancesOf(slices).map(instanceReference) },
       }),
     }),
   };
 }
 
-function regionItem({ number, label, name }: Region, frameOfReference: string, model: string): WrittenAttributes {
+function regionItem({ number, label, name }: Region, frameUid: string, model: string): WrittenAttributes {
   return {
     ROINumber: String(number),
-    ReferencedFrameOfReferenceUID: frameOfReference,
+    ReferencedFrameOfReferenceUID: frameUid,
     ROIName: shortText(name),
     ROIDescription: shortText(`label ${label}: ${name}`, SHORT_TEXT),
     ROIGenerationAlgorithm: "AUTOMATIC",
@@ -133,11 +136,7 @@ function* contours(
     for (const polygon of tracePolygons(labels, label, place)) {
       yield {
         ContourNumber: String(++number),
-        ContourImageSequence: sequence({
-          ReferencedSOPClassUID: slice.sopClass,
-          ReferencedSOPInstanceUID: slice.sopInstance,
-          ...(slice.frame !== undefined && { ReferencedFrameNumber: String(slice.frame) }),
-        }),
+        ContourImageSequence: sequence(sliceReference(slice)),
         ContourGeometricType: "CLOSED_PLANAR",
         NumberOfContourPoints: String(polygon.length / 2),
         ContourData: write(polygon, slice),

@@ -6,17 +6,20 @@ import { plural } from "../../base/plural.ts";
 import { cielab } from "./seg_colour.ts";
 import { contentHash, frameBytes, framesOf, packFrames, type PlacedSegment, type SegmentFrame } from "./seg_frames.ts";
 import { type LabelsOnSlices, type SegmentPlace, segmentPlaces } from "./seg_places.ts";
-import { instancesOf, sliceSpacing, type SourceImages, type SourceSlice } from "./source_images.ts";
+import { instancesOf, sliceSpacing, type SourceImages } from "./source_images.ts";
 import { writeDicomFile } from "./write_file.ts";
 import { type Items, sequence, type WrittenAttributes } from "./write_object.ts";
 import {
   codeItem,
   codeSequence,
   commonAttributes,
+  frameOfReference,
+  instanceReference,
   type Maker,
   type Segment,
   seriesNumber,
   shortText,
+  sliceReference,
 } from "./write_segment.ts";
 import { derivedUid } from "./write_uid.ts";
 
@@ -90,7 +93,7 @@ function imageAttributes(source: SourceImages, frames: number): WrittenAttribute
     ContentTime: source.time ?? "000000",
     ContentLabel: "SEGMENTATION",
     ContentCreatorName: null,
-    FrameOfReferenceUID: source.frameOfReferenceUid ?? derivedUid(["frame of reference", source.seriesUid]),
+    FrameOfReferenceUID: frameOfReference(source),
     SamplesPerPixel: 1,
     PhotometricInterpretation: "MONOCHROME2",
     NumberOfFrames: String(frames),
@@ -172,7 +175,7 @@ function* frameGroups(segments: readonly NumberedSegment[], { slices }: SourceIm
         DerivationImageSequence: sequence({
           DerivationCodeSequence: sequence(SEGMENTATION),
           SourceImageSequence: sequence({
-            ...reference(slices[slice]),
+            ...sliceReference(slices[slice]),
             PurposeOfReferenceCodeSequence: sequence(SOURCE_IMAGE),
             SpatialLocationsPreserved: "YES",
           }),
@@ -189,25 +192,12 @@ const SOURCE_IMAGE = codeItem({
   meaning: "Source image for image processing operation",
 });
 
-function reference({ sopClass, sopInstance, frame }: SourceSlice): WrittenAttributes {
-  return {
-    ReferencedSOPClassUID: sopClass,
-    ReferencedSOPInstanceUID: sopInstance,
-    ...(frame !== undefined && { ReferencedFrameNumber: String(frame) }),
-  };
-}
-
 /** The source's instances that frames refer to. */
 function referencedSeries({ seriesUid, slices }: SourceImages, frames: readonly SegmentFrame[]): Items {
   const used = new Set(frames.map(({ place }) => place.slice));
   const instances = instancesOf(slices.filter((_, slice) => used.has(slice)));
   return sequence({
     SeriesInstanceUID: seriesUid,
-    ReferencedInstanceSequence: {
-      items: instances.map(({ sopClass, sopInstance }) => ({
-        ReferencedSOPClassUID: sopClass,
-        ReferencedSOPInstanceUID: sopInstance,
-      })),
-    },
+    ReferencedInstanceSequence: { items: instances.map(instanceReference) },
   });
 }

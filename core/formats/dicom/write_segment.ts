@@ -1,8 +1,9 @@
 /** What SEG and RTSTRUCT objects say alike: their segments, codes, the patient and study they belong to, who made them. */
 import type { Code, SegmentCodes } from "./seg_codes.ts";
 import type { Rgb } from "./seg_codes_file.ts";
-import type { SourceImages } from "./source_images.ts";
+import type { SourceImages, SourceSlice } from "./source_images.ts";
 import { type Items, sequence, type WrittenAttributes } from "./write_object.ts";
+import { derivedUid } from "./write_uid.ts";
 
 /** A class of the segmentation. */
 export interface Segment {
@@ -38,6 +39,22 @@ export function codeItem({ scheme, code, meaning }: Code): WrittenAttributes {
 /** A sequence of one code; undefined where there is none. */
 export function codeSequence(code: Code | undefined): Items | undefined {
   return code && sequence(codeItem(code));
+}
+
+/** What refers to an instance of the source. */
+export function instanceReference({ sopClass, sopInstance }: SourceSlice): WrittenAttributes {
+  return { ReferencedSOPClassUID: sopClass, ReferencedSOPInstanceUID: sopInstance };
+}
+
+/** What refers to one slice of the source: its instance, and the frame where that has several. */
+export function sliceReference(slice: SourceSlice): WrittenAttributes {
+  const { frame } = slice;
+  return { ...instanceReference(slice), ...(frame !== undefined && { ReferencedFrameNumber: String(frame) }) };
+}
+
+/** The source's frame of reference; of a source without one a UID that all objects made from it share. */
+export function frameOfReference({ frameOfReferenceUid, seriesUid }: SourceImages): string {
+  return frameOfReferenceUid ?? derivedUid(["frame of reference", seriesUid]);
 }
 
 /** Patient, study, equipment and the series' own description. */
