@@ -9,6 +9,7 @@ import { gridToPatient } from "../image/image_grid.ts";
 import { WRITING } from "../image/image_format.ts";
 import { inverse } from "../image/nifti/matrix.ts";
 import type { LabelsOnSlices } from "./seg_places.ts";
+import { cross } from "./slice.ts";
 import { sliceSpacing, type SourceImages } from "./source_images.ts";
 
 /** A voxel of the labels may be this far from its pixel in the source, in pixels. */
@@ -57,9 +58,8 @@ function gridToSource(geometry: ImageGeometry, source: SourceImages): readonly (
   const { rowDirection: r, columnDirection: c, pixelSpacing: [rowSpacing, columnSpacing], slices } = source;
   const spacing = sliceSpacing(source);
   const [first, last] = [slices[0].position, slices[slices.length - 1].position];
-  const normal: Vec3 = [r[1] * c[2] - r[2] * c[1], r[2] * c[0] - r[0] * c[2], r[0] * c[1] - r[1] * c[0]];
   const along = slices.length === 1
-    ? normal.map((value) => value * spacing)
+    ? cross(r, c).map((value) => value * spacing)
     : first.map((value, i) => (last[i] - value) / (slices.length - 1));
   const toPixels = inverse([0, 1, 2].map((i) => [r[i] * columnSpacing, c[i] * rowSpacing, along[i]] as const));
   const grid = gridToPatient(geometry);
