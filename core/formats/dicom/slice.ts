@@ -146,19 +146,18 @@ function mostFrames({ fileBytes }: DicomFile, { length }: PixelPlace, format: Pi
 }
 
 function pixelFormat(dataset: DicomDataset): PixelFormat {
-  const whole = (value: number | undefined, otherwise: number) => value ?? otherwise;
-  const bitsAllocated = whole(dataset.number("BitsAllocated"), 0);
-  const bitsStored = whole(dataset.number("BitsStored"), bitsAllocated);
+  const bitsAllocated = dataset.number("BitsAllocated") ?? 0;
+  const bitsStored = dataset.number("BitsStored") ?? bitsAllocated;
   const photometric = dataset.text("PhotometricInterpretation") ?? "";
   return {
-    rows: whole(dataset.number("Rows"), 0),
-    columns: whole(dataset.number("Columns"), 0),
+    rows: dataset.number("Rows") ?? 0,
+    columns: dataset.number("Columns") ?? 0,
     bitsAllocated,
     bitsStored,
-    highBit: whole(dataset.number("HighBit"), bitsStored - 1),
+    highBit: dataset.number("HighBit") ?? bitsStored - 1,
     signed: dataset.number("PixelRepresentation") === 1,
     inverted: photometric === "MONOCHROME1",
-    samples: whole(dataset.number("SamplesPerPixel"), 1),
+    samples: dataset.number("SamplesPerPixel") ?? 1,
     photometric,
   };
 }
