@@ -30,6 +30,9 @@ const MAX_REST = 64 * 2 ** 20;
 /** Size of pieces; 1 MiB was the fastest of 64 KiB .. one piece. */
 export const PIECE_BYTES = 1 << 20;
 
+/** Deflate packs at most so many bytes to one. */
+export const DEFLATE_RATIO = 1032;
+
 const DOING = "reading the image";
 const REMEDY = "name an image file";
 

@@ -6,7 +6,7 @@ import { UserError } from "../../../base/errors.ts";
 import { readError } from "../../../base/read_error.ts";
 import { refuseSpecialFile } from "../../../base/odd_file.ts";
 import type { Vec3 } from "../../../base/shape.ts";
-import { openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
+import { DEFLATE_RATIO, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
 import { READING } from "../image_format.ts";
 import { scatterer, type VoxelTarget } from "../voxel_order.ts";
 import type { VoxelConversion } from "../nifti/voxels.ts";
@@ -46,8 +46,6 @@ export interface StoredData {
 
 /** What reading holds: as for NIfTI, and the texts. */
 export const BUFFER_BYTES = 8 * PIECE_BYTES;
-/** Deflate packs at most so many to one. */
-const DEFLATE_RATIO = 1032;
 /** As much again may lie behind the voxels, as ITK doesn't look there. */
 const MAX_BEHIND = 64 * 2 ** 20;
 

@@ -4,7 +4,7 @@
  */
 import { UserError } from "../../../base/errors.ts";
 import type { Vec3 } from "../../../base/shape.ts";
-import { type ByteSource, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
+import { type ByteSource, DEFLATE_RATIO, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
 import { READING } from "../image_format.ts";
 import { scatterer, type VoxelTarget } from "../voxel_order.ts";
 import { NIFTI1_HEADER_BYTES, NIFTI2_HEADER_BYTES, type NiftiHeader, parseNiftiHeader } from "./header.ts";
@@ -254,9 +254,9 @@ export function checkSize(image: OpenedNifti, dataStart: number, size: Vec3, vol
   if (!(wanted <= fitting)) throw tooFewVoxels(image, fitting, wanted, size, volumes);
 }
 
-/** Bytes that can come out of a file: deflate packs at most 1032 to 1. */
+/** Bytes that can come out of a file. */
 export function mostBytes({ compressed, storedBytes }: ByteSource): number {
-  return compressed ? 1032 * storedBytes : storedBytes;
+  return compressed ? DEFLATE_RATIO * storedBytes : storedBytes;
 }
 
 function tooFewVoxels(image: OpenedNifti, there: number, wanted: number, size: Vec3, volumes: number): UserError {

@@ -5,7 +5,7 @@
 import zlib from "node:zlib";
 import { UserError } from "../../../base/errors.ts";
 import { writeAtomically } from "../../../base/files.ts";
-import { type ByteSource, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
+import { type ByteSource, DEFLATE_RATIO, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
 import { unpackedPieces } from "../../archive/unpacked_pieces.ts";
 import { type ImageFormat, type LabelsToWrite, type OpenedImage, READING, WRITING } from "../image_format.ts";
 import { hasPngSignature, pictureData, PngDamage, type PngHeader, readPngHeader } from "./chunks.ts";
@@ -26,8 +26,6 @@ export const PNG: ImageFormat = {
 
 /** Bytes behind the last pixel that are passed over, as pillow does; a file with more is refused before they are unpacked. */
 const MOST_SURPLUS = 1 << 16;
-/** Deflate packs at most so many to one. */
-const DEFLATE_RATIO = 1032;
 
 async function openPicture(file: string): Promise<OpenedImage> {
   const source = await openBytes(file, false);

@@ -3,7 +3,7 @@
  * pictures (JPEG and its like), fax codes and LZMA are refused by name.
  */
 import zlib from "node:zlib";
-import { PIECE_BYTES } from "../../archive/gzip.ts";
+import { DEFLATE_RATIO, PIECE_BYTES } from "../../archive/gzip.ts";
 import { unpackedPieces } from "../../archive/unpacked_pieces.ts";
 import { LZW_RATIO, unpackLzw } from "./lzw.ts";
 import { TiffDamage, TiffRefusal } from "./problem.ts";
@@ -30,7 +30,7 @@ export interface Method {
 
 const DEFLATE: Method = {
   name: "deflate",
-  ratio: 1032,
+  ratio: DEFLATE_RATIO,
   unpack: (source, segment) => inflated(source, segment, "deflate"),
 };
 const ZSTD: Method = {
