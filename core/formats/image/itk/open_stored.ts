@@ -1,7 +1,7 @@
 /** An image of one of ITK's formats, opened: its header is read and its sizes are judged against its files. */
 import { UserError } from "../../../base/errors.ts";
 import { type OpenedImage, READING } from "../image_format.ts";
-import { VOXEL_TYPES } from "../nifti/voxels.ts";
+import { complexWarning, VOXEL_TYPES } from "../nifti/voxels.ts";
 import { arrayOf, type ItkGrid, requireTurnable, type SitkReader } from "./array.ts";
 import { smallNumbers, type VoxelTarget } from "../voxel_order.ts";
 import type { ImageProblem } from "./geometry.ts";
@@ -38,19 +38,13 @@ export async function openStored(file: string, reader: SitkReader, image: Stored
   const volumeStride = grid.size[0] * grid.size[1] * grid.size[2];
   const read = async (target: VoxelTarget["data"], offset: number) =>
     await readData(data, { data: target, offset: offset + origin, strides, volumeStride });
-  const complex = datatype === 32 || datatype === 1792;
   return {
     file,
     channels: grid.channels,
     geometry,
     storedType: type.name,
     bufferBytes: BUFFER_BYTES,
-    warnings: complex
-      ? [
-        ...image.warnings,
-        `${file}: its voxels are complex numbers; the imaginary parts are ignored, as upstream does.`,
-      ]
-      : image.warnings,
+    warnings: [...image.warnings, ...complexWarning(file, datatype)],
     read: (target, offset) => read(target, offset),
     ...smallNumbers(data.conversion, (target) => read(target, 0)),
     [Symbol.asyncDispose]: () => Promise.resolve(),

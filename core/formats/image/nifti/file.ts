@@ -139,11 +139,6 @@ export function storedType({ header }: OpenedNifti): string {
   return VOXEL_TYPES.get(header.datatype)?.name ?? "";
 }
 
-export function complexWarning({ file, header }: OpenedNifti): string[] {
-  const complex = header.datatype === 32 || header.datatype === 1792;
-  return complex ? [`${file}: its voxels are complex numbers; the imaginary parts are ignored, as upstream does.`] : [];
-}
-
 /** Files with extensions have a few. */
 const MAX_EXTENSIONS = 10_000;
 

@@ -10,7 +10,6 @@ import {
   BUFFER_BYTES,
   checkExtensions,
   checkSize,
-  complexWarning,
   filesOfNifti,
   NIFTI_ENDINGS,
   type OpenedNifti,
@@ -31,7 +30,7 @@ import {
   reorientedSize,
 } from "./nibabel_geometry.ts";
 import { smallNumbers, type VoxelTarget } from "../voxel_order.ts";
-import type { VoxelConversion } from "./voxels.ts";
+import { complexWarning, type VoxelConversion } from "./voxels.ts";
 import { type StoredVolume, writeNifti } from "./write.ts";
 import { nibabelHeader } from "./written_header.ts";
 
@@ -90,7 +89,7 @@ export async function interpretForNibabel(opened: OpenedNifti, reader: NibabelRe
     geometry,
     storedType: storedType(nifti),
     bufferBytes: BUFFER_BYTES,
-    warnings: complexWarning(nifti),
+    warnings: complexWarning(nifti.file, nifti.header.datatype),
     read: (data, offset) => read(data, offset),
     ...smallNumbers(conversion, (data) => read(data, 0)),
     [Symbol.asyncDispose]: () => nifti[Symbol.asyncDispose](),

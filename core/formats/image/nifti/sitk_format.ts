@@ -8,7 +8,6 @@ import { arrayOf, requireTurnable, type SitkReader, writtenArray } from "../itk/
 import {
   BUFFER_BYTES,
   checkSize,
-  complexWarning,
   filesOfNifti,
   NIFTI_ENDINGS,
   type OpenedNifti,
@@ -18,7 +17,7 @@ import {
 } from "./file.ts";
 import { interpretAsItk } from "./sitk_geometry.ts";
 import { smallNumbers, type VoxelTarget } from "../voxel_order.ts";
-import type { VoxelConversion } from "./voxels.ts";
+import { complexWarning, type VoxelConversion } from "./voxels.ts";
 import { type StoredVolume, writeNifti } from "./write.ts";
 import { sitkHeader } from "./written_header.ts";
 
@@ -67,7 +66,7 @@ export function interpretAsSitk(nifti: OpenedNifti, reader: SitkReader, options:
     geometry,
     storedType: storedType(nifti),
     bufferBytes: BUFFER_BYTES,
-    warnings: [...itk.warnings, ...complexWarning(nifti), ...misnamedWarning(nifti)],
+    warnings: [...itk.warnings, ...complexWarning(nifti.file, nifti.header.datatype), ...misnamedWarning(nifti)],
     read: (data, offset) => read(data, offset),
     ...smallNumbers(conversion, (data) => read(data, 0)),
     [Symbol.asyncDispose]: () => nifti[Symbol.asyncDispose](),

@@ -24,6 +24,12 @@ export const VOXEL_TYPES: ReadonlyMap<
   [1792, { name: "complex128", bytes: 16, unit: 8 }],
 ]);
 
+/** What is to be said of an image whose type of numbers is a complex one. */
+export function complexWarning(file: string, datatype: number): string[] {
+  const complex = datatype === 32 || datatype === 1792;
+  return complex ? [`${file}: its voxels are complex numbers; the imaginary parts are ignored, as upstream does.`] : [];
+}
+
 /** Names of types that are known and not read. */
 export const REFUSED_TYPES: ReadonlyMap<number, string> = new Map([
   [1, "binary"],
