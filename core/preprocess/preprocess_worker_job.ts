@@ -121,7 +121,7 @@ async function writeCase(
   format: DataFormat,
 ): Promise<MadeCase["files"]> {
   if (format === "bricks") {
-    const bytes = writeBricks(`${stem}${BRICKS_ENDING}`, data, configuration.dimensions);
+    const bytes = await writeBricks(`${stem}${BRICKS_ENDING}`, data, configuration.dimensions);
     return [[`${id}${BRICKS_ENDING}`, bytes]];
   }
   if (format === "b2nd") await writeB2ndCase(stem, data, configuration);

@@ -221,7 +221,7 @@ export const preprocessedTargets: readonly Target[] = [
     seeds: (folder) =>
       Promise.all(GEOMETRIES.map(async (geometry, i) => {
         const file = join(folder, `${i}.bricks`);
-        writeBricks(file, trainingData(geometry), 3);
+        await writeBricks(file, trainingData(geometry), 3);
         return { "a.bricks": await Deno.readFile(file) };
       })),
     read: readStored,

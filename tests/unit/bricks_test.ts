@@ -86,7 +86,7 @@ for (const dimensions of [2, 3] as const) {
       inFolder(async (folder) => {
         const data = numbered(dimensions === 3 ? [70, 65, 131] : [3, 520, 33], wide ? 1 : 2, wide);
         const file = join(folder, "a.bricks");
-        const bytes = writeBricks(file, data, dimensions);
+        const bytes = await writeBricks(file, data, dimensions);
         assertEquals((await Deno.stat(file)).size, bytes);
         using stored = openBricks(file);
         assertEquals(stored.classLocations, data.classLocations);

@@ -111,7 +111,7 @@ export async function makePreprocessed(folder: string, options: FixtureOptions =
   await Deno.writeTextFile(join(preprocessed, "dataset_fingerprint.json"), "{}");
   for (const [index, id] of cases.entries()) {
     const one = sphereCase(index, options.labels ?? [1, 2]);
-    if (format === "bricks") writeBricks(join(data, id + BRICKS_ENDING), one, 3);
+    if (format === "bricks") await writeBricks(join(data, id + BRICKS_ENDING), one, 3);
     else if (format === "npz") await writeNpzCase(join(data, id), one);
     else await writeB2ndCase(join(data, id), one, { patchSize: [8, 12, 8], dimensions: 3 });
     const labels = { data: Int16Array.from(one.segmentation), shape: one.grid };

@@ -15,9 +15,7 @@ import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { UserError } from "../../base/errors.ts";
 import { checkFields } from "../../base/fields.ts";
-import { writeAllSync, writeError } from "../../base/files.ts";
-import { hiddenName, holdWhileOpen } from "../../base/leftovers.ts";
-import { basename, dirname, join } from "../../base/path.ts";
+import { writeAll, writeAtomically } from "../../base/files.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import { CLASS_KEY, GRID, PROPERTIES } from "./stored_properties.ts";
 import type { ClassKey, TrainingData, TrainingProperties } from "./training_data.ts";
@@ -152,11 +150,11 @@ function parseBricksJson(text: string, file: string): unknown {
 }
 
 /**
- * Writes a case, whole or not at all; synchronous, for worker threads.
+ * Writes a case, whole or not at all.
  * @returns bytes of the file
  * @throws UserError if it can't be written
  */
-export function writeBricks(path: string, data: TrainingData, dimensions: 2 | 3): number {
+export async function writeBricks(path: string, data: TrainingData, dimensions: 2 | 3): Promise<number> {
   const { channels, grid, segmentation, classLocations, properties } = data;
   const header: BricksHeader = {
     channels,
@@ -169,13 +167,8 @@ export function writeBricks(path: string, data: TrainingData, dimensions: 2 | 3)
   const preamble = bricksPreamble(header);
   const layout = bricksLayout(header, preamble.length);
   const checksums: number[] = [];
-  const hidden = join(dirname(path), hiddenName(basename(path)));
-  let file: Deno.FsFile | undefined;
-  try {
-    file = Deno.openSync(hidden, { write: true, createNew: true });
-    const out = file;
-    holdWhileOpen(out);
-    writeAllSync(out, preamble);
+  const write = async (file: Deno.FsFile) => {
+    await writeAll(file, preamble);
     const buffer = new ArrayBuffer(Math.ceil(layout.brickBytes / 4) * 4);
     const [nz, ny, nx] = layout.counts;
     for (let bz = 0; bz < nz; bz++) {
@@ -183,35 +176,22 @@ export function writeBricks(path: string, data: TrainingData, dimensions: 2 | 3)
         for (let bx = 0; bx < nx; bx++) {
           const bytes = packBrick(buffer, data, brickPlace(header, bz, by, bx));
           checksums.push(crc32(bytes));
-          writeAllSync(out, bytes);
+          await writeAll(file, bytes);
         }
       }
     }
     for (const { voxels } of classLocations) {
       const bytes = new Uint8Array(voxels.buffer, voxels.byteOffset, voxels.byteLength);
       checksums.push(crc32(bytes));
-      writeAllSync(out, bytes);
+      await writeAll(file, bytes);
     }
     const table = Uint32Array.from([...checksums, 0]);
     const bytes = new Uint8Array(table.buffer);
     table[table.length - 1] = crc32(bytes.subarray(0, bytes.length - 4));
-    writeAllSync(out, bytes);
-    file.close();
-    file = undefined;
-    Deno.renameSync(hidden, path);
-    return layout.fileBytes;
-  } catch (error) {
-    file?.close();
-    file = undefined;
-    try {
-      Deno.removeSync(hidden);
-    } catch {
-      // It was never made.
-    }
-    throw writeError(error, path, "writing the preprocessed case", layout.fileBytes);
-  } finally {
-    file?.close();
-  }
+    await writeAll(file, bytes);
+  };
+  await writeAtomically(path, write, { doing: "writing the preprocessed case", bytes: layout.fileBytes });
+  return layout.fileBytes;
 }
 
 function packBrick(buffer: ArrayBuffer, data: TrainingData, { origin, shape }: BrickPlace): Uint8Array<ArrayBuffer> {
