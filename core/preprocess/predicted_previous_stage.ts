@@ -3,11 +3,11 @@
  * Python's nnU-Net 2.6 and later.
  */
 import { UserError } from "../base/errors.ts";
-import { writeError } from "../base/files.ts";
+import { removeIfThere } from "../base/files.ts";
 import { join } from "../base/path.ts";
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
-import { readNpz, writeNpzArrays } from "../formats/archive/npz.ts";
+import { type NpyData, readNpz, writeNpzArrays } from "../formats/archive/npz.ts";
 import { b2ndArray, openB2nd } from "../formats/blosc2/b2nd_file.ts";
 import { writeB2nd } from "../formats/blosc2/b2nd_writer.ts";
 import { B2ND_ENDING, type PatchOf } from "../formats/preprocessed/b2nd_case.ts";
@@ -47,27 +47,30 @@ export async function readPreviousStage(folder: string, id: string, grid: Vec3):
       fail(`it has ${shape.join(" x ")} voxels, the preprocessed case ${grid.join(" x ")}`);
     }
   };
-  let labels: Int16Array;
+  let data: NpyData;
   if (isBlosc) {
     using seg = openB2nd(file, DOING, REMEDY);
     check(seg.header.dtype, seg.header.shape);
-    const data = b2ndArray(seg.header.dtype, voxelCount(grid));
-    seg.readBox([0, 0, 0], grid, data);
-    labels = new Int16Array(data);
+    const box = b2ndArray(seg.header.dtype, voxelCount(grid));
+    seg.readBox([0, 0, 0], grid, box);
+    data = box;
   } else {
     const seg = (await readNpz(file, ["seg"], REMEDY)).get("seg");
     if (!seg) return fail("it holds no array seg of labels in 8 or 16 bits");
     check(seg.dtype, seg.shape);
-    labels = new Int16Array(seg.data.length);
-    for (let i = 0; i < labels.length; i++) labels[i] = Number(seg.data[i]);
+    data = seg.data;
   }
-  const wrong = labels.findIndex((label) => label < 0);
-  if (wrong >= 0) return fail(`voxel ${wrong} has the label ${labels[wrong]}, which is none`);
+  const labels = new Int16Array(data.length);
+  for (let i = 0; i < labels.length; i++) {
+    labels[i] = Number(data[i]);
+    if (labels[i] < 0) return fail(`voxel ${i} has the label ${data[i]}, which is none`);
+  }
   return labels;
 }
 
 /**
- * Writes a case's labels for the next stage, in the format that its preprocessed case `next` has; another one's file is removed.
+ * Writes a case's labels for the next stage, in the format that its preprocessed case has there; a file in the other one is
+ * removed.
  * Source: resample_and_save of nnunetv2/inference/export_prediction.py (2.5.1, 2.8.1).
  * @throws UserError if it can't be written. Interrupted if the signal aborts
  */
@@ -90,10 +93,5 @@ export async function writePreviousStage(
     const bytes = new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength);
     await writeNpzArrays(npz, [{ name: "seg", header: { dtype, shape: grid }, source: [bytes] }], options);
   }
-  const other = isBlosc ? npz : b2nd;
-  if (await statOrNull(other, options.doing) !== null) {
-    await Deno.remove(other).catch((error) => {
-      throw writeError(error, other, options.doing);
-    });
-  }
+  await removeIfThere(isBlosc ? npz : b2nd, options.doing);
 }
