@@ -15,6 +15,7 @@ import {
   measureCase,
   type MeasureJob,
   type MeasureOutcome,
+  MEASURING,
 } from "./measure_case.ts";
 import type { MeasuredClass } from "./measured_classes.ts";
 import type { MeshKind } from "./mesh/mesh_file.ts";
@@ -77,7 +78,7 @@ const KIND: JobKind<undefined, MeasureJob, MeasureOutcome> = {
   beginsHere: true,
   finishesRunning: true,
   threadEnded: ({ caseId, segmentation }, detail) => ({
-    error: outOfMemory({ doing: "measuring the segmentation", caseId, file: segmentation }, detail),
+    error: outOfMemory({ doing: MEASURING, caseId, file: segmentation }, detail),
   }),
 };
 

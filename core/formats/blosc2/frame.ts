@@ -28,7 +28,6 @@ export interface FrameLayout {
   readonly chunkCount: number;
   /** Blocks of a chunk along each axis. */
   readonly blocks: readonly number[];
-  readonly blockCount: number;
   /** Of a chunk and a block, unpacked; all are of one size. */
   readonly chunkBytes: number;
   readonly blockBytes: number;
@@ -199,7 +198,7 @@ export function layoutOf(
   if (blockBytes > MAX_BLOCK) fail(`its blocks have ${blockBytes} bytes each, at most ${MAX_BLOCK} are read`);
   if (chunkBytes > MAX_LENGTH) fail(`its chunks have ${chunkBytes} bytes each, at most ${MAX_LENGTH} are possible`);
   if (chunkCount > MAX_CHUNKS) fail(`it has ${chunkCount} chunks, at most ${MAX_CHUNKS} are read`);
-  return { ...places, chunks, chunkCount, blocks, blockCount: product(blocks), chunkBytes, blockBytes };
+  return { ...places, chunks, chunkCount, blocks, chunkBytes, blockBytes };
 }
 
 function viewOf(bytes: Uint8Array): DataView {

@@ -3,13 +3,15 @@ import { inflateSync, zstdDecompressSync } from "node:zlib";
 import { unpackBlosclz } from "./blosclz.ts";
 import { unpackLz4 } from "./lz4_block.ts";
 
-export const CODECS = new Map<number, "blosclz" | "lz4" | "zlib" | "zstd">([
+export type Codec = "blosclz" | "lz4" | "zlib" | "zstd";
+
+/** By their numbers in a chunk's flags. */
+export const CODECS = new Map<number, Codec>([
   [0, "blosclz"],
   [1, "lz4"],
   [3, "zlib"],
   [4, "zstd"],
 ]);
-export type Codec = "blosclz" | "lz4" | "zlib" | "zstd";
 
 /**
  * Unpacks one stream, which has to fill `into` exactly.
