@@ -35,14 +35,6 @@ export async function chooseReader(
   const wanted = json.overwrite_image_reader_writer;
   if (wanted !== undefined && wanted !== null && wanted !== "None") {
     if (isReader(wanted)) return { reader: wanted, warnings };
-    if (READERS.some(({ name }) => name === wanted)) {
-      throw new UserError({
-        doing,
-        file: jsonFile,
-        problem: `overwrite_image_reader_writer is ${wanted}, whose formats this version does not read`,
-        remedy: `convert the images to ${supportedEndings().join(", ")}`,
-      });
-    }
     warnings.push(
       `overwrite_image_reader_writer in dataset.json is ${JSON.stringify(wanted)}, which is not a known reader ` +
         `(${READER_NAMES.join(", ")}); the reader is chosen by the file ending, as in Python`,
@@ -50,7 +42,6 @@ export async function chooseReader(
   }
   const ending = String(json.file_ending).toLowerCase();
   const reasons: string[] = [];
-  let known = anyEnding;
   let refusal: unknown;
   const judge = ({ channels, geometry: { shape }, bufferBytes }: CaseHeaders) => {
     if (maxMemory === undefined) return;
@@ -67,9 +58,7 @@ export async function chooseReader(
   for (const { name, upstreamEndings, onlyByName } of READERS) {
     if (onlyByName) continue;
     const matches = upstreamEndings.includes(ending);
-    known ||= matches;
-    if (!(matches || anyEnding) || !isReader(name)) continue;
-    if (matches && !fileEndings(name).includes(ending)) continue;
+    if (!(matches || anyEnding)) continue;
     try {
       const { data } = await readCase(name, [example], { judge });
       freeArray(data);
@@ -93,7 +82,7 @@ export async function chooseReader(
   throw new UserError({
     doing,
     file: jsonFile,
-    problem: `no reader for the file ending "${json.file_ending}"${known ? " in this version" : ""}`,
+    problem: `no reader for the file ending "${json.file_ending}"${anyEnding ? " in this version" : ""}`,
     remedy: `convert the images to one of ${supportedEndings().join(", ")}, and write that ending into dataset.json`,
   });
 }

@@ -18,9 +18,9 @@ import { TIFF_PICTURE, TIFF_VOLUME } from "./tiff/format.ts";
 
 export interface ReaderClass {
   readonly name: ReaderName;
-  /** The endings that upstream gives the class, in lower case, whether or not they are read here. */
+  /** The endings that upstream gives the class, in lower case. */
   readonly upstreamEndings: readonly string[];
-  /** What of them is read here; a class without formats is not implemented. */
+  /** What reads them, and further endings that are read here. */
   readonly formats: readonly ImageFormat[];
   /** The format that takes files of any other name: the library behind the class looks into a file, not at its name. */
   readonly anyName?: ImageFormat;
@@ -79,14 +79,12 @@ export const READERS: readonly ReaderClass[] = [
   },
 ];
 
-/** Classes that are implemented, those of volumes first, as most have them. */
-const IMPLEMENTED = READERS.filter(({ formats }) => formats.length > 0)
-  .toSorted((a, b) => Number(a.geometry === "picture") - Number(b.geometry === "picture"));
+/** Names of the reader classes, those of volumes first, as most have them. */
+export const READER_NAMES: readonly ReaderName[] = READERS
+  .toSorted((a, b) => Number(a.geometry === "picture") - Number(b.geometry === "picture"))
+  .map(({ name }) => name);
 
-/** Names of the reader classes that are implemented. */
-export const READER_NAMES: readonly ReaderName[] = IMPLEMENTED.map(({ name }) => name);
-
-/** True for the name of a class that is implemented. */
+/** True for the name of a reader class. */
 export function isReader(name: unknown): name is ReaderName {
   return (READER_NAMES as readonly unknown[]).includes(name);
 }
