@@ -6,6 +6,7 @@ import { Interrupted, UserError } from "../../../base/errors.ts";
 import { writeAll, writeAtomically } from "../../../base/files.ts";
 import { type ByteSource, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
 import { type ImageFormat, type LabelsToWrite, type OpenedImage, READING, WRITING } from "../image_format.ts";
+import { pictureGeometry, pictureSize } from "../picture.ts";
 import { BmpDamage, type BmpHeader, BmpRefusal, readBmpHeader } from "./header.ts";
 import { channelsOf, leastBytes, readRows, storedRowBytes } from "./rows.ts";
 
@@ -31,7 +32,7 @@ async function openPicture(file: string): Promise<OpenedImage> {
     return {
       file,
       channels: channelsOf(header),
-      geometry: { reader: "NaturalImage2DIO", spacing: [999, 1, 1], shape: [1, height, width] },
+      geometry: pictureGeometry(height, width),
       storedType: "uint8",
       bufferBytes: 2 * PIECE_BYTES + storedRowBytes(header),
       warnings: [],
@@ -76,10 +77,10 @@ const PIXELS_PER_METRE = 3780;
 /** Writes 8 bits a pixel with a colour table that counts up, as pillow does. */
 async function writePicture(
   file: string,
-  { labels: { data, shape }, bytesPerLabel, signal }: LabelsToWrite,
+  { labels, bytesPerLabel, signal }: LabelsToWrite,
 ): Promise<void> {
-  const [slices, height, width] = shape;
-  if (slices !== 1) throw new RangeError(`a picture has one slice, not ${slices}`);
+  const { data } = labels;
+  const [height, width] = pictureSize(labels);
   const rowBytes = 4 * Math.ceil(width / 4);
   const header = headerBytes(width, height, rowBytes);
   if (bytesPerLabel > 1 || header.length + rowBytes * height > 2 ** 32 - 1) {

@@ -8,6 +8,7 @@ import { writeAtomically } from "../../../base/files.ts";
 import { type ByteSource, DEFLATE_RATIO, openBytes, PIECE_BYTES } from "../../archive/gzip.ts";
 import { unpackedPieces } from "../../archive/unpacked_pieces.ts";
 import { type ImageFormat, type LabelsToWrite, type OpenedImage, READING, WRITING } from "../image_format.ts";
+import { pictureGeometry, pictureSize } from "../picture.ts";
 import { hasPngSignature, pictureData, PngDamage, type PngHeader, readPngHeader } from "./chunks.ts";
 import { encodeGrey16Png, encodeGreyPng } from "./encode.ts";
 import { readRows, unpackedBytes } from "./rows.ts";
@@ -47,7 +48,7 @@ async function openPicture(file: string): Promise<OpenedImage> {
     return {
       file,
       channels,
-      geometry: { reader: "NaturalImage2DIO", spacing: [999, 1, 1], shape: [1, height, width] },
+      geometry: pictureGeometry(height, width),
       storedType: depth === 16 ? "uint16" : "uint8",
       bufferBytes: 3 * PIECE_BYTES + 2 * samples * width * Math.ceil(depth / 8),
       warnings: [],
@@ -110,9 +111,9 @@ function pictureError(error: unknown, file: string): unknown {
   return new UserError({ doing: READING, file, problem, remedy }, { cause: error });
 }
 
-function encodeLabels({ labels: { data, shape }, bytesPerLabel }: LabelsToWrite): Uint8Array {
-  const [slices, height, width] = shape;
-  if (slices !== 1) throw new RangeError(`a picture has one slice, not ${slices}`);
+function encodeLabels({ labels, bytesPerLabel }: LabelsToWrite): Uint8Array {
+  const { data } = labels;
+  const [height, width] = pictureSize(labels);
   return bytesPerLabel === 1
     ? encodeGreyPng(width, height, data instanceof Uint8Array ? data : Uint8Array.from(data))
     : encodeGrey16Png(width, height, data instanceof Uint16Array ? data : Uint16Array.from(data));

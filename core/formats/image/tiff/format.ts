@@ -6,6 +6,7 @@
 import { UserError } from "../../../base/errors.ts";
 import type { Vec3 } from "../../../base/shape.ts";
 import { type ImageFormat, type OpenedImage, READING, type ReadOptions } from "../image_format.ts";
+import { pictureGeometry } from "../picture.ts";
 import { readTiffHeader } from "./directories.ts";
 import { plainBytes } from "./page.ts";
 import { product, type Series } from "./planes.ts";
@@ -158,15 +159,15 @@ async function volumeLayout(
 /** Of a stack of 3 or 4 the slices are the colours, as skimage has it. */
 function pictureLayout(_file: string, { shape }: Series): ArrayLayout {
   const isColours = (size: number) => size === 3 || size === 4;
-  const picture = { reader: "NaturalImage2DIO", spacing: [999, 1, 1], warnings: [] } as const;
+  const warnings: readonly string[] = [];
   if (shape.length === 2) {
-    return { ...picture, channels: 1, shape: [1, shape[0], shape[1]], interleaved: false };
+    return { ...pictureGeometry(shape[0], shape[1]), channels: 1, interleaved: false, warnings };
   }
   if (shape.length === 3 && isColours(shape[2])) {
-    return { ...picture, channels: shape[2], shape: [1, shape[0], shape[1]], interleaved: true };
+    return { ...pictureGeometry(shape[0], shape[1]), channels: shape[2], interleaved: true, warnings };
   }
   if (shape.length === 3 && isColours(shape[0])) {
-    return { ...picture, channels: shape[0], shape: [1, shape[1], shape[2]], interleaved: false };
+    return { ...pictureGeometry(shape[1], shape[2]), channels: shape[0], interleaved: false, warnings };
   }
   throw new TiffRefusal(
     `it is no picture, which has 2 axes or a third of 3 or 4 colours, but ${shape.join(" x ")}`,

@@ -7,6 +7,7 @@ import { Interrupted } from "../../../base/errors.ts";
 import { writeAll, writeAtomically } from "../../../base/files.ts";
 import type { LabelVolume } from "../image.ts";
 import { type LabelsToWrite, WRITING } from "../image_format.ts";
+import { pictureSize } from "../picture.ts";
 import { writeSpacing } from "./spacing_file.ts";
 import { directoryBytes, headerBytes } from "./written_directory.ts";
 
@@ -29,8 +30,7 @@ export async function writeVolume(file: string, segmentation: LabelsToWrite): Pr
 
 /** Writes a picture, which has one slice. */
 export async function writePicture(file: string, segmentation: LabelsToWrite): Promise<void> {
-  const [slices, height, width] = segmentation.labels.shape;
-  if (slices !== 1) throw new RangeError(`a picture has one slice, not ${slices}`);
+  const [height, width] = pictureSize(segmentation.labels);
   await writePages(file, segmentation, NO_PACKING, `{"shape": [${height}, ${width}]}`);
 }
 
