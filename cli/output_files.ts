@@ -10,7 +10,6 @@ import { fileEndings, readerClass } from "../core/formats/image/readers.ts";
 import { isSeries, noSource, type ObjectDetails, segmentsOf, uncoded } from "../core/predict/run/case_outputs.ts";
 import {
   type CaseOutput,
-  mainOutput,
   OUTPUT_ENDINGS,
   OUTPUT_FORMATS,
   type OutputFormat,
@@ -65,6 +64,12 @@ export async function outputNames(flags: OutputFlags, ending: string, reader: Re
       return { output: mainOutput(outputs, reader).file, outputs };
     },
   };
+}
+
+/** The file by which later steps take the segmentation: the first that the model's reader reads, else the first. */
+function mainOutput(outputs: readonly CaseOutput[], reader: ReaderName): CaseOutput {
+  const endings = fileEndings(reader);
+  return outputs.find(({ format }) => endings.includes(OUTPUT_ENDINGS[format])) ?? outputs[0];
 }
 
 function formatsOf({ outputFormats = [] }: OutputFlags): readonly OutputFormat[] {

@@ -1,6 +1,5 @@
 /** The flags of `serve`. */
 import { UsageError } from "../../core/base/errors.ts";
-import { isLoopback } from "../serve/access.ts";
 import { checkPrecision, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
 import { LOG } from "./forms.ts";
@@ -210,6 +209,11 @@ export function checkServe(values: ServeValues): void {
     const [given, missing] = tlsCert === undefined ? ["--tls-key", "--tls-cert"] : ["--tls-cert", "--tls-key"];
     throw new UsageError(`argument ${given}: it needs ${missing}`);
   }
+}
+
+/** True for addresses that other machines don't reach. */
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 /** @throws what `error` makes of the problem, unless the text can be a token */

@@ -15,11 +15,6 @@ export interface AccessRules {
   readonly names: readonly string[];
 }
 
-/** True for addresses that other machines don't reach. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
 /** Names that a page may be shown under whose name has been made to lead here (DNS rebinding) are not among these. */
 function hostsOf({ host, port, names }: AccessRules): ReadonlySet<string> {
   const own = ["127.0.0.1", "localhost", "[::1]", host.includes(":") ? `[${host}]` : host];
