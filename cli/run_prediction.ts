@@ -14,7 +14,7 @@ import type { PredictionEvent, PredictionRequest } from "../core/predict/run/req
 import type { Part } from "./array_part.ts";
 import type { CommandContext } from "./commands/command.ts";
 import { followEngines, type RunEngines } from "./engines/run_engines.ts";
-import { type ChosenEngine, type EngineWish, selectEngine } from "./engines/select_engine.ts";
+import { type ChosenEngine, engineWish, selectEngine } from "./engines/select_engine.ts";
 import { sayFailedCase } from "./event_log.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
 import { asksForMeasuring, checkMesh, checkStatisticsPlace, measureResults } from "./measuring.ts";
@@ -206,19 +206,6 @@ function noteModel(model: Model, { assumePlansNetwork }: PredictValues, state: R
     flag: "--assume_plans_network",
     what: `the network of plans.json is taken for the trainer ${model.trainerName}`,
   });
-}
-
-/** What the flags of the machine ask for. */
-export function engineWish(
-  values: Pick<
-    PredictValues,
-    "device" | "allowCpu" | "allowSoftwareGpu" | "threads" | "deterministic" | "precision"
-  >,
-): EngineWish {
-  const { device, allowCpu, allowSoftwareGpu, threads, deterministic } = values;
-  // Bit-equal results cannot depend on a trial.
-  const precision = deterministic && values.precision === "auto" ? "f32" : values.precision;
-  return { device, allowCpu, allowSoftwareGpu, threads, deterministic, precision };
 }
 
 /** Says which engine computes from now on, and keeps it for the report. */

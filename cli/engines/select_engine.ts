@@ -4,6 +4,7 @@ import type { Engine, Precision } from "../../core/engine/engine.ts";
 import type { TrainingEngine } from "../../core/engine/training.ts";
 import type { PrecisionCache } from "../../core/predict/model/precision.ts";
 import type { AdapterFacts } from "../../gpu/adapter.ts";
+import type { PredictValues } from "../flags/predict_flags.ts";
 import { findAdapter, openableGpus, probeGpu, shortVerdict } from "./gpu_probe.ts";
 import { lessonOf, precisionCacheOf, startGpu } from "./gpu_start.ts";
 import { judgeGpuVariables } from "./gpu_variables.ts";
@@ -23,6 +24,19 @@ export interface EngineWish {
   readonly precision?: Precision | "auto";
   /** Results must not depend on what was measured on the GPU. */
   readonly deterministic?: boolean;
+}
+
+/** What the flags of the machine ask for. */
+export function engineWish(
+  values: Pick<
+    PredictValues,
+    "device" | "allowCpu" | "allowSoftwareGpu" | "threads" | "deterministic" | "precision"
+  >,
+): EngineWish {
+  const { device, allowCpu, allowSoftwareGpu, threads, deterministic } = values;
+  // Bit-equal results cannot depend on a trial.
+  const precision = deterministic && values.precision === "auto" ? "f32" : values.precision;
+  return { device, allowCpu, allowSoftwareGpu, threads, deterministic, precision };
 }
 
 /** Where lines about the start go. */

@@ -4,6 +4,7 @@ import { join, resolve } from "../../core/base/path.ts";
 import { plural } from "../../core/base/plural.ts";
 import { readError } from "../../core/base/read_error.ts";
 import type { CommandContext } from "../commands/command.ts";
+import { engineWish } from "../engines/select_engine.ts";
 import { requireToken, type ServeValues } from "../flags/serve_flags.ts";
 import { EXIT } from "../exit_code.ts";
 import { formatSeconds } from "../terminal.ts";
@@ -179,10 +180,9 @@ async function startPredictor(
   context: CommandContext,
   say: (line: string) => void,
 ): Promise<Predictor> {
-  const { device, allowCpu, allowSoftwareGpu, threads, deterministic, maxMemory } = values;
-  const precision = deterministic && values.precision === "auto" ? "f32" : values.precision;
+  const { maxMemory } = values;
   return await openPredictor({
-    wish: { device, allowCpu, allowSoftwareGpu, threads, deterministic, precision },
+    wish: engineWish(values),
     ...(maxMemory !== undefined && { maxMemory }),
     commandLine: [...context.shownName.split(" "), ...context.args],
     hooks: { say, warn: context.warn },

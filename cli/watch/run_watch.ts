@@ -14,10 +14,11 @@ import { writeRunFiles } from "../../core/predict/run/output_folder.ts";
 import { refuseOtherRun } from "../../core/predict/run/shared_run.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { openResident } from "../engines/resident.ts";
+import { engineWish } from "../engines/select_engine.ts";
 import type { WatchValues } from "../flags/watch_flags.ts";
 import { objectDetails, outputNames } from "../output_files.ts";
 import { createPredictionProgress } from "../prediction_progress.ts";
-import { describeModel, engineWish } from "../run_prediction.ts";
+import { describeModel } from "../run_prediction.ts";
 import { createSettling, listArrivals, type LookedAt, stateOf, type WatchedFolder } from "./arrivals.ts";
 import { type CaseWorker, createCaseWorker, type Tally, type WatchFolders } from "./do_cases.ts";
 
