@@ -1,8 +1,8 @@
 /** The models that are served, by the names that clients ask for them. */
 import { UserError } from "../../core/base/errors.ts";
-import { join } from "../../core/base/path.ts";
 import { isFolder } from "../../core/dataset/dataset_names.ts";
 import { type Model, openModel, type OpenModelOptions } from "../../core/predict/model/model_folder.ts";
+import { requireOneStage } from "../engines/resident.ts";
 
 export interface ServedModel {
   readonly name: string;
@@ -55,7 +55,8 @@ async function splitWord(word: string): Promise<{ readonly name?: string; readon
 
 /** @param all The last one is looked at */
 function requireServable(all: readonly ServedModel[]): void {
-  const { name, model: { folder, configuration } } = all[all.length - 1];
+  const { name, model } = all[all.length - 1];
+  const { folder } = model;
   const remedy = `give it another one: -m NAME=${folder}`;
   if (!NAME.test(name)) {
     const problem = `its name "${name}" has other signs than letters, digits, ".", "_" and "-"`;
@@ -66,11 +67,5 @@ function requireServable(all: readonly ServedModel[]): void {
     const problem = `its name ${name} is that of ${other.model.folder} as well`;
     throw new UserError({ doing: DOING, file: folder, problem, remedy });
   }
-  if (configuration.previousStage === undefined) return;
-  throw new UserError({
-    doing: DOING,
-    file: join(folder, "plans.json"),
-    problem: `${configuration.name} is the second stage of a cascade, which needs another model's segmentations`,
-    remedy: "serve a model of one stage, or run predict with -prev_stage_predictions",
-  });
+  requireOneStage(model, DOING, "serve");
 }

@@ -13,7 +13,7 @@ import { refersToSource } from "../../core/predict/run/output_formats.ts";
 import { writeRunFiles } from "../../core/predict/run/output_folder.ts";
 import { refuseOtherRun } from "../../core/predict/run/shared_run.ts";
 import type { CommandContext } from "../commands/command.ts";
-import { openResident } from "../engines/resident.ts";
+import { openResident, requireOneStage } from "../engines/resident.ts";
 import { engineWish } from "../engines/select_engine.ts";
 import type { WatchValues } from "../flags/watch_flags.ts";
 import { objectDetails, outputNames } from "../output_files.ts";
@@ -38,7 +38,7 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
     checkpointName: values.checkpoint,
     assumePlansNetwork: values.assumePlansNetwork,
   });
-  requireOneStage(model);
+  requireOneStage(model, DOING, "take");
   say(describeModel(model));
   const { dataset, plans } = model;
   const flags = { ...values, statistics: undefined, mesh: undefined };
@@ -195,16 +195,6 @@ function strangeFiles({ folder, fileEnding, takesFolders }: WatchedFolder, warn:
         (takesFolders ? ", and a folder of DICOM for each case" : ""),
     );
   };
-}
-
-function requireOneStage({ folder, configuration }: Model): void {
-  if (configuration.previousStage === undefined) return;
-  throw new UserError({
-    doing: DOING,
-    file: join(folder, "plans.json"),
-    problem: `${configuration.name} is the second stage of a cascade, which needs another model's segmentations`,
-    remedy: "take a model of one stage, or run predict with -prev_stage_predictions",
-  });
 }
 
 /** Makes the folders that are written to. @throws UserError if one is another one, or can't be made */
