@@ -2,9 +2,7 @@
 import { UserError } from "../core/base/errors.ts";
 import { refuseOverwriting } from "../core/base/overwriting.ts";
 import { join } from "../core/base/path.ts";
-import { checkOutputs, listInputCases } from "../core/dataset/input_cases.ts";
-import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
-import { takesSeries } from "../core/formats/image/readers.ts";
+import { checkOutputs, expectedInput, listInputCases } from "../core/dataset/input_cases.ts";
 import type { Model } from "../core/predict/model/model_folder.ts";
 import { probabilityPaths, RUN_FILES } from "../core/predict/run/output_folder.ts";
 import type { CaseToPredict } from "../core/predict/run/request.ts";
@@ -39,12 +37,8 @@ export async function planCases(
 ): Promise<PlannedCases> {
   const ending = model.dataset.fileEnding;
   checkPreviousStage(flags, model);
-  const listing = await listInputCases(flags.input, {
-    fileEnding: ending,
-    channelNames: model.dataset.channelNames,
-    severalChannelsPerFile: (file) => mayHoldSeveralChannels(model.plans.reader, file),
-    ...(takesSeries(model.plans.reader) && { series: flags.series ?? [] }),
-  });
+  const expected = expectedInput(model.dataset, model.plans.reader, flags.series);
+  const listing = await listInputCases(flags.input, expected);
   const failed = new Map(listing.failures.map((failure) => [failure.parts.caseId ?? "", failure]));
   const found = new Map(listing.cases.map((one) => [one.id, one]));
   const ids = [...found.keys(), ...failed.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));

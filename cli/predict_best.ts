@@ -12,13 +12,11 @@ import { type BestStage, bestStages } from "../core/choose/best_stages.ts";
 import { type BestChoice, readBestChoice } from "../core/choose/inference_information.ts";
 import type { DatasetJson } from "../core/dataset/dataset_json.ts";
 import { resolveDatasetName } from "../core/dataset/dataset_names.ts";
-import { checkOutputs, listInputCases } from "../core/dataset/input_cases.ts";
+import { checkOutputs, expectedInput, listInputCases } from "../core/dataset/input_cases.ts";
 import { filesEndingIn } from "../core/dataset/raw_dataset.ts";
 import { readDatasetJson } from "../core/dataset/read_dataset_json.ts";
 import { ensembleFolders } from "../core/ensemble/ensemble_folders.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
-import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
-import { takesSeries } from "../core/formats/image/readers.ts";
 import { classesOfDataset } from "../core/measure/measured_classes.ts";
 import { readPlans } from "../core/plan/read_plans.ts";
 import { applyPostprocessing } from "../core/postprocess/apply.ts";
@@ -141,16 +139,11 @@ async function preparePlan({ values, part, context }: BestPredictionJob): Promis
   const dataset = await readDatasetJson(join(model, "dataset.json"));
   const plans = await readPlans(join(model, "plans.json"));
   const { reader } = plans;
-  const { fileEnding, channelNames } = dataset;
+  const { fileEnding } = dataset;
   const names = await outputNames(values, fileEnding, reader);
   const { file } = names;
   const folder = file === null ? values.output : dirname(file);
-  const listing = await listInputCases(values.input, {
-    fileEnding,
-    channelNames,
-    severalChannelsPerFile: (one) => mayHoldSeveralChannels(reader, one),
-    ...(takesSeries(reader) && { series: values.series ?? [] }),
-  });
+  const listing = await listInputCases(values.input, expectedInput(dataset, reader, values.series));
   const count = listing.cases.length + listing.failures.length;
   await checkStatisticsPlace(values, [values.input, ...stages.map((stage) => stage.folder)]);
   checkMesh(values, reader);

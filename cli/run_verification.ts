@@ -8,7 +8,7 @@ import { join } from "../core/base/path.ts";
 import { plural } from "../core/base/plural.ts";
 import type { DatasetJson } from "../core/dataset/dataset_json.ts";
 import { isFolder } from "../core/dataset/dataset_names.ts";
-import { listInputCases } from "../core/dataset/input_cases.ts";
+import { expectedInput, listInputCases } from "../core/dataset/input_cases.ts";
 import { filesEndingIn } from "../core/dataset/raw_dataset.ts";
 import { readDatasetJson } from "../core/dataset/read_dataset_json.ts";
 import {
@@ -25,8 +25,7 @@ import { describePlace, type Verdict, verificationHtml } from "../core/evaluate/
 import { agreementPng } from "../core/evaluate/agreement/agreement_picture.ts";
 import { targetNames, targetsOf } from "../core/evaluate/targets.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
-import { mayHoldSeveralChannels } from "../core/formats/image/read_image.ts";
-import { formatNames, takesSeries } from "../core/formats/image/readers.ts";
+import { formatNames } from "../core/formats/image/readers.ts";
 import { readPlans } from "../core/plan/read_plans.ts";
 import type { CommandContext } from "./commands/command.ts";
 import { sayFailedCase } from "./event_log.ts";
@@ -175,12 +174,7 @@ async function planVerification(values: VerifyValues, context: CommandContext): 
   const dataset = await readDatasetJson(join(modelFolder, "dataset.json"));
   const { reader } = await readPlans(join(modelFolder, "plans.json"));
   const { fileEnding } = dataset;
-  const listing = await listInputCases(images, {
-    fileEnding,
-    channelNames: dataset.channelNames,
-    severalChannelsPerFile: (file) => mayHoldSeveralChannels(reader, file),
-    ...(takesSeries(reader) && { series: [] }),
-  });
+  const listing = await listInputCases(images, expectedInput(dataset, reader));
   if (!(await isFolder(against))) {
     throw new UserError({ doing: DOING, file: against, problem: "there is no such folder", remedy: "check the path" });
   }

@@ -2,9 +2,7 @@
 import { Interrupted, UserError, type UserErrorParts } from "../../core/base/errors.ts";
 import { ensureFolder } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
-import { caseOfFiles, listInputCases } from "../../core/dataset/input_cases.ts";
-import { mayHoldSeveralChannels } from "../../core/formats/image/read_image.ts";
-import { takesSeries } from "../../core/formats/image/readers.ts";
+import { caseOfFiles, expectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import { probabilityPaths } from "../../core/predict/run/output_folder.ts";
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
@@ -57,14 +55,8 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
 
   async function predict(asked: AskedCase, state: ReportState): Promise<Prediction> {
     const { model, options } = asked;
-    const { dataset: { fileEnding, channelNames }, plans } = model;
     state.model = model;
-    const expected = {
-      fileEnding,
-      channelNames,
-      severalChannelsPerFile: (file: string) => mayHoldSeveralChannels(plans.reader, file),
-      ...(takesSeries(plans.reader) && { series: [] }),
-    };
+    const expected = expectedInput(model.dataset, model.plans.reader);
     const listed = asked.study === undefined
       ? await caseOfFiles(asked.files, expected)
       : await listInputCases(asked.study, expected);

@@ -5,8 +5,8 @@ import { refuseOverwriting } from "../../core/base/overwriting.ts";
 import { join } from "../../core/base/path.ts";
 import { plural } from "../../core/base/plural.ts";
 import { statOrNull } from "../../core/base/stat_or_null.ts";
+import { expectedInput } from "../../core/dataset/input_cases.ts";
 import { isDicomFile } from "../../core/formats/dicom/read_dicom_file.ts";
-import { mayHoldSeveralChannels } from "../../core/formats/image/read_image.ts";
 import { imageEnding, takesSeries } from "../../core/formats/image/readers.ts";
 import { type Model, openModel } from "../../core/predict/model/model_folder.ts";
 import { refersToSource } from "../../core/predict/run/output_formats.ts";
@@ -70,12 +70,7 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
   using worker = createCaseWorker({
     folders,
     model,
-    expected: {
-      fileEnding: dataset.fileEnding,
-      channelNames: dataset.channelNames,
-      severalChannelsPerFile: (file) => mayHoldSeveralChannels(plans.reader, file),
-      ...(watched.takesFolders && { series: [] }),
-    },
+    expected: expectedInput(dataset, plans.reader),
     names,
     refersToSource: values.outputFormats?.some(refersToSource) ?? false,
     details,

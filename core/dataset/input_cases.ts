@@ -12,7 +12,10 @@ import { oddFile } from "../base/odd_file.ts";
 import { refuseOverwriting } from "../base/overwriting.ts";
 import { basename, join, resolve } from "../base/path.ts";
 import { isDicomFile } from "../formats/dicom/read_dicom_file.ts";
-import { imageEnding } from "../formats/image/readers.ts";
+import type { ReaderName } from "../formats/image/image.ts";
+import { mayHoldSeveralChannels } from "../formats/image/read_image.ts";
+import { imageEnding, takesSeries } from "../formats/image/readers.ts";
+import type { DatasetJson } from "./dataset_json.ts";
 import { dicomCaseOf, listDicomCases } from "./dicom_cases.ts";
 
 /** One case: its files in channel order. */
@@ -41,6 +44,20 @@ export interface ExpectedInput {
   readonly severalChannelsPerFile: (file: string) => boolean | Promise<boolean>;
   /** The series that `--series` names; not there where the model's reader class takes no DICOM. */
   readonly series?: readonly string[];
+}
+
+/** Of a model: by its dataset.json, the reader class of its plans, and the series that are asked for. */
+export function expectedInput(
+  { fileEnding, channelNames }: Pick<DatasetJson, "fileEnding" | "channelNames">,
+  reader: ReaderName,
+  series: readonly string[] = [],
+): ExpectedInput {
+  return {
+    fileEnding,
+    channelNames,
+    severalChannelsPerFile: (file) => mayHoldSeveralChannels(reader, file),
+    ...(takesSeries(reader) && { series }),
+  };
 }
 
 const DOING = "listing the input images";
