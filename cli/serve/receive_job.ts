@@ -11,7 +11,7 @@ import { splitName } from "../../core/dataset/input_cases.ts";
 import { takesSeries } from "../../core/formats/image/readers.ts";
 import { quoted } from "./access.ts";
 import type { HttpRequest } from "./http_server.ts";
-import { type Job, JOB_OPTIONS } from "./job.ts";
+import { type Job, JOB_OPTIONS, problemsOf } from "./job.ts";
 import type { JobStore, Receiving } from "./job_store.ts";
 import { boundaryOf, type Part, readMultipart } from "./multipart.ts";
 import { HttpProblem } from "./problem.ts";
@@ -127,10 +127,7 @@ async function readText(body: AsyncIterable<Uint8Array>, most: number, what: str
 function checked<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues.map(({ path, message }) =>
-    path.length ? `${path.join(".")}: ${message}` : message
-  );
-  throw new HttpProblem(400, problems.join("; "));
+  throw new HttpProblem(400, problemsOf(result.error));
 }
 
 async function receivePaths(asked: z.infer<typeof JSON_JOB>, { store, models, roots }: Reception): Promise<Job> {

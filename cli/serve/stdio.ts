@@ -11,7 +11,7 @@ import { probabilityPaths, RUN_FILES } from "../../core/predict/run/output_folde
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { print } from "../terminal.ts";
-import { JOB_OPTIONS } from "./job.ts";
+import { JOB_OPTIONS, problemsOf } from "./job.ts";
 import type { Predictor } from "./predictor.ts";
 import type { ServedModel, ServedModels } from "./served_models.ts";
 
@@ -111,10 +111,7 @@ function readRequest(
   const request = REQUEST.safeParse(value);
   if (request.success) return request.data;
   const id = z.looseObject({ id: ID }).safeParse(value);
-  const problems = request.error.issues.map(({ path, message }) =>
-    path.length ? `${path.join(".")}: ${message}` : message
-  );
-  return { id: id.success ? id.data.id : null, problem: problems.join("; ") };
+  return { id: id.success ? id.data.id : null, problem: problemsOf(request.error) };
 }
 
 async function answer(
