@@ -148,7 +148,10 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
       const job = store.jobs.get(id);
       return job && viewOfJob(job);
     },
-    list: () => [...store.jobs.values()].map(viewOfJob),
+    list() {
+      let queued = 0;
+      return [...store.jobs.values()].map((job) => viewOf(job, job.record.state === "queued" ? ++queued : undefined));
+    },
     record: (id) => store.jobs.get(id)?.record,
     get waiting() {
       return waitingJobs().length;
