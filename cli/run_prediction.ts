@@ -16,6 +16,7 @@ import type { CommandContext } from "./commands/command.ts";
 import { followEngines, type RunEngines } from "./engines/run_engines.ts";
 import { type ChosenEngine, engineWish, selectEngine } from "./engines/select_engine.ts";
 import { sayFailedCase } from "./event_log.ts";
+import { foldName } from "./flags/forms.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
 import { asksForMeasuring, checkMesh, checkStatisticsPlace, measureResults } from "./measuring.ts";
 import { objectDetails } from "./output_files.ts";
@@ -117,7 +118,7 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
     for (const { name, value, why } of context.environment.unused) say(`${name}=${value} is not used: ${why}`);
   }
   using model = await openModel(await job.findModel(), {
-    folds: values.folds.map((fold) => fold === "all" ? fold : String(Number(fold))),
+    folds: values.folds.map(foldName),
     checkpointName: values.checkpoint,
     assumePlansNetwork: values.assumePlansNetwork,
   });

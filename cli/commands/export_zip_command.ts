@@ -4,7 +4,7 @@ import { resolveDatasetName } from "../../core/dataset/dataset_names.ts";
 import { exportModel } from "../../core/share/export_model.ts";
 import { requireFolders } from "../dataset_folders.ts";
 import type { FlagTable } from "../flags/flag.ts";
-import { DATASET, FOLD, LOG, NAME } from "../flags/forms.ts";
+import { DATASET, FOLD, foldName, LOG, NAME } from "../flags/forms.ts";
 import { defineCommand } from "./command.ts";
 import { countBytes } from "./count_bytes.ts";
 
@@ -110,7 +110,7 @@ export const exportZipCommand = defineCommand({
       trainer: values.trainer,
       plans: values.plans,
       configurations: values.configurations,
-      folds: [...new Set(values.folds.map((fold) => fold === "all" ? fold : String(Number(fold))))],
+      folds: [...new Set(values.folds.map(foldName))],
       checkpoints: [...new Set(values.checkpoints)],
       strict: !values.notStrict,
       crossValidation: values.crossValidation,

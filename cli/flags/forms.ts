@@ -17,6 +17,11 @@ export const DATASET: Form = {
 
 export const FOLD: Form = { fits: /^(?:all|\s*\+?\d{1,6}\s*)$/, needed: "a number, 0 to 4, or `all`" };
 
+/** A fold as models name it: {@link FOLD} lets "01" through for 1. */
+export function foldName(word: string): string {
+  return word === "all" ? word : String(Number(word));
+}
+
 /** Of a training, which may be one of an array's. */
 export const FOLD_OR_ARRAY: Form = {
   fits: /^(?:all|array|\s*\+?\d{1,6}\s*)$/,

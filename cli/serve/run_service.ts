@@ -5,6 +5,7 @@ import { plural } from "../../core/base/plural.ts";
 import { readError } from "../../core/base/read_error.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { engineWish } from "../engines/select_engine.ts";
+import { foldName } from "../flags/forms.ts";
 import { requireToken, type ServeValues } from "../flags/serve_flags.ts";
 import { EXIT } from "../exit_code.ts";
 import { formatSeconds } from "../terminal.ts";
@@ -92,7 +93,7 @@ export async function runService(values: ServeValues, context: CommandContext): 
 
 async function openModels({ models, folds, checkpoint, assumePlansNetwork }: ServeValues): Promise<ServedModels> {
   return await openServedModels(models, {
-    folds: folds?.map((fold) => fold === "all" ? fold : String(Number(fold))),
+    folds: folds?.map(foldName),
     checkpointName: checkpoint,
     assumePlansNetwork,
   });

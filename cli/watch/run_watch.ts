@@ -15,6 +15,7 @@ import { refuseOtherRun } from "../../core/predict/run/shared_run.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { openResident, requireOneStage } from "../engines/resident.ts";
 import { engineWish } from "../engines/select_engine.ts";
+import { foldName } from "../flags/forms.ts";
 import type { WatchValues } from "../flags/watch_flags.ts";
 import { objectDetails, outputNames } from "../output_files.ts";
 import { createPredictionProgress } from "../prediction_progress.ts";
@@ -34,7 +35,7 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
     if (!values.quiet) context.print(line);
   };
   using model = await openModel(values.modelFolder, {
-    folds: values.folds.map((fold) => fold === "all" ? fold : String(Number(fold))),
+    folds: values.folds.map(foldName),
     checkpointName: values.checkpoint,
     assumePlansNetwork: values.assumePlansNetwork,
   });
