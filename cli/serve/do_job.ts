@@ -1,4 +1,5 @@
 /** From a job's record to its outcome, by the predictor. */
+import { ensureFolder } from "../../core/base/files.ts";
 import { basename, join } from "../../core/base/path.ts";
 import type { ReaderName } from "../../core/formats/image/image.ts";
 import type { CaseRecord, PredictionEvent } from "../../core/predict/run/request.ts";
@@ -7,7 +8,7 @@ import { writeViewImage, writeViewLabels } from "../viewing/view_volumes.ts";
 import { givenUp, jobError, type JobRecord, type ResultPart } from "./job.ts";
 import type { DoJob, JobHooks, Outcome } from "./job_queue.ts";
 import type { JobStore } from "./job_store.ts";
-import { makeResultFolder, type Predictor, resultFiles } from "./predictor.ts";
+import { type Predictor, resultFiles } from "./predictor.ts";
 import type { ServedModels } from "./served_models.ts";
 
 export function doJobs(store: JobStore, models: ServedModels, predictor: Predictor): DoJob {
@@ -19,7 +20,7 @@ export function doJobs(store: JobStore, models: ServedModels, predictor: Predict
     }
     const folder = store.folderOf(record.id);
     const results = join(folder, "result");
-    await makeResultFolder(results);
+    await ensureFolder(results, "making the folder of results");
     const files = resultFiles(results, record.case, served.model.dataset.fileEnding);
     const prediction = await predictor.predict({
       model: served.model,

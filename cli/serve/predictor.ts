@@ -1,6 +1,5 @@
 /** What does the jobs: models that stay loaded on the engine that predict would choose. */
 import { Interrupted, UserError, type UserErrorParts } from "../../core/base/errors.ts";
-import { ensureFolder } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
 import { caseOfFiles, expectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
@@ -147,9 +146,4 @@ export function resultFiles(folder: string, caseId: string, fileEnding: string) 
     view_image: join(folder, `${caseId}.view_image.nii.gz`),
     view_labels: join(folder, `${caseId}.view_labels.nii.gz`),
   };
-}
-
-/** Makes the folder of results. */
-export async function makeResultFolder(folder: string): Promise<void> {
-  await ensureFolder(folder, "making the folder of results");
 }
