@@ -25,6 +25,12 @@ export type OutputFlags = Pick<
   "output" | "outputFormats" | "segmentCodes" | "statistics" | "mesh"
 >;
 
+/** Files beside a segmentation in the model's own format. */
+export function outputsBeside(output: string, ending: string, formats: readonly OutputFormat[]): CaseOutput[] {
+  const stem = output.slice(0, output.length - ending.length);
+  return formats.map((format) => ({ format, file: `${stem}${OUTPUT_ENDINGS[format]}` }));
+}
+
 /** Where results go. */
 export interface OutputNames {
   /** The single file that `-o` names, or the first of its formats; null where it is a folder. */
@@ -72,7 +78,7 @@ function mainOutput(outputs: readonly CaseOutput[], reader: ReaderName): CaseOut
   return outputs.find(({ format }) => endings.includes(OUTPUT_ENDINGS[format])) ?? outputs[0];
 }
 
-function formatsOf({ outputFormats = [] }: OutputFlags): readonly OutputFormat[] {
+function formatsOf({ outputFormats = [] }: Pick<OutputFlags, "outputFormats">): readonly OutputFormat[] {
   return [...new Set(outputFormats)];
 }
 
@@ -149,7 +155,7 @@ export function withoutSource(cases: readonly CaseToPredict[], flags: OutputFlag
  * @throws UserError if the file of codes is damaged or names classes that there are not
  */
 export async function objectDetails(
-  flags: OutputFlags,
+  flags: Pick<OutputFlags, "outputFormats" | "segmentCodes">,
   { labels }: DatasetJson,
   model: { readonly dataset: string; readonly name: string },
   warn: (line: string) => void,

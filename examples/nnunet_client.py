@@ -36,12 +36,15 @@ class PredictionError(RuntimeError):
 
 class nnUNetPredictor:
     def __init__(self, tile_step_size=0.5, use_gaussian=True, use_mirroring=True, perform_everything_on_device=True, device=None,
-                 verbose=False, verbose_preprocessing=False, allow_tqdm=True, program=None, arguments=(), on_progress=None):
+                 verbose=False, verbose_preprocessing=False, allow_tqdm=True, program=None, arguments=(), on_progress=None,
+                 output_formats=()):
         """`program`: words that start nnunet. `arguments`: flags of `nnunet serve` (['--max-memory', '4G']).
-        `on_progress(done, of, seconds_left)` is called while a case is predicted."""
+        `on_progress(done, of, seconds_left)` is called while a case is predicted. `output_formats`: written beside each file;
+        'nifti', 'nrrd', 'mha', and of DICOM images 'dicom-seg', 'rtstruct'."""
         if not use_gaussian:
             raise ValueError('use_gaussian=False: nnunet always weighs tiles by their importance, as nnU-Net does by default')
         self.tile_step_size, self.use_mirroring, self.verbose, self.on_progress = tile_step_size, use_mirroring, verbose, on_progress
+        self.output_formats = list(output_formats)
         self.program = list(program) if program is not None else [os.environ.get('NNUNET', 'nnunet')]
         self.arguments = list(arguments) + (['-device', _device(device)] if device is not None else [])
         self.dataset_json = self.plans = self.file_ending = self._process = None
@@ -87,7 +90,8 @@ class nnUNetPredictor:
     def predict_from_files(self, list_of_lists_or_source_folder, output_folder_or_list_of_truncated_output_files=None,
                            save_probabilities=False, overwrite=True, num_processes_preprocessing=2,
                            num_processes_segmentation_export=2, folder_with_segs_from_prev_stage=None, num_parts=1, part_id=0):
-        """Predicts a folder of CASE_0000.ENDING, ..., or lists of each case's files. Outputs: a folder, or names without ending.
+        """Predicts a folder of CASE_0000.ENDING, ..., or lists of each case's files, or of its folders of DICOM.
+        Outputs: a folder, or names without ending.
         Without outputs the segmentations come back as arrays (with save_probabilities: tuples with the probabilities)."""
         if folder_with_segs_from_prev_stage is not None:
             raise ValueError('folder_with_segs_from_prev_stage: a cascade\'s second stage is not served; use `nnunet predict`')
@@ -175,17 +179,18 @@ class nnUNetPredictor:
         return list(cases.values())
 
     def _case_name(self, file):
-        stem = os.path.basename(file)[:-len(self.file_ending)]
+        name = os.path.basename(os.path.normpath(file))
+        stem = name[:-len(self.file_ending)] if name.endswith(self.file_ending) else name
         return stem[:-5] if len(stem) > 5 and stem[-5] == '_' and stem[-4:].isdigit() else stem
 
     def _predict(self, files, output, save_probabilities):
         if self._process is None:
             raise RuntimeError('call initialize_from_trained_model_folder first')
         if output is not None:
-            self._ask(files, os.path.abspath(output) + self.file_ending, save_probabilities)
+            self._ask(files, os.path.abspath(output) + self.file_ending, save_probabilities, self.output_formats)
             return None
         with tempfile.TemporaryDirectory(prefix='nnunet_') as folder:
-            answer = self._ask(files, os.path.join(folder, 'labels' + self.file_ending), save_probabilities)
+            answer = self._ask(files, os.path.join(folder, 'labels' + self.file_ending), save_probabilities, ())
             if self.file_ending not in ('.nii.gz', '.nii'):
                 raise ValueError(f'{self.file_ending} files are not read into arrays; name outputs')
             labels = read_nifti(answer['output'])
@@ -194,11 +199,11 @@ class nnUNetPredictor:
             with np.load(answer['probabilities']) as npz:
                 return labels, npz['probabilities']
 
-    def _ask(self, files, output, save_probabilities):
+    def _ask(self, files, output, save_probabilities, formats):
         id = next(self._ids)
         request = {'id': id, 'files': [os.path.abspath(file) for file in files], 'output': output,
                    'options': {'step_size': self.tile_step_size, 'disable_tta': not self.use_mirroring,
-                               'save_probabilities': bool(save_probabilities)}}
+                               'save_probabilities': bool(save_probabilities), **({'output_format': list(formats)} if formats else {})}}
         self._process.stdin.write(json.dumps(request) + '\n')
         self._process.stdin.flush()
         while True:

@@ -76,15 +76,17 @@ async function keepView(
 function outcomeOf(
   { labels, timings }: CaseRecord,
   { options }: JobRecord,
-  { segmentation, probabilities, properties, view_image, view_labels }: Readonly<Record<ResultPart, string>>,
+  files: Readonly<Record<ResultPart, string>>,
   hasView: boolean,
 ): Outcome {
+  const { segmentation, probabilities, properties, view_image, view_labels } = files;
   return {
     state: "done",
     labels: [...labels],
     seconds: { ...timings },
     results: {
       segmentation: basename(segmentation),
+      ...Object.fromEntries(options.output_format?.map((format) => [format, basename(files[format])]) ?? []),
       ...(options.save_probabilities && {
         probabilities: basename(probabilities),
         properties: basename(properties),

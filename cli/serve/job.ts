@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { UserError, type UserErrorParts } from "../../core/base/errors.ts";
 import { PATH_NAME } from "../../core/base/path_name.ts";
+import { OUTPUT_FORMATS } from "../../core/predict/run/output_formats.ts";
 
 export const STATES = ["queued", "running", "done", "failed", "cancelled"] as const;
 export type JobState = (typeof STATES)[number];
@@ -15,6 +16,10 @@ export const JOB_OPTIONS = z.strictObject({
   ),
   nan: z.enum(["zero", "min"]).optional().describe(
     "Replace NaN and infinite voxels by 0 or by the channel's smallest finite value. Without it such images are refused.",
+  ),
+  output_format: z.array(z.enum(OUTPUT_FORMATS)).min(1).max(OUTPUT_FORMATS.length).optional().describe(
+    "Formats that the segmentation is written in beside the model's own; dicom-seg and rtstruct refer to the slices of a " +
+      "DICOM study, and are for such alone.",
   ),
 });
 export type JobOptions = z.infer<typeof JOB_OPTIONS>;
@@ -38,7 +43,14 @@ const JOB_ERROR = z.object({
 });
 export type JobError = z.infer<typeof JOB_ERROR>;
 
-export const PARTS = ["segmentation", "probabilities", "properties", "view_image", "view_labels"] as const;
+export const PARTS = [
+  "segmentation",
+  "probabilities",
+  "properties",
+  "view_image",
+  "view_labels",
+  ...OUTPUT_FORMATS,
+] as const;
 export type ResultPart = (typeof PARTS)[number];
 
 /** Ids are made here; whoever sends another asks for nothing that there is. */

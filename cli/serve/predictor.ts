@@ -1,12 +1,16 @@
 /** What does the jobs: models that stay loaded on the engine that predict would choose. */
 import { Interrupted, UserError, type UserErrorParts } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
-import { caseOfFiles, expectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
+import { caseOfPaths, expectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
+import { readerClass } from "../../core/formats/image/readers.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
+import { isSeries, noSource, type ObjectDetails } from "../../core/predict/run/case_outputs.ts";
+import { OUTPUT_FORMATS, type OutputFormat, refersToSource } from "../../core/predict/run/output_formats.ts";
 import { probabilityPaths } from "../../core/predict/run/output_folder.ts";
-import type { PredictionEvent } from "../../core/predict/run/request.ts";
+import type { CaseToPredict, PredictionEvent } from "../../core/predict/run/request.ts";
 import { openResident } from "../engines/resident.ts";
 import type { ChosenEngine, EngineWish, StartHooks } from "../engines/select_engine.ts";
+import { objectDetails, outputsBeside, refuseSlices } from "../output_files.ts";
 import { programDigest } from "../program_digest.ts";
 import { describeModel, newReportState, type ReportState, writeReport } from "../report.ts";
 import type { JobOptions } from "./job.ts";
@@ -23,7 +27,7 @@ export interface Predictor extends AsyncDisposable {
 export interface AskedCase {
   readonly model: Model;
   readonly options: JobOptions;
-  /** In channel order. */
+  /** In channel order; or folders of DICOM. */
   readonly files: readonly string[];
   /** Instead of `files`: a folder of DICOM, of one study. */
   readonly study?: string;
@@ -57,13 +61,17 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
     state.model = model;
     const expected = expectedInput(model.dataset, model.plans.reader);
     const listed = asked.study === undefined
-      ? await caseOfFiles(asked.files, expected)
+      ? await caseOfPaths(asked.files, expected)
       : await listInputCases(asked.study, expected);
     if (listed.failures.length > 0) throw listed.failures[0];
     state.warnings.push(...listed.warnings);
     const { cases: [{ id, files }] } = listed;
+    const one = { id, files, ...outputsOf(asked, files) };
+    await refuseSlices([one]);
+    const details = await detailsOf(asked, (line) => state.warnings.push(line));
     const { failed, steps } = await kept.predict(model, {
-      cases: [{ id, files, output: asked.output }],
+      cases: [one],
+      ...(details && { details }),
       options: {
         stepSize: options.step_size,
         mirroring: !options.disable_tta,
@@ -118,6 +126,42 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
   };
 }
 
+/**
+ * The files of a case. @param files Its images
+ * @throws UserError if they can't be written in a format that is asked for
+ */
+function outputsOf(
+  { model, options: { output_format: formats = [] }, output }: AskedCase,
+  files: readonly string[],
+): Pick<CaseToPredict, "output" | "outputs"> {
+  const { dataset: { fileEnding }, plans: { reader } } = model;
+  if (formats.length > 0 && readerClass(reader).geometry === "picture") {
+    throw new UserError({
+      doing: "choosing the output format",
+      problem: `output_format (${formats.join(", ")}) is for volumes, and this model's images are pictures (${reader})`,
+      remedy: `leave it out: segmentations are written as ${fileEnding}`,
+    });
+  }
+  if (formats.some(refersToSource) && !isSeries(files)) throw noSource(files[0]);
+  const outputs = outputsBeside(output, fileEnding, formats).filter(({ file }) => file !== output);
+  return { output, ...(outputs.length > 0 && { outputs }) };
+}
+
+/** What DICOM objects say; undefined where none is asked for. */
+async function detailsOf(
+  { model: { dataset, plans, configuration }, options: { output_format: outputFormats } }: AskedCase,
+  warn: (line: string) => void,
+): Promise<ObjectDetails | undefined> {
+  if (!outputFormats?.some(refersToSource)) return undefined;
+  const name = `${plans.datasetName}, ${configuration.name}`;
+  return await objectDetails(
+    { outputFormats, segmentCodes: undefined },
+    dataset,
+    { dataset: plans.datasetName, name },
+    warn,
+  );
+}
+
 /** Errors about a case as a whole know no file: then all of the case's are named. */
 function naming(files: readonly string[], error: UserErrorParts): UserError {
   return new UserError({ ...error, file: error.file ?? files.join(", ") });
@@ -140,10 +184,17 @@ export function resultFiles(folder: string, caseId: string, fileEnding: string) 
   const segmentation = join(folder, `${caseId}${fileEnding}`);
   const { npz, pkl } = probabilityPaths(segmentation, fileEnding);
   return {
+    ...filesByFormat(segmentation, fileEnding),
     segmentation,
     probabilities: npz,
     properties: pkl,
     view_image: join(folder, `${caseId}.view_image.nii.gz`),
     view_labels: join(folder, `${caseId}.view_labels.nii.gz`),
   };
+}
+
+/** Where a segmentation is in each other format that may be asked for. */
+export function filesByFormat(segmentation: string, fileEnding: string): Readonly<Record<OutputFormat, string>> {
+  const files = outputsBeside(segmentation, fileEnding, OUTPUT_FORMATS).map(({ format, file }) => [format, file]);
+  return Object.fromEntries(files) as Record<OutputFormat, string>;
 }

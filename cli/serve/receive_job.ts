@@ -8,10 +8,11 @@ import { ensureFolder, writeAll, writeError } from "../../core/base/files.ts";
 import { basename, isAbsolute, join, relative } from "../../core/base/path.ts";
 import { pathNameProblem } from "../../core/base/path_name.ts";
 import { splitName } from "../../core/dataset/input_cases.ts";
-import { takesSeries } from "../../core/formats/image/readers.ts";
+import { readerClass, takesSeries } from "../../core/formats/image/readers.ts";
+import { refersToSource } from "../../core/predict/run/output_formats.ts";
 import { quoted } from "./access.ts";
 import type { HttpRequest } from "./http_server.ts";
-import { type Job, JOB_OPTIONS, problemsOf } from "./job.ts";
+import { type Job, JOB_OPTIONS, type JobOptions, problemsOf } from "./job.ts";
 import type { JobStore, Receiving } from "./job_store.ts";
 import { boundaryOf, type Part, readMultipart } from "./multipart.ts";
 import { HttpProblem } from "./problem.ts";
@@ -57,6 +58,7 @@ const FIELDS = z.strictObject({
   step_size: z.string().regex(/^[0-9.]{1,20}$/, "expected a number").optional(),
   save_probabilities: z.enum(["true", "false"]).optional(),
   nan: z.enum(["zero", "min"]).optional(),
+  output_format: z.string().optional(),
   view: z.enum(["true", "false"]).optional(),
 });
 
@@ -131,14 +133,15 @@ function checked<T>(schema: z.ZodType<T>, value: unknown): T {
 }
 
 async function receivePaths(asked: z.infer<typeof JSON_JOB>, { store, models, roots }: Reception): Promise<Job> {
-  const { name, model } = chosenModel(asked.model, models);
-  const { fileEnding } = model.dataset;
+  const chosen = chosenModel(asked.model, models);
+  const { fileEnding } = chosen.model.dataset;
+  requireFormats(asked.options, chosen, false);
   const files: string[] = [];
   for (const path of asked.files) files.push(await allowedPath(path, roots));
   files.forEach((path, i) => requireEnding(asked.files[i], path, fileEnding));
   await using receiving = await store.receive();
   return await receiving.accept({
-    model: name,
+    model: chosen.name,
     ...(asked.name !== undefined && { name: asked.name }),
     options: asked.options,
     case: caseOf(basename(files[0]), fileEnding),
@@ -180,7 +183,8 @@ async function receiveImages(request: HttpRequest, boundary: string, reception: 
     } else if (part.name === "dicom") await receiveDicom(part, dicomFiles++, receiving);
     else images.push(await receiveImage(part, part.fileName, images, endings, receiving));
   }
-  const { model: asked, name, ...options } = checked(FIELDS, Object.fromEntries(fields));
+  const { model: asked, name, ...told } = checked(FIELDS, Object.fromEntries(fields));
+  const options = optionsOf(told);
   const chosen = chosenModel(asked, models);
   const { fileEnding } = chosen.model.dataset;
   if (images.length > 0 && dicomFiles > 0) throw new HttpProblem(400, "there are both image and dicom parts");
@@ -190,22 +194,40 @@ async function receiveImages(request: HttpRequest, boundary: string, reception: 
   if (dicomFiles > 0 && !takesSeries(chosen.model.plans.reader)) {
     throw new HttpProblem(415, `the model ${chosen.name} takes ${fileEnding} files and no DICOM`);
   }
+  requireFormats(options, chosen, dicomFiles > 0);
   for (const image of images) requireEnding(image, image, fileEnding);
   return await receiving.accept({
     model: chosen.name,
     ...(name !== undefined && { name }),
-    options: checked(JOB_OPTIONS, {
-      ...(options.disable_tta !== undefined && { disable_tta: options.disable_tta === "true" }),
-      ...(options.save_probabilities !== undefined && { save_probabilities: options.save_probabilities === "true" }),
-      ...(options.step_size !== undefined && { step_size: Number(options.step_size) }),
-      ...(options.nan !== undefined && { nan: options.nan }),
-    }),
-    ...(options.view === "true" && { view: true }),
+    options,
+    ...(fields.get("view") === "true" && { view: true }),
     case: dicomFiles > 0 ? STUDY : caseOf(images[0], fileEnding),
     files: images,
     received: true,
     ...(dicomFiles > 0 && { isStudy: true }),
   });
+}
+
+/** @throws HttpProblem 400 */
+function optionsOf(fields: Omit<z.infer<typeof FIELDS>, "model" | "name">): JobOptions {
+  const { disable_tta, save_probabilities, step_size, nan, output_format } = fields;
+  return checked(JOB_OPTIONS, {
+    ...(disable_tta !== undefined && { disable_tta: disable_tta === "true" }),
+    ...(save_probabilities !== undefined && { save_probabilities: save_probabilities === "true" }),
+    ...(step_size !== undefined && { step_size: Number(step_size) }),
+    ...(nan !== undefined && { nan }),
+    ...(output_format !== undefined && { output_format: output_format.split(/[\s,]+/).filter((one) => one !== "") }),
+  });
+}
+
+/** @throws HttpProblem 400 if the segmentation can't be written so */
+function requireFormats({ output_format = [] }: JobOptions, { name, model }: ServedModel, isStudy: boolean): void {
+  if (output_format.length > 0 && readerClass(model.plans.reader).geometry === "picture") {
+    throw new HttpProblem(400, `output_format is for volumes, and the model ${name} takes pictures`);
+  }
+  const object = output_format.find(refersToSource);
+  if (object === undefined || isStudy) return;
+  throw new HttpProblem(400, `${object} refers to DICOM images: send the study, in parts named dicom`);
 }
 
 /** Names of a study's files mean nothing, and may be paths or patients'. */

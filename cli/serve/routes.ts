@@ -1,6 +1,7 @@
 /** What can be asked of the service: one table, of which requests are answered and the OpenAPI document is made. */
 import { z } from "zod";
 import { join } from "../../core/base/path.ts";
+import { OUTPUT_FORMATS } from "../../core/predict/run/output_formats.ts";
 import { VERSION } from "../version.ts";
 import { quoted } from "./access.ts";
 import { docsPage } from "./docs_page.ts";
@@ -100,6 +101,11 @@ const MULTIPART_JOB = {
     step_size: { type: "string" },
     save_probabilities: { type: "string", enum: ["true", "false"] },
     nan: { type: "string", enum: ["zero", "min"] },
+    output_format: {
+      type: "string",
+      description: `Formats of the segmentation beside the model's own, with commas: ${OUTPUT_FORMATS.join(", ")}. ` +
+        "dicom-seg and rtstruct are for DICOM studies.",
+    },
     view: {
       type: "string",
       enum: ["true", "false"],
@@ -215,7 +221,7 @@ export const ROUTES: readonly Route[] = [
       name: "part",
       description:
         "The segmentation (default), the class probabilities (.npz) or the properties (.pkl) beside them; of jobs with " +
-        "view, image and segmentation as the page shows them (NIfTI).",
+        "view, image and segmentation as the page shows them (NIfTI); of those with output_format its formats by their names.",
       schema: z.enum(PARTS),
     }],
     answers: [
@@ -321,10 +327,8 @@ async function sendResult(call: Call): Promise<HttpResponse> {
     throw new HttpProblem(409, error ? `the job has ${state}: ${error.message}` : `the job is ${state}`);
   }
   const name = (queue.record(call.id) as JobRecord).results?.[part];
-  const missing = new HttpProblem(
-    409,
-    `the job was done without ${part} (${part.startsWith("view") ? "view" : "save_probabilities"})`,
-  );
+  const option = part.startsWith("view") ? "view" : isFormat(part) ? "output_format" : "save_probabilities";
+  const missing = new HttpProblem(409, `the job was done without ${part} (${option})`);
   if (name === undefined) throw missing;
   const response = await fileResponse(join(store.folderOf(call.id), "result", name), {
     "content-type": mediaTypeOf(name),
@@ -332,6 +336,10 @@ async function sendResult(call: Call): Promise<HttpResponse> {
   });
   if (!response) throw missing;
   return response;
+}
+
+function isFormat(part: string): boolean {
+  return OUTPUT_FORMATS.some((format) => format === part);
 }
 
 /** The value of a query's parameter, which may be left out. @throws HttpProblem 400 */

@@ -32,5 +32,6 @@ async function* piecesOf(file: Deno.FsFile): AsyncGenerator<Uint8Array> {
 
 export function mediaTypeOf(name: string): string {
   if (name.endsWith(".gz")) return "application/gzip";
+  if (name.endsWith(".dcm")) return "application/dicom";
   return name.endsWith(".png") ? "image/png" : "application/octet-stream";
 }

@@ -12,7 +12,7 @@ import type { PredictionEvent } from "../../core/predict/run/request.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { print } from "../terminal.ts";
 import { JOB_OPTIONS, problemsOf } from "./job.ts";
-import type { Predictor } from "./predictor.ts";
+import { filesByFormat, type Predictor } from "./predictor.ts";
 import type { ServedModel, ServedModels } from "./served_models.ts";
 
 const ID = z.union([z.string().max(200), z.int()]);
@@ -141,6 +141,7 @@ async function answer(
     say(id, "result", {
       output,
       ...(options.save_probabilities && { probabilities: npz, properties: pkl }),
+      ...(options.output_format && { outputs: outputsByFormat(request, fileEnding) }),
       labels,
       seconds: timings,
     });
@@ -180,7 +181,8 @@ function chosenModel(name: string | undefined, models: ServedModels): ServedMode
 }
 
 /** No file of the model's, and no image, is written over. */
-function requireOutput({ files, output, report, options }: Request, model: ServedModel["model"]): void {
+function requireOutput(request: Request, model: ServedModel["model"]): void {
+  const { files, output, report, options } = request;
   const { fileEnding } = model.dataset;
   const doing = "choosing the output file";
   if (!output.endsWith(fileEnding) || basename(output) === fileEnding) {
@@ -188,20 +190,26 @@ function requireOutput({ files, output, report, options }: Request, model: Serve
     throw new UserError({ doing, file: output, problem, remedy: "give it that ending" });
   }
   const { npz, pkl } = probabilityPaths(output, fileEnding);
-  const outputs = [
+  const outputs = new Set([
     output,
     ...(options.save_probabilities ? [npz, pkl] : []),
     ...(report === undefined ? [] : [report]),
-  ];
+    ...Object.values(outputsByFormat(request, fileEnding)),
+  ]);
   const inputs = [
     ...RUN_FILES.map((name) => ({ path: join(model.folder, name), what: `the model's ${name}` })),
     ...model.folds.map(({ file }) => ({ path: file, what: "the model's checkpoint" })),
     ...files.map((path) => ({ path, what: "an input image" })),
   ];
-  refuseOverwriting(inputs, outputs.map((path) => ({ path, what: "the result" })), {
+  refuseOverwriting(inputs, [...outputs].map((path) => ({ path, what: "the result" })), {
     doing,
     remedy: "name another file as the request's output",
   });
+}
+
+function outputsByFormat({ output, options }: Request, fileEnding: string): Record<string, string> {
+  const files = filesByFormat(output, fileEnding);
+  return Object.fromEntries(options.output_format?.map((format) => [format, files[format]]) ?? []);
 }
 
 /** @param onLong Is told of a line that is too long, which is passed over */

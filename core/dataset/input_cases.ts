@@ -67,6 +67,11 @@ export async function listInputCases(input: string, expected: ExpectedInput): Pr
   const stat = await statOrNull(input);
   if (stat?.isDirectory) return await listFolder(input, expected);
   const files = stat ? [input] : input.split(",").map((file) => file.trim()).filter((file) => file !== "");
+  return await caseOfPaths(files, expected);
+}
+
+/** One case named by its images' files, or by DICOM files or folders. @throws UserError if they are not the case's channels */
+export async function caseOfPaths(files: readonly string[], expected: ExpectedInput): Promise<CaseListing> {
   return await seriesOfFiles(files, expected) ?? await caseOfFiles(files, expected);
 }
 

@@ -33,10 +33,11 @@ Deno.test("requests are answered in their order, wrong ones in words, and what i
     const [first, second] = ["test_000", "test_001"].map((id) => imagesOf(CT, id, 1));
     const output = join(folder, "a.nii.gz");
     const { code, answers, stderr } = await talk(["-m", modelFolder(CT)], [
-      { id: 7, files: first, output, options: { save_probabilities: true } },
+      { id: 7, files: first, output, options: { save_probabilities: true, output_format: ["nifti", "nrrd"] } },
       "no request",
       { id: "x", files: [] },
       { id: "y", files: [join(folder, "none_0000.nii.gz")], output: join(folder, "b.nii.gz") },
+      { id: "v", files: first, output: join(folder, "b.nii.gz"), options: { output_format: ["rtstruct"] } },
       { id: "z", files: first, output: first[0] },
       { id: "w", files: first, output: join(folder, "c.png") },
       { id: "late", files: second, output: join(folder, "d.nii.gz") },
@@ -52,7 +53,10 @@ Deno.test("requests are answered in their order, wrong ones in words, and what i
     assertEquals(told(null), ["error it is no JSON in one line"]);
     assertEquals(told("late"), ["cancelled "]);
     for (
-      const [id, words] of [["x", "files"], ["y", "no such file"], ["z", "would overwrite an input image"], [
+      const [id, words] of [["x", "files"], ["y", "no such file"], ["v", "the images are no DICOM"], [
+        "z",
+        "would overwrite an input image",
+      ], [
         "w",
         ".nii.gz",
       ], [8, "more"]]
@@ -60,9 +64,11 @@ Deno.test("requests are answered in their order, wrong ones in words, and what i
       assertEquals(told(id).length, 1);
       assert(told(id)[0].startsWith("error") && told(id)[0].includes(String(words)), told(id)[0]);
     }
+    const { outputs } = ends.find(({ type }) => type === "result") ?? {};
+    assertEquals(outputs, { nifti: output, nrrd: join(folder, "a.nrrd") });
     assert(answers.some(({ id, type, done, of }) => id === 7 && type === "progress" && done === of));
     await assertSameSegmentation("SimpleITKIO", output, join(GOLDEN, "expected", CT, "test_000.nii.gz"));
-    assertEquals(await namesIn(folder), ["a.nii.gz", "a.npz", "a.pkl"]);
+    assertEquals(await namesIn(folder), ["a.nii.gz", "a.npz", "a.nrrd", "a.pkl"]);
   });
 });
 

@@ -119,14 +119,16 @@ Deno.test("an image is named by its path where it lies below a root, through wha
   });
 });
 
-Deno.test("a DICOM study is sent file by file, in any order and under any name, and gives what predict makes of its folder", async () => {
+Deno.test("a DICOM study is sent file by file, in any order and under any name, and gives what predict makes of its folder, as DICOM too", async () => {
   await inTempFolder(async (folder) => {
     const study = join(folder, "study");
     await unpackSeries((await packedSeries()).axial, study);
-    const { output, code, stderr } = await predicted(folder, CT, [study], "-f", "0", "1");
+    const flags = ["-f", "0", "1", "--output-format", "dicom-seg", "nifti", "mha"];
+    const { output, code, stderr } = await predicted(folder, CT, [study], ...flags);
     assertEquals(code, 0, stderr);
     await using served = await serve(["-m", modelFolder(CT), "--state", join(folder, "state")]);
     const form = new FormData();
+    form.append("output_format", "dicom-seg, nifti mha");
     for (const name of (await namesIn(study)).reverse()) {
       form.append("dicom", new File([await Deno.readFile(join(study, name))], `../MUELLER^HANS/${name}`));
     }
@@ -134,7 +136,16 @@ Deno.test("a DICOM study is sent file by file, in any order and under any name, 
     assertEquals(status, 202, JSON.stringify(body));
     const job = await ended(served.url, body.id);
     assertEquals([job.state, job.case], ["done", "study"], JSON.stringify(job));
-    assertEquals(await resultOf(served.url, job.id), await Deno.readFile(join(output, "study.nii.gz")));
+    assertEquals(job.results, ["segmentation", "nifti", "mha", "dicom-seg"]);
+    const parts = { segmentation: ".nii.gz", nifti: ".nii.gz", mha: ".mha", "dicom-seg": "_seg.dcm" };
+    for (const [part, ending] of Object.entries(parts)) {
+      assertEquals(await resultOf(served.url, job.id, part), await Deno.readFile(join(output, `study${ending}`)), part);
+    }
+    const rtstruct = await ask(`${served.url}/jobs/${job.id}/result?part=rtstruct`);
+    assertEquals([rtstruct.status, rtstruct.body.detail], [409, "the job was done without rtstruct (output_format)"]);
+    for (const output_format of ["dicom-seg", "dicom", ","]) {
+      assertEquals((await send(served.url, imagesOf(CT, "test_000", 1), { output_format })).status, 400, output_format);
+    }
     form.append("image", new File([], "a_0000.nii.gz"));
     assertEquals((await ask(`${served.url}/jobs`, { method: "POST", body: form })).status, 400);
   });

@@ -63,7 +63,7 @@ export interface ExportJob {
   readonly labels: LabelVolume;
   readonly properties: CaseProperties;
   readonly output: string;
-  /** All files, `output` among them; undefined: that one, in the model's format. */
+  /** Files in formats of their own; where `output` is not among them, it is written in the model's. */
   readonly outputs?: readonly CaseOutput[];
   /** Needed where one of them is a DICOM object. */
   readonly source?: SourceImages;
@@ -170,7 +170,7 @@ async function exportCase(job: ExportJob, signal?: AbortSignal): Promise<Exporte
   const started = performance.now();
   const { geometry } = job.properties;
   const labels = countLabels(job.labels, job.labelNames, geometry);
-  const written = job.outputs ? [] : [job.output];
+  const written: string[] = [];
   const packed = job.probabilities;
   if (packed) {
     const doing = "writing the probabilities";
@@ -183,7 +183,11 @@ async function exportCase(job: ExportJob, signal?: AbortSignal): Promise<Exporte
   const { labels: { data }, output, outputs, source, details } = job;
   if (outputs) {
     written.push(...await writeOutputs(outputs, output, { labels: job.labels, geometry, source, details, signal }));
-  } else await writeLabels(geometry.reader, output, job.labels, geometry, signal);
+  }
+  if (!outputs?.some(({ file }) => file === output)) {
+    await writeLabels(geometry.reader, output, job.labels, geometry, signal);
+    written.push(output);
+  }
   freeArray(data);
   const checksums = job.checksums ? await hashFiles(written) : {};
   return { labels, seconds: (performance.now() - started) / 1000, checksums };

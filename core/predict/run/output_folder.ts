@@ -73,7 +73,7 @@ export function outputStem(output: string, fileEnding: string): string {
 /** True if everything a case gives is there: all files of the segmentation and, where probabilities are saved, .npz and .pkl. */
 export async function isPredicted(of: CaseToPredict, fileEnding: string, saveProbabilities: boolean): Promise<boolean> {
   const { npz, pkl } = probabilityPaths(of.output, fileEnding);
-  const files = of.outputs?.map(({ file }) => file) ?? [of.output];
+  const files = new Set([of.output, ...of.outputs?.map(({ file }) => file) ?? []]);
   for (const file of saveProbabilities ? [...files, npz, pkl] : files) {
     try {
       const { isFile, size } = await Deno.stat(file);

@@ -336,7 +336,7 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
         id,
         files: one.files,
         output: one.output,
-        ...(one.outputs && { outputs: one.outputs.map(({ file }) => file) }),
+        ...(one.outputs && { outputs: [...new Set([...one.outputs.map(({ file }) => file), one.output])] }),
         shape: properties.geometry.shape,
         spacing: properties.geometry.spacing,
         networkGrid: grid,

@@ -21,7 +21,7 @@ export interface CaseToPredict {
   readonly previousStageFile?: string;
   /** The segmentation to write, file ending included; <case>.npz and <case>.pkl go beside it. */
   readonly output: string;
-  /** All files to write, `output` among them; undefined: that one, in the model's format. */
+  /** Files to write in formats of their own; where `output` is not among them, it is written too, in the model's. */
   readonly outputs?: readonly CaseOutput[];
 }
 

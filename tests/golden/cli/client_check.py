@@ -58,6 +58,11 @@ with nnUNetPredictor(program=program, device='cpu', on_progress=lambda done, of,
     check(predictor.predict_from_data_iterator(iter([item])) == [None], 'a result that goes to a file')
     check(same(read_nifti(os.path.join(folder, 'by_iterator.nii.gz'))), 'labels of an iterator')
 
+    predictor.output_formats = ['nrrd']
+    predictor.predict_from_files([[image_file]], [os.path.join(folder, 'formats')])
+    check(os.path.getsize(os.path.join(folder, 'formats.nrrd')) > 0, 'another format beside')
+    predictor.output_formats = []
+
     for wrong, words in [([[image_file, image_file]], 'named for two channels'), ([['none.nii.gz']], 'no such file')]:
         try:
             predictor.predict_from_files(wrong, None)
