@@ -2,13 +2,14 @@
 import { ensureFolder } from "../../core/base/files.ts";
 import { basename, join } from "../../core/base/path.ts";
 import type { ReaderName } from "../../core/formats/image/image.ts";
+import { readerClass } from "../../core/formats/image/readers.ts";
 import type { CaseRecord, PredictionEvent } from "../../core/predict/run/request.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { writeViewImage, writeViewLabels } from "../viewing/view_volumes.ts";
 import { givenUp, jobError, type JobRecord, type ResultPart } from "./job.ts";
 import type { DoJob, JobHooks, Outcome } from "./job_queue.ts";
 import type { JobStore } from "./job_store.ts";
-import { type Predictor, resultFiles } from "./predictor.ts";
+import { type Predictor, REPORT, resultFiles } from "./predictor.ts";
 import type { ServedModels } from "./served_models.ts";
 
 export function doJobs(store: JobStore, models: ServedModels, predictor: Predictor): DoJob {
@@ -28,14 +29,15 @@ export function doJobs(store: JobStore, models: ServedModels, predictor: Predict
       files: record.received ? record.files.map((name) => join(folder, "images", name)) : record.files,
       ...(record.isStudy && { study: join(folder, "images", record.case) }),
       output: files.segmentation,
-      report: join(results, "report.json"),
+      report: join(results, REPORT),
       onEvent: progressOf(hooks),
       signal: hooks.signal,
     });
     if (prediction.kind === "done") {
       const [done] = prediction.state.done;
       const hasView = record.view === true && await keepView(served.model.plans.reader, done, files, hooks);
-      return outcomeOf(done, record, files, hasView);
+      const hasSpacing = readerClass(served.model.plans.reader).geometry === "spacing";
+      return outcomeOf(done, record, files, { hasView, hasSpacing });
     }
     const { parts, message } = prediction.error;
     return { state: "failed", error: jobError(parts, message, folder) };
@@ -77,9 +79,9 @@ function outcomeOf(
   { labels, timings }: CaseRecord,
   { options }: JobRecord,
   files: Readonly<Record<ResultPart, string>>,
-  hasView: boolean,
+  { hasView, hasSpacing }: { readonly hasView: boolean; readonly hasSpacing: boolean },
 ): Outcome {
-  const { segmentation, probabilities, properties, view_image, view_labels } = files;
+  const { segmentation, probabilities, properties, spacing, view_image, view_labels } = files;
   return {
     state: "done",
     labels: [...labels],
@@ -91,6 +93,7 @@ function outcomeOf(
         probabilities: basename(probabilities),
         properties: basename(properties),
       }),
+      ...(hasSpacing && { spacing: basename(spacing) }),
       ...(hasView && { view_image: basename(view_image), view_labels: basename(view_labels) }),
     },
   };

@@ -47,6 +47,7 @@ export const PARTS = [
   "segmentation",
   "probabilities",
   "properties",
+  "spacing",
   "view_image",
   "view_labels",
   ...OUTPUT_FORMATS,

@@ -3,6 +3,7 @@ import { Interrupted, UserError, type UserErrorParts } from "../../core/base/err
 import { join } from "../../core/base/path.ts";
 import { caseOfPaths, expectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
 import { readerClass } from "../../core/formats/image/readers.ts";
+import { spacingFileOfLabels } from "../../core/formats/image/tiff/spacing_file.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import { isSeries, noSource, type ObjectDetails } from "../../core/predict/run/case_outputs.ts";
 import { OUTPUT_FORMATS, type OutputFormat, refersToSource } from "../../core/predict/run/output_formats.ts";
@@ -179,6 +180,9 @@ function rememberDigests() {
   };
 }
 
+/** The report's name beside a job's segmentation. */
+export const REPORT = "report.json";
+
 /** Where a case's results are, beside its segmentation. */
 export function resultFiles(folder: string, caseId: string, fileEnding: string) {
   const segmentation = join(folder, `${caseId}${fileEnding}`);
@@ -188,6 +192,7 @@ export function resultFiles(folder: string, caseId: string, fileEnding: string) 
     segmentation,
     probabilities: npz,
     properties: pkl,
+    spacing: spacingFileOfLabels(segmentation),
     view_image: join(folder, `${caseId}.view_image.nii.gz`),
     view_labels: join(folder, `${caseId}.view_labels.nii.gz`),
   };

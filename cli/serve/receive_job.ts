@@ -4,17 +4,19 @@
  */
 import { z } from "zod";
 import { UserError } from "../../core/base/errors.ts";
-import { ensureFolder, writeAll, writeError } from "../../core/base/files.ts";
+import { ensureFolder, writeAll, writeAtomically, writeError } from "../../core/base/files.ts";
 import { basename, isAbsolute, join, relative } from "../../core/base/path.ts";
 import { pathNameProblem } from "../../core/base/path_name.ts";
 import { splitName } from "../../core/dataset/input_cases.ts";
 import { readerClass, takesSeries } from "../../core/formats/image/readers.ts";
+import { spacingFiles } from "../../core/formats/image/tiff/spacing_file.ts";
 import { refersToSource } from "../../core/predict/run/output_formats.ts";
 import { quoted } from "./access.ts";
 import type { HttpRequest } from "./http_server.ts";
 import { type Job, JOB_OPTIONS, type JobOptions, problemsOf } from "./job.ts";
 import type { JobStore, Receiving } from "./job_store.ts";
 import { boundaryOf, type Part, readMultipart } from "./multipart.ts";
+import { REPORT } from "./predictor.ts";
 import { HttpProblem } from "./problem.ts";
 import type { ServedModel, ServedModels } from "./served_models.ts";
 
@@ -59,8 +61,12 @@ const FIELDS = z.strictObject({
   save_probabilities: z.enum(["true", "false"]).optional(),
   nan: z.enum(["zero", "min"]).optional(),
   output_format: z.string().optional(),
+  spacing: z.string().optional(),
   view: z.enum(["true", "false"]).optional(),
 });
+
+/** The JSON file beside a TIFF volume, as Tiff3DIO has it. */
+const SPACING = z.object({ spacing: z.array(z.number().positive()).length(3) });
 
 /** @throws HttpProblem, and what the body throws */
 export async function receiveJob(request: HttpRequest, reception: Reception): Promise<Job> {
@@ -101,14 +107,15 @@ function requireBytes(bytes: number, most: number, room: number): void {
 }
 
 async function readJson(request: HttpRequest): Promise<z.infer<typeof JSON_JOB>> {
-  const text = await readText(request.body, JSON_BYTES, "the body");
-  let value: unknown;
+  return checked(JSON_JOB, parsedJson(await readText(request.body, JSON_BYTES, "the body"), "the body"));
+}
+
+function parsedJson(text: string, what: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch (error) {
-    throw new HttpProblem(400, `the body is no JSON: ${error instanceof Error ? error.message : error}`);
+    throw new HttpProblem(400, `${what} is no JSON: ${error instanceof Error ? error.message : error}`);
   }
-  return checked(JSON_JOB, value);
 }
 
 async function readText(body: AsyncIterable<Uint8Array>, most: number, what: string): Promise<string> {
@@ -144,7 +151,7 @@ async function receivePaths(asked: z.infer<typeof JSON_JOB>, { store, models, ro
     model: chosen.name,
     ...(asked.name !== undefined && { name: asked.name }),
     options: asked.options,
-    case: caseOf(basename(files[0]), fileEnding),
+    case: caseOf(basename(files[0]), chosen),
     files,
     received: false,
   });
@@ -176,14 +183,14 @@ async function receiveImages(request: HttpRequest, boundary: string, reception: 
   let dicomFiles = 0;
   const endings = new Set(models.all.map(({ model }) => model.dataset.fileEnding));
   for await (const part of readMultipart(counted(request.body, reception), boundary)) {
-    if (part.fileName === undefined) {
+    if (part.fileName === undefined || part.name === "spacing") {
       if (fields.has(part.name)) throw new HttpProblem(400, `the field ${quoted(part.name)} is given twice`);
       if (fields.size === MOST_FIELDS) throw new HttpProblem(400, `there are more than ${MOST_FIELDS} fields`);
       fields.set(part.name, await readText(part.body, FIELD_BYTES, `the field ${quoted(part.name)}`));
     } else if (part.name === "dicom") await receiveDicom(part, dicomFiles++, receiving);
     else images.push(await receiveImage(part, part.fileName, images, endings, receiving));
   }
-  const { model: asked, name, ...told } = checked(FIELDS, Object.fromEntries(fields));
+  const { model: asked, name, spacing, ...told } = checked(FIELDS, Object.fromEntries(fields));
   const options = optionsOf(told);
   const chosen = chosenModel(asked, models);
   const { fileEnding } = chosen.model.dataset;
@@ -196,20 +203,36 @@ async function receiveImages(request: HttpRequest, boundary: string, reception: 
   }
   requireFormats(options, chosen, dicomFiles > 0);
   for (const image of images) requireEnding(image, image, fileEnding);
+  if (spacing !== undefined) await receiveSpacing(spacing, chosen, images, receiving);
   return await receiving.accept({
     model: chosen.name,
     ...(name !== undefined && { name }),
     options,
     ...(fields.get("view") === "true" && { view: true }),
-    case: dicomFiles > 0 ? STUDY : caseOf(images[0], fileEnding),
+    case: dicomFiles > 0 ? STUDY : caseOf(images[0], chosen),
     files: images,
     received: true,
     ...(dicomFiles > 0 && { isStudy: true }),
   });
 }
 
+/** Writes the voxel sizes of a TIFF to where its reader looks for them. @throws HttpProblem 400 */
+async function receiveSpacing(
+  text: string,
+  { name, model }: ServedModel,
+  [image]: readonly string[],
+  { images }: Receiving,
+): Promise<void> {
+  if (image === undefined || readerClass(model.plans.reader).geometry !== "spacing") {
+    throw new HttpProblem(400, `spacing is for TIFF volumes; the images of the model ${name} have their own`);
+  }
+  const value = checked(SPACING, parsedJson(text, "spacing"));
+  const [file] = spacingFiles(join(images, image));
+  await writeAtomically(file, JSON.stringify(value), { doing: "receiving the voxel sizes" });
+}
+
 /** @throws HttpProblem 400 */
-function optionsOf(fields: Omit<z.infer<typeof FIELDS>, "model" | "name">): JobOptions {
+function optionsOf(fields: Omit<z.infer<typeof FIELDS>, "model" | "name" | "spacing">): JobOptions {
   const { disable_tta, save_probabilities, step_size, nan, output_format } = fields;
   return checked(JOB_OPTIONS, {
     ...(disable_tta !== undefined && { disable_tta: disable_tta === "true" }),
@@ -303,8 +326,12 @@ function requireEnding(shown: string, path: string, ending: string): void {
 }
 
 /** @throws HttpProblem 400 if results can't have its name */
-function caseOf(fileName: string, ending: string): string {
+function caseOf(fileName: string, { model: { dataset: { fileEnding: ending }, plans } }: ServedModel): string {
   const { id } = splitName(fileName, ending);
+  const hasFileBeside = readerClass(plans.reader).geometry === "spacing";
+  if (hasFileBeside && `${id}.json` === REPORT) {
+    throw new HttpProblem(400, `${quoted(fileName)}: its voxel sizes would lie where the report does; rename it`);
+  }
   if (pathNameProblem(id, true) === undefined) return id;
   throw new HttpProblem(400, `${quoted(fileName)} has no name of a case before ${ending}`);
 }

@@ -7,6 +7,7 @@ import { quoted } from "./access.ts";
 import { docsPage } from "./docs_page.ts";
 import type { HttpRequest, HttpResponse } from "./http_server.ts";
 import { isFinalState, JOB_ID, JOB_VIEW, type JobRecord, type JobView, PARTS, STATES } from "./job.ts";
+import { REPORT } from "./predictor.ts";
 import type { JobQueue } from "./job_queue.ts";
 import { jobEvents } from "./job_events.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -101,6 +102,11 @@ const MULTIPART_JOB = {
     step_size: { type: "string" },
     save_probabilities: { type: "string", enum: ["true", "false"] },
     nan: { type: "string", enum: ["zero", "min"] },
+    spacing: {
+      type: "string",
+      description:
+        'Of TIFF volumes: the JSON beside them, {"spacing": [z, y, x]} in millimetres, as text or as a file.',
+    },
     output_format: {
       type: "string",
       description: `Formats of the segmentation beside the model's own, with commas: ${OUTPUT_FORMATS.join(", ")}. ` +
@@ -220,7 +226,7 @@ export const ROUTES: readonly Route[] = [
     query: [{
       name: "part",
       description:
-        "The segmentation (default), the class probabilities (.npz) or the properties (.pkl) beside them; of jobs with " +
+        "The segmentation (default), the class probabilities (.npz) or the properties (.pkl) beside them; of TIFF volumes the voxel sizes (.json); of jobs with " +
         "view, image and segmentation as the page shows them (NIfTI); of those with output_format its formats by their names.",
       schema: z.enum(PARTS),
     }],
@@ -244,7 +250,7 @@ export const ROUTES: readonly Route[] = [
     answer: async (call) => {
       const { state } = viewOf(call);
       if (!isFinalState(state)) throw new HttpProblem(409, `the job is ${state}`);
-      const file = join(call.service.reception.store.folderOf(call.id), "result", "report.json");
+      const file = join(call.service.reception.store.folderOf(call.id), "result", REPORT);
       const response = await fileResponse(file, { "content-type": JSON_TYPE });
       if (!response) throw new HttpProblem(409, `the job is ${state} and has no report`);
       return response;
@@ -327,7 +333,13 @@ async function sendResult(call: Call): Promise<HttpResponse> {
     throw new HttpProblem(409, error ? `the job has ${state}: ${error.message}` : `the job is ${state}`);
   }
   const name = (queue.record(call.id) as JobRecord).results?.[part];
-  const option = part.startsWith("view") ? "view" : isFormat(part) ? "output_format" : "save_probabilities";
+  const option = part === "spacing"
+    ? "images of TIFF volumes"
+    : part.startsWith("view")
+    ? "view"
+    : isFormat(part)
+    ? "output_format"
+    : "save_probabilities";
   const missing = new HttpProblem(409, `the job was done without ${part} (${option})`);
   if (name === undefined) throw missing;
   const response = await fileResponse(join(store.folderOf(call.id), "result", name), {

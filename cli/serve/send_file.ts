@@ -32,6 +32,7 @@ async function* piecesOf(file: Deno.FsFile): AsyncGenerator<Uint8Array> {
 
 export function mediaTypeOf(name: string): string {
   if (name.endsWith(".gz")) return "application/gzip";
+  if (name.endsWith(".json")) return "application/json";
   if (name.endsWith(".dcm")) return "application/dicom";
   return name.endsWith(".png") ? "image/png" : "application/octet-stream";
 }

@@ -6,6 +6,7 @@ import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { copyFolder, GOLDEN, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
+import { resultOf, segmented, send, serve } from "./cli/served.ts";
 import { plainTiff } from "./tiff/plain_tiff.ts";
 import { readTiffs, REFUSED } from "./tiff/tiffs.ts";
 
@@ -25,7 +26,7 @@ async function rewriteJson(file: string, change: (json: Record<string, unknown>)
   await Deno.writeTextFile(file, JSON.stringify(json));
 }
 
-Deno.test("predict gives of TIFFs the segmentations that it gives of NIfTI, and upstream's file of voxel sizes beside", () =>
+Deno.test("predict gives of TIFFs the segmentations that it gives of NIfTI, and upstream's file of voxel sizes beside; the service too", () =>
   inTempFolder(async (folder) => {
     const [model, images, output] = ["model", "images", "out"].map((name) => join(folder, name));
     await copyFolder(join(GOLDEN, "models", MODEL), model);
@@ -48,6 +49,17 @@ Deno.test("predict gives of TIFFs the segmentations that it gives of NIfTI, and 
       const expected = await readLabels("SimpleITKIO", join(GOLDEN, "expected", MODEL, `${name}.nii.gz`));
       assertEquals([...labels.data], [...expected.labels.data], name);
       assertEquals([geometry.shape, geometry.spacing], [expected.geometry.shape, expected.geometry.spacing], name);
+    }
+    await using served = await serve(["-m", model, "-f", "0", "1", "--state", join(folder, "state")]);
+    const spacing = await Deno.readTextFile(join(images, "test_000.json"));
+    const image = [join(images, "test_000_0000.tif")];
+    const job = await segmented(served.url, image, { spacing });
+    for (const [part, ending] of [["segmentation", ".tif"], ["spacing", ".json"]]) {
+      const expected = await Deno.readFile(join(output, `test_000${ending}`));
+      assertEquals(await resultOf(served.url, job.id, part), expected, part);
+    }
+    for (const wrong of ["{}", "[1, 1, 1]", '{"spacing": [1, 0, 1]}', "1"]) {
+      assertEquals((await send(served.url, image, { spacing: wrong })).status, 400, wrong);
     }
     await Deno.writeTextFile(join(images, "test_000.json"), "{}");
     const wrong = await runCommand([...line.slice(0, 4), join(folder, "out2"), ...line.slice(5)]);
