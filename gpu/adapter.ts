@@ -1,4 +1,5 @@
 /** The adapter WebGPU offers: what it is called, whether it is a real GPU, and what it allows. */
+import { UserError } from "../core/base/errors.ts";
 
 export interface AdapterFacts {
   /** One line for the user: "NVIDIA H200", "llvmpipe (LLVM 15.0.6, 256 bits)". */
@@ -13,12 +14,67 @@ const SOFTWARE = /llvmpipe|lavapipe|swiftshader|softpipe|basic render|software/i
 /** What WebGPU is asked for by name: where no driver of these is there, OpenGL would take their place without a word. */
 const BACKENDS = "vulkan,metal,dx12";
 
-/** The adapter that a device would be made from: the strongest, where the system has several. Null where there is none. */
-export async function requestAdapter(): Promise<GPUAdapter | null> {
+/** One of several adapters. Plain data, so that threads can be told; WebGPU itself asks for strong or sparing ones only. */
+export interface AdapterChoice {
+  /** For messages: "GPU 1, NVIDIA T4 (0000:81:00.0)". */
+  readonly label: string;
+  /** Variables that the drivers' loader and its layers read whenever devices are listed; a process has one set of them. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Undefined: the first of the list, whose order the variables decide. */
+  readonly powerPreference?: GPUPowerPreference;
+  /** What it must turn out to be, as far as that is known. */
+  readonly vendor?: number;
+  readonly device?: number;
+  /** One number that all threads of the process share: 1 while one of them asks, its variables being set. */
+  readonly turn: Int32Array<SharedArrayBuffer>;
+}
+
+/**
+ * The adapter that a device would be made from: without a choice the strongest, where the system has several. Null where there is none.
+ * @throws UserError if the driver shows another one than the chosen one
+ */
+export async function requestAdapter(choice?: AdapterChoice): Promise<GPUAdapter | null> {
   // Deno reads it when the first adapter of the process is asked for.
   if (!Deno.env.get("DENO_WEBGPU_BACKEND")) Deno.env.set("DENO_WEBGPU_BACKEND", BACKENDS);
+  if (!choice) return await ask("high-performance");
+  const adapter = await inTurn(choice.turn, () => {
+    for (const [name, value] of Object.entries(choice.environment)) Deno.env.set(name, value);
+    return ask(choice.powerPreference);
+  });
+  if (adapter && !isChosen(adapter, choice)) {
+    throw new UserError({
+      doing: `opening ${choice.label}`,
+      problem: `the driver shows ${factsOf(adapter).name} in its place`,
+      remedy: "see `nnunet doctor` for the GPUs that can be chosen",
+    });
+  }
+  return adapter;
+}
+
+async function ask(powerPreference: GPUPowerPreference | undefined): Promise<GPUAdapter | null> {
   const gpu: GPU | undefined = navigator.gpu;
-  return await gpu?.requestAdapter({ powerPreference: "high-performance" }) ?? null;
+  return await gpu?.requestAdapter(powerPreference && { powerPreference }) ?? null;
+}
+
+async function inTurn<T>(turn: Int32Array<SharedArrayBuffer>, act: () => Promise<T>): Promise<T> {
+  while (Atomics.compareExchange(turn, 0, 0, 1) !== 0) Atomics.wait(turn, 0, 1);
+  try {
+    return await act();
+  } finally {
+    Atomics.store(turn, 0, 0);
+    Atomics.notify(turn, 0);
+  }
+}
+
+function isChosen(adapter: GPUAdapter, { vendor, device }: AdapterChoice): boolean {
+  const ids = idsOf(adapter);
+  return (vendor === undefined || ids.vendor === vendor) && (device === undefined || ids.device === device);
+}
+
+/** Numbers of PCI, where the GPU has them; NaN where WebGPU tells names. */
+export function idsOf({ info }: GPUAdapter): { readonly vendor: number; readonly device: number } {
+  const numberOf = (text: string) => text === "" ? NaN : Number(text);
+  return { vendor: numberOf(info.vendor), device: numberOf(info.device) };
 }
 
 export function factsOf({ info, features }: GPUAdapter): AdapterFacts {

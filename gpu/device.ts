@@ -3,11 +3,13 @@
  * further call throws, so that nothing wrong is ever taken for a result.
  */
 import { messageOf, UserError } from "../core/base/errors.ts";
-import { type AdapterFacts, factsOf, requestAdapter, requestDevice } from "./adapter.ts";
+import { type AdapterChoice, type AdapterFacts, factsOf, requestAdapter, requestDevice } from "./adapter.ts";
 
 export interface DeviceOptions {
   /** Take an adapter that computes on the CPU; for tests of kernels. */
   readonly allowSoftware?: boolean;
+  /** Undefined: the strongest. */
+  readonly choice?: AdapterChoice;
 }
 
 export interface GpuDevice extends Disposable {
@@ -41,7 +43,7 @@ export interface GpuDevice extends Disposable {
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<GpuDevice> {
   const doing = "starting the GPU engine";
-  const adapter = await requestAdapter();
+  const adapter = await requestAdapter(options.choice);
   if (!adapter) {
     throw new UserError({
       doing,

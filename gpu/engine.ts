@@ -39,7 +39,7 @@ import { tuneConvolutions, type TunedConvolution, type TuneHooks } from "./tune.
 import { type Tuning, wantedOf } from "./tuning.ts";
 import { createTableCache, createVolumeCalls } from "./volume_calls.ts";
 
-export { type AdapterFacts, factsOf, requestAdapter } from "./adapter.ts";
+export { type AdapterChoice, type AdapterFacts, factsOf, requestAdapter } from "./adapter.ts";
 export type { RefusedKernel } from "./refused.ts";
 export type { TunedConvolution } from "./tune.ts";
 export type { Tuning } from "./tuning.ts";

@@ -3,7 +3,7 @@
  * driver was mounted into the container without its graphics part, so the likely reasons are looked for in the file system.
  */
 
-import { type AdapterFacts, factsOf, requestAdapter } from "../../gpu/adapter.ts";
+import { type AdapterChoice, type AdapterFacts, factsOf, requestAdapter } from "../../gpu/adapter.ts";
 
 /** The facts a GPU verdict is made from. */
 export interface GpuFacts {
@@ -67,16 +67,17 @@ async function describeAdapter(): Promise<GpuFacts["adapter"]> {
   return { description: name, software, limits, features };
 }
 
-/** The adapter the GPU engine would take. */
-export async function findAdapter(): Promise<AdapterFacts | undefined> {
-  const adapter = await askForAdapter();
+/** The adapter the GPU engine would take. @throws UserError if the driver shows another one than the chosen one */
+export async function findAdapter(choice?: AdapterChoice): Promise<AdapterFacts | undefined> {
+  const adapter = await askForAdapter(choice);
   return adapter ? factsOf(adapter) : undefined;
 }
 
-async function askForAdapter(): Promise<GPUAdapter | null> {
+/** As gpu/adapter.ts's, on a machine as it is. */
+export async function askForAdapter(choice?: AdapterChoice): Promise<GPUAdapter | null> {
   // Mesa complains on stderr, in nobody's name, where a session has none; nothing is put there.
   if (Deno.build.os === "linux" && !Deno.env.has("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
-  return await requestAdapter();
+  return await requestAdapter(choice);
 }
 
 /** NVIDIA's device files that this process may open: a container or a cgroup hides the others. Null where it may not look. */
@@ -218,7 +219,7 @@ export async function vulkanManifests(): Promise<string[]> {
 }
 
 /** Paths of the driver manifests in these folders. */
-async function manifestsIn(folders: readonly string[]): Promise<string[]> {
+export async function manifestsIn(folders: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   for (const folder of folders) {
     for (const name of await namesIn(folder) ?? []) if (name.endsWith(".json")) found.push(`${folder}/${name}`);

@@ -1,7 +1,7 @@
 /** Starting the GPU engine with what is known of the GPU; one that was never tested is tested before its first prediction. */
 import { messageOf, UserError } from "../../core/base/errors.ts";
 import type { PrecisionCache } from "../../core/predict/model/precision.ts";
-import type { AdapterFacts } from "../../gpu/adapter.ts";
+import type { AdapterChoice, AdapterFacts } from "../../gpu/adapter.ts";
 import type { GpuEngine, Tuning } from "../../gpu/engine.ts";
 import { describeDriver } from "./gpu_driver.ts";
 import { findAdapter } from "./gpu_probe.ts";
@@ -15,6 +15,8 @@ export interface StartedGpu {
 
 export interface GpuStart {
   readonly allowSoftware?: boolean;
+  /** Undefined: the strongest. */
+  readonly choice?: AdapterChoice;
   /** Kernels as forecasts choose them, whatever was measured: results don't depend on the tuning then. */
   readonly deterministic?: boolean;
   /** Lines for the user. */
@@ -41,10 +43,10 @@ const MOST_REFUSALS = 16;
  * @throws UserError if there is none, it gives no device, it computes wrong results, or its driver refuses what cannot be done otherwise
  */
 export async function startGpu(start: GpuStart): Promise<StartedGpu> {
-  const adapter = await findAdapter();
+  const adapter = await findAdapter(start.choice);
   if (!adapter) {
     const { createGpuEngine } = await import("../../gpu/engine.ts");
-    const engine = await createGpuEngine(); // Says what is missing.
+    const engine = await createGpuEngine({ choice: start.choice }); // Says what is missing.
     await engine[Symbol.asyncDispose]();
     throw new Error("Starting the GPU engine: there was no adapter a moment ago");
   }
@@ -63,13 +65,13 @@ export async function startGpu(start: GpuStart): Promise<StartedGpu> {
  */
 export async function openWithoutRefused<T>(
   record: GpuRecord,
-  { allowSoftware, tuning, warn }: GpuStart & { readonly tuning?: Tuning },
+  { allowSoftware, choice, tuning, warn }: GpuStart & { readonly tuning?: Tuning },
   use: (engine: GpuEngine) => Promise<T>,
 ): Promise<{ readonly engine: GpuEngine; readonly value: T }> {
   const { createGpuEngine } = await import("../../gpu/engine.ts");
   for (let refusals = 0;; refusals++) {
     const refused = new Set(Object.keys(record.findings.refused));
-    const engine = await createGpuEngine({ allowSoftware, tuning, refused });
+    const engine = await createGpuEngine({ allowSoftware, choice, tuning, refused });
     try {
       return { engine, value: await use(engine) };
     } catch (error) {

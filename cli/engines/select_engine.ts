@@ -3,7 +3,7 @@ import { UserError } from "../../core/base/errors.ts";
 import type { Engine, Precision } from "../../core/engine/engine.ts";
 import type { TrainingEngine } from "../../core/engine/training.ts";
 import type { PrecisionCache } from "../../core/predict/model/precision.ts";
-import type { AdapterFacts } from "../../gpu/adapter.ts";
+import type { AdapterChoice, AdapterFacts } from "../../gpu/adapter.ts";
 import type { PredictValues } from "../flags/predict_flags.ts";
 import { findAdapter, openableGpus, probeGpu, shortVerdict } from "./gpu_probe.ts";
 import { lessonOf, precisionCacheOf, startGpu } from "./gpu_start.ts";
@@ -18,6 +18,8 @@ export interface EngineWish {
   readonly allowCpu: boolean;
   /** Take an adapter that computes on the CPU. */
   readonly allowSoftwareGpu?: boolean;
+  /** Which of several GPUs (choose_gpus.ts); undefined: the strongest. */
+  readonly gpu?: AdapterChoice;
   /** Threads of the CPU engine; undefined: all cores. */
   readonly threads?: number;
   /** What programs will be compiled with. Default f32. */
@@ -88,7 +90,7 @@ interface GpuVerdict {
   readonly error?: UserError;
 }
 
-async function judgeGpu({ device, allowSoftwareGpu }: EngineWish): Promise<GpuVerdict> {
+async function judgeGpu({ device, allowSoftwareGpu, gpu }: EngineWish): Promise<GpuVerdict> {
   const doing = `starting the GPU engine for -device ${device}`;
   const otherwise = "or say -device cpu, or add --allow_cpu to take the CPU where no GPU can be used";
   const variables = judgeGpuVariables((name) => Deno.env.get(name), await openableGpus());
@@ -96,18 +98,18 @@ async function judgeGpu({ device, allowSoftwareGpu }: EngineWish): Promise<GpuVe
     const remedy = `unset the variable, ${otherwise}`;
     return { usable: false, why: variables.note, error: new UserError({ doing, problem: variables.note, remedy }) };
   }
-  const adapter = await findAdapter();
+  const adapter = await findAdapter(gpu);
   if (!adapter) {
     const problem = shortVerdict(await probeGpu());
     const remedy = `see \`nnunet doctor\` for what is missing, ${otherwise}`;
     return { usable: false, why: problem, error: new UserError({ doing, problem, remedy }) };
   }
   if (adapter.software) return judgeSoftware(adapter, allowSoftwareGpu === true, doing, otherwise);
-  if (variables.kind === "refused") {
+  if (variables.kind === "refused" && !gpu) {
     const error = new UserError(variables.error);
     return { usable: false, why: error.message, error };
   }
-  return { usable: true, why: variables.note };
+  return { usable: true, why: variables.kind === "first" ? variables.note : "" };
 }
 
 function judgeSoftware({ name }: AdapterFacts, allowed: boolean, doing: string, otherwise: string): GpuVerdict {
@@ -143,7 +145,12 @@ export async function selectEngine(wish: EngineWish, hooks: StartHooks = {}): Pr
 /** Opens the GPU, for the first time or after a failure. @throws UserError */
 export async function openGpu(wish: EngineWish, reason: string, hooks: StartHooks = {}): Promise<ChosenEngine> {
   const { precision = "f32", allowSoftwareGpu, deterministic } = wish;
-  const { engine, record } = await startGpu({ allowSoftware: allowSoftwareGpu, deterministic, ...hooks });
+  const { engine, record } = await startGpu({
+    allowSoftware: allowSoftwareGpu,
+    choice: wish.gpu,
+    deterministic,
+    ...hooks,
+  });
   const { halvesFailed } = record.findings.selfTest ?? {};
   const halves = engine.supports("f16") && halvesFailed === undefined;
   if (precision === "f16" && !halves) {
