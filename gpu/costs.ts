@@ -30,8 +30,8 @@ export function gpuCosts(slowness: number): EngineCosts {
       const padded = padToFour(channels);
       return seconds(voxels * padded * (2 * SOURCES - 1), voxels * (padded * 4 + 2));
     },
-    // Copied there, read and written.
-    packWeights: (bytes) => transfer(bytes) + seconds(0, 2 * bytes),
+    // A checkpoint's are about a quarter of them; they are copied there and read, and these are written.
+    packWeights: (bytes) => transfer(bytes / 4) + seconds(0, 1.25 * bytes),
     transfer,
   };
 }

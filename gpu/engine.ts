@@ -28,7 +28,8 @@ import { type DeviceOptions, openDevice } from "./device.ts";
 import { convLimits, withinBindings } from "./limits.ts";
 import { createPipelines } from "./pipelines.ts";
 import { prepareOperator, timeOperator } from "./prepare_operator.ts";
-import { createProgram, type DeviceProgram, type DeviceWeights, loadWeights, type Tools } from "./program.ts";
+import { loadWeights } from "./load_weights.ts";
+import { createProgram, type DeviceProgram, type DeviceWeights, type Tools } from "./program.ts";
 import { planProgram, type ProgramPlan } from "./program_plan.ts";
 import { heard, readBytes } from "./readback.ts";
 import type { RefusedKernel } from "./refused.ts";
@@ -249,7 +250,7 @@ function costsOf(
     memory: {
       weights: plan.weights.bytes,
       activations: plan.buffers.bytes,
-      scratch: plan.uniformBytes + UNIFORM_BYTES,
+      scratch: plan.uniformBytes + UNIFORM_BYTES + plan.weights.stagingBytes,
     },
     steps: stepCosts(plan.steps, slowness),
   };

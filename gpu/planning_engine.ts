@@ -92,7 +92,13 @@ export function createPlanningEngine(
       programs.set(program, plan);
       return Promise.resolve(program);
     },
-    loadWeights: (program) => Promise.resolve({ bytes: program.memory.weights, [Symbol.dispose]: dispose }),
+    loadWeights(program) {
+      for (const block of planOf(programs, program).weights.blocks) {
+        const dispatches = block.kind === "packed" ? block.kernels() ?? [] : [];
+        note({ algorithm: "weight packing", dispatches, temporaries: {}, flops: 0, bytes: block.bytes });
+      }
+      return Promise.resolve({ bytes: program.memory.weights, [Symbol.dispose]: dispose });
+    },
     alloc: <T extends ElementType>(type: T, length: number, label: string): TensorHandle<T> => ({
       type,
       length,
@@ -163,7 +169,9 @@ export function createPlanningEngine(
 }
 
 function costsOf(plan: ProgramPlan) {
-  const memory = { weights: plan.weights.bytes, activations: plan.buffers.bytes, scratch: plan.uniformBytes };
+  const { weights, buffers, uniformBytes } = plan;
+  const scratch = uniformBytes + weights.stagingBytes;
+  const memory = { weights: weights.bytes, activations: buffers.bytes, scratch };
   return { memory, steps: stepCosts(plan.steps, 1) };
 }
 

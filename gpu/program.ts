@@ -1,15 +1,12 @@
 /** A planned program on the device: its buffers, its compiled kernels, and the list of dispatches for each weight set. */
-import { UserError } from "../core/base/errors.ts";
-import type { WeightSource } from "../core/engine/engine.ts";
 import { temporaryBlock } from "../core/lowering/schedule.ts";
-import { type BufferRange, type Buffers, type DeviceBuffer, oneSegment, type Segments } from "./buffers.ts";
+import { type BufferRange, type Buffers, type DeviceBuffer, type Segments } from "./buffers.ts";
 import { checkFits, type Commands, type PreparedDispatch } from "./commands.ts";
 import type { GpuDevice } from "./device.ts";
 import type { Pipelines } from "./pipelines.ts";
 import type { ProgramPlan } from "./program_plan.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { writeUniforms } from "./uniforms.ts";
-import { packBlock, type WeightLayout } from "./weight_layout.ts";
 
 /** What programs are made with. */
 export interface Tools {
@@ -110,67 +107,4 @@ export async function createProgram<P extends RunPlan>(
     give();
     throw error;
   }
-}
-
-/** Bytes of packed weights that may wait to be copied to the device. */
-const WAITING_BYTES = 256 * 2 ** 20;
-
-/** Packs a checkpoint's weights and writes them. @throws UserError if there is not enough memory or the checkpoint lacks a tensor */
-export async function loadWeights(
-  { gpu, buffers, commands }: Tools,
-  layout: WeightLayout,
-  source: WeightSource,
-): Promise<DeviceWeights> {
-  const taken: DeviceBuffer[] = [];
-  const give = () => taken.splice(0).forEach((buffer) => buffers.give(buffer));
-  let alive = true;
-  try {
-    for (const bytes of layout.buffers) taken.push(buffers.take(bytes, "the network's weights"));
-    await gpu.settleErrors();
-    const held = [...taken];
-    let waiting = 0;
-    for (const block of layout.blocks) {
-      const data = packBlock(block, source);
-      block.places.forEach(({ buffer, offset, bytes }, segment) => {
-        const part = new Uint8Array(data.buffer, segment * block.segmentBytes, bytes);
-        commands.write({ buffer: held[buffer], offset, bytes }, part);
-      });
-      waiting += block.bytes;
-      if (waiting < WAITING_BYTES) continue;
-      waiting = 0;
-      await gpu.device.queue.onSubmittedWorkDone();
-      gpu.check();
-    }
-    const slots = new Map(layout.blocks.map((block): [string, Segments] => {
-      const { slot, bytes, segmentBytes, places } = block;
-      if (places.length === 1) return [slot, oneSegment(held[places[0].buffer], bytes, places[0].offset)];
-      const ranges = places.map(({ buffer, offset, bytes }) => ({ buffer: held[buffer], offset, bytes }));
-      return [slot, { ranges, segmentBytes, bytes }];
-    }));
-    return {
-      signature: layout.signature,
-      get alive() {
-        return alive;
-      },
-      slot: (name) => slots.get(name),
-      [Symbol.dispose]() {
-        if (!alive) return;
-        alive = false;
-        give();
-      },
-    };
-  } catch (error) {
-    give();
-    throw error instanceof RangeError ? notPacked(error) : error;
-  }
-}
-
-/** V8 throws a RangeError where an array cannot be had. */
-function notPacked(error: RangeError): Error {
-  if (!/allocation|array length/i.test(error.message)) return error;
-  return new UserError({
-    doing: "packing the network's weights",
-    problem: `there is not enough main memory (${error.message})`,
-    remedy: "close other programs, or use fewer folds (-f)",
-  }, { cause: error });
 }

@@ -16,6 +16,7 @@ import { forwardKernels, type GpuTypes } from "./kernel_set.ts";
 import { planRun, type RunPlan } from "./run_plan.ts";
 import { createStorage } from "./tensor_layout.ts";
 import { createWeightLayout, type WeightLayout } from "./weight_layout.ts";
+import { rawPacking } from "./weight_packing.ts";
 
 export interface ProgramPlan extends RunPlan {
   readonly weights: WeightLayout;
@@ -45,8 +46,9 @@ export function planProgram(
   lowerForward<GpuTypes>(lowering, {
     ...tablesOfWeights(lowering, weights),
     weightSlot: () => weights.next(),
-    placeWeights({ step, operator }) {
-      weights.packed({ operator, ...convSource(network, step) });
+    placeWeights({ step, operator, weightSlot }) {
+      const kernels = () => rawPacking(network, step, operator, weightSlot, limits);
+      weights.packed({ operator, kernels, ...convSource(network, step) });
       return operator;
     },
   });

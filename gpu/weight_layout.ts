@@ -6,7 +6,9 @@ import { padToFour } from "../core/base/shape.ts";
 import type { WeightSource } from "../core/engine/engine.ts";
 import type { BatchNormNode } from "../core/graph/graph.ts";
 import { type ConvSource, foldBatchNorm, torchWeights } from "../core/lowering/weights.ts";
+import { productOf } from "../kernels/operators/arithmetic.ts";
 import type { WgslConvOperator } from "../kernels/wgsl/conv/problem.ts";
+import type { WgslDispatch } from "../kernels/wgsl/kernel.ts";
 import { BINDING_ALIGNMENT, roundUp } from "./buffers.ts";
 
 /** A part of a weight set that is bound by itself. */
@@ -37,9 +39,11 @@ export type WeightBlock =
     }
   );
 
-interface PackedWeights extends ConvSource {
+export interface PackedWeights extends ConvSource {
   readonly kind: "packed";
   readonly operator: WgslConvOperator;
+  /** What packs them on the device, see {@link rawPacking}; undefined: the host does. */
+  readonly kernels: () => readonly WgslDispatch[] | undefined;
 }
 
 export interface WeightLayout {
@@ -47,12 +51,16 @@ export interface WeightLayout {
   /** Bytes of each buffer. */
   readonly buffers: readonly number[];
   readonly bytes: number;
+  /** Bytes on the device that a checkpoint's weights are in while they are packed. */
+  readonly stagingBytes: number;
   /** Programs of equal signature read the same weight sets. */
   readonly signature: string;
 }
 
 /** Buffers of weights are about this large, so that no allocation is a huge one. */
 const BUFFER_BYTES = 64 * 2 ** 20;
+/** A checkpoint's weights are packed so many bytes at a time, or the largest one by itself. */
+const STAGING_BYTES = 32 * 2 ** 20;
 
 export function createWeightLayout() {
   const blocks: WeightBlock[] = [];
@@ -107,6 +115,7 @@ export function createWeightLayout() {
       blocks,
       buffers: ends.map((end) => roundUp(end, BINDING_ALIGNMENT)),
       bytes: ends.reduce((sum, end) => sum + roundUp(end, BINDING_ALIGNMENT), 0),
+      stagingBytes: stagingOf(blocks),
       signature: JSON.stringify(blocks.map((block) => {
         const { places } = block;
         if (block.kind === "vector") return [places, block.name];
@@ -115,6 +124,18 @@ export function createWeightLayout() {
       })),
     }),
   };
+}
+
+function stagingOf(blocks: readonly WeightBlock[]): number {
+  const raw = blocks.map((block) => (block.kind === "packed" ? rawBytes(block) : 0));
+  const all = raw.reduce((sum, bytes) => sum + bytes, 0);
+  return Math.max(Math.min(STAGING_BYTES, all), ...raw);
+}
+
+/** Bytes of a weight and its bias behind one another as a checkpoint has them, each at a place that can be bound. */
+export function rawBytes({ weight, weightShape, bias, biasShape }: ConvSource): number {
+  const bytesOf = (shape: readonly number[]) => roundUp(4 * productOf(shape), BINDING_ALIGNMENT);
+  return (weight === undefined ? 0 : bytesOf(weightShape)) + (bias === undefined ? 0 : bytesOf(biasShape));
 }
 
 /** How weights are packed: the algorithm's name without register tile and chunk, "direct", "winograd 2x4x4". */

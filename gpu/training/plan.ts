@@ -2,12 +2,8 @@
  * From a graph and its loss to everything a training step needs before it allocates: operators of the forward and backward pass in order,
  * which tensors, gradients and temporaries share a buffer, the parameters' layout. Pure.
  */
-import { voxelCount } from "../../core/base/shape.ts";
 import type { TrainingOptions } from "../../core/engine/training.ts";
-import type { ConvStep } from "../../core/graph/backward.ts";
-import type { FusedNetwork } from "../../core/graph/fuse.ts";
 import type { Graph } from "../../core/graph/graph.ts";
-import { kernelOf } from "../../core/lowering/backward.ts";
 import { describeWeight, type PlannedConv } from "../../core/lowering/lowering.ts";
 import { type LoweredTraining, lowerTraining, startTraining } from "../../core/lowering/training.ts";
 import { parameterSlot, type Training } from "../../core/lowering/training_context.ts";
@@ -21,6 +17,7 @@ import { type GpuOperator, type GpuTypes, trainingKernels } from "../kernel_set.
 import { addOptimizer } from "./optimizers.ts";
 import { planRun, type RunPlan } from "../run_plan.ts";
 import { createStorage } from "../tensor_layout.ts";
+import { weightOrder } from "../weight_packing.ts";
 import { layOutParameters, type ParameterLayout } from "./parameters.ts";
 
 /** Its steps end with the optimizer's. */
@@ -79,15 +76,4 @@ function packedConv(
     limits,
   });
   return { ...operator, dispatches: [...packing, ...operator.dispatches] };
-}
-
-/** How torch has a convolution's weights: (out, in, taps), transposed (in, out, taps). */
-function weightOrder({ tensors }: FusedNetwork, conv: ConvStep) {
-  const { channels } = tensors[conv.output];
-  const inputParts = conv.input.map(({ tensor }) => tensors[tensor].channels);
-  const inputs = inputParts.reduce((a, b) => a + b);
-  const kernel = kernelOf(conv);
-  const taps = voxelCount(kernel);
-  const [outputStep, inputStep] = conv.kind === "conv" ? [inputs * taps, taps] : [taps, channels * taps];
-  return { kernel, outputStep, inputStep, inputParts, outputParts: [channels] };
 }

@@ -34,7 +34,9 @@ function modelWith(scale: number, offset: number): Model {
     ["b.weight", [3, 4, 1, 1, 1], Float32Array.from([1, -1, 0, 0, 0, 1, -1, 0, -1, 0, 0, 1], (v) => v / scale)],
     ["b.bias", [3], new Float32Array([0.01, 0, -0.01])],
   ];
-  const weights = new Map(values.map(([name, shape, data]) => [name, { shape, dtype: "float32", read: () => data }]));
+  const weights = new Map(
+    values.map(([name, shape, data]) => [name, { shape, dtype: "float32", read: () => data.slice() }]),
+  );
   const [fold] = made.folds;
   const checkpoint = { ...fold.checkpoint, weights } as Model["folds"][number]["checkpoint"];
   return { ...made, graph: GRAPH, folds: [{ ...fold, checkpoint }] } as Model;

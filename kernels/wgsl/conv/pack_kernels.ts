@@ -1,6 +1,5 @@
 /**
- * Packing of weights on the device, for training: from a parameter in torch's layout to what a convolution reads, as pack.ts does it on the
- * host. The same kernels pack a convolution's weights for its data gradient, which is a convolution with inputs and outputs exchanged
+ * Packing of weights on the device: from torch's layout to what a convolution reads, as pack.ts does it on the host. The same kernels pack a convolution's weights for its data gradient, which is a convolution with inputs and outputs exchanged
  * and, where its taps look the other way, with flipped taps.
  */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
@@ -18,7 +17,7 @@ export interface PackWeights {
   /** For errors. */
   readonly name: string;
   readonly packing: WeightPacking;
-  /** The parameter, f32 in torch's layout: an element is at output * outputStep + input * inputStep + tap. */
+  /** The weight, f32 in torch's layout: an element is at output * outputStep + input * inputStep + tap. */
   readonly sourceSlot: string;
   readonly outputStep: number;
   readonly inputStep: number;
