@@ -205,6 +205,10 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       weightSets.set(set, state);
       return set;
     },
+    takesWeights(program, set) {
+      const { plan } = programOf(program, "Comparing weights");
+      return weightSets.get(set)?.signature === plan.weights.signature;
+    },
 
     ...tensors.calls,
     async flush() {

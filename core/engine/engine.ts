@@ -116,8 +116,10 @@ export interface Engine extends VolumeCalls, AsyncDisposable {
     options: CompileOptions,
   ): { readonly memory: ProgramMemory; readonly steps: readonly StepCost[] };
   compile(graph: Graph, options: CompileOptions): Promise<Program>;
-  /** Packs a checkpoint's weights for a program; valid for all programs of the same graph and patch. */
+  /** Packs a checkpoint's weights for a program; valid for all programs of the same graph, patch and precision. */
   loadWeights(program: Program, weights: WeightSource): Promise<WeightSet>;
+  /** True if weights loaded for a program of the same graph and patch in another precision do for this one; absent: they do. */
+  takesWeights?(program: Program, weights: WeightSet): boolean;
 
   /** A tensor; its contents are undefined until something is written. @throws UserError if there is not enough memory. */
   alloc<T extends ElementType>(type: T, length: number, label: string): TensorHandle<T>;

@@ -4,6 +4,7 @@ import { fromFileUrl, join } from "../../core/base/path.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { readLabels } from "../../core/formats/image/read_image.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
+import { openSession } from "../../core/predict/model/session.ts";
 import { choosePrecision, modelKey, type PrecisionChoice } from "../../core/predict/model/precision.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
@@ -24,8 +25,11 @@ const GRAPH: Graph = {
   outputs: [2],
 };
 
-/** A model whose values between the convolutions are about `offset` +- `scale`; the offset is taken out again behind them. */
-function modelWith(scale: number, offset: number): Model {
+/**
+ * A model whose values between the convolutions are about `offset` +- `scale`; the offset is taken out again behind them.
+ * @param onRead told of every weight that is read
+ */
+function modelWith(scale: number, offset: number, onRead = (_name: string) => {}): Model {
   const made = makeModel({ patch: [8, 8, 8] });
   const values: [string, readonly number[], Float32Array<ArrayBuffer>][] = [
     ["a.weight", [4, 1, 1, 1, 1], randomNumbers(4, 1).map((v) => v * scale)],
@@ -35,7 +39,13 @@ function modelWith(scale: number, offset: number): Model {
     ["b.bias", [3], new Float32Array([0.01, 0, -0.01])],
   ];
   const weights = new Map(
-    values.map(([name, shape, data]) => [name, { shape, dtype: "float32", read: () => data.slice() }]),
+    values.map(([name, shape, data]) => {
+      const read = () => {
+        onRead(name);
+        return data.slice();
+      };
+      return [name, { shape, dtype: "float32", read }];
+    }),
   );
   const [fold] = made.folds;
   const checkpoint = { ...fold.checkpoint, weights } as Model["folds"][number]["checkpoint"];
@@ -84,6 +94,19 @@ Deno.test({ name: "a choice is kept for the model it was made for, and not tried
   const { submissions } = engine;
   assertEquals((await choosePrecision(engine, one, makeCase(one, { grid: [8, 8, 8] }), cache)).why, "kept");
   assertEquals(engine.submissions, submissions, "the GPU was asked again");
+});
+
+Deno.test({ name: "a fold's weights go to the GPU once for the trial and the prediction", ignore }, async () => {
+  await using engine = await createGpuEngine({ allowSoftware: true });
+  if (!engine.supports("f16")) return;
+  let reads = 0;
+  const model = modelWith(1, 0, (name) => reads += Number(name === "a.weight"));
+  await using session = openSession({ engine, model, options: { precision: "auto" } });
+  const network = await session.network(makeCase(model, { grid: [8, 8, 8] }));
+  using program = await network.program(1);
+  engine.run(program, await network.weights(0, false));
+  await engine.flush();
+  assertEquals(reads, 1);
 });
 
 Deno.test({ name: "predict tries both precisions once for a model and says what it takes", ignore }, async () => {

@@ -38,17 +38,19 @@ const PACKING_SAVES_BYTES = 64 * 2 ** 20;
 /**
  * Nothing is compiled or loaded before it is asked for.
  * @param limited the user has set a memory limit: memory is worth more time then
+ * @param first weights of the first fold that are there already; they become this object's
  */
 export function loadNetwork(
   engine: Engine,
   model: Model,
   limited: boolean,
   precision: Precision = "f32",
+  first?: WeightSet,
 ): LoadedNetwork {
   const patch = model.configuration.patchSize;
   let chosen: WeightStorage | undefined;
   const forecasts = new Map<number, Forecast>();
-  const packed = new Map<number, WeightSet>();
+  const packed = new Map<number, WeightSet>(first && [[0, first]]);
   let current: Program | undefined;
 
   async function program(batch: number): Promise<Program> {
@@ -82,6 +84,16 @@ export function loadNetwork(
     return chosen = better.storage;
   }
 
+  /** A fold's weights if they are packed as the program reads them. */
+  async function usable(index: number, program: Program): Promise<WeightSet | undefined> {
+    const set = packed.get(index);
+    if (!set || engine.takesWeights?.(program, set) !== false) return set;
+    await engine.flush();
+    set[Symbol.dispose]();
+    packed.delete(index);
+    return undefined;
+  }
+
   return {
     ringStride: engine.ringStride(model.outputChannels),
     costs: engine.costs,
@@ -97,7 +109,8 @@ export function loadNetwork(
     },
     program,
     async weights(index, keep) {
-      const there = packed.get(index);
+      if (!current) throw new Error("Loading weights: no program is compiled yet");
+      const there = await usable(index, current);
       if (!keep && packed.size > (there ? 1 : 0)) {
         await engine.flush();
         for (const [other, set] of packed) {
@@ -107,7 +120,6 @@ export function loadNetwork(
         }
       }
       if (there) return there;
-      if (!current) throw new Error("Loading weights: no program is compiled yet");
       const fold = model.folds[index];
       const set = await engine.loadWeights(current, checkpointWeights(fold.checkpoint, model.graph, fold.file));
       packed.set(index, set);

@@ -3,12 +3,12 @@
  * model's activations reach depends on its weights, so nothing but trying tells; once for a model on a device.
  */
 import { createHash } from "node:crypto";
-import { type Vec3, voxelCount } from "../../base/shape.ts";
-import type { Engine, Precision } from "../../engine/engine.ts";
+import { voxelCount } from "../../base/shape.ts";
+import type { Engine, Precision, Program, WeightSet } from "../../engine/engine.ts";
 import type { LabelRule } from "../../engine/volume.ts";
 import { checkpointWeights } from "../../network/weights.ts";
 import type { PreprocessedCase } from "../../preprocess/case.ts";
-import { labelRule, uploadCase } from "../stream/case_plan.ts";
+import { labelRule, uploadCase, type UploadedCase } from "../stream/case_plan.ts";
 import type { Model } from "./model_folder.ts";
 import { tileGrid } from "../stream/tiles.ts";
 
@@ -27,17 +27,21 @@ export interface PrecisionCache {
   set(key: string, choice: PrecisionChoice): Promise<void>;
 }
 
-/** The choice for a model on an engine that supports both, from the cache if it is there. */
+/**
+ * The choice for a model on an engine that supports both, from the cache if it is there.
+ * @param keep Takes the weights of the first fold, if they had to be loaded for the choice; without it they are given back
+ */
 export async function choosePrecision(
   engine: Engine,
   model: Model,
   input: PreprocessedCase,
   cache?: PrecisionCache,
+  keep?: (weights: WeightSet) => void,
 ): Promise<PrecisionChoice> {
   const key = modelKey(model);
   const known = cache?.get(key);
   if (known) return known;
-  const choice = await tryBoth(engine, model, input);
+  const choice = await tryBoth(engine, model, input, keep);
   await cache?.set(key, choice);
   return choice;
 }
@@ -56,13 +60,24 @@ export function modelKey({ graph, configuration, folds }: Model): string {
   return hash.digest("hex");
 }
 
-async function tryBoth(engine: Engine, model: Model, input: PreprocessedCase): Promise<PrecisionChoice> {
-  const exact = await labelsOfTile(engine, model, input, "f32");
-  const rounded = await labelsOfTile(engine, model, input, "f16");
-  if (!rounded.finite) return { precision: "f32", why: "in f16 the first tile's logits are not all finite" };
-  let same = 0;
-  exact.labels.forEach((label, i) => same += Number(label === rounded.labels[i]));
-  const agreement = same / exact.labels.length;
+async function tryBoth(
+  engine: Engine,
+  model: Model,
+  input: PreprocessedCase,
+  keep: ((weights: WeightSet) => void) | undefined,
+): Promise<PrecisionChoice> {
+  let [same, voxels, finite] = [0, 0, true];
+  using uploaded = uploadCase(engine, input);
+  // The first fold comes last: a prediction begins with its weights.
+  for (const fold of model.folds.toReversed()) {
+    const keepHere = fold === model.folds[0] ? keep : undefined;
+    const { exact, rounded } = await tryFold(engine, model, fold, uploaded, keepHere);
+    exact.labels.forEach((label, i) => same += Number(label === rounded.labels[i]));
+    voxels += exact.labels.length;
+    finite &&= rounded.finite;
+  }
+  if (!finite) return { precision: "f32", why: "in f16 the first tile's logits are not all finite" };
+  const agreement = same / voxels;
   const share = `${(Math.floor(agreement * 1e4) / 100).toFixed(2)} %`;
   const why = `f16 gives ${share} of the first tile's labels as f32 does`;
   return agreement >= LEAST_AGREEMENT
@@ -70,38 +85,65 @@ async function tryBoth(engine: Engine, model: Model, input: PreprocessedCase): P
     : { precision: "f32", why: `${why}; ${100 * LEAST_AGREEMENT} % are asked for` };
 }
 
-/** The labels of one tile, fold after fold. It is the middle one: corners of an image are mostly air, which proves little. */
-async function labelsOfTile(engine: Engine, model: Model, input: PreprocessedCase, precision: Precision) {
-  const { configuration: { patchSize: patch, dimensions }, dataset, graph, outputChannels } = model;
-  const rule = labelRule(dataset.labels);
-  const [z, y, x] = tileGrid(input.grid, patch, 0.5, dimensions).map((origins) => origins[origins.length >> 1]);
-  const origin: Vec3 = [z, y, x];
-  using uploaded = uploadCase(engine, input);
-  using program = await engine.compile(graph, { patch, batch: 1, precision });
-  const labels = new Uint16Array(voxelCount(patch) * model.folds.length);
-  let finite = true;
-  for (const [index, { checkpoint, file }] of model.folds.entries()) {
-    using weights = await engine.loadWeights(program, checkpointWeights(checkpoint, graph, file));
-    engine.gatherPatches({
-      program,
-      volume: uploaded.volume,
-      channels: uploaded.channels,
-      grid: uploaded.grid,
-      ...(uploaded.previousStage &&
-        { labelMap: { labels: uploaded.previousStage, oneHot: dataset.labels.foregroundLabels } }),
-      patches: [{ origin, mirror: [false, false, false] }],
-    });
-    engine.run(program, weights);
-    const logits = await engine.downloadOutput(program, 0);
-    finite &&= logits.every(Number.isFinite);
-    applyRule(
-      rule,
-      logits,
-      outputChannels,
-      labels.subarray(index * voxelCount(patch), (index + 1) * voxelCount(patch)),
-    );
+interface TileLabels {
+  readonly labels: Uint16Array;
+  readonly finite: boolean;
+}
+
+/** One tile in both precisions, one program after the other. Weights are loaded once where both read them in one form. */
+async function tryFold(
+  engine: Engine,
+  model: Model,
+  { checkpoint, file }: Model["folds"][number],
+  uploaded: UploadedCase,
+  keep: ((weights: WeightSet) => void) | undefined,
+): Promise<{ readonly exact: TileLabels; readonly rounded: TileLabels }> {
+  const { configuration: { patchSize: patch }, graph } = model;
+  let weights: WeightSet | undefined;
+  async function inPrecision(precision: Precision): Promise<TileLabels> {
+    using program = await engine.compile(graph, { patch, batch: 1, precision });
+    if (weights && engine.takesWeights?.(program, weights) === false) {
+      weights[Symbol.dispose]();
+      weights = undefined;
+    }
+    weights ??= await engine.loadWeights(program, checkpointWeights(checkpoint, graph, file));
+    return await labelsOfTile(engine, model, program, weights, uploaded);
   }
-  return { labels, finite };
+  try {
+    const exact = await inPrecision("f32");
+    const rounded = await inPrecision("f16");
+    if (keep && weights) {
+      keep(weights);
+      weights = undefined;
+    }
+    return { exact, rounded };
+  } finally {
+    weights?.[Symbol.dispose]();
+  }
+}
+
+/** The labels of one tile. It is the middle one: corners of an image are mostly air, which proves little. */
+async function labelsOfTile(
+  engine: Engine,
+  { configuration: { patchSize: patch, dimensions }, dataset, outputChannels }: Model,
+  program: Program,
+  weights: WeightSet,
+  { volume, channels, grid, previousStage }: UploadedCase,
+): Promise<TileLabels> {
+  const [z, y, x] = tileGrid(grid, patch, 0.5, dimensions).map((origins) => origins[origins.length >> 1]);
+  engine.gatherPatches({
+    program,
+    volume,
+    channels,
+    grid,
+    ...(previousStage && { labelMap: { labels: previousStage, oneHot: dataset.labels.foregroundLabels } }),
+    patches: [{ origin: [z, y, x], mirror: [false, false, false] }],
+  });
+  engine.run(program, weights);
+  const logits = await engine.downloadOutput(program, 0);
+  const labels = new Uint16Array(voxelCount(patch));
+  applyRule(labelRule(dataset.labels), logits, outputChannels, labels);
+  return { labels, finite: logits.every(Number.isFinite) };
 }
 
 /** Labels of logits (channels, voxels). */

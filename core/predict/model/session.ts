@@ -3,7 +3,7 @@
  * one goes on in its place, in smaller pieces.
  */
 import { collectGarbage } from "../../base/collect_garbage.ts";
-import type { Engine, Precision } from "../../engine/engine.ts";
+import type { Engine, Precision, WeightSet } from "../../engine/engine.ts";
 import type { PreprocessedCase } from "../../preprocess/case.ts";
 import { type LoadedNetwork, loadNetwork } from "./network.ts";
 import { measurePace } from "../run/pace.ts";
@@ -53,11 +53,12 @@ export function openSession(request: SessionSource): Session {
   async function precisionFor(
     input: PreprocessedCase,
     onEvent: ((event: PredictionEvent) => void) | undefined,
+    keep: (weights: WeightSet) => void,
   ): Promise<Precision> {
     const { precision = "f32" } = options;
     if (engine.kind === "cpu") return "f32";
     if (precision !== "auto") return precision;
-    const choice = await choosePrecision(engine, model, input, options.precisionCache);
+    const choice = await choosePrecision(engine, model, input, options.precisionCache, keep);
     onEvent?.({ kind: "precision", ...choice });
     return choice.precision;
   }
@@ -78,7 +79,10 @@ export function openSession(request: SessionSource): Session {
       return aim;
     },
     async network(input, onEvent) {
-      return loaded ??= loadNetwork(engine, model, options.maxMemory !== undefined, await precisionFor(input, onEvent));
+      if (loaded) return loaded;
+      let weights: WeightSet | undefined;
+      const precision = await precisionFor(input, onEvent, (kept) => weights = kept);
+      return loaded = loadNetwork(engine, model, options.maxMemory !== undefined, precision, weights);
     },
     async forecast(plannedSeconds) {
       if (plannedSeconds < WORTH_MEASURING) return plannedSeconds;
