@@ -28,11 +28,13 @@ export interface JobPort {
  * What a worker's script calls, once.
  * @param start Called with the setting; what it throws is the answer to every job.
  * @param transferablesOf Buffers of a result that are moved instead of copied
+ * @param onAnswered Called when a job's answer is on its way
  */
 export function answerJobs<Setting, Job, Result>(
   port: JobPort,
   start: (setting: Setting) => RunJob<Job, Result>,
   transferablesOf: (result: Result) => ArrayBuffer[] = () => [],
+  onAnswered: (job: Job) => void = () => {},
 ): void {
   const stop = new AbortController();
   const setting = Promise.withResolvers<Setting>();
@@ -47,6 +49,7 @@ export function answerJobs<Setting, Job, Result>(
     } catch (error) {
       port.postMessage({ kind: "error", number, error: toPlainError(error) } satisfies Reply<Result>);
     }
+    onAnswered(job);
   };
   port.onmessage = ({ data }: MessageEvent<Request<Setting, Job>>) => {
     if (data.kind === "setting") setting.resolve(data.setting);

@@ -5,6 +5,10 @@
  */
 /// <reference lib="deno.worker" />
 import { answerJobs, type JobPort } from "../../base/worker_thread.ts";
-import { runCaseJob, transferables } from "./case_jobs.ts";
+import { collectGarbage } from "../../base/collect_garbage.ts";
+import { type CaseJob, runCaseJob, transferables } from "./case_jobs.ts";
 
-answerJobs(self as JobPort, () => runCaseJob, transferables);
+answerJobs(self as JobPort, () => runCaseJob, transferables, ({ kind }: CaseJob) => {
+  // Whoever waits for the next case allocates nothing, so that the collector would not come round.
+  if (kind === "export") collectGarbage();
+});
