@@ -111,7 +111,8 @@ function plainSource(
   };
 }
 
-async function fill(into: Uint8Array, readSome: (rest: Uint8Array) => Promise<number | null>): Promise<number> {
+/** Fills `into` from its start by as many reads as that takes; gives how many bytes there were, fewer only at the end. */
+export async function fill(into: Uint8Array, readSome: (rest: Uint8Array) => Promise<number | null>): Promise<number> {
   let filled = 0;
   while (filled < into.length) {
     const got = await readSome(into.subarray(filled));
@@ -224,7 +225,7 @@ async function* inflatePieces(handle: Deno.FsFile, { from, to }: Range): Pieces 
 }
 
 /** Feeds bytes [from, to) of a file through a zlib stream; gives what comes out of it. Throws zlib's errors. */
-export async function* decompress(
+async function* decompress(
   stream: zlib.Gunzip | zlib.Inflate | zlib.InflateRaw,
   handle: Deno.FsFile,
   from: number,

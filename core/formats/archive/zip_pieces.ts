@@ -1,7 +1,7 @@
 /** The unpacked bytes of a zip file's entry, piece by piece, of entries of any size. */
 import zlib from "node:zlib";
-import { UserError } from "../../base/errors.ts";
-import { decompress, PIECE_BYTES } from "./gzip.ts";
+import { fill, PIECE_BYTES } from "./gzip.ts";
+import { DeflateError, inflateRaw } from "./inflate.ts";
 import { shortened, type ZipEntry } from "./zip_listing.ts";
 
 /**
@@ -18,9 +18,10 @@ export async function* zipPieces(
   const { method, packedSize } = entry;
   const name = shortened(entry.name);
   if (method !== 0 && method !== 8) fail(`${name} in it is packed by method ${method}; 0 and 8 can be read`);
-  const inflate = method === 8 ? zlib.createInflateRaw({ chunkSize: PIECE_BYTES }) : undefined;
-  const to = from + packedSize;
-  const pieces = inflate ? decompress(inflate, file, from, to) : storedPieces(file, from, to);
+  await file.seek(from, Deno.SeekMode.Start);
+  const read = readerOf(file, packedSize);
+  const inflation = method === 8 ? inflateRaw(read) : undefined;
+  const pieces = inflation?.pieces ?? storedPieces(read, packedSize);
   let size = 0;
   let checksum = 0;
   try {
@@ -31,25 +32,31 @@ export async function* zipPieces(
       yield piece;
     }
   } catch (error) {
-    const code = (error as { code?: unknown } | null)?.code;
-    if (error instanceof UserError || !String(code).startsWith("Z_")) throw error;
-    const why = code === "Z_BUF_ERROR" ? "its packed bytes end too early" : "its packed bytes can't be unpacked";
+    if (!(error instanceof DeflateError)) throw error;
+    const why = error.endsEarly ? "its packed bytes end too early" : "its packed bytes can't be unpacked";
     fail(`${name} in it is damaged: ${why}`);
   }
   if (size !== entry.size) fail(`${name} in it is damaged: it has ${count(size)} of ${count(entry.size)} bytes`);
-  if (inflate && inflate.bytesWritten !== packedSize) fail(`${name} in it is damaged: bytes are left over behind it`);
+  if (inflation && inflation.taken() !== packedSize) fail(`${name} in it is damaged: bytes are left over behind it`);
   if (checksum !== entry.crc32) fail(`${name} in it is damaged: its checksum (CRC-32) is wrong`);
 }
 
-async function* storedPieces(file: Deno.FsFile, from: number, to: number): AsyncGenerator<Uint8Array, void, void> {
-  await file.seek(from, Deno.SeekMode.Start);
-  const piece = new Uint8Array(Math.min(PIECE_BYTES, to - from));
-  for (let left = to - from; left > 0;) {
-    const got = await file.read(piece.subarray(0, Math.min(piece.length, left)));
-    if (!got) return; // The bytes that are missing are noticed by who counts.
+/** Reads on, `bytes` at most. The bytes that a file lacks are noticed by who counts. */
+function readerOf(file: Deno.FsFile, bytes: number): (into: Uint8Array) => Promise<number> {
+  let left = bytes;
+  return async (into) => {
+    const got = await fill(into.subarray(0, Math.min(into.length, left)), (rest) => file.read(rest));
     left -= got;
-    yield piece.subarray(0, got);
-  }
+    return got;
+  };
+}
+
+async function* storedPieces(
+  read: (into: Uint8Array) => Promise<number>,
+  bytes: number,
+): AsyncGenerator<Uint8Array, void, void> {
+  const piece = new Uint8Array(Math.min(PIECE_BYTES, bytes));
+  for (let got = await read(piece); got > 0; got = await read(piece)) yield piece.subarray(0, got);
 }
 
 function count(bytes: number): string {
