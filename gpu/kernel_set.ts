@@ -72,5 +72,10 @@ export function trainingKernels(
     planLossSums: (sums) => loss.planLossSums({ ...sums, optionsSlot: OPTIONS, limits }),
     planLossGradient: (spec) => loss.planLossGradient({ ...spec, limits }),
     planLossCounts: (spec) => loss.planLossCounts({ ...spec, limits }),
+    shares: {
+      sumFloats: loss.lossSumFloats,
+      planSums: (sums) => loss.planShareSums({ ...sums, optionsSlot: OPTIONS, limits }),
+      planTotal: (sums) => loss.planShareTotal({ ...sums, optionsSlot: OPTIONS, limits }),
+    },
   };
 }

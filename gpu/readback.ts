@@ -7,13 +7,27 @@ import type { GpuDevice } from "./device.ts";
 const STAGING_BYTES = 128 * 2 ** 20;
 
 /** Reads bytes [offset, offset + length) of an array as they are when the work enqueued so far is done. */
-export function readBytes(
+export async function readBytes(
   gpu: GpuDevice,
   commands: Commands,
   source: Segments,
   offset: number,
   length: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const out = new Uint8Array(length);
+  await readBytesInto(gpu, commands, source, offset, out);
+  return out;
+}
+
+/** {@link readBytes}, as many as `out` is long, which may be in shared memory. */
+export function readBytesInto(
+  gpu: GpuDevice,
+  commands: Commands,
+  source: Segments,
+  offset: number,
+  out: Uint8Array,
+): Promise<void> {
+  const { length } = out;
   gpu.check();
   const errorsBefore = gpu.errors;
   // Copies are of whole words.
@@ -27,10 +41,9 @@ export function readBytes(
   });
   return finish();
 
-  async function finish(): Promise<Uint8Array<ArrayBuffer>> {
+  async function finish(): Promise<void> {
     // Others may be asked for in the same turn: they go to the GPU together.
     await Promise.resolve();
-    const out = new Uint8Array(length);
     try {
       await commands.wait(() => Promise.all(pieces.map(({ staging }) => staging.mapAsync(GPUMapMode.READ))));
       await gpu.settleErrors();
@@ -47,7 +60,6 @@ export function readBytes(
     } finally {
       for (const { staging } of pieces) staging.destroy();
     }
-    return out;
   }
 }
 

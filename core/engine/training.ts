@@ -5,6 +5,7 @@
  * The same parameters, batches and options give the same bits, whatever the number of threads.
  */
 import type { Vec3 } from "../base/shape.ts";
+import type { BatchShare } from "../graph/batch_share.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { LossTerms } from "../graph/loss.ts";
 import type { KeptKind, OptimizerOptions } from "../graph/optimizer.ts";
@@ -42,6 +43,29 @@ export interface TrainingOptions {
   readonly outputWeights: readonly number[];
   /** The optimizer; absent: SGD. */
   readonly optimizer?: OptimizerOptions;
+  /**
+   * The samples are a share of a batch that several engines compute together: losses, gradients and norms are those of the whole batch,
+   * and steps are given a {@link ShareExchange}. Absent: they are the whole batch.
+   */
+  readonly share?: BatchShare;
+}
+
+/** What a share of a batch exchanges with the others in a step. */
+export interface ShareNeeds {
+  /** Numbers of a sample that all shares have to know. */
+  readonly rowFloats: number;
+  /** Gradients, in the order in which they are done. */
+  readonly bucketFloats: readonly number[];
+}
+
+/** How the engines of a batch's shares hear of each other; all of them call the same in the same order. */
+export interface ShareExchange {
+  /** [samples of the whole batch][rowFloats], of which `own` are this share's. @throws if another share has failed, as `sum` */
+  gather(own: Float32Array): Promise<Float32Array<ArrayBuffer>>;
+  /** Where this share's gradients of a bucket go, in shared memory. */
+  place(bucket: number): Float32Array;
+  /** Those of all shares, added up in a fixed order, in shared memory; as they are until the next `gather`. */
+  sum(bucket: number): Promise<Float32Array>;
 }
 
 /** Bytes that training needs, known before anything is allocated. */
@@ -69,6 +93,8 @@ export interface TrainingProgram extends Disposable {
   readonly steps: readonly StepCost[];
   /** In the order of the graph's nodes. */
   readonly parameters: readonly TrainedParameter[];
+  /** Of a share of a batch. */
+  readonly shared?: ShareNeeds;
 }
 
 /**
@@ -122,7 +148,7 @@ export interface TrainingEngine {
   forecastTraining(
     graph: Graph,
     options: TrainingOptions,
-  ): { readonly memory: TrainingMemory; readonly steps: readonly StepCost[] };
+  ): { readonly memory: TrainingMemory; readonly steps: readonly StepCost[]; readonly shared?: ShareNeeds };
   /** @throws UserError if there is not enough memory. */
   compileTraining(graph: Graph, options: TrainingOptions): Promise<TrainingProgram>;
   /** Sets all parameters, and the optimizer's state of those that are in it; the next step of the others is their first. */
@@ -132,9 +158,9 @@ export interface TrainingEngine {
   /** One sample of the next batch: image (channels, z, y, x) and full-resolution label map (z, y, x). Both may be reused at once. */
   setSample(program: TrainingProgram, sample: number, image: Float32Array, labels: Int16Array): void;
   /** Forward, loss, backward, clipping and the optimizer's step on the batch that was set. */
-  trainStep(program: TrainingProgram, options: SgdOptions): Promise<TrainStepResult>;
-  /** Forward and loss on the batch that was set, changing nothing. */
-  validationStep(program: TrainingProgram): Promise<ValidationStepResult>;
+  trainStep(program: TrainingProgram, options: SgdOptions, exchange?: ShareExchange): Promise<TrainStepResult>;
+  /** Forward and loss on the batch that was set, changing nothing. A share's counts are its own, its loss is the whole batch's. */
+  validationStep(program: TrainingProgram, exchange?: ShareExchange): Promise<ValidationStepResult>;
   /** Gradients of the last step before clipping, without the loss scale; of parameters that have one. For tests and tools. */
   readGradients(program: TrainingProgram): Promise<Map<string, Float32Array>>;
   /** Logits of one output of one sample after the last step, (channels, z, y, x). For tests and tools. */

@@ -6,8 +6,11 @@ import { weightShapes } from "../graph/weight_shapes.ts";
 import type { LossOptions, TrainingOptions } from "./training.ts";
 
 /** @throws RangeError if the options do not fit each other or the graph; UserError if two nodes share a parameter. */
-export function checkTrainingOptions(graph: Graph, { batch, outputWeights, loss }: TrainingOptions): void {
+export function checkTrainingOptions(graph: Graph, { batch, outputWeights, loss, share }: TrainingOptions): void {
   if (!(Number.isInteger(batch) && batch >= 1)) throw new RangeError(`Planning a training: a batch of ${batch}`);
+  if (share && !(share.first >= 0 && share.first + batch <= share.of)) {
+    throw new RangeError(`Planning a training: ${batch} samples from ${share.first} on, of ${share.of}`);
+  }
   if (outputWeights.length !== graph.outputs.length) {
     throw new RangeError(
       `Planning a training: ${outputWeights.length} output weights for ${graph.outputs.length} outputs`,

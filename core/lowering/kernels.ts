@@ -3,6 +3,7 @@
  * own types; everything else about a problem is the same for every engine, and is documented with the problems in kernels/operators.
  */
 import type { Vec3 } from "../base/shape.ts";
+import type { BatchShare } from "../graph/batch_share.ts";
 import type { GradientProblem, NormTableRange } from "../graph/problems.ts";
 import type { LossTerms, TopKOptions } from "../graph/loss.ts";
 
@@ -82,6 +83,7 @@ export interface LossShape<E extends EngineTypes> {
   readonly membershipSlot: string;
   readonly regions: boolean;
   readonly topK?: TopKOptions & { readonly entropiesSlot: string };
+  readonly share?: BatchShare;
 }
 
 type Labels = { labelGrid: Vec3; labelSlot: string; axesSlot: string; ignoreLabel?: number; labels: number };
@@ -102,6 +104,16 @@ export interface LossKernels<E extends EngineTypes> {
   readonly planLossSums: Plan<E, LossShape<E> & LossWeights & LossResult & Coefficients>;
   readonly planLossGradient: Plan<E, LossShape<E> & Coefficients & { gradient: TensorRange<E> }>;
   readonly planLossCounts: Plan<E, LossShape<E> & { countsSlot: string }>;
+  /** What an engine needs to compute a share of a batch; absent: it can't. */
+  readonly shares?: ShareKernels<E>;
+}
+
+/** {@link LossKernels.planLossSums} in two: the sums of a share's samples, and what follows from those of all samples. */
+export interface ShareKernels<E extends EngineTypes> {
+  /** Sums of a sample. */
+  readonly sumFloats: (channels: number) => number;
+  readonly planSums: Plan<E, LossShape<E> & LossWeights & LossResult & Coefficients & { sumsSlot: string }>;
+  readonly planTotal: Plan<E, LossShape<E> & LossWeights & LossResult & Coefficients & { sumsSlot: string }>;
 }
 
 type NormBackward<Range> =

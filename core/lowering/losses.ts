@@ -1,8 +1,9 @@
 /** The losses of a training step as steps: targets and sums after the forward pass, gradients of the logits before the backward pass. */
 import { voxelCount } from "../base/shape.ts";
 import { membersOf } from "../engine/training_checks.ts";
+import type { BatchShare } from "../graph/batch_share.ts";
 import type { TensorId } from "../graph/fuse.ts";
-import type { EngineTypes, LossShape } from "./kernels.ts";
+import type { EngineTypes, LossShape, ShareKernels } from "./kernels.ts";
 import { rangeOf } from "./lowering.ts";
 import { COUNTS, gradientRange, LABELS, RESULTS, type Training } from "./training_context.ts";
 
@@ -24,7 +25,7 @@ function operandsOf<E extends EngineTypes>(
   { tensor }: LossOutput,
   isTarget: boolean,
 ): LossShape<E> {
-  const { network, batch, schedule: { touch }, kernels: { targetReadsLogits }, options: { loss } } = training;
+  const { network, batch, schedule: { touch }, kernels: { targetReadsLogits }, options: { loss, share } } = training;
   const { grid } = network.tensors[tensor];
   const shape = {
     batch,
@@ -35,6 +36,7 @@ function operandsOf<E extends EngineTypes>(
     softmaxSlot: `softmax:${tensor}`,
     regions: loss.target.kind === "regions",
     ...(loss.topK && { topK: { ...loss.topK, entropiesSlot: `entropies:${tensor}` } }),
+    ...(share && { share }),
   };
   const voxels = batch * voxelCount(grid);
   touch(shape.targetSlot, voxels * 4);
@@ -50,9 +52,9 @@ function nameOf<E extends EngineTypes>({ kernels, network }: Training<E>, { tens
   return kernels.describeLoss(channels, grid);
 }
 
-/** Adds the target at the output's resolution, the loss, and the coefficients of its gradient. */
+/** Adds the target at the output's resolution, the loss, and the coefficients of its gradient; of a share its sums alone. */
 export function lossSums<E extends EngineTypes>(training: Training<E>, output: LossOutput): void {
-  const { batch, schedule: { touch, add }, kernels, options: { loss, patch } } = training;
+  const { batch, schedule: { touch, add }, kernels, options: { loss, patch, share } } = training;
   const target = operandsOf(training, output, true);
   const { channels } = target.logits;
   touch(LABELS);
@@ -67,23 +69,74 @@ export function lossSums<E extends EngineTypes>(training: Training<E>, output: L
       labels: membersOf(loss, channels).length,
     }),
   );
-  const shape = operandsOf(training, output, false);
-  const coefficientsSlot = coefficientsOf(output);
+  const name = `loss ${nameOf(training, output)}`;
+  if (share) {
+    const { own } = sumSlots(output);
+    touch(own, batch * sharesOf(training).sumFloats(channels) * 4);
+    const sums = sharesOf(training).planSums({ ...weightedLoss(training, output), sumsSlot: own });
+    return add(`${name}, its sums`, sums);
+  }
   touch(RESULTS);
-  touch(coefficientsSlot, kernels.coefficientBytes(batch, channels));
-  const { target: _, topK: __, ignoreLabel, ...weights } = loss;
-  add(
-    `loss ${nameOf(training, output)}`,
-    kernels.planLossSums({
-      ...shape,
-      ...weights,
-      ignores: ignoreLabel !== undefined,
-      outputWeight: output.weight,
-      resultSlot: RESULTS,
-      resultIndex: output.index,
-      coefficientsSlot,
-    }),
-  );
+  touch(coefficientsOf(output), kernels.coefficientBytes(batch, channels));
+  add(name, kernels.planLossSums(weightedLoss(training, output)));
+}
+
+function weightedLoss<E extends EngineTypes>(training: Training<E>, output: LossOutput) {
+  const { target: _, topK: __, ignoreLabel, ...weights } = training.options.loss;
+  return {
+    ...operandsOf(training, output, false),
+    ...weights,
+    ignores: ignoreLabel !== undefined,
+    outputWeight: output.weight,
+    resultSlot: RESULTS,
+    resultIndex: output.index,
+    coefficientsSlot: coefficientsOf(output),
+  };
+}
+
+/** What a share's samples give, and what all samples of the batch do: f32 [sample][floats]. */
+export interface GatheredSums {
+  readonly own: string;
+  readonly all: string;
+  /** Numbers of a sample. */
+  readonly floats: number;
+}
+
+const sumSlots = ({ tensor }: LossOutput) => ({ own: `own loss sums:${tensor}`, all: `loss sums:${tensor}` });
+
+function sharesOf<E extends EngineTypes>({ kernels: { shares } }: Training<E>): ShareKernels<E> {
+  if (!shares) throw new RangeError("Planning a training: this engine computes no share of a batch");
+  return shares;
+}
+
+/**
+ * Adds what follows from the sums of all samples of the batch, before which they are gathered: each output's loss and the coefficients of
+ * its gradient.
+ */
+export function lossTotals<E extends EngineTypes>(
+  training: Training<E>,
+  outputs: readonly LossOutput[],
+  { of }: BatchShare,
+): GatheredSums[] {
+  const { schedule: { touch, add }, kernels, network } = training;
+  const sums = outputs.map((output): GatheredSums => {
+    const floats = sharesOf(training).sumFloats(network.tensors[output.tensor].channels);
+    return { ...sumSlots(output), floats };
+  });
+  // They lie beside each other when they are exchanged.
+  for (const { own, all, floats } of sums) {
+    touch(own);
+    touch(all, of * floats * 4);
+  }
+  outputs.forEach((output, i) => {
+    const { all: sumsSlot } = sums[i];
+    touch(RESULTS);
+    touch(sumsSlot);
+    touch(coefficientsOf(output), kernels.coefficientBytes(of, network.tensors[output.tensor].channels));
+    const total = sharesOf(training).planTotal({ ...weightedLoss(training, output), sumsSlot });
+    add(`loss ${nameOf(training, output)}`, total);
+  });
+  return sums;
 }
 
 /** Adds true and false positives and negatives. @returns how many bytes they are */

@@ -2,17 +2,26 @@
  * From a graph and its loss to the steps of a training: forward pass, losses, the counts of a validation, backward pass, optimizer.
  * Engines supply kernels, where tensors lie and what they do about weights and the optimizer; see {cpu,gpu}/training/plan.ts.
  */
+import { UserError } from "../base/errors.ts";
 import type { Vec3 } from "../base/shape.ts";
 import type { TrainingOptions } from "../engine/training.ts";
 import { checkTrainingOptions, membersOf } from "../engine/training_checks.ts";
 import { planBackward } from "../graph/backward.ts";
-import { fuseGraph, parametersRead } from "../graph/fuse.ts";
+import { type FusedNetwork, fuseGraph, parametersRead } from "../graph/fuse.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { OptimizerOptions } from "../graph/optimizer.ts";
 import { lowerBackward } from "./backward.ts";
 import { type ForwardRules, lowerForward } from "./forward.ts";
 import type { EngineTypes, LoweredOperator } from "./kernels.ts";
-import { lossCounts, lossGradient, type LossOutput, lossSums, MEMBERSHIP } from "./losses.ts";
+import {
+  type GatheredSums,
+  lossCounts,
+  lossGradient,
+  type LossOutput,
+  lossSums,
+  lossTotals,
+  MEMBERSHIP,
+} from "./losses.ts";
 import { createLowering, touchTensor } from "./lowering.ts";
 import type { Step } from "./schedule.ts";
 import { type Constant, COUNTS, LABELS, RESULTS, type Training, type TrainingStart } from "./training_context.ts";
@@ -48,6 +57,17 @@ export interface LoweredTraining<O extends LoweredOperator> {
   readonly countBytes: number;
   /** By graph output; undefined where the loss has weight 0. */
   readonly outputs: readonly (PlannedOutput | undefined)[];
+  /** Of a share of a batch. */
+  readonly shared?: SharedSteps;
+}
+
+/** Where the steps of a share of a batch wait for the others. */
+export interface SharedSteps {
+  readonly sums: readonly GatheredSums[];
+  /** The step before which the sums of all samples are gathered. */
+  readonly totalsAt: number;
+  /** The first step of the optimizer, before which the gradients of all shares are added up. */
+  readonly updateAt: number;
 }
 
 /**
@@ -61,6 +81,7 @@ export function startTraining<E extends EngineTypes>(
 ): TrainingStart<E> {
   checkTrainingOptions(graph, options);
   const network = fuseGraph(graph, options.patch, computedOutputs(graph, options), true);
+  if (options.share) checkShare(network, options);
   return {
     ...createLowering<E>(network, options.batch, tables),
     graph,
@@ -70,6 +91,22 @@ export function startTraining<E extends EngineTypes>(
     only: new Map(),
     constants: new Map(),
   };
+}
+
+/** @throws UserError naming what is of the whole batch, other than sums of the loss */
+function checkShare({ steps }: FusedNetwork, { loss }: TrainingOptions): void {
+  const views = steps.flatMap((step) => (step.kind === "add" ? step.inputs.flat() : step.input));
+  const what = loss.topK
+    ? "the largest cross-entropies of a batch, as TopK losses do"
+    : views.some(({ norm }) => norm?.kind === "batchNorm")
+    ? "moments of the whole batch, as batch norm does"
+    : undefined;
+  if (what === undefined) return;
+  throw new UserError({
+    doing: "planning the training of the network on several GPUs",
+    problem: `it takes ${what}, and each GPU knows its own samples only`,
+    remedy: "train it on one GPU (leave -num_gpus out)",
+  });
 }
 
 const computedOutputs = ({ outputs }: Graph, { outputWeights }: TrainingOptions) =>
@@ -91,11 +128,14 @@ export function lowerTraining<E extends EngineTypes>(
   const weights = options.outputWeights.filter((weight) => weight !== 0);
   const losses = network.outputs.map((tensor, index): LossOutput => ({ tensor, index, weight: weights[index] }));
   for (const output of losses) lossSums(training, output);
+  const totalsAt = steps.length;
+  const sums = options.share && lossTotals(training, losses, options.share);
   const forwardSteps = steps.length;
   // The counts of a validation follow the forward pass; a training step leaves them out.
   const countBytes = lossCounts(training, losses[0]);
   for (const output of losses) lossGradient(training, output);
   for (const step of training.pass.steps) lowerBackward(training, step);
+  const updateAt = steps.length;
   rules.addOptimizer();
   // A batch can be used again, and what a step gives is read after it.
   for (const tensor of [0, ...network.outputs]) touchTensor(training, tensor);
@@ -110,6 +150,7 @@ export function lowerTraining<E extends EngineTypes>(
     resultCount,
     countBytes,
     outputs: plannedOutputs(training),
+    ...(sums && { shared: { sums, totalsAt, updateAt } }),
   };
 }
 

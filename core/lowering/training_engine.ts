@@ -2,7 +2,13 @@
 import { rememberLast } from "../base/remember_last.ts";
 import { checkAlive } from "../engine/checks.ts";
 import type { StepCost } from "../engine/engine.ts";
-import type { TrainingEngine, TrainingMemory, TrainingOptions, TrainingProgram } from "../engine/training.ts";
+import type {
+  ShareNeeds,
+  TrainingEngine,
+  TrainingMemory,
+  TrainingOptions,
+  TrainingProgram,
+} from "../engine/training.ts";
 import { checkSample } from "../engine/training_checks.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { LoweredOperator } from "./kernels.ts";
@@ -45,6 +51,8 @@ export interface TrainingMachine<P extends TrainingPlanned, S extends CompiledTr
   check?(): void;
   plan(graph: Graph, options: TrainingOptions): P;
   costsOf(plan: P): TrainingCosts;
+  /** Of a share of a batch; absent: the engine computes none. */
+  needsOf?(plan: P): ShareNeeds | undefined;
   compile(plan: P, options: TrainingOptions): S | Promise<S>;
   readLogits(state: S, output: PlannedOutput, sample: number): Promise<Float32Array>;
 }
@@ -70,6 +78,11 @@ export function createTrainingCalls<P extends TrainingPlanned, S extends Compile
     return async (program: TrainingProgram, ...rest: Rest) => await call(stateOf(program, doing), ...rest);
   }
 
+  function forecast(plan: P) {
+    const shared = machine.needsOf?.(plan);
+    return { ...machine.costsOf(plan), ...(shared && { shared }) };
+  }
+
   async function compileTraining(graph: Graph, options: TrainingOptions): Promise<TrainingProgram> {
     machine.check?.();
     const plan = planOf(graph, options);
@@ -78,7 +91,7 @@ export function createTrainingCalls<P extends TrainingPlanned, S extends Compile
       graph,
       patch: options.patch,
       batch: options.batch,
-      ...machine.costsOf(plan),
+      ...forecast(plan),
       parameters: plan.layout.parameters.map(({ name, shape, hasGradient }) => ({ name, shape, hasGradient })),
       [Symbol.dispose]: () => state[Symbol.dispose](),
     };
@@ -88,7 +101,7 @@ export function createTrainingCalls<P extends TrainingPlanned, S extends Compile
 
   return {
     compileTraining,
-    forecastTraining: (graph, options) => machine.costsOf(planOf(graph, options)),
+    forecastTraining: (graph, options) => forecast(planOf(graph, options)),
     setParameters: on("Setting the parameters", machine.setParameters),
     readParameters: on("Reading the parameters", machine.readParameters),
     trainStep: on("Training the network", machine.trainStep),

@@ -24,6 +24,8 @@ export interface ParameterLayout {
 
 /** Chunks are about this large, so that no allocation is a huge one. */
 const CHUNK_BYTES = 64 * 2 ** 20;
+/** Those of a share of a batch, whose gradients cross while others are computed. */
+export const SHARE_CHUNK_BYTES = 16 * 2 ** 20;
 
 /**
  * No two nodes share a parameter. The running statistics of a batch norm are among those without a gradient.
@@ -33,10 +35,11 @@ export function layOutParameters(
   graph: Graph,
   trained: ReadonlySet<string>,
   maxBindingBytes: number,
+  chunkBytes = CHUNK_BYTES,
 ): ParameterLayout {
   const shapes = weightShapes(graph);
   const chunks: { floats: number; readonly trained: boolean }[] = [];
-  const most = Math.min(CHUNK_BYTES, maxBindingBytes) / 4;
+  const most = Math.min(chunkBytes, maxBindingBytes) / 4;
   const places = new Map<string, { readonly chunk: number; readonly offset: number; readonly length: number }>();
   for (const wanted of [true, false]) {
     for (const { name, shape } of shapes.filter((parameter) => trained.has(parameter.name) === wanted)) {

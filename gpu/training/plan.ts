@@ -18,7 +18,7 @@ import { addOptimizer } from "./optimizers.ts";
 import { planRun, type RunPlan } from "../run_plan.ts";
 import { createStorage } from "../tensor_layout.ts";
 import { weightOrder } from "../weight_packing.ts";
-import { layOutParameters, type ParameterLayout } from "./parameters.ts";
+import { layOutParameters, type ParameterLayout, SHARE_CHUNK_BYTES } from "./parameters.ts";
 
 /** Its steps end with the optimizer's. */
 export interface TrainingPlan extends RunPlan, Omit<LoweredTraining<GpuOperator>, "steps"> {
@@ -40,7 +40,8 @@ export function planTraining(
   const start = startTraining<GpuTypes>(graph, options, "group");
   const storage = createStorage(start.network, batch, precision, limits.maxBindingBytes);
   const training: Training<GpuTypes> = { ...start, kernels: trainingKernels(start, limits, wanted), storage };
-  const layout = layOutParameters(graph, training.trained, limits.maxBindingBytes);
+  const chunkBytes = options.share && SHARE_CHUNK_BYTES;
+  const layout = layOutParameters(graph, training.trained, limits.maxBindingBytes, chunkBytes);
   const { steps: _, ...lowered } = lowerTraining(training, {
     labelBytes: batch * labelWords(patch) * 4,
     resultBytes: 4,

@@ -6,7 +6,13 @@ import { UserError } from "../../core/base/errors.ts";
 import { padToFour, voxelCount } from "../../core/base/shape.ts";
 import type { Precision, WeightSource } from "../../core/engine/engine.ts";
 import { countTotals, finishStep, stepResults, unpadChannels } from "../../core/engine/results.ts";
-import type { OptimizerState, ParameterValues, SgdOptions, TrainingOptions } from "../../core/engine/training.ts";
+import type {
+  OptimizerState,
+  ParameterValues,
+  SgdOptions,
+  ShareExchange,
+  TrainingOptions,
+} from "../../core/engine/training.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { describeOptimizer } from "../../core/graph/optimizer.ts";
 import {
@@ -39,6 +45,8 @@ import { createProgram, type DeviceProgram, type Tools } from "../program.ts";
 import { readBytes } from "../readback.ts";
 import { timeInTurn } from "../timing.ts";
 import { planTraining, type TrainingPlan } from "./plan.ts";
+import { planShared } from "./shared_plan.ts";
+import { type SharedRun, sharedTrainStep, sharedValidation } from "./shared_step.ts";
 import { type DeviceValues, kindsOf, STATE_FLOATS, takeValues } from "./values.ts";
 import { writeBytes } from "../upload.ts";
 
@@ -73,18 +81,21 @@ export function createTraining(host: TrainingHost): TrainingCalls {
     check: gpu.check,
     plan: (graph, options) => planFor(host, graph, options),
     costsOf: (plan) => costsOf(plan, commands.slowness),
+    needsOf: (plan) => plan.shared && planShared(plan).needs,
     compile: (plan, options) => compile(host, plan, options),
     setParameters,
     readParameters,
     setSample,
-    async trainStep(state, options) {
+    async trainStep(state, options, exchange) {
       writeOptions(state, options);
       state.lossScale = options.lossScale;
-      run(dispatchesOf(state, "training"));
+      if (state.plan.shared) await sharedTrainStep(sharedRun(state, exchange));
+      else run(dispatchesOf(state, "training"));
       return finishStep(await readResults(state), state.plan.layout.parameters, state.moving);
     },
-    async validationStep(state) {
-      run(dispatchesOf(state, "validation"));
+    async validationStep(state, exchange) {
+      if (state.plan.shared) await sharedValidation(sharedRun(state, exchange));
+      else run(dispatchesOf(state, "validation"));
       const [results, counts] = await Promise.all([readResults(state), readCounts(state)]);
       return { loss: stepResults(results).loss, ...counts };
     },
@@ -134,6 +145,11 @@ async function compile(host: TrainingHost, plan: TrainingPlan, options: Training
   };
   initialise(state);
   return state;
+}
+
+function sharedRun({ host: { tools }, plan, device, values }: TrainingState, exchange?: ShareExchange): SharedRun {
+  if (!exchange) throw new RangeError("A step of a share of a batch: there is nothing to hear of the others by");
+  return { tools, plan, device, values, exchange };
 }
 
 /** What a training step or a validation dispatches, step by step. */

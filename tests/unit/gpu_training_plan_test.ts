@@ -1,14 +1,17 @@
 /** Plans of trainings on a GPU; no device involved. */
 import type { TrainingOptions } from "../../core/engine/training.ts";
+import { UserError } from "../../core/base/errors.ts";
+import { gradientSlot } from "../../core/lowering/training_context.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { layOutParameters } from "../../gpu/training/parameters.ts";
 import { planTraining } from "../../gpu/training/plan.ts";
+import { joinRows, planShared, splitRows } from "../../gpu/training/shared_plan.ts";
 import { problemsOf } from "../../gpu/tune.ts";
 import { wantedOf } from "../../gpu/tuning.ts";
 import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";
 import type { WantedCandidate } from "../../kernels/wgsl/conv/plan_conv.ts";
 import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
 import { architecture } from "../../core/cases/networks.ts";
 
 const DEFAULT = architecture({ featuresPerStage: [32, 64, 128, 256, 320, 320] });
@@ -90,4 +93,41 @@ Deno.test("gradients of wide 3x3x3 layers are Winograd's, those of heads and tra
     assert(of(`weight gradient ${layer} `).startsWith("weight gradient direct"), layer);
     assert(of(`data gradient ${layer} `).startsWith("direct"), layer);
   }
+});
+
+Deno.test("a share's gradients are done in buckets, of which the last holds the first layers alone", () => {
+  const share = { first: 1, of: 2 };
+  const plan = planTraining(GRAPH, { ...OPTIONS, batch: 1, share }, LARGE_GPU);
+  const { buckets, needs, totalsAt, updateAt } = planShared(plan);
+  const trained = [...plan.layout.chunks.keys()].filter((chunk) => plan.layout.chunks[chunk].trained);
+  assertEquals(buckets.flatMap(({ chunks }) => chunks).toSorted((a, b) => a - b), trained);
+  assertEquals(buckets.at(-1)?.chunks, [0]);
+  assert(
+    buckets.length > 2 && needs.bucketFloats.every((floats) => floats * 4 < 96 * 2 ** 20),
+    `${needs.bucketFloats}`,
+  );
+  const chunkOf = new Map(plan.layout.parameters.map(({ name, chunk }) => [gradientSlot(name), chunk]));
+  for (const { chunks, before } of buckets) {
+    const later = plan.steps.slice(before, updateAt).flatMap(({ operator }) => operator.dispatches);
+    const written = later.flatMap(({ bindings }) => bindings).filter(({ access }) => access === "read_write");
+    assert(!written.some(({ slot }) => chunks.includes(chunkOf.get(slot) ?? -1)), `chunks ${chunks} are not done`);
+  }
+  // 5 sums of 4 padded channels, of 4 outputs.
+  assertEquals(needs.rowFloats, 80);
+  assert(plan.steps.slice(0, totalsAt).every(({ operator }) => operator.algorithm !== "loss backward"));
+  const rows = joinRows([Float32Array.of(1, 2, 3, 4), Float32Array.of(5, 6)], [2, 1]);
+  assertEquals([...rows], [1, 2, 5, 3, 4, 6]);
+  assertEquals(splitRows(rows, [2, 1]).map((row) => [...row]), [[1, 2, 3, 4], [5, 6]]);
+});
+
+Deno.test("what is of the whole batch other than its loss is not split among GPUs", async () => {
+  const share = { first: 0, of: 2 };
+  const topK = { percent: 10, labelSmoothing: 0 };
+  const options: TrainingOptions = { ...OPTIONS, batch: 1, share, loss: { ...OPTIONS.loss, topK } };
+  await assertFails(() => planTraining(GRAPH, options, LARGE_GPU), UserError, "TopK", "-num_gpus");
+  const stages = architecture({ featuresPerStage: [8, 16], norm: { kind: "batch", eps: 1e-5, affine: true } });
+  const graph = buildGraph(stages, 1, 3);
+  const plan = () =>
+    planTraining(graph, { ...OPTIONS, patch: [16, 16, 16], batch: 1, share, outputWeights: [1] }, LARGE_GPU);
+  await assertFails(plan, UserError, "batch norm", "-num_gpus");
 });

@@ -9,6 +9,7 @@
  * channel, and the cross-entropy adds e * (p - g) to the logit's gradient. With TopK e is a voxel's own, and g smoothed in the latter.
  */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
+import type { BatchShare } from "../../../core/graph/batch_share.ts";
 import type { LossTerms } from "../../../core/graph/loss.ts";
 import type { Cost } from "../operator.ts";
 import { topCount, type TopKLoss, type TopKProblem } from "./top_k.ts";
@@ -23,6 +24,8 @@ export interface LossShape {
   readonly regions: boolean;
   /** Labels: the largest cross-entropies alone count. */
   readonly topK?: TopKLoss;
+  /** The samples are these of a larger batch, of which the coefficients are. */
+  readonly share?: BatchShare;
 }
 
 export interface LossWeights extends Omit<LossTerms, "topK"> {

@@ -150,12 +150,59 @@ const TOTALS = "loss totals";
 
 /** Sums over the voxels, the loss, and the coefficients of its gradient. */
 export function planLossSums(spec: LossSums): WgslOperator {
-  const { batch, regions, limits } = spec;
-  const blocks = padToFour(spec.logits.channels) / 4;
-  const shape = { batch, voxels: voxelCount(spec.grid), blocks, quantities: LOSS_QUANTITIES };
   const { topK } = spec;
   // With TopK the cross-entropy is added to the Dice afterwards.
   const dice = topK ? { ...spec, crossEntropyWeight: 0 } : spec;
+  const { parts, totals } = sumsBytes(sumsShape(spec));
+  const operator: WgslOperator = {
+    algorithm: lossName(spec),
+    dispatches: [...sumDispatches(spec, TOTALS), totalDispatch(dice, TOTALS)],
+    temporaries: { [PARTS]: parts, [TOTALS]: totals },
+    ...cost(spec),
+  };
+  if (!topK) return operator;
+  const { optionsSlot, resultIndex } = spec;
+  const top = planTopK({ ...topKOfLoss(spec, topK), optionsSlot, resultIndex });
+  return {
+    algorithm: operator.algorithm,
+    dispatches: [...operator.dispatches, ...top.dispatches],
+    temporaries: { ...operator.temporaries, ...top.temporaries },
+    flops: operator.flops + top.flops,
+    bytes: operator.bytes + top.bytes,
+  };
+}
+
+const sumsShape = ({ batch, grid, logits }: LossShape) => ({
+  batch,
+  voxels: voxelCount(grid),
+  blocks: padToFour(logits.channels) / 4,
+  quantities: LOSS_QUANTITIES,
+});
+
+/** Of a sample. */
+export const lossSumFloats = (channels: number): number => LOSS_QUANTITIES * padToFour(channels);
+
+/** Of a share of a batch: the sums of its samples, f32 [sample][quantity][padded]. */
+export function planShareSums(spec: LossSums & { readonly sumsSlot: string }): WgslOperator {
+  return {
+    algorithm: lossName(spec),
+    dispatches: sumDispatches(spec, spec.sumsSlot),
+    temporaries: { [PARTS]: sumsBytes(sumsShape(spec)).parts },
+    ...cost(spec),
+  };
+}
+
+/** The loss and the coefficients of its gradient, of the sums of all samples. */
+export function planShareTotal(spec: LossSums & { readonly sumsSlot: string }): WgslOperator {
+  const { share, sumsSlot } = spec;
+  const dispatch = totalDispatch({ ...spec, batch: share?.of ?? spec.batch }, sumsSlot);
+  return { algorithm: lossName(spec), dispatches: [dispatch], temporaries: {}, flops: 0, bytes: 0 };
+}
+
+/** Sums over the voxels of each sample. */
+function sumDispatches(spec: LossSums, totalsSlot: string): WgslDispatch[] {
+  const { regions, limits, topK } = spec;
+  const shape = sumsShape(spec);
   const entropy = topK
     ? "vec4f(0.0)"
     : regions
@@ -179,39 +226,31 @@ sum_2 += g;
 sum_3 += ${entropy};
 sum_4 += vec4f(1.0);`,
   });
-  const bytes = sumsBytes(shape);
+  return [...sums, planSumTotals({ ...shape, partsSlot: PARTS, totalsSlot })];
+}
+
+/** The loss of the samples' sums, and the coefficients of its gradient. */
+function totalDispatch(spec: LossSums, totalsSlot: string): WgslDispatch {
   const header = kernelHeader([
-    wholeView("totals", TOTALS, "f32", "read"),
+    wholeView("totals", totalsSlot, "f32", "read"),
     wholeView("options", spec.optionsSlot, "f32", "read"),
     wholeView("coefficients", spec.coefficientsSlot, "f32", "read_write"),
     wholeView("results", spec.resultSlot, "f32", "read_write"),
   ], { start: 0, end: 1 });
-  const code = totalText(header.text, dice, padToFour(spec.logits.channels));
-  const total = dispatchOf("loss total", header, [1, 1, 1], code);
-  const operator: WgslOperator = {
-    algorithm: lossName(spec),
-    dispatches: [...sums, planSumTotals({ ...shape, partsSlot: PARTS, totalsSlot: TOTALS }), total],
-    temporaries: { [PARTS]: bytes.parts, [TOTALS]: bytes.totals },
-    ...cost(spec),
-  };
-  if (!topK) return operator;
-  const { optionsSlot, resultIndex } = spec;
-  const top = planTopK({ ...topKOfLoss(spec, topK), optionsSlot, resultIndex });
-  return {
-    algorithm: operator.algorithm,
-    dispatches: [...operator.dispatches, ...top.dispatches],
-    temporaries: { ...operator.temporaries, ...top.temporaries },
-    flops: operator.flops + top.flops,
-    bytes: operator.bytes + top.bytes,
-  };
+  const code = totalText(header.text, spec, padToFour(spec.logits.channels));
+  return dispatchOf("loss total", header, [1, 1, 1], code);
 }
 
 /** dL/dlogits; padding lanes become zero. A thread: a voxel. */
 export function planLossGradient(
   spec: LossShape & { readonly coefficientsSlot: string; readonly gradient: TensorRange },
 ): WgslOperator {
-  const { batch, logits, gradient, topK } = spec;
+  const { batch: own, logits, gradient, topK, share } = spec;
   const blocks = padToFour(logits.channels) / 4;
+  const batch = share?.of ?? own;
+  // Of the whole batch.
+  const sample = `voxel / ${voxelCount(spec.grid)}u`;
+  const place = share ? `(${sample} + ${share.first}u)` : sample;
   const [entropy, goal] = topK
     ? ["vec4f(load_entropies(voxel))", "smoothed"]
     : [`load_coefficients(${2 * batch * blocks}u)`, "g"];
@@ -246,7 +285,7 @@ ${threadMain("voxel")}
     ${each(store("vec4f(0.0)"))}
     return;
   }
-  let table = voxel / ${voxelCount(spec.grid)}u * ${2 * blocks}u;
+  let table = ${place} * ${2 * blocks}u;
   let entropy = ${entropy};
   ${
       spec.regions ? "" : wgsl`

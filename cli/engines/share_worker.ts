@@ -1,0 +1,7 @@
+/** The thread of a GPU that trains a share of every batch. Started from one static URL so that bundlers find it. */
+/// <reference lib="deno.worker" />
+import { answerJobs, type JobPort } from "../../core/base/worker_thread.ts";
+import { buffersOf, serveShare } from "../../core/train/parallel/share_jobs.ts";
+import { createGpuEngine, type GpuEngineOptions } from "../../gpu/engine.ts";
+
+answerJobs(self as JobPort, (options: GpuEngineOptions) => serveShare(() => createGpuEngine(options)), buffersOf);
