@@ -1,7 +1,8 @@
 /** A single operator made ready to run, with buffers of its own for what is not given: for measuring kernels outside programs. */
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import type { Segments } from "./buffers.ts";
-import { checkFits, nominalSeconds, type PreparedDispatch } from "./commands.ts";
+import { checkFits, type Commands, nominalSeconds, type PreparedDispatch, SUBMISSION_SECONDS } from "./commands.ts";
+import type { GpuDevice } from "./device.ts";
 import type { Tools } from "./program.ts";
 import { hasTimestamps, timeGroups } from "./timing.ts";
 import { uniformBytesOf, writeUniforms } from "./uniforms.ts";
@@ -74,22 +75,43 @@ export async function prepareOperator(
 
 /** Runs of an operator that is measured, and the milliseconds they may take together. */
 const [RUNS, RUN_MILLISECONDS] = [10, 400];
+/** An operator whose first run takes this many times what makes it hopeless is not run again; later runs are faster than the first. */
+const FIRST_RUN = 2;
 
 /**
- * Milliseconds of the fastest of several runs, after one that is not counted; by the device's clock if it has one.
- * @param hopeless an operator that takes longer is not run again
+ * Milliseconds of the fastest of several runs, after one that is not counted; by the device's clock if it has one, all runs with one wait.
+ * @param hopeless an operator that takes longer need not be run again
  */
 export async function timeOperator(
   { gpu, commands }: Tools,
   { dispatches }: PreparedOperator,
   hopeless = Infinity,
 ): Promise<number> {
+  await commands.wait();
+  const time = hasTimestamps(gpu)
+    ? await timeByDevice(gpu, dispatches, hopeless)
+    : await timeByWaiting(commands, dispatches, hopeless);
+  await gpu.settleErrors();
+  return time;
+}
+
+async function timeByDevice(gpu: GpuDevice, dispatches: readonly PreparedDispatch[], hopeless: number) {
+  const [first] = await timeGroups(gpu, [dispatches]);
+  if (first > FIRST_RUN * hopeless) return first;
+  const runs = Math.max(1, Math.min(RUNS, Math.floor(RUN_MILLISECONDS / first)));
+  const together = Math.max(1, Math.floor(1000 * SUBMISSION_SECONDS / first));
+  return Math.min(...await timeGroups(gpu, new Array(runs).fill(dispatches), together));
+}
+
+async function timeByWaiting(
+  { dispatch, wait }: Pick<Commands, "dispatch" | "wait">,
+  dispatches: readonly PreparedDispatch[],
+  hopeless: number,
+): Promise<number> {
   const run = async () => {
-    await commands.wait();
-    if (hasTimestamps(gpu)) return (await timeGroups(gpu, [dispatches]))[0];
     const start = performance.now();
-    dispatches.forEach(commands.dispatch);
-    await commands.wait();
+    dispatches.forEach(dispatch);
+    await wait();
     return performance.now() - start;
   };
   let time = Infinity;
@@ -100,6 +122,5 @@ export async function timeOperator(
     time = Math.min(time, milliseconds);
     if (time > hopeless) break;
   }
-  await gpu.settleErrors();
   return time;
 }

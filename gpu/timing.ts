@@ -30,26 +30,34 @@ export async function timeInTurn(
 }
 
 /**
- * Runs groups of dispatches in order, each in a submission of its own, and returns the milliseconds of each.
+ * Runs groups of dispatches in order, `together` in a submission, and returns the milliseconds of each.
  * All that was enqueued before must have been submitted.
  */
-export async function timeGroups(gpu: GpuDevice, groups: readonly (readonly PreparedDispatch[])[]): Promise<number[]> {
+export async function timeGroups(
+  gpu: GpuDevice,
+  groups: readonly (readonly PreparedDispatch[])[],
+  together = 1,
+): Promise<number[]> {
   const times: number[] = [];
   for (let start = 0; start < groups.length; start += PAIRS) {
-    times.push(...await timeSome(gpu, groups.slice(start, start + PAIRS)));
+    times.push(...await timeSome(gpu, groups.slice(start, start + PAIRS), together));
   }
   return times;
 }
 
-async function timeSome(gpu: GpuDevice, groups: readonly (readonly PreparedDispatch[])[]): Promise<number[]> {
+async function timeSome(
+  gpu: GpuDevice,
+  groups: readonly (readonly PreparedDispatch[])[],
+  together: number,
+): Promise<number[]> {
   const { device } = gpu;
   const bytes = groups.length * 16;
   const querySet = device.createQuerySet({ type: "timestamp", count: groups.length * 2 });
   const resolved = device.createBuffer({ size: bytes, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
   const staging = device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   try {
+    let encoder = device.createCommandEncoder();
     groups.forEach((dispatches, i) => {
-      const encoder = device.createCommandEncoder();
       const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
       const pass = encoder.beginComputePass({ timestampWrites });
       for (const { pipeline, bindGroup, uniformOffset, workgroups } of dispatches) {
@@ -58,9 +66,10 @@ async function timeSome(gpu: GpuDevice, groups: readonly (readonly PreparedDispa
         pass.dispatchWorkgroups(...workgroups);
       }
       pass.end();
+      if ((i + 1) % together !== 0) return;
       device.queue.submit([encoder.finish()]);
+      encoder = device.createCommandEncoder();
     });
-    const encoder = device.createCommandEncoder();
     encoder.resolveQuerySet(querySet, 0, groups.length * 2, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
     device.queue.submit([encoder.finish()]);

@@ -15,7 +15,7 @@ import type { Tools } from "./program.ts";
 import { planProgram } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
 import { planTraining } from "./training/plan.ts";
-import { problemKey } from "./tuning.ts";
+import { problemKey, stepOfProblem } from "./tuning.ts";
 import { writeBytes } from "./upload.ts";
 
 /** What was found for a shape. */
@@ -35,6 +35,13 @@ export interface TuneHooks {
   readonly onTuned?: (tuned: TunedConvolution, done: number, of: number) => void;
   /** Shapes that need no measuring: those that are known. */
   readonly skip?: (key: string) => boolean;
+  /**
+   * What measuring a shape is worth, from the steps that have it (as stepOfName of tuning.ts calls them): the most is measured first, what
+   * is worth nothing is not. Unless given all are measured, in the network's order.
+   */
+  readonly worth?: (steps: readonly string[]) => number;
+  /** Asked before each shape with its key; false ends the tuning. */
+  readonly goesOn?: (key: string) => boolean;
 }
 
 /** A candidate that takes this many times the best so far is not run again. */
@@ -50,15 +57,38 @@ export function problemsOf(
   options: CompileOptions | TrainingOptions,
   limits: ConvLimits,
 ): Map<string, MeasuredProblem> {
-  const problems = new Map<string, MeasuredProblem>();
+  return new Map(shapesOf(graph, options, limits).map(({ key, problem }) => [key, problem]));
+}
+
+interface Shape {
+  readonly key: string;
+  readonly problem: MeasuredProblem;
+  /** Of the plan, by {@link stepOfProblem}. */
+  readonly steps: Set<string>;
+}
+
+function shapesOf(graph: Graph, options: CompileOptions | TrainingOptions, limits: ConvLimits): Shape[] {
+  const shapes = new Map<string, Shape>();
   const note = (problem: MeasuredProblem) => {
+    const key = problemKey(problem);
+    const steps = shapes.get(key)?.steps ?? new Set();
+    steps.add(stepOfProblem(problem));
     // Adding to what a gradient holds takes what overwriting it takes, and can be compared once only.
-    problems.set(problemKey(problem), "accumulate" in problem ? { ...problem, accumulate: false } : problem);
+    const measured = "accumulate" in problem ? { ...problem, accumulate: false } : problem;
+    shapes.set(key, { key, problem: measured, steps });
     return undefined;
   };
   if ("loss" in options) planTraining(graph, options, limits, note);
   else planProgram(graph, options, limits, note);
-  return problems;
+  return [...shapes.values()];
+}
+
+/** What is to be measured, in order. */
+function chosenShapes(shapes: readonly Shape[], { skip, worth }: TuneHooks): Shape[] {
+  const unknown = shapes.filter(({ key }) => !skip?.(key));
+  if (!worth) return unknown;
+  return unknown.map((shape) => ({ shape, value: worth([...shape.steps]) })).filter(({ value }) => value > 0)
+    .sort((a, b) => b.value - a.value).map(({ shape }) => shape);
 }
 
 /** Measures the convolutions of a network, one after the other. @throws UserError if the device fails */
@@ -69,12 +99,13 @@ export async function tuneConvolutions(
   limits: ConvLimits,
   hooks: TuneHooks = {},
 ): Promise<TunedConvolution[]> {
-  const problems = [...problemsOf(graph, options, limits)].filter(([key]) => !hooks.skip?.(key));
+  const shapes = chosenShapes(shapesOf(graph, options, limits), hooks);
   const all: TunedConvolution[] = [];
-  for (const [key, problem] of problems) {
+  for (const { key, problem } of shapes) {
+    if (hooks.goesOn?.(key) === false) break;
     const tuned = await tuneOne(tools, key, problem);
     all.push(tuned);
-    hooks.onTuned?.(tuned, all.length, problems.length);
+    hooks.onTuned?.(tuned, all.length, shapes.length);
   }
   return all;
 }

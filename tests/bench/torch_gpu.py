@@ -1,10 +1,13 @@
 """The network of gpu_bench.ts in torch on CUDA: reads one line of JSON a request, answers with one. Needs torch alone.
 
-Request: {"edge": 128, "batch": 1, "features": [...], "dtype": "fp16" | "tf32" | "fp32", "runs": 20, "train": false}
-Answer: {"milliseconds": [...]} of the runs in the faster memory format, or {"error": ...}.
+Request: {"about": true}. Answer: {"torch": version, "cuda": name of the device or null, "nnunetv2": true or false}
+Request: {"edge": 128, "batch": 1, "features": [...], "dtype": "fp16" | "tf32" | "fp32", "runs": 20, "train": false, "seconds": 10, "cpu": false}
+Answer: {"milliseconds": [...], "format": ..., "peakMiB": ...} of the runs in the faster memory format, or {"error": ...}. After `seconds`
+no further run is begun and no further format tried. "cpu": without CUDA on the CPU.
 fp16 is autocast, as the Python nnU-Net predicts and, with a GradScaler, trains. With "train" a run is a step as nnUNetTrainer's: deep
 supervision, Dice and cross-entropy, clipping of the gradients, SGD with Nesterov momentum.
 """
+import importlib.util
 import json
 import sys
 import time
@@ -59,9 +62,9 @@ def loss_of(outputs, labels):
 
 
 def training_step(net, x, autocast, scaled):
-    labels = torch.randint(0, 3, (x.shape[0], *x.shape[2:]), device="cuda")
+    labels = torch.randint(0, 3, (x.shape[0], *x.shape[2:]), device=x.device)
     optimizer = torch.optim.SGD(net.parameters(), 0.01, weight_decay=3e-5, momentum=0.99, nesterov=True)
-    scaler = torch.amp.GradScaler("cuda", enabled=scaled)
+    scaler = torch.amp.GradScaler(x.device.type, enabled=scaled and x.is_cuda)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
@@ -84,36 +87,53 @@ def forward_pass(net, x, autocast):
     return run
 
 
+def about():
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"torch": torch.__version__, "cuda": cuda, "nnunetv2": importlib.util.find_spec("nnunetv2") is not None}
+
+
 def measure(request):
+    device = "cpu" if request.get("cpu") and not torch.cuda.is_available() else "cuda"
+    end = time.perf_counter() + request.get("seconds", 1e9)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = request["dtype"] == "tf32"
     best = None
     for memory_format in (torch.contiguous_format, torch.channels_last_3d):
+        if best and time.perf_counter() > end:
+            break
         torch.manual_seed(0)
-        torch.cuda.empty_cache()
-        net = PlainUNet(request["features"]).cuda().train(request.get("train", False)).to(memory_format=memory_format)
-        x = torch.randn(request["batch"], 1, *[request["edge"]] * 3, device="cuda").contiguous(memory_format=memory_format)
+        if device == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        net = PlainUNet(request["features"]).to(device).train(request.get("train", False)).to(memory_format=memory_format)
+        x = torch.randn(request["batch"], 1, *[request["edge"]] * 3, device=device).contiguous(memory_format=memory_format)
         half = request["dtype"] == "fp16"
 
         def autocast():
-            return torch.autocast("cuda", torch.float16, enabled=half)
+            return torch.autocast(device, torch.float16 if device == "cuda" else torch.bfloat16, enabled=half)
 
         run = training_step(net, x, autocast, half) if request.get("train") else forward_pass(net, x, autocast)
         times = []
         for i in range(request["runs"] + 3):
+            if times and time.perf_counter() > end:
+                break
             start = time.perf_counter()
             run()
-            torch.cuda.synchronize()
-            if i >= 3:
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if i >= 3 or time.perf_counter() > end:
                 times.append((time.perf_counter() - start) * 1e3)
-        if best is None or min(times) < min(best):
-            best = times
-    return {"milliseconds": best}
+        peak = torch.cuda.max_memory_allocated() / 2 ** 20 if device == "cuda" else None
+        if best is None or min(times) < min(best["milliseconds"]):
+            best = {"milliseconds": times, "format": str(memory_format).removeprefix("torch."), "peakMiB": peak}
+        del net, x, run
+    return best
 
 
 for line in sys.stdin:
     try:
-        answer = measure(json.loads(line))
+        request = json.loads(line)
+        answer = about() if request.get("about") else measure(request)
     except Exception as error:  # the bench shows it and goes on
         answer = {"error": str(error)}
     print(json.dumps(answer), flush=True)

@@ -63,6 +63,20 @@ Deno.test(
   },
 );
 
+Deno.test({ name: "the shapes worth most are measured first, and no more than asked for", ignore }, async () => {
+  await using engine = await createGpuEngine({ allowSoftware: true });
+  const options = { patch: PATCH, batch: 1, precision: "f32" } as const;
+  const asked: string[][] = [];
+  const worth = (steps: readonly string[]) => {
+    asked.push([...steps]);
+    return steps.includes("b") ? 2 : 1;
+  };
+  const measured = await engine.tune(GRAPH, options, { worth, goesOn: (key) => key.includes("normed") });
+  assertEquals(asked, [["a"], ["b"]]);
+  assert(measured.length === 1, measured.map(({ key }) => key).join());
+  assertEquals(await engine.tune(GRAPH, options, { worth: () => 0 }), []);
+});
+
 Deno.test(
   { name: "a way that computes something else than the others is found out and not taken", ignore },
   async () => {

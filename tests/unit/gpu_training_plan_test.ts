@@ -7,7 +7,7 @@ import { layOutParameters } from "../../gpu/training/parameters.ts";
 import { planTraining } from "../../gpu/training/plan.ts";
 import { joinRows, planShared, splitRows } from "../../gpu/training/shared_plan.ts";
 import { problemsOf } from "../../gpu/tune.ts";
-import { wantedOf } from "../../gpu/tuning.ts";
+import { stepOfName, stepOfProblem, wantedOf } from "../../gpu/tuning.ts";
 import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";
 import type { WantedCandidate } from "../../kernels/wgsl/conv/plan_conv.ts";
 import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
@@ -77,6 +77,17 @@ Deno.test("measured ways of gradients are taken where they are named", () => {
   const usual = algorithms();
   const changed = algorithms(wantedOf(tuning)).filter((way, i) => way !== usual[i]);
   assertEquals(new Set(changed), new Set(tuning.values()));
+});
+
+Deno.test("what is measured of a training can be told from the steps of its plan", () => {
+  const noted = new Set<string>();
+  const note: WantedCandidate = (problem) => void noted.add(stepOfProblem(problem));
+  const { steps } = planTraining(GRAPH, OPTIONS, BASE_LIMITS, note);
+  const named = new Set(steps.map(({ name }) => stepOfName(name)).filter((name) => name !== undefined));
+  assertEquals([...named].sort(), [...noted].sort());
+  assert(
+    ["weight gradient of ", "data gradient of "].every((kind) => [...named].some((name) => name.startsWith(kind))),
+  );
 });
 
 Deno.test("gradients of wide 3x3x3 layers are Winograd's, those of heads and transposed convolutions direct", () => {

@@ -1,0 +1,118 @@
+/** The parts of the GPU bench, in order, with their shares of the budget. */
+import { ourCommand } from "../our_command.ts";
+import { createLimit, type Limit, type Part, type PartEnd } from "./budget.ts";
+import { measureCt, measureUpstream } from "./ct_part.ts";
+import type { PartRequest } from "./gpu_part.ts";
+import { lastLine, runProgram } from "./processes.ts";
+import { receive, type Report } from "./report.ts";
+import type { Sizes } from "./sizes.ts";
+import { findPython, measureTorch, type Python } from "./torch_part.ts";
+
+export interface BenchSetting {
+  readonly sizes: Sizes;
+  readonly allowSoftware: boolean;
+  /** For what parts write. */
+  readonly folder: string;
+  /** Torch and upstream on the CPU where there is no CUDA, to rehearse. */
+  readonly onCpu: boolean;
+  readonly clock: () => number;
+  /** Keys of the kernels that `doctor` found the driver not to compile. */
+  refusedKernels(): Promise<string[]>;
+  /** Where a part's results go. */
+  reportOf(part: string): Report;
+}
+
+/** For a part to end by itself before it is killed: of its time, and at least so many milliseconds. */
+const GRACE = { share: 0.1, least: 3000 } as const;
+
+/** Names of all parts, in order. */
+export function gpuParts(setting: BenchSetting): Part[] {
+  const { sizes, allowSoftware, folder, onCpu, clock, reportOf } = setting;
+  let python: Python | string = "torch was not looked for";
+  const limitOf = (name: string, milliseconds: number): [Limit, Report] => {
+    const report = reportOf(name);
+    return [createLimit(clock, milliseconds, report.cut), report];
+  };
+  const engine = (name: PartRequest["part"], share: number, least: number): Part => ({
+    name,
+    share,
+    least,
+    run: (limit) => runEnginePart(setting, name, limit),
+  });
+  const ctPart = (name: string, milliseconds: number) => {
+    const [limit, report] = limitOf(name, milliseconds);
+    return { sizes, folder, limit, report };
+  };
+  return [
+    { name: "doctor", share: 7, least: 2, run: (limit) => runDoctor(limit, reportOf("doctor"), allowSoftware) },
+    engine("parity", 11, 3),
+    {
+      name: "torch",
+      share: 14,
+      least: 3,
+      async run(milliseconds) {
+        const [limit, report] = limitOf("torch", milliseconds);
+        python = await findPython(limit);
+        return await measureTorch(python, sizes, onCpu, limit, report);
+      },
+    },
+    engine("peak", 2, 1),
+    engine("forward", 11, 3),
+    engine("training", 13, 3),
+    engine("busy", 8, 3),
+    { name: "ct", share: 11, least: 3, run: (milliseconds) => measureCt(ctPart("ct", milliseconds), allowSoftware) },
+    {
+      name: "upstream",
+      share: 11,
+      least: 3,
+      run: (milliseconds) => measureUpstream(ctPart("upstream", milliseconds), python, onCpu),
+    },
+    engine("tuning", 12, 5),
+  ];
+}
+
+const SCRIPT = new URL("./gpu_part.ts", import.meta.url).pathname;
+const CONFIG = new URL("../../../deno.json", import.meta.url).pathname;
+
+async function runEnginePart(
+  { sizes, allowSoftware, folder, refusedKernels, reportOf }: BenchSetting,
+  part: PartRequest["part"],
+  milliseconds: number,
+): Promise<PartEnd> {
+  const report = reportOf(part);
+  const grace = Math.min(milliseconds / 2, Math.max(GRACE.least, GRACE.share * milliseconds));
+  const until = Date.now() + milliseconds - grace;
+  const request: PartRequest = { part, sizes, until, allowSoftware, folder, refused: await refusedKernels() };
+  const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys", "--allow-run"];
+  const ended = await runProgram({
+    command: [
+      ...[Deno.execPath(), "run", "--quiet", "--frozen", "--config", CONFIG, ...permissions],
+      ...[SCRIPT, JSON.stringify(request)],
+    ],
+    limit: milliseconds,
+    onLine: (line) => receive(line, report),
+  });
+  if (ended.code === undefined) return { state: "cut", why: `stopped after ${ended.seconds.toFixed(1)} s` };
+  if (ended.code !== 0) return { state: "failed", why: ended.stderr.trim() || `exit code ${ended.code}` };
+  return { state: "done" };
+}
+
+/** What `nnunet doctor` says; its self-test must pass. */
+async function runDoctor(limit: number, report: Report, allowSoftware: boolean): Promise<PartEnd> {
+  const lines: string[] = [];
+  const ended = await runProgram({
+    command: [...ourCommand("doctor"), ...(allowSoftware ? ["--allow_software_gpu"] : [])],
+    limit,
+    onLine: (line) => lines.push(line),
+  });
+  report.detail("lines", lines);
+  if (ended.code === undefined) return { state: "cut", why: `stopped after ${ended.seconds.toFixed(1)} s` };
+  const from = lines.indexOf("GPU");
+  for (const line of lines.slice(Math.max(0, from))) {
+    if (line.startsWith("Engine")) break;
+    report.say(line);
+  }
+  if (ended.code === 0) return { state: "done" };
+  report.wrong("the self-test of `nnunet doctor`");
+  return { state: "failed", why: lastLine(ended.stderr) || "see its lines" };
+}
