@@ -6,11 +6,12 @@ import { readerClass } from "../../core/formats/image/readers.ts";
 import type { CaseRecord, PredictionEvent } from "../../core/predict/run/request.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { writeViewImage, writeViewLabels } from "../viewing/view_volumes.ts";
+import type { NamedCase } from "./asked_case.ts";
 import { givenUp, jobError, type JobRecord, type ResultPart } from "./job.ts";
 import type { DoJob, JobHooks, Outcome } from "./job_queue.ts";
 import type { JobStore } from "./job_store.ts";
 import { type Predictor, REPORT, resultFiles } from "./predictor.ts";
-import type { ServedModels } from "./served_models.ts";
+import type { ServedModel, ServedModels } from "./served_models.ts";
 
 export function doJobs(store: JobStore, models: ServedModels, predictor: Predictor): DoJob {
   return async (record, hooks) => {
@@ -20,16 +21,15 @@ export function doJobs(store: JobStore, models: ServedModels, predictor: Predict
       return { state: "failed", error: givenUp("looking for the model", problem, "send it for another model") };
     }
     const folder = store.folderOf(record.id);
-    const results = join(folder, "result");
-    await ensureFolder(results, "making the folder of results");
-    const files = resultFiles(results, record.case, served.model.dataset.fileEnding);
+    await ensureFolder(join(folder, "result"), "making the folder of results");
+    const files = filesOf(folder, record, served);
     const prediction = await predictor.predict({
-      model: served.model,
-      options: record.options,
-      files: record.received ? record.files.map((name) => join(folder, "images", name)) : record.files,
-      ...(record.isStudy && { study: join(folder, "images", record.case) }),
-      output: files.segmentation,
-      report: join(results, REPORT),
+      ...namedCase(folder, record, served),
+      next() {
+        const next = hooks.next();
+        const model = next && models.find(next.model);
+        return model && namedCase(store.folderOf(next.id), next, model);
+      },
       onEvent: progressOf(hooks),
       signal: hooks.signal,
     });
@@ -41,6 +41,22 @@ export function doJobs(store: JobStore, models: ServedModels, predictor: Predict
     }
     const { parts, message } = prediction.error;
     return { state: "failed", error: jobError(parts, message, folder) };
+  };
+}
+
+function filesOf(folder: string, record: JobRecord, { model }: ServedModel) {
+  return resultFiles(join(folder, "result"), record.case, model.dataset.fileEnding);
+}
+
+function namedCase(folder: string, record: JobRecord, served: ServedModel): NamedCase {
+  return {
+    key: record.id,
+    model: served.model,
+    options: record.options,
+    files: record.received ? record.files.map((name) => join(folder, "images", name)) : record.files,
+    ...(record.isStudy && { study: join(folder, "images", record.case) }),
+    output: filesOf(folder, record, served).segmentation,
+    report: join(folder, "result", REPORT),
   };
 }
 

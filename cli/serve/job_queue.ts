@@ -14,6 +14,8 @@ export type Outcome =
 export interface JobHooks {
   readonly onProgress: (progress: Job["progress"], secondsLeft: number | undefined) => void;
   readonly signal: AbortSignal;
+  /** The job that waits the longest at the moment. */
+  readonly next: () => JobRecord | undefined;
 }
 
 /** Does a job. @throws Interrupted when the signal is aborted; anything else is a defect */
@@ -97,6 +99,7 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
     try {
       const outcome = await work(job.record, {
         signal: own.abort.signal,
+        next: () => isStopping ? undefined : waitingJobs().at(0)?.record,
         onProgress(progress, secondsLeft) {
           job.progress = progress;
           job.secondsLeft = secondsLeft;

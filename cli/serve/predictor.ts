@@ -1,20 +1,17 @@
 /** What does the jobs: models that stay loaded on the engine that predict would choose. */
 import { Interrupted, UserError, type UserErrorParts } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
-import { caseOfPaths, expectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
-import { readerClass } from "../../core/formats/image/readers.ts";
 import { spacingFileOfLabels } from "../../core/formats/image/tiff/spacing_file.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
-import { isSeries, noSource, type ObjectDetails } from "../../core/predict/run/case_outputs.ts";
-import { OUTPUT_FORMATS, type OutputFormat, refersToSource } from "../../core/predict/run/output_formats.ts";
+import { OUTPUT_FORMATS, type OutputFormat } from "../../core/predict/run/output_formats.ts";
 import { probabilityPaths } from "../../core/predict/run/output_folder.ts";
-import type { CaseToPredict, PredictionEvent } from "../../core/predict/run/request.ts";
 import { openResident } from "../engines/resident.ts";
 import type { ChosenEngine, EngineWish, StartHooks } from "../engines/select_engine.ts";
-import { objectDetails, outputsBeside, refuseSlices } from "../output_files.ts";
+import { outputsBeside } from "../output_files.ts";
 import { programDigest } from "../program_digest.ts";
 import { describeModel, newReportState, type ReportState, writeReport } from "../report.ts";
-import type { JobOptions } from "./job.ts";
+import { type AskedCase, listCase, runOf } from "./asked_case.ts";
+import { readsAhead } from "./read_ahead.ts";
 
 export interface Predictor extends AsyncDisposable {
   readonly engine: ChosenEngine;
@@ -22,22 +19,6 @@ export interface Predictor extends AsyncDisposable {
   heldBytes(model: Model): number;
   /** Predictions must not overlap. */
   predict(asked: AskedCase): Promise<Prediction>;
-}
-
-/** A case that is to be predicted. */
-export interface AskedCase {
-  readonly model: Model;
-  readonly options: JobOptions;
-  /** In channel order; or folders of DICOM. */
-  readonly files: readonly string[];
-  /** Instead of `files`: a folder of DICOM, of one study. */
-  readonly study?: string;
-  /** The segmentation to write; its name ends as the model's files do. */
-  readonly output: string;
-  /** Where a report is written, if one is. */
-  readonly report?: string;
-  readonly onEvent?: (event: PredictionEvent) => void;
-  readonly signal: AbortSignal;
 }
 
 export type Prediction =
@@ -56,30 +37,18 @@ export interface PredictorOptions {
 export async function openPredictor({ wish, maxMemory, commandLine, hooks }: PredictorOptions): Promise<Predictor> {
   const { engines, kept } = await openResident({ wish, maxMemory, hooks });
   const digestsOf = rememberDigests();
+  const ahead = readsAhead(kept);
 
   async function predict(asked: AskedCase, state: ReportState): Promise<Prediction> {
-    const { model, options } = asked;
+    const { model } = asked;
     state.model = model;
-    const expected = expectedInput(model.dataset, model.plans.reader);
-    const listed = asked.study === undefined
-      ? await caseOfPaths(asked.files, expected)
-      : await listInputCases(asked.study, expected);
-    if (listed.failures.length > 0) throw listed.failures[0];
+    const taken = await ahead.take(asked.key);
+    const listed = taken?.listed ?? await listCase(asked);
     state.warnings.push(...listed.warnings);
-    const { cases: [{ id, files }] } = listed;
-    const one = { id, files, ...outputsOf(asked, files) };
-    await refuseSlices([one]);
-    const details = await detailsOf(asked, (line) => state.warnings.push(line));
+    const { files } = listed.one;
     const { failed, steps } = await kept.predict(model, {
-      cases: [one],
-      ...(details && { details }),
-      options: {
-        stepSize: options.step_size,
-        mirroring: !options.disable_tta,
-        saveProbabilities: options.save_probabilities,
-        nonFinite: options.nan ?? "refuse",
-        checksums: asked.report !== undefined,
-      },
+      ...runOf(asked, listed),
+      ...(taken?.ahead && { ahead: taken.ahead }),
     }, {
       signal: asked.signal,
       onEvent(event) {
@@ -89,6 +58,7 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
           state.precisionReason = event.why;
         }
         asked.onEvent?.(event);
+        ahead.look(asked, event);
       },
     });
     const current = engines.current;
@@ -125,42 +95,6 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
       await engines[Symbol.asyncDispose]();
     },
   };
-}
-
-/**
- * The files of a case. @param files Its images
- * @throws UserError if they can't be written in a format that is asked for
- */
-function outputsOf(
-  { model, options: { output_format: formats = [] }, output }: AskedCase,
-  files: readonly string[],
-): Pick<CaseToPredict, "output" | "outputs"> {
-  const { dataset: { fileEnding }, plans: { reader } } = model;
-  if (formats.length > 0 && readerClass(reader).geometry === "picture") {
-    throw new UserError({
-      doing: "choosing the output format",
-      problem: `output_format (${formats.join(", ")}) is for volumes, and this model's images are pictures (${reader})`,
-      remedy: `leave it out: segmentations are written as ${fileEnding}`,
-    });
-  }
-  if (formats.some(refersToSource) && !isSeries(files)) throw noSource(files[0]);
-  const outputs = outputsBeside(output, fileEnding, formats).filter(({ file }) => file !== output);
-  return { output, ...(outputs.length > 0 && { outputs }) };
-}
-
-/** What DICOM objects say; undefined where none is asked for. */
-async function detailsOf(
-  { model: { dataset, plans, configuration }, options: { output_format: outputFormats } }: AskedCase,
-  warn: (line: string) => void,
-): Promise<ObjectDetails | undefined> {
-  if (!outputFormats?.some(refersToSource)) return undefined;
-  const name = `${plans.datasetName}, ${configuration.name}`;
-  return await objectDetails(
-    { outputFormats, segmentCodes: undefined },
-    dataset,
-    { dataset: plans.datasetName, name },
-    warn,
-  );
 }
 
 /** Errors about a case as a whole know no file: then all of the case's are named. */

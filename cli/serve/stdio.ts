@@ -6,11 +6,12 @@ import { z } from "zod";
 import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { ensureFolder } from "../../core/base/files.ts";
 import { refuseOverwriting } from "../../core/base/overwriting.ts";
-import { basename, dirname, join } from "../../core/base/path.ts";
+import { basename, dirname, join, resolve } from "../../core/base/path.ts";
 import { probabilityPaths, RUN_FILES } from "../../core/predict/run/output_folder.ts";
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { print } from "../terminal.ts";
+import type { NamedCase } from "./asked_case.ts";
 import { JOB_OPTIONS, problemsOf } from "./job.ts";
 import { filesByFormat, type Predictor } from "./predictor.ts";
 import type { ServedModel, ServedModels } from "./served_models.ts";
@@ -86,7 +87,7 @@ export async function serveStdio(models: ServedModels, predictor: Predictor, con
   reading.catch(() => {});
   for (;;) {
     current = waiting.shift();
-    if (current) await answer(current, models, predictor, say);
+    if (current) await answer(current, models, predictor, say, () => waiting.at(0));
     else if (isEnded) return;
     else {
       await wake.promise;
@@ -114,24 +115,24 @@ function readRequest(
   return { id: id.success ? id.data.id : null, problem: problemsOf(request.error) };
 }
 
+/** @param next The request that waits the longest at the moment */
 async function answer(
-  { request, abort }: Waiting,
+  one: Waiting,
   models: ServedModels,
   predictor: Predictor,
   say: Say,
+  next: () => Waiting | undefined,
 ): Promise<void> {
-  const { id, files, output, report, options } = request;
+  const { request, abort } = one;
+  const { id, output, options } = request;
   try {
     const { model } = chosenModel(request.model, models);
     const { fileEnding } = model.dataset;
     requireOutput(request, model);
     await ensureFolder(dirname(output), "making the output folder");
     const prediction = await predictor.predict({
-      model,
-      options,
-      files,
-      output,
-      ...(report !== undefined && { report }),
+      ...namedCase(one, model),
+      next: () => nextCase(one, next(), models),
       onEvent: sayProgress(id, say),
       signal: abort.signal,
     });
@@ -150,6 +151,21 @@ async function answer(
     if (!(error instanceof UserError)) throw error;
     sayError(id, error, say);
   }
+}
+
+function namedCase(key: Waiting, model: ServedModel["model"]): NamedCase {
+  const { files, output, options, report } = key.request;
+  return { key, model, options, files, output, ...(report !== undefined && { report }) };
+}
+
+/** What may be read while another case is done: no result of that one. */
+function nextCase(present: Waiting, next: Waiting | undefined, models: ServedModels): NamedCase | undefined {
+  if (!next) return undefined;
+  const { files, model } = next.request;
+  const found = model === undefined ? models.all.at(0) : models.find(model);
+  const results = dirname(resolve(present.request.output));
+  if (!found || files.some((file) => resolve(file).startsWith(results))) return undefined;
+  return namedCase(next, found.model);
 }
 
 function sayError(id: Id, error: UserError, say: Say): void {

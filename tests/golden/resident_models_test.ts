@@ -5,6 +5,9 @@ import { openModel } from "../../core/predict/model/model_folder.ts";
 import { keepModels } from "../../core/predict/run/resident_models.ts";
 import { predictCases } from "../../core/predict/run/predict_cases.ts";
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
+import { listCase, type NamedCase, runOf } from "../../cli/serve/asked_case.ts";
+import { JOB_OPTIONS } from "../../cli/serve/job.ts";
+import { readsAhead } from "../../cli/serve/read_ahead.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { GOLDEN, inTempFolder, namesIn } from "./cli/run_command.ts";
@@ -78,6 +81,49 @@ Deno.test("a run that is stopped, and a case that fails, leave the models loaded
     assertEquals(kept.heldBytes(ct), held);
     assertEquals(await Deno.readFile(join(folder, "second.nii.gz")), await Deno.readFile(join(folder, "first.nii.gz")));
     assertEquals(await namesIn(folder), ["first.nii.gz", "second.nii.gz"]);
+  });
+});
+
+Deno.test("the next case is read beside the network of the present one, and gives what it gives alone", async () => {
+  await inTempFolder(async (folder) => {
+    using ct = await open("iso_ct_two_folds", ["0"]);
+    using regions = await open("regions_ignore", ["0"]);
+    await using engine = await createCpuEngine({ threads: 1 });
+    await using kept = keepModels({ engine, options: {} });
+    const ahead = readsAhead(kept);
+    const options = JOB_OPTIONS.parse({ save_probabilities: true });
+    const asked = async (model: typeof ct, name: string, channels: number, key: string) => {
+      const { files, output } = caseOf(name, "test_000", channels, join(folder, `${key}.nii.gz`));
+      const copies = files.map((_, i) => join(folder, `${key}_000${i}.nii.gz`));
+      for (const [i, copy] of copies.entries()) await Deno.copyFile(files[i], copy);
+      return { key, model, options, files: copies, output };
+    };
+    const alone = await asked(regions, "regions_ignore", 2, "alone");
+    assertEquals((await kept.predict(regions, runOf(alone, await listCase(alone)))).failed, []);
+    const present = await asked(ct, "iso_ct_two_folds", 1, "present");
+    const next = await asked(regions, "regions_ignore", 2, "next");
+    const { signal } = new AbortController();
+    const lookFrom = async (one: NamedCase, following: NamedCase) => {
+      const onEvent = (event: PredictionEvent) => ahead.look({ ...one, signal, next: () => following }, event);
+      assertEquals((await kept.predict(one.model, runOf(one, await listCase(one)), { onEvent })).failed, []);
+    };
+    await lookFrom(present, next);
+    const taken = await ahead.take("next");
+    assert(taken?.ahead, "it was read");
+    await taken.ahead.prepared;
+    for (const file of next.files) await Deno.remove(file);
+    const run = { ...runOf(next, taken.listed), ahead: taken.ahead };
+    assertEquals((await kept.predict(regions, run)).failed, []);
+    for (const ending of [".nii.gz", ".npz", ".pkl"]) {
+      const [one, other] = ["alone", "next"].map((name) => Deno.readFile(join(folder, `${name}${ending}`)));
+      assertEquals(await other, await one, ending);
+    }
+    // What is read of another case is given back, and what can't be read is told when it is asked for.
+    await lookFrom(present, alone);
+    assertEquals(await ahead.take("another"), undefined);
+    await lookFrom(present, next);
+    assertEquals(await ahead.take("next"), undefined);
+    assertEquals(await kept.readAhead(regions, runOf(alone, await listCase(alone)), 0) !== undefined, true);
   });
 });
 

@@ -10,15 +10,15 @@ import { removeLeftovers, scratchName, shortened } from "../../base/leftovers.ts
 import { type MemoryAllowance, roomOf } from "../../base/memory_allowance.ts";
 import { dirname, join } from "../../base/path.ts";
 import type { Engine, StepCost } from "../../engine/engine.ts";
-import type { ExportJob, PreparedCase, PrepareJob } from "./case_jobs.ts";
+import type { ExportJob, PreparedCase } from "./case_jobs.ts";
 import { uploadCase, type UploadedCase } from "../stream/case_plan.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
 import type { LoadedNetwork } from "../model/network.ts";
 import { freeArray } from "../../base/free_array.ts";
-import { refersToSource } from "./output_formats.ts";
 import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
 import { allowReading, forecastReading, measureRuntime, writingBytes } from "./run_memory.ts";
 import { planBeside, type Writing } from "./plan_beside.ts";
+import { prepareJob } from "./prepare_job.ts";
 import { predictCase } from "../stream/predict_case.ts";
 import { createProbabilityFile, type ProbabilityFile } from "../stream/probability_file.ts";
 import type { SharedCases } from "./shared_cases.ts";
@@ -65,6 +65,8 @@ export interface Kept {
   runtimeBytes(): number;
   /** True: cases have been read before, and the engine may hold memory of theirs. */
   readonly hasRun?: boolean;
+  /** The first case, where it was read beside the network of an earlier run. */
+  readonly prepared?: Promise<PreparedCase>;
   /** Gives back memory of other networks. @returns false if none has any */
   makeRoom?(): Promise<boolean>;
 }
@@ -178,10 +180,10 @@ async function runShared(run: Run, shared: SharedCases): Promise<void> {
 
 /** One case ahead is read, one behind is written: never more, as each holds an image. */
 async function runCases(run: Run, first: CaseToPredict, take: Take): Promise<void> {
-  const { hooks, options: { overlap, maxMemory } } = run;
+  const { hooks, options: { overlap } } = run;
   let one: CaseToPredict | undefined = first;
   let writing: Writing = { done: Promise.resolve(), bytes: 0 };
-  let next = prepare(run, first, run.kept.hasRun ? await makeRoom(run, first, writing) : allowReading(maxMemory, true));
+  let next = prepareFirst(run, first, writing);
   try {
     for (let index = 0; one && !hooks.signal?.aborted; index++) {
       const prepared: Prepared = await next;
@@ -218,6 +220,14 @@ async function runCases(run: Run, first: CaseToPredict, take: Take): Promise<voi
   await writing.done;
 }
 
+/** What was read before, if it could be: errors are those of reading it now. */
+async function prepareFirst(run: Run, first: CaseToPredict, writing: Writing): Promise<Prepared> {
+  const { options: { maxMemory }, kept: { prepared, hasRun } } = run;
+  const ready = await prepared?.catch(() => undefined);
+  if (ready) return { case: ready };
+  return await prepare(run, first, hasRun ? await makeRoom(run, first, writing) : allowReading(maxMemory, true));
+}
+
 /** Under a limit, what the case that has just been done has taken is given back before the next one is read. */
 async function makeRoom(run: Run, following: CaseToPredict, writing: Writing): Promise<MemoryAllowance | undefined> {
   const { request: { model }, options: { maxMemory }, kept: { session } } = run;
@@ -235,20 +245,10 @@ function prepare(
   one: CaseToPredict,
   memory: MemoryAllowance | undefined,
 ): Promise<Prepared> {
-  const job: PrepareJob = {
-    kind: "prepare",
-    id: one.id,
-    files: one.files,
-    ...(one.previousStageFile !== undefined && { previousStageFile: one.previousStageFile }),
-    ...(one.stored && { stored: one.stored }),
-    plans: { ...model.plans, json: null },
-    configuration: model.configuration,
-    nonFinite: options.nonFinite,
-    checksums: options.checksums,
-    needsSource: one.outputs?.some(({ format }) => refersToSource(format)) ?? false,
-    ...(memory && { memory }),
-  };
-  return pool.prepare(job).then((result) => ({ case: result }), (error: unknown) => ({ error }));
+  return pool.prepare(prepareJob(model, options, one, memory)).then(
+    (result) => ({ case: result }),
+    (error: unknown) => ({ error }),
+  );
 }
 
 interface Place {

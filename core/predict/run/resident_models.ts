@@ -3,13 +3,16 @@
  * reads and writes cases goes on. What a case gives is what {@link predictCases} gives that loads everything anew.
  */
 import { collectGarbage } from "../../base/collect_garbage.ts";
+import { freeArray } from "../../base/free_array.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Model } from "../model/model_folder.ts";
 import { openSession, type Session } from "../model/session.ts";
+import type { PreparedCase } from "./case_jobs.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
 import { predictCases } from "./predict_cases.ts";
+import { prepareJob } from "./prepare_job.ts";
 import type { PredictionHooks, PredictionOptions, PredictionRequest, PredictionSummary } from "./request.ts";
-import { measureRuntime } from "./run_memory.ts";
+import { allowAhead, measureRuntime } from "./run_memory.ts";
 
 export interface ResidentSource extends Pick<PredictionRequest, "engine" | "renew" | "recover"> {
   /** Of all models. */
@@ -19,12 +22,25 @@ export interface ResidentSource extends Pick<PredictionRequest, "engine" | "rene
 /** Of a run, what is not the resident models' own. */
 export interface ResidentRun extends Pick<PredictionRequest, "cases" | "details"> {
   readonly options: Omit<PredictionOptions, keyof ResidentSource["options"] | "overlap" | "share">;
+  /** The first case, where {@link ResidentModels.readAhead} has read it. */
+  readonly ahead?: CaseAhead;
+}
+
+/** A case that is being read for a run to come. Disposing gives it back; a run that it is given to does so itself. */
+export interface CaseAhead extends Disposable {
+  readonly prepared: Promise<PreparedCase>;
 }
 
 /** Runs must not overlap: the engine is one. Disposing gives everything back but the engine, which is the caller's. */
 export interface ResidentModels extends AsyncDisposable {
   /** @throws as {@link predictCases} */
   predict(model: Model, run: ResidentRun, hooks?: PredictionHooks): Promise<PredictionSummary>;
+  /**
+   * Reads the first case of a run to come, beside the network of the present one.
+   * @param total Bytes of the whole program that the present case was forecast to take
+   * @returns undefined where there is no room for it
+   */
+  readAhead(model: Model, run: ResidentRun, total: number): Promise<CaseAhead | undefined>;
   /** Bytes that the model has of the engine; 0 where it is not loaded, or was given back for another one. */
   heldBytes(model: Model): number;
 }
@@ -42,6 +58,8 @@ export function keepModels(source: ResidentSource): ResidentModels {
   const sessions = new Map<Model, Session>();
   let engine = source.engine;
   let hasRun = false;
+  /** Cases that are being read ahead. */
+  let reading = 0;
   let thread: Thread | undefined;
 
   async function close(model: Model): Promise<void> {
@@ -96,15 +114,17 @@ export function keepModels(source: ResidentSource): ResidentModels {
 
   return {
     async predict(model, run, hooks = {}) {
+      const { ahead, ...request } = run;
       const { pool, abort } = await usableThread();
       const session = sessionOf(model);
       if (hooks.signal?.aborted) abort();
       hooks.signal?.addEventListener("abort", abort);
       try {
-        return await predictCases({ ...run, engine, model, options: { ...run.options, ...options } }, hooks, {
+        return await predictCases({ ...request, engine, model, options: { ...run.options, ...options } }, hooks, {
           session,
           pool,
           hasRun,
+          ...(ahead && { prepared: ahead.prepared }),
           runtimeBytes: () => runtimeBytes + othersBytes(model),
           makeRoom: () => makeRoom(model),
         });
@@ -115,12 +135,27 @@ export function keepModels(source: ResidentSource): ResidentModels {
         hooks.signal?.removeEventListener("abort", abort);
       }
     },
+    async readAhead(model, { cases: [one], options: own }, total) {
+      const allowed = await allowAhead(options.maxMemory, total, one, model);
+      if (!allowed || !thread || thread.isAborted) return undefined;
+      const prepared = thread.pool.prepare(prepareJob(model, own, one, allowed.memory));
+      prepared.catch(() => {}); // the run reads it anew
+      reading++;
+      prepared.finally(() => reading--).catch(() => {});
+      return { prepared, [Symbol.dispose]: () => void prepared.then(giveBack, () => {}) };
+    },
     heldBytes: bytesOf,
     async [Symbol.asyncDispose]() {
+      if (reading > 0) thread?.abort(); // for a run that will not come
       await thread?.[Symbol.asyncDispose]();
       for (const model of [...sessions.keys()]) await close(model);
     },
   };
+}
+
+function giveBack({ case: { data, previousStage } }: PreparedCase): void {
+  freeArray(data);
+  freeArray(previousStage);
 }
 
 /** A thread whose jobs can be made to end; afterwards it takes no more. */

@@ -45,6 +45,23 @@ export function allowBeside(maxMemory: number, bytes: number): MemoryAllowance {
   return { limit: maxMemory, taken: maxMemory - bytes, isTheMachines: false };
 }
 
+/**
+ * What reading a case of a run to come may take beside the present one's network, and while its result is written.
+ * @param total Bytes of the whole program that the present case was forecast to take
+ * @returns null where it has to wait
+ */
+export async function allowAhead(
+  maxMemory: number | undefined,
+  total: number,
+  one: CaseToPredict,
+  { plans, configuration }: { readonly plans: Plans; readonly configuration: Configuration },
+): Promise<{ readonly memory: MemoryAllowance | undefined } | null> {
+  if (maxMemory === undefined) return { memory: allowReading(maxMemory, false) };
+  const bytes = await forecastReading(one, plans, configuration);
+  if (total + bytes + BESIDE_GROWTH_BYTES + WRITING_BYTES + OBJECT_BYTES > maxMemory) return null;
+  return { memory: allowBeside(maxMemory, bytes) };
+}
+
 /** What writing a case holds. @param writesObjects DICOM objects are written as well */
 export function writingBytes(labels: ArrayBufferView, writesObjects: boolean): number {
   return labels.byteLength + WRITING_BYTES + (writesObjects ? OBJECT_BYTES : 0);

@@ -1,0 +1,106 @@
+/** A case that is asked for, and what is found of it on the disk before it is read: images, files to write, what DICOM objects say. */
+import { UserError } from "../../core/base/errors.ts";
+import { caseOfPaths, expectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
+import { readerClass } from "../../core/formats/image/readers.ts";
+import type { Model } from "../../core/predict/model/model_folder.ts";
+import { isSeries, noSource, type ObjectDetails } from "../../core/predict/run/case_outputs.ts";
+import { refersToSource } from "../../core/predict/run/output_formats.ts";
+import type { CaseToPredict, PredictionEvent } from "../../core/predict/run/request.ts";
+import type { ResidentRun } from "../../core/predict/run/resident_models.ts";
+import { objectDetails, outputsBeside, refuseSlices } from "../output_files.ts";
+import type { JobOptions } from "./job.ts";
+
+/** A case to be predicted, as it is named. */
+export interface NamedCase {
+  readonly model: Model;
+  readonly options: JobOptions;
+  /** In channel order; or folders of DICOM. */
+  readonly files: readonly string[];
+  /** Instead of `files`: a folder of DICOM, of one study. */
+  readonly study?: string;
+  /** The segmentation to write; its name ends as the model's files do. */
+  readonly output: string;
+  /** Where a report is written, if one is. */
+  readonly report?: string;
+  /** By which it is known again when it has been read ahead. */
+  readonly key: unknown;
+}
+
+/** A case that is to be predicted now. */
+export interface AskedCase extends NamedCase {
+  /** The case that will be asked for next, as far as is known by now. */
+  readonly next?: () => NamedCase | undefined;
+  readonly onEvent?: (event: PredictionEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface ListedCase {
+  readonly one: CaseToPredict;
+  readonly details?: ObjectDetails;
+  readonly warnings: readonly string[];
+}
+
+/** @throws UserError if it can't be predicted as it is asked for */
+export async function listCase(asked: NamedCase): Promise<ListedCase> {
+  const { model, files: named, study } = asked;
+  const expected = expectedInput(model.dataset, model.plans.reader);
+  const listed = study === undefined ? await caseOfPaths(named, expected) : await listInputCases(study, expected);
+  if (listed.failures.length > 0) throw listed.failures[0];
+  const { cases: [{ id, files }] } = listed;
+  const one = { id, files, ...outputsOf(asked, files) };
+  await refuseSlices([one]);
+  const warnings = [...listed.warnings];
+  const details = await detailsOf(asked, (line) => warnings.push(line));
+  return { one, ...(details && { details }), warnings };
+}
+
+/** How it is predicted. */
+export function runOf({ options, report }: NamedCase, { one, details }: ListedCase): ResidentRun {
+  return {
+    cases: [one],
+    ...(details && { details }),
+    options: {
+      stepSize: options.step_size,
+      mirroring: !options.disable_tta,
+      saveProbabilities: options.save_probabilities,
+      nonFinite: options.nan ?? "refuse",
+      checksums: report !== undefined,
+    },
+  };
+}
+
+/**
+ * The files of a case. @param files Its images
+ * @throws UserError if they can't be written in a format that is asked for
+ */
+function outputsOf(
+  { model, options: { output_format: formats = [] }, output }: NamedCase,
+  files: readonly string[],
+): Pick<CaseToPredict, "output" | "outputs"> {
+  const { dataset: { fileEnding }, plans: { reader } } = model;
+  if (formats.length > 0 && readerClass(reader).geometry === "picture") {
+    throw new UserError({
+      doing: "choosing the output format",
+      problem: `output_format (${formats.join(", ")}) is for volumes, and this model's images are pictures (${reader})`,
+      remedy: `leave it out: segmentations are written as ${fileEnding}`,
+    });
+  }
+  if (formats.some(refersToSource) && !isSeries(files)) throw noSource(files[0]);
+  const outputs = outputsBeside(output, fileEnding, formats).filter(({ file }) => file !== output);
+  return { output, ...(outputs.length > 0 && { outputs }) };
+}
+
+/** What DICOM objects say; undefined where none is asked for. */
+async function detailsOf(
+  { model: { dataset, plans, configuration }, options: { output_format: outputFormats } }: NamedCase,
+  warn: (line: string) => void,
+): Promise<ObjectDetails | undefined> {
+  if (!outputFormats?.some(refersToSource)) return undefined;
+  const name = `${plans.datasetName}, ${configuration.name}`;
+  return await objectDetails(
+    { outputFormats, segmentCodes: undefined },
+    dataset,
+    { dataset: plans.datasetName, name },
+    warn,
+  );
+}
