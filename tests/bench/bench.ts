@@ -23,8 +23,16 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
   },
   gpu: {
     help:
-      "the GPU: peak, parity, forward passes and training steps against torch, memory; writes tests/bench/results/ADAPTER.json",
+      "a GPU within --budget SECONDS: parity, passes, training steps and a whole CT against torch and upstream, memory, tuning",
     load: () => import("./gpu_bench.ts"),
+  },
+  host: {
+    help: "the host's time of predicting and training on a GPU: dispatches without work",
+    load: () => import("./host_bench.ts"),
+  },
+  model: {
+    help: "the modelled time of a forward pass on GPUs that are not at hand",
+    load: () => import("./model_bench.ts"),
   },
   conv: { help: "each convolution of the plain nets", load: () => import("./conv_bench.ts") },
   gradient: { help: "gradients of convolutions against torch", load: () => import("./gradient_bench.ts") },
