@@ -9,6 +9,7 @@ import type { ImageGeometry, ReaderName } from "../formats/image/image.ts";
 import { writeLabels } from "../formats/image/write_image.ts";
 import { readPickledProperties } from "../formats/preprocessed/pickled_properties.ts";
 import { createBlockMerge } from "./block_merge.ts";
+import type { LabelMemory } from "./label_memory.ts";
 import { bytesPerVoxel, channelsOf, createLabeller, type Labeller, type LabelRule } from "./labeller.ts";
 import {
   BYTES_PER_FILE,
@@ -53,10 +54,14 @@ function bytesOf(shape: Vec3, rule: LabelRule, files: number): number {
   return bytesPerVoxel(rule) * voxelCount(shape) + BYTES_PER_FILE * files;
 }
 
-/** Whatever is wrong with a case is its own failure. @throws what would befall other cases as well: a full disk, a defect */
-export async function ensembleCase(job: EnsembleJob): Promise<EnsembledCase> {
+/**
+ * Whatever is wrong with a case is its own failure.
+ * @param memory Of the thread; it is given back where the user limits the memory, as another thread may need it
+ * @throws what would befall other cases as well: a full disk, a defect
+ */
+export async function ensembleCase(job: EnsembleJob, memory: LabelMemory): Promise<EnsembledCase> {
   try {
-    await mergeFiles(job);
+    await mergeFiles(job, memory);
     return {};
   } catch (thrown) {
     const error = allocationError(thrown, { doing: "averaging probabilities", file: job.files[0] });
@@ -65,12 +70,13 @@ export async function ensembleCase(job: EnsembleJob): Promise<EnsembledCase> {
     if (named.parts.endsRun) throw named;
     return { failure: named.parts };
   } finally {
+    if (job.memory && !job.memory.isTheMachines) memory[Symbol.dispose]();
     collectUnderLimit(job.memory);
   }
 }
 
 /** The segmentation comes last: where it is, all of the case is. */
-async function mergeFiles(job: EnsembleJob): Promise<void> {
+async function mergeFiles(job: EnsembleJob, labelMemory: LabelMemory): Promise<void> {
   const { files, rule, reader, memory, output, probabilities } = job;
   const pickle = propertiesFile(files[0]);
   const { properties } = await readPickledProperties(pickle, "reading the properties", REMEDY);
@@ -81,7 +87,7 @@ async function mergeFiles(job: EnsembleJob): Promise<void> {
     doing: "averaging probabilities",
     file: files[0],
   });
-  using labeller = createLabeller(rule, voxelCount(shape));
+  const labeller = createLabeller(rule, voxelCount(shape), labelMemory);
   const bytes = labelled(opened, labeller, files);
   if (probabilities === undefined) { for await (const _ of bytes) { /* only the labels are kept */ } }
   else {

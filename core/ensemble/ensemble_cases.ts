@@ -4,6 +4,7 @@ import { UserError, type UserErrorParts } from "../base/errors.ts";
 import { type JobKind, runJobs } from "../base/job_threads.ts";
 import { shareMemory } from "../base/memory_allowance.ts";
 import { bytesOfJob, ensembleCase, type EnsembledCase, type EnsembleJob } from "./ensemble_case.ts";
+import { createLabelMemory, type LabelMemory } from "./label_memory.ts";
 
 /** How an ensemble's cases are done. */
 export interface EnsembleOptions {
@@ -22,19 +23,20 @@ export interface FailedEnsembleCase {
   readonly message: string;
 }
 
-const AVERAGING: JobKind<undefined, EnsembleJob, EnsembledCase> = {
+/** @param memory Of the calling thread */
+const averaging = (memory: LabelMemory): JobKind<undefined, EnsembleJob, EnsembledCase> => ({
   does: "averages probabilities",
   interrupted: "stopped while averaging probabilities; nothing half-written is left",
   startWorker: () => new Worker(new URL("./ensemble_worker.ts", import.meta.url), { type: "module" }),
   setting: undefined,
-  runHere: ensembleCase,
+  runHere: (job) => ensembleCase(job, memory),
   bytesOf: bytesOfJob,
   beginsHere: true,
   finishesRunning: true,
   threadEnded: ({ files }, detail) => ({
     failure: outOfMemory({ doing: "averaging probabilities", file: files[0] }, detail),
   }),
-};
+});
 
 /**
  * @returns the cases that could not be done, in the order of the jobs; all others are written
@@ -49,7 +51,8 @@ export async function ensembleCases(
   const all: EnsembleJob[] = jobs.map((job) => ({ ...job, ...(allowance && { memory: allowance }) }));
   let done = 0;
   options.onCase?.(done, all.length);
-  await runJobs(AVERAGING, all, { ...threads, signal: options.signal }, ({ failure }, job) => {
+  using memory = createLabelMemory();
+  await runJobs(averaging(memory), all, { ...threads, signal: options.signal }, ({ failure }, job) => {
     if (failure) {
       const error = new UserError(failure).withCase(job.caseId);
       failures.set(job, { id: job.caseId, error: error.parts, message: error.message });

@@ -3,9 +3,9 @@
  * convert_probabilities_to_segmentation of nnunetv2/utilities/label_handling/label_handling.py (2.8: 2.5.1 takes probabilities for
  * logits in ensembles, which makes regions of nearly every voxel).
  */
-import { freeArray } from "../base/free_array.ts";
 import type { Labels } from "../dataset/dataset_json.ts";
 import type { BlockMerge, Labelled } from "./block_merge.ts";
+import type { LabelMemory } from "./label_memory.ts";
 import type { MeanBlock } from "./mean_probabilities.ts";
 
 /** What a network's channels mean. */
@@ -28,8 +28,7 @@ export function bytesPerVoxel(rule: LabelRule): number {
   return bytesPerLabel(rule) + (rule.kind === "labels" ? 4 : 0);
 }
 
-/** Disposing it gives its memory back. */
-export interface Labeller extends Disposable {
+export interface Labeller {
   /**
    * Takes the means of a channel from `voxel` on, which are in `merge`. Every voxel has its channels in their order.
    * @returns false if one of them is no number
@@ -39,10 +38,9 @@ export interface Labeller extends Disposable {
 }
 
 /** Only a block of the labels is worked on in `merge`, so that its memory is as small as that. */
-export function createLabeller(rule: LabelRule, voxels: number): Labeller {
+export function createLabeller(rule: LabelRule, voxels: number, memory: LabelMemory): Labeller {
   const bytes = bytesPerLabel(rule);
-  const labels = bytes === 1 ? new Uint8Array(voxels) : new Uint16Array(voxels);
-  const best = new Float32Array(rule.kind === "labels" ? voxels : 0);
+  const { labels, best } = memory.take(bytes, voxels, rule.kind === "labels" ? voxels : 0);
   return {
     labels,
     take(merge, { channel, voxel, count }) {
@@ -51,23 +49,23 @@ export function createLabeller(rule: LabelRule, voxels: number): Labeller {
       inMerge.set(part);
       const { changed, noNumber } = rule.kind === "regions"
         ? merge.overwrite(bytes, count, rule.classOrder[channel])
-        : raise(merge, bytes, best.subarray(voxel, voxel + count), channel);
+        : raise(merge, bytes, best.subarray(voxel, voxel + count), channel, channel + 1 < rule.channels);
       if (changed) part.set(inMerge.subarray(0, count));
       return !noNumber;
-    },
-    [Symbol.dispose]() {
-      freeArray(best);
-      freeArray(labels);
     },
   };
 }
 
-/** Of equal means the first one stays. @param best Of the block's voxels; of channel 0 nothing is there yet */
-function raise(merge: BlockMerge, bytesPerLabel: 1 | 2, best: Float32Array, channel: number): Labelled {
+/**
+ * Of equal means the first one stays.
+ * @param best Of the block's voxels; of channel 0 nothing is there yet
+ * @param keep Whether another channel follows
+ */
+function raise(merge: BlockMerge, bytesPerLabel: 1 | 2, best: Float32Array, channel: number, keep: boolean): Labelled {
   if (channel === 0) merge.best.fill(-Infinity);
   else merge.best.set(best);
   const labelled = merge.raise(bytesPerLabel, best.length, channel);
-  if (labelled.changed || channel === 0) best.set(merge.best.subarray(0, best.length));
+  if (keep && (labelled.changed || channel === 0)) best.set(merge.best.subarray(0, best.length));
   return labelled;
 }
 

@@ -2,6 +2,7 @@
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { startJobThread } from "../../core/base/worker_thread.ts";
 import { ensembleCase, type EnsembledCase, type EnsembleJob } from "../../core/ensemble/ensemble_case.ts";
+import { createLabelMemory } from "../../core/ensemble/label_memory.ts";
 import { evaluateCase, type EvaluatedCase, type EvaluationJob } from "../../core/evaluate/evaluate_case.ts";
 import { labelTarget } from "../../core/evaluate/targets.ts";
 import {
@@ -55,7 +56,7 @@ Deno.test("threads that average, compare, measure, filter and describe give what
     there.push(await comparing.run(pair), await filtering.run(measure), await filtering.run(filter));
     there.push(await Deno.readFile(filtered));
     there.push(await describing.run(describe), await Deno.readFile(join(mesh.folder, "one.stl")));
-    const here: unknown[] = [await ensembleCase(average), await Deno.readFile(averaged)];
+    const here: unknown[] = [await ensembleCase(average, createLabelMemory()), await Deno.readFile(averaged)];
     here.push(await evaluateCase(pair), await measureCase(measure), await filterCase(filter));
     here.push(await Deno.readFile(filtered));
     here.push(await describeCase(describe), await Deno.readFile(join(mesh.folder, "one.stl")));
