@@ -3,6 +3,7 @@ import { join } from "../core/base/path.ts";
 import type { RecipeChanges } from "../core/train/recipe.ts";
 import type { TrainingTask } from "../core/train/setup.ts";
 import type { EpochProgress, TrainRequest } from "../core/train/train_request.ts";
+import type { AdapterChoice } from "../gpu/adapter.ts";
 import { type ChosenEngine, selectEngine } from "./engines/select_engine.ts";
 import type { TrainValues } from "./flags/train_flags.ts";
 import { formatSeconds } from "./terminal.ts";
@@ -14,7 +15,10 @@ export type ChangeFlags = Pick<
 >;
 
 /** The flags about the engine that trains. */
-export type EngineFlags = Pick<TrainValues, "device" | "allowCpu" | "allowSoftwareGpu" | "threads" | "precision">;
+export type EngineFlags = Pick<TrainValues, "device" | "allowCpu" | "allowSoftwareGpu" | "threads" | "precision"> & {
+  /** Which of several. */
+  readonly gpu?: AdapterChoice;
+};
 
 export function changesOf(flags: ChangeFlags): RecipeChanges {
   const { epochs, iterations, earlyStopping, learningRate, batchSize, name } = flags;
@@ -39,8 +43,8 @@ export function engineOpener(flags: EngineFlags, say: (line: string) => void): E
   return { openEngine, learnFromFailure };
 
   async function openEngine() {
-    const { device, allowCpu, allowSoftwareGpu, threads, precision } = flags;
-    last = await selectEngine({ device, allowCpu, allowSoftwareGpu, threads, precision });
+    const { device, allowCpu, allowSoftwareGpu, threads, precision, gpu } = flags;
+    last = await selectEngine({ device, allowCpu, allowSoftwareGpu, threads, precision, gpu });
     const { engine, reason } = last;
     const line = `engine: ${engine.description}${precision === "f16" ? ", f16" : ""}${reason ? ` (${reason})` : ""}`;
     // A training under a memory limit opens it again, for its validation.

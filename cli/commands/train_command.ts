@@ -8,7 +8,15 @@ import { requireArrayPlace } from "../array_part.ts";
 import { requireFolders } from "../dataset_folders.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
 import { TRAIN, type TrainValues } from "../flags/train_flags.ts";
-import { changesOf, diceText, engineOpener, epochFields, epochLine, taskFolders } from "../training_request.ts";
+import {
+  changesOf,
+  diceText,
+  type EngineOpener,
+  engineOpener,
+  epochFields,
+  epochLine,
+  taskFolders,
+} from "../training_request.ts";
 import { type CommandContext, type CountProgress, defineCommand } from "./command.ts";
 
 export const trainCommand = defineCommand({
@@ -49,12 +57,11 @@ type Say = (line: string) => void;
 
 /** @throws UsageError, UserError for flags that don't go together */
 function check(values: TrainValues): void {
-  const { gpus, dataset, configuration, continueTraining, validateOnly, pretrainedWeights } = values;
-  if (gpus !== 1) {
-    const commands = [0, 1].map((fold) => `nnunet train ${dataset} ${configuration} ${fold}`).join(" and ");
+  const { gpus, device, allowCpu, continueTraining, validateOnly, pretrainedWeights } = values;
+  if (gpus > 1 && (device === "cpu" || allowCpu)) {
+    const flag = allowCpu ? "--allow_cpu" : "-device cpu";
     throw new UsageError(
-      `argument -num_gpus: a training uses one GPU. To use several, train one fold on each, side by side: ${commands}, ` +
-        "each with its own CUDA_VISIBLE_DEVICES",
+      `argument -num_gpus: ${gpus} GPUs train, and ${flag} has the CPU do it; leave one of them out`,
     );
   }
   if (continueTraining && validateOnly) {
@@ -111,7 +118,21 @@ async function trainRequest(
     maxMemory: values.maxMemory,
     precision: values.precision,
     assumePlansNetwork: values.assumePlansNetwork,
-    ...engineOpener(values, say),
+    ...await enginesOf(values, say),
+  };
+}
+
+/** One engine, or those of `-num_gpus`; a validation takes one. @throws UsageError, UserError where GPUs are not there */
+async function enginesOf(values: TrainValues, say: Say): Promise<EngineOpener & Pick<TrainRequest, "shares">> {
+  const { gpus: count, validateOnly, allowSoftwareGpu, precision } = values;
+  if (count > 1 && validateOnly) say("a validation takes one GPU");
+  if (count === 1 || validateOnly) return engineOpener(values, say);
+  const { openShares, trainingGpus } = await import("../engines/training_gpus.ts");
+  const gpus = await trainingGpus(count, allowSoftwareGpu);
+  const opener = engineOpener({ ...values, device: "gpu", gpu: gpus[0] }, say);
+  return {
+    ...opener,
+    shares: { count, open: (planner) => openShares(planner, gpus, { allowSoftwareGpu, precision }) },
   };
 }
 

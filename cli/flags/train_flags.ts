@@ -202,7 +202,8 @@ export const TRAIN = {
     range: THREADS,
     default: 1,
     group: MACHINE,
-    help: "Only 1 can be used: train folds side by side, a command each.",
+    help:
+      "GPUs that share every batch, the first ones that `doctor` lists. Weights come out as with one, but for rounding.",
   },
   device: ENGINE.device,
   allowCpu: {

@@ -17,9 +17,9 @@ import type { SampleSlice } from "./samples/sample_slice.ts";
 import { createSampleStream } from "./samples/sample_stream.ts";
 import { trainingOptions, type TrainingSetup } from "./setup.ts";
 import { type EpochHooks, type EpochRun, readFinite, sampleNames, trainEpochs } from "./train_epochs.ts";
-import type { TrainHooks } from "./train_request.ts";
+import type { TrainHooks, TrainingShares } from "./train_request.ts";
 import type { EpochRecord } from "./training_log.ts";
-import { forecastTraining, requireMemory, type TrainingForecast } from "./training_memory.ts";
+import { forecastTraining, type Planner, requireMemory, type TrainingForecast } from "./training_memory.ts";
 import { startTrainingReport, type TrainingReport } from "./report/training_report.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";
 import { type CheckpointContext, writeCheckpoint } from "./write_checkpoint.ts";
@@ -30,6 +30,7 @@ export interface RunOptions {
   readonly pictures: boolean;
   readonly sampleThreads?: number;
   readonly maxMemory?: number;
+  readonly shares?: Pick<TrainingShares, "count">;
 }
 
 /** Steps whose samples are loaded ahead. */
@@ -237,21 +238,25 @@ function sampleSetting(setup: TrainingSetup, seed: number, threads: number): Sam
   };
 }
 
-/** On the CPU a step takes seconds and all cores, on a GPU the samples have to be there in time. */
-function defaultThreads(engine: TrainingEngine): number {
+/** On the CPU a step takes seconds and all cores, on GPUs the samples have to be there in time. */
+function defaultThreads(kind: TrainingEngine["kind"], gpus: number): number {
   const cores = navigator.hardwareConcurrency;
-  return engine.kind === "cpu" ? Math.max(1, Math.floor(cores / 8)) : Math.max(1, Math.min(12, cores - 2));
+  return kind === "cpu" ? Math.max(1, Math.floor(cores / 8)) : Math.max(1, Math.min(12 * gpus, cores - 2));
 }
 
-function loadingOf(engine: TrainingEngine, setup: TrainingSetup, { sampleThreads }: Pick<RunOptions, "sampleThreads">) {
-  return { threads: sampleThreads ?? defaultThreads(engine), ahead: STEPS_AHEAD * setup.batch };
+function loadingOf(
+  { kind }: Planner,
+  setup: TrainingSetup,
+  { sampleThreads, shares }: Pick<RunOptions, "sampleThreads" | "shares">,
+) {
+  return { threads: sampleThreads ?? defaultThreads(kind, shares?.count ?? 1), ahead: STEPS_AHEAD * setup.batch };
 }
 
 /** Before anything is written. @throws UserError if the training would take more memory than it may, saying what would fit */
 export function requireTrainingMemory(
-  engine: TrainingEngine,
+  engine: Planner,
   setup: TrainingSetup,
-  options: Pick<RunOptions, "precision" | "sampleThreads" | "maxMemory">,
+  options: Pick<RunOptions, "precision" | "sampleThreads" | "maxMemory" | "shares">,
 ): void {
   const compileOptions = trainingOptions(setup, options.precision);
   const forecast = forecastTraining(engine, setup, compileOptions, loadingOf(engine, setup, options));

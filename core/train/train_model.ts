@@ -5,13 +5,16 @@ import { takeLock } from "../base/folder_lock.ts";
 import { ensureFolder } from "../base/files.ts";
 import { collectGarbage } from "../base/collect_garbage.ts";
 import { plural } from "../base/plural.ts";
-import { Interrupted, UserError } from "../base/errors.ts";
+import { Interrupted, UsageError, UserError } from "../base/errors.ts";
 import { join } from "../base/path.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { TrainingEngine } from "../engine/training.ts";
 import { type Checkpoint, openCheckpoint } from "../formats/torch/torch_checkpoint.ts";
+import { splitBatch } from "../graph/batch_share.ts";
 import { missingClasses, unpackCases } from "./case_checks.ts";
 import { checkpointInMemory, type ValidatedFold, validateFold } from "./final_validation.ts";
 import { createLogFile, type LogFile } from "./log_file.ts";
+import { shareForecasts, shareOptions } from "./parallel/parallel_training.ts";
 import { type PreparedTraining, prepareTraining } from "./prepare_training.ts";
 import { validationRecipe } from "./recipe.ts";
 import { endTraining, requireTrainingMemory, runTraining } from "./run_training.ts";
@@ -19,6 +22,7 @@ import { isFinished } from "./train_epochs.ts";
 import { readTrainingSetup, trainingOptions, type TrainingSetup } from "./setup.ts";
 import { CHECKPOINTS, checkpointsIn, TRAINING_LOCK, writeModelFiles } from "./training_folder.ts";
 import type { TrainHooks, TrainRequest } from "./train_request.ts";
+import type { TrainingValues } from "./training_state.ts";
 import { requireValidation } from "./validation_needs.ts";
 
 /**
@@ -43,6 +47,7 @@ async function validateOnly(request: TrainRequest, hooks: TrainHooks): Promise<V
 async function train(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
   const prepared = await prepareTraining(request);
   const { setup, state } = prepared;
+  requireSamples(setup, request);
   const warnings = await requireValidation(setup, request.saveProbabilities);
   const ended = isFinished(state, setup.recipe);
   // Before anything is written: without the engine and the memory it needs no training starts, and none leaves a folder.
@@ -65,7 +70,9 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
     for (const warning of await missingClasses(setup, hooks.signal)) warn(warning, log, hooks);
   }
   if (ended) hooks.info(state.epoch === 1 ? "the epoch is finished" : `all ${state.epoch} epochs are finished`);
-  const { values } = await (ended ? endTraining : runTraining)(engine, prepared, log, request, hooks);
+  const { values } = ended
+    ? await endTraining(engine, prepared, log, request, hooks)
+    : await runOnAll(engine, prepared, log, request, hooks);
   using checkpoint = request.useBest ? await openToValidate(setup, true) : checkpointInMemory(setup, values);
   if (!ended && engine.kind === "cpu" && request.maxMemory !== undefined) {
     // Its memory only grows: what the training has taken would count beside the validation's.
@@ -76,14 +83,46 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
   return await validate(engine, request, setup, checkpoint, log, hooks);
 }
 
+/** @throws UsageError if there are more engines than samples of a batch */
+function requireSamples({ batch, configuration }: TrainingSetup, { shares }: TrainRequest): void {
+  if (!shares || shares.count <= batch) return;
+  throw new UsageError(
+    `argument -num_gpus: it is ${shares.count}, and a batch of ${configuration.name} is ${
+      plural(batch, "sample")
+    }, of which ` +
+      `each GPU takes one at least; use ${
+        plural(batch, "GPU")
+      } at most, or another --batch-size with a --name of its own`,
+  );
+}
+
+/** Trains on the engine, or on as many as share every batch; these are closed before the validation. */
+async function runOnAll(
+  engine: TrainingEngine,
+  prepared: PreparedTraining,
+  log: LogFile,
+  request: TrainRequest,
+  hooks: TrainHooks,
+): Promise<TrainingValues> {
+  if (!request.shares) return await runTraining(engine, prepared, log, request, hooks);
+  await using shares = await request.shares.open(engine);
+  const parts = splitBatch(prepared.setup.batch, request.shares.count).map(({ batch }) => batch).join(" + ");
+  const line = `training on ${shares.description}, the samples of a batch shared as ${parts}`;
+  hooks.info(line);
+  log.say(line);
+  return await runTraining(shares, prepared, log, request, hooks);
+}
+
 /** Opens the engine, and once more where a GPU's driver refuses a kernel of this training that can be done without. */
 async function openForTraining(request: TrainRequest, setup: TrainingSetup) {
   for (;;) {
     const engine = await request.openEngine();
     try {
-      requireTrainingMemory(engine, setup, request);
+      const count = request.shares?.count ?? 1;
+      requireTrainingMemory(count > 1 ? shareForecasts(engine, count) : engine, setup, request);
       if (engine.kind === "cpu") return engine;
-      using _program = await engine.compileTraining(setup.graph, trainingOptions(setup, request.precision));
+      const [options] = shareOptions(trainingOptions(setup, request.precision), count);
+      using _program = await engine.compileTraining(setup.graph, options);
       return engine;
     } catch (error) {
       await engine[Symbol.asyncDispose]();

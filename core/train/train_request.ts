@@ -1,6 +1,7 @@
 /** What a training is asked for and what it says while it runs, as plain data: the line between the command and the trainer. */
 import type { Engine, Precision } from "../engine/engine.ts";
 import type { TrainingEngine } from "../engine/training.ts";
+import type { ParallelTraining } from "./parallel/parallel_training.ts";
 import type { RecipeChanges } from "./recipe.ts";
 import type { TrainingTask } from "./setup.ts";
 import type { EpochRecord } from "./training_log.ts";
@@ -36,8 +37,17 @@ export interface TrainRequest {
   readonly assumePlansNetwork: boolean;
   /** Called once files and flags are found to be good. */
   openEngine(): Promise<Engine & TrainingEngine>;
+  /** Several engines train, each a share of every batch; the one above plans and validates. */
+  readonly shares?: TrainingShares;
   /** Keeps what the failure of the engine opened last tells. @returns true if the next one need not fail like it */
   learnFromFailure?(): Promise<boolean>;
+}
+
+export interface TrainingShares {
+  /** Two or more. */
+  readonly count: number;
+  /** @param planner An engine like theirs. @throws UserError if one cannot be opened */
+  open(planner: TrainingEngine): Promise<ParallelTraining>;
 }
 
 export interface EpochProgress {

@@ -25,9 +25,12 @@ export interface TrainingForecast {
   readonly total: number;
 }
 
+/** What forecasts are asked of. */
+export type Planner = Pick<TrainingEngine, "kind" | "forecastTraining">;
+
 /** @param threads Sample threads. @param ahead Samples loaded ahead */
 export function forecastTraining(
-  engine: TrainingEngine,
+  engine: Planner,
   setup: TrainingSetup,
   options: TrainingOptions,
   { threads, ahead }: { readonly threads: number; readonly ahead: number },
@@ -53,7 +56,7 @@ export function forecastTraining(
  * @param available Bytes that may be taken
  */
 export function requireMemory(
-  engine: TrainingEngine,
+  engine: Planner,
   setup: TrainingSetup,
   options: TrainingOptions,
   forecast: TrainingForecast,

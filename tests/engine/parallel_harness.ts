@@ -11,7 +11,7 @@ import { assert, assertEquals } from "../assert.ts";
 export const OPTIONS: GpuEngineOptions = { allowSoftware: true, forceBindingLimit: 2 ** 14 };
 
 export function shareThreads(gpus: number): ThreadStart<GpuEngineOptions>[] {
-  const url = new URL("../../cli/engines/share_worker.ts", import.meta.url);
+  const url = new URL("./parallel_worker.ts", import.meta.url);
   return Array.from({ length: gpus }, () => ({
     does: "trains on a GPU",
     startWorker: () => new Worker(url, { type: "module" }),

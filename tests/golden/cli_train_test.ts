@@ -94,7 +94,7 @@ Deno.test("command lines that make no training are refused with what to do", () 
     const cases: readonly (readonly [line: readonly string[], code: number, part: string])[] = [
       [["train", "1", "tiny"], 2, "fold"],
       [["train", "1", "tiny", "x"], 2, "a number, 0 to 4, `all` or `array`"],
-      [["train", "1", "tiny", "0", "-num_gpus", "2"], 2, "nnunet train 1 tiny 1"],
+      [["train", "1", "tiny", "0", "-num_gpus", "1000"], 2, "1000 GPUs are asked for"],
       [["train", "1", "tiny", "0", "--c", "--val"], 2, "leave one of them out"],
       [["train", "1", "tiny", "0", "--c", "-pretrained_weights", "x"], 2, "leave one of them out"],
       [["train", "1", "tiny", "0", "--val"], 1, "checkpoint_final.pth"],

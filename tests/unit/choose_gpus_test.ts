@@ -1,5 +1,7 @@
 import { chooseGpus, gpuLines } from "../../cli/engines/choose_gpus.ts";
 import { variablesFor } from "../../cli/engines/device_select.ts";
+import { firstGpus } from "../../cli/engines/training_gpus.ts";
+import { UsageError } from "../../core/base/errors.ts";
 import type { GpuList, ListedGpu } from "../../cli/engines/list_gpus.ts";
 import { fullAddress, pciGpus } from "../../cli/engines/pci_gpus.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -42,6 +44,19 @@ Deno.test("GPUs are chosen by index, address and name, in the order they are nam
   assertEquals(labels("00000000:41:00.0"), ["GPU 1"]);
   assertEquals(labels("t4,3090"), ["GPU 2", "GPU 0", "GPU 1"]);
   assertEquals(labels("all"), ["GPU 0", "GPU 1", "GPU 2"]);
+});
+
+Deno.test("a training takes the first GPUs, a software adapter in the place of all of them where it is allowed to", () => {
+  const taken = (count: number, list: GpuList, allowSoftware: boolean) =>
+    firstGpus(count, list, allowSoftware).map(({ label }) => label);
+  assertEquals(taken(2, LIST, false), ["GPU 0", "GPU 1"]);
+  const four = assertThrows(() => taken(4, LIST, true), "4 GPUs are asked for, and 3 can be used");
+  assert(four instanceof UsageError && four.message.includes("2: Tesla T4"), four.message);
+  const software: GpuList = { ...LIST, gpus: [{ ...gpu(0, "llvmpipe"), software: true }] };
+  assertEquals(taken(3, software, true), ["GPU 0", "GPU 0", "GPU 0"]);
+  assertThrows(() => taken(2, software, false), "there is none that can be used");
+  const alike = { ...LIST, alike: [{ address: "0000:c1:00.0", vendor: 0x10de, device: 0x2204 }] };
+  assertThrows(() => taken(4, alike, false), "device-select");
 });
 
 Deno.test("what is not there is refused with what is", () => {

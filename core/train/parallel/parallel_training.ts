@@ -34,6 +34,22 @@ export function shareOptions(options: TrainingOptions, shares: number): Training
   return splitBatch(options.batch, shares).map(({ batch, ...share }) => ({ ...options, batch, share }));
 }
 
+/** What an engine of several plans: the largest share of a batch, and what they exchange. */
+export function shareForecasts(
+  planner: Pick<TrainingEngine, "kind" | "forecastTraining">,
+  count: number,
+): Pick<TrainingEngine, "kind" | "forecastTraining"> {
+  return {
+    kind: planner.kind,
+    forecastTraining(graph, options) {
+      const shares = Math.min(count, options.batch);
+      const { memory, steps, shared } = planner.forecastTraining(graph, shareOptions(options, shares)[0]);
+      const exchanged = shared ? shareBytes(shared, { shares, of: options.batch }) : 0;
+      return { memory: { ...memory, scratch: memory.scratch + exchanged }, steps };
+    },
+  };
+}
+
 /**
  * Starts the engines of all shares.
  * @param planner An engine like theirs, for forecasts
@@ -100,14 +116,8 @@ function createParallelTraining(
   }
 
   return {
-    kind: planner.kind,
+    ...shareForecasts(planner, threads.length),
     description,
-    forecastTraining(graph, options) {
-      const shares = Math.min(threads.length, options.batch);
-      const { memory, steps, shared } = planner.forecastTraining(graph, shareOptions(options, shares)[0]);
-      const exchanged = shared ? shareBytes(shared, { shares, of: options.batch }) : 0;
-      return { memory: { ...memory, scratch: memory.scratch + exchanged }, steps };
-    },
     async compileTraining(graph, options) {
       current = undefined;
       const shares = shareOptions(options, threads.length);
