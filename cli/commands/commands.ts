@@ -44,6 +44,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./watch_command.ts")).watchCommand,
   },
   {
+    name: "view",
+    summary: "Make a page of an image with segmentations, in one file",
+    load: async () => (await import("./view_command.ts")).viewCommand,
+  },
+  {
     name: "plan_and_preprocess",
     upstream: "nnUNetv2_plan_and_preprocess",
     summary: "Fingerprint, plan and preprocess datasets",

@@ -6,7 +6,15 @@ import { fromFileUrl, join } from "../../core/base/path.ts";
 import { statOrNull } from "../../core/base/stat_or_null.ts";
 
 /** The page's texts. */
-export const PAGE_TEXTS = ["index.html", "page.css", "page.js", "viewer.css", "viewer.js"] as const;
+export const PAGE_TEXTS = [
+  "index.html",
+  "page.css",
+  "page.js",
+  "viewer.css",
+  "viewer.js",
+  "view.css",
+  "view.js",
+] as const;
 /** NiiVue for a script tag: it is `niivue` there. */
 export const NIIVUE = "niivue.js";
 

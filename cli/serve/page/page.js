@@ -177,12 +177,12 @@ async function show(job) {
   const load = async (part) => await (await result(part)).arrayBuffer();
   const [image, labels] = await Promise.all([load("view_image"), load("view_labels"), loadNiivue()]);
   if (current !== job.id) return;
-  const names = models.find(({ name }) => name === job.model)?.labels ?? {};
+  const named = job.labels.flatMap(({ label, name }) => name === undefined ? [] : [[label, name]]);
   shown = await globalThis.showSegmentation(byId("viewer"), {
     title: job.name ?? job.case,
     image,
     labels,
-    classes: job.labels.map(({ label, name }) => ({ label, name: name ?? names[label] ?? `label ${label}` })),
+    names: { ...models.find(({ name }) => name === job.model)?.labels, ...Object.fromEntries(named) },
     hasVolume: job.labels.every(({ ml }) => ml !== undefined),
     downloads: [download],
   });

@@ -57,11 +57,13 @@ function measureLabels(labels, image, [nx, ny]) {
       z++;
     }
   }
-  return (label) => {
+  const present = [...count.keys()].filter((label) => count[label] > 0);
+  const of = (label) => {
     const voxels = count[label] ?? 0;
     if (voxels === 0) return { voxels };
     return { voxels, mean: sum[label] / voxels, centre: [sx, sy, sz].map((axis) => axis[label] / voxels) };
   };
+  return { present, of };
 }
 
 /** The voxel of a label that is nearest to its centre, which may lie outside it. */
@@ -99,11 +101,12 @@ async function openNiivue(canvas, image, labels) {
 
 /**
  * Shows an image with its segmentation in an element, in place of what is there.
- * @param options image, labels: ArrayBuffers of .nii.gz on one grid. classes: [{ label, name }]. hasVolume: voxels have a size.
+ * @param options image, labels: ArrayBuffers of .nii.gz on one grid. names: of labels, by
+ *   number; what has none is called by its number. hasVolume: voxels have a size.
  *   downloads: [{ text, get }], get gives { blob, name }
  * @returns dispose(), to be called before it is shown anything else
  */
-async function showSegmentation(place, { title, image, labels, classes, hasVolume, downloads = [] }) {
+async function showSegmentation(place, { title, image, labels, names, hasVolume, downloads = [] }) {
   const canvas = element("canvas", { tabIndex: 0 });
   canvas.setAttribute("role", "application");
   canvas.setAttribute(
@@ -125,21 +128,22 @@ async function showSegmentation(place, { title, image, labels, classes, hasVolum
   );
   const { viewer, base, overlay } = await openNiivue(canvas, image, labels);
   const size = base.hdr.dims.slice(1, 4);
-  const measured = measureLabels(overlay.img, base.img, size);
-  const shown = classes.filter(({ label }) => label !== 0).map(({ label, name }, index) => ({
+  const { present, of } = measureLabels(overlay.img, base.img, size);
+  const all = new Set([...Object.keys(names).map(Number), ...present]);
+  const shown = [...all].filter((label) => label > 0).sort((a, b) => a - b).map((label, index) => ({
     label,
-    name,
+    name: names[label] ?? `label ${label}`,
     colour: classColour(index),
     on: true,
-    ...measured(label),
+    ...of(label),
   }));
   const paint = () => {
-    const of = (channel) => [0, ...shown.map(({ colour }) => colour[channel])];
+    const part = (channel) => [0, ...shown.map(({ colour }) => colour[channel])];
     const alpha = [0, ...shown.map(({ on }) => on ? 255 : 0)];
     overlay.setColormapLabel({
-      R: of(0),
-      G: of(1),
-      B: of(2),
+      R: part(0),
+      G: part(1),
+      B: part(2),
       A: alpha,
       I: [0, ...shown.map(({ label }) => label)],
       labels: ["background", ...shown.map(({ name }) => name)],
