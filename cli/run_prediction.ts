@@ -2,7 +2,8 @@
 import { plural } from "../core/base/plural.ts";
 import { Interrupted, UserError } from "../core/base/errors.ts";
 import { ensureFolder } from "../core/base/files.ts";
-import { dirname } from "../core/base/path.ts";
+import { dirname, join } from "../core/base/path.ts";
+import { statOrNull } from "../core/base/stat_or_null.ts";
 import type { DatasetJson } from "../core/dataset/dataset_json.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
 import type { FailedMeasurement } from "../core/measure/measure_cases.ts";
@@ -25,6 +26,7 @@ import { createPredictionProgress } from "./prediction_progress.ts";
 import { createGrowingReport, failedCase, newReportState, type ReportState } from "./report.ts";
 import { refuseReport } from "./report_place.ts";
 import { formatSeconds } from "./terminal.ts";
+import { viewHint } from "./viewing/view_hint.ts";
 
 export interface PredictionJob {
   readonly values: PredictValues;
@@ -35,6 +37,8 @@ export interface PredictionJob {
   findModel(): Promise<string>;
   /** Ids of cases that are done. */
   readonly leaveOut?: ReadonlySet<string>;
+  /** True: at the end it says how to look at a segmentation. */
+  readonly tellsView?: boolean;
 }
 
 /** Predicts; true if every case is done. @throws UserError, Interrupted */
@@ -63,6 +67,7 @@ export async function runPrediction(job: PredictionJob): Promise<boolean> {
     }
     throw error;
   }
+  if (job.tellsView && !values.quiet) await tellView(state, context);
   const failed = state.failed.length;
   state.failed.push(...unmeasured.map(({ id, error }) => ({ id, error: error.parts, message: error.message })));
   await report?.end(state.failed.length > 0 ? "some cases failed" : "done");
@@ -103,6 +108,16 @@ async function measure(
     isShared: values.share || part.parts > 1,
     share: values.share,
   }, context);
+}
+
+/** Says how to look at the first case that was done. */
+async function tellView({ done, model }: ReportState, { print }: CommandContext): Promise<void> {
+  const [first] = done;
+  if (!first || !model || first.files.length === 0) return;
+  const { id, files: [image], output } = first;
+  const beside = await statOrNull(join(dirname(output), "dataset.json"), "looking for the names of the classes");
+  const names = beside === null ? { datasetFile: join(model.folder, "dataset.json") } : {};
+  print(viewHint({ id, image, segmentations: [output], ...names }));
 }
 
 type Say = (line: string) => void;

@@ -35,6 +35,7 @@ import { failedCase } from "./report.ts";
 import { runPrediction } from "./run_prediction.ts";
 import { factsOf } from "./verification_facts.ts";
 import { type PredictionFacts, writeVerificationReport } from "./verification_report.ts";
+import { viewHint } from "./viewing/view_hint.ts";
 
 export type VerifyValues = Values<typeof VERIFY>;
 
@@ -95,6 +96,11 @@ export async function runVerification(values: VerifyValues, context: CommandCont
   await writeAtomically(pageFile, page, { doing: "writing the report", removesLeftovers: true });
   context.event?.("verification", { verdict: verdict.state, reasons: verdict.reasons, report: reportFile });
   context.print(`${verdict.sentence}: ${pageFile}`);
+  const images = summary.worst && plan.imagesOf.get(summary.worst.id);
+  if (summary.worst?.agreement.where && images) {
+    const { id, file, referenceFile } = summary.worst;
+    context.print(viewHint({ id, image: images[0], segmentations: [file, referenceFile] }));
+  }
   for (const reason of verdict.reasons) context.printError(`error: ${reason}`);
   return verdict.state !== "failed";
 }

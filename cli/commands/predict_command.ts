@@ -129,5 +129,6 @@ async function start(
   const part = choosePart(values, share ? undefined : place);
   // Loaded only now, so that --help and usage errors start nothing.
   const { runPrediction } = await import("../run_prediction.ts");
-  return await runPrediction({ values: share ? { ...values, share } : values, part, context, findModel });
+  const tellsView = !context.byUpstreamName;
+  return await runPrediction({ values: share ? { ...values, share } : values, part, context, findModel, tellsView });
 }

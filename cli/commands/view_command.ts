@@ -15,14 +15,18 @@ export const viewCommand = defineCommand({
   details: [
     "The page of serve as one file: it opens in a browser without a service or a network, on this machine or on the one it is " +
     "copied to, and asks nobody for anything. Planes and 3-D, classes on and off, volumes and mean intensities.",
+    "A page that is there is replaced; another file of that name is not.",
   ],
   check({ output }) {
     if (!/[^/\\]\.html$/i.test(output)) throw new UsageError("argument -o: the page's file ends in .html");
   },
   async run(values, context) {
-    const { writeViewPage } = await import("../viewing/view_page.ts");
-    for (const warning of await writeViewPage(values, context.signal)) context.warn(warning);
-    context.print(`written: ${values.output} (open it in a browser)`);
+    // Loaded only now, so that --help and usage errors load no image formats.
+    const { runView } = await import("../viewing/run_view.ts");
+    for (const warning of await runView(values, context.signal)) context.warn(warning);
+    const { image, segmentations, output } = values;
+    context.event?.("page", { output, image, segmentations });
+    context.print(`written: ${output} (open it in a browser)`);
     return true;
   },
 });

@@ -1,6 +1,6 @@
 /** The flags of `view`. */
 import type { FlagTable } from "./flag.ts";
-import { LOG, MAX_MEMORY } from "./forms.ts";
+import { LOG, MAX_MEMORY, SERIES_UID } from "./forms.ts";
 
 const DATA = "Data";
 const OUTPUT = "Output";
@@ -12,7 +12,16 @@ export const VIEW = {
     value: "IMAGE",
     required: true,
     group: DATA,
-    help: "The image, or a folder that holds one DICOM series. Of several channels in a file the first is shown.",
+    help: "The image, or a folder of DICOM files, or one of them. Of several channels in a file the first is shown.",
+  },
+  series: {
+    kind: "text",
+    names: ["--series"],
+    value: "UID",
+    form: SERIES_UID,
+    group: DATA,
+    help:
+      "Which series to take of a DICOM folder that holds several, by Series Instance UID; without it they are listed.",
   },
   segmentations: {
     kind: "list",

@@ -1,11 +1,11 @@
 /** From a job's record to its outcome, by the predictor. */
-import { ensureFolder } from "../../core/base/files.ts";
+import { ensureFolder, writeAll, writeAtomically } from "../../core/base/files.ts";
 import { basename, join } from "../../core/base/path.ts";
 import type { ReaderName } from "../../core/formats/image/image.ts";
 import { readerClass } from "../../core/formats/image/readers.ts";
 import type { CaseRecord, PredictionEvent } from "../../core/predict/run/request.ts";
 import { UserError } from "../../core/base/errors.ts";
-import { writeViewImage, writeViewLabels } from "../viewing/view_volumes.ts";
+import { packViewImage, packViewLabels } from "../viewing/view_volumes.ts";
 import type { NamedCase } from "./asked_case.ts";
 import { givenUp, jobError, type JobRecord, type ResultPart } from "./job.ts";
 import type { DoJob, JobHooks, Outcome } from "./job_queue.ts";
@@ -82,8 +82,13 @@ async function keepView(
   { signal }: JobHooks,
 ): Promise<boolean> {
   try {
-    await writeViewImage(reader, image, view_image, { signal });
-    await writeViewLabels(reader, segmentation, view_labels, { signal });
+    const options = { doing: "writing the image for the viewer", signal };
+    await writeAtomically(view_image, async (file) => {
+      await packViewImage(reader, image, (bytes) => writeAll(file, bytes));
+    }, options);
+    await writeAtomically(view_labels, async (file) => {
+      await packViewLabels(reader, segmentation, (bytes) => writeAll(file, bytes));
+    }, options);
     return true;
   } catch (error) {
     if (error instanceof UserError) return false;

@@ -11,6 +11,7 @@ export const PAGE_TEXTS = [
   "page.css",
   "page.js",
   "viewer.css",
+  "volumes.js",
   "viewer.js",
   "view.css",
   "view.js",

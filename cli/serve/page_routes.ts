@@ -21,7 +21,7 @@ const MEDIA_TYPES: Readonly<Record<string, string>> = {
 /** What needs no token, as it says nothing of images: the page asks for the token. */
 export const PAGE_ROUTES: readonly Route[] = [
   pageRoute("/", "index.html"),
-  ...(["page.css", "page.js", "viewer.css", "viewer.js", NIIVUE] as const).map((name) =>
+  ...(["page.css", "page.js", "viewer.css", "volumes.js", "viewer.js", NIIVUE] as const).map((name) =>
     pageRoute(`/page/${name}`, name)
   ),
   {

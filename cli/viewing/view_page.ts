@@ -3,176 +3,143 @@
  * forbids that anything is loaded from anywhere. So it needs no service and no permission for a network, and may be copied.
  */
 import { UserError } from "../../core/base/errors.ts";
-import { removeIfThere, writeAll, writeAtomically } from "../../core/base/files.ts";
+import { writeAll, writeAtomically } from "../../core/base/files.ts";
 import { escapeHtml } from "../../core/base/html.ts";
-import { allowMemory, requireRoom, residentBytes } from "../../core/base/memory_allowance.ts";
-import { refuseOverwriting } from "../../core/base/overwriting.ts";
-import { basename, dirname, join } from "../../core/base/path.ts";
-import { voxelCount } from "../../core/base/shape.ts";
+import { readError } from "../../core/base/read_error.ts";
 import { statOrNull } from "../../core/base/stat_or_null.ts";
-import { chooseReader } from "../../core/dataset/choose_reader.ts";
-import type { DatasetJson } from "../../core/dataset/dataset_json.ts";
-import { isFolder } from "../../core/dataset/dataset_names.ts";
-import { listInputCases } from "../../core/dataset/input_cases.ts";
-import { readDatasetJson } from "../../core/dataset/read_dataset_json.ts";
-import type { ReaderName } from "../../core/formats/image/image.ts";
-import { checkSameGrid, type NamedGrid } from "../../core/formats/image/image_grid.ts";
-import type { CaseHeaders } from "../../core/formats/image/read_image.ts";
-import { imageEnding, supportedEndings, takesSeries } from "../../core/formats/image/readers.ts";
-import type { Values } from "../flags/flag.ts";
-import type { VIEW } from "../flags/view_flags.ts";
+import { describeBytes } from "../../core/base/describe_bytes.ts";
 import { NIIVUE, pageFile } from "../serve/page_files.ts";
-import { hasVolume, writeViewImage, writeViewLabels } from "./view_volumes.ts";
+import type { Sink } from "./view_volumes.ts";
 
-const DOING = "making the page";
-/** A multiple of three bytes, so that pieces of base64 join. */
+const DOING = "writing the page";
+/** In the beginning of every such page, by which it is known as one. */
+const MARK = '<meta name="generator" content="nnunet view">';
+/** Of packed volumes: browsers take no longer text than 512 MB, and base64 makes four bytes of three. */
+export const MOST_PACKED_BYTES = 384 * 2 ** 20;
+/** A multiple of three, so that pieces of base64 join. */
 const PIECE_BYTES = 3 << 18;
 const POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; " +
   "connect-src data: blob:; base-uri 'none'; form-action 'none'";
 
-type ViewValues = Values<typeof VIEW>;
-
-/** @returns warnings @throws UserError naming what cannot be read or written; Interrupted if `signal` aborts */
-export async function writeViewPage(values: ViewValues, signal: AbortSignal): Promise<readonly string[]> {
-  const { image, segmentations, output, maxMemory } = values;
-  refuseOverwriting(
-    [{ path: image, what: "the image" }, ...segmentations.map((path) => ({ path, what: "a segmentation" }))],
-    [{ path: output, what: "the page" }],
-    { doing: DOING, remedy: "give -o another name" },
-  );
-  const dataset = await datasetOf(values);
-  const warnings: string[] = [];
-  const readerOf = async (file: string) => {
-    const ending = endingOf(file);
-    const json = dataset?.fileEnding === ending ? dataset.json as Readonly<Record<string, unknown>> : undefined;
-    const chosen = await chooseReader(json ?? { file_ending: ending }, file, file, false, maxMemory);
-    warnings.push(...chosen.warnings);
-    return chosen.reader;
-  };
-  const allowance = allowMemory(maxMemory, residentBytes());
-  const optionsFor = (file: string) => ({
-    signal,
-    judge({ channels, geometry: { shape }, bufferBytes }: CaseHeaders) {
-      const bytes = 4 * channels * voxelCount(shape) + bufferBytes;
-      requireRoom(allowance, bytes, `reading its ${shape.join(" x ")} voxels takes`, { doing: DOING, file });
-    },
-  });
-  const folder = await Deno.makeTempDir({ prefix: "nnunet_view_" });
-  try {
-    const readers: ReaderName[] = [];
-    for (const file of segmentations) readers.push(await readerOf(file));
-    const source = await isFolder(image) ? await seriesIn(image, readers[0]) : image;
-    const reader = source !== image ? seriesReader(readers[0]) : await readerOf(image);
-    const target = join(folder, "image.nii.gz");
-    const grid: NamedGrid = { file: image, geometry: await writeViewImage(reader, source, target, optionsFor(image)) };
-    const volumes = [{ id: "image", file: target }];
-    for (const [i, file] of segmentations.entries()) {
-      const target = join(folder, `${i}.nii.gz`);
-      const geometry = await writeViewLabels(readers[i], file, target, optionsFor(file));
-      const warning = checkSameGrid(grid, { file, geometry }, DOING);
-      if (warning) warnings.push(warning);
-      volumes.push({ id: `labels-${i}`, file: target });
-    }
-    const about = {
-      title: basename(image),
-      segmentations: segmentations.map((file) => basename(file)),
-      names: Object.fromEntries([...dataset?.labels.names ?? []].filter(([label]) => label > 0)),
-      hasVolume: hasVolume(grid.geometry),
-    };
-    await writePage(output, about, volumes, signal);
-  } finally {
-    await removeIfThere(folder, DOING, { recursive: true });
-  }
-  return warnings;
-}
-
-function endingOf(file: string): string {
-  const ending = imageEnding(basename(file));
-  if (ending !== undefined) return ending;
-  const problem = `its name does not end in ${supportedEndings().join(", ")}`;
-  throw new UserError({ doing: DOING, file, problem, remedy: "give an image or a segmentation" });
-}
-
-async function datasetOf({ datasetFile, segmentations }: ViewValues): Promise<DatasetJson | undefined> {
-  if (datasetFile !== undefined) return await readDatasetJson(datasetFile);
-  const beside = join(dirname(segmentations[0]), "dataset.json");
-  return await statOrNull(beside, DOING) === null ? undefined : await readDatasetJson(beside);
-}
-
-function seriesReader(reader: ReaderName): ReaderName {
-  return takesSeries(reader) ? reader : "SimpleITKIO";
-}
-
-/** The one series of a folder of DICOM files. */
-async function seriesIn(folder: string, reader: ReaderName): Promise<string> {
-  const { cases, failures } = await listInputCases(folder, {
-    fileEnding: ".nii.gz",
-    channelNames: ["image"],
-    severalChannelsPerFile: () => true,
-    ...(takesSeries(seriesReader(reader)) && { series: [] }),
-  });
-  if (failures.length > 0) throw failures[0];
-  if (cases.length === 1 && cases[0].files.length === 1) return cases[0].files[0];
-  const problem = `it holds ${cases.length} cases, and one image is shown`;
-  throw new UserError({ doing: DOING, file: folder, problem, remedy: "name one of them" });
-}
-
-interface About {
-  readonly title: string;
+/** What the page says of its volumes. */
+export interface About {
+  /** The names of the segmentations. */
   readonly segmentations: readonly string[];
+  /** Of classes, by label. */
   readonly names: Readonly<Record<string, string>>;
+  /** False: voxels are counted, for they have no size. */
   readonly hasVolume: boolean;
 }
 
-async function writePage(
+/** Adds a volume to the page by giving its bytes to the sink. */
+export type AddVolume = (id: "image" | `labels-${number}`, fill: (sink: Sink) => Promise<void>) => Promise<void>;
+
+/** @throws UserError if there is something else than such a page under this name */
+export async function requirePagePlace(output: string): Promise<void> {
+  const stat = await statOrNull(output, DOING);
+  if (stat === null || stat.isDirectory) return; // a folder is refused when the file is to get its name
+  const start = new Uint8Array(1024);
+  try {
+    using file = await Deno.open(output);
+    await file.read(start);
+  } catch (error) {
+    throw readError(error, output, DOING);
+  }
+  if (new TextDecoder().decode(start).includes(MARK)) return;
+  throw new UserError({
+    doing: DOING,
+    file: output,
+    problem: "there is a file of this name, which is no page of this command",
+    remedy: "give -o another name, or remove it",
+  });
+}
+
+/**
+ * Writes the page whole, or not at all.
+ * @param title The image's name
+ * @param fill Adds the volumes, and then tells about them
+ * @throws UserError if it cannot be written, or its volumes are too large for one file; what `fill` throws
+ */
+export async function writeViewPage(
   output: string,
-  about: About,
-  volumes: readonly { readonly id: string; readonly file: string }[],
+  title: string,
+  fill: (add: AddVolume) => Promise<About>,
   signal: AbortSignal,
 ): Promise<void> {
   const read = async (name: Parameters<typeof pageFile>[0]) => await Deno.readTextFile(await pageFile(name));
   const style = [await read("viewer.css"), await read("view.css")].join("\n");
-  const scripts = [await read(NIIVUE), await read("viewer.js"), await read("view.js")];
+  const scripts = [await read(NIIVUE), await read("volumes.js"), await read("viewer.js"), await read("view.js")];
   const encoder = new TextEncoder();
   await writeAtomically(output, async (file) => {
     const write = async (text: string) => await writeAll(file, encoder.encode(text));
-    await write(`<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${POLICY}">
-<title>${escapeHtml(about.title)}</title>
-<style>${style}</style>
-</head>
-<body>
-<header><h1>${escapeHtml(about.title)}</h1><label>Segmentation <select id="chosen"></select></label>
-<p>For research; not a medical device.</p></header>
-<main id="viewer"><p class="hint">Loading...</p></main>
-<script type="application/json" id="about">${JSON.stringify(about).replaceAll("<", "\\u003c")}</script>
-`);
-    for (const { id, file: volume } of volumes) {
+    await write(headOf(title, style));
+    let packed = 0;
+    const about = await fill(async (id, fillVolume) => {
       await write(`<script type="application/octet-stream" id="${id}">`);
-      await writeBase64(volume, write);
+      const base64 = base64Writer(write);
+      await fillVolume(async (bytes) => {
+        packed += bytes.length;
+        requireOneFile(packed, output);
+        await base64.add(bytes);
+      });
+      await base64.end();
       await write("</script>\n");
-    }
+    });
+    const json = JSON.stringify({ title, ...about }).replaceAll("<", "\\u003c");
+    await write(`<script type="application/json" id="about">${json}</script>\n`);
     // What a script ends with in HTML may stand in a text of it.
     for (const script of scripts) await write(`<script>${script.replaceAll(/<\/(script)/gi, "<\\/$1")}</script>\n`);
     await write("</body>\n</html>\n");
   }, { doing: DOING, removesLeftovers: true, signal });
 }
 
-async function writeBase64(path: string, write: (text: string) => Promise<void>): Promise<void> {
-  using file = await Deno.open(path);
+function headOf(title: string, style: string): string {
+  return `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+${MARK}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<title>${escapeHtml(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<header><h1>${escapeHtml(title)}</h1><p>For research; not a medical device.</p></header>
+<main id="viewer"><p class="hint" role="status">Loading...</p></main>
+`;
+}
+
+function requireOneFile(packed: number, file: string): void {
+  if (packed <= MOST_PACKED_BYTES) return;
+  throw new UserError({
+    doing: DOING,
+    file,
+    problem: `image and segmentations are more than ${
+      describeBytes(MOST_PACKED_BYTES)
+    } when they are packed, and browsers open no larger file`,
+    remedy: "cut them to the part that matters, or look at fewer segmentations at once",
+  });
+}
+
+/** Bytes as base64, whatever pieces they come in. */
+function base64Writer(write: (text: string) => Promise<void>) {
   const piece = new Uint8Array(PIECE_BYTES);
-  for (;;) {
-    let filled = 0;
-    while (filled < piece.length) {
-      const count = await file.read(piece.subarray(filled));
-      if (count === null) break;
-      filled += count;
-    }
-    if (filled === 0) return;
+  let filled = 0;
+  const flush = async () => {
     await write(piece.subarray(0, filled).toBase64());
-  }
+    filled = 0;
+  };
+  return {
+    async add(bytes: Uint8Array): Promise<void> {
+      for (let at = 0; at < bytes.length;) {
+        const count = Math.min(bytes.length - at, PIECE_BYTES - filled);
+        piece.set(bytes.subarray(at, at + count), filled);
+        filled += count;
+        at += count;
+        if (filled === PIECE_BYTES) await flush();
+      }
+    },
+    end: flush,
+  };
 }

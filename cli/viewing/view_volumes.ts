@@ -1,74 +1,67 @@
 /**
- * Images and segmentations as the viewer takes them: NIfTI on one grid, with voxels in one order, whatever files and readers they come
- * from. An image is int16 where that holds it, else float32; a segmentation is as writers make it.
+ * Images and segmentations as the viewer takes them: packed NIfTI on one grid, with voxels in one order, whatever files and readers they
+ * come from. An image is int16 where that holds it, else float32; labels are uint8 where that holds them, else int16.
  */
 import { Readable } from "node:stream";
 import zlib from "node:zlib";
-import { writeAll, writeAtomically } from "../../core/base/files.ts";
+import { UserError } from "../../core/base/errors.ts";
 import { freeArray } from "../../core/base/free_array.ts";
 import { voxelCount } from "../../core/base/shape.ts";
 import type { ImageGeometry, ReaderName } from "../../core/formats/image/image.ts";
 import { sitkHeader } from "../../core/formats/image/nifti/written_header.ts";
 import { readerClass } from "../../core/formats/image/readers.ts";
 import { type CaseHeaders, readCase, readLabels } from "../../core/formats/image/read_image.ts";
-import { itkGeometry, writeLabels } from "../../core/formats/image/write_image.ts";
+import { itkGeometry } from "../../core/formats/image/write_image.ts";
 
-/** Fields of a NIfTI-1 header: datatype and bits of a voxel. */
+/** Where a NIfTI-1 header has the datatype and the bits of a voxel, and numbers of datatypes. */
 const [DATATYPE, BITPIX] = [70, 72];
-const [INT16, FLOAT32] = [4, 16];
+const [UINT8, INT16, FLOAT32] = [2, 4, 16];
 const PIECE_BYTES = 1 << 20;
-const DOING = "writing the image for the viewer";
+/** Rows of the viewer's table: more than any model has. */
+const MOST_LABELS = 1000;
 
-export interface ViewOptions {
-  /** As {@link readCase}'s. */
-  readonly judge?: (headers: CaseHeaders) => void;
-  readonly signal?: AbortSignal;
-}
+/** Takes the next bytes of a .nii.gz. */
+export type Sink = (bytes: Uint8Array) => Promise<void>;
+
+/** Judges a file by its header, before its voxels are read. @throws UserError */
+export type Judge = (headers: CaseHeaders) => void;
 
 /**
- * Writes the first channel of `source` as `target` (.nii.gz).
+ * Gives the first channel of `source`, packed, to `sink`.
  * @returns the image's grid
- * @throws UserError if it cannot be read or written; Interrupted if `signal` aborts
+ * @throws UserError if it cannot be read; what `sink` throws
  */
-export async function writeViewImage(
+export async function packViewImage(
   reader: ReaderName,
   source: string,
-  target: string,
-  { judge, signal }: ViewOptions = {},
+  sink: Sink,
+  judge?: Judge,
 ): Promise<ImageGeometry> {
   const { data, geometry } = await readCase(reader, [source], { ...(judge && { judge }) });
   try {
-    const { shape: [z, y, x], sitk } = viewGeometry(geometry);
-    if (!sitk) throw new TypeError("a grid for the viewer is ITK's");
-    const header = sitkHeader([x, y, z], { ...sitk }, 2);
     const voxels = data.subarray(0, voxelCount(geometry.shape));
-    const small = asInt16(voxels);
-    const fields = new DataView(header.buffer, header.byteOffset);
-    fields.setInt16(DATATYPE, small ? INT16 : FLOAT32, true);
-    fields.setInt16(BITPIX, small ? 16 : 32, true);
-    const { buffer, byteOffset, byteLength } = small ?? voxels;
-    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-    await writeAtomically(target, (file) => writeGzip(file, [header, bytes]), {
-      doing: DOING,
-      ...(signal && { signal }),
-    });
+    await pack(asInt16(voxels) ?? voxels, geometry, sink);
   } finally {
     freeArray(data);
   }
   return geometry;
 }
 
-/** Writes a segmentation as `target` (.nii.gz). @returns its grid @throws UserError, Interrupted as {@link writeViewImage} */
-export async function writeViewLabels(
+/** Gives a segmentation to `sink`, as {@link packViewImage} does. Labels below 0, an experiment's "ignore", are background. */
+export async function packViewLabels(
   reader: ReaderName,
   source: string,
-  target: string,
-  { judge, signal }: ViewOptions = {},
+  sink: Sink,
+  judge?: Judge,
 ): Promise<ImageGeometry> {
-  const { labels, geometry } = await readLabels(reader, source, { ...(judge && { judge }) });
-  // -1, where an experiment's data has it, is "ignore": nothing to show.
-  for (let i = 0; i < labels.data.length; i++) if (labels.data[i] < 0) labels.data[i] = 0;
-  await writeLabels("SimpleITKIO", target, labels, viewGeometry(geometry), signal);
+  const { labels: { data }, geometry } = await readLabels(reader, source, { ...(judge && { judge }) });
+  try {
+    const voxels = asUint8(data);
+    if (voxels instanceof Int16Array) requireSegmentation(voxels, source);
+    await pack(voxels, geometry, sink);
+  } finally {
+    freeArray(data);
+  }
   return geometry;
 }
 
@@ -95,10 +88,42 @@ function asInt16(data: Float32Array): Int16Array | undefined {
   return small;
 }
 
-/** Packs on the runtime's own threads, a piece at a time. */
-async function writeGzip(file: Deno.FsFile, parts: readonly Uint8Array[]): Promise<void> {
-  const gzip = Readable.from(piecesOf(parts)).pipe(zlib.createGzip({ level: 1 }));
-  for await (const piece of gzip) await writeAll(file, piece as Uint8Array);
+/** Labels from 0, in the same memory, as bytes if they are below 256. */
+function asUint8(data: Int16Array): Uint8Array | Int16Array {
+  let highest = 0;
+  for (let i = 0; i < data.length; i++) {
+    const label = data[i];
+    if (label > highest) highest = label;
+    else if (label < 0) data[i] = 0;
+  }
+  if (highest > 255) return data;
+  const small = new Uint8Array(data.buffer, data.byteOffset, data.length);
+  for (let i = 0; i < data.length; i++) small[i] = data[i];
+  return small;
+}
+
+/** @throws UserError if there are so many labels that it will be an image */
+function requireSegmentation(labels: Int16Array, file: string): void {
+  const isThere = new Uint8Array(1 << 15);
+  for (let i = 0; i < labels.length; i++) isThere[labels[i]] = 1;
+  const count = isThere.reduce((sum, one) => sum + one, 0);
+  if (count <= MOST_LABELS) return;
+  const problem = `it holds ${count} different labels, and at most ${MOST_LABELS} are shown`;
+  throw new UserError({ doing: "reading the segmentation", file, problem, remedy: "check that this is no image" });
+}
+
+/** Packs a volume on the runtime's own threads, a piece at a time. */
+async function pack(voxels: Uint8Array | Int16Array | Float32Array, geometry: ImageGeometry, sink: Sink) {
+  const { shape: [z, y, x], sitk } = viewGeometry(geometry);
+  if (!sitk) throw new TypeError("a grid for the viewer is ITK's");
+  const header = sitkHeader([x, y, z], { ...sitk }, 2);
+  const fields = new DataView(header.buffer, header.byteOffset);
+  const type = voxels instanceof Uint8Array ? UINT8 : voxels instanceof Int16Array ? INT16 : FLOAT32;
+  fields.setInt16(DATATYPE, type, true);
+  fields.setInt16(BITPIX, 8 * voxels.BYTES_PER_ELEMENT, true);
+  const bytes = new Uint8Array(voxels.buffer, voxels.byteOffset, voxels.byteLength);
+  const gzip = Readable.from(piecesOf([header, bytes])).pipe(zlib.createGzip({ level: 1 }));
+  for await (const piece of gzip) await sink(piece as Uint8Array);
 }
 
 function* piecesOf(parts: readonly Uint8Array[]): Generator<Uint8Array> {

@@ -1,32 +1,16 @@
 /** The service's page in a headless Chromium, used as a person would: by mouse, by keyboard, in dark and light, wide and narrow. */
-import { join } from "../../core/base/path.ts";
+import { fromFileUrl, join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { decodePng } from "../decode_png.ts";
 import { inTempFolder } from "../golden/cli/run_command.ts";
 import { ask, imagesOf, modelFolder, serve } from "../golden/cli/served.ts";
-import { type Browser, findChromium, openBrowser } from "./browser.ts";
+import { findChromium, openBrowser } from "./browser.ts";
+import { coloured, NAMELESS, ROWS, SHOWN, WHERE } from "./viewer.ts";
 
 const CHROMIUM = await findChromium();
 const name = (text: string) => CHROMIUM === undefined ? `${text} (skipped: there is no Chromium in PATH)` : text;
 const CT = "iso_ct_two_folds";
-const SHOWN = "document.querySelector('#viewer').dataset.shown";
-const WHERE = "document.querySelector('.place').textContent";
-
-/** Pixels with a colour, in a picture that is grey but for classes and the cross. */
-async function coloured(browser: Browser): Promise<number> {
-  const { data: pixels, channels } = decodePng(await browser.screenshot(".viewer canvas"));
-  let count = 0;
-  for (let i = 0; i < pixels.length; i += channels) {
-    const [r, g, b] = pixels.subarray(i, i + 3);
-    if (Math.max(r, g, b) - Math.min(r, g, b) > 40) count++;
-  }
-  return count;
-}
-
-/** Elements that a person can use and a screen reader can't name. */
-const NAMELESS = `[...document.querySelectorAll("button, input, select, canvas, progress")]
-  .filter((one) => one.checkVisibility() && !one.labels?.length && !one.ariaLabel && !one.textContent.trim())
-  .map((one) => one.outerHTML)`;
+/** The model of the demo, which segments the page's phantom. */
+const DEMO = fromFileUrl(new URL("../../cli/demo/model", import.meta.url));
 
 Deno.test({
   name: name("an image dropped on the page is segmented and shown, its classes are toggled, found and measured"),
@@ -48,9 +32,7 @@ Deno.test({
       await browser.click("#start");
       await browser.until(SHOWN);
       const { body: { jobs: [job] } } = await ask(`${served.url}/jobs`);
-      const rows = await browser.evaluate(
-        "[...document.querySelectorAll('.classes tbody tr')].map((row) => [row.cells[1].innerText, row.cells[2].innerText])",
-      );
+      const rows = await browser.evaluate(ROWS);
       const expected = job.labels.filter(({ label }: { label: number }) => label > 0);
       assert(expected.length > 1);
       assertEquals(rows.map(([name]: string[]) => name), expected.map((one: { name: string }) => one.name));
@@ -89,7 +71,7 @@ Deno.test({
     inTempFolder(async (folder) => {
       const bad = join(folder, "bad_0000.nii.gz");
       await Deno.writeTextFile(bad, "no image");
-      await using served = await serve(["-m", modelFolder(CT), "-f", "0", "--state", join(folder, "state")]);
+      await using served = await serve(["-m", DEMO, "-f", "all", "--state", join(folder, "state")]);
       await using browser = await openBrowser(CHROMIUM ?? "", join(folder, "profile"));
       await browser.size(800, 900);
       await browser.send("Emulation.setEmulatedMedia", {

@@ -178,14 +178,16 @@ async function show(job) {
   const [image, labels] = await Promise.all([load("view_image"), load("view_labels"), loadNiivue()]);
   if (current !== job.id) return;
   const named = job.labels.flatMap(({ label, name }) => name === undefined ? [] : [[label, name]]);
-  shown = await globalThis.showSegmentation(byId("viewer"), {
+  const viewer = await globalThis.showSegmentation(byId("viewer"), {
     title: job.name ?? job.case,
     image,
-    labels,
+    segmentations: [{ name: "segmentation", labels: () => labels }],
     names: { ...models.find(({ name }) => name === job.model)?.labels, ...Object.fromEntries(named) },
     hasVolume: job.labels.every(({ ml }) => ml !== undefined),
     downloads: [download],
   });
+  if (current === job.id) shown = viewer;
+  else viewer.dispose();
 }
 
 async function listJobs() {

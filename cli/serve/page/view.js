@@ -1,14 +1,15 @@
-/** A page of an image and segmentations that holds them itself: which segmentation is shown is chosen here. */
+/** A page of an image and segmentations that holds them itself. */
 "use strict";
 
 {
-  const about = JSON.parse(document.getElementById("about").textContent);
+  const { title, segmentations, names, hasVolume } = JSON.parse(document.getElementById("about").textContent);
   const place = document.getElementById("viewer");
-  const choice = document.getElementById("chosen");
-  let shown;
 
+  /** The bytes of a volume; the page has no further use for their text. */
   const bytesOf = (id) => {
-    const text = document.getElementById(id).textContent;
+    const holder = document.getElementById(id);
+    const text = holder.textContent;
+    holder.remove();
     if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text).buffer;
     const letters = atob(text);
     const bytes = new Uint8Array(letters.length);
@@ -16,24 +17,13 @@
     return bytes.buffer;
   };
 
-  const show = async () => {
-    choice.disabled = true;
-    shown?.dispose();
-    try {
-      shown = await globalThis.showSegmentation(place, {
-        title: `${about.title}, ${about.segmentations[choice.value]}`,
-        image: bytesOf("image"),
-        labels: bytesOf(`labels-${choice.value}`),
-        names: about.names,
-        hasVolume: about.hasVolume,
-      });
-    } catch (error) {
-      place.textContent = `It could not be shown: ${error.message}`;
-    }
-    choice.disabled = false;
-  };
-
-  choice.append(...about.segmentations.map((name, i) => new Option(name, String(i))));
-  choice.addEventListener("change", show);
-  show();
+  globalThis.showSegmentation(place, {
+    title,
+    image: bytesOf("image"),
+    segmentations: segmentations.map((name, i) => ({ name, labels: () => bytesOf(`labels-${i}`) })),
+    names,
+    hasVolume,
+  }).catch((error) => {
+    place.textContent = `It could not be shown: ${error.message}`;
+  });
 }

@@ -4,11 +4,15 @@
  */
 "use strict";
 
-/** Names of views, by NiiVue's slice types. */
-const VIEWS = [["4", "Planes and 3-D"], ["3", "Planes"], ["0", "Axial"], ["1", "Coronal"], ["2", "Sagittal"], [
-  "5",
-  "3-D",
-]];
+/** Views: NiiVue's type, its name here, and whether planes have 3-D beside them. */
+const VIEWS = [
+  ["sliceTypeMultiplanar", "Planes and 3-D", true],
+  ["sliceTypeMultiplanar", "Planes"],
+  ["sliceTypeAxial", "Axial"],
+  ["sliceTypeCoronal", "Coronal"],
+  ["sliceTypeSagittal", "Sagittal"],
+  ["sliceTypeRender", "3-D"],
+];
 
 /** Distinct colours for as many classes as there are: hues a golden angle apart. */
 function classColour(index) {
@@ -36,77 +40,14 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Voxels, mean intensity and centre of each label, in one pass over both volumes. */
-function measureLabels(labels, image, [nx, ny]) {
-  let highest = 0;
-  for (let i = 0; i < labels.length; i++) if (labels[i] > highest) highest = labels[i];
-  const [count, sum, sx, sy, sz] = Array.from({ length: 5 }, () => new Float64Array(highest + 1));
-  let [y, z] = [0, 0];
-  for (let i = 0; i < labels.length; i += nx) {
-    for (let x = 0; x < nx; x++) {
-      const label = labels[i + x];
-      if (label === 0) continue;
-      count[label]++;
-      sum[label] += image[i + x];
-      sx[label] += x;
-      sy[label] += y;
-      sz[label] += z;
-    }
-    if (++y === ny) {
-      y = 0;
-      z++;
-    }
-  }
-  const present = [...count.keys()].filter((label) => count[label] > 0);
-  const of = (label) => {
-    const voxels = count[label] ?? 0;
-    if (voxels === 0) return { voxels };
-    return { voxels, mean: sum[label] / voxels, centre: [sx, sy, sz].map((axis) => axis[label] / voxels) };
-  };
-  return { present, of };
-}
-
-/** The voxel of a label that is nearest to its centre, which may lie outside it. */
-function voxelNear(labels, label, centre, [nx, ny]) {
-  let [best, least] = [-1, Infinity];
-  for (let i = labels.indexOf(label); i >= 0; i = labels.indexOf(label, i + 1)) {
-    const dx = i % nx - centre[0];
-    const dy = Math.floor(i / nx) % ny - centre[1];
-    const dz = Math.floor(i / (nx * ny)) - centre[2];
-    const distance = dx * dx + dy * dy + dz * dz;
-    if (distance < least) [best, least] = [i, distance];
-  }
-  return [best % nx, Math.floor(best / nx) % ny, Math.floor(best / (nx * ny))];
-}
-
-/** NiiVue with the two volumes in a canvas. */
-async function openNiivue(canvas, image, labels) {
-  const { Niivue, NVImage } = globalThis.niivue;
-  const viewer = new Niivue({
-    backColor: [0, 0, 0, 1],
-    show3Dcrosshair: true,
-    multiplanarShowRender: 1,
-    dragAndDropEnabled: false,
-    loadingText: "",
-    logLevel: "error",
-    isResizeCanvas: true,
-    crosshairColor: [1, 0.85, 0.2, 0.8],
-    crosshairWidth: 0.5,
-  });
-  await viewer.attachToCanvas(canvas);
-  const base = await NVImage.loadFromUrl({ url: image, name: "image.nii.gz", colormap: "gray" });
-  const overlay = await NVImage.loadFromUrl({ url: labels, name: "labels.nii.gz" });
-  return { viewer, base, overlay };
-}
-
 /**
- * Shows an image with its segmentation in an element, in place of what is there.
- * @param options image, labels: ArrayBuffers of .nii.gz on one grid. names: of labels, by
- *   number; what has none is called by its number. hasVolume: voxels have a size.
+ * Shows an image with segmentations in an element, in place of what is there: one of them at a time, the others by a choice.
+ * @param options image: ArrayBuffer of a .nii.gz. segmentations: [{ name, labels }], labels gives one of the same grid when it is asked
+ *   for. names: of labels, by number; what has none is called by its number. hasVolume: voxels have a size.
  *   downloads: [{ text, get }], get gives { blob, name }
  * @returns dispose(), to be called before it is shown anything else
  */
-async function showSegmentation(place, { title, image, labels, names, hasVolume, downloads = [] }) {
+async function showSegmentation(place, { title, image, segmentations, names, hasVolume, downloads = [] }) {
   const canvas = element("canvas", { tabIndex: 0 });
   canvas.setAttribute("role", "application");
   canvas.setAttribute(
@@ -115,77 +56,71 @@ async function showSegmentation(place, { title, image, labels, names, hasVolume,
   );
   const where = element("p", { className: "place hint" });
   where.setAttribute("role", "status");
-  const bar = element("div", { className: "bar" });
-  const panel = element("section", { className: "classes" }, element("h2", {}, "Classes"));
-  panel.setAttribute("aria-label", "Classes");
-  place.replaceChildren(
-    element(
-      "div",
-      { className: "viewer" },
-      element("div", { className: "stage" }, bar, element("div", { className: "canvas" }, canvas), where),
-      panel,
-    ),
-  );
-  const { viewer, base, overlay } = await openNiivue(canvas, image, labels);
-  const size = base.hdr.dims.slice(1, 4);
-  const { present, of } = measureLabels(overlay.img, base.img, size);
-  const all = new Set([...Object.keys(names).map(Number), ...present]);
-  const shown = [...all].filter((label) => label > 0).sort((a, b) => a - b).map((label, index) => ({
-    label,
-    name: names[label] ?? `label ${label}`,
-    colour: classColour(index),
-    on: true,
-    ...of(label),
-  }));
-  const paint = () => {
-    const part = (channel) => [0, ...shown.map(({ colour }) => colour[channel])];
-    const alpha = [0, ...shown.map(({ on }) => on ? 255 : 0)];
-    overlay.setColormapLabel({
-      R: part(0),
-      G: part(1),
-      B: part(2),
-      A: alpha,
-      I: [0, ...shown.map(({ label }) => label)],
-      labels: ["background", ...shown.map(({ name }) => name)],
-    });
-  };
-  paint();
-  overlay.opacity = 0.6;
-  viewer.addVolume(base);
-  viewer.addVolume(overlay);
-  viewer.setSliceType(viewer.sliceTypeMultiplanar);
-  const repaint = () => {
-    paint();
-    viewer.updateGLVolume();
-  };
-
-  const goTo = ({ label, centre }) => {
-    const voxel = voxelNear(overlay.img, label, centre, size);
-    const affine = base.hdr.affine;
+  place.replaceChildren(element("p", { className: "hint", role: "status" }, "Loading..."));
+  const volumes = await globalThis.openVolumes(image, segmentations.map(({ labels }) => labels));
+  const { base } = volumes;
+  const classes = new Map();
+  const table = element("div", {});
+  let shown = [];
+  const goTo = ({ label, near }) => {
+    const voxel = near(label);
+    const { affine } = base.hdr;
     const mm = [0, 1, 2].map((row) => voxel.reduce((sum, at, axis) => sum + affine[row][axis] * at, affine[row][3]));
     viewer.scene.crosshairPos = viewer.mm2frac(mm);
     viewer.createOnLocationChange();
     viewer.drawScene();
   };
+  const repaint = () => volumes.paint(shown);
+  const take = async (index) => {
+    const { present, of, near } = await volumes.take(index);
+    const all = new Set([...Object.keys(names).map(Number), ...present]);
+    shown = [...all].filter((label) => label > 0).sort((a, b) => a - b).map((label, i) => {
+      const known = classes.get(label);
+      // In another segmentation a class keeps its colour, and stays shown or not.
+      const { colour, on } = known ?? { colour: classColour(i), on: true };
+      const one = { label, name: names[label] ?? `label ${label}`, colour, on, near, ...of(label) };
+      classes.set(label, one);
+      return one;
+    });
+    table.replaceChildren(classTable({ shown, hasVolume, voxelMl: hasVolume ? voxelMl(base) : 0, goTo, repaint }));
+  };
+  await take(0);
+  const bar = element("div", { className: "bar" });
+  const panel = element(
+    "section",
+    { className: "classes" },
+    element("h2", {}, "Classes"),
+    table,
+    downloadRow(downloads),
+  );
+  panel.setAttribute("aria-label", "Classes");
+  const stage = element("div", { className: "stage" }, bar, element("div", { className: "canvas" }, canvas), where);
+  const whole = element("div", { className: "viewer" }, stage, panel);
+  place.replaceChildren(whole);
+  const choose = async (index) => {
+    await take(index);
+    repaint();
+    viewer.createOnLocationChange();
+  };
+  fillBar(bar, volumes, { segmentations, choose, view: (type, hasRender) => showView(viewer, type, hasRender) });
+  const viewer = await volumes.attach(canvas);
   viewer.onLocationChange = ({ mm, values }) => {
     const at = [...mm].slice(0, 3).map((value) => value.toFixed(1)).join(", ");
     const label = Math.round(values[1]?.value ?? 0);
-    const name = shown.find((one) => one.label === label)?.name ?? (label === 0 ? "background" : `label ${label}`);
+    const name = classes.get(label)?.name ?? (label === 0 ? "background" : `label ${label}`);
     where.textContent = `${hasVolume ? `${at} mm` : "Here"}: intensity ${formatNumber(values[0]?.value ?? 0)}, ${name}`;
   };
   moveByKeys(canvas, viewer);
-  fillBar(bar, { viewer, base });
-  fillPanel(panel, { shown, hasVolume, voxelMl: hasVolume ? voxelMl(base) : 0, goTo, repaint, downloads });
+  repaint();
   viewer.createOnLocationChange();
-  // Drawn, and not merely asked to be.
-  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  await framesDrawn();
   place.dataset.shown = "true";
   return {
     dispose() {
       delete place.dataset.shown;
       viewer.gl?.getExtension("WEBGL_lose_context")?.loseContext();
       viewer.cleanup?.();
-      place.replaceChildren();
+      whole.remove();
     },
   };
 }
@@ -220,44 +155,52 @@ function moveByKeys(canvas, viewer) {
   }, { capture: true });
 }
 
-function fillBar(bar, { viewer, base }) {
-  const view = element("select", {}, ...VIEWS.map(([value, text]) => element("option", { value }, text)));
-  view.addEventListener("change", () => {
-    const hasRender = view.value === "4";
-    viewer.opts.multiplanarShowRender = hasRender ? 1 : 0;
-    const types = [
-      viewer.sliceTypeAxial,
-      viewer.sliceTypeCoronal,
-      viewer.sliceTypeSagittal,
-      viewer.sliceTypeMultiplanar,
-      viewer.sliceTypeMultiplanar,
-      viewer.sliceTypeRender,
-    ];
-    viewer.setSliceType(types[Number(view.value)]);
+function showView(viewer, type, hasRender) {
+  viewer.opts.multiplanarShowRender = hasRender ? 1 : 0;
+  viewer.setSliceType(viewer[type]);
+}
+
+function fillBar(bar, volumes, { segmentations, choose, view }) {
+  const { base } = volumes;
+  if (segmentations.length > 1) {
+    const chosen = element("select", {}, ...segmentations.map(({ name }, i) => new Option(name, String(i))));
+    chosen.addEventListener("change", () => choose(Number(chosen.value)));
+    bar.append(element("label", { className: "which" }, "Segmentation ", chosen));
+  }
+  const views = element("select", {}, ...VIEWS.map(([, text], i) => new Option(text, String(i))));
+  views.addEventListener("change", () => {
+    const [type, , hasRender = false] = VIEWS[Number(views.value)];
+    view(type, hasRender);
   });
   const opacity = element("input", { type: "range", min: "0", max: "1", step: "0.05", value: "0.6" });
-  opacity.addEventListener("input", () => viewer.setOpacity(1, Number(opacity.value)));
+  opacity.addEventListener("input", () => volumes.setOpacity(Number(opacity.value)));
   const grey = (key) => {
     const input = element("input", { type: "number", step: "any", value: String(Number(base[key].toPrecision(4))) });
     input.addEventListener("change", () => {
       if (input.value === "" || !Number.isFinite(Number(input.value))) return;
       base[key] = Number(input.value);
-      viewer.updateGLVolume();
+      volumes.repaintImage();
     });
     return input;
   };
   bar.append(
-    element("label", {}, "View ", view),
+    element("label", {}, "View ", views),
     element("label", {}, "Opacity ", opacity),
     element("label", {}, "Black ", grey("cal_min")),
     element("label", {}, "White ", grey("cal_max")),
   );
 }
 
-function fillPanel(panel, { shown, hasVolume, voxelMl, goTo, repaint, downloads }) {
+function button(text, act) {
+  const made = element("button", { type: "button" }, text);
+  made.addEventListener("click", act);
+  return made;
+}
+
+function classTable({ shown, hasVolume, voxelMl, goTo, repaint }) {
   const boxes = [];
   const rows = shown.map((one) => {
-    const box = element("input", { type: "checkbox", checked: true, "aria-label": `Show ${one.name}` });
+    const box = element("input", { type: "checkbox", checked: one.on, "aria-label": `Show ${one.name}` });
     box.addEventListener("change", () => {
       one.on = box.checked;
       repaint();
@@ -284,24 +227,21 @@ function fillPanel(panel, { shown, hasVolume, voxelMl, goTo, repaint, downloads 
     for (const [box, one] of boxes) box.checked = one.on = on;
     repaint();
   };
-  const button = (text, act) => {
-    const made = element("button", { type: "button" }, text);
-    made.addEventListener("click", act);
-    return made;
-  };
   const head = ["Show", "Class", hasVolume ? "ml" : "voxels", "mean"].map((text) =>
     element("th", { scope: "col" }, text)
   );
-  panel.append(
+  const made = document.createDocumentFragment();
+  made.append(
     element("div", { className: "row" }, button("All", all(true)), button("None", all(false))),
     element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
     element("p", { className: "hint" }, "A class's name leads to it. The mean is of the first channel's intensities."),
-    element(
-      "div",
-      { className: "row" },
-      ...downloads.map(({ text, get }) => button(text, async () => save(await get()))),
-    ),
   );
+  return made;
+}
+
+function downloadRow(downloads) {
+  const buttons = downloads.map(({ text, get }) => button(text, async () => save(await get())));
+  return element("div", { className: "row" }, ...buttons);
 }
 
 function save({ blob, name }) {

@@ -1,0 +1,115 @@
+/** The page of `view` in a headless Chromium, opened from the disk. */
+import { join } from "../../core/base/path.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { decodePng } from "../decode_png.ts";
+import { GOLDEN, inTempFolder, runCommand } from "../golden/cli/run_command.ts";
+import { type Browser, findChromium, openBrowser } from "./browser.ts";
+import { coloured, NAMELESS, ROWS, SHOWN, WHERE } from "./viewer.ts";
+
+const CHROMIUM = await findChromium();
+const name = (text: string) => CHROMIUM === undefined ? `${text} (skipped: there is no Chromium in PATH)` : text;
+const NAME = "regions_ignore";
+const IMAGE = join(GOLDEN, "images", NAME, "test_000_0000.nii.gz");
+const LABELS = join(GOLDEN, "expected", NAME, "test_000.nii.gz");
+
+async function view(page: string, ...args: string[]): Promise<void> {
+  const { code, stderr } = await runCommand(["view", ...args, "-o", page]);
+  assertEquals([code, stderr], [0, ""]);
+}
+
+async function open(browser: Browser, page: string): Promise<void> {
+  await browser.open(`file://${encodeURI(page)}`);
+  await browser.until(SHOWN);
+}
+
+async function choose(browser: Browser, selector: string, value: string): Promise<void> {
+  await browser.evaluate(`(() => {
+    const one = document.querySelector(${JSON.stringify(selector)});
+    one.value = ${JSON.stringify(value)};
+    one.dispatchEvent(new Event("change"));
+  })()`);
+}
+
+Deno.test({
+  name: name("a page of view shows its segmentations by their names, without a service and without a question"),
+  ignore: CHROMIUM === undefined,
+  fn: () =>
+    inTempFolder(async (folder) => {
+      const image = join(folder, `<img src=x onerror=hacked()>"&'.nii.gz`);
+      await Deno.copyFile(IMAGE, image);
+      const first = join(folder, "<script>hacked()<.nii.gz");
+      await Deno.copyFile(LABELS, first);
+      const second = join(folder, "theirs.nii.gz");
+      await Deno.copyFile(LABELS, second);
+      const labels = { background: 0, "</script><img src=y onerror=hacked()>": 1, tumour: 2, rim: 3, nowhere: 4 };
+      const dataset = { channel_names: { 0: "CT" }, labels, file_ending: ".nii.gz" };
+      await Deno.writeTextFile(join(folder, "dataset.json"), JSON.stringify(dataset));
+      const page = join(folder, "page.html");
+      await view(page, image, first, second);
+
+      await using browser = await openBrowser(CHROMIUM ?? "", join(folder, "profile"));
+      await browser.size(1280, 800);
+      await open(browser, page);
+      assertEquals(await browser.evaluate("document.title"), `<img src=x onerror=hacked()>"&'.nii.gz`);
+      assertEquals(await browser.evaluate("document.querySelectorAll('img').length"), 0);
+      const rows: string[][] = await browser.evaluate(ROWS);
+      assertEquals(rows.map(([name]) => name), Object.keys(labels).slice(1));
+      assertEquals(rows.at(-1), ["nowhere", "0"]);
+      assertEquals(
+        await browser.evaluate("[...document.querySelectorAll('.which option')].map((one) => one.textContent)"),
+        ["<script>hacked()<.nii.gz", "theirs.nii.gz"],
+      );
+      assertEquals(await browser.evaluate(NAMELESS), []);
+
+      // The other one is shown at the same place; what is not shown of the one is not shown of it.
+      await browser.click(".classes tbody tr:nth-child(2) .go");
+      const where = await browser.evaluate(WHERE);
+      assert(where.endsWith(", tumour"), where);
+      const all = await coloured(browser);
+      await browser.click(".classes tbody tr:nth-child(1) input[type=checkbox]");
+      const fewer = await coloured(browser);
+      assert(fewer < all, `${fewer} of ${all}`);
+      await choose(browser, ".which select", "1");
+      await browser.until("document.querySelector('.classes tbody input').checked === false");
+      assertEquals([await coloured(browser), await browser.evaluate(WHERE)], [fewer, where]);
+      assertEquals([browser.requests.length, browser.complaints], [1, []]);
+    }),
+});
+
+Deno.test({
+  name: name("where the processor draws, the picture is the one that NiiVue's shaders draw"),
+  ignore: CHROMIUM === undefined,
+  fn: () =>
+    inTempFolder(async (folder) => {
+      await using browser = await openBrowser(CHROMIUM ?? "", join(folder, "profile"));
+      await browser.size(1280, 800);
+      const page = join(folder, "page.html");
+      const shaders = join(folder, "shaders.html");
+      // Axes in three orders, and another in which two are turned round.
+      for (const [model, test] of [["transposed_201_reorient", "test_001"], ["iso_ct_two_folds", "test_000"]]) {
+        await view(
+          page,
+          join(GOLDEN, "images", model, `${test}_0000.nii.gz`),
+          join(GOLDEN, "expected", model, `${test}.nii.gz`),
+        );
+        const html = await Deno.readTextFile(page);
+        const changed = html.replace("isSoftware(gl) ? fillTextures :", "");
+        assert(changed !== html);
+        await Deno.writeTextFile(shaders, changed);
+        const pictures = [];
+        for (const file of [page, shaders]) {
+          await open(browser, file);
+          pictures.push(decodePng(await browser.screenshot(".viewer canvas")).data);
+        }
+        const [ours, theirs] = pictures;
+        assertEquals(ours.length, theirs.length);
+        let [most, unlike] = [0, 0];
+        for (let i = 0; i < ours.length; i++) {
+          const difference = Math.abs(ours[i] - theirs[i]);
+          most = Math.max(most, difference);
+          if (difference > 3) unlike++;
+        }
+        assert(unlike < ours.length / 1000, `${model}: ${unlike} of ${ours.length} differ, by ${most} at most`);
+      }
+    }),
+});
