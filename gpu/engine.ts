@@ -25,7 +25,7 @@ import { stepCosts } from "./run_plan.ts";
 import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";
 import { gpuCosts } from "./costs.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
-import { convLimits, withinBindings } from "./limits.ts";
+import { convLimits, ownMemory, withinBindings } from "./limits.ts";
 import { createPipelines } from "./pipelines.ts";
 import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { loadWeights } from "./load_weights.ts";
@@ -94,6 +94,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
   const gpu = await openDevice(options);
   const { device, facts } = gpu;
   const limits = await convLimits(gpu, options.forceBindingLimit, options.refused);
+  const memory = await ownMemory(gpu, limits, options.memoryLimitBytes);
   const commands: Commands = createCommands(gpu);
   const buffers: Buffers = createBuffers(
     gpu,
@@ -156,6 +157,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     adapter: facts,
     device,
     description: `GPU, ${facts.name}${facts.software ? " (a software adapter)" : ""}, WebGPU`,
+    ...(memory && { ownMemory: memory }),
     get costs() {
       return gpuCosts(commands.slowness);
     },

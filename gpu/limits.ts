@@ -1,5 +1,6 @@
 /** A device's limits, as operators are planned with. */
 import { UserError } from "../core/base/errors.ts";
+import type { OwnMemory } from "../core/engine/engine.ts";
 import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import { BindingLimitError } from "../kernels/wgsl/conv/touched.ts";
 import { BINDING_ALIGNMENT } from "./buffers.ts";
@@ -20,6 +21,41 @@ async function largestBuffer({ device }: GpuDevice): Promise<number> {
   const error = await device.popErrorScope();
   buffer.destroy();
   return error ? MODEST_BUFFER : Infinity;
+}
+
+/** Memory is asked for in pieces of so many bytes, up to so many in all. */
+const [ASKED_PIECE, MOST_ASKED] = [2 ** 30, 8 * 2 ** 30];
+/** Activations of a batch may take this share of what is free, and never need more than so many bytes. */
+const COMFORTABLE = { share: 1 / 4, most: 2 * 2 ** 30 };
+
+/**
+ * What the device has of memory. WebGPU does not say: so it is taken and given back, untouched. A software adapter has the program's.
+ * @param limit Bytes that may be used of it
+ */
+export async function ownMemory(
+  { device, facts }: GpuDevice,
+  { maxBindingBytes }: ConvLimits,
+  limit = Infinity,
+): Promise<OwnMemory | undefined> {
+  if (facts.software && limit === Infinity) return undefined;
+  const most = Math.min(limit, MOST_ASKED);
+  const free = facts.software ? most : await takeable(device, Math.min(ASKED_PIECE, maxBindingBytes), most);
+  const comfortable = Math.min(COMFORTABLE.most, free * COMFORTABLE.share);
+  return free < MOST_ASKED ? { free, comfortable } : { comfortable };
+}
+
+/** Bytes, `most` at most, that the device gives in pieces. */
+async function takeable(device: GPUDevice, piece: number, most: number): Promise<number> {
+  const taken: GPUBuffer[] = [];
+  let bytes = 0;
+  while (bytes < most) {
+    device.pushErrorScope("out-of-memory");
+    taken.push(device.createBuffer({ size: piece, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST }));
+    if (await device.popErrorScope()) break;
+    bytes += piece;
+  }
+  for (const buffer of taken) buffer.destroy();
+  return Math.min(bytes, most);
 }
 
 /**

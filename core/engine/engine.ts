@@ -101,6 +101,14 @@ export interface WeightSet extends Disposable {
   readonly bytes: number;
 }
 
+/** What an engine has of memory beside the program's. */
+export interface OwnMemory {
+  /** Bytes that were free when the engine was opened; absent where there are more than any plan has to mind. */
+  readonly free?: number;
+  /** Bytes that the activations of a batch may take without need. */
+  readonly comfortable: number;
+}
+
 /** Something that computes. Dispose it to end its workers or give back its device. */
 export interface Engine extends VolumeCalls, AsyncDisposable {
   readonly kind: "cpu" | "gpu";
@@ -108,6 +116,8 @@ export interface Engine extends VolumeCalls, AsyncDisposable {
   readonly description: string;
   /** What its work beside the network's steps costs. */
   readonly costs: EngineCosts;
+  /** Memory that is not the program's; absent where it computes in the program's own, or it is not known. */
+  readonly ownMemory?: OwnMemory;
   /** Bytes of the host's memory that it keeps for what comes next, and does not use; absent where it gives them back. */
   readonly idleBytes?: number;
   /** Bytes a program and its weight sets will need; pure, allocates nothing. */

@@ -75,6 +75,7 @@ Deno.test({ name: "What a program will take on the device is known beforehand", 
 
 Deno.test({ name: "Beyond the memory limit a tensor is refused, and smaller ones are not", ignore }, async () => {
   await using engine = await open({ memoryLimitBytes: 2 ** 20 });
+  assertEquals(engine.ownMemory, { free: 2 ** 20, comfortable: 2 ** 18 });
   await assertFails(() => engine.alloc("f32", 2 ** 20, "logit ring"), UserError, "logit ring", "4 MiB", "1 MiB");
   {
     using _first = engine.alloc("f32", 100_000, "first");

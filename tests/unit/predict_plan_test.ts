@@ -90,6 +90,15 @@ Deno.test("slices of 2-D networks are grouped until a run's batch is filled", ()
   assertEquals(plan.runs, 50);
 });
 
+Deno.test("an engine with memory of its own takes the batch that it has memory for", () => {
+  const wanted: Wanted = { grid: [300, 280, 260], patch: [96, 96, 96], mirrorings: 8 };
+  const batchWith = (comfortable: number) => planStream(inputsOf({ ...wanted, ownMemory: { comfortable } })).batch;
+  assertEquals(planStream(inputsOf(wanted)).batch, 2);
+  assertEquals([32, 128, 256, 2048].map((mebibytes) => batchWith(mebibytes * MIB)), [1, 2, 4, 8]);
+  const aimed = planStream(inputsOf({ ...wanted, ownMemory: { comfortable: 2048 * MIB }, aim: 1200 * MIB }));
+  assert(aimed.memory.total <= 1200 * MIB && aimed.batch < 8, `batch ${aimed.batch}, ${aimed.memory.total} bytes`);
+});
+
 Deno.test("no batch is taken that the samples do not fill", () => {
   const small = (batch: number) => ({
     memory: { weights: 0, activations: batch, scratch: 0 },

@@ -2,6 +2,7 @@
 import { collectGarbage } from "../../base/collect_garbage.ts";
 import type {
   Engine,
+  OwnMemory,
   Precision,
   Program,
   ProgramMemory,
@@ -21,6 +22,7 @@ export interface LoadedNetwork extends AsyncDisposable {
   readonly ringStride: number;
   /** The engine's. */
   readonly costs: EngineCosts;
+  readonly ownMemory?: OwnMemory;
   /** Bytes of the engine that program and weights have at the moment. */
   readonly heldBytes: number;
   /** What a run of `batch` samples takes; allocates nothing. */
@@ -97,6 +99,7 @@ export function loadNetwork(
   return {
     ringStride: engine.ringStride(model.outputChannels),
     costs: engine.costs,
+    ...(engine.ownMemory && { ownMemory: engine.ownMemory }),
     get heldBytes() {
       const sets = [...packed.values()].reduce((sum, { bytes }) => sum + bytes, 0);
       return sets + (current ? current.memory.activations + current.memory.scratch : 0);

@@ -19,7 +19,7 @@ export interface Session extends AsyncDisposable {
   network(input: PreprocessedCase, onEvent?: (event: PredictionEvent) => void): Promise<LoadedNetwork>;
   /** The network, if a case has got so far. */
   readonly loaded: LoadedNetwork | undefined;
-  /** Bytes the next plans should stay below, if any way does; set once an engine has failed. */
+  /** Bytes the next plans should stay below, if any way does: what the engine has of its own, and less once one has failed. */
   readonly aim: number | undefined;
   /** Seconds that a plan's forecast should say, measured once where they are many. */
   forecast(plannedSeconds: number): Promise<number>;
@@ -76,7 +76,7 @@ export function openSession(request: SessionSource): Session {
       return loaded;
     },
     get aim() {
-      return aim;
+      return aim ?? engine.ownMemory?.free;
     },
     async network(input, onEvent) {
       if (loaded) return loaded;

@@ -128,6 +128,7 @@ export function planCase(
     tables,
     // Planes across the innermost axis of the file would be written one number at a time.
     avoidAxis: options.saveProbabilities ? plans.transposeBackward[2] : undefined,
+    ...(network.ownMemory && { ownMemory: network.ownMemory }),
     forecast: (batch) => network.forecast(batch),
     fixed: { runtime: options.runtimeBytes, image: 2 * imageBytes + options.besideBytes, labels: labelBytes },
     ...limitOf(options.maxMemory),

@@ -1,7 +1,7 @@
 /** How one case is streamed through the network, and what that is decided from, as plain data; plan_stream.ts decides. */
 import type { Vec3 } from "../../base/shape.ts";
 import type { EngineCosts } from "../../engine/costs.ts";
-import type { ProgramMemory, StepCost } from "../../engine/engine.ts";
+import type { OwnMemory, ProgramMemory, StepCost } from "../../engine/engine.ts";
 import type { AxisTable } from "../../engine/volume.ts";
 import type { TileGrid } from "./tiles.ts";
 
@@ -91,6 +91,8 @@ export interface StreamInputs {
   readonly tables?: readonly [AxisTable, AxisTable, AxisTable];
   /** An axis that is not streamed along. */
   readonly avoidAxis?: number;
+  /** The engine's, where it has some. */
+  readonly ownMemory?: OwnMemory;
   readonly forecast: (batch: number) => { readonly memory: ProgramMemory; readonly steps: readonly StepCost[] };
   /** Bytes that do not depend on the plan. */
   readonly fixed: { readonly runtime: number; readonly image: number; readonly labels: number };

@@ -18,7 +18,9 @@ export type Candidate = Pick<
 >;
 
 const BATCHES = [1, 2, 3, 4, 6, 8, 12, 16];
-/** Without need no batch takes more than this in activations: larger ones gain little and cost memory. */
+/** Of an engine with memory of its own, which can take most of them: planning each takes a while. */
+const FEW_BATCHES = [1, 2, 4, 8, 16];
+/** Without need no batch takes more than this of the program's memory in activations: larger ones gain little and cost memory. */
 const COMFORTABLE_ACTIVATIONS = 128 * 2 ** 20;
 /** Forecasts closer than this are equal; the larger batch is taken then. */
 const SAME_TIME = 1.01;
@@ -28,21 +30,20 @@ const DISK_RATE = 8e8;
 const SPILL_BUFFER_BYTES = 16 * 2 ** 20;
 /** Batches worth weighing: none larger than what a row of a window offers, or than what is comfortable. */
 export function candidateBatches(
-  { mirrorings, forecast }: Pick<StreamInputs, "mirrorings" | "forecast">,
+  { mirrorings, forecast, ownMemory }: Pick<StreamInputs, "mirrorings" | "forecast" | "ownMemory">,
   rows: readonly TileRow[],
   windows: readonly TileWindow[],
 ): readonly number[] {
   const most = Math.max(...rows.map((row) => row.positions.length)) *
     Math.max(...windows.map((window) => window.origins.length)) * mirrorings;
-  const batches = BATCHES.filter((batch) => batch <= most);
+  const batches = (ownMemory ? FEW_BATCHES : BATCHES).filter((batch) => batch <= most);
+  const comfortable = ownMemory?.comfortable ?? COMFORTABLE_ACTIVATIONS;
   // Larger ones take more: after the first that is too large none is forecast, which takes a while.
-  const tooLarge = batches.findIndex((batch) => batch > 1 && !isComfortable(batch, forecast(batch).memory));
+  const tooLarge = batches.findIndex((batch) => batch > 1 && bytesOf(forecast(batch).memory) > comfortable);
   return tooLarge < 0 ? batches : batches.slice(0, tooLarge);
 }
 
-function isComfortable(batch: number, { activations, scratch }: Pick<ProgramMemory, "activations" | "scratch">) {
-  return batch === 1 || activations + scratch <= COMFORTABLE_ACTIVATIONS;
-}
+const bytesOf = ({ activations, scratch }: ProgramMemory) => activations + scratch;
 
 /** The fastest candidate that fits the limit, or the one that needs least where none does. */
 export function cheapestThatFits(inputs: StreamInputs, candidates: readonly Candidate[]): StreamPlan {
