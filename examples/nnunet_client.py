@@ -10,8 +10,8 @@
 A program of its own (`nnunet serve --stdio`) keeps the model loaded; it is found as `nnunet` in PATH, by the environment variable NNUNET, or
 by the argument `program` (a list of words: ['deno', 'task', '-q', 'nnunet']). No network is used. Arrays have the axes and spacing that
 nnU-Net's readers give them, (channels, z, y, x); they travel as NIfTI files of 32-bit floats, so that the model has to read .nii.gz or .nii.
-What differs from nnUNetPredictor: data iterators give raw images, not preprocessed ones; a cascade's second stage and use_gaussian=False are
-refused; arguments about processes and devices of Python's are taken and mean nothing.
+What differs from nnUNetPredictor: data iterators give raw images, not preprocessed ones; segmentations of a cascade's first stage
+and use_gaussian=False are refused; arguments about processes and devices of Python's are taken and mean nothing.
 """
 import gzip
 import itertools
@@ -52,15 +52,17 @@ class nnUNetPredictor:
 
     # --- the model ---
 
-    def initialize_from_trained_model_folder(self, model_training_output_dir, use_folds=None, checkpoint_name='checkpoint_final.pth'):
+    def initialize_from_trained_model_folder(self, model_training_output_dir, use_folds=None, checkpoint_name='checkpoint_final.pth',
+                                             first_stage_dir=None):
+        """`first_stage_dir`: of a cascade's second stage, the folder of the first one's model, which is then run before it."""
         self.close()
         with open(os.path.join(model_training_output_dir, 'dataset.json')) as file:
             self.dataset_json = json.load(file)
         with open(os.path.join(model_training_output_dir, 'plans.json')) as file:
             self.plans = json.load(file)
         folds = [use_folds] if isinstance(use_folds, (str, int)) else use_folds
-        words = [*self.program, 'serve', '--stdio', '-m', os.path.abspath(model_training_output_dir), '-chk', checkpoint_name,
-                 *self.arguments]
+        models = [model_training_output_dir] if first_stage_dir is None else [model_training_output_dir, first_stage_dir]
+        words = [*self.program, 'serve', '--stdio', '-m', *map(os.path.abspath, models), '-chk', checkpoint_name, *self.arguments]
         if folds is not None:
             words += ['-f', *[str(fold) for fold in folds]]
         self._errors = tempfile.TemporaryFile()
@@ -68,6 +70,7 @@ class nnUNetPredictor:
                                          stderr=None if self.verbose else self._errors)
         ready = self._read()
         self.file_ending = ready['models'][0]['file_ending']
+        self._model = ready['models'][0]['name']
 
     def close(self):
         """Ends the program; the model's memory is free then."""
@@ -94,7 +97,7 @@ class nnUNetPredictor:
         Outputs: a folder, or names without ending.
         Without outputs the segmentations come back as arrays (with save_probabilities: tuples with the probabilities)."""
         if folder_with_segs_from_prev_stage is not None:
-            raise ValueError('folder_with_segs_from_prev_stage: a cascade\'s second stage is not served; use `nnunet predict`')
+            raise ValueError('folder_with_segs_from_prev_stage: give the first stage\'s model as first_stage_dir, or use `nnunet predict`')
         if isinstance(list_of_lists_or_source_folder, str):
             cases = self._cases_of_folder(list_of_lists_or_source_folder)
         else:
@@ -126,7 +129,7 @@ class nnUNetPredictor:
         """`input_image`: (channels, z, y, x). `image_properties`: 'spacing' (z, y, x), and 'sitk_stuff' as SimpleITKIO gives it, where the
         written file is to lie where the image did. Gives the labels (z, y, x), or labels and probabilities (classes, z, y, x)."""
         if segmentation_previous_stage is not None:
-            raise ValueError('segmentation_previous_stage: a cascade\'s second stage is not served; use `nnunet predict`')
+            raise ValueError('segmentation_previous_stage: give the first stage\'s model as first_stage_dir, or use `nnunet predict`')
         if self.file_ending not in ('.nii.gz', '.nii'):
             raise ValueError(f'the model reads {self.file_ending} files; arrays travel as NIfTI: use predict_from_files')
         image = np.asarray(input_image)
@@ -149,7 +152,7 @@ class nnUNetPredictor:
                                             properties_or_list_of_properties, truncated_ofname, num_processes=3):
         images, properties = image_or_list_of_images, properties_or_list_of_properties
         if segs_from_prev_stage_or_list_of_segs_from_prev_stage is not None:
-            raise ValueError('segmentations of a previous stage: a cascade\'s second stage is not served; use `nnunet predict`')
+            raise ValueError('segmentations of a previous stage: give the first stage\'s model as first_stage_dir, or use `nnunet predict`')
         if not isinstance(images, (list, tuple)):
             images = [images]
         properties = [properties] * len(images) if isinstance(properties, dict) else list(properties)
@@ -201,7 +204,7 @@ class nnUNetPredictor:
 
     def _ask(self, files, output, save_probabilities, formats):
         id = next(self._ids)
-        request = {'id': id, 'files': [os.path.abspath(file) for file in files], 'output': output,
+        request = {'id': id, 'model': self._model, 'files': [os.path.abspath(file) for file in files], 'output': output,
                    'options': {'step_size': self.tile_step_size, 'disable_tta': not self.use_mirroring,
                                'save_probabilities': bool(save_probabilities), **({'output_format': list(formats)} if formats else {})}}
         self._process.stdin.write(json.dumps(request) + '\n')

@@ -24,7 +24,7 @@ export const SERVE = {
     group: MODELS,
     help:
       "Folders of the models to serve, each with plans.json, dataset.json and fold_X; NAME=FOLDER gives one a name. " +
-      "Default: DATASET-CONFIGURATION.",
+      "Default: DATASET-CONFIGURATION. A cascade's second stage needs its first among them, which is run before it.",
   },
   folds: {
     kind: "list",

@@ -1,5 +1,7 @@
 /** A case that is asked for, and what is found of it on the disk before it is read: images, files to write, what DICOM objects say. */
 import { UserError } from "../../core/base/errors.ts";
+import { removeIfThere } from "../../core/base/files.ts";
+import { join } from "../../core/base/path.ts";
 import { caseOfPaths, expectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
 import { readerClass } from "../../core/formats/image/readers.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
@@ -13,6 +15,8 @@ import type { JobOptions } from "./job.ts";
 /** A case to be predicted, as it is named. */
 export interface NamedCase {
   readonly model: Model;
+  /** Of a cascade's second stage: the first one's model, and the folder for what that gives, which is removed afterwards. */
+  readonly firstStage?: { readonly model: Model; readonly folder: string };
   readonly options: JobOptions;
   /** In channel order; or folders of DICOM. */
   readonly files: readonly string[];
@@ -54,10 +58,38 @@ export async function listCase(asked: NamedCase): Promise<ListedCase> {
   return { one, ...(details && { details }), warnings };
 }
 
-/** How it is predicted. */
-export function runOf({ options, report }: NamedCase, { one, details }: ListedCase): ResidentRun {
+/** Where the first stage's segmentation goes. */
+function firstStageFile({ model, folder }: NonNullable<NamedCase["firstStage"]>, { one: { id } }: ListedCase): string {
+  return join(folder, `${id}${model.dataset.fileEnding}`);
+}
+
+/** @throws UserError */
+export async function removeFirstStage({ firstStage }: Pick<NamedCase, "firstStage">): Promise<void> {
+  if (!firstStage) return;
+  await removeIfThere(firstStage.folder, "removing the first stage's segmentation", { recursive: true });
+}
+
+/** What is predicted first of all: the case, or its first stage. */
+export function firstRunOf(named: NamedCase, listed: ListedCase): { readonly model: Model; readonly run: ResidentRun } {
+  const { model, firstStage } = named;
+  const run = runOf(named, listed);
+  if (!firstStage) return { model, run };
+  const { id, files } = listed.one;
   return {
-    cases: [one],
+    model: firstStage.model,
+    run: {
+      cases: [{ id, files, output: firstStageFile(firstStage, listed) }],
+      options: { ...run.options, saveProbabilities: false, checksums: false },
+    },
+  };
+}
+
+/** How the case is predicted; of a cascade after the first stage. */
+export function runOf(named: NamedCase, listed: ListedCase): ResidentRun {
+  const { options, report, firstStage } = named;
+  const { one, details } = listed;
+  return {
+    cases: [firstStage ? { ...one, previousStageFile: firstStageFile(firstStage, listed) } : one],
     ...(details && { details }),
     options: {
       stepSize: options.step_size,

@@ -37,7 +37,10 @@ export function doJobs(store: JobStore, models: ServedModels, predictor: Predict
       const [done] = prediction.state.done;
       const hasView = record.view === true && await keepView(served.model.plans.reader, done, files, hooks);
       const hasSpacing = readerClass(served.model.plans.reader).geometry === "spacing";
-      return outcomeOf(done, record, files, { hasView, hasSpacing });
+      const { firstStageSeconds } = prediction;
+      const outcome = outcomeOf(done, record, files, { hasView, hasSpacing });
+      if (firstStageSeconds === undefined) return outcome;
+      return { ...outcome, seconds: { first_stage: firstStageSeconds, ...done.timings } };
     }
     const { parts, message } = prediction.error;
     return { state: "failed", error: jobError(parts, message, folder) };
@@ -52,6 +55,9 @@ function namedCase(folder: string, record: JobRecord, served: ServedModel): Name
   return {
     key: record.id,
     model: served.model,
+    ...(served.firstStage && {
+      firstStage: { model: served.firstStage.model, folder: join(folder, "images", "first_stage") },
+    }),
     options: record.options,
     files: record.received ? record.files.map((name) => join(folder, "images", name)) : record.files,
     ...(record.isStudy && { study: join(folder, "images", record.case) }),

@@ -5,12 +5,13 @@ import { spacingFileOfLabels } from "../../core/formats/image/tiff/spacing_file.
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import { OUTPUT_FORMATS, type OutputFormat } from "../../core/predict/run/output_formats.ts";
 import { probabilityPaths } from "../../core/predict/run/output_folder.ts";
+import type { CaseAhead } from "../../core/predict/run/resident_models.ts";
 import { openResident } from "../engines/resident.ts";
 import type { ChosenEngine, EngineWish, StartHooks } from "../engines/select_engine.ts";
 import { outputsBeside } from "../output_files.ts";
 import { programDigest } from "../program_digest.ts";
 import { describeModel, newReportState, type ReportState, writeReport } from "../report.ts";
-import { type AskedCase, listCase, runOf } from "./asked_case.ts";
+import { type AskedCase, firstRunOf, listCase, type ListedCase, removeFirstStage, runOf } from "./asked_case.ts";
 import { readsAhead } from "./read_ahead.ts";
 
 export interface Predictor extends AsyncDisposable {
@@ -22,7 +23,8 @@ export interface Predictor extends AsyncDisposable {
 }
 
 export type Prediction =
-  | { readonly kind: "done"; readonly state: ReportState }
+  /** `firstStageSeconds`: of a cascade. */
+  | { readonly kind: "done"; readonly state: ReportState; readonly firstStageSeconds?: number }
   | { readonly kind: "failed"; readonly error: UserError };
 
 export interface PredictorOptions {
@@ -37,19 +39,41 @@ export interface PredictorOptions {
 export async function openPredictor({ wish, maxMemory, commandLine, hooks }: PredictorOptions): Promise<Predictor> {
   const { engines, kept } = await openResident({ wish, maxMemory, hooks });
   const digestsOf = rememberDigests();
-  const ahead = readsAhead(kept);
+  const reading = readsAhead(kept);
+
+  function noteEngine(state: ReportState): void {
+    const { engine, reason } = engines.current;
+    state.engine = engine;
+    state.engineReason = reason;
+  }
+
+  /** The first stage of a cascade. */
+  async function predictFirst(asked: AskedCase, listed: ListedCase, ahead: CaseAhead | undefined) {
+    if (!asked.firstStage) return undefined;
+    const { model, run } = firstRunOf(asked, listed);
+    return await kept.predict(model, { ...run, ...(ahead && { ahead }) }, {
+      signal: asked.signal,
+      onEvent(event) {
+        if (event.kind === "case" || event.kind === "progress") asked.onEvent?.(event);
+      },
+    });
+  }
 
   async function predict(asked: AskedCase, state: ReportState): Promise<Prediction> {
     const { model } = asked;
     state.model = model;
-    const taken = await ahead.take(asked.key);
+    const taken = await reading.take(asked.key);
     const listed = taken?.listed ?? await listCase(asked);
     state.warnings.push(...listed.warnings);
     const { files } = listed.one;
-    const { failed, steps } = await kept.predict(model, {
-      ...runOf(asked, listed),
-      ...(taken?.ahead && { ahead: taken.ahead }),
-    }, {
+    const first = await predictFirst(asked, listed, taken?.ahead);
+    if (first && first.failed.length > 0) {
+      noteEngine(state);
+      state.failed.push(...first.failed);
+      return await ended(asked, state, files);
+    }
+    const ahead = first ? undefined : taken?.ahead;
+    const { failed, steps } = await kept.predict(model, { ...runOf(asked, listed), ...(ahead && { ahead }) }, {
       signal: asked.signal,
       onEvent(event) {
         if (event.kind === "done") state.done.push(event.record);
@@ -58,18 +82,13 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
           state.precisionReason = event.why;
         }
         asked.onEvent?.(event);
-        ahead.look(asked, event);
+        reading.look(asked, event);
       },
     });
-    const current = engines.current;
-    state.engine = current.engine;
-    state.engineReason = current.reason;
+    noteEngine(state);
     state.steps = steps;
     state.failed.push(...failed);
-    if (asked.report !== undefined) {
-      await writeReport(asked.report, state, failed.length ? "some cases failed" : "done");
-    }
-    return failed.length > 0 ? { kind: "failed", error: naming(files, failed[0].error) } : { kind: "done", state };
+    return await ended(asked, state, files, first?.seconds);
   }
 
   return {
@@ -88,6 +107,8 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
           await writeReport(report, state, "failed", { ...error.parts, message: error.message });
         }
         return { kind: "failed", error };
+      } finally {
+        await removeFirstStage(asked);
       }
     },
     async [Symbol.asyncDispose]() {
@@ -95,6 +116,18 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
       await engines[Symbol.asyncDispose]();
     },
   };
+}
+
+async function ended(
+  { report }: AskedCase,
+  state: ReportState,
+  files: readonly string[],
+  firstStageSeconds?: number,
+): Promise<Prediction> {
+  const { failed: [failed] } = state;
+  if (report !== undefined) await writeReport(report, state, failed ? "some cases failed" : "done");
+  if (failed) return { kind: "failed", error: naming(files, failed.error) };
+  return { kind: "done", state, ...(firstStageSeconds !== undefined && { firstStageSeconds }) };
 }
 
 /** Errors about a case as a whole know no file: then all of the case's are named. */

@@ -1,7 +1,7 @@
 /** The next case of those that are asked for, read and preprocessed while the network is busy with the present one. */
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
 import type { CaseAhead, ResidentModels } from "../../core/predict/run/resident_models.ts";
-import { type AskedCase, listCase, type ListedCase, type NamedCase, runOf } from "./asked_case.ts";
+import { type AskedCase, firstRunOf, listCase, type ListedCase, type NamedCase } from "./asked_case.ts";
 
 /** A case as far as it has been got; `ahead` is the taker's to give back. */
 export interface TakenAhead {
@@ -29,7 +29,8 @@ export function readsAhead(kept: Pick<ResidentModels, "readAhead">): ReadAhead {
   async function read(next: NamedCase): Promise<TakenAhead | undefined> {
     try {
       const listed = await listCase(next);
-      const ahead = await kept.readAhead(next.model, runOf(next, listed), total);
+      const { model, run } = firstRunOf(next, listed);
+      const ahead = await kept.readAhead(model, run, total);
       return { listed, ...(ahead && { ahead }) };
     } catch {
       // It is for the case's own time to say why.

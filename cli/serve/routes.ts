@@ -80,6 +80,7 @@ const MODEL_VIEW = z.object({
   regions: z.array(z.object({ name: z.string(), labels: z.array(z.int()) })).describe(
     "What a model of regions finds: each is made of labels.",
   ),
+  first_stage: z.string().optional().describe("Of a cascade's second stage: the model that is run before it."),
   loaded: z.boolean().describe("False until the first job, and where it gave its memory back."),
 });
 
@@ -207,7 +208,9 @@ export const ROUTES: readonly Route[] = [
     method: "GET",
     path: "/jobs/{id}/events",
     summary: "Tell how far a job is, again and again, until it has ended",
-    description: "Server-sent events; the data of each `job` event is what /jobs/{id} gives.",
+    description:
+      "Server-sent events; the data of each `job` event is what /jobs/{id} gives. Of a cascade each stage has its " +
+      "own progress.",
     answers: [{ status: 200, description: "Events.", mediaType: "text/event-stream" }, NO_JOB],
     answer: (call) => {
       viewOf(call);
@@ -364,7 +367,7 @@ function oneOf<T extends string>(query: URLSearchParams, name: string, values: r
 }
 
 function modelViews({ reception: { models }, heldBytes }: Service): z.infer<typeof MODEL_VIEW>[] {
-  return models.all.map(({ name, model }) => ({
+  return models.all.map(({ name, model, firstStage }) => ({
     name,
     dataset: model.plans.datasetName,
     configuration: model.configuration.name,
@@ -374,6 +377,7 @@ function modelViews({ reception: { models }, heldBytes }: Service): z.infer<type
     file_ending: model.dataset.fileEnding,
     labels: Object.fromEntries([...model.dataset.labels.names].map(([label, text]) => [String(label), text])),
     regions: model.dataset.labels.regions.map(({ name, labels }) => ({ name, labels: [...labels] })),
+    ...(firstStage && { first_stage: firstStage.name }),
     loaded: heldBytes(name) > 0,
   }));
 }

@@ -2,11 +2,13 @@
 import { UserError } from "../../core/base/errors.ts";
 import { isFolder } from "../../core/dataset/dataset_names.ts";
 import { type Model, openModel, type OpenModelOptions } from "../../core/predict/model/model_folder.ts";
-import { requireOneStage } from "../engines/resident.ts";
+import { firstStageOf, lacksFirstStage } from "../engines/cascade.ts";
 
 export interface ServedModel {
   readonly name: string;
   readonly model: Model;
+  /** Of a cascade's second stage. */
+  readonly firstStage?: ServedModel;
 }
 
 export interface ServedModels extends Disposable {
@@ -20,13 +22,13 @@ const DOING = "opening the models";
 /**
  * Opens and checks all of them.
  * @param words FOLDER or NAME=FOLDER
- * @throws UserError for the first that is broken, is a cascade's second stage, or has another one's name
+ * @throws UserError for the first that is broken, has another one's name, or is a cascade's second stage without its first
  */
 export async function openServedModels(
   words: readonly string[],
   options: OpenModelOptions,
 ): Promise<ServedModels> {
-  const all: ServedModel[] = [];
+  let all: ServedModel[] = [];
   const dispose = () => all.forEach(({ model }) => model[Symbol.dispose]());
   try {
     for (const word of words) {
@@ -35,6 +37,7 @@ export async function openServedModels(
       all.push({ name: name ?? `${model.plans.datasetName}-${model.configuration.name}`, model });
       requireServable(all);
     }
+    all = all.map((one) => withFirstStage(one, all));
   } catch (error) {
     dispose();
     throw error;
@@ -67,5 +70,13 @@ function requireServable(all: readonly ServedModel[]): void {
     const problem = `its name ${name} is that of ${other.model.folder} as well`;
     throw new UserError({ doing: DOING, file: folder, problem, remedy });
   }
-  requireOneStage(model, DOING, "serve");
+}
+
+/** @throws UserError for a second stage whose first is not among them */
+function withFirstStage(one: ServedModel, all: readonly ServedModel[]): ServedModel {
+  const first = firstStageOf(one.model, all.map(({ model }) => model));
+  if (first === undefined) return one;
+  const firstStage = all.find(({ model }) => model === first);
+  if (firstStage) return { ...one, firstStage };
+  throw lacksFirstStage(one.model, DOING, "-m");
 }

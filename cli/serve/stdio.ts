@@ -38,6 +38,8 @@ type Say = (id: Id | null, type: string, fields: Readonly<Record<string, unknown
 interface Waiting {
   readonly request: Request;
   readonly abort: AbortController;
+  /** A folder that is not there yet. */
+  readonly scratch: string;
 }
 
 /** Answers until stdin ends, or the program is told to end. */
@@ -69,7 +71,8 @@ export async function serveStdio(models: ServedModels, predictor: Predictor, con
     const read = readRequest(line);
     if ("problem" in read) return say(read.id, "error", { doing: "reading the request", ...said(read.problem) });
     if ("cancel" in read) return cancel(read.cancel);
-    waiting.push({ request: read, abort: new AbortController() });
+    const scratch = join(dirname(read.output), `.nnunet-first-stage-${crypto.randomUUID()}`);
+    waiting.push({ request: read, abort: new AbortController(), scratch });
     wake.resolve();
   };
   const stop = () => {
@@ -126,17 +129,19 @@ async function answer(
   const { request, abort } = one;
   const { id, output, options } = request;
   try {
-    const { model } = chosenModel(request.model, models);
+    const served = chosenModel(request.model, models);
+    const { model } = served;
     const { fileEnding } = model.dataset;
     requireOutput(request, model);
     await ensureFolder(dirname(output), "making the output folder");
     const prediction = await predictor.predict({
-      ...namedCase(one, model),
+      ...namedCase(one, served),
       next: () => nextCase(one, next(), models),
       onEvent: sayProgress(id, say),
       signal: abort.signal,
     });
     if (prediction.kind === "failed") return sayError(id, prediction.error, say);
+    const { firstStageSeconds } = prediction;
     const { labels, timings } = prediction.state.done[0];
     const { npz, pkl } = probabilityPaths(output, fileEnding);
     say(id, "result", {
@@ -144,7 +149,7 @@ async function answer(
       ...(options.save_probabilities && { probabilities: npz, properties: pkl }),
       ...(options.output_format && { outputs: outputsByFormat(request, fileEnding) }),
       labels,
-      seconds: timings,
+      seconds: { ...(firstStageSeconds !== undefined && { first_stage: firstStageSeconds }), ...timings },
     });
   } catch (error) {
     if (error instanceof Interrupted) return say(id, "cancelled", {});
@@ -153,9 +158,17 @@ async function answer(
   }
 }
 
-function namedCase(key: Waiting, model: ServedModel["model"]): NamedCase {
+function namedCase(key: Waiting, { model, firstStage }: ServedModel): NamedCase {
   const { files, output, options, report } = key.request;
-  return { key, model, options, files, output, ...(report !== undefined && { report }) };
+  return {
+    key,
+    model,
+    ...(firstStage && { firstStage: { model: firstStage.model, folder: key.scratch } }),
+    options,
+    files,
+    output,
+    ...(report !== undefined && { report }),
+  };
 }
 
 /** What may be read while another case is done: no result of that one. */
@@ -165,7 +178,7 @@ function nextCase(present: Waiting, next: Waiting | undefined, models: ServedMod
   const found = model === undefined ? models.all.at(0) : models.find(model);
   const results = dirname(resolve(present.request.output));
   if (!found || files.some((file) => resolve(file).startsWith(results))) return undefined;
-  return namedCase(next, found.model);
+  return namedCase(next, found);
 }
 
 function sayError(id: Id, error: UserError, say: Say): void {

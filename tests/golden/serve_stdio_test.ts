@@ -3,7 +3,7 @@ import { fromFileUrl, join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertSameSegmentation } from "./cli/compare_labels.ts";
 import { GOLDEN, inTempFolder, namesIn } from "./cli/run_command.ts";
-import { imagesOf, type Json, modelFolder } from "./cli/served.ts";
+import { imagesOf, type Json, modelFolder, putCascade } from "./cli/served.ts";
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
@@ -90,6 +90,7 @@ Deno.test({
   ignore: !hasNumpy,
   fn: () =>
     inTempFolder(async (folder) => {
+      await putCascade(folder);
       const script = join(ROOT, "tests/golden/cli/client_check.py");
       const { code, text } = await sh('exec "$@"', PYTHON, script, GOLDEN, folder, JSON.stringify(PROGRAM));
       assertEquals(code, 0, text);

@@ -10,6 +10,7 @@ import {
   imagesOf,
   type Json,
   modelFolder,
+  putCascade,
   resultOf,
   segmented,
   send,
@@ -151,6 +152,37 @@ Deno.test("a DICOM study is sent file by file, in any order and under any name, 
   });
 });
 
+Deno.test("a cascade's second stage is served with its first, and gives what predict makes in two steps", async () => {
+  await inTempFolder(async (folder) => {
+    const { first, second, images } = await putCascade(folder);
+    const [lowres, expected] = ["lowres", "expected"].map((name) => join(folder, name));
+    for (
+      const line of [["-m", first, "-o", lowres], ["-m", second, "-o", expected, "-prev_stage_predictions", lowres]]
+    ) {
+      const { code, stderr } = await runCommand(["predict_from_modelfolder", "-i", images, "-f", "0", ...line]);
+      assertEquals(code, 0, stderr);
+    }
+    const state = join(folder, "state");
+    await using served = await serve(["-m", `a=${second}`, "-m", `b=${first}`, "--state", state]);
+    const { models } = (await ask(`${served.url}/models`)).body;
+    assertEquals(models.map(({ first_stage }: Json) => first_stage), ["b", undefined]);
+    const files = ["test_000", "test_001"].map((id) => join(images, `${id}_0000.nii.gz`));
+    const jobs = await Promise.all(files.map((file) => segmented(served.url, [file], { model: "a" })));
+    for (const job of jobs) {
+      assertEquals(job.state, "done", JSON.stringify(job));
+      const whole = await Deno.readFile(join(expected, `${job.case}.nii.gz`));
+      assertEquals(await resultOf(served.url, job.id), whole, job.case);
+      assert(whole.length !== (await Deno.readFile(join(lowres, `${job.case}.nii.gz`))).length, "the stages differ");
+      assert(job.seconds.first_stage > 0);
+      assertEquals(await namesIn(join(state, "jobs", job.id)), ["job.json", "result"]);
+    }
+    const cut = join(folder, "cut_0000.nii.gz");
+    await Deno.writeFile(cut, (await Deno.readFile(files[0])).subarray(0, 500));
+    const failed = await segmented(served.url, [cut], { model: "a" });
+    assertEquals([failed.state, failed.error.file], ["failed", "cut_0000.nii.gz"]);
+  });
+});
+
 Deno.test("what predict refuses comes back as a failed job with the same words", async () => {
   await inTempFolder(async (folder) => {
     await using served = await serve([...MODELS, "--state", join(folder, "state")]);
@@ -245,7 +277,7 @@ Deno.test("what would not work stops the service before it listens, in words", a
     };
     await fails(["-m", join(folder, "none"), "--state", state], 1, "there is no such folder");
     await fails(["-m", model, model, "--state", state], 1, "is that of", "-m NAME=");
-    await fails(["-m", modelFolder("cascade"), "--state", state], 1, "second stage of a cascade");
+    await fails(["-m", modelFolder("cascade"), "--state", state], 1, "Give the folder of that model too");
     await fails(["-m", model, "--host", "0.0.0.0"], 2, "--token-file");
     await fails(["-m", model, "--token", "short"], 2, "16 or more");
     await fails(["-m", model, "--tls-cert", "a.pem"], 2, "it needs --tls-key");

@@ -71,6 +71,11 @@ with nnUNetPredictor(program=program, device='cpu', on_progress=lambda done, of,
             check(words in str(error) and 'problem' in error.parts, str(error))
     check(same(predictor.predict_single_npy_array(image, {'spacing': spacing})), 'it goes on after errors')
 
+with nnUNetPredictor(program=program) as predictor:
+    predictor.initialize_from_trained_model_folder(os.path.join(folder, 'second'), 0, first_stage_dir=os.path.join(folder, 'first'))
+    cascaded, = predictor.predict_from_files([[os.path.join(golden, 'images', 'cascade', 'test_000_0000.nii.gz')]])
+    check(set(np.unique(cascaded)) == {0, 1, 2}, 'a cascade with its first stage')
+
 try:
     nnUNetPredictor(program=program).initialize_from_trained_model_folder(model, use_folds=(4,))
     check(False, 'a fold that is not there is refused')

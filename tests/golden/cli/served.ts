@@ -2,7 +2,7 @@
 import { fromFileUrl, join } from "../../../core/base/path.ts";
 import { LISTENING } from "../../../cli/packaging/starters.ts";
 import { assert, assertEquals } from "../../assert.ts";
-import { GOLDEN } from "./run_command.ts";
+import { copyFolder, GOLDEN } from "./run_command.ts";
 
 const ROOT = fromFileUrl(new URL("../../../", import.meta.url));
 const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys"];
@@ -137,6 +137,25 @@ export async function segmented(
   const { status, body } = await send(url, files, fields);
   assert(status === 202, JSON.stringify(body));
   return await ended(url, body.id);
+}
+
+/** Two models as a cascade, with images of the second one's. */
+export async function putCascade(folder: string) {
+  const [first, second] = ["first", "second"].map((name) => join(folder, name));
+  await copyFolder(modelFolder("no_mirroring"), first);
+  await copyFolder(modelFolder("cascade"), second);
+  // Which configuration a model is of is in its checkpoint, and the golden models' first stage has none.
+  await rewriteJson(join(first, "plans.json"), (plans) => plans.dataset_name = "Dataset809_cascade");
+  await rewriteJson(join(second, "plans.json"), (plans) => {
+    plans.configurations["3d_cascade_fullres"].previous_stage = "3d_fullres";
+  });
+  return { first, second, images: join(GOLDEN, "images", "cascade") };
+}
+
+async function rewriteJson(file: string, change: (json: Json) => void): Promise<void> {
+  const json = JSON.parse(await Deno.readTextFile(file));
+  change(json);
+  await Deno.writeTextFile(file, JSON.stringify(json));
 }
 
 export async function resultOf(url: string, id: string, part = "segmentation"): Promise<Uint8Array> {
