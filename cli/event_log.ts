@@ -68,24 +68,25 @@ export function predictionEvents(
   const { event, warn } = context;
   let isDue = everySecond();
   return (told) => {
+    const on = told.gpu === undefined ? {} : { gpu: told.gpu };
     switch (told.kind) {
       case "start":
         return event("cases", { cases: told.cases, skipped: told.skipped });
       case "case": {
         isDue = everySecond();
         const { id, index, grid, tiles, memory, forecastSeconds } = told;
-        return event("case", { case: id, index, grid, tiles, memory: memory.total, forecastSeconds });
+        return event("case", { case: id, index, grid, tiles, memory: memory.total, forecastSeconds, ...on });
       }
       case "progress":
-        if (isDue(told.done === told.of)) event("progress", { case: told.id, done: told.done, of: told.of });
+        if (isDue(told.done === told.of)) event("progress", { case: told.id, done: told.done, of: told.of, ...on });
         return;
       case "precision":
-        return event("precision", { precision: told.precision, why: told.why });
+        return event("precision", { precision: told.precision, why: told.why, ...on });
       case "warning":
         return warn(`${told.id}: ${told.message}`);
       case "done": {
         const { id, output, outputs, timings, labels } = told.record;
-        return event("case_done", { case: id, output, ...(outputs && { outputs }), seconds: timings, labels });
+        return event("case_done", { case: id, output, ...(outputs && { outputs }), seconds: timings, labels, ...on });
       }
       case "failed":
         return sayFailedCase(told, context);

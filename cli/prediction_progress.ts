@@ -31,7 +31,8 @@ interface RunProgress {
   begin: number;
   total: number;
   finished: number;
-  running: RunningCase | null;
+  /** By id; several where several GPUs share the cases. */
+  readonly running: Map<string, RunningCase>;
 }
 
 type EventOf<K extends PredictionEvent["kind"]> = Extract<PredictionEvent, { readonly kind: K }>;
@@ -46,12 +47,14 @@ export function createPredictionProgress(
   const { event, warn, printError } = context;
   if (event) return predictionEvents({ event, warn, printError });
   const drawsBar = bar && !quiet && context.draws;
-  const state: RunProgress = { begin: performance.now(), total: 0, finished: 0, running: null };
+  const state: RunProgress = { begin: performance.now(), total: 0, finished: 0, running: new Map() };
   const say = (line: string) => {
     if (!quiet) context.print(line);
   };
   const draw = (running: RunningCase, left: number) => {
-    if (drawsBar) context.draw(barOf(running, state.total, left));
+    if (!drawsBar) return;
+    const { running: all, total } = state;
+    context.draw(all.size > 1 ? barOfSeveral([...all.values()], total) : barOf(running, total, left));
   };
   return (event) => {
     switch (event.kind) {
@@ -60,13 +63,17 @@ export function createPredictionProgress(
         state.begin = performance.now();
         if (event.skipped > 0) say(skippedLine(event.skipped));
         return;
-      case "case":
-        state.running = startedCase(event);
+      case "case": {
+        const running = startedCase(event);
+        // On one engine the last case's network has ended, though it may still be written.
+        if (event.gpu === undefined) state.running.clear();
+        state.running.set(event.id, running);
         if (verbose) say(forecastLine(event));
-        return draw(state.running, event.forecastSeconds);
+        return draw(running, event.forecastSeconds);
+      }
       case "progress": {
-        const { running } = state;
-        if (!running || running.id !== event.id) return;
+        const running = state.running.get(event.id);
+        if (!running) return;
         running.done = event.done;
         running.of = event.of;
         draw(running, secondsLeft(running));
@@ -80,9 +87,11 @@ export function createPredictionProgress(
         return context.warn(`${event.id}: ${event.message}`);
       case "done":
         state.finished++;
+        state.running.delete(event.record.id);
         return say(doneLine(event, state, verbose));
       case "failed":
         state.finished++;
+        state.running.delete(event.id);
         return context.printError(`error: [${state.finished}/${state.total}] ${event.message}`);
     }
   };
@@ -99,8 +108,9 @@ function skippedLine(skipped: number): string {
     : `${skipped} cases are predicted already and left as they are`;
 }
 
-function forecastLine({ id, grid, tiles, memory, forecastSeconds }: EventOf<"case">): string {
-  return `${id}: ${grid.join(" x ")} voxels, ${plural(tiles, "tile")}, ` +
+function forecastLine({ id, grid, tiles, memory, forecastSeconds, gpu }: EventOf<"case">): string {
+  const where = gpu === undefined ? "" : ` (GPU ${gpu})`;
+  return `${id}${where}: ${grid.join(" x ")} voxels, ${plural(tiles, "tile")}, ` +
     `${describeBytes(memory.total)} of memory and ${formatSeconds(forecastSeconds)} forecast`;
 }
 
@@ -111,7 +121,8 @@ function longCaseLine(running: RunningCase): string {
 }
 
 function doneLine({ record }: EventOf<"done">, { begin, total, finished }: RunProgress, verbose: boolean): string {
-  const { id, output, outputs = [output], timings } = record;
+  const { id, output, outputs = [output], timings, gpu } = record;
+  const where = gpu === undefined ? "" : gpu === "cpu" ? ", CPU" : `, GPU ${gpu}`;
   const { read, preprocess, network } = timings;
   const stages = verbose
     ? ` (read ${formatSeconds(read)}, preprocess ${formatSeconds(preprocess)}, network ${formatSeconds(network)}, ` +
@@ -120,7 +131,7 @@ function doneLine({ record }: EventOf<"done">, { begin, total, finished }: RunPr
   const perCase = (performance.now() - begin) / 1000 / finished;
   const left = finished < total ? `, about ${formatSeconds(perCase * (total - finished))} left` : "";
   const seconds = read + preprocess + network + timings.export;
-  return `[${finished}/${total}] ${id}: ${formatSeconds(seconds)}${stages} -> ${outputs.join(", ")}${left}`;
+  return `[${finished}/${total}] ${id}: ${formatSeconds(seconds)}${where}${stages} -> ${outputs.join(", ")}${left}`;
 }
 
 function barOf(running: RunningCase, total: number, left: number): Parameters<CommandContext["draw"]>[0] {
@@ -130,6 +141,17 @@ function barOf(running: RunningCase, total: number, left: number): Parameters<Co
     done,
     of,
     note: `tile ${tileOf(running)}/${tiles}${Number.isFinite(left) ? `, ${formatSeconds(left)} left` : ""}`,
+  };
+}
+
+function barOfSeveral(running: readonly RunningCase[], total: number): Parameters<CommandContext["draw"]>[0] {
+  const sum = (pick: (one: RunningCase) => number) => running.reduce((all, one) => all + pick(one), 0);
+  return {
+    name: `cases ${running.map(({ index }) => index + 1).join(", ")}/${total}`,
+    // Before its first tile a case does not say how many runs it has.
+    done: sum(({ done }) => done),
+    of: sum(({ of, tiles }) => of || tiles),
+    note: running.map((one) => `${one.id} ${tileOf(one)}/${one.tiles}`).join(", "),
   };
 }
 

@@ -23,7 +23,7 @@ export interface ReportState {
   readonly commandLine: readonly string[];
   readonly started: Date;
   model?: Model;
-  engine?: Engine;
+  engine?: Pick<Engine, "kind" | "description">;
   /** "auto" until the first case has decided. */
   precision: Precision | "auto";
   /** What `--precision auto` found. */

@@ -11,14 +11,23 @@ import { classesOfDataset } from "../core/measure/measured_classes.ts";
 import { type Model, openModel } from "../core/predict/model/model_folder.ts";
 import { predictCases } from "../core/predict/run/predict_cases.ts";
 import type { ObjectDetails } from "../core/predict/run/case_outputs.ts";
-import type { PredictionEvent, PredictionRequest } from "../core/predict/run/request.ts";
+import type { RunRequest } from "../core/predict/run/predict_with.ts";
+import type { PredictionEvent, PredictionHooks, PredictionSummary } from "../core/predict/run/request.ts";
 import type { Part } from "./array_part.ts";
 import type { CommandContext } from "./commands/command.ts";
-import { followEngines, type RunEngines } from "./engines/run_engines.ts";
-import { type ChosenEngine, engineWish, selectEngine } from "./engines/select_engine.ts";
+import { followEngines } from "./engines/run_engines.ts";
+import {
+  type ChosenEngine,
+  type EngineWish,
+  engineWish,
+  selectEngine,
+  type StartHooks,
+} from "./engines/select_engine.ts";
+import { wantedGpus } from "./engines/wanted_gpus.ts";
 import { sayFailedCase } from "./event_log.ts";
 import { foldName } from "./flags/forms.ts";
 import type { PredictValues } from "./flags/predict_flags.ts";
+import { type GpuRunsOptions, openGpuThreads } from "./gpus/open_threads.ts";
 import { asksForMeasuring, checkMesh, checkStatisticsPlace, measureResults } from "./measuring.ts";
 import { objectDetails } from "./output_files.ts";
 import { planCases, type PlannedCases } from "./plan_cases.ts";
@@ -168,17 +177,6 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
   await ensureFolder(planned.outputFolder ?? dirname(planned.cases[0].output), "making the output folder");
   if (signal.aborted) throwStopped(planned, state);
 
-  const wish = engineWish(values);
-  await using engines = followEngines(await selectEngine(wish, { say, warn }), wish, {
-    say,
-    warn,
-    onChange(chosen, why) {
-      warn(why);
-      noteEngine(chosen, state, say);
-    },
-  });
-  noteEngine(engines.current, state, say);
-  const request = predictionRequest(job, model, { ...planned, details }, engines);
   const show = createPredictionProgress(context, {
     quiet: values.quiet,
     verbose: values.verbose,
@@ -191,20 +189,70 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
     show(told);
     if (told.kind === "done" || told.kind === "failed") onCase();
   };
-  await predictPlanned(request, planned, onEvent, state, signal, say);
+  const hooks = { onEvent, signal };
+  const request = runRequest(job, model, { ...planned, details });
+  const gpus = await wantedGpus(values, warn);
+  const wish = { ...engineWish(values), ...(gpus && { gpu: gpus[0] }) };
+  const predict = gpus && gpus.length > 1
+    ? () => predictOnGpus(request, hooks, { wish, gpus, ...maxMemoryOf(values), hooks: { say, warn } }, state, context)
+    : () => predictOnOne(request, hooks, wish, state, { say, warn });
+  await predictPlanned(predict, planned, state, say);
   return results;
 }
 
-async function predictPlanned(
-  request: PredictionRequest,
-  planned: PlannedCases,
-  onEvent: (event: PredictionEvent) => void,
+function maxMemoryOf({ maxMemory }: PredictValues): { readonly maxMemory?: number } {
+  return maxMemory === undefined ? {} : { maxMemory };
+}
+
+async function predictOnOne(
+  request: RunRequest,
+  hooks: PredictionHooks,
+  wish: EngineWish,
   state: ReportState,
-  signal: AbortSignal,
+  { say, warn }: Required<StartHooks>,
+): Promise<PredictionSummary> {
+  await using engines = followEngines(await selectEngine(wish, { say, warn }), wish, {
+    say,
+    warn,
+    onChange(chosen, why) {
+      warn(why);
+      noteEngine(chosen, state, say);
+    },
+  });
+  noteEngine(engines.current, state, say);
+  const { engine, precision, precisionCache } = engines.current;
+  const options = { ...request.options, precision, precisionCache };
+  return await predictCases({ ...request, engine, options, recover: engines.recover, renew: engines.renew }, hooks);
+}
+
+/** Cases shared by several GPUs. */
+async function predictOnGpus(
+  request: RunRequest,
+  hooks: PredictionHooks,
+  options: GpuRunsOptions,
+  state: ReportState,
+  { event }: CommandContext,
+): Promise<PredictionSummary> {
+  await using threads = await openGpuThreads({
+    ...options,
+    onFailure: (failure) => event?.("gpu_failed", { ...failure }),
+  });
+  noteEngine(
+    { ...threads, reason: "", overridden: false, precision: threads.engine.precision },
+    state,
+    options.hooks.say,
+  );
+  return await threads.runs.predictAll(request, hooks);
+}
+
+async function predictPlanned(
+  predict: () => Promise<PredictionSummary>,
+  planned: PlannedCases,
+  state: ReportState,
   say: Say,
 ): Promise<void> {
   try {
-    const { done, failed, skipped, seconds, steps } = await predictCases(request, { onEvent, signal });
+    const { done, failed, skipped, seconds, steps } = await predict();
     state.skipped.push(...skipped);
     state.steps = steps;
     if (done.length > 0) say(`${plural(done.length, "case")} in ${formatSeconds(seconds)}`);
@@ -225,8 +273,13 @@ function noteModel(model: Model, { assumePlansNetwork }: PredictValues, state: R
 }
 
 /** Says which engine computes from now on, and keeps it for the report. */
-function noteEngine(chosen: ChosenEngine, state: ReportState, say: Say): void {
+function noteEngine(
+  chosen: Pick<ChosenEngine, "reason" | "overridden" | "precision" | "reasonSaid"> & Pick<ReportState, "engine">,
+  state: ReportState,
+  say: Say,
+): void {
   const { engine, reason, overridden, precision } = chosen;
+  if (!engine) return;
   state.engine = engine;
   state.engineReason = reason;
   state.precision = precision;
@@ -254,16 +307,13 @@ function record(event: PredictionEvent, state: ReportState): void {
   }
 }
 
-function predictionRequest(
+function runRequest(
   { values, part: { parts, part } }: PredictionJob,
   model: Model,
   planned: PlannedCases & { readonly details?: ObjectDetails },
-  engines: RunEngines,
-): PredictionRequest {
-  const { engine, precision, precisionCache } = engines.current;
+): RunRequest {
   const npp = values.npp ?? 3;
   return {
-    engine,
     model,
     cases: planned.cases,
     outputFolder: planned.outputFolder,
@@ -289,11 +339,7 @@ function predictionRequest(
       maxMemory: values.maxMemory,
       overlap: npp > 0,
       checksums: values.report !== undefined,
-      precision,
-      precisionCache,
     },
-    recover: engines.recover,
-    renew: engines.renew,
   };
 }
 

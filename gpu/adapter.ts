@@ -16,6 +16,8 @@ const BACKENDS = "vulkan,metal,dx12";
 
 /** One of several adapters. Plain data, so that threads can be told; WebGPU itself asks for strong or sparing ones only. */
 export interface AdapterChoice {
+  /** As it is chosen: its index, "1", or its address. */
+  readonly name: string;
   /** For messages: "GPU 1, NVIDIA T4 (0000:81:00.0)". */
   readonly label: string;
   /** Variables that the drivers' loader and its layers read whenever devices are listed; a process has one set of them. */

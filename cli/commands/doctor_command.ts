@@ -149,8 +149,7 @@ async function describeEngine(gpuIsRight: boolean): Promise<string[]> {
   const { kind, reason } = await decideEngine({ device: "auto", allowCpu: false });
   return [
     `${kind.toUpperCase()} engine${reason ? ` (${reason.replace(/\.$/, "")})` : ""}.`,
-    "Of several GPUs the first that the driver shows is used; a container (docker run --gpus device=N) or SLURM with " +
-    "ConstrainDevices=yes shows it another one.",
+    "Of several GPUs the strongest is used; --gpus chooses others, of those listed above, or several (predict), -num_gpus how many train together.",
   ];
 }
 

@@ -44,7 +44,7 @@ function byAddress(word: string, list: GpuList): AdapterChoice {
   // What may not be looked at may be there all the same.
   if (list.selecting !== "address") throw unchosen(word, "GPUs cannot be told apart by their addresses here");
   const { turn } = list;
-  return { label: `GPU ${address}`, environment: variablesFor({ address, vendor: 0 }, "address"), turn };
+  return { name: address, label: `GPU ${address}`, environment: variablesFor({ address, vendor: 0 }, "address"), turn };
 }
 
 /** @throws UserError where GPUs of one model are meant that cannot be told apart */

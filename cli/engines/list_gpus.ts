@@ -31,7 +31,7 @@ export interface GpuList {
   readonly turn: Int32Array<SharedArrayBuffer>;
 }
 
-type Found = Omit<ListedGpu, "index" | "choice"> & { readonly choice: Omit<AdapterChoice, "label"> };
+type Found = Omit<ListedGpu, "index" | "choice"> & { readonly choice: Omit<AdapterChoice, "name" | "label"> };
 
 /**
  * Asks WebGPU for each card of the bus; to be called before threads use GPUs, as it changes the process's variables meanwhile.
@@ -79,7 +79,11 @@ async function list(root?: string): Promise<GpuList> {
     first(a.gpu) - first(b.gpu) || a.place - b.place
   );
   return {
-    gpus: ordered.map(({ gpu }, index) => ({ ...gpu, index, choice: { ...gpu.choice, label: labelOf(index, gpu) } })),
+    gpus: ordered.map(({ gpu }, index) => ({
+      ...gpu,
+      index,
+      choice: { ...gpu.choice, name: `${index}`, label: labelOf(index, gpu) },
+    })),
     alike: alike.filter((slot) =>
       gpus.some((gpu) =>
         gpu.vendor === slot.vendor && (slot.device ?? gpu.device) === gpu.device && gpu.address !== slot.address
@@ -107,10 +111,10 @@ const BACKENDS: Readonly<Record<string, string>> = {
 
 /** Undefined if there is none, or the driver shows another one: a card without Vulkan is on the bus too. */
 async function found(
-  choice: Omit<AdapterChoice, "label">,
+  choice: Omit<AdapterChoice, "name" | "label">,
   slot: { readonly address?: string; readonly driver?: string; readonly uuid?: string } = {},
 ): Promise<Found | undefined> {
-  const adapter = await askForAdapter({ label: slot.address ?? "a GPU", ...choice }).catch(() => null);
+  const adapter = await askForAdapter({ name: "", label: "", ...choice }).catch(() => null);
   if (!adapter) return undefined;
   const { name: facts, software } = factsOf(adapter);
   const name = adapter.info.description || facts;

@@ -15,6 +15,16 @@ export const ENGINE = {
     group: MACHINE,
     help: "auto: the GPU if there is a usable one, else the CPU. cuda and mps mean gpu.",
   },
+  gpuChoice: {
+    kind: "text",
+    names: ["--gpus"],
+    value: "GPUS",
+    beyond: true,
+    group: MACHINE,
+    help:
+      "Which GPUs, as `doctor` lists them: indices, PCI addresses or names, with commas between, or `all`. Cases are shared by " +
+      "several; the results are those of one. Default: the strongest.",
+  },
   allowSoftwareGpu: {
     kind: "switch",
     names: ["--allow_software_gpu"],
@@ -34,7 +44,16 @@ export const ENGINE = {
 } as const satisfies FlagTable;
 
 /** @throws UsageError if the CPU is asked for what it cannot do */
-export function checkPrecision({ device, precision }: { readonly device: string; readonly precision: string }): void {
+export function checkPrecision(
+  { device, precision, gpuChoice }: {
+    readonly device: string;
+    readonly precision: string;
+    readonly gpuChoice?: string;
+  },
+): void {
+  if (device === "cpu" && gpuChoice !== undefined) {
+    throw new UsageError("argument --gpus: -device cpu uses none; leave one of them out");
+  }
   if (device !== "cpu" || precision !== "f16") return;
   throw new UsageError(
     "argument --precision: it is f16, and with -device cpu there is f32 only; leave one of them out",

@@ -131,6 +131,7 @@ export const PREDICTION = {
       "Which share this run takes, 0 to N-1: cases K, K+N, K+2N, ... Default: its index in the array or indexed job; else 0.",
   },
   device: ENGINE.device,
+  gpuChoice: ENGINE.gpuChoice,
   allowCpu: {
     kind: "switch",
     names: ["--allow_cpu"],

@@ -9,7 +9,7 @@ import { assert, assertEquals } from "../assert.ts";
 const turn = new Int32Array(new SharedArrayBuffer(4));
 
 function gpu(index: number, name: string, address?: string): ListedGpu {
-  const choice = { label: `GPU ${index}`, environment: {}, turn };
+  const choice = { name: `${index}`, label: `GPU ${index}`, environment: {}, turn };
   return { index, name, vendor: 0x10de, device: 0x2204, backend: "Vulkan", software: false, address, choice };
 }
 

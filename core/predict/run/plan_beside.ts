@@ -7,7 +7,7 @@ import type { LoadedNetwork } from "../model/network.ts";
 import type { Session } from "../model/session.ts";
 import { type CasePlan, planCase } from "../stream/case_plan.ts";
 import type { CaseToPredict, PredictionOptions } from "./request.ts";
-import { allowBeside, allowReading, BESIDE_GROWTH_BYTES, forecastReading } from "./run_memory.ts";
+import { allowBeside, allowReading, BESIDE_GROWTH_BYTES, forecastReading, type ReadingLane } from "./run_memory.ts";
 
 /** What a network may take longer for the next case to be read beside it. */
 const BESIDE_TIME = 1.05;
@@ -28,6 +28,7 @@ export interface PlanningRun {
   readonly aim: Session["aim"];
   /** Of memory that the program itself has. */
   readonly runtimeBytes: number;
+  readonly lane?: ReadingLane;
 }
 
 /** The cases around the one that is planned. */
@@ -50,7 +51,7 @@ export interface PlannedBeside {
  * @throws UserError if the case does not fit alone
  */
 export async function planBeside(
-  { model, options, aim, runtimeBytes }: PlanningRun,
+  { model, options, aim, runtimeBytes, lane }: PlanningRun,
   network: LoadedNetwork,
   input: PreprocessedCase,
   { following, writing }: Neighbours,
@@ -68,7 +69,7 @@ export async function planBeside(
     });
   if (maxMemory === undefined) {
     if (!following) return { plan: plan(0) };
-    return { plan: plan(input.data.byteLength), beside: { memory: allowReading(maxMemory, false) } };
+    return { plan: plan(input.data.byteLength), beside: { memory: allowReading(maxMemory, false, lane) } };
   }
   const alone = plan(0);
   const next = following ? await forecastReading(following, model.plans, model.configuration) : 0;

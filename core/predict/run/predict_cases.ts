@@ -6,7 +6,7 @@
 import { allocationError } from "../../base/allocation.ts";
 import { Interrupted, UserError } from "../../base/errors.ts";
 import { ensureFolder } from "../../base/files.ts";
-import { removeLeftovers, scratchName, shortened } from "../../base/leftovers.ts";
+import { scratchName, shortened } from "../../base/leftovers.ts";
 import { type MemoryAllowance, roomOf } from "../../base/memory_allowance.ts";
 import { dirname, join } from "../../base/path.ts";
 import type { Engine, StepCost } from "../../engine/engine.ts";
@@ -15,46 +15,22 @@ import { uploadCase, type UploadedCase } from "../stream/case_plan.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
 import type { LoadedNetwork } from "../model/network.ts";
 import { freeArray } from "../../base/free_array.ts";
-import { isPredicted, probabilityPaths, writeRunFiles } from "./output_folder.ts";
-import { allowReading, forecastReading, measureRuntime, writingBytes } from "./run_memory.ts";
+import { probabilityPaths } from "./output_folder.ts";
+import { allowReading, forecastReading, measureRuntime, type ReadingLane, writingBytes } from "./run_memory.ts";
 import { planBeside, type Writing } from "./plan_beside.ts";
 import { prepareJob } from "./prepare_job.ts";
 import { predictCase } from "../stream/predict_case.ts";
 import { createProbabilityFile, type ProbabilityFile } from "../stream/probability_file.ts";
-import type { SharedCases } from "./shared_cases.ts";
-import { openShared, refuseOtherRun, withClaims } from "./shared_run.ts";
-import type {
-  CaseRecord,
-  CaseToPredict,
-  FailedCase,
-  PredictionHooks,
-  PredictionOptions,
-  PredictionRequest,
-  PredictionSummary,
-} from "./request.ts";
+import { DEFAULTS, type Options, predictWith, type Take } from "./predict_with.ts";
+import type { CaseRecord, CaseToPredict, PredictionHooks, PredictionRequest, PredictionSummary } from "./request.ts";
 import { openSession, type Session } from "../model/session.ts";
-
-const DEFAULTS = {
-  stepSize: 0.5,
-  mirroring: true,
-  saveProbabilities: false,
-  continuePrediction: false,
-  share: false,
-  nonFinite: "refuse",
-  overlap: true,
-  checksums: false,
-} as const;
-
-type Options = PredictionOptions & Required<Pick<PredictionOptions, keyof typeof DEFAULTS>>;
 
 /** What a run keeps at hand. */
 interface Run {
-  readonly request: PredictionRequest;
+  readonly request: Pick<PredictionRequest, "model" | "details">;
   readonly options: Options;
   readonly hooks: PredictionHooks;
   readonly kept: Kept;
-  readonly done: CaseRecord[];
-  readonly failed: FailedCase[];
 }
 
 /** What is loaded, and stays so after a run. */
@@ -69,6 +45,10 @@ export interface Kept {
   readonly prepared?: Promise<PreparedCase>;
   /** Gives back memory of other networks. @returns false if none has any */
   makeRoom?(): Promise<boolean>;
+  /** Present where other threads predict beside this one: what reading a case may take. */
+  readonly lane?: ReadingLane;
+  /** True: the engine is gone, and cases that are not done go back to whoever gave them. */
+  isLost?(): boolean;
 }
 
 /** How reading a case ended. The case is taken out once the engine has its copy, so that its arrays can be freed. */
@@ -100,39 +80,41 @@ export async function predictCases(
   hooks: PredictionHooks = {},
   resident?: Kept,
 ): Promise<PredictionSummary> {
-  const started = performance.now();
-  const options: Options = { ...DEFAULTS, ...request.options };
-  const { model } = request;
-  if (request.outputFolder !== undefined) {
-    await refuseOtherRun(request, options);
-    await writeRunFiles(request.outputFolder, model, request.arguments);
-  } else for (const folder of new Set(request.cases.map(({ output }) => dirname(output)))) removeLeftovers(folder);
-  const { todo, skipped } = await splitDone(request, options);
-  using shared = openShared(request, options, todo);
-  const told = shared ? withClaims(hooks, shared) : hooks;
-  hooks.onEvent?.({ kind: "start", cases: todo.length, skipped: skipped.length });
-  const done: CaseRecord[] = [];
-  const failed: FailedCase[] = [];
-  let steps: readonly StepCost[] = [];
-  if (todo.length > 0) {
-    await using opened = resident ? undefined : openKept(request, options, hooks.signal);
+  return await predictWith(request, hooks, async (source, told) => {
+    await using opened = resident ? undefined : openKept(request, { ...DEFAULTS, ...request.options }, hooks.signal);
     const kept = resident ?? opened?.kept;
     if (!kept) throw new Error("Predicting: nothing is loaded");
-    const run: Run = { request, options, hooks: told, kept, done, failed };
-    await (shared ? runShared(run, shared) : runCases(run, todo[0], oneByOne(todo.slice(1))));
-    const batch = done.at(-1)?.batch;
-    if (batch !== undefined) steps = kept.session.loaded?.forecast(batch).steps ?? [];
-  }
-  if (hooks.signal?.aborted) throw new Interrupted("The prediction was stopped");
-  const inOrder = new Map(request.cases.map(({ id }, index) => [id, index]));
-  const byOrder = (a: { id: string }, b: { id: string }) => (inOrder.get(a.id) ?? 0) - (inOrder.get(b.id) ?? 0);
-  return {
-    done: done.sort(byOrder),
-    skipped: [...skipped, ...(shared?.elsewhere ?? [])],
-    failed: failed.sort(byOrder),
-    seconds: (performance.now() - started) / 1000,
-    steps,
+    for (let first = await source.next(); first && !hooks.signal?.aborted; first = await source.next()) {
+      const { steps } = await predictTaken({ request, hooks: told, kept }, first, source.take);
+      if (steps.length > 0) source.steps = steps;
+    }
+  });
+}
+
+/**
+ * Predicts a case and those that `take` gives after it, one after the other, and tells of each by `hooks`.
+ * @throws what is no one case's fault
+ */
+export async function predictTaken(
+  { request, hooks, kept }: {
+    readonly request: Pick<PredictionRequest, "model" | "details" | "options">;
+    readonly hooks: PredictionHooks;
+    readonly kept: Kept;
+  },
+  first: CaseToPredict,
+  take: Take,
+): Promise<{ readonly steps: readonly StepCost[] }> {
+  let batch: number | undefined;
+  const { signal, onEvent } = hooks;
+  const told: PredictionHooks = {
+    signal,
+    onEvent(event) {
+      if (event.kind === "done") batch = event.record.batch;
+      onEvent?.(event);
+    },
   };
+  await runCases({ request, options: { ...DEFAULTS, ...request.options }, hooks: told, kept }, first, take);
+  return { steps: batch === undefined ? [] : kept.session.loaded?.forecast(batch).steps ?? [] };
 }
 
 /** What a run of its own loads. */
@@ -150,42 +132,14 @@ function openKept(request: PredictionRequest, { overlap }: Options, signal: Abor
   };
 }
 
-async function splitDone({ cases, model }: PredictionRequest, options: Options) {
-  const todo: CaseToPredict[] = [];
-  const skipped: string[] = [];
-  for (const one of cases) {
-    const there = (options.continuePrediction || options.share) &&
-      await isPredicted(one, model.dataset.fileEnding, options.saveProbabilities);
-    if (there) skipped.push(one.id);
-    else todo.push(one);
-  }
-  return { todo, skipped };
-}
-
-type Take = () => Promise<CaseToPredict | undefined>;
-
-function oneByOne(cases: readonly CaseToPredict[]): Take {
-  let at = 0;
-  return () => Promise.resolve(cases.at(at++));
-}
-
-/** Cases as long as there are any that no other process is at, then those that another one leaves. */
-async function runShared(run: Run, shared: SharedCases): Promise<void> {
-  for (;;) {
-    const first = await shared.wait(run.hooks.signal);
-    if (!first) return;
-    await runCases(run, first, shared.take);
-  }
-}
-
 /** One case ahead is read, one behind is written: never more, as each holds an image. */
 async function runCases(run: Run, first: CaseToPredict, take: Take): Promise<void> {
-  const { hooks, options: { overlap } } = run;
+  const { hooks, kept, options: { overlap } } = run;
   let one: CaseToPredict | undefined = first;
   let writing: Writing = { done: Promise.resolve(), bytes: 0 };
   let next = prepareFirst(run, first, writing);
   try {
-    for (let index = 0; one && !hooks.signal?.aborted; index++) {
+    for (let index = 0; one && !hooks.signal?.aborted && !kept.isLost?.(); index++) {
       const prepared: Prepared = await next;
       const following: CaseToPredict | undefined = await take();
       let isStarted = false;
@@ -222,22 +176,22 @@ async function runCases(run: Run, first: CaseToPredict, take: Take): Promise<voi
 
 /** What was read before, if it could be: errors are those of reading it now. */
 async function prepareFirst(run: Run, first: CaseToPredict, writing: Writing): Promise<Prepared> {
-  const { options: { maxMemory }, kept: { prepared, hasRun } } = run;
+  const { options: { maxMemory }, kept: { prepared, hasRun, lane } } = run;
   const ready = await prepared?.catch(() => undefined);
   if (ready) return { case: ready };
-  return await prepare(run, first, hasRun ? await makeRoom(run, first, writing) : allowReading(maxMemory, true));
+  return await prepare(run, first, hasRun ? await makeRoom(run, first, writing) : allowReading(maxMemory, true, lane));
 }
 
 /** Under a limit, what the case that has just been done has taken is given back before the next one is read. */
 async function makeRoom(run: Run, following: CaseToPredict, writing: Writing): Promise<MemoryAllowance | undefined> {
-  const { request: { model }, options: { maxMemory }, kept: { session } } = run;
-  if (maxMemory === undefined) return allowReading(maxMemory, false);
+  const { request: { model }, options: { maxMemory }, kept: { session, lane } } = run;
+  if (maxMemory === undefined) return allowReading(maxMemory, false, lane);
   await writing.done.catch(() => {});
-  const allowance = allowReading(maxMemory, false);
+  const allowance = allowReading(maxMemory, false, lane);
   if (!allowance) return undefined;
   const bytes = await forecastReading(following, model.plans, model.configuration);
   if (bytes <= roomOf(allowance) || !(await session.renew())) return allowance;
-  return allowReading(maxMemory, false);
+  return allowReading(maxMemory, false, lane);
 }
 
 function prepare(
@@ -269,7 +223,7 @@ async function predictWithRetries(run: Run, one: CaseToPredict, first: Prepared,
       return await predictOne(run, one, prepared, place);
     } catch (error) {
       if (error instanceof Interrupted || !(await run.kept.session.recover(error, attempt))) throw error;
-      if (!prepared.case) prepared = await prepare(run, one, allowReading(run.options.maxMemory, false));
+      if (!prepared.case) prepared = await prepare(run, one, allowReading(run.options.maxMemory, false, run.kept.lane));
     }
   }
 }
@@ -370,7 +324,8 @@ async function planOf(run: Run, network: LoadedNetwork, prepared: Prepared, plac
   const { request: { model }, options, kept } = run;
   for (;;) {
     try {
-      const planning = { model, options, aim: kept.session.aim, runtimeBytes: kept.runtimeBytes() };
+      const { session: { aim }, lane } = kept;
+      const planning = { model, options, aim, runtimeBytes: kept.runtimeBytes(), lane };
       return { ...await planBeside(planning, network, input, place), about, reading };
     } catch (error) {
       if (!(error instanceof UserError) || !(await kept.makeRoom?.())) throw error;
@@ -399,7 +354,6 @@ async function write(run: Run, predicted: Predicted): Promise<void> {
       timings: { ...timings, export: exported.seconds },
       ...(run.options.checksums && { checksums: { ...checksums, ...exported.checksums } }),
     };
-    run.done.push(done);
     run.hooks.onEvent?.({ kind: "done", record: done });
   } catch (error) {
     fail(run, one, error);
@@ -408,9 +362,9 @@ async function write(run: Run, predicted: Predicted): Promise<void> {
 
 /** Notes a case that can't be done; anything that is no UserError ends the run. */
 function fail(run: Run, { id }: CaseToPredict, thrown: unknown): void {
+  if (run.kept.isLost?.()) return;
   const error = allocationError(thrown, { doing: "predicting the case", caseId: id });
   if (!(error instanceof UserError)) throw error;
   const named = error.parts.caseId === undefined ? error.withCase(id) : error;
-  run.failed.push({ id, error: named.parts, message: named.message });
   run.hooks.onEvent?.({ kind: "failed", id, error: named.parts, message: named.message });
 }

@@ -97,7 +97,12 @@ export interface PredictionRequest {
 }
 
 /** What is going on, for a progress display. */
-export type PredictionEvent =
+export type PredictionEvent = EventKinds & {
+  /** Where several GPUs share the cases: which one it is about, as it was chosen. */
+  readonly gpu?: string;
+};
+
+type EventKinds =
   | { readonly kind: "start"; readonly cases: number; readonly skipped: number }
   /** The case is preprocessed and goes to the network. */
   | {
@@ -164,6 +169,8 @@ export interface CaseRecord {
   readonly warnings: readonly string[];
   /** NaN and infinite voxels replaced, per channel. */
   readonly replacedVoxels: readonly number[];
+  /** Where several GPUs shared the cases: which one predicted it. */
+  readonly gpu?: string;
   /** With `checksums`: file -> SHA-256 in hex. */
   readonly checksums?: Readonly<Record<string, string>>;
 }

@@ -4,19 +4,29 @@
  */
 import { collectGarbage } from "../../base/collect_garbage.ts";
 import { freeArray } from "../../base/free_array.ts";
-import type { Engine } from "../../engine/engine.ts";
+import type { Engine, Precision, StepCost } from "../../engine/engine.ts";
 import type { Model } from "../model/model_folder.ts";
 import { openSession, type Session } from "../model/session.ts";
 import type { PreparedCase } from "./case_jobs.ts";
 import { type CasePool, createCasePool } from "./case_pool.ts";
-import { predictCases } from "./predict_cases.ts";
+import { type Kept, predictCases, predictTaken } from "./predict_cases.ts";
+import type { Take } from "./predict_with.ts";
 import { prepareJob } from "./prepare_job.ts";
-import type { PredictionHooks, PredictionOptions, PredictionRequest, PredictionSummary } from "./request.ts";
-import { allowAhead, measureRuntime } from "./run_memory.ts";
+import type {
+  CaseToPredict,
+  PredictionHooks,
+  PredictionOptions,
+  PredictionRequest,
+  PredictionSummary,
+} from "./request.ts";
+import { allowAhead, measureRuntime, type ReadingLane } from "./run_memory.ts";
 
 export interface ResidentSource extends Pick<PredictionRequest, "engine" | "renew" | "recover"> {
   /** Of all models. */
   readonly options: Pick<PredictionOptions, "precision" | "precisionCache" | "maxMemory">;
+  /** Where other threads have models too. */
+  readonly lane?: ReadingLane;
+  readonly isLost?: Kept["isLost"];
 }
 
 /** Of a run, what is not the resident models' own. */
@@ -31,8 +41,15 @@ export interface CaseAhead extends Disposable {
   readonly prepared: Promise<PreparedCase>;
 }
 
-/** Runs must not overlap: the engine is one. Disposing gives everything back but the engine, which is the caller's. */
-export interface ResidentModels extends AsyncDisposable {
+/** As {@link ResidentRun}, of cases that are given one by one. */
+export interface TakenRun extends Pick<PredictionRequest, "details"> {
+  readonly options: Omit<ResidentRun["options"], "continuePrediction">;
+  /** Instead of the source's, for a model that is not loaded yet. */
+  readonly precision?: Precision | "auto";
+}
+
+/** Models that stay loaded. Disposing it gives everything back but what it was given. */
+export interface ModelRuns extends AsyncDisposable {
   /** @throws as {@link predictCases} */
   predict(model: Model, run: ResidentRun, hooks?: PredictionHooks): Promise<PredictionSummary>;
   /**
@@ -45,6 +62,18 @@ export interface ResidentModels extends AsyncDisposable {
   heldBytes(model: Model): number;
 }
 
+/** On one engine, which is the caller's: runs must not overlap. */
+export interface ResidentModels extends ModelRuns {
+  /** As `predict`, of cases that are given one by one, without folders and summary. */
+  predictTaken(
+    model: Model,
+    run: TakenRun,
+    first: CaseToPredict,
+    take: Take,
+    hooks?: PredictionHooks,
+  ): Promise<{ readonly steps: readonly StepCost[] }>;
+}
+
 interface Thread extends AsyncDisposable {
   readonly pool: CasePool;
   readonly abort: () => void;
@@ -53,7 +82,7 @@ interface Thread extends AsyncDisposable {
 
 export function keepModels(source: ResidentSource): ResidentModels {
   const { options } = source;
-  const runtimeBytes = measureRuntime(source.engine);
+  const runtimeBytes = source.lane?.runtimeBytes ?? measureRuntime(source.engine);
   /** The least recently used first. */
   const sessions = new Map<Model, Session>();
   let engine = source.engine;
@@ -81,11 +110,11 @@ export function keepModels(source: ResidentSource): ResidentModels {
     };
   }
 
-  function sessionOf(model: Model): Session {
+  function sessionOf(model: Model, precision = options.precision): Session {
     const session = sessions.get(model) ?? openSession({
       engine,
       model,
-      options,
+      options: { ...options, precision },
       renew: () => replacing(model, source.renew?.()),
       recover: (error, attempt) => replacing(model, source.recover?.(error, attempt)),
     });
@@ -112,28 +141,51 @@ export function keepModels(source: ResidentSource): ResidentModels {
     return thread = startThread();
   }
 
+  async function withKept<T>(
+    model: Model,
+    precision: Precision | "auto" | undefined,
+    { signal }: PredictionHooks,
+    use: (kept: Kept) => Promise<T>,
+  ): Promise<T> {
+    const { pool, abort } = await usableThread();
+    const session = sessionOf(model, precision);
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort);
+    try {
+      return await use({
+        session,
+        pool,
+        hasRun,
+        runtimeBytes: () => runtimeBytes + othersBytes(model),
+        makeRoom: () => makeRoom(model),
+        lane: source.lane,
+        isLost: source.isLost,
+      });
+    } finally {
+      hasRun = true;
+      // Whoever waits for the next run allocates nothing, so that the collector would not come round.
+      collectGarbage();
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
   return {
     async predict(model, run, hooks = {}) {
       const { ahead, ...request } = run;
-      const { pool, abort } = await usableThread();
-      const session = sessionOf(model);
-      if (hooks.signal?.aborted) abort();
-      hooks.signal?.addEventListener("abort", abort);
-      try {
-        return await predictCases({ ...request, engine, model, options: { ...run.options, ...options } }, hooks, {
-          session,
-          pool,
-          hasRun,
-          ...(ahead && { prepared: ahead.prepared }),
-          runtimeBytes: () => runtimeBytes + othersBytes(model),
-          makeRoom: () => makeRoom(model),
-        });
-      } finally {
-        hasRun = true;
-        // Whoever waits for the next run allocates nothing, so that the collector would not come round.
-        collectGarbage();
-        hooks.signal?.removeEventListener("abort", abort);
-      }
+      return await withKept(
+        model,
+        undefined,
+        hooks,
+        (kept) =>
+          predictCases({ ...request, engine, model, options: { ...run.options, ...options } }, hooks, {
+            ...kept,
+            ...(ahead && { prepared: ahead.prepared }),
+          }),
+      );
+    },
+    async predictTaken(model, { details, precision, ...run }, first, take, hooks = {}) {
+      const request = { model, details, options: { ...run.options, ...options } };
+      return await withKept(model, precision, hooks, (kept) => predictTaken({ request, hooks, kept }, first, take));
     },
     async readAhead(model, { cases: [one], options: own }, total) {
       const allowed = await allowAhead(options.maxMemory, total, one, model);

@@ -4,7 +4,7 @@
  */
 import { collectGarbage } from "../../base/collect_garbage.ts";
 import { UserError } from "../../base/errors.ts";
-import { allowMemory, type MemoryAllowance, residentBytes } from "../../base/memory_allowance.ts";
+import { allowMemory, type MemoryAllowance, residentBytes, roomOf } from "../../base/memory_allowance.ts";
 import { voxelCount } from "../../base/shape.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { probeCase } from "../../formats/image/read_image.ts";
@@ -33,11 +33,28 @@ export function measureRuntime({ idleBytes = 0 }: Pick<Engine, "idleBytes">): nu
   return resident === 0 ? USUAL_RUNTIME_BYTES : Math.max(0, resident - idleBytes) + GROWTH_BYTES;
 }
 
-/** What reading a case may take while nothing else is going on. @param isFirst No case has been read yet */
-export function allowReading(maxMemory: number | undefined, isFirst: boolean): MemoryAllowance | undefined {
-  if (maxMemory !== undefined) collectGarbage();
-  const growth = maxMemory === undefined ? 0 : isFirst ? GROWTH_BYTES : READING_GROWTH_BYTES;
-  return allowMemory(maxMemory, residentBytes() + growth);
+/** A thread that predicts cases beside others of its kind: what the process holds is not its alone. */
+export interface ReadingLane {
+  /** Bytes that the program has without any thread's cases. */
+  readonly runtimeBytes: number;
+  /** How many threads there are. */
+  readonly of: number;
+}
+
+/** What reading a case may take while nothing else is going on, in this thread. @param isFirst No case has been read yet */
+export function allowReading(
+  maxMemory: number | undefined,
+  isFirst: boolean,
+  lane?: ReadingLane,
+): MemoryAllowance | undefined {
+  if (maxMemory !== undefined) {
+    collectGarbage();
+    const growth = isFirst ? GROWTH_BYTES : READING_GROWTH_BYTES;
+    return allowMemory(maxMemory, lane ? lane.runtimeBytes : residentBytes() + growth);
+  }
+  const allowance = allowMemory(maxMemory, residentBytes());
+  if (!allowance || !lane) return allowance;
+  return { ...allowance, limit: allowance.taken + roomOf(allowance) / lane.of };
 }
 
 /** What it may take beside a network that leaves it `bytes`. */

@@ -12,7 +12,7 @@ export type SharingOptions = Required<
 
 /** Null unless the cases are shared with other processes. */
 export function openShared(
-  { model, outputFolder }: PredictionRequest,
+  { model, outputFolder }: Pick<PredictionRequest, "model" | "outputFolder">,
   options: SharingOptions,
   todo: readonly CaseToPredict[],
 ): SharedCases | null {
