@@ -1,6 +1,4 @@
 /** The page that people use, and what it loads. It loads nothing from elsewhere, which its content policy says to the browser too. */
-import { makePhantom } from "../demo/phantom.ts";
-import { phantomNifti } from "../demo/phantom_files.ts";
 import type { HttpResponse } from "./http_server.ts";
 import { NIIVUE, type PageFile, pageFile } from "./page_files.ts";
 import { HttpProblem } from "./problem.ts";
@@ -10,7 +8,6 @@ import { fileResponse } from "./send_file.ts";
 /** NiiVue draws its letters from pictures that are in its script, and reads volumes that the page has fetched. */
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; " +
   "connect-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const PHANTOM_SEED = 7;
 
 const MEDIA_TYPES: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",
@@ -30,10 +27,10 @@ export const PAGE_ROUTES: readonly Route[] = [
     summary: "Give the demo's phantom, a CT made of numbers",
     open: true,
     answers: [{ status: 200, description: "The image.", mediaType: "application/gzip" }],
-    answer: () => ({
+    answer: ({ service: { phantom } }) => ({
       status: 200,
       headers: { "content-type": "application/gzip" },
-      body: one(phantomNifti(makePhantom(PHANTOM_SEED))),
+      body: one(phantom()),
     }),
   },
 ];

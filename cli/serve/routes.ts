@@ -22,6 +22,8 @@ export interface Service {
   readonly engine: () => string;
   readonly heldBytes: (model: string) => number;
   readonly metrics: () => string;
+  /** The demo's phantom as .nii.gz, made when it is first asked for. */
+  readonly phantom: () => Uint8Array;
   /** Aborts when the service ends. */
   readonly ending: AbortSignal;
 }

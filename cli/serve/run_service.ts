@@ -9,6 +9,8 @@ import { foldName } from "../flags/forms.ts";
 import { requireToken, type ServeValues } from "../flags/serve_flags.ts";
 import { EXIT } from "../exit_code.ts";
 import { formatSeconds } from "../terminal.ts";
+import { makePhantom } from "../demo/phantom.ts";
+import { phantomNifti } from "../demo/phantom_files.ts";
 import { VERSION } from "../version.ts";
 import { type Answered, dispatcher } from "./dispatch.ts";
 import { doJobs } from "./do_job.ts";
@@ -190,6 +192,9 @@ async function startPredictor(
   });
 }
 
+/** Of the phantom that the page offers. */
+const PHANTOM_SEED = 7;
+
 function serviceOf({ store, models, predictor, queue, log, ending, roots, values }: {
   readonly store: JobStore;
   readonly models: ServedModels;
@@ -204,6 +209,7 @@ function serviceOf({ store, models, predictor, queue, log, ending, roots, values
     const served = models.find(name);
     return served ? predictor.heldBytes(served.model) : 0;
   };
+  let phantom: Uint8Array | undefined;
   return {
     reception: { store, models, roots, maxUpload: values.maxUpload },
     queue,
@@ -217,6 +223,7 @@ function serviceOf({ store, models, predictor, queue, log, ending, roots, values
         modelBytes: new Map(models.all.map(({ name }) => [name, heldBytes(name)])),
         version: VERSION,
       }),
+    phantom: () => phantom ??= phantomNifti(makePhantom(PHANTOM_SEED)),
     ending,
   };
 }

@@ -1,8 +1,9 @@
 /** The service's page in a headless Chromium, used as a person would: by mouse, by keyboard, in dark and light, wide and narrow. */
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { inTempFolder } from "../golden/cli/run_command.ts";
-import { ask, imagesOf, modelFolder, serve } from "../golden/cli/served.ts";
+import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
+import { packedSeries, unpackSeries } from "../golden/dicom/cases.ts";
+import { ask, ended, imagesOf, modelFolder, resultOf, serve } from "../golden/cli/served.ts";
 import { findChromium, openBrowser } from "./browser.ts";
 import { coloured, NAMELESS, ROWS, SHOWN, WHERE } from "./viewer.ts";
 
@@ -109,5 +110,89 @@ Deno.test({
       const problem = await browser.evaluate("document.querySelector('#problem').textContent");
       assert(problem.includes("bad_0000.nii.gz"), problem);
       assertEquals(await browser.evaluate("document.querySelectorAll('#jobs li').length"), 2);
+    }),
+});
+
+Deno.test({
+  name: name("a folder of DICOM dropped on the page is segmented and shown, and comes back as NIfTI and DICOM-SEG"),
+  ignore: CHROMIUM === undefined,
+  fn: () =>
+    inTempFolder(async (folder) => {
+      const study = join(folder, "study");
+      await unpackSeries((await packedSeries()).axial, study);
+      const downloads = join(folder, "downloads");
+      await Deno.mkdir(downloads);
+      await using served = await serve(["-m", modelFolder(CT), "-f", "0", "--state", join(folder, "state")]);
+      await using browser = await openBrowser(CHROMIUM ?? "", join(folder, "profile"));
+      await browser.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: downloads });
+      await browser.size(1280, 800);
+      await browser.open(served.url);
+      await browser.until("document.querySelector('#model').options.length === 1");
+      await browser.drop("#drop", [study]);
+      await browser.until("!document.querySelector('#start').disabled");
+      const chosen = await browser.evaluate("document.querySelector('#chosen').textContent");
+      assertEquals(chosen, `DICOM: ${(await namesIn(study)).length} files`);
+      await browser.click("#start");
+      await browser.until(SHOWN);
+      const { body: { jobs: [job] } } = await ask(`${served.url}/jobs`);
+      const buttons = "[...document.querySelectorAll('.classes > .row button')].map((one) => one.textContent)";
+      assertEquals(await browser.evaluate(buttons), ["Download NIfTI", "Download DICOM-SEG"]);
+      for (const [i, part, file] of [[1, "nifti", "study.nii.gz"], [2, "dicom-seg", "study_seg.dcm"]] as const) {
+        await browser.click(`.classes > .row button:nth-child(${i})`);
+        for (let waited = 0; !(await namesIn(downloads)).includes(file); waited++) {
+          assert(waited < 200, (await namesIn(downloads)).join());
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+        assertEquals(await Deno.readFile(join(downloads, file)), await resultOf(served.url, job.id, part));
+      }
+      assertEquals(browser.complaints, []);
+    }),
+});
+
+Deno.test({
+  name: name("the page asks for the service's token, keeps it to itself, and cancels and removes jobs"),
+  ignore: CHROMIUM === undefined,
+  fn: () =>
+    inTempFolder(async (folder) => {
+      const token = "correct-horse-battery";
+      const file = join(folder, "token");
+      await Deno.writeTextFile(file, token);
+      const state = join(folder, "state");
+      // Of the phantom's size and with mirroring, this model's job takes long enough.
+      const model = ["-m", modelFolder(CT), "-f", "0", "1"];
+      await using served = await serve([...model, "--state", state, "--token-file", file]);
+      await using browser = await openBrowser(CHROMIUM ?? "", join(folder, "profile"));
+      await browser.size(1280, 800);
+      await browser.open(served.url);
+      await browser.until("!document.querySelector('#access').hidden");
+      assertEquals(await browser.evaluate("document.querySelector('#model').options.length"), 0);
+      const enter = async (text: string) => {
+        await browser.click("#token");
+        await browser.send("Input.insertText", { text });
+        await browser.press("Enter");
+      };
+      await enter("wrong");
+      await browser.until("document.querySelector('#problem').textContent !== ''");
+      assertEquals(await browser.evaluate("document.querySelector('#access').hidden"), false);
+      await browser.evaluate("document.querySelector('#token').value = ''");
+      await enter(token);
+      await browser.until("document.querySelector('#model').options.length === 1");
+      assertEquals(await browser.evaluate("document.querySelector('#access').hidden"), true);
+      for (const url of browser.requests) assert(!url.includes(token), url);
+      assert(!(await browser.evaluate("document.documentElement.outerHTML")).includes(token));
+
+      await browser.click("#phantom");
+      await browser.until("!document.querySelector('#start').disabled");
+      await browser.click("#start");
+      await browser.until("document.querySelector('#state').textContent.startsWith('Segmenting')");
+      await browser.click("#cancel");
+      await browser.until("document.querySelector('#problem').textContent === 'The job is cancelled.'");
+      assertEquals(await browser.evaluate("document.querySelector('#running').hidden"), true);
+      const headers = { authorization: `Bearer ${token}` };
+      const { body: { jobs: [job] } } = await ask(`${served.url}/jobs`, { headers });
+      assertEquals((await ended(served.url, job.id, headers)).state, "cancelled");
+      await browser.click("#jobs [data-key^=remove]");
+      await browser.until("document.querySelectorAll('#jobs li').length === 0");
+      assertEquals((await ask(`${served.url}/jobs/${job.id}`, { headers })).status, 404);
     }),
 });

@@ -8,7 +8,14 @@ const KEY = "nnunet-token";
 
 const byId = (id) => document.getElementById(id);
 let models = [];
-/** What is to be sent: { kind: "image" | "dicom", files }. */
+/** Parts of results, as they are called on buttons. */
+const FORMATS = [["nifti", "NIfTI"], ["nrrd", "NRRD"], ["mha", "MHA"], ["dicom-seg", "DICOM-SEG"], [
+  "rtstruct",
+  "RTSTRUCT",
+]];
+/** What a part of DICOM files is made of, besides what the model's images are. */
+const OF_DICOM = "nifti dicom-seg";
+/** What is to be sent: { kind: "image" | "dicom", files, spacing: a file of voxel sizes }. */
 let chosen;
 /** The job that is looked at. */
 let current;
@@ -41,7 +48,7 @@ function say(problem) {
 const telling = (act) => async (...args) => {
   try {
     say("");
-    await act(...args);
+    return await act(...args);
   } catch (error) {
     say(error);
   }
@@ -64,13 +71,15 @@ function tellModel() {
   choose(chosen?.all);
 }
 
-/** Takes files: images where all have the model's ending, else the files of a DICOM study. */
+/** Takes files: images where all have the model's ending, but for one with the voxel sizes of TIFF; else those of a DICOM study. */
 function choose(files) {
   const model = chosenModel();
   if (!files?.length || !model) return;
-  const isImages = files.every(({ name }) => name.endsWith(model.file_ending));
-  const sorted = files.toSorted((a, b) => a.name < b.name ? -1 : 1);
-  chosen = { kind: isImages ? "image" : "dicom", files: sorted, all: files };
+  const spacing = files.find(({ name }) => name.endsWith(".json"));
+  const images = files.filter((file) => file !== spacing);
+  const isImages = images.length > 0 && images.every(({ name }) => name.endsWith(model.file_ending));
+  const sorted = (isImages ? images : files).toSorted((a, b) => a.name < b.name ? -1 : 1);
+  chosen = { kind: isImages ? "image" : "dicom", files: sorted, all: files, ...(isImages && { spacing }) };
   const names = sorted.length > 4 ? `${sorted.length} files` : sorted.map(({ name }) => name).join(", ");
   byId("chosen").textContent = isImages ? `Images: ${names}` : `DICOM: ${names}`;
   byId("start").disabled = false;
@@ -85,6 +94,8 @@ async function start(event) {
   if (byId("disable_tta").checked) form.append("disable_tta", "true");
   form.append("step_size", byId("step_size").value);
   if (byId("nan").value) form.append("nan", byId("nan").value);
+  if (chosen.kind === "dicom") form.append("output_format", OF_DICOM);
+  if (chosen.spacing) form.append("spacing", await chosen.spacing.text());
   for (const file of chosen.files) form.append(chosen.kind, file, file.name);
   byId("start").disabled = true;
   byId("chosen").textContent = "Sending...";
@@ -160,21 +171,35 @@ function loadNiivue() {
   return loadingNiivue;
 }
 
-async function show(job) {
-  const result = (part) => ask(`/jobs/${job.id}/result?part=${part}`);
-  const download = {
-    text: "Download segmentation",
-    async get() {
-      const response = await result("segmentation");
+/** A button's worth for each format of a job's segmentation. */
+function downloadsOf(job) {
+  const download = (part, text) => ({
+    text: `Download ${text}`,
+    get: telling(async () => {
+      const response = await resultOf(job, part);
       const name = decodeURIComponent(/''(.*)$/.exec(response.headers.get("content-disposition"))?.[1] ?? "result");
       return { blob: await response.blob(), name };
-    },
-  };
+    }),
+  });
+  const made = FORMATS.filter(([part]) => job.results.includes(part));
+  if (job.results.includes("nifti")) return made.map(([part, text]) => download(part, text));
+  const ending = models.find(({ name }) => name === job.model)?.file_ending;
+  const own = download("segmentation", ending === ".nii.gz" ? "NIfTI" : `segmentation ${ending ?? ""}`.trim());
+  return [own, ...made.map(([part, text]) => download(part, text))];
+}
+
+const resultOf = (job, part) => ask(`/jobs/${job.id}/result?part=${part}`);
+
+async function show(job) {
+  const downloads = downloadsOf(job);
   if (!job.results.includes("view_image")) {
-    byId("viewer").replaceChildren("This job was done without what the page shows (view).");
+    byId("viewer").replaceChildren(
+      element("p", { className: "hint" }, "This job was done without what the page shows (view)."),
+      downloadRow(downloads),
+    );
     return;
   }
-  const load = async (part) => await (await result(part)).arrayBuffer();
+  const load = async (part) => await (await resultOf(job, part)).arrayBuffer();
   const [image, labels] = await Promise.all([load("view_image"), load("view_labels"), loadNiivue()]);
   if (current !== job.id) return;
   const named = job.labels.flatMap(({ label, name }) => name === undefined ? [] : [[label, name]]);
@@ -184,7 +209,7 @@ async function show(job) {
     segmentations: [{ name: "segmentation", labels: () => labels }],
     names: { ...models.find(({ name }) => name === job.model)?.labels, ...Object.fromEntries(named) },
     hasVolume: job.labels.every(({ ml }) => ml !== undefined),
-    downloads: [download],
+    downloads,
   });
   if (current === job.id) shown = viewer;
   else viewer.dispose();
@@ -223,6 +248,10 @@ function jobRow(job) {
 
 async function removeJob(id) {
   await ask(`/jobs/${id}`, { method: "DELETE" });
+  if (id === current && shown) {
+    shown.dispose();
+    [shown, current] = [];
+  }
   await listJobs();
 }
 

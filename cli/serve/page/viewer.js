@@ -44,7 +44,7 @@ function element(tag, properties = {}, ...children) {
  * Shows an image with segmentations in an element, in place of what is there: one of them at a time, the others by a choice.
  * @param options image: ArrayBuffer of a .nii.gz. segmentations: [{ name, labels }], labels gives one of the same grid when it is asked
  *   for. names: of labels, by number; what has none is called by its number. hasVolume: voxels have a size.
- *   downloads: [{ text, get }], get gives { blob, name }
+ *   downloads: [{ text, get }], get gives { blob, name }, or nothing where it has said why
  * @returns dispose(), to be called before it is shown anything else
  */
 async function showSegmentation(place, { title, image, segmentations, names, hasVolume, downloads = [] }) {
@@ -240,7 +240,12 @@ function classTable({ shown, hasVolume, voxelMl, goTo, repaint }) {
 }
 
 function downloadRow(downloads) {
-  const buttons = downloads.map(({ text, get }) => button(text, async () => save(await get())));
+  const buttons = downloads.map(({ text, get }) =>
+    button(text, async () => {
+      const got = await get();
+      if (got) save(got);
+    })
+  );
   return element("div", { className: "row" }, ...buttons);
 }
 
