@@ -102,7 +102,8 @@ export function createCommands(gpu: GpuDevice): Commands {
   let busySince: number | undefined;
   let submissions = 0;
   /** How much slower than the nominal GPU this one is; measured as work gets done. */
-  let slowness = gpu.facts.software ? 2000 : 5;
+  const assumed = gpu.facts.software ? 2000 : 5;
+  let slowness = assumed;
   const groups = createBindGroups(device, uniformBuffer);
 
   function open(): GPUCommandEncoder {
@@ -218,9 +219,10 @@ export function createCommands(gpu: GpuDevice): Commands {
       busySince = undefined;
       // Short times say more of waiting than of the GPU; and it must have been the GPU that was waited for.
       const seconds = (now - busy) / 1000;
-      if (seconds > 0.05 && now - started > 0.8 * (now - busy)) {
-        slowness = Math.max(0.1, (slowness + seconds / (upTo - measuredSeconds)) / 2);
-      }
+      const measured = seconds / (upTo - measuredSeconds);
+      if (seconds > 0.05 && now - started > 0.8 * (now - busy)) slowness = Math.max(0.1, (slowness + measured) / 2);
+      // Of little work, what else the machine did makes the most: the GPU is not slower than all work shows it to be.
+      slowness = Math.min(slowness, Math.max(assumed, 2 * measured));
       measuredSeconds = upTo;
     },
     get slowness() {

@@ -105,6 +105,26 @@ Deno.test({ name: "long work is submitted in pieces, and short work together", i
   assertEquals(commands.submissions - short, 10);
 });
 
+Deno.test(
+  { name: "a GPU that was waited for long for something else is not taken for slow for good", ignore },
+  async () => {
+    using tools = await open();
+    const { gpu, commands, buffers, pipelines } = tools;
+    const array = buffers.takeArray(32, "array");
+    const usual = commands.slowness;
+    commands.operator(operatorOf([adding(1)]), pipelines.ready, () => array);
+    await commands.wait(async () => {
+      await gpu.device.queue.onSubmittedWorkDone();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    });
+    assert(commands.slowness > 2 * usual, `${commands.slowness}`);
+    // Said to take 20 ms of the nominal GPU.
+    commands.operator(operatorOf([adding(1)], 2e11), pipelines.ready, () => array);
+    await commands.wait();
+    assertEquals(commands.slowness, usual);
+  },
+);
+
 Deno.test({ name: "one buffer is never read and written in a dispatch", ignore }, async () => {
   using tools = await open();
   const { buffers, commands, pipelines } = tools;
