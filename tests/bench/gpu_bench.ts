@@ -160,7 +160,7 @@ const VALUES = ["--budget", "--parts", "--out", "--edge", "--batches", "--train-
 const SWITCHES = ["--small", "--allow_software_gpu"];
 
 function wrongUsage(problem: string): UserError {
-  return new UserError({ doing: DOING, problem, remedy: "tests/bench/gpu_bench.ts tells the options" });
+  return new UserError({ doing: DOING, problem, remedy: "see the head of tests/bench/gpu_bench.ts" });
 }
 
 function parse(args: readonly string[]): Options {

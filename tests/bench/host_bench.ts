@@ -80,8 +80,12 @@ function createMeter(empty: boolean): Meter {
     }
   };
   // What a software adapter is not trusted with, long submissions, is as on a GPU.
-  const info = { get: () => "a GPU without work" };
-  if (empty) Object.defineProperty(GPUAdapterInfo.prototype, "description", info);
+  if (empty) {
+    Object.defineProperties(GPUAdapterInfo.prototype, {
+      description: { get: () => "a GPU without work" },
+      isFallbackAdapter: { get: () => false },
+    });
+  }
   const { prototype: pass } = GPUComputePassEncoder;
   const { dispatchWorkgroups } = pass;
   pass.dispatchWorkgroups = function (x: number, y = 1, z = 1) {
