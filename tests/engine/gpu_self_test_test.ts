@@ -1,6 +1,8 @@
 /** The self-test: right on a GPU that computes right, and a GPU that does not is found out and not used. */
 import { main } from "../../cli/main.ts";
 import { selfTest } from "../../cli/engines/self_test.ts";
+import { compareResults, toleranceOf } from "../../core/cases/case.ts";
+import { ENGINE_CASES } from "../../core/cases/cases.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
@@ -41,6 +43,35 @@ Deno.test({ name: "a GPU that computes wrong gradients is found out", ignore }, 
   const { failures } = await selfTest(gpu, cpu);
   assert(failures.length > 0 && failures.every((text) => /^a training step .* differs by/.test(text)), `${failures}`);
 });
+
+/** How WGSL lets a device round to f16, as bits of the f32s: to zero, or some values up and some down. */
+const ROUNDED = {
+  "to zero": "bitcast<vec4u>(value) & vec4u(0xffffe000u)",
+  "to either side": "(bitcast<vec4u>(value) + vec4u((i & 1u) * 0x1fffu)) & vec4u(0xffffe000u)",
+};
+
+Deno.test(
+  { name: "the self-test leaves devices room that do not round 16-bit floats to the nearest", ignore },
+  async () => {
+    await using cpu = await createCpuEngine();
+    const cases = ENGINE_CASES.filter((one) => one.selfTest && one.precisions.includes("f16"));
+    assertEquals(new Set(cases.map(({ family }) => family)), new Set(["network", "training"]));
+    for (const [how, bits] of Object.entries(ROUNDED)) {
+      let stores = 0;
+      using _driver = miscompile((code) =>
+        code.replaceAll("= vec4<f16>(value);", () => (stores++, `= vec4<f16>(bitcast<vec4f>(${bits}));`))
+      );
+      await using gpu = await createGpuEngine({ allowSoftware: true });
+      for (const one of cases) {
+        if (one.family === "training" && how === "to zero") continue;
+        const allowed = toleranceOf(one, "f16");
+        const { worst } = compareResults(await one.run(gpu, "f16"), await one.run(cpu, "f32"), allowed);
+        assert(worst < allowed / 2, `${one.name}, rounded ${how}: ${worst} of ${allowed}`);
+      }
+      assert(stores > 0);
+    }
+  },
+);
 
 Deno.test({ name: "doctor tests the GPU and says so; the next prediction relies on it", ignore }, async () => {
   await using cache = await useGpuCache(false);
