@@ -7,6 +7,7 @@ import { UserError } from "../base/errors.ts";
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { NpyHeader } from "../formats/archive/npy_header.ts";
 import { type NpzStream, openNpzStream, readNpzHeader } from "../formats/archive/npz_stream.ts";
+import { inflateLanes } from "../formats/archive/inflate.ts";
 import { BLOCK, type BlockMerge, NUMBER_BYTES } from "./block_merge.ts";
 
 export const READING = "reading the probabilities";
@@ -46,9 +47,8 @@ export async function probeProbabilities(file: string): Promise<{ readonly chann
 export async function openProbabilities(files: readonly string[], channels: number): Promise<OpenedProbabilities> {
   await using stack = new AsyncDisposableStack();
   const streams: NpzStream[] = [];
-  for (const file of files) {
-    streams.push(stack.use(await openNpzStream(file, "probabilities", { doing: READING, remedy: REMEDY })));
-  }
+  const options = { doing: READING, remedy: REMEDY, nextLane: inflateLanes() };
+  for (const file of files) streams.push(stack.use(await openNpzStream(file, "probabilities", options)));
   const shapes = streams.map(({ header, file }) => shapeOf(header, file));
   shapes.forEach((one, i) => {
     const file = files[i];

@@ -1,6 +1,12 @@
 /** Unpacking deflate streams against zlib, of whole, cut and damaged ones. */
 import zlib from "node:zlib";
-import { DeflateError, inflateRaw } from "../../core/formats/archive/inflate.ts";
+import {
+  createInflateLanes,
+  DeflateError,
+  type InflateLane,
+  inflateRaw,
+  type Inflation,
+} from "../../core/formats/archive/inflate.ts";
 import { assert, assertEquals } from "../assert.ts";
 
 interface Unpacked {
@@ -8,23 +14,31 @@ interface Unpacked {
   readonly taken: number;
 }
 
-async function unpack(packed: Uint8Array): Promise<Unpacked> {
+function inflate(packed: Uint8Array, lane?: InflateLane): Inflation {
   let at = 0;
-  const { pieces, taken } = inflateRaw((into) => {
+  return inflateRaw((into) => {
     const part = packed.subarray(at, at + into.length);
     into.set(part);
     at += part.length;
     return Promise.resolve(part.length);
-  });
+  }, lane);
+}
+
+async function unpack(packed: Uint8Array): Promise<Unpacked> {
+  const { pieces, taken } = inflate(packed);
   const all: Uint8Array[] = [];
   for await (const piece of pieces) all.push(piece.slice());
+  return { bytes: concatenate(all), taken: taken() };
+}
+
+function concatenate(all: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(all.reduce((sum, { length }) => sum + length, 0));
   let filled = 0;
   for (const piece of all) {
     bytes.set(piece, filled);
     filled += piece.length;
   }
-  return { bytes, taken: taken() };
+  return bytes;
 }
 
 async function failure(packed: Uint8Array): Promise<"ends early" | "damaged" | Unpacked> {
@@ -88,7 +102,7 @@ Deno.test("what lies behind a stream is not taken", async () => {
 
 Deno.test("a stream that is cut anywhere ends early", async () => {
   for (const [kind, level] of [["a few values", 6], ["noise", 6], ["matches of every distance up to 40", 9]] as const) {
-    const packed = zlib.deflateRawSync(make(kind, 1500), { level });
+    const packed = zlib.deflateRawSync(make(kind, 700), { level });
     for (let length = 0; length < packed.length; length++) {
       assertEquals(await failure(packed.subarray(0, length)), "ends early", `${kind}, ${length} of ${packed.length}`);
     }
@@ -130,4 +144,62 @@ Deno.test("a damaged stream unpacks to what zlib makes of it, or is refused as z
     }
   }
   assert(Math.min(...Object.values(found)) > 4, JSON.stringify(found));
+});
+
+/** Reads both streams piece by piece, the second one `step` times as often; what each is, or what is wrong with it. */
+async function unpackBoth(packed: readonly [Uint8Array, Uint8Array], step: number): Promise<(Unpacked | string)[]> {
+  const lanes = createInflateLanes();
+  const streams = packed.map((one, i) => ({ inflation: inflate(one, lanes[i]), all: [] as Uint8Array[] }));
+  const results: (Unpacked | string | undefined)[] = [undefined, undefined];
+  for (let turn = 0; results.includes(undefined); turn++) {
+    for (const [i, { inflation, all }] of streams.entries()) {
+      for (let times = i === 1 ? step : 1; times > 0 && results[i] === undefined; times--) {
+        try {
+          const next = await inflation.pieces.next();
+          if (next.done) results[i] = { bytes: concatenate(all), taken: inflation.taken() };
+          else all.push(next.value.slice());
+        } catch (error) {
+          if (!(error instanceof DeflateError)) throw error;
+          results[i] = error.message;
+        }
+      }
+    }
+  }
+  return results.map((result) => result ?? "");
+}
+
+Deno.test("two streams side by side are unpacked as each is alone, whatever the other holds and however it is read", async () => {
+  const made = Object.keys(KINDS).flatMap((kind) =>
+    [900_000, 130_000].map((length) => zlib.deflateRawSync(make(kind, length), { level: kind === "noise" ? 0 : 6 }))
+  );
+  const alone = await Promise.all(made.map(unpack));
+  const crcOf = (result: Unpacked | string) =>
+    typeof result === "string" ? result : `${zlib.crc32(result.bytes)} of ${result.taken}`;
+  for (let i = 0; i < made.length; i++) {
+    const other = (5 * i + 3) % made.length;
+    for (const step of [1, 3]) {
+      const both = await unpackBoth([made[i], made[other]], step);
+      assertEquals(both.map(crcOf), [i, other].map((one) => crcOf(alone[one])), `${i} beside ${other}, ${step} times`);
+    }
+  }
+});
+
+Deno.test("a stream beside a damaged, a cut or an abandoned one is unpacked nevertheless", async () => {
+  const packed = zlib.deflateRawSync(make("float16 noise", 900_000));
+  const whole = await unpack(packed);
+  const damaged = Uint8Array.from(packed);
+  damaged.fill(0xff, damaged.length >> 1);
+  for (const [other, problem] of [[damaged, "can't be unpacked"], [packed.subarray(0, -9), "end too early"]] as const) {
+    const results = await unpackBoth([other, packed], 1);
+    assert(typeof results[0] === "string" && results[0].includes(problem), String(results[0]));
+    assertEquals(results[1], whole);
+  }
+  const lanes = createInflateLanes();
+  const abandoned = inflate(packed, lanes[0]).pieces;
+  const { pieces } = inflate(packed, lanes[1]);
+  await abandoned.next();
+  const all = [(await pieces.next()).value?.slice() ?? new Uint8Array(0)];
+  await abandoned.return();
+  for await (const piece of pieces) all.push(piece.slice());
+  assertEquals(concatenate(all), whole.bytes);
 });

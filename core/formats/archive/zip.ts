@@ -9,6 +9,7 @@ import { constants, crc32, inflateRawSync } from "node:zlib";
 import { UserError } from "../../base/errors.ts";
 import { refuseSpecialFile } from "../../base/odd_file.ts";
 import { readError } from "../../base/read_error.ts";
+import type { InflateLane } from "./inflate.ts";
 import { zipPieces } from "./zip_pieces.ts";
 import {
   LOCAL_HEADER_BYTES,
@@ -41,9 +42,10 @@ export interface ZipFile extends Disposable {
    * All unpacked bytes of an entry in order, in pieces of a megabyte at most, each valid until the next one is asked for. One entry at
    * a time, and no {@link read} meanwhile.
    * What was given is right only once the last piece came: then size and checksum have been verified.
+   * @param lane Where it is unpacked, so that another file's entry can be beside it
    * @throws UserError if the file ends before, or is damaged
    */
-  pieces(entry: ZipEntry): AsyncGenerator<Uint8Array, void, void>;
+  pieces(entry: ZipEntry, lane?: InflateLane): AsyncGenerator<Uint8Array, void, void>;
 }
 
 export interface ZipKind {
@@ -150,7 +152,7 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
       const bytes = readAt(dataOffset(entry), Math.min(packed, entry.packedSize));
       return entry.method === 0 ? bytes : inflateRawSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH });
     },
-    async *pieces(entry) {
+    async *pieces(entry, lane) {
       const at = dataOffset(entry);
       const end = at + entry.packedSize;
       if (end > fileSize) fail(`${shortened(entry.name)} in it reaches over the end of the file`);
@@ -163,7 +165,7 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
         fail(`the ${kind}'s list of contents says something else than what stands before ${shortened(entry.name)}`);
       }
       try {
-        yield* zipPieces(file, entry, at, fail);
+        yield* zipPieces(file, entry, at, fail, lane);
       } catch (error) {
         throw readError(error, path, doing);
       }

@@ -1,26 +1,28 @@
 /** The unpacked bytes of a zip file's entry, piece by piece, of entries of any size. */
 import zlib from "node:zlib";
 import { fill, PIECE_BYTES } from "./gzip.ts";
-import { DeflateError, inflateRaw } from "./inflate.ts";
+import { DeflateError, type InflateLane, inflateRaw } from "./inflate.ts";
 import { shortened, type ZipEntry } from "./zip_listing.ts";
 
 /**
  * Unpacks an entry whose packed bytes begin at `from`; it ends normally only if there are as many bytes as promised, with the right
  * checksum, and nothing packed is left over. A piece is valid until the next one is asked for.
  * @param fail Ends the reading with the problem
+ * @param lane Where a packed entry is unpacked, if not in a memory of its own
  */
 export async function* zipPieces(
   file: Deno.FsFile,
   entry: ZipEntry,
   from: number,
   fail: (problem: string) => never,
+  lane?: InflateLane,
 ): AsyncGenerator<Uint8Array, void, void> {
   const { method, packedSize } = entry;
   const name = shortened(entry.name);
   if (method !== 0 && method !== 8) fail(`${name} in it is packed by method ${method}; 0 and 8 can be read`);
   await file.seek(from, Deno.SeekMode.Start);
   const read = readerOf(file, packedSize);
-  const inflation = method === 8 ? inflateRaw(read) : undefined;
+  const inflation = method === 8 ? inflateRaw(read, lane) : undefined;
   const pieces = inflation?.pieces ?? storedPieces(read, packedSize);
   let size = 0;
   let checksum = 0;
