@@ -18,6 +18,8 @@ import type {
 import type { TrainingOptions } from "../core/engine/training.ts";
 import type { TrainingCalls } from "../core/lowering/training_engine.ts";
 import type { Graph } from "../core/graph/graph.ts";
+import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
+import { DEFAULT_CACHE_BYTES } from "../kernels/wgsl/conv/winograd_shape.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import type { AdapterFacts } from "./adapter.ts";
 import { type Buffers, createBuffers, type Segments } from "./buffers.ts";
@@ -26,6 +28,7 @@ import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";
 import { gpuCosts } from "./costs.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
 import { convLimits, ownMemory, withinBindings } from "./limits.ts";
+import { cacheChoices, measureCache, type MeasuredCache } from "./measure_cache.ts";
 import { createPipelines } from "./pipelines.ts";
 import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { loadWeights } from "./load_weights.ts";
@@ -42,6 +45,7 @@ import { createTableCache, createVolumeCalls } from "./volume_calls.ts";
 
 export { type AdapterChoice, type AdapterFacts, factsOf, requestAdapter } from "./adapter.ts";
 export type { RefusedKernel } from "./refused.ts";
+export type { MeasuredCache } from "./measure_cache.ts";
 export type { TunedConvolution } from "./tune.ts";
 export type { Tuning } from "./tuning.ts";
 
@@ -52,6 +56,8 @@ export interface GpuEngineOptions extends DeviceOptions {
   readonly tuning?: Tuning;
   /** Keys of kernels that the driver did not compile before; layers are computed another way. */
   readonly refused?: ReadonlySet<string>;
+  /** Bytes of a convolution's transformed tiles that are kept at a time, as {@link GpuEngine.measureCache} has found; a usual L2 holds the default. */
+  readonly cacheBytes?: number;
   /** Bind at most so many bytes at a time, as a device with small limits would; for tests. At least 256. */
   readonly forceBindingLimit?: number;
 }
@@ -75,6 +81,8 @@ export interface GpuEngine extends Engine, TrainingCalls {
    * @throws UserError if the device fails
    */
   tune(graph: Graph, options: CompileOptions | TrainingOptions, hooks?: TuneHooks): Promise<TunedConvolution[]>;
+  /** Measures how much of a convolution's tiles is best kept at a time; undefined where the device has no clock. */
+  measureCache(): Promise<MeasuredCache | undefined>;
   /** Milliseconds of an operator on slots of so many bytes each, whatever they hold; for benches of single kernels. */
   timeOperator(operator: WgslOperator, slots: Readonly<Record<string, number>>): Promise<number>;
   /** True if programs of this precision can be compiled. */
@@ -93,8 +101,12 @@ export interface GpuEngine extends Engine, TrainingCalls {
 export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<GpuEngine> {
   const gpu = await openDevice(options);
   const { device, facts } = gpu;
-  const limits = await convLimits(gpu, options.forceBindingLimit, options.refused);
-  const memory = await ownMemory(gpu, limits, options.memoryLimitBytes);
+  const deviceLimits = await convLimits(gpu, options.forceBindingLimit, options.refused);
+  const memory = await ownMemory(gpu, deviceLimits, options.memoryLimitBytes);
+  const { cacheBytes = DEFAULT_CACHE_BYTES } = options;
+  const limits: ConvLimits = cacheChoices(memory?.free).includes(cacheBytes)
+    ? { ...deviceLimits, cacheBytes }
+    : deviceLimits;
   const commands: Commands = createCommands(gpu);
   const buffers: Buffers = createBuffers(
     gpu,
@@ -172,6 +184,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       return commands.submissions;
     },
     tune: (graph, compileOptions, hooks) => tuneConvolutions(tools, graph, compileOptions, limits, hooks),
+    measureCache: () => measureCache(tools, deviceLimits, memory?.free),
     async timeOperator(operator, slots) {
       const own = Object.entries(slots).map(([slot, bytes]) => ({ slot, bytes, segmentBytes: bytes }));
       using prepared = await prepareOperator(tools, operator, new Map(), own);

@@ -12,7 +12,7 @@ import { openModel } from "../../core/predict/model/model_folder.ts";
 import type { GpuEngine, TunedConvolution } from "../../gpu/engine.ts";
 import { findAdapter } from "../engines/gpu_probe.ts";
 import type { GpuRecord } from "../engines/gpu_record.ts";
-import { openWithoutRefused, recordOf, testAgainstCpu } from "../engines/gpu_start.ts";
+import { measureCacheOnce, openWithoutRefused, recordOf, testAgainstCpu } from "../engines/gpu_start.ts";
 import type { SelfTestReport } from "../engines/self_test.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { formatSeconds } from "../terminal.ts";
@@ -31,11 +31,11 @@ export async function testGpu(allowSoftware: boolean): Promise<GpuTest | undefin
   const record = await recordOf(adapter);
   const remarks = record.ignored === undefined ? [] : [record.ignored];
   try {
-    const { engine, value } = await openWithoutRefused(
-      record,
-      { allowSoftware },
-      (engine) => testAgainstCpu(engine, record),
-    );
+    const { engine, value } = await openWithoutRefused(record, { allowSoftware }, async (engine) => {
+      const test = await testAgainstCpu(engine, record);
+      if (test.report.failures.length === 0) await measureCacheOnce(engine, record);
+      return test;
+    });
     await engine[Symbol.asyncDispose]();
     const { report, notKept } = value;
     if (notKept !== undefined) remarks.push(`What is found out about the GPU is not kept: ${notKept}`);
@@ -71,7 +71,7 @@ function describeTest({ cases, skipped, failures, halfFailures, worst, seconds }
   ];
 }
 
-function describeFindings({ path, findings: { convolutions, precision, refused } }: GpuRecord): string[] {
+function describeFindings({ path, findings: { convolutions, precision, refused, cache } }: GpuRecord): string[] {
   const tuned = Object.keys(convolutions).length;
   const models = Object.keys(precision).length;
   const kept = path === undefined ? "" : ` Kept in ${path}.`;
@@ -80,10 +80,20 @@ function describeFindings({ path, findings: { convolutions, precision, refused }
     : "Kernels are not tuned (--tune measures which are the fastest)";
   return [
     `${kernels}; --precision auto has tried ${plural(models, "model")}.${kept}`,
+    ...(cache ? [describeCache(cache)] : []),
     ...Object.values(refused).map(({ name, why }) =>
       `The driver does not take the kernel "${name}" (${why}): it is done without.`
     ),
   ];
+}
+
+function describeCache(
+  { bytes, milliseconds, usualMilliseconds }: NonNullable<GpuRecord["findings"]["cache"]>,
+): string {
+  const gain = milliseconds < usualMilliseconds
+    ? `${(100 * (1 - milliseconds / usualMilliseconds)).toFixed(0)} % faster than the usual size`
+    : "as usual; no other size is faster";
+  return `Convolutions are done in pieces of ${bytes / 2 ** 20} MiB (${gain}).`;
 }
 
 interface Network {
@@ -113,9 +123,13 @@ export async function tuneGpu(
   const record = await recordOf(adapter);
   const networks = models ? await Promise.all(models.map(networkOf)) : usualNetworks(adapter.software);
   const all = new Map<string, TunedConvolution>();
+  // What is measured next is measured with it.
+  const start = { allowSoftware, warn: print };
+  const { engine: first } = await openWithoutRefused(record, start, (engine) => measureCacheOnce(engine, record));
+  await first[Symbol.asyncDispose]();
   const { engine, value: notKept } = await openWithoutRefused(
     record,
-    { allowSoftware, warn: print },
+    start,
     async (engine) => {
       for (const network of networks) {
         print(`measuring for ${network.name}`);

@@ -1,6 +1,6 @@
 /**
  * What has been found out about a GPU, kept from run to run: that its self-test passed, how models may store activations, which way each
- * convolution is the fastest. One file for an adapter and its driver; it holds for the kernels it was made with. Losing it costs time only.
+ * convolution is the fastest, and how much of one is best done at a time. One file for an adapter and its driver; it holds for the kernels it was made with. Losing it costs time only.
  */
 import { messageOf } from "../../core/base/errors.ts";
 import { createHash } from "node:crypto";
@@ -30,6 +30,8 @@ export interface GpuFindings {
   readonly precision: Readonly<Record<string, { readonly precision: Precision; readonly why: string }>>;
   /** By shape (gpu/tuning.ts): the fastest candidate. */
   readonly convolutions: Readonly<Record<string, { readonly candidate: string; readonly milliseconds: number }>>;
+  /** How much of a convolution's tiles is best kept at a time (gpu/measure_cache.ts), and what it gains. */
+  readonly cache?: { readonly bytes: number; readonly milliseconds: number; readonly usualMilliseconds: number };
   /** By key (gpu/refused.ts): kernels that the driver did not compile. */
   readonly refused: Readonly<Record<string, { readonly name: string; readonly why: string }>>;
 }
@@ -56,6 +58,11 @@ const fileSchema = z.strictObject({
   precision: z.record(z.string(), z.strictObject({ precision: z.enum(["f32", "f16"]), why: z.string() })),
   convolutions: z.record(z.string(), z.strictObject({ candidate: z.string(), milliseconds: z.number() })),
   refused: z.record(z.string(), z.strictObject({ name: z.string(), why: z.string() })),
+  cache: z.strictObject({
+    bytes: z.number().int().positive(),
+    milliseconds: z.number().nonnegative(),
+    usualMilliseconds: z.number().nonnegative(),
+  }).optional(),
 });
 /** Of earlier versions of the program. */
 const olderSchema = z.looseObject({ format: z.strictObject({ name: z.literal(FORMAT.name), version: z.literal(1) }) });
@@ -98,6 +105,7 @@ function merge(a: GpuFindings, b: Partial<GpuFindings>): GpuFindings {
     precision: { ...a.precision, ...b.precision },
     convolutions: { ...a.convolutions, ...b.convolutions },
     refused: { ...a.refused, ...b.refused },
+    cache: b.cache ?? a.cache,
   };
 }
 

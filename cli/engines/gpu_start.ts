@@ -53,10 +53,24 @@ export async function startGpu(start: GpuStart): Promise<StartedGpu> {
   const record = await recordOf(adapter);
   if (record.ignored !== undefined) start.warn?.(record.ignored);
   const tuning = start.deterministic ? undefined : tuningOf(record);
-  const { engine } = await openWithoutRefused(record, { ...start, tuning }, async (engine) => {
+  const { engine, value: isOutdated } = await openWithoutRefused(record, { ...start, tuning }, async (engine) => {
     if (record.findings.selfTest?.passed !== true) await testFirst(engine, record, start);
+    return start.deterministic !== true && await measureCacheOnce(engine, record);
   });
-  return { engine, record };
+  if (!isOutdated) return { engine, record };
+  await engine[Symbol.asyncDispose]();
+  return { ...await openWithoutRefused(record, { ...start, tuning }, () => Promise.resolve()), record };
+}
+
+/**
+ * Measures how much of a convolution is best done at a time, if that is not known yet, and keeps it.
+ * @returns true if an engine that is opened now would do another than this one
+ */
+export async function measureCacheOnce(engine: GpuEngine, record: GpuRecord): Promise<boolean> {
+  if (record.findings.cache !== undefined || engine.adapter.software) return false;
+  const cache = await engine.measureCache();
+  if (cache) await record.add({ cache });
+  return cache !== undefined && cache.milliseconds !== cache.usualMilliseconds;
 }
 
 /**
@@ -65,13 +79,14 @@ export async function startGpu(start: GpuStart): Promise<StartedGpu> {
  */
 export async function openWithoutRefused<T>(
   record: GpuRecord,
-  { allowSoftware, choice, tuning, warn }: GpuStart & { readonly tuning?: Tuning },
+  { allowSoftware, choice, deterministic, tuning, warn }: GpuStart & { readonly tuning?: Tuning },
   use: (engine: GpuEngine) => Promise<T>,
 ): Promise<{ readonly engine: GpuEngine; readonly value: T }> {
   const { createGpuEngine } = await import("../../gpu/engine.ts");
   for (let refusals = 0;; refusals++) {
     const refused = new Set(Object.keys(record.findings.refused));
-    const engine = await createGpuEngine({ allowSoftware, choice, tuning, refused });
+    const cacheBytes = deterministic ? undefined : record.findings.cache?.bytes;
+    const engine = await createGpuEngine({ allowSoftware, choice, tuning, cacheBytes, refused });
     try {
       return { engine, value: await use(engine) };
     } catch (error) {

@@ -4,11 +4,13 @@ import type { Vec3 } from "../../core/base/shape.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
+import { cacheChoices } from "../../gpu/measure_cache.ts";
 import { assert, assertClose, assertEquals, TOLERANCE } from "../assert.ts";
 import { captureOutput, miscompile, useGpuCache } from "./gpu_cache.ts";
 import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
 
 const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+const MIB = 2 ** 20;
 const PATCH: Vec3 = [8, 12, 12];
 const conv = { kind: "conv", channels: 8, kernel: [3, 3, 3], stride: [1, 1, 1] } as const;
 const GRAPH: Graph = {
@@ -103,3 +105,25 @@ Deno.test({ name: "doctor --tune keeps what it measures", ignore }, async () => 
     assert(shapes.some(([key]) => key.startsWith(kind) && key.includes("f16")), `${kind} was not measured`);
   }
 });
+
+Deno.test(
+  { name: "how much of a convolution is done at a time is measured, and taken where memory allows", ignore },
+  async () => {
+    await using usual = await createGpuEngine({ allowSoftware: true });
+    const measured = await usual.measureCache();
+    assert(!measured || measured.milliseconds <= measured.usualMilliseconds);
+    assert(!measured || cacheChoices().includes(measured.bytes));
+    const tilesWith = async (cacheBytes: number, memoryLimitBytes?: number) => {
+      await using engine = await createGpuEngine({ allowSoftware: true, cacheBytes, memoryLimitBytes });
+      const graph: Graph = {
+        nodes: [{ kind: "input", channels: 32 }, { ...conv, channels: 32, input: 0, weight: "a" }],
+        outputs: [1],
+      };
+      const { steps } = engine.forecast(graph, { patch: [64, 64, 64], batch: 1, precision: "f32" });
+      return Number(steps.find(({ algorithm }) => algorithm.startsWith("winograd"))?.algorithm.split(" by ")[1]);
+    };
+    const [small, large] = [await tilesWith(6 * MIB), await tilesWith(256 * MIB)];
+    assert(small < await tilesWith(24 * MIB) && large > 8 * small, `${small} and ${large} tiles`);
+    assertEquals(await tilesWith(256 * MIB, 1024 * MIB), await tilesWith(24 * MIB));
+  },
+);
