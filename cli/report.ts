@@ -161,6 +161,18 @@ export async function writeReport(
 }
 
 /** A model as reports describe it, with its files' checksums. */
+/** Checksums of the program and of models, taken once. */
+export function rememberDigests() {
+  let program: ReturnType<typeof programDigest> | undefined;
+  const models = new Map<Model, ReturnType<typeof describeModel>>();
+  return async (model: Model) => {
+    program ??= programDigest();
+    const described = models.get(model) ?? describeModel(model);
+    models.set(model, described);
+    return { program: await program, model: await described };
+  };
+}
+
 export type ModelDescription = Awaited<ReturnType<typeof describeModel>>;
 
 export async function describeModel(model: Model) {

@@ -1,7 +1,4 @@
 /** Models that stay loaded on the engine that predict would choose. */
-import { UserError } from "../../core/base/errors.ts";
-import { join } from "../../core/base/path.ts";
-import type { Model } from "../../core/predict/model/model_folder.ts";
 import { keepModels, type ResidentModels } from "../../core/predict/run/resident_models.ts";
 import { followEngines, type RunEngines } from "./run_engines.ts";
 import { type EngineWish, selectEngine, type StartHooks } from "./select_engine.ts";
@@ -30,18 +27,4 @@ export async function openResident({ wish, maxMemory, hooks }: {
     renew: engines.renew,
   });
   return { engines, kept };
-}
-
-/**
- * @param does For the remedy: what is done with models, "serve"
- * @throws UserError for a cascade's second stage
- */
-export function requireOneStage({ folder, configuration }: Model, doing: string, does: string): void {
-  if (configuration.previousStage === undefined) return;
-  throw new UserError({
-    doing,
-    file: join(folder, "plans.json"),
-    problem: `${configuration.name} is the second stage of a cascade, which needs another model's segmentations`,
-    remedy: `${does} a model of one stage, or run predict with -prev_stage_predictions`,
-  });
 }

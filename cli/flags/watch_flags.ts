@@ -2,6 +2,7 @@
 import { checkPrecision } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
 import { LOG } from "./forms.ts";
+import { MEASURING } from "./measure_flags.ts";
 import { PREDICT_FROM_MODELFOLDER, PREDICTION } from "./predict_flags.ts";
 
 const FOLDERS = "Folders";
@@ -48,6 +49,14 @@ export const WATCH = {
       "stay, the reason is in OUT, and they are tried again once they have changed or the text is removed.",
   },
   modelFolder: PREDICT_FROM_MODELFOLDER.modelFolder,
+  firstStage: {
+    kind: "text",
+    names: ["--first-stage"],
+    value: "FOLDER",
+    beyond: true,
+    group: PREDICT_FROM_MODELFOLDER.modelFolder.group,
+    help: "Of a cascade's second stage: the first one's model, of the same dataset and plans. It is run before it.",
+  },
   folds: PREDICTION.folds,
   checkpoint: PREDICTION.checkpoint,
   assumePlansNetwork: PREDICTION.assumePlansNetwork,
@@ -91,6 +100,25 @@ export const WATCH = {
   saveProbabilities: PREDICTION.saveProbabilities,
   outputFormats: PREDICTION.outputFormats,
   segmentCodes: PREDICTION.segmentCodes,
+  report: {
+    kind: "text",
+    names: ["--report"],
+    value: "FOLDER",
+    beyond: true,
+    group: PREDICTION.saveProbabilities.group,
+    help: "Write a report of each case, CASE.report.json, as predict's --report writes one. The folder may be OUT.",
+  },
+  statistics: {
+    kind: "text",
+    names: ["--statistics"],
+    value: "FOLDER",
+    beyond: true,
+    group: PREDICTION.saveProbabilities.group,
+    help:
+      "Write what each segmentation holds, CASE.statistics.json and .csv, as predict's --statistics does. The folder may be " +
+      "OUT. A case that cannot be measured has failed; its segmentation stays.",
+  },
+  mesh: { ...MEASURING.mesh, group: PREDICTION.saveProbabilities.group },
   log: LOG,
   quiet: PREDICTION.quiet,
   verbose: PREDICTION.verbose,

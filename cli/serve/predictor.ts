@@ -9,8 +9,7 @@ import type { CaseAhead } from "../../core/predict/run/resident_models.ts";
 import { openResident } from "../engines/resident.ts";
 import type { ChosenEngine, EngineWish, StartHooks } from "../engines/select_engine.ts";
 import { outputsBeside } from "../output_files.ts";
-import { programDigest } from "../program_digest.ts";
-import { describeModel, newReportState, type ReportState, writeReport } from "../report.ts";
+import { newReportState, rememberDigests, type ReportState, writeReport } from "../report.ts";
 import { type AskedCase, firstRunOf, listCase, type ListedCase, removeFirstStage, runOf } from "./asked_case.ts";
 import { readsAhead } from "./read_ahead.ts";
 
@@ -133,18 +132,6 @@ async function ended(
 /** Errors about a case as a whole know no file: then all of the case's are named. */
 function naming(files: readonly string[], error: UserErrorParts): UserError {
   return new UserError({ ...error, file: error.file ?? files.join(", ") });
-}
-
-/** Checksums of the program and of models, taken once. */
-function rememberDigests() {
-  let program: ReturnType<typeof programDigest> | undefined;
-  const models = new Map<Model, ReturnType<typeof describeModel>>();
-  return async (model: Model) => {
-    program ??= programDigest();
-    const described = models.get(model) ?? describeModel(model);
-    models.set(model, described);
-    return { program: await program, model: await described };
-  };
 }
 
 /** The report's name beside a job's segmentation. */

@@ -5,16 +5,17 @@ import { removeIfThere } from "../../core/base/files.ts";
 import { basename, dirname, resolve } from "../../core/base/path.ts";
 import type { ExpectedInput } from "../../core/dataset/input_cases.ts";
 import { isSeries, noSource, type ObjectDetails } from "../../core/predict/run/case_outputs.ts";
-import type { Model } from "../../core/predict/model/model_folder.ts";
 import { isPredicted, probabilityPaths } from "../../core/predict/run/output_folder.ts";
 import type { CaseToPredict, PredictionEvent } from "../../core/predict/run/request.ts";
-import type { ResidentModels, ResidentRun } from "../../core/predict/run/resident_models.ts";
+import type { ResidentRun } from "../../core/predict/run/resident_models.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { sayFailedCase } from "../event_log.ts";
 import { filesToWrite, type OutputNames } from "../output_files.ts";
 import { withFiles } from "../run_prediction.ts";
 import { type Arrived, arrivedCase } from "./arrived_case.ts";
 import { type Arrival, type LookedAt, type Settling, stateOf } from "./arrivals.ts";
+import type { CaseTexts } from "./case_texts.ts";
+import { predictStages, type Stages } from "./predict_stages.ts";
 import { hasFailedAsItIs, moveArrival, reasonFile, writeReason } from "./put_aside.ts";
 
 /** Claimed at once, so that the next one is read while the network runs; the others are for other watchers. */
@@ -31,14 +32,14 @@ export interface WatchFolders {
 
 export interface CaseWork {
   readonly folders: WatchFolders;
-  readonly model: Model;
   readonly expected: ExpectedInput;
   readonly names: OutputNames;
   /** True: DICOM files are written that refer to the images. */
   readonly refersToSource: boolean;
   readonly details: ObjectDetails | undefined;
   readonly options: ResidentRun["options"];
-  readonly kept: ResidentModels;
+  readonly stages: Stages;
+  readonly texts: CaseTexts;
   readonly settling: Settling;
   /** True: what can't be written ends the work. */
   readonly once: boolean;
@@ -74,7 +75,8 @@ type Failed = Extract<PredictionEvent, { readonly kind: "failed" }>;
 type Ended = Failed | Extract<PredictionEvent, { readonly kind: "done" }>;
 
 export function createCaseWorker(work: CaseWork): CaseWorker {
-  const { folders, model, expected, names, options, kept, settling, context } = work;
+  const { folders, stages, expected, names, options, texts, settling, context } = work;
+  const { model, firstStage } = stages;
   const { signal, event, warn } = context;
   const ending = model.dataset.fileEnding;
   const claims = claimsOf(folders);
@@ -86,7 +88,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
 
   async function isLeft({ id }: Arrival): Promise<boolean> {
     return folders.done === undefined && id !== "" &&
-      await isPredicted(caseOf(id), ending, options.saveProbabilities ?? false);
+      await isPredicted(caseOf(id), ending, options.saveProbabilities ?? false) && await texts.areThere(id);
   }
 
   async function isToDo({ arrival, state }: LookedAt): Promise<boolean> {
@@ -134,8 +136,10 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
       if (ended.kind === "done") await removeResults(one, ending);
       warn(`${id}: it has changed while it was predicted; it is taken again when it no longer does`);
       settling.startAgain(id);
-    } else if (ended.kind === "done") await finishDone(arrival, say);
-    else await finishFailed(arrival, state, ended, say);
+    } else if (ended.kind === "done") {
+      await texts.report(one, ended);
+      await finishDone(arrival, say);
+    } else await finishFailed({ arrival, state, one }, ended, say);
     claims.release(id);
   }
 
@@ -149,14 +153,15 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     event?.("case_moved", { case: arrival.id, to });
   }
 
-  async function finishFailed(arrival: Arrival, state: string, ended: Failed, say: () => void): Promise<void> {
+  async function finishFailed({ arrival, state, one }: Taken, ended: Failed, say: () => void): Promise<void> {
     if (isBeyondCase(ended.error)) {
-      if (work.once || model.folds.some(({ file }) => file === ended.error.file)) throw new UserError(ended.error);
+      if (work.once || isOfModel(ended.error.file)) throw new UserError(ended.error);
       warn(`${ended.message} It is tried again in ${RETRY_MS / 1000} s.`);
       settling.startAgain(arrival.id, RETRY_MS);
       return;
     }
     tally.failed++;
+    await texts.report(one, ended);
     say();
     const { failed } = folders;
     const to = failed === undefined ? undefined : await moveArrival(arrival, failed);
@@ -171,18 +176,32 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     if (endsRun || file === undefined) return endsRun === true;
     // Hidden ones are scratch files.
     const isScratch = basename(file).startsWith(".") && resolve(dirname(file)) === resolve(folders.output);
-    return isScratch || model.folds.some((fold) => fold.file === file);
+    return isScratch || isOfModel(file);
+  }
+
+  function isOfModel(file: string | undefined): boolean {
+    return [...model.folds, ...firstStage?.folds ?? []].some((fold) => fold.file === file);
+  }
+
+  /** A case that can't be measured has failed; its segmentation stays. */
+  async function measured(one: Taken, ended: Ended): Promise<Ended> {
+    const error = ended.kind === "done" ? await texts.measure(one.one) : undefined;
+    return error ? { kind: "failed", id: one.one.id, error: error.parts, message: error.message } : ended;
   }
 
   async function predict(taken: readonly Taken[]): Promise<void> {
     const byId = new Map(taken.map((one) => [one.arrival.id, one]));
     const filesOf = new Map(taken.map(({ one }) => [one.id, one.files]));
     let finishing = Promise.resolve();
+    const predicted: (readonly [Taken, Ended])[] = [];
     const onEvent = (told: PredictionEvent) => {
+      texts.note(told);
       if (told.kind !== "done" && told.kind !== "failed") return work.show(told);
       const ended = told.kind === "done" ? told : withFiles(told, filesOf);
       const one = byId.get(told.kind === "done" ? told.record.id : told.id);
       if (!one || (ended.kind !== "done" && ended.kind !== "failed")) return;
+      // Measured are segmentations when the network has nothing to do, before images are moved.
+      if (texts.measures && ended.kind === "done") return void predicted.push([one, ended]);
       finishing = finishing.then(() => finish(one, ended));
       // It is awaited after the run; until then its failure is not unhandled.
       finishing.catch(() => {});
@@ -190,10 +209,11 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     const cases = taken.map(({ one }) => one);
     const { details } = work;
     try {
-      await kept.predict(model, { cases, options, ...(details && { details }) }, { signal, onEvent });
+      await predictStages(stages, { cases, options, ...(details && { details }) }, { signal, onEvent });
     } finally {
       await finishing;
     }
+    for (const [one, ended] of predicted) await finish(one, await measured(one, ended));
   }
 
   return {

@@ -13,14 +13,18 @@ import { refersToSource } from "../../core/predict/run/output_formats.ts";
 import { writeRunFiles } from "../../core/predict/run/output_folder.ts";
 import { refuseOtherRun } from "../../core/predict/run/shared_run.ts";
 import type { CommandContext } from "../commands/command.ts";
-import { openResident, requireOneStage } from "../engines/resident.ts";
+import { firstStageOf, lacksFirstStage } from "../engines/cascade.ts";
+import { openResident } from "../engines/resident.ts";
 import { engineWish } from "../engines/select_engine.ts";
 import { foldName } from "../flags/forms.ts";
 import type { WatchValues } from "../flags/watch_flags.ts";
+import { checkMesh } from "../measuring.ts";
 import { objectDetails, outputNames } from "../output_files.ts";
 import { createPredictionProgress } from "../prediction_progress.ts";
 import { describeModel } from "../run_prediction.ts";
 import { createSettling, listArrivals, type LookedAt, stateOf, type WatchedFolder } from "./arrivals.ts";
+import { caseTexts } from "./case_texts.ts";
+import { removeFirstStages } from "./predict_stages.ts";
 import { type CaseWorker, createCaseWorker, type Tally, type WatchFolders } from "./do_cases.ts";
 
 const DOING = "watching the folder";
@@ -39,17 +43,17 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
     checkpointName: values.checkpoint,
     assumePlansNetwork: values.assumePlansNetwork,
   });
-  requireOneStage(model, DOING, "take");
-  say(describeModel(model));
+  using firstStage = await openFirstStage(values, model);
+  for (const one of firstStage ? [firstStage.model, model] : [model]) say(describeModel(one));
   const { dataset, plans } = model;
-  const flags = { ...values, statistics: undefined, mesh: undefined };
-  const names = await outputNames(flags, dataset.fileEnding, plans.reader);
+  checkMesh(values, plans.reader);
+  const names = await outputNames(values, dataset.fileEnding, plans.reader);
   if (names.file !== null) {
     throw new UserError({ doing: DOING, file: names.file, problem: "OUT names a file; a folder is needed" });
   }
   const folders = await openFolders(values, model);
   const about = { dataset: plans.datasetName, name: `${plans.datasetName}, ${model.configuration.name}` };
-  const details = await objectDetails(flags, dataset, about, warn);
+  const details = await objectDetails(values, dataset, about, warn);
   await noteRun(values, model);
   const { engines, kept } = await openResident({
     wish: engineWish(values),
@@ -65,18 +69,27 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
     fileEnding: dataset.fileEnding,
     channels: dataset.channelNames.length,
     takesFolders: takesSeries(plans.reader),
-    apart: await realPaths([folders.output, folders.done, folders.failed, model.folder]),
+    apart: await realPaths([
+      folders.output,
+      folders.done,
+      folders.failed,
+      values.report,
+      values.statistics,
+      model.folder,
+      firstStage?.model.folder,
+    ]),
   };
+  const texts = caseTexts(values, model, engines, context);
   const settling = createSettling(values.settle * 1000);
   using worker = createCaseWorker({
     folders,
-    model,
+    stages: { kept, model, ...(firstStage && { firstStage: firstStage.model }), output: folders.output },
+    texts,
     expected: expectedInput(dataset, plans.reader),
     names,
     refersToSource: values.outputFormats?.some(refersToSource) ?? false,
     details,
-    options: optionsOf(values),
-    kept,
+    options: { ...optionsOf(values), checksums: texts.reports },
     settling,
     once: values.once,
     show: createPredictionProgress(context, {
@@ -92,6 +105,40 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
   await watch({ values, watched, worker, settling, context });
   say(ending(worker.tally, signal.aborted));
   return !values.once || worker.tally.failed === 0;
+}
+
+/** The model that a cascade's second stage needs. @throws UserError if it is not given, is another one, or is not needed */
+async function openFirstStage(
+  { firstStage, folds, checkpoint, assumePlansNetwork }: WatchValues,
+  model: Model,
+): Promise<(Disposable & { readonly model: Model }) | undefined> {
+  const { configuration } = model;
+  if (firstStage === undefined) {
+    if (configuration.previousStage === undefined) return undefined;
+    throw lacksFirstStage(model, DOING, "--first-stage");
+  }
+  if (configuration.previousStage === undefined) {
+    throw new UserError({
+      doing: DOING,
+      file: firstStage,
+      problem: `--first-stage is for a cascade's second stage, and ${configuration.name} is none`,
+      remedy: "leave it out",
+    });
+  }
+  const first = await openModel(firstStage, {
+    folds: folds.map(foldName),
+    checkpointName: checkpoint,
+    assumePlansNetwork,
+  });
+  if (firstStageOf(model, [first])) return { model: first, [Symbol.dispose]: () => first[Symbol.dispose]() };
+  first[Symbol.dispose]();
+  throw new UserError({
+    doing: DOING,
+    file: firstStage,
+    problem: `it is ${first.configuration.name} of ${first.plans.datasetName}, ${first.plans.plansName}; the second ` +
+      `stage needs ${configuration.previousStage} of ${model.plans.datasetName}, ${model.plans.plansName}`,
+    remedy: "name that model's folder",
+  });
 }
 
 function optionsOf(values: WatchValues) {
@@ -194,7 +241,8 @@ function strangeFiles({ folder, fileEnding, takesFolders }: WatchedFolder, warn:
 }
 
 /** Makes the folders that are written to. @throws UserError if one is another one, or can't be made */
-async function openFolders({ input, output, done, failed }: WatchValues, model: Model): Promise<WatchFolders> {
+async function openFolders(values: WatchValues, model: Model): Promise<WatchFolders> {
+  const { input, output, done, failed, report, statistics } = values;
   await requireFolder(input);
   const error = { doing: DOING, remedy: "name another folder" };
   const places = [
@@ -206,6 +254,13 @@ async function openFolders({ input, output, done, failed }: WatchValues, model: 
   ];
   for (const { path } of places.slice(2)) await ensureFolder(path, "making the folder");
   for (const i of places.keys()) refuseOverwriting(places.slice(0, i), places.slice(i, i + 1), error);
+  // These may be any but the first two.
+  for (const [path, what] of [[report, "the folder of the reports"], [statistics, "the folder of the statistics"]]) {
+    if (path === undefined || what === undefined) continue;
+    await ensureFolder(path, "making the folder");
+    refuseOverwriting(places.slice(0, 2), [{ path, what }], error);
+  }
+  await removeFirstStages(output);
   return { input, output, ...(done !== undefined && { done }), ...(failed !== undefined && { failed }) };
 }
 

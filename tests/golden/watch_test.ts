@@ -3,6 +3,7 @@ import { UserError } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { GOLDEN, inTempFolder, interruptCommand, namesIn, runCommand } from "./cli/run_command.ts";
+import { putCascade } from "./cli/served.ts";
 import { startWatcher } from "./cli/watched.ts";
 import { packedSeries, unpackSeries } from "./dicom/cases.ts";
 
@@ -104,6 +105,70 @@ Deno.test("a case that fails goes aside with its reason as a text, the others ar
     assert((await Deno.readTextFile(join(failed, "c.failed.txt"))).includes("surplus channel"));
   });
 });
+
+Deno.test("a cascade is watched with its first stage; each case has its report, statistics and meshes, as predict writes them", async () => {
+  await inTempFolder(async (folder) => {
+    const { first, second, images } = await putCascade(folder);
+    const [lowres, expected] = ["lowres", "expected"].map((name) => join(folder, name));
+    const wish = ["--mesh", "stl", "--statistics", join(expected, "all.json")];
+    await Deno.mkdir(expected);
+    for (
+      const line of [["-m", first, "-o", lowres], [
+        ...["-m", second, "-o", expected, "-prev_stage_predictions", lowres],
+        ...wish,
+      ]]
+    ) {
+      const { code, stderr } = await runCommand(["predict_from_modelfolder", "-i", images, ...line, ...HOW]);
+      assertEquals(code, 0, stderr);
+    }
+    const { input, output, done, args, moving } = await folders(folder, "cascade");
+    const ids = ["test_000", "test_001"];
+    for (const id of ids) await Deno.copyFile(image("cascade", id), join(input, `${id}_0000.nii.gz`));
+    await Deno.writeFile(
+      join(input, "cut_0000.nii.gz"),
+      (await Deno.readFile(image("cascade", ids[0]))).subarray(0, 900),
+    );
+    const line = args(
+      ...moving,
+      "--once",
+      "--settle",
+      "0.1",
+      "--report",
+      output,
+      "--statistics",
+      output,
+      "--mesh",
+      "stl",
+    );
+    line[line.indexOf("-m") + 1] = second;
+    const { code, stderr } = await runCommand(["watch", ...line, "--first-stage", first]);
+    assertEquals(code, 1, stderr);
+    assert(stderr.includes("cut"), stderr);
+    const texts = (id: string) => [`${id}.report.json`, `${id}.statistics.csv`, `${id}.statistics.json`];
+    const made = ids.flatMap((id) => [`${id}.nii.gz`, ...texts(id), `${id}_meshes`]);
+    assertEquals(await namesIn(output), [...made, "cut.report.json", ...RUN_FILES].sort());
+    await sameFiles(output, expected, [
+      ...ids.map((id) => `${id}.nii.gz`),
+      ...(await namesIn(join(expected, "test_000_meshes"))).map((name) => `test_000_meshes/${name}`),
+    ]);
+    const json = async (path: string) => JSON.parse(await Deno.readTextFile(path));
+    const all = await json(join(expected, "all.json"));
+    for (const [i, id] of ids.entries()) {
+      const { cases: [own] } = await json(join(output, `${id}.statistics.json`));
+      assertEquals(own.classes, relocated(all.cases[i].classes, expected, output), id);
+      const report = await json(join(output, `${id}.report.json`));
+      assertEquals([report.outcome, report.cases.length, report.cases[0].id], ["done", 1, id]);
+      assert(/^[0-9a-f]{64}$/.test(report.model.folds[0].sha256));
+    }
+    assertEquals((await json(join(output, "cut.report.json"))).failed[0].id, "cut");
+    assertEquals(await namesIn(done), ids.map((id) => `${id}_0000.nii.gz`));
+  });
+});
+
+/** Classes of statistics with their meshes in another folder. */
+function relocated(classes: unknown, from: string, to: string): unknown {
+  return JSON.parse(JSON.stringify(classes).replaceAll(`${from}/`, `${to}/`));
+}
 
 Deno.test("without folders to move to, what is done and what has failed is left alone by the next watcher until it changes", async () => {
   await inTempFolder(async (folder) => {
@@ -252,7 +317,18 @@ Deno.test("what cannot work is refused before the first look: a broken model, fo
     for (const name of ["plans.json", "dataset.json"]) await Deno.copyFile(join(model(CT), name), join(broken, name));
     await Deno.writeTextFile(join(broken, "fold_0/checkpoint_final.pth"), "no checkpoint");
     await refused("checkpoint_final.pth", [input, output, "-m", broken, ...HOW]);
-    await refused("second stage", [input, output, "-m", model("cascade"), ...HOW]);
+    await refused("--first-stage FOLDER", [input, output, "-m", model("cascade"), ...HOW]);
+    await refused("it is 3d_fullres of", [input, output, "-m", model("cascade"), "--first-stage", model(CT), ...HOW]);
+    await refused("3d_fullres is none", [input, output, "-m", model(CT), "--first-stage", model(CT), ...HOW]);
+    await refused("the folder of the reports is the watched", [
+      input,
+      output,
+      "-m",
+      model(CT),
+      ...HOW,
+      "--report",
+      input,
+    ]);
     await refused("the watched folder", [input, input, "-m", model(CT), ...HOW]);
     await refused("the folder of the segmentations", args("--done", output));
     await refused("a folder is needed", [input, join(folder, "out.nii.gz"), "-m", model(CT), ...HOW]);
