@@ -66,6 +66,8 @@ export const UNIFORM_BYTES = 2 ** 18;
 const WRITE_BYTES = 64 * 2 ** 20;
 /** A GPU that has nothing to do gets the first dispatches as soon as there are so many, while the rest is recorded. */
 const FIRST_DISPATCHES = 50;
+/** How much slower than assumed a GPU may be whose pace was not measured yet: its work is cut as if it were. */
+const CAUTION = 10;
 /** What a dispatch costs, whatever it does. */
 export const DISPATCH_SECONDS = 5e-6;
 /** Bytes a second of the nominal GPU, for operators that only forecast bytes; and its arithmetic. */
@@ -76,7 +78,8 @@ export function nominalSeconds({ flops, bytes }: Pick<WgslOperator, "flops" | "b
   return Math.max(flops / NOMINAL.flops, bytes / NOMINAL.bytes);
 }
 
-export function createCommands(gpu: GpuDevice): Commands {
+/** @param clock milliseconds */
+export function createCommands(gpu: GpuDevice, clock: () => number = () => performance.now()): Commands {
   const { device } = gpu;
   const { queue } = device;
   const uniformBuffer: DeviceBuffer = {
@@ -104,6 +107,8 @@ export function createCommands(gpu: GpuDevice): Commands {
   /** How much slower than the nominal GPU this one is; measured as work gets done. */
   const assumed = gpu.facts.software ? 2000 : 5;
   let slowness = assumed;
+  /** True once the pace is known to be no worse. */
+  let known = gpu.facts.software;
   const groups = createBindGroups(device, uniformBuffer);
 
   function open(): GPUCommandEncoder {
@@ -133,7 +138,7 @@ export function createCommands(gpu: GpuDevice): Commands {
     encoder = undefined;
     uniformsUsed = 0;
     recorded = 0;
-    busySince ??= performance.now();
+    busySince ??= clock();
     submittedSeconds += pending;
     pending = 0;
     submissions++;
@@ -141,7 +146,8 @@ export function createCommands(gpu: GpuDevice): Commands {
 
   /** Submits what there is if a dispatch more would make it too long. */
   function cutBefore(seconds: number): void {
-    if (pending > 0 && (pending + seconds + DISPATCH_SECONDS) * slowness > SUBMISSION_SECONDS) submit();
+    const pace = known ? slowness : CAUTION * slowness;
+    if (pending > 0 && (pending + seconds + DISPATCH_SECONDS) * pace > SUBMISSION_SECONDS) submit();
   }
 
   function record(prepared: PreparedDispatch): void {
@@ -212,15 +218,21 @@ export function createCommands(gpu: GpuDevice): Commands {
     async wait(until = () => queue.onSubmittedWorkDone()) {
       submit();
       const upTo = submittedSeconds;
-      const started = performance.now();
+      const started = clock();
       await until();
       if (busySince === undefined || submittedSeconds !== upTo) return;
-      const [now, busy] = [performance.now(), busySince];
+      const [now, busy] = [clock(), busySince];
       busySince = undefined;
       // Short times say more of waiting than of the GPU; and it must have been the GPU that was waited for.
       const seconds = (now - busy) / 1000;
       const measured = seconds / (upTo - measuredSeconds);
-      if (seconds > 0.05 && now - started > 0.8 * (now - busy)) slowness = Math.max(0.1, (slowness + measured) / 2);
+      if (seconds > 0.05 && now - started > 0.8 * (now - busy)) {
+        // The first time there is nothing but a guess to be mixed with it.
+        slowness = Math.max(0.1, known ? (slowness + measured) / 2 : measured);
+        known = true;
+      }
+      // Waiting included it took no longer than was assumed.
+      known ||= measured <= slowness;
       // Of little work, what else the machine did makes the most: the GPU is not slower than all work shows it to be.
       slowness = Math.min(slowness, Math.max(assumed, 2 * measured));
       measuredSeconds = upTo;

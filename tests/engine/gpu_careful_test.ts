@@ -1,0 +1,57 @@
+/** Work for a GPU whose pace is not known is cut into small pieces, until it is. */
+import { createBuffers, oneSegment } from "../../gpu/buffers.ts";
+import { requestAdapter } from "../../gpu/adapter.ts";
+import { createCommands } from "../../gpu/commands.ts";
+import { type GpuDevice, openDevice } from "../../gpu/device.ts";
+import { createPipelines } from "../../gpu/pipelines.ts";
+import type { WgslDispatch } from "../../kernels/wgsl/kernel.ts";
+import { assert, assertEquals } from "../assert.ts";
+
+const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+
+const KERNEL: WgslDispatch = {
+  name: "nothing much",
+  code: `@group(0) @binding(0) var<storage, read_write> out_0: array<f32>;
+@compute @workgroup_size(1)
+fn main() { out_0[0] = 1.0; }`,
+  bindings: [{ slot: "out", access: "read_write", segment: 0 }],
+  workgroups: [1, 1, 1],
+};
+
+/** How many submissions twenty dispatches of 1 ms make that the GPU takes so long for, and twenty more after it was waited for. */
+async function submissionsOf(milliseconds: number): Promise<readonly [first: number, later: number, slowness: number]> {
+  using opened = await openDevice({ allowSoftware: true });
+  // As a real GPU.
+  const gpu: GpuDevice = Object.create(opened, { facts: { value: { ...opened.facts, software: false } } });
+  let now = 0;
+  const commands = createCommands(gpu, () => now);
+  const buffers = createBuffers(gpu, { bindingBytes: 256, memoryBytes: Infinity }, commands.forget);
+  const pipeline = await createPipelines(gpu).compile(KERNEL);
+  const buffer = buffers.take(256, "a test");
+  const work = commands.prepare(KERNEL, pipeline, () => oneSegment(buffer), undefined, 1e-3);
+  const counts: number[] = [];
+  for (let round = 0; round < 2; round++) {
+    const before = commands.submissions;
+    for (let i = 0; i < 20; i++) commands.dispatch(work);
+    await commands.wait(async () => {
+      await gpu.device.queue.onSubmittedWorkDone();
+      now += 20 * milliseconds;
+    });
+    counts.push(commands.submissions - before);
+  }
+  opened.check();
+  return [counts[0], counts[1], commands.slowness];
+}
+
+Deno.test({ name: "a GPU gets little at a time until its pace is known", ignore }, async (t) => {
+  await t.step("one as fast as a large GPU gets all at once then", async () => {
+    const [first, later, slowness] = await submissionsOf(1);
+    assert(first >= 5, `${first} submissions`);
+    assertEquals(later, 1);
+    assert(slowness <= 5);
+  });
+  await t.step("one a hundred times slower still gets little", async () => {
+    const [first, later, slowness] = await submissionsOf(100);
+    assert(first >= 5 && later >= first && slowness > 90, `${first} submissions, then ${later}, slowness ${slowness}`);
+  });
+});
