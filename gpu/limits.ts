@@ -5,7 +5,7 @@ import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import { BindingLimitError } from "../kernels/wgsl/conv/touched.ts";
 import { BINDING_ALIGNMENT } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
-import { refusalOf } from "./refused.ts";
+import { avoidanceOf, refusalOf } from "./refused.ts";
 
 /** A buffer that every device gives, and one that some do not, whatever they promise. */
 const [MODEST_BUFFER, LARGE_BUFFER] = [192 * 2 ** 20, 512 * 2 ** 20];
@@ -61,7 +61,7 @@ async function takeable(device: GPUDevice, piece: number, most: number): Promise
 /**
  * What convolutions are planned with.
  * @param forced a binding limit below the device's
- * @param refused keys of kernels that the driver does not compile
+ * @param refused keys of kernels that the driver does not compile, and of ways that the GPU computes wrong by
  */
 export async function convLimits(
   gpu: GpuDevice,
@@ -77,6 +77,7 @@ export async function convLimits(
     maxBindings: limits.maxStorageBuffersPerShaderStage,
     maxBindingBytes: Math.max(1, Math.floor(binding / BINDING_ALIGNMENT)) * BINDING_ALIGNMENT,
     refuses: refusalOf(refused),
+    avoids: avoidanceOf(refused),
   };
 }
 

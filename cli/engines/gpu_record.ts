@@ -32,7 +32,7 @@ export interface GpuFindings {
   readonly convolutions: Readonly<Record<string, { readonly candidate: string; readonly milliseconds: number }>>;
   /** How much of a convolution's tiles is best kept at a time (gpu/measure_cache.ts), and what it gains. */
   readonly cache?: { readonly bytes: number; readonly milliseconds: number; readonly usualMilliseconds: number };
-  /** By key (gpu/refused.ts): kernels that the driver did not compile. */
+  /** By key (gpu/refused.ts): kernels that the driver did not compile, and ways to compute layers that gave wrong results. */
   readonly refused: Readonly<Record<string, { readonly name: string; readonly why: string }>>;
 }
 

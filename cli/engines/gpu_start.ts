@@ -3,10 +3,12 @@ import { messageOf, UserError } from "../../core/base/errors.ts";
 import type { PrecisionCache } from "../../core/predict/model/precision.ts";
 import type { AdapterChoice, AdapterFacts } from "../../gpu/adapter.ts";
 import type { GpuEngine, Tuning } from "../../gpu/engine.ts";
+import { nameOfWay } from "../../gpu/refused.ts";
 import { describeDriver } from "./gpu_driver.ts";
 import { findAdapter } from "./gpu_probe.ts";
 import { type GpuIdentity, type GpuRecord, openGpuRecord } from "./gpu_record.ts";
 import { selfTest, type SelfTestReport } from "./self_test.ts";
+import { findWrongWay } from "./wrong_way.ts";
 
 export interface StartedGpu {
   readonly engine: GpuEngine;
@@ -53,13 +55,15 @@ export async function startGpu(start: GpuStart): Promise<StartedGpu> {
   const record = await recordOf(adapter);
   if (record.ignored !== undefined) start.warn?.(record.ignored);
   const tuning = start.deterministic ? undefined : tuningOf(record);
-  const { engine, value: isOutdated } = await openWithoutRefused(record, { ...start, tuning }, async (engine) => {
-    if (record.findings.selfTest?.passed !== true) await testFirst(engine, record, start);
-    return start.deterministic !== true && await measureCacheOnce(engine, record);
+  const opening = { ...start, tuning };
+  const { engine, value: isOutdated } = await openWithoutRefused(record, opening, async (engine) => {
+    const avoids = record.findings.selfTest?.passed !== true && await testFirst(engine, record, opening);
+    const cuts = start.deterministic !== true && await measureCacheOnce(engine, record);
+    return avoids || cuts;
   });
   if (!isOutdated) return { engine, record };
   await engine[Symbol.asyncDispose]();
-  return { ...await openWithoutRefused(record, { ...start, tuning }, () => Promise.resolve()), record };
+  return { engine: (await openWithoutRefused(record, opening, () => Promise.resolve())).engine, record };
 }
 
 /**
@@ -73,13 +77,15 @@ export async function measureCacheOnce(engine: GpuEngine, record: GpuRecord): Pr
   return cache !== undefined && cache.milliseconds !== cache.usualMilliseconds;
 }
 
+type Opening = GpuStart & { readonly tuning?: Tuning };
+
 /**
  * Opens the engine for `use`; where the driver refuses a kernel meanwhile, `use` is begun again on an engine that does without it.
  * @returns the engine, which is the caller's, and what `use` returned
  */
 export async function openWithoutRefused<T>(
   record: GpuRecord,
-  { allowSoftware, choice, deterministic, tuning, warn }: GpuStart & { readonly tuning?: Tuning },
+  { allowSoftware, choice, deterministic, tuning, warn }: Opening,
   use: (engine: GpuEngine) => Promise<T>,
 ): Promise<{ readonly engine: GpuEngine; readonly value: T }> {
   const { createGpuEngine } = await import("../../gpu/engine.ts");
@@ -105,12 +111,15 @@ export function lessonOf({ refused }: GpuEngine, record: GpuRecord): (() => Prom
   return async () => void await record.add({ refused: { [refused.key]: { name: refused.name, why: refused.why } } });
 }
 
-async function testFirst(engine: GpuEngine, record: GpuRecord, { say, warn }: GpuStart): Promise<void> {
+/** @returns true if the engine is right but for a way to compute layers, without which the next one is */
+async function testFirst(engine: GpuEngine, record: GpuRecord, opening: Opening): Promise<boolean> {
+  const { say, warn } = opening;
   const { name } = engine.adapter;
   say?.(`testing ${name} against the CPU, once`);
-  const { report, notKept } = await testAgainstCpu(engine, record);
+  const { report, avoided, notKept } = await testAgainstCpu(engine, record, opening);
   if (notKept !== undefined) warn?.(`what is found out about the GPU is not kept: ${notKept}`);
-  if (report.failures.length === 0) return;
+  if (avoided !== undefined) warn?.(`${name} computes wrong by "${avoided}"; layers are computed another way`);
+  if (report.failures.length === 0 || avoided !== undefined) return avoided !== undefined;
   throw new UserError({
     doing: `testing ${name} before its first use`,
     problem: `it computes wrong results and is not used: ${report.failures.join("; ")}`,
@@ -118,21 +127,39 @@ async function testFirst(engine: GpuEngine, record: GpuRecord, { say, warn }: Gp
   });
 }
 
+export interface CpuComparison {
+  readonly report: SelfTestReport;
+  /** The way to compute layers that the GPU is wrong by, and right without, where it failed: kept among what is refused. */
+  readonly avoided?: string;
+  readonly notKept?: string;
+}
+
 /** The self-test with a CPU engine of its own; how it went is kept, or why that is not possible is told. */
 export async function testAgainstCpu(
   engine: GpuEngine,
   record: GpuRecord,
-): Promise<{ readonly report: SelfTestReport; readonly notKept?: string }> {
+  { allowSoftware, choice, tuning }: Opening,
+): Promise<CpuComparison> {
   const { createCpuEngine } = await import("../../cpu/engine.ts");
+  const { createGpuEngine } = await import("../../gpu/engine.ts");
   await using cpu = await createCpuEngine();
   const report = await selfTest(engine, cpu);
   const { failures, halfFailures } = report;
+  const way = await findWrongWay(report, cpu, (way) => {
+    const refused = new Set([...Object.keys(record.findings.refused), way]);
+    return createGpuEngine({ allowSoftware, choice, tuning, refused });
+  });
+  const avoided = way === undefined ? undefined : nameOfWay(way);
   const selfTestFinding = {
-    passed: failures.length === 0,
+    passed: failures.length === 0 || avoided !== undefined,
     when: new Date().toISOString(),
     ...(halfFailures.length > 0 && { halvesFailed: halfFailures.join("; ") }),
   };
-  return { report, notKept: await record.add({ selfTest: selfTestFinding }) };
+  const notKept = await record.add({
+    selfTest: selfTestFinding,
+    ...(way !== undefined && avoided !== undefined && { refused: { [way]: { name: avoided, why: failures[0] } } }),
+  });
+  return { report, avoided, notKept };
 }
 
 function tuningOf({ findings: { convolutions } }: GpuRecord): Tuning | undefined {

@@ -1,12 +1,14 @@
 /** Kernels that a driver does not take: layers are computed another way, and what cannot be is done on the CPU, or named. */
 import type { Vec3 } from "../../core/base/shape.ts";
 import { UserError } from "../../core/base/errors.ts";
+import { main } from "../../cli/main.ts";
+import { ENGINE_CASES } from "../../core/cases/cases.ts";
 import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
 import { assert, assertClose, assertEquals, assertFails, TOLERANCE } from "../assert.ts";
-import { type GpuCache, miscompile, predictSlices, refuseKernels, useGpuCache } from "./gpu_cache.ts";
+import { captureOutput, type GpuCache, miscompile, predictSlices, refuseKernels, useGpuCache } from "./gpu_cache.ts";
 
 const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 const PATCH: Vec3 = [8, 12, 12];
@@ -130,4 +132,40 @@ Deno.test("without a driver for Vulkan, Metal or DirectX there is no adapter, an
   } finally {
     await Deno.remove(file);
   }
+});
+
+Deno.test({
+  name: "a GPU that computes wrong by one way to compute layers is used without it, as doctor finds out and tells",
+  ignore,
+}, async () => {
+  await using cache = await useGpuCache(false);
+  // As a driver that miscompiles one kind of product.
+  const way = "winograd 1x4x4 16x32x16";
+  using _driver = miscompile((code, label) =>
+    label === "winograd product 1x4x4 16x32x16"
+      ? code.replaceAll("shared_b[lane + 0u] = b_0", "shared_b[lane + 0u] = 1.5 * b_0")
+      : code
+  );
+  {
+    using output = captureOutput();
+    assertEquals(await main(["doctor", "--allow_software_gpu"]), 0, output.text);
+    const text = output.text.replaceAll(/\s+/g, " ");
+    assert(
+      text.includes(`IT COMPUTES WRONG BY "${way}" (a 2-D network in a batch of three: output 0 differs by`),
+      text,
+    );
+  }
+  const { refused, selfTest } = (await cache.record()).findings;
+  assertEquals(Object.entries(refused).map(([key, { name }]) => [key, name]), [[`way ${way}`, way]]);
+  assertEquals(selfTest?.passed, true);
+  {
+    await using engine = await createGpuEngine({ allowSoftware: true, refused: new Set(Object.keys(refused)) });
+    const [one] = ENGINE_CASES.filter(({ name }) => name === "a 2-D network in a batch of three");
+    assert(!one.forecast(engine, "f32").some(({ algorithm }) => algorithm.startsWith(way)));
+  }
+  await using untested = await useGpuCache(false);
+  const { code, text, report } = await predictSlices("-device", "gpu");
+  assertEquals([code, report.engine.kind, report.failed], [0, "gpu", []], text);
+  assert(text.includes(`computes wrong by "${way}"; layers are computed another way`), text);
+  assertEquals(Object.keys((await untested.record()).findings.refused), [`way ${way}`]);
 });

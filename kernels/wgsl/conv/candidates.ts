@@ -6,7 +6,7 @@ import { BindingLimitError } from "./touched.ts";
 /** What there are ways for. */
 interface WithWays {
   readonly name: string;
-  readonly limits: Pick<ConvLimits, "refuses">;
+  readonly limits: Pick<ConvLimits, "refuses" | "avoids">;
 }
 
 /** A way that was not planned yet. */
@@ -21,10 +21,12 @@ export interface Way {
 /** A way and what was planned. */
 export type Planned<W extends Way> = W & { readonly operator: ReturnType<W["plan"]> };
 
+/** A way's name without what depends on the size of a layer. */
+export const withoutChunk = (name: string) => name.replace(/ by \d+$/, "");
+
 /** The wanted way first: the very one, else the one that differs in its chunk alone (another batch has others). */
 export function preferring<W extends Way>(wanted: string | undefined, ways: readonly W[]): readonly W[] {
   if (wanted === undefined) return ways;
-  const withoutChunk = (name: string) => name.replace(/ by \d+$/, "");
   const first = ways.find(({ name }) => name === wanted) ??
     ways.find(({ name }) => withoutChunk(name) === withoutChunk(wanted));
   return first ? [first, ...ways] : ways;
@@ -32,6 +34,9 @@ export function preferring<W extends Way>(wanted: string | undefined, ways: read
 
 /** What can be planned, or why it cannot. */
 function attempt<W extends Way>({ name, limits }: WithWays, way: W): Planned<W> | BindingLimitError {
+  if (limits.avoids?.(way.name)) {
+    return new BindingLimitError(`Describing the convolution ${name}: the device computes wrong by ${way.name}`);
+  }
   try {
     const operator = way.plan() as ReturnType<W["plan"]>;
     const refused = limits.refuses && operator.dispatches.find(limits.refuses);

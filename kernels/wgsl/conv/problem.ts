@@ -25,6 +25,8 @@ export interface ConvLimits {
   readonly cacheBytes?: number;
   /** True for a kernel that the device's driver would not compile: it is computed another way. */
   readonly refuses?: (kernel: WgslDispatch) => boolean;
+  /** True for a way, an operator's algorithm, that the device computes wrong by. */
+  readonly avoids?: (algorithm: string) => boolean;
 }
 
 /** The least that WebGPU promises. */
