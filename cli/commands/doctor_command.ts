@@ -149,7 +149,8 @@ async function describeEngine(gpuIsRight: boolean): Promise<string[]> {
   const { kind, reason } = await decideEngine({ device: "auto", allowCpu: false });
   return [
     `${kind.toUpperCase()} engine${reason ? ` (${reason.replace(/\.$/, "")})` : ""}.`,
-    "Of several GPUs the strongest is used; --gpus chooses others, of those listed above, or several (predict), -num_gpus how many train together.",
+    "Of several GPUs the strongest is used; --gpus chooses others, of those listed above, or several (predict, watch, " +
+    "serve), and -num_gpus says how many train together.",
   ];
 }
 

@@ -1,30 +1,61 @@
 /** Models that stay loaded on the engine that predict would choose. */
-import { keepModels, type ResidentModels } from "../../core/predict/run/resident_models.ts";
-import { followEngines, type RunEngines } from "./run_engines.ts";
+import { keepModels, type ModelRuns } from "../../core/predict/run/resident_models.ts";
+import type { AdapterChoice } from "../../gpu/adapter.ts";
+import type { OpenedEngine } from "../gpus/messages.ts";
+import { openGpuThreads } from "../gpus/open_threads.ts";
+import { followEngines } from "./run_engines.ts";
 import { type EngineWish, selectEngine, type StartHooks } from "./select_engine.ts";
 
-export interface Resident {
-  readonly engines: RunEngines;
-  /** To be disposed of before the engines. */
-  readonly kept: ResidentModels;
+export interface Resident extends AsyncDisposable {
+  /** At the moment: another one goes on where one fails. */
+  readonly engine: OpenedEngine;
+  readonly kept: ModelRuns;
+  /** How many runs may overlap. */
+  readonly places: number;
 }
 
-/** Starts the engine. @throws UserError if the one that is wanted cannot be had */
-export async function openResident({ wish, maxMemory, hooks }: {
+export interface ResidentOptions {
   readonly wish: EngineWish;
-  readonly maxMemory: number | undefined;
+  /** Those that share the cases, where several are to. */
+  readonly gpus?: readonly AdapterChoice[];
+  readonly maxMemory?: number;
   readonly hooks: Required<StartHooks>;
-}): Promise<Resident> {
-  const engines = followEngines(await selectEngine(wish, hooks), wish, {
+}
+
+/** Starts the engine, or those of several GPUs. @throws UserError if one that is wanted cannot be had */
+export async function openResident({ wish, gpus, maxMemory, hooks }: ResidentOptions): Promise<Resident> {
+  const memory = maxMemory === undefined ? {} : { maxMemory };
+  if (gpus && gpus.length > 1) {
+    const threads = await openGpuThreads({ wish, gpus, ...memory, hooks });
+    return {
+      engine: threads.engine,
+      kept: threads.runs,
+      places: gpus.length,
+      [Symbol.asyncDispose]: () => threads[Symbol.asyncDispose](),
+    };
+  }
+  const own = { ...wish, ...(gpus && { gpu: gpus[0] }) };
+  const engines = followEngines(await selectEngine(own, hooks), own, {
     ...hooks,
     onChange: (_chosen, why) => hooks.warn(why),
   });
   const { engine, precision, precisionCache } = engines.current;
   const kept = keepModels({
     engine,
-    options: { precision, ...(precisionCache && { precisionCache }), ...(maxMemory !== undefined && { maxMemory }) },
+    options: { precision, ...(precisionCache && { precisionCache }), ...memory },
     recover: engines.recover,
     renew: engines.renew,
   });
-  return { engines, kept };
+  return {
+    get engine() {
+      const { engine: { kind, description }, reason, precision } = engines.current;
+      return { kind, description, reason, precision };
+    },
+    kept,
+    places: 1,
+    async [Symbol.asyncDispose]() {
+      await kept[Symbol.asyncDispose]();
+      await engines[Symbol.asyncDispose]();
+    },
+  };
 }

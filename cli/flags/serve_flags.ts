@@ -165,6 +165,7 @@ export const SERVE = {
     help: "Most bytes in the state folder; what goes beyond is refused. Default: what the disk has.",
   },
   device: PREDICTION.device,
+  gpuChoice: PREDICTION.gpuChoice,
   allowCpu: PREDICTION.allowCpu,
   allowSoftwareGpu: PREDICTION.allowSoftwareGpu,
   precision: PREDICTION.precision,

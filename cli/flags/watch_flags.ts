@@ -91,6 +91,7 @@ export const WATCH = {
   disableTta: PREDICTION.disableTta,
   nonFinite: PREDICTION.nonFinite,
   device: PREDICTION.device,
+  gpuChoice: PREDICTION.gpuChoice,
   allowCpu: PREDICTION.allowCpu,
   allowSoftwareGpu: PREDICTION.allowSoftwareGpu,
   precision: PREDICTION.precision,

@@ -2,4 +2,6 @@
 /// <reference lib="deno.worker" />
 import { answerRuns, type GpuThreadPort } from "./answer_runs.ts";
 
+// The service's permission to listen is not a thread's.
+Deno.permissions.revokeSync({ name: "net" });
 answerRuns(self as GpuThreadPort);

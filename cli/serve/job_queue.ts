@@ -1,6 +1,6 @@
 /**
- * The queue: jobs one after the other, in the order they were accepted. A job that a service was at when it was killed is begun again,
- * once: one that was being done at two such ends may be what ended them.
+ * The queue: jobs in the order they were accepted, one after the other, or as many at a time as there are GPUs for them. A job that a
+ * service was at when it was killed is begun again, once: one that was being done at two such ends may be what ended them.
  */
 import { Interrupted, messageOf, UserError } from "../../core/base/errors.ts";
 import { givenUp, isFinished, type Job, type JobError, type JobRecord, type JobView, viewOf } from "./job.ts";
@@ -24,6 +24,8 @@ export type DoJob = (record: JobRecord, hooks: JobHooks) => Promise<Outcome>;
 export interface QueueOptions {
   /** Jobs that may wait. */
   readonly limit: number;
+  /** Jobs that are done at a time. Default 1. */
+  readonly places?: number;
   /** Finished jobs are kept for so long. */
   readonly keepMs: number;
   readonly onEnd: (record: JobRecord) => void;
@@ -46,9 +48,9 @@ export interface JobQueue {
   watch(id: string, listener: () => void): Disposable;
   /** Jobs until it is stopped. */
   run(): Promise<void>;
-  /** The running job may go on for so long, then it is handed back; `run` ends. */
+  /** Running jobs may go on for so long, then they are handed back; `run` ends. */
   stop(graceMs: number): void;
-  /** Gives the running job to the next service, without waiting for it. */
+  /** Gives running jobs to the next service, without waiting for them. */
   handBack(): Promise<void>;
 }
 
@@ -61,7 +63,7 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
   let wake = Promise.withResolvers<void>();
   let isStopping = false;
   let places = 0;
-  let running: { readonly job: Job; readonly abort: AbortController; isCancelled: boolean } | undefined;
+  const running = new Map<Job, { readonly abort: AbortController; isCancelled: boolean }>();
   for (const job of store.jobs.values()) await takeUp(job, store);
 
   const waitingJobs = () => [...store.jobs.values()].filter(({ record }) => record.state === "queued");
@@ -93,7 +95,8 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
   }
 
   async function workOn(job: Job): Promise<void> {
-    const own = running = { job, abort: new AbortController(), isCancelled: false };
+    const own = { abort: new AbortController(), isCancelled: false };
+    running.set(job, own);
     const attempts = job.record.attempts + 1;
     await change(job, { state: "running", attempts, started: new Date().toISOString() });
     try {
@@ -120,8 +123,21 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
       }
     } finally {
       job.progress = job.secondsLeft = undefined;
-      running = undefined;
+      running.delete(job);
     }
+  }
+
+  async function workOnAll(): Promise<void> {
+    while (!isStopping) {
+      const [job] = waitingJobs();
+      if (job) await workOn(job);
+      else await wake.promise;
+    }
+  }
+
+  function wakeAll(): void {
+    wake.resolve();
+    wake = Promise.withResolvers();
   }
 
   function watch(id: string, listener: () => void): Disposable {
@@ -165,7 +181,7 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
       return { [Symbol.dispose]: () => void places-- };
     },
     added(id) {
-      wake.resolve();
+      wakeAll();
       const job = store.jobs.get(id);
       if (!job) throw new Error(`Taking a job: the store has none ${id}`);
       return viewOfJob(job);
@@ -178,9 +194,10 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
         tell(id);
         return undefined;
       }
-      if (running?.job === job) {
-        running.isCancelled = true;
-        running.abort.abort();
+      const own = running.get(job);
+      if (own) {
+        own.isCancelled = true;
+        own.abort.abort();
         const ended = Promise.withResolvers<void>();
         using _watching = watch(id, () => isFinished(job) && ended.resolve());
         await ended.promise;
@@ -192,27 +209,19 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
       await removeExpired();
       const expiring = setInterval(() => void removeExpired(), Math.min(EXPIRY_MS, options.keepMs));
       try {
-        while (!isStopping) {
-          const [job] = waitingJobs();
-          if (job) await workOn(job);
-          else {
-            await wake.promise;
-            wake = Promise.withResolvers();
-          }
-        }
+        await Promise.all(Array.from({ length: options.places ?? 1 }, workOnAll));
       } finally {
         clearInterval(expiring);
       }
     },
     stop(graceMs) {
       isStopping = true;
-      wake.resolve();
-      const late = setTimeout(() => running?.abort.abort(), graceMs);
+      wakeAll();
+      const late = setTimeout(() => running.forEach(({ abort }) => abort.abort()), graceMs);
       Deno.unrefTimer(late);
     },
     async handBack() {
-      const job = running?.job;
-      if (job) await change(job, { state: "queued", attempts: job.record.attempts - 1 });
+      for (const job of running.keys()) await change(job, { state: "queued", attempts: job.record.attempts - 1 });
     },
   };
 }

@@ -6,18 +6,18 @@ import type { Model } from "../../core/predict/model/model_folder.ts";
 import { OUTPUT_FORMATS, type OutputFormat } from "../../core/predict/run/output_formats.ts";
 import { probabilityPaths } from "../../core/predict/run/output_folder.ts";
 import type { CaseAhead } from "../../core/predict/run/resident_models.ts";
-import { openResident } from "../engines/resident.ts";
-import type { ChosenEngine, EngineWish, StartHooks } from "../engines/select_engine.ts";
+import { openResident, type Resident, type ResidentOptions } from "../engines/resident.ts";
 import { outputsBeside } from "../output_files.ts";
 import { newReportState, rememberDigests, type ReportState, writeReport } from "../report.ts";
 import { type AskedCase, firstRunOf, listCase, type ListedCase, removeFirstStage, runOf } from "./asked_case.ts";
 import { readsAhead } from "./read_ahead.ts";
 
 export interface Predictor extends AsyncDisposable {
-  readonly engine: ChosenEngine;
+  readonly engine: Resident["engine"];
   /** Bytes that a model has of the engine at the moment. */
   heldBytes(model: Model): number;
-  /** Predictions must not overlap. */
+  /** How many predictions may overlap. */
+  readonly places: number;
   predict(asked: AskedCase): Promise<Prediction>;
 }
 
@@ -26,24 +26,21 @@ export type Prediction =
   | { readonly kind: "done"; readonly state: ReportState; readonly firstStageSeconds?: number }
   | { readonly kind: "failed"; readonly error: UserError };
 
-export interface PredictorOptions {
-  readonly wish: EngineWish;
-  readonly maxMemory?: number;
+export interface PredictorOptions extends ResidentOptions {
   /** For reports. */
   readonly commandLine: readonly string[];
-  readonly hooks: Required<StartHooks>;
 }
 
 /** Starts the engine. @throws UserError if the one that is wanted cannot be had */
-export async function openPredictor({ wish, maxMemory, commandLine, hooks }: PredictorOptions): Promise<Predictor> {
-  const { engines, kept } = await openResident({ wish, maxMemory, hooks });
+export async function openPredictor({ commandLine, ...options }: PredictorOptions): Promise<Predictor> {
+  const resident = await openResident(options);
+  const { kept } = resident;
   const digestsOf = rememberDigests();
   const reading = readsAhead(kept);
 
   function noteEngine(state: ReportState): void {
-    const { engine, reason } = engines.current;
-    state.engine = engine;
-    state.engineReason = reason;
+    state.engine = resident.engine;
+    state.engineReason = resident.engine.reason;
   }
 
   /** The first stage of a cascade. */
@@ -92,8 +89,9 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
 
   return {
     get engine() {
-      return engines.current;
+      return resident.engine;
     },
+    places: resident.places,
     heldBytes: kept.heldBytes,
     async predict(asked) {
       const { model, report } = asked;
@@ -110,10 +108,7 @@ export async function openPredictor({ wish, maxMemory, commandLine, hooks }: Pre
         await removeFirstStage(asked);
       }
     },
-    async [Symbol.asyncDispose]() {
-      await kept[Symbol.asyncDispose]();
-      await engines[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => resident[Symbol.asyncDispose](),
   };
 }
 

@@ -1,6 +1,6 @@
 /** The next case of those that are asked for, read and preprocessed while the network is busy with the present one. */
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
-import type { CaseAhead, ResidentModels } from "../../core/predict/run/resident_models.ts";
+import type { CaseAhead, ModelRuns } from "../../core/predict/run/resident_models.ts";
 import { type AskedCase, firstRunOf, listCase, type ListedCase, type NamedCase } from "./asked_case.ts";
 
 /** A case as far as it has been got; `ahead` is the taker's to give back. */
@@ -20,7 +20,7 @@ export interface ReadAhead {
 const LATEST = 0.5;
 const LOOK_MS = 100;
 
-export function readsAhead(kept: Pick<ResidentModels, "readAhead">): ReadAhead {
+export function readsAhead(kept: Pick<ModelRuns, "readAhead">): ReadAhead {
   let reading: { readonly key: unknown; readonly taken: Promise<TakenAhead | undefined> } | undefined;
   /** Bytes that the present case was forecast to take. */
   let total = 0;

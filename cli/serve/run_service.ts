@@ -5,6 +5,7 @@ import { plural } from "../../core/base/plural.ts";
 import { readError } from "../../core/base/read_error.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { engineWish } from "../engines/select_engine.ts";
+import { wantedGpus } from "../engines/wanted_gpus.ts";
 import { foldName } from "../flags/forms.ts";
 import { requireToken, type ServeValues } from "../flags/serve_flags.ts";
 import { EXIT } from "../exit_code.ts";
@@ -47,6 +48,7 @@ export async function runService(values: ServeValues, context: CommandContext): 
   const log = createLog(values, context);
   const queue = await openJobQueue(store, doJobs(store, models, predictor), {
     limit: values.maxQueue,
+    places: predictor.places,
     keepMs: values.keep * 3_600_000,
     onEnd: log.job,
     onDefect: log.defect,
@@ -184,8 +186,10 @@ async function startPredictor(
   say: (line: string) => void,
 ): Promise<Predictor> {
   const { maxMemory } = values;
+  const gpus = await wantedGpus(values, context.warn);
   return await openPredictor({
     wish: engineWish(values),
+    ...(gpus && { gpus }),
     ...(maxMemory !== undefined && { maxMemory }),
     commandLine: [...context.shownName.split(" "), ...context.args],
     hooks: { say, warn: context.warn },
@@ -213,7 +217,7 @@ function serviceOf({ store, models, predictor, queue, log, ending, roots, values
   return {
     reception: { store, models, roots, maxUpload: values.maxUpload },
     queue,
-    engine: () => predictor.engine.engine.description,
+    engine: () => predictor.engine.description,
     heldBytes,
     metrics: () =>
       log.metrics.text({
@@ -250,8 +254,8 @@ function sayStart(
       } ${folds}`,
     );
   }
-  const { engine, reason } = predictor.engine;
-  print(`engine: ${engine.description}${reason ? ` (${reason})` : ""}`);
+  const { description, reason } = predictor.engine;
+  print(`engine: ${description}${reason ? ` (${reason})` : ""}`);
   const waiting = [...store.jobs.values()].filter(({ record }) => record.state === "queued").length;
   print(`state: ${store.folder}${waiting > 0 ? `, ${plural(waiting, "job")} left by an earlier service` : ""}`);
 }

@@ -46,7 +46,7 @@ interface Waiting {
 export async function serveStdio(models: ServedModels, predictor: Predictor, context: CommandContext): Promise<void> {
   const say: Say = (id, type, fields) => print(JSON.stringify({ id, type, ...fields }));
   say(null, "ready", {
-    engine: predictor.engine.engine.description,
+    engine: predictor.engine.description,
     models: models.all.map(({ name, model }) => ({
       name,
       channels: model.dataset.channelNames,
@@ -54,17 +54,21 @@ export async function serveStdio(models: ServedModels, predictor: Predictor, con
     })),
   });
   const waiting: Waiting[] = [];
-  let current: Waiting | undefined;
+  const running = new Set<Waiting>();
   let wake = Promise.withResolvers<void>();
   let isEnded = false;
   const { signal } = context;
 
+  const wakeAll = () => {
+    wake.resolve();
+    if (!isEnded) wake = Promise.withResolvers();
+  };
   const cancel = (id: Id) => {
     const at = waiting.findIndex(({ request }) => request.id === id);
     if (at >= 0) {
       waiting.splice(at, 1);
       say(id, "cancelled", {});
-    } else if (current?.request.id === id) current.abort.abort();
+    } else for (const one of running) if (one.request.id === id) one.abort.abort();
   };
   const take = (line: string) => {
     if (line.trim() === "") return;
@@ -73,12 +77,12 @@ export async function serveStdio(models: ServedModels, predictor: Predictor, con
     if ("cancel" in read) return cancel(read.cancel);
     const scratch = join(dirname(read.output), `.nnunet-first-stage-${crypto.randomUUID()}`);
     waiting.push({ request: read, abort: new AbortController(), scratch });
-    wake.resolve();
+    wakeAll();
   };
   const stop = () => {
     isEnded = true;
     waiting.length = 0;
-    current?.abort.abort();
+    for (const { abort } of running) abort.abort();
     wake.resolve();
   };
   signal.addEventListener("abort", stop);
@@ -88,15 +92,17 @@ export async function serveStdio(models: ServedModels, predictor: Predictor, con
       wake.resolve();
     });
   reading.catch(() => {});
-  for (;;) {
-    current = waiting.shift();
-    if (current) await answer(current, models, predictor, say, () => waiting.at(0));
-    else if (isEnded) return;
-    else {
-      await wake.promise;
-      wake = Promise.withResolvers();
+  const work = async () => {
+    for (;;) {
+      const current = waiting.shift();
+      if (current) {
+        running.add(current);
+        await answer(current, models, predictor, say, () => waiting.at(0)).finally(() => running.delete(current));
+      } else if (isEnded) return;
+      else await wake.promise;
     }
-  }
+  };
+  await Promise.all(Array.from({ length: predictor.places }, work));
 }
 
 const said = (problem: string) => ({ problem, message: `Reading the request: ${problem}.` });

@@ -7,7 +7,7 @@ import { statisticsFiles } from "../../core/measure/statistics_file.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import type { CaseToPredict, PredictionEvent } from "../../core/predict/run/request.ts";
 import type { CommandContext } from "../commands/command.ts";
-import type { RunEngines } from "../engines/run_engines.ts";
+import type { Resident } from "../engines/resident.ts";
 import type { WatchValues } from "../flags/watch_flags.ts";
 import { asksForMeasuring, measureResults } from "../measuring.ts";
 import { newReportState, rememberDigests, type ReportState, writeReport } from "../report.ts";
@@ -32,7 +32,12 @@ type Wish = Pick<
   "report" | "statistics" | "mesh" | "threads" | "maxMemory" | "disableProgressBar"
 >;
 
-export function caseTexts(values: Wish, model: Model, engines: RunEngines, context: CommandContext): CaseTexts {
+export function caseTexts(
+  values: Wish,
+  model: Model,
+  resident: Pick<Resident, "engine">,
+  context: CommandContext,
+): CaseTexts {
   const { report, statistics } = values;
   const { dataset, plans } = model;
   const digestsOf = rememberDigests();
@@ -81,7 +86,7 @@ export function caseTexts(values: Wish, model: Model, engines: RunEngines, conte
     },
     async report({ id }, ended) {
       if (report === undefined) return;
-      const { engine, reason, precision } = engines.current;
+      const { engine, engine: { reason, precision } } = resident;
       const known = states.get(id) ?? newReportState([...context.shownName.split(" "), ...context.args]);
       states.delete(id);
       const state: ReportState = {

@@ -18,8 +18,6 @@ import type { CaseTexts } from "./case_texts.ts";
 import { predictStages, type Stages } from "./predict_stages.ts";
 import { hasFailedAsItIs, moveArrival, reasonFile, writeReason } from "./put_aside.ts";
 
-/** Claimed at once, so that the next one is read while the network runs; the others are for other watchers. */
-const MOST = 4;
 /** Until a case is tried again whose result could not be written, as on a full disk. */
 const RETRY_MS = 60_000;
 
@@ -39,6 +37,8 @@ export interface CaseWork {
   readonly details: ObjectDetails | undefined;
   readonly options: ResidentRun["options"];
   readonly stages: Stages;
+  /** Cases that are claimed at once. */
+  readonly most: number;
   readonly texts: CaseTexts;
   readonly settling: Settling;
   /** True: what can't be written ends the work. */
@@ -223,7 +223,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
       const taken: Taken[] = [];
       let hasWorked = false;
       for (const looked of settled) {
-        if (taken.length === MOST || signal.aborted) break;
+        if (taken.length === work.most || signal.aborted) break;
         const result = await take(looked);
         hasWorked ||= result !== "nothing";
         if (typeof result !== "string") taken.push(result);

@@ -5,10 +5,10 @@ import { readFolder } from "../../core/base/read_folder.ts";
 import { statOrNull } from "../../core/base/stat_or_null.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import type { PredictionHooks } from "../../core/predict/run/request.ts";
-import type { ResidentModels, ResidentRun } from "../../core/predict/run/resident_models.ts";
+import type { ModelRuns, ResidentRun } from "../../core/predict/run/resident_models.ts";
 
 export interface Stages {
-  readonly kept: ResidentModels;
+  readonly kept: ModelRuns;
   readonly model: Model;
   /** Of a cascade. */
   readonly firstStage?: Model;
@@ -20,7 +20,7 @@ const HIDDEN = ".nnunet-first-stage-";
 const DOING = "removing the first stage's segmentations";
 const ABANDONED_MS = 24 * 3600 * 1000;
 
-/** @throws as ResidentModels.predict */
+/** @throws as ModelRuns.predict */
 export async function predictStages(
   { kept, model, firstStage, output }: Stages,
   run: ResidentRun,

@@ -15,6 +15,7 @@ import { refuseOtherRun } from "../../core/predict/run/shared_run.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { firstStageOf, lacksFirstStage } from "../engines/cascade.ts";
 import { openResident } from "../engines/resident.ts";
+import { wantedGpus } from "../engines/wanted_gpus.ts";
 import { engineWish } from "../engines/select_engine.ts";
 import { foldName } from "../flags/forms.ts";
 import type { WatchValues } from "../flags/watch_flags.ts";
@@ -27,6 +28,8 @@ import { caseTexts } from "./case_texts.ts";
 import { removeFirstStages } from "./predict_stages.ts";
 import { type CaseWorker, createCaseWorker, type Tally, type WatchFolders } from "./do_cases.ts";
 
+/** Cases of a group for each engine: claimed at once, so that the next one is read while the network runs; others are for other watchers. */
+const MOST = 4;
 const DOING = "watching the folder";
 
 /**
@@ -55,15 +58,15 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
   const about = { dataset: plans.datasetName, name: `${plans.datasetName}, ${model.configuration.name}` };
   const details = await objectDetails(values, dataset, about, warn);
   await noteRun(values, model);
-  const { engines, kept } = await openResident({
+  const gpus = await wantedGpus(values, warn);
+  await using resident = await openResident({
     wish: engineWish(values),
-    maxMemory: values.maxMemory,
+    ...(gpus && { gpus }),
+    ...(values.maxMemory !== undefined && { maxMemory: values.maxMemory }),
     hooks: { say, warn },
   });
-  await using _engines = engines;
-  await using _kept = kept;
-  const { engine, reason } = engines.current;
-  say(`engine: ${engine.description}${reason ? ` (${reason})` : ""}`);
+  const { kept, places, engine: { description, reason } } = resident;
+  say(`engine: ${description}${reason ? ` (${reason})` : ""}`);
   const watched: WatchedFolder = {
     folder: values.input,
     fileEnding: dataset.fileEnding,
@@ -79,7 +82,7 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
       firstStage?.model.folder,
     ]),
   };
-  const texts = caseTexts(values, model, engines, context);
+  const texts = caseTexts(values, model, resident, context);
   const settling = createSettling(values.settle * 1000);
   using worker = createCaseWorker({
     folders,
@@ -90,6 +93,7 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
     refersToSource: values.outputFormats?.some(refersToSource) ?? false,
     details,
     options: { ...optionsOf(values), checksums: texts.reports },
+    most: MOST * places,
     settling,
     once: values.once,
     show: createPredictionProgress(context, {

@@ -30,13 +30,18 @@ interface Opened {
   readonly begun: string[];
 }
 
-async function openQueue(store: JobStore, work: DoJob = () => Promise.resolve(DONE), keepMs = 1e6): Promise<Opened> {
+async function openQueue(
+  store: JobStore,
+  work: DoJob = () => Promise.resolve(DONE),
+  keepMs = 1e6,
+  places = 1,
+): Promise<Opened> {
   const defects: unknown[] = [];
   const begun: string[] = [];
   const queue = await openJobQueue(store, (record, hooks) => {
     begun.push(record.name ?? "");
     return work(record, hooks);
-  }, { limit: 3, keepMs, onEnd: () => {}, onDefect: (error) => void defects.push(error) });
+  }, { limit: 3, places, keepMs, onEnd: () => {}, onDefect: (error) => void defects.push(error) });
   return { queue, defects, begun };
 }
 
@@ -78,6 +83,29 @@ Deno.test("jobs are done in the order they came, and those that a killed service
     await running;
     assertEquals([begun, statesOf(queue)], [["first", "third"], ["first done", "second failed", "third done"]]);
     assertEquals(await namesIn(join(folder, "jobs", ids[0])), ["job.json"]);
+  });
+});
+
+Deno.test("with places for two, two jobs are done at a time, each is cancelled alone, and both are handed back at the end", async () => {
+  await inTempFolder(async (folder) => {
+    using store = await openJobStore(folder, 1e9);
+    const ids = [await add(store, "one"), await add(store, "two"), await add(store, "three")];
+    const { queue } = await openQueue(
+      store,
+      (_, { signal }) =>
+        new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Interrupted("stopped")))),
+      1e6,
+      2,
+    );
+    const running = queue.run();
+    await until(() => queue.get(ids[1])?.state === "running");
+    assertEquals(statesOf(queue), ["one running", "two running", "three queued"]);
+    await queue.cancel(ids[0]);
+    await until(() => queue.get(ids[2])?.state === "running");
+    assertEquals(statesOf(queue), ["one cancelled", "two running", "three running"]);
+    queue.stop(10);
+    await running;
+    assertEquals(statesOf(queue), ["one cancelled", "two queued", "three queued"]);
   });
 });
 
