@@ -29,7 +29,7 @@ import { gpuCosts } from "./costs.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
 import { convLimits, ownMemory, withinBindings } from "./limits.ts";
 import { cacheChoices, measureCache, type MeasuredCache } from "./measure_cache.ts";
-import { createPipelines } from "./pipelines.ts";
+import { type Compiled, createPipelines } from "./pipelines.ts";
 import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { loadWeights } from "./load_weights.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, type Tools } from "./program.ts";
@@ -45,6 +45,7 @@ import { createTableCache, createVolumeCalls } from "./volume_calls.ts";
 
 export { type AdapterChoice, type AdapterFacts, factsOf, requestAdapter } from "./adapter.ts";
 export type { RefusedKernel } from "./refused.ts";
+export type { Compiled } from "./pipelines.ts";
 export type { MeasuredCache } from "./measure_cache.ts";
 export type { TunedConvolution } from "./tune.ts";
 export type { Tuning } from "./tuning.ts";
@@ -76,6 +77,8 @@ export interface GpuEngine extends Engine, TrainingCalls {
   memoryUse(): { readonly used: number; readonly held: number; readonly highWater: number };
   /** Submissions so far. */
   readonly submissions: number;
+  /** Kernels compiled so far. */
+  readonly compiled: Compiled;
   /**
    * Measures the ways to compute a network's convolutions, those of its training where it is asked for one.
    * @throws UserError if the device fails
@@ -182,6 +185,9 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     memoryUse: () => ({ used: buffers.used, held: buffers.held, highWater: buffers.highWater }),
     get submissions() {
       return commands.submissions;
+    },
+    get compiled() {
+      return pipelines.compiled;
     },
     tune: (graph, compileOptions, hooks) => tuneConvolutions(tools, graph, compileOptions, limits, hooks),
     measureCache: () => measureCache(tools, deviceLimits, memory?.free),

@@ -15,14 +15,21 @@ export interface Pipeline {
   readonly layoutKey: string;
 }
 
+export interface Compiled {
+  readonly kernels: number;
+  readonly milliseconds: number;
+}
+
 export interface Pipelines {
   /**
-   * Compiles beside other work.
+   * Compiles; Deno does it within the call, so that nothing goes on beside it but the device and other threads.
    * @throws UserError if the driver refuses the kernel, which mostly ends the device; Error that quotes the line that is no WGSL
    */
   compile(kernel: WgslDispatch): Promise<Pipeline>;
   /** At once; what does not compile becomes the device's failure. */
   ready(kernel: WgslDispatch): Pipeline;
+  /** Kernels compiled so far, and the milliseconds that this has held the thread. */
+  readonly compiled: Compiled;
   /** The kernel that the driver refused, if it did; what came after it failed with the device. */
   readonly refused: RefusedKernel | undefined;
 }
@@ -49,6 +56,17 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
   const compiled = new Map<string, Pipeline>();
   const compiling = new Map<string, Promise<Pipeline>>();
   let refused: RefusedKernel | undefined;
+  let milliseconds = 0;
+
+  /** Counts the time of what compiles. */
+  function timed<T>(compile: () => T): T {
+    const started = performance.now();
+    try {
+      return compile();
+    } finally {
+      milliseconds += performance.now() - started;
+    }
+  }
 
   /**
    * What a kernel's failure comes from. A driver that refuses one takes the device with it: kernels fail in the order in which they were
@@ -87,7 +105,7 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
   /** The pipeline, and what is known at once: a device that was there before and is not after it was given up for it. */
   function makeNow(kernel: WgslDispatch, descriptor: GPUComputePipelineDescriptor): GPUComputePipeline {
     const before = isAlive();
-    const pipeline = device.createComputePipeline(descriptor);
+    const pipeline = timed(() => device.createComputePipeline(descriptor));
     if (before && !isAlive()) refuse(kernel, "the device was lost with it");
     return pipeline;
   }
@@ -108,7 +126,7 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
   function start(kernel: WgslDispatch) {
     const layout = layoutFor(kernel);
     device.pushErrorScope("validation");
-    const module = device.createShaderModule({ label: kernel.name, code: kernel.code });
+    const module = timed(() => device.createShaderModule({ label: kernel.name, code: kernel.code }));
     const descriptor = { label: kernel.name, layout: layout.pipeline, compute: { module, entryPoint: "main" } };
     const finish = (pipeline: GPUComputePipeline): Pipeline => ({
       pipeline,
@@ -122,7 +140,7 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
     const wasWell = gpu.failure === undefined;
     const { module, descriptor, finish } = start(kernel);
     const scope = device.popErrorScope();
-    const made = device.createComputePipelineAsync(descriptor);
+    const made = timed(() => device.createComputePipelineAsync(descriptor));
     const [error, pipeline] = await Promise.allSettled([scope, made]);
     const problem = error.status === "rejected" ? error.reason : error.value;
     if (pipeline.status === "rejected" || problem) {
@@ -157,6 +175,9 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
       }).catch(gpu.fail);
       compiled.set(key, pipeline);
       return pipeline;
+    },
+    get compiled() {
+      return { kernels: compiled.size, milliseconds };
     },
     get refused() {
       return refused;

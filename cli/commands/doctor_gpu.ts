@@ -9,7 +9,7 @@ import type { TrainingOptions } from "../../core/engine/training.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { DICE_AND_CROSS_ENTROPY } from "../../core/graph/loss.ts";
 import { openModel } from "../../core/predict/model/model_folder.ts";
-import type { GpuEngine, TunedConvolution } from "../../gpu/engine.ts";
+import type { Compiled, GpuEngine, TunedConvolution } from "../../gpu/engine.ts";
 import { nameOfWay } from "../../gpu/refused.ts";
 import { findAdapter } from "../engines/gpu_probe.ts";
 import type { GpuRecord } from "../engines/gpu_record.ts";
@@ -34,24 +34,27 @@ export async function testGpu(allowSoftware: boolean): Promise<GpuTest | undefin
   try {
     const { engine, value } = await openWithoutRefused(record, { allowSoftware }, async (engine) => {
       const test = await testAgainstCpu(engine, record, { allowSoftware });
+      const { compiled } = engine;
       if (test.report.failures.length === 0) await measureCacheOnce(engine, record);
-      return test;
+      return { ...test, compiled };
     });
     await engine[Symbol.asyncDispose]();
-    const { report, avoided, notKept } = value;
+    const { report, avoided, notKept, compiled } = value;
     if (notKept !== undefined) remarks.push(`What is found out about the GPU is not kept: ${notKept}`);
     const right = report.failures.length === 0 || avoided !== undefined;
-    return {
-      right,
-      lines: [...(avoided === undefined ? describeTest(report, record) : describeFindings(record)), ...remarks],
-    };
+    const tested = avoided === undefined ? describeTest(report, compiled, record) : describeFindings(record);
+    return { right, lines: [...tested, ...remarks] };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return { right: false, lines: [`The self-test could not be done: ${error.message}`, ...remarks] };
   }
 }
 
-function describeTest({ cases, skipped, failures, halfFailures, worst, seconds }: SelfTestReport, record: GpuRecord) {
+function describeTest(
+  { cases, skipped, failures, halfFailures, worst, seconds }: SelfTestReport,
+  { kernels, milliseconds }: Compiled,
+  record: GpuRecord,
+) {
   if (failures.length > 0) {
     return [
       `THE GPU COMPUTES WRONG RESULTS and will not be used: ${failures.length} of ${cases} tests differ from the CPU.`,
@@ -71,6 +74,7 @@ function describeTest({ cases, skipped, failures, halfFailures, worst, seconds }
   return [
     `${right} give what the CPU gives, in ${formatSeconds(seconds)}; the largest difference is ` +
     `${worst.toExponential(1)} of the results' spread (${CASE_TOLERANCE.f32} is allowed).`,
+    `Of that time its driver took ${formatSeconds(milliseconds / 1000)} to compile ${plural(kernels, "kernel")}.`,
     ...halves,
     ...describeFindings(record),
   ];

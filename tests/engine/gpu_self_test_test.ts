@@ -78,6 +78,7 @@ Deno.test({ name: "doctor tests the GPU and says so; the next prediction relies 
   using output = captureOutput();
   assertEquals(await main(["doctor", "--allow_software_gpu"]), 0, output.text);
   assert(/All \d+ tests give what the CPU gives/.test(output.text), output.text);
+  assert(/its driver took [\d.:]+ \w+ to compile \d+ kernels/.test(output.text.replaceAll(/\s+/g, " ")), output.text);
   assertEquals((await cache.record()).findings.selfTest?.passed, true);
 });
 
