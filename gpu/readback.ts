@@ -19,13 +19,17 @@ export async function readBytes(
   return out;
 }
 
-/** {@link readBytes}, as many as `out` is long, which may be in shared memory. */
+/**
+ * {@link readBytes}, as many as `out` is long, which may be in shared memory.
+ * @param meanwhile Called when the bytes are on their way: what it enqueues runs while they are waited for
+ */
 export function readBytesInto(
   gpu: GpuDevice,
   commands: Commands,
   source: Segments,
   offset: number,
   out: Uint8Array,
+  meanwhile?: () => void,
 ): Promise<void> {
   const { length } = out;
   gpu.check();
@@ -45,7 +49,11 @@ export function readBytesInto(
     // Others may be asked for in the same turn: they go to the GPU together.
     await Promise.resolve();
     try {
-      await commands.wait(() => Promise.all(pieces.map(({ staging }) => staging.mapAsync(GPUMapMode.READ))));
+      await commands.wait(() => {
+        const mapped = Promise.all(pieces.map(({ staging }) => staging.mapAsync(GPUMapMode.READ)));
+        meanwhile?.();
+        return mapped;
+      });
       await gpu.settleErrors();
       // What failed may be gone again by now; what was computed in the meantime is still worthless.
       if (gpu.errors !== errorsBefore) throw gpu.lastError;

@@ -58,14 +58,21 @@ export interface ShareNeeds {
   readonly bucketFloats: readonly number[];
 }
 
+export interface SummedGradients {
+  /** In shared memory, as they are until the next {@link ShareExchange.gather}. */
+  readonly values: Float32Array;
+  /** The sum of their squares. */
+  readonly squares: number;
+}
+
 /** How the engines of a batch's shares hear of each other; all of them call the same in the same order. */
 export interface ShareExchange {
   /** [samples of the whole batch][rowFloats], of which `own` are this share's. @throws if another share has failed, as `sum` */
   gather(own: Float32Array): Promise<Float32Array<ArrayBuffer>>;
   /** Where this share's gradients of a bucket go, in shared memory. */
   place(bucket: number): Float32Array;
-  /** Those of all shares, added up in a fixed order, in shared memory; as they are until the next `gather`. */
-  sum(bucket: number): Promise<Float32Array>;
+  /** Those of all shares, added up in a fixed order. */
+  sum(bucket: number): Promise<SummedGradients>;
 }
 
 /** Bytes that training needs, known before anything is allocated. */

@@ -8,9 +8,9 @@ import type { ParameterLayout } from "./parameters.ts";
 /** Slot of what an optimizer that counts its steps keeps of all parameters together: f32 [8], the first of them the steps. */
 export const OPTIMIZER_STATE = "optimizer's state";
 
-/** Adds the gradients' norm and the optimizer's step. */
+/** Adds the gradients' norm and the optimizer's step; of a share the latter alone. */
 export function addOptimizer(
-  { network, schedule, options: { optimizer } }: Training<GpuTypes>,
+  { network, schedule, options: { optimizer, share } }: Training<GpuTypes>,
   { chunks }: ParameterLayout,
 ): void {
   const ranges = chunks.flatMap(({ floats, trained }, chunk) => {
@@ -21,7 +21,8 @@ export function addOptimizer(
     return [{ chunk, floats, parameterSlot, gradientSlot, momentumSlot }];
   });
   const step = { optionsSlot: OPTIONS, resultSlot: RESULTS, resultIndex: network.outputs.length };
-  schedule.add("gradient norm", planGradientNorm({ ...step, ranges }));
+  // That of all shares is known on the host, where their gradients are added up.
+  if (!share) schedule.add("gradient norm", planGradientNorm({ ...step, ranges }));
   switch (optimizer?.kind) {
     case undefined:
       return schedule.add("SGD", planSgdUpdate({ ...step, ranges }));

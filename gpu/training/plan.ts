@@ -19,10 +19,13 @@ import { planRun, type RunPlan } from "../run_plan.ts";
 import { createStorage } from "../tensor_layout.ts";
 import { weightOrder } from "../weight_packing.ts";
 import { layOutParameters, type ParameterLayout, SHARE_CHUNK_BYTES } from "./parameters.ts";
+import { planShared, type SharedPlan } from "./shared_plan.ts";
 
 /** Its steps end with the optimizer's. */
-export interface TrainingPlan extends RunPlan, Omit<LoweredTraining<GpuOperator>, "steps"> {
+export interface TrainingPlan extends RunPlan, Omit<LoweredTraining<GpuOperator>, "steps" | "shared"> {
   readonly layout: ParameterLayout;
+  /** Of a share of a batch. */
+  readonly shared?: SharedPlan;
   readonly input: SlotLayout;
 }
 
@@ -42,14 +45,20 @@ export function planTraining(
   const training: Training<GpuTypes> = { ...start, kernels: trainingKernels(start, limits, wanted), storage };
   const chunkBytes = options.share && SHARE_CHUNK_BYTES;
   const layout = layOutParameters(graph, training.trained, limits.maxBindingBytes, chunkBytes);
-  const { steps: _, ...lowered } = lowerTraining(training, {
+  const { steps, shared, ...lowered } = lowerTraining(training, {
     labelBytes: batch * labelWords(patch) * 4,
     resultBytes: 4,
     weightSlot: ({ output }) => `packed:${output}`,
     placeWeights: (conv) => packedConv(training, limits, conv),
     addOptimizer: () => addOptimizer(training, layout),
   });
-  return { ...planRun(training.schedule), ...lowered, layout, input: storage.at(0, "tensor").place.layout };
+  return {
+    ...planRun(training.schedule),
+    ...lowered,
+    layout,
+    ...(shared && { shared: planShared(steps, layout, shared) }),
+    input: storage.at(0, "tensor").place.layout,
+  };
 }
 
 /** A convolution behind what packs its weights in every step; those of a copy are constants. */

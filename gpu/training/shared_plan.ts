@@ -1,8 +1,10 @@
 /** How a step of a share of a batch is cut: where the others are waited for, and in what order gradients are done. Pure. */
 import type { ShareNeeds } from "../../core/engine/training.ts";
+import type { Step } from "../../core/lowering/schedule.ts";
 import { itemsOf, type SharedSteps } from "../../core/lowering/training.ts";
 import { gradientSlot } from "../../core/lowering/training_context.ts";
-import type { TrainingPlan } from "./plan.ts";
+import type { WgslOperator } from "../../kernels/wgsl/kernel.ts";
+import type { ParameterLayout } from "./parameters.ts";
 
 /** Chunks of gradients that cross together. */
 export interface GradientBucket {
@@ -20,11 +22,13 @@ export interface SharedPlan extends SharedSteps {
 /** Reading a bucket takes 11 ms at least, in which the GPU waits; so they are about this large. */
 const BUCKET_BYTES = 64 * 2 ** 20;
 
-/** @throws RangeError if the plan is not that of a share */
-export function planShared(plan: Pick<TrainingPlan, "shared" | "steps" | "layout">): SharedPlan {
-  const { shared } = plan;
-  if (!shared) throw new RangeError("Planning a share of a batch: this is a training of the whole batch");
-  const buckets = bucketsOf(plan, shared);
+/** What a share needs to know of its steps. */
+export function planShared(
+  steps: readonly Step<WgslOperator>[],
+  layout: ParameterLayout,
+  shared: SharedSteps,
+): SharedPlan {
+  const buckets = bucketsOf(steps, layout, shared);
   const rowFloats = shared.sums.reduce((sum, { floats }) => sum + floats, 0);
   return { ...shared, buckets, needs: { rowFloats, bucketFloats: buckets.map(({ floats }) => floats) } };
 }
@@ -33,7 +37,7 @@ export function planShared(plan: Pick<TrainingPlan, "shared" | "steps" | "layout
  * Chunks in the order in which they are done, several together. The last one is alone: nothing is left to compute while it crosses, and it
  * is the first layers', which have few parameters and take long.
  */
-function bucketsOf({ steps, layout }: Pick<TrainingPlan, "steps" | "layout">, { updateAt }: SharedSteps) {
+function bucketsOf(steps: readonly Step<WgslOperator>[], layout: ParameterLayout, { updateAt }: SharedSteps) {
   const chunkOf = new Map(layout.parameters.map(({ name, chunk }) => [gradientSlot(name), chunk]));
   const last = new Map<number, number>();
   steps.slice(0, updateAt).forEach(({ operator }, step) => {
@@ -58,7 +62,7 @@ function bucketsOf({ steps, layout }: Pick<TrainingPlan, "steps" | "layout">, { 
 
 /** What a training step or a validation runs of `items`, one for each of all steps, from one step to before another. */
 export function itemsBetween<T>(
-  plan: TrainingPlan,
+  plan: Parameters<typeof itemsOf>[0],
   items: readonly T[],
   runs: "training" | "validation",
   [from, to]: readonly [number, number],

@@ -3,18 +3,20 @@
  * While a bucket of gradients is added up on the host, the GPU computes the next one.
  */
 import type { ShareExchange } from "../../core/engine/training.ts";
-import type { BufferRange, Segments } from "../buffers.ts";
+import { RESULTS } from "../../core/lowering/training_context.ts";
+import type { Segments } from "../buffers.ts";
 import type { PreparedDispatch } from "../commands.ts";
 import type { DeviceProgram, Tools } from "../program.ts";
 import { readBytesInto } from "../readback.ts";
 import type { TrainingPlan } from "./plan.ts";
-import { type GradientBucket, itemsBetween, joinRows, planShared, type SharedPlan, splitRows } from "./shared_plan.ts";
+import { type GradientBucket, itemsBetween, joinRows, type SharedPlan, splitRows } from "./shared_plan.ts";
 import type { DeviceValues } from "./values.ts";
 
 /** What a share's steps run on. */
 export interface SharedRun {
   readonly tools: Tools;
   readonly plan: TrainingPlan;
+  readonly shared: SharedPlan;
   readonly device: DeviceProgram<TrainingPlan>;
   readonly values: DeviceValues;
   readonly exchange: ShareExchange;
@@ -22,31 +24,44 @@ export interface SharedRun {
 
 const bytesOf = (floats: Float32Array) => new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
 
-/** Enqueues a training step, the optimizer's included. @throws if another share has failed, or the device */
-export async function sharedTrainStep(run: SharedRun): Promise<void> {
-  const { tools: { commands }, plan, exchange } = run;
-  const shared = planShared(plan);
-  const { buckets, totalsAt, updateAt } = shared;
+/**
+ * Enqueues a training step, the optimizer's included, for which nobody waits.
+ * @returns the losses, and the sum of the gradients' squares without the loss scale
+ * @throws if another share has failed, or the device
+ */
+export async function sharedTrainStep(run: SharedRun, lossScale: number): Promise<Float32Array> {
+  const { tools, tools: { commands }, plan, shared: { buckets, totalsAt, updateAt }, device, exchange } = run;
   const dispatch = dispatcher(run, "training");
   dispatch(0, totalsAt);
-  await gatherSums(run, shared);
+  await gatherSums(run);
   dispatch(totalsAt, buckets[0].before);
+  const results = new Float32Array(plan.resultCount);
+  let squares = 0;
   for (const [index, bucket] of buckets.entries()) {
-    await readBucket(run, bucket, exchange.place(index));
-    dispatch(bucket.before, buckets.at(index + 1)?.before ?? updateAt);
-    commands.submit();
-    writeBucket(run, bucket, await exchange.sum(index));
+    const next = buckets.at(index + 1);
+    const losses = next ? [] : [{ source: device.slot(RESULTS), target: results }];
+    await readAll(tools, [...gradientsOf(run, bucket, exchange.place(index)), ...losses], () => {
+      dispatch(bucket.before, next?.before ?? updateAt);
+      commands.submit();
+    });
+    const sum = await exchange.sum(index);
+    for (const { source, target } of gradientsOf(run, bucket, sum.values)) writeWhole(tools, source, target);
+    squares += sum.squares;
   }
+  const [range] = device.slot(RESULTS).ranges;
+  results[results.length - 1] = squares / lossScale ** 2;
+  commands.write({ ...range, offset: range.offset + results.byteLength - 4, bytes: 4 }, bytesOf(results.subarray(-1)));
   dispatch(updateAt, plan.steps.length);
+  return results;
 }
 
 /** Enqueues a validation. @throws as {@link sharedTrainStep} */
 export async function sharedValidation(run: SharedRun): Promise<void> {
-  const shared = planShared(run.plan);
+  const { plan: { steps }, shared: { totalsAt } } = run;
   const dispatch = dispatcher(run, "validation");
-  dispatch(0, shared.totalsAt);
-  await gatherSums(run, shared);
-  dispatch(shared.totalsAt, run.plan.steps.length);
+  dispatch(0, totalsAt);
+  await gatherSums(run);
+  dispatch(totalsAt, steps.length);
 }
 
 function dispatcher({ tools, plan, device, values }: SharedRun, runs: "training" | "validation") {
@@ -57,45 +72,45 @@ function dispatcher({ tools, plan, device, values }: SharedRun, runs: "training"
 }
 
 /** Has every share know the sums of all samples. */
-async function gatherSums({ tools, device, exchange }: SharedRun, { sums }: SharedPlan): Promise<void> {
+async function gatherSums({ tools, device, shared: { sums }, exchange }: SharedRun): Promise<void> {
   const widths = sums.map(({ floats }) => floats);
-  const own = await Promise.all(sums.map(async ({ own, floats }) => {
+  const own = sums.map(({ own, floats }) => {
     const source = device.slot(own);
-    const read = new Float32Array(Math.floor(source.bytes / 4 / floats) * floats);
-    await readBytesInto(tools.gpu, tools.commands, source, 0, bytesOf(read));
-    return read;
-  }));
-  const all = splitRows(await exchange.gather(joinRows(own, widths)), widths);
+    return { source, target: new Float32Array(Math.floor(source.bytes / 4 / floats) * floats) };
+  });
+  await readAll(tools, own);
+  const joined = joinRows(own.map(({ target }) => target), widths);
+  const all = splitRows(await exchange.gather(joined), widths);
   sums.forEach(({ all: slot }, i) => writeWhole(tools, device.slot(slot), all[i]));
 }
 
-/** Parts of a bucket, chunk by chunk. */
-function* partsOf({ plan: { layout } }: SharedRun, { chunks }: GradientBucket, whole: Float32Array) {
+/** An array of the device, and the same on the host. */
+interface Copy {
+  readonly source: Segments;
+  readonly target: Float32Array;
+}
+
+/** A bucket's chunks, and where each is in the whole bucket. */
+function gradientsOf({ plan: { layout }, values }: SharedRun, { chunks }: GradientBucket, whole: Float32Array): Copy[] {
   let at = 0;
-  for (const chunk of chunks) {
+  return chunks.map((chunk) => {
     const { floats } = layout.chunks[chunk];
-    yield { chunk, part: whole.subarray(at, at + floats) };
+    const target = whole.subarray(at, at + floats);
     at += floats;
-  }
+    return { source: values.whole("gradients", chunk), target };
+  });
 }
 
-async function readBucket(run: SharedRun, bucket: GradientBucket, place: Float32Array): Promise<void> {
-  const { tools: { gpu, commands }, values } = run;
-  await Promise.all(
-    [...partsOf(run, bucket, place)].map(({ chunk, part }) =>
-      readBytesInto(gpu, commands, values.whole("gradients", chunk), 0, bytesOf(part))
-    ),
-  );
-}
-
-function writeBucket(run: SharedRun, bucket: GradientBucket, sum: Float32Array): void {
-  for (const { chunk, part } of partsOf(run, bucket, sum)) {
-    writeWhole(run.tools, run.values.whole("gradients", chunk), part);
-  }
+/** Reads all of them together. @param meanwhile Enqueues what can run before they are here */
+async function readAll({ gpu, commands }: Tools, copies: readonly Copy[], meanwhile?: () => void): Promise<void> {
+  await Promise.all(copies.map(({ source, target }, i) => {
+    // When the last one is on its way all are.
+    const last = i === copies.length - 1 ? meanwhile : undefined;
+    return readBytesInto(gpu, commands, source, 0, bytesOf(target), last);
+  }));
 }
 
 /** Writes an array of one segment from its start on. */
-function writeWhole({ commands }: Tools, { ranges }: Segments, data: Float32Array): void {
-  const [range]: readonly BufferRange[] = ranges;
+function writeWhole({ commands }: Tools, { ranges: [range] }: Segments, data: Float32Array): void {
   commands.write({ ...range, bytes: data.byteLength }, bytesOf(data));
 }

@@ -45,7 +45,6 @@ import { createProgram, type DeviceProgram, type Tools } from "../program.ts";
 import { readBytes } from "../readback.ts";
 import { timeInTurn } from "../timing.ts";
 import { planTraining, type TrainingPlan } from "./plan.ts";
-import { planShared } from "./shared_plan.ts";
 import { type SharedRun, sharedTrainStep, sharedValidation } from "./shared_step.ts";
 import { type DeviceValues, kindsOf, STATE_FLOATS, takeValues } from "./values.ts";
 import { writeBytes } from "../upload.ts";
@@ -77,11 +76,17 @@ export function createTraining(host: TrainingHost): TrainingCalls {
   const run = (dispatches: readonly (readonly PreparedDispatch[])[]) => {
     for (const step of dispatches) step.forEach(commands.dispatch);
   };
+  const trainStep = async (state: TrainingState, { lossScale }: SgdOptions, exchange?: ShareExchange) => {
+    const shared = sharedRun(state, exchange);
+    if (shared) return await sharedTrainStep(shared, lossScale);
+    run(dispatchesOf(state, "training"));
+    return await readResults(state);
+  };
   return createTrainingCalls<TrainingPlan, TrainingState>({
     check: gpu.check,
     plan: (graph, options) => planFor(host, graph, options),
     costsOf: (plan) => costsOf(plan, commands.slowness),
-    needsOf: (plan) => plan.shared && planShared(plan).needs,
+    needsOf: (plan) => plan.shared?.needs,
     compile: (plan, options) => compile(host, plan, options),
     setParameters,
     readParameters,
@@ -89,12 +94,11 @@ export function createTraining(host: TrainingHost): TrainingCalls {
     async trainStep(state, options, exchange) {
       writeOptions(state, options);
       state.lossScale = options.lossScale;
-      if (state.plan.shared) await sharedTrainStep(sharedRun(state, exchange));
-      else run(dispatchesOf(state, "training"));
-      return finishStep(await readResults(state), state.plan.layout.parameters, state.moving);
+      return finishStep(await trainStep(state, options, exchange), state.plan.layout.parameters, state.moving);
     },
     async validationStep(state, exchange) {
-      if (state.plan.shared) await sharedValidation(sharedRun(state, exchange));
+      const shared = sharedRun(state, exchange);
+      if (shared) await sharedValidation(shared);
       else run(dispatchesOf(state, "validation"));
       const [results, counts] = await Promise.all([readResults(state), readCounts(state)]);
       return { loss: stepResults(results).loss, ...counts };
@@ -147,9 +151,14 @@ async function compile(host: TrainingHost, plan: TrainingPlan, options: Training
   return state;
 }
 
-function sharedRun({ host: { tools }, plan, device, values }: TrainingState, exchange?: ShareExchange): SharedRun {
+/** What the step of a share runs on; undefined where the batch is whole. */
+function sharedRun(
+  { host: { tools }, plan, plan: { shared }, device, values }: TrainingState,
+  exchange?: ShareExchange,
+): SharedRun | undefined {
+  if (!shared) return undefined;
   if (!exchange) throw new RangeError("A step of a share of a batch: there is nothing to hear of the others by");
-  return { tools, plan, device, values, exchange };
+  return { tools, plan, shared, device, values, exchange };
 }
 
 /** What a training step or a validation dispatches, step by step. */

@@ -5,7 +5,7 @@ import { gradientSlot } from "../../core/lowering/training_context.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { layOutParameters } from "../../gpu/training/parameters.ts";
 import { planTraining } from "../../gpu/training/plan.ts";
-import { joinRows, planShared, splitRows } from "../../gpu/training/shared_plan.ts";
+import { joinRows, splitRows } from "../../gpu/training/shared_plan.ts";
 import { problemsOf } from "../../gpu/tune.ts";
 import { stepOfName, stepOfProblem, wantedOf } from "../../gpu/tuning.ts";
 import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";
@@ -109,7 +109,8 @@ Deno.test("gradients of wide 3x3x3 layers are Winograd's, those of heads and tra
 Deno.test("a share's gradients are done in buckets, of which the last holds the first layers alone", () => {
   const share = { first: 1, of: 2 };
   const plan = planTraining(GRAPH, { ...OPTIONS, batch: 1, share }, LARGE_GPU);
-  const { buckets, needs, totalsAt, updateAt } = planShared(plan);
+  assert(plan.shared !== undefined);
+  const { buckets, needs, totalsAt, updateAt } = plan.shared;
   const trained = [...plan.layout.chunks.keys()].filter((chunk) => plan.layout.chunks[chunk].trained);
   assertEquals(buckets.flatMap(({ chunks }) => chunks).toSorted((a, b) => a - b), trained);
   assertEquals(buckets.at(-1)?.chunks, [0]);

@@ -44,7 +44,8 @@ Deno.test("every share hears the rows of all samples and the sum of all gradient
   const [shares, of, steps] = [3, 4, 5];
   const needs = { rowFloats: 2, bucketFloats: [7, 1] };
   const memory = createShareMemory(needs, { shares, of });
-  assertEquals(shareBytes(needs, { shares, of }), memory.rows.byteLength + memory.buckets[0].byteLength * 8 / 7);
+  const shared = [memory.rows, ...memory.buckets, memory.squares].map(({ byteLength }) => byteLength);
+  assertEquals(shareBytes(needs, { shares, of }), shared.reduce((a, b) => a + b));
   const heard = await alive(() =>
     Promise.all(
       splitBatch(of, shares).map(async ({ first, batch }, number) => {
@@ -57,7 +58,8 @@ Deno.test("every share hears the rows of all samples and the sum of all gradient
           all.push([...await exchange.gather(own)]);
           for (const [bucket, floats] of needs.bucketFloats.entries()) {
             for (let i = 0; i < floats; i++) exchange.place(bucket)[i] = step + 10 ** number * i;
-            all.push([...await exchange.sum(bucket)]);
+            const { values, squares } = await exchange.sum(bucket);
+            all.push([...values], [squares]);
           }
         }
         return all;
@@ -66,9 +68,11 @@ Deno.test("every share hears the rows of all samples and the sum of all gradient
   );
   for (const one of heard) {
     for (let step = 0; step < steps; step++) {
-      assertEquals(one[3 * step], Array.from({ length: 2 * of }, (_, i) => 100 * step + i));
-      assertEquals(one[3 * step + 1], Array.from({ length: 7 }, (_, i) => 3 * step + 111 * i));
-      assertEquals(one[3 * step + 2], [3 * step]);
+      const [rows, first, squares, second, square] = one.slice(5 * step);
+      assertEquals(rows, Array.from({ length: 2 * of }, (_, i) => 100 * step + i));
+      assertEquals(first, Array.from({ length: 7 }, (_, i) => 3 * step + 111 * i));
+      assertEquals(squares, [first.reduce((sum, value) => sum + value ** 2, 0)]);
+      assertEquals([second, square], [[3 * step], [9 * step ** 2]]);
     }
   }
 });

@@ -18,6 +18,8 @@ export interface ShareMemory {
   readonly rows: SharedArrayBuffer;
   /** By bucket: f32 [shares][floats]. */
   readonly buckets: readonly SharedArrayBuffer[];
+  /** f64 [buckets][shares]: of the slice of the sum that each share has added up. */
+  readonly squares: SharedArrayBuffer;
 }
 
 const CONTROL = { arrived: 0, failed: 1 } as const;
@@ -27,7 +29,7 @@ const OPEN = 2 ** 30;
 /** Bytes that the shares of a batch exchange. */
 export function shareBytes(needs: ShareNeeds, { shares, of }: Pick<ShareMemory, "shares" | "of">): number {
   const floats = needs.bucketFloats.reduce((a, b) => a + b, 0);
-  return 4 * (shares * floats + 2 * of * needs.rowFloats);
+  return 4 * (shares * floats + 2 * of * needs.rowFloats) + 8 * shares * needs.bucketFloats.length;
 }
 
 /** @throws RangeError where memory is short */
@@ -40,6 +42,7 @@ export function createShareMemory(needs: ShareNeeds, { shares, of }: Pick<ShareM
     control: shared(Object.keys(CONTROL).length),
     rows: shared(2 * of * needs.rowFloats),
     buckets: needs.bucketFloats.map((floats) => shared(shares * floats)),
+    squares: new SharedArrayBuffer(8 * shares * needs.bucketFloats.length),
   };
 }
 
@@ -65,6 +68,7 @@ export function joinShares(memory: ShareMemory, number: number): ShareExchange {
   const { shares, of, needs: { rowFloats, bucketFloats }, control } = memory;
   const words = new Int32Array(control);
   const rows = new Float32Array(memory.rows);
+  const squares = new Float64Array(memory.squares);
   const places = memory.buckets.map((bucket, i) =>
     Array.from({ length: shares }, (_, share) => {
       return new Float32Array(bucket, share * bucketFloats[i] * 4, bucketFloats[i]);
@@ -100,17 +104,26 @@ export function joinShares(memory: ShareMemory, number: number): ShareExchange {
       await meet();
       const floats = bucketFloats[bucket];
       const cut = (share: number) => Math.floor(floats * share / shares);
-      addInOrder(places[bucket], cut(number), cut(number + 1));
+      squares[bucket * shares + number] = addInOrder(places[bucket], cut(number), cut(number + 1));
       await meet();
-      return places[bucket][0];
+      const ofSlices = squares.subarray(bucket * shares, (bucket + 1) * shares);
+      return { values: places[bucket][0], squares: ofSlices.reduce((a, b) => a + b, 0) };
     },
   };
 }
 
-/** Adds elements [start, end) of all arrays, one after the other, into the first one. */
-export function addInOrder(arrays: readonly Float32Array[], start: number, end: number): void {
-  const [first, ...others] = arrays.map((array) => array.subarray(start, end));
-  for (const other of others) {
-    for (let i = 0; i < first.length; i++) first[i] += other[i];
+/** Elements that are added up before the next ones are: what a processor's cache holds of two arrays. */
+const BLOCK = 4096;
+
+/** Adds elements [start, end) of all arrays, one after the other, into the first one. @returns the sum of their squares */
+export function addInOrder(arrays: readonly Float32Array[], start: number, end: number): number {
+  let squares = 0;
+  for (let from = start; from < end; from += BLOCK) {
+    const [first, ...others] = arrays.map((array) => array.subarray(from, Math.min(from + BLOCK, end)));
+    for (const other of others) {
+      for (let i = 0; i < first.length; i++) first[i] += other[i];
+    }
+    for (let i = 0; i < first.length; i++) squares += first[i] * first[i];
   }
+  return squares;
 }
