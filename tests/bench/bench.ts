@@ -17,6 +17,11 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
     help: "a DICOM series into an array against SimpleITK: wall time and peak memory",
     load: () => import("./dicom_bench.ts"),
   },
+  page: {
+    help:
+      "the service's page and view's: loading, and showing a CT of 512 x 512 with its segmentation, in a headless Chromium",
+    load: () => import("./page_bench.ts"),
+  },
   network: {
     help: "one forward pass against torch, with the roofline and each layer's share",
     load: () => import("./network_bench.ts"),

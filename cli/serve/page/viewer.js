@@ -54,14 +54,41 @@ async function showSegmentation(place, { title, image, segmentations, names, has
     "aria-label",
     `${title}: image with segmentation. Arrow keys and Page Up, Page Down move the cross; h, j, k, l turn the 3-D view.`,
   );
-  const where = element("p", { className: "place hint" });
+  const where = element("p", { className: "place hint" }, "Loading...");
   where.setAttribute("role", "status");
-  place.replaceChildren(element("p", { className: "hint", role: "status" }, "Loading..."));
-  const volumes = await globalThis.openVolumes(image, segmentations.map(({ labels }) => labels));
-  const { base } = volumes;
+  const bar = element("div", { className: "bar" });
+  const panel = element("section", { className: "classes" }, element("h2", {}, "Classes"));
+  panel.setAttribute("aria-label", "Classes");
+  const stage = element("div", { className: "stage" }, bar, element("div", { className: "canvas" }, canvas), where);
+  const whole = element("div", { className: "viewer" }, stage, panel);
+  place.replaceChildren(whole);
+  try {
+    const volumes = await globalThis.openVolumes(canvas, image, segmentations.map(({ labels }) => labels));
+    const { choose, classes } = await fillPanel(panel, volumes, { names, hasVolume, downloads });
+    fillBar(bar, volumes, segmentations, choose);
+    moveByKeys(canvas, volumes.viewer);
+    tellPlace(where, volumes.viewer, classes, hasVolume);
+    await volumes.draw();
+    place.dataset.shown = "true";
+    return {
+      dispose() {
+        delete place.dataset.shown;
+        volumes.dispose();
+        whole.remove();
+      },
+    };
+  } catch (error) {
+    whole.remove();
+    throw error;
+  }
+}
+
+/** The panel of classes, of the first segmentation. @returns choose(index): shows another; classes: by label */
+async function fillPanel(panel, volumes, { names, hasVolume, downloads }) {
+  const { viewer, base } = volumes;
   const classes = new Map();
   const table = element("div", {});
-  let shown = [];
+  panel.append(table, downloadRow(downloads));
   const goTo = ({ label, near }) => {
     const voxel = near(label);
     const { affine } = base.hdr;
@@ -70,58 +97,35 @@ async function showSegmentation(place, { title, image, segmentations, names, has
     viewer.createOnLocationChange();
     viewer.drawScene();
   };
-  const repaint = () => volumes.paint(shown);
   const take = async (index) => {
     const { present, of, near } = await volumes.take(index);
     const all = new Set([...Object.keys(names).map(Number), ...present]);
-    shown = [...all].filter((label) => label > 0).sort((a, b) => a - b).map((label, i) => {
-      const known = classes.get(label);
+    const shown = [...all].filter((label) => label > 0).sort((a, b) => a - b).map((label, i) => {
       // In another segmentation a class keeps its colour, and stays shown or not.
-      const { colour, on } = known ?? { colour: classColour(i), on: true };
+      const { colour, on } = classes.get(label) ?? { colour: classColour(i), on: true };
       const one = { label, name: names[label] ?? `label ${label}`, colour, on, near, ...of(label) };
       classes.set(label, one);
       return one;
     });
+    const repaint = () => volumes.paint(shown);
+    volumes.colour(shown);
     table.replaceChildren(classTable({ shown, hasVolume, voxelMl: hasVolume ? voxelMl(base) : 0, goTo, repaint }));
+    return repaint;
   };
   await take(0);
-  const bar = element("div", { className: "bar" });
-  const panel = element(
-    "section",
-    { className: "classes" },
-    element("h2", {}, "Classes"),
-    table,
-    downloadRow(downloads),
-  );
-  panel.setAttribute("aria-label", "Classes");
-  const stage = element("div", { className: "stage" }, bar, element("div", { className: "canvas" }, canvas), where);
-  const whole = element("div", { className: "viewer" }, stage, panel);
-  place.replaceChildren(whole);
   const choose = async (index) => {
-    await take(index);
-    repaint();
+    (await take(index))();
     viewer.createOnLocationChange();
   };
-  fillBar(bar, volumes, { segmentations, choose, view: (type, hasRender) => showView(viewer, type, hasRender) });
-  const viewer = await volumes.attach(canvas);
+  return { choose, classes };
+}
+
+function tellPlace(where, viewer, classes, hasVolume) {
   viewer.onLocationChange = ({ mm, values }) => {
     const at = [...mm].slice(0, 3).map((value) => value.toFixed(1)).join(", ");
     const label = Math.round(values[1]?.value ?? 0);
     const name = classes.get(label)?.name ?? (label === 0 ? "background" : `label ${label}`);
     where.textContent = `${hasVolume ? `${at} mm` : "Here"}: intensity ${formatNumber(values[0]?.value ?? 0)}, ${name}`;
-  };
-  moveByKeys(canvas, viewer);
-  repaint();
-  viewer.createOnLocationChange();
-  await framesDrawn();
-  place.dataset.shown = "true";
-  return {
-    dispose() {
-      delete place.dataset.shown;
-      viewer.gl?.getExtension("WEBGL_lose_context")?.loseContext();
-      viewer.cleanup?.();
-      whole.remove();
-    },
   };
 }
 
@@ -155,13 +159,8 @@ function moveByKeys(canvas, viewer) {
   }, { capture: true });
 }
 
-function showView(viewer, type, hasRender) {
-  viewer.opts.multiplanarShowRender = hasRender ? 1 : 0;
-  viewer.setSliceType(viewer[type]);
-}
-
-function fillBar(bar, volumes, { segmentations, choose, view }) {
-  const { base } = volumes;
+function fillBar(bar, volumes, segmentations, choose) {
+  const { viewer, base } = volumes;
   if (segmentations.length > 1) {
     const chosen = element("select", {}, ...segmentations.map(({ name }, i) => new Option(name, String(i))));
     chosen.addEventListener("change", () => choose(Number(chosen.value)));
@@ -170,7 +169,8 @@ function fillBar(bar, volumes, { segmentations, choose, view }) {
   const views = element("select", {}, ...VIEWS.map(([, text], i) => new Option(text, String(i))));
   views.addEventListener("change", () => {
     const [type, , hasRender = false] = VIEWS[Number(views.value)];
-    view(type, hasRender);
+    viewer.opts.multiplanarShowRender = hasRender ? 1 : 0;
+    viewer.setSliceType(viewer[type]);
   });
   const opacity = element("input", { type: "range", min: "0", max: "1", step: "0.05", value: "0.6" });
   opacity.addEventListener("input", () => volumes.setOpacity(Number(opacity.value)));

@@ -6,17 +6,25 @@
 
 /** Of a part of a texture that is filled at once. */
 const SLAB_VOXELS = 1 << 21;
+/** Voxels of which brightness is told. */
+const MOST_SAMPLED = 100_000;
 /** Along an axis, in 3-D, where the processor draws. */
 const MOST_STEPS = 160;
 
 /** Voxels, mean intensity and centre of each label, in one pass over both volumes. */
 function measureLabels(labels, image, [nx, ny]) {
-  let highest = 0;
-  for (let i = 0; i < labels.length; i++) if (labels[i] > highest) highest = labels[i];
+  let highest = labels instanceof Uint8Array ? 255 : 0;
+  if (highest === 0) { for (let i = 0; i < labels.length; i++) if (labels[i] > highest) highest = labels[i]; }
+  // Most of a volume is background: four labels of that are passed by at once.
+  const fours = labels instanceof Uint8Array && nx % 4 === 0 ? new Uint32Array(labels.buffer, labels.byteOffset) : null;
   const [count, sum, sx, sy, sz] = Array.from({ length: 5 }, () => new Float64Array(highest + 1));
   let [y, z] = [0, 0];
   for (let i = 0; i < labels.length; i += nx) {
     for (let x = 0; x < nx; x++) {
+      if (fours !== null && x % 4 === 0 && fours[(i + x) >> 2] === 0) {
+        x += 3;
+        continue;
+      }
       const label = labels[i + x];
       if (label === 0) continue;
       count[label]++;
@@ -69,15 +77,23 @@ async function openNiivue(canvas) {
   viewer.opts.sliceType = viewer.sliceTypeMultiplanar;
   const { gl } = viewer;
   if (!gl) throw new Error("this browser has no WebGL 2, which draws the image");
-  const refresh = isSoftware(gl) ? fillTextures : viewer.refreshLayers;
+  let refresh;
   viewer.refreshLayers = (volume, layer) => {
+    // Asked as late as this: the answer waits for all that begins to draw.
+    refresh ??= isSoftware(gl) ? fillTextures : Object.getPrototypeOf(viewer).refreshLayers;
     const old = viewer.overlayTexture;
     refresh.call(viewer, volume, layer);
     if (old !== null && old !== viewer.overlayTexture) gl.deleteTexture(old); // NiiVue makes a new one each time
   };
-  // It draws once more when it has seen its size: before there is something to draw.
-  await framesDrawn();
   return viewer;
+}
+
+/** Waits until what was asked to be drawn is: for drawing goes on after its functions return. */
+async function drawn({ gl }) {
+  const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+  gl.flush();
+  while (!gl.isContextLost() && gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED) await framesDrawn();
+  gl.deleteSync(fence);
 }
 
 const framesDrawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
@@ -158,30 +174,92 @@ function fillTexture(gl, { img, dimsRAS: [, nx, ny, nz], img2RASstep: [sx, sy, s
   }
 }
 
-const readVolume = (bytes, name, options) =>
-  globalThis.niivue.NVImage.loadFromUrl({ url: bytes, name: `${name}.nii.gz`, ...options });
+async function readVolume(packed, name, options) {
+  const { NVImage } = globalThis.niivue;
+  NVImage.prototype.calMinMax = setRange;
+  return await NVImage.loadFromUrl({ url: await unpack(packed), name: `${name}.nii`, ...options });
+}
+
+/** The bytes of a gzip file of less than 4 GB, whose last number is how many they are. */
+async function unpack(packed) {
+  const bytes = new Uint8Array(new DataView(packed).getUint32(packed.byteLength - 4, true));
+  const stream = new DecompressionStream("gzip");
+  const writer = stream.writable.getWriter();
+  const writing = writer.write(packed).then(() => writer.close());
+  let filled = 0;
+  for await (const piece of stream.readable) {
+    bytes.set(piece, filled);
+    filled += piece.length;
+  }
+  await writing;
+  if (filled !== bytes.length) throw new Error("the volume is not whole");
+  return bytes.buffer;
+}
+
+/** What is black and what is white: 2 and 98 of 100 voxels of the middle half, as NiiVue has it, but of some of them. */
+function setRange() {
+  const { img, hdr: { dims: [, nx, ny, nz] } } = this;
+  const step = Math.max(1, Math.floor(Math.cbrt(nx * ny * nz / (8 * MOST_SAMPLED))));
+  const middle = (size) => size < 4 ? [0, size] : [Math.floor(size / 4), size - Math.floor(size / 4)];
+  const samples = [];
+  for (let [z, z1] = middle(nz); z < z1; z += step) {
+    for (let [y, y1] = middle(ny); y < y1; y += step) {
+      for (let [x, x1] = middle(nx); x < x1; x += step) samples.push(img[x + nx * (y + ny * z)]);
+    }
+  }
+  const sorted = Float32Array.from(samples).sort();
+  const last = sorted.length - 1;
+  const at = (share) => sorted[Math.round(share * last)];
+  const [low, high] = at(0.02) < at(0.98) ? [at(0.02), at(0.98)] : [sorted[0], sorted[last]];
+  this.cal_min = this.robust_min = low;
+  this.cal_max = this.robust_max = high > low ? high : low + 1;
+  this.global_min = sorted[0];
+  this.global_max = sorted[last];
+  return [this.cal_min, this.cal_max, this.global_min, this.global_max];
+}
 
 /**
- * An image, and segmentations to be drawn over it, one at a time.
+ * NiiVue with an image in a canvas, and segmentations to be drawn over it, one at a time.
  * @param image ArrayBuffer of a .nii.gz
  * @param segmentations Functions, each of which gives another one on the same grid when it is asked for
  */
-async function openVolumes(image, segmentations) {
+async function openVolumes(canvas, image, segmentations) {
+  const viewer = await openNiivue(canvas);
+  performance.mark("begun");
   const base = await readVolume(image, "image", { colormap: "gray" });
+  performance.mark("image read");
   const size = base.hdr.dims.slice(1, 4);
+  const limit = viewer.gl.getParameter(viewer.gl.MAX_3D_TEXTURE_SIZE);
+  if (Math.max(...size) > limit) {
+    throw new Error(`its ${size.join(" x ")} voxels are more than the ${limit} along an axis that this browser draws`);
+  }
   const known = new Map();
-  let viewer;
   let overlay;
   let opacity = 0.6;
   const read = async (index) => {
     const volume = await readVolume(await segmentations[index](), "labels");
-    return { volume, ...measureLabels(volume.img, base.img, size) };
+    const measured = measureLabels(volume.img, base.img, size);
+    performance.mark("labels read");
+    return { volume, ...measured };
+  };
+  /** Colours the one that was taken. @param classes [{ label, name, colour, on }] */
+  const colour = (classes) => {
+    const part = (channel) => [0, ...classes.map(({ colour }) => colour[channel])];
+    overlay.setColormapLabel({
+      R: part(0),
+      G: part(1),
+      B: part(2),
+      A: [0, ...classes.map(({ on }) => on ? 255 : 0)],
+      I: [0, ...classes.map(({ label }) => label)],
+      labels: ["background", ...classes.map(({ name }) => name)],
+    });
   };
   const draw = (volume, layer) => {
     viewer.refreshLayers(volume, layer);
     viewer.drawScene();
   };
   return {
+    viewer,
     base,
     /** Takes another segmentation. @returns present: its labels; of(label): voxels, mean, centre; near(label): a voxel of it */
     async take(index) {
@@ -190,37 +268,37 @@ async function openVolumes(image, segmentations) {
       overlay = volume;
       return { present, of, near: (label) => voxelNear(volume.img, label, of(label).centre, size) };
     },
-    /** @returns NiiVue, which draws in a canvas that has its size */
-    async attach(canvas) {
-      viewer = await openNiivue(canvas);
-      const limit = viewer.gl.getParameter(viewer.gl.MAX_3D_TEXTURE_SIZE);
-      if (Math.max(...size) <= limit) return viewer;
-      throw new Error(
-        `its ${size.join(" x ")} voxels are more than the ${limit} along an axis that this browser draws`,
-      );
-    },
-    /** Draws the one that was taken. @param classes [{ label, name, colour, on }] */
+    colour,
+    /** Draws the one that was taken in other colours, or another one. */
     paint(classes) {
-      const part = (channel) => [0, ...classes.map(({ colour }) => colour[channel])];
-      overlay.setColormapLabel({
-        R: part(0),
-        G: part(1),
-        B: part(2),
-        A: [0, ...classes.map(({ on }) => on ? 255 : 0)],
-        I: [0, ...classes.map(({ label }) => label)],
-        labels: ["background", ...classes.map(({ name }) => name)],
-      });
+      colour(classes);
       overlay.opacity = opacity;
-      const isFirst = viewer.volumes.length === 0;
+      viewer.volumes = [base, overlay];
+      viewer.overlays = [overlay];
+      draw(overlay, 1);
+    },
+    /** Draws image and segmentation for the first time, and waits until they are drawn. */
+    async draw() {
+      // The canvas has seen its size by then, and need not be drawn again for that.
+      await framesDrawn();
+      performance.mark("settled");
+      overlay.opacity = opacity;
       viewer.volumes = [base, overlay];
       viewer.overlays = [overlay];
       viewer.back = base;
-      if (isFirst) viewer.updateGLVolume();
-      else draw(overlay, 1);
+      viewer.updateGLVolume();
+      viewer.createOnLocationChange();
+      performance.mark("painted");
+      await drawn(viewer);
+      performance.mark("shown");
     },
     setOpacity(share) {
       overlay.opacity = opacity = share;
       draw(overlay, 1);
+    },
+    dispose() {
+      viewer.gl.getExtension("WEBGL_lose_context")?.loseContext();
+      viewer.cleanup?.();
     },
     /** Draws the image anew, when what is black and what is white has changed. */
     repaintImage: () => draw(base, 0),
