@@ -10,13 +10,14 @@
 A program of its own (`nnunet serve --stdio`) keeps the model loaded; it is found as `nnunet` in PATH, by the environment variable NNUNET, or
 by the argument `program` (a list of words: ['deno', 'task', '-q', 'nnunet']). No network is used. Arrays have the axes and spacing that
 nnU-Net's readers give them, (channels, z, y, x); they travel as NIfTI files of 32-bit floats, so that the model has to read .nii.gz or .nii.
-What differs from nnUNetPredictor: data iterators give raw images, not preprocessed ones; segmentations of a cascade's first stage
-and use_gaussian=False are refused; arguments about processes and devices of Python's are taken and mean nothing.
+Iterators give raw images or what nnU-Net's own preprocessing made. What differs from nnUNetPredictor: segmentations of a cascade's first
+stage and use_gaussian=False are refused; arguments about processes and devices of Python's are taken and mean nothing.
 """
 import gzip
 import itertools
 import json
 import os
+import pickle
 import struct
 import subprocess
 import tempfile
@@ -165,9 +166,17 @@ class nnUNetPredictor:
             yield {'data': image, 'data_properties': known, 'ofile': name}
 
     def predict_from_data_iterator(self, data_iterator, save_probabilities=False, num_processes_segmentation_export=3):
-        """Each item: {'data': raw image (channels, z, y, x), 'data_properties': {'spacing': ...}, 'ofile': name without ending, or None}."""
-        return [self.predict_single_npy_array(item['data'], item['data_properties'], None, item['ofile'], save_probabilities)
-                for item in data_iterator]
+        """Each item: {'data': (channels, z, y, x), 'data_properties': {'spacing': ...}, 'ofile': name without ending, or None}. The data are a
+        raw image; or, with 'bbox_used_for_cropping' among the properties, what nnU-Net's preprocessing made of one: an array, a tensor, or
+        the path of a .npy file, which is removed as nnU-Net does."""
+        results = []
+        for item in data_iterator:
+            data, properties, ofile = item['data'], item['data_properties'], item['ofile']
+            if 'bbox_used_for_cropping' in properties:
+                results.append(self._predict_preprocessed(data, properties, ofile, save_probabilities))
+            else:
+                results.append(self.predict_single_npy_array(data, properties, None, ofile, save_probabilities))
+        return results
 
     # --- inside ---
 
@@ -186,7 +195,31 @@ class nnUNetPredictor:
         stem = name[:-len(self.file_ending)] if name.endswith(self.file_ending) else name
         return stem[:-5] if len(stem) > 5 and stem[-5] == '_' and stem[-4:].isdigit() else stem
 
+    def _predict_preprocessed(self, data, properties, ofile, save_probabilities):
+        if isinstance(data, str):
+            path, data = data, np.load(data)
+            os.remove(path)
+        data = np.ascontiguousarray(data, dtype='<f4')
+        if data.ndim != 4:
+            raise ValueError(f'the preprocessed image has {data.ndim} axes; four are needed: channels, z, y, x')
+        known = {name: properties[name] for name in ('spacing', 'shape_before_cropping', 'bbox_used_for_cropping',
+                                                     'shape_after_cropping_and_before_resampling')}
+        sizes = [float(size) for size in known['spacing']]
+        known['spacing'] = sizes
+        # Without a place in the patient the segmentation is put at the origin.
+        known['sitk_stuff'] = {'spacing': tuple(sizes[::-1]), 'origin': (0.0, 0.0, 0.0), 'direction': tuple(np.eye(3).ravel().tolist()),
+                               **properties.get('sitk_stuff', {})}
+        known['nibabel_stuff'] = properties.get('nibabel_stuff', {'original_affine': np.diag([*sizes[::-1], 1.0])})
+        with tempfile.TemporaryDirectory(prefix='nnunet_') as folder:
+            stem = os.path.join(folder, 'array')
+            np.save(stem + '.npy', data)
+            np.save(stem + '_seg.npy', np.zeros((1, *data.shape[1:]), np.int8))
+            with open(stem + '.pkl', 'wb') as file:
+                pickle.dump({**known, 'class_locations': {}}, file, protocol=4)
+            return self._predict(stem, ofile, save_probabilities)
+
     def _predict(self, files, output, save_probabilities):
+        """`files`: of a preprocessed case the path without endings."""
         if self._process is None:
             raise RuntimeError('call initialize_from_trained_model_folder first')
         if output is not None:
@@ -204,7 +237,8 @@ class nnUNetPredictor:
 
     def _ask(self, files, output, save_probabilities, formats):
         id = next(self._ids)
-        request = {'id': id, 'model': self._model, 'files': [os.path.abspath(file) for file in files], 'output': output,
+        images = {'preprocessed': files} if isinstance(files, str) else {'files': [os.path.abspath(file) for file in files]}
+        request = {'id': id, 'model': self._model, **images, 'output': output,
                    'options': {'step_size': self.tile_step_size, 'disable_tta': not self.use_mirroring,
                                'save_probabilities': bool(save_probabilities), **({'output_format': list(formats)} if formats else {})}}
         self._process.stdin.write(json.dumps(request) + '\n')

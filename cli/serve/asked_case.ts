@@ -2,6 +2,8 @@
 import { UserError } from "../../core/base/errors.ts";
 import { removeIfThere } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
+import { plural } from "../../core/base/plural.ts";
+import { openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
 import { caseOfPaths, expectedInput, listInputCases } from "../../core/dataset/input_cases.ts";
 import { readerClass } from "../../core/formats/image/readers.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
@@ -20,6 +22,8 @@ export interface NamedCase {
   readonly options: JobOptions;
   /** In channel order; or folders of DICOM. */
   readonly files: readonly string[];
+  /** Instead of `files`: a case that is preprocessed, as training has it. */
+  readonly stored?: { readonly folder: string; readonly id: string };
   /** Instead of `files`: a folder of DICOM, of one study. */
   readonly study?: string;
   /** The segmentation to write; its name ends as the model's files do. */
@@ -46,7 +50,8 @@ export interface ListedCase {
 
 /** @throws UserError if it can't be predicted as it is asked for */
 export async function listCase(asked: NamedCase): Promise<ListedCase> {
-  const { model, files: named, study } = asked;
+  const { model, files: named, study, stored } = asked;
+  if (stored) return await storedCase(asked, stored);
   const expected = expectedInput(model.dataset, model.plans.reader);
   const listed = study === undefined ? await caseOfPaths(named, expected) : await listInputCases(study, expected);
   if (listed.failures.length > 0) throw listed.failures[0];
@@ -56,6 +61,24 @@ export async function listCase(asked: NamedCase): Promise<ListedCase> {
   const warnings = [...listed.warnings];
   const details = await detailsOf(asked, (line) => warnings.push(line));
   return { one, ...(details && { details }), warnings };
+}
+
+async function storedCase(asked: NamedCase, { folder, id }: NonNullable<NamedCase["stored"]>): Promise<ListedCase> {
+  const { model: { dataset: { channelNames }, configuration }, firstStage } = asked;
+  const doing = "taking the preprocessed case";
+  if (firstStage) {
+    const problem = `${configuration.name} is a cascade's second stage, whose first takes images`;
+    throw new UserError({ doing, caseId: id, problem, remedy: "give the case's images" });
+  }
+  using opened = await openPreprocessedCase(folder, id);
+  const { channels, file } = opened;
+  if (channels !== channelNames.length) {
+    const problem = `it has ${plural(channels, "channel")}, and the model ${channelNames.length} (${
+      channelNames.join(", ")
+    })`;
+    throw new UserError({ doing, caseId: id, file, problem, remedy: "give what was preprocessed for this model" });
+  }
+  return { one: { id, files: [], stored: { folder }, ...outputsOf(asked, []) }, warnings: [] };
 }
 
 /** Where the first stage's segmentation goes. */

@@ -21,11 +21,15 @@ const PATH = z.string().min(1).max(4096);
 const REQUEST = z.strictObject({
   id: ID,
   model: z.string().optional(),
-  files: z.array(PATH).min(1).max(256),
+  files: z.array(PATH).min(1).max(256).optional(),
+  preprocessed: PATH.optional(),
   output: PATH,
   report: PATH.optional(),
   options: JOB_OPTIONS.default(JOB_OPTIONS.parse({})),
-});
+}).refine(
+  ({ files, preprocessed }) => (files === undefined) !== (preprocessed === undefined),
+  "it needs files, or preprocessed",
+);
 type Request = z.infer<typeof REQUEST>;
 const CANCEL = z.strictObject({ cancel: ID });
 
@@ -165,13 +169,14 @@ async function answer(
 }
 
 function namedCase(key: Waiting, { model, firstStage }: ServedModel): NamedCase {
-  const { files, output, options, report } = key.request;
+  const { files = [], preprocessed, output, options, report } = key.request;
   return {
     key,
     model,
     ...(firstStage && { firstStage: { model: firstStage.model, folder: key.scratch } }),
     options,
     files,
+    ...(preprocessed !== undefined && { stored: { folder: dirname(preprocessed), id: basename(preprocessed) } }),
     output,
     ...(report !== undefined && { report }),
   };
@@ -180,10 +185,10 @@ function namedCase(key: Waiting, { model, firstStage }: ServedModel): NamedCase 
 /** What may be read while another case is done: no result of that one. */
 function nextCase(present: Waiting, next: Waiting | undefined, models: ServedModels): NamedCase | undefined {
   if (!next) return undefined;
-  const { files, model } = next.request;
+  const { files = [], preprocessed, model } = next.request;
   const found = model === undefined ? models.all.at(0) : models.find(model);
   const results = dirname(resolve(present.request.output));
-  if (!found || files.some((file) => resolve(file).startsWith(results))) return undefined;
+  if (!found || preprocessed !== undefined || files.some((file) => resolve(file).startsWith(results))) return undefined;
   return namedCase(next, found);
 }
 
@@ -217,7 +222,7 @@ function chosenModel(name: string | undefined, models: ServedModels): ServedMode
 
 /** No file of the model's, and no image, is written over. */
 function requireOutput(request: Request, model: ServedModel["model"]): void {
-  const { files, output, report, options } = request;
+  const { files = [], output, report, options } = request;
   const { fileEnding } = model.dataset;
   const doing = "choosing the output file";
   if (!output.endsWith(fileEnding) || basename(output) === fileEnding) {

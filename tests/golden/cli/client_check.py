@@ -58,6 +58,24 @@ with nnUNetPredictor(program=program, device='cpu', on_progress=lambda done, of,
     check(predictor.predict_from_data_iterator(iter([item])) == [None], 'a result that goes to a file')
     check(same(read_nifti(os.path.join(folder, 'by_iterator.nii.gz'))), 'labels of an iterator')
 
+    # What nnU-Net's own iterator gave of the image.
+    with np.load(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'client_preprocessed.npz')) as made:
+        data, properties = made['data'], json.loads(str(made['data_properties']))
+    array_file = os.path.join(folder, 'preprocessed.npy')
+    np.save(array_file, data)
+    items = [{'data': data, 'data_properties': properties, 'ofile': None},
+             {'data': array_file, 'data_properties': properties, 'ofile': os.path.join(folder, 'preprocessed')},
+             {'data': data, 'data_properties': {name: value for name, value in properties.items() if name != 'sitk_stuff'}, 'ofile': None}]
+    (labels, probabilities), none, (placeless, _) = predictor.predict_from_data_iterator(iter(items), True)
+    check(same(labels) and same(placeless) and none is None, 'labels of what is preprocessed')
+    check(np.abs(probabilities - reference).max() < 0.02, 'probabilities of what is preprocessed')
+    check(same(read_nifti(os.path.join(folder, 'preprocessed.nii.gz'))) and not os.path.exists(array_file), 'a file of what is preprocessed')
+    try:
+        predictor.predict_from_data_iterator([{**items[0], 'data': np.concatenate([data, data])}])
+        check(False, 'two channels are refused')
+    except PredictionError as error:
+        check('2 channels' in str(error), str(error))
+
     predictor.output_formats = ['nrrd']
     predictor.predict_from_files([[image_file]], [os.path.join(folder, 'formats')])
     check(os.path.getsize(os.path.join(folder, 'formats.nrrd')) > 0, 'another format beside')
