@@ -20,6 +20,8 @@ export interface GpuDevice extends Disposable {
   /** How many errors there have been, for work that must know whether one came in between; and the last of them. */
   readonly errors: number;
   readonly lastError: Error | undefined;
+  /** True once the device is gone, and it is not known by what. */
+  readonly lost: boolean;
   /** Throws the failure, if there is one. */
   check(): void;
   /** Waits for the verdicts on what was made so far, then as `check`. */
@@ -79,6 +81,7 @@ const BLAME_MS = 200;
 function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
   let permanent: Error | undefined;
   let explained = false;
+  let isLost = false;
   let disposed = false;
   let errors = 0;
   let lastError: Error | undefined;
@@ -103,6 +106,7 @@ function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
     if (disposed) return;
     // Errors that came before it came from it.
     if (explained) return;
+    isLost = true;
     const error = lost(message, facts);
     count(error);
     permanent = error;
@@ -131,6 +135,9 @@ function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
     },
     get lastError() {
       return lastError;
+    },
+    get lost() {
+      return isLost && !explained;
     },
     check,
     fail,

@@ -39,6 +39,7 @@ import type { RefusedKernel } from "./refused.ts";
 import { createTraining } from "./training/training.ts";
 import { timeInTurn } from "./timing.ts";
 import { createTensors } from "./tensors.ts";
+import { tryKernels } from "./try_kernels.ts";
 import { tuneConvolutions, type TunedConvolution, type TuneHooks } from "./tune.ts";
 import { type Tuning, wantedOf } from "./tuning.ts";
 import { createTableCache, createVolumeCalls } from "./volume_calls.ts";
@@ -59,6 +60,11 @@ export interface GpuEngineOptions extends DeviceOptions {
   readonly refused?: ReadonlySet<string>;
   /** Bytes of a convolution's transformed tiles that are kept at a time, as {@link GpuEngine.measureCache} has found; a usual L2 holds the default. */
   readonly cacheBytes?: number;
+  /**
+   * Run each kernel of a program alone, once, when weights are loaded for it: after a device was lost, to find out by what. Keys of kernels
+   * that devices were lost at in such trials.
+   */
+  readonly suspects?: ReadonlySet<string>;
   /** Bind at most so many bytes at a time, as a device with small limits would; for tests. At least 256. */
   readonly forceBindingLimit?: number;
 }
@@ -71,7 +77,11 @@ export interface GpuEngine extends Engine, TrainingCalls {
   readonly device: GPUDevice;
   /** What went wrong last, if anything did: a lost device, or memory it did not get, after which it may go on with less. */
   readonly lastFailure: Error | undefined;
-  /** The kernel that the driver would not compile, if there was one; the engine is of no more use, one made without it may be. */
+  /** True once the device is gone, and it is not known by what. */
+  readonly lost: boolean;
+  /** A kernel that the device was lost at in a trial: if the next one's is too, it is refused. */
+  readonly suspect: RefusedKernel | undefined;
+  /** The kernel that the driver would not compile or that the device cannot run, if there was one; the engine is of no more use, one made without it may be. */
   readonly refused: RefusedKernel | undefined;
   /** Bytes in use, on the device (those kept for reuse included), and the most there were. */
   memoryUse(): { readonly used: number; readonly held: number; readonly highWater: number };
@@ -122,6 +132,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
   const halves = device.features.has("shader-f16");
   const programs = new WeakMap<Program, DeviceProgram>();
   const weightSets = new WeakMap<WeightSet, DeviceWeights>();
+  let suspect: RefusedKernel | undefined;
 
   function programOf(program: Program, doing: string): DeviceProgram {
     const state = programs.get(program);
@@ -179,6 +190,12 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     get lastFailure() {
       return gpu.lastError;
     },
+    get lost() {
+      return gpu.lost;
+    },
+    get suspect() {
+      return suspect;
+    },
     get refused() {
       return pipelines.refused;
     },
@@ -220,8 +237,10 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     },
     async loadWeights(program, source) {
       gpu.check();
-      const { plan: { weights } } = programOf(program, "Loading weights");
+      const loaded = programOf(program, "Loading weights");
+      const { weights } = loaded.plan;
       const state = await loadWeights(tools, weights, source);
+      if (options.suspects) await tryKernels(tools, loaded, state, options.suspects, (kernel) => suspect = kernel);
       const set: WeightSet = { bytes: weights.bytes, [Symbol.dispose]: () => state[Symbol.dispose]() };
       weightSets.set(set, state);
       return set;

@@ -6,7 +6,7 @@ import { messageOf, type UserError } from "../core/base/errors.ts";
 import type { WgslDispatch } from "../kernels/wgsl/kernel.ts";
 import { roundUp } from "./buffers.ts";
 import type { GpuDevice } from "./device.ts";
-import { kernelKey, refusedError, type RefusedKernel } from "./refused.ts";
+import { kernelKey, notRunError, refusedError, type RefusedKernel } from "./refused.ts";
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
@@ -30,7 +30,11 @@ export interface Pipelines {
   ready(kernel: WgslDispatch): Pipeline;
   /** Kernels compiled so far, and the milliseconds that this has held the thread. */
   readonly compiled: Compiled;
-  /** The kernel that the driver refused, if it did; what came after it failed with the device. */
+  /** True if the device is there at this moment: WebGPU itself tells of its loss later. */
+  isAlive(): boolean;
+  /** Notes a kernel that the device cannot run. @returns what is to be thrown */
+  refuse(kernel: WgslDispatch, why: string): UserError;
+  /** The kernel that the driver refused, if it did, or that the device cannot run; what came after it failed with the device. */
   readonly refused: RefusedKernel | undefined;
 }
 
@@ -178,6 +182,13 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
     },
     get compiled() {
       return { kernels: compiled.size, milliseconds };
+    },
+    isAlive,
+    refuse(kernel, why) {
+      refused ??= { key: kernelKey(kernel), name: kernel.name, why };
+      const error = notRunError(refused, gpu.facts.name);
+      gpu.explainLoss(error);
+      return error;
     },
     get refused() {
       return refused;

@@ -11,7 +11,7 @@ export interface RefusedKernel {
   /** {@link kernelKey}. */
   readonly key: string;
   readonly name: string;
-  /** What the driver said. */
+  /** What the driver said, or what was seen. */
   readonly why: string;
 }
 
@@ -58,4 +58,12 @@ export function refusedError(
     problem: `its driver does not take it (${why})`,
     remedy: "update the graphics driver, or compute with -device cpu",
   }, { cause });
+}
+
+export function notRunError({ name, why }: RefusedKernel, adapter: string): UserError {
+  return new UserError({
+    doing: `running the GPU kernel "${name}" on ${adapter}`,
+    problem: why,
+    remedy: "update the graphics driver, or compute with -device cpu",
+  });
 }

@@ -21,6 +21,8 @@ export interface GpuStart {
   readonly choice?: AdapterChoice;
   /** Kernels as forecasts choose them, whatever was measured: results don't depend on the tuning then. */
   readonly deterministic?: boolean;
+  /** The device was lost: kernels are tried one by one; keys of those at which that happened. */
+  readonly suspects?: ReadonlySet<string>;
   /** Lines for the user. */
   readonly say?: (line: string) => void;
   readonly warn?: (line: string) => void;
@@ -85,14 +87,14 @@ type Opening = GpuStart & { readonly tuning?: Tuning };
  */
 export async function openWithoutRefused<T>(
   record: GpuRecord,
-  { allowSoftware, choice, deterministic, tuning, warn }: Opening,
+  { allowSoftware, choice, deterministic, tuning, suspects, warn }: Opening,
   use: (engine: GpuEngine) => Promise<T>,
 ): Promise<{ readonly engine: GpuEngine; readonly value: T }> {
   const { createGpuEngine } = await import("../../gpu/engine.ts");
   for (let refusals = 0;; refusals++) {
     const refused = new Set(Object.keys(record.findings.refused));
     const cacheBytes = deterministic ? undefined : record.findings.cache?.bytes;
-    const engine = await createGpuEngine({ allowSoftware, choice, tuning, cacheBytes, refused });
+    const engine = await createGpuEngine({ allowSoftware, choice, tuning, cacheBytes, suspects, refused });
     try {
       return { engine, value: await use(engine) };
     } catch (error) {

@@ -17,16 +17,20 @@ export interface RunEngineHooks extends StartHooks {
 
 /** A case is tried again on the GPU so often, each time in pieces of half the bytes; and all cases of a run together so often. */
 const [CASE_RETRIES, RUN_RETRIES] = [2, 4];
+const SMALLER = "in smaller pieces";
+/** A device that is lost at more kernels than these is not lost by them. */
+const MOST_SUSPECTS = 4;
 
 /** @param first becomes this object's: it disposes whichever engine is the current one */
 export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunEngineHooks): RunEngines {
   let current = first;
   let retries = 0;
+  /** Once the device was lost: the next engines look for the kernel that it was lost by, among them these. */
+  let suspects: Set<string> | undefined;
 
-  async function reopenGpu(failure: Error, smaller: boolean): Promise<ChosenEngine> {
-    if (smaller) retries++;
-    const chosen = await openGpu(wish, first.reason, hooks);
-    const how = smaller ? "in smaller pieces" : "another way";
+  async function reopenGpu(failure: Error, how: string): Promise<ChosenEngine> {
+    if (how === SMALLER) retries++;
+    const chosen = await openGpu(wish, first.reason, hooks, suspects);
     hooks.onChange(chosen, `the GPU failed and is tried again, ${how}: ${failure.message}`);
     return chosen;
   }
@@ -50,13 +54,19 @@ export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunE
       const mayRetry = attempt <= CASE_RETRIES && retries < RUN_RETRIES;
       const mayUseCpu = (wish.allowCpu || wish.device === "auto") && wish.precision !== "f16";
       const learn = current.lesson();
-      if (!mayRetry && !learn && !mayUseCpu) return undefined;
+      const suspect = current.suspect();
+      if (current.wasLost()) suspects ??= new Set();
+      if (suspect !== undefined) suspects?.add(suspect);
+      const looks = suspect !== undefined && suspects !== undefined && suspects.size <= MOST_SUSPECTS;
+      const how = learn ? "another way" : looks ? "kernel by kernel" : SMALLER;
+      const again = mayRetry || learn !== undefined || looks;
+      if (!again && !mayUseCpu) return undefined;
       return async () => {
         await current.engine[Symbol.asyncDispose]();
         await learn?.();
-        if (mayRetry || learn) {
+        if (again) {
           try {
-            return (current = await reopenGpu(failure, !learn)).engine;
+            return (current = await reopenGpu(failure, how)).engine;
           } catch (error) {
             if (!mayUseCpu) throw error;
           }

@@ -61,6 +61,10 @@ export interface ChosenEngine {
   readonly precisionCache?: PrecisionCache;
   /** What the engine could not get over: a lost device, memory it did not get. */
   lastFailure(): Error | undefined;
+  /** True if the device is gone, and it is not known by what. */
+  wasLost(): boolean;
+  /** The key of a kernel that it may have been lost by. */
+  suspect(): string | undefined;
   /** Present if the next engine on the same GPU need not fail as this one did: keeps what that takes. */
   lesson(): (() => Promise<void>) | undefined;
 }
@@ -142,13 +146,23 @@ export async function selectEngine(wish: EngineWish, hooks: StartHooks = {}): Pr
   }
 }
 
-/** Opens the GPU, for the first time or after a failure. @throws UserError */
-export async function openGpu(wish: EngineWish, reason: string, hooks: StartHooks = {}): Promise<ChosenEngine> {
+/**
+ * Opens the GPU, for the first time or after a failure.
+ * @param suspects the device was lost: kernels are tried one by one; keys of those at which that happened
+ * @throws UserError
+ */
+export async function openGpu(
+  wish: EngineWish,
+  reason: string,
+  hooks: StartHooks = {},
+  suspects?: ReadonlySet<string>,
+): Promise<ChosenEngine> {
   const { precision = "f32", allowSoftwareGpu, deterministic } = wish;
   const { engine, record } = await startGpu({
     allowSoftware: allowSoftwareGpu,
     choice: wish.gpu,
     deterministic,
+    suspects,
     ...hooks,
   });
   const { halvesFailed } = record.findings.selfTest ?? {};
@@ -168,6 +182,8 @@ export async function openGpu(wish: EngineWish, reason: string, hooks: StartHook
     precision: precision === "auto" && !halves ? "f32" : precision,
     precisionCache: precisionCacheOf(record),
     lastFailure: () => engine.lastFailure,
+    wasLost: () => engine.lost,
+    suspect: () => engine.suspect?.key,
     lesson: () => lessonOf(engine, record),
   };
 }
@@ -188,5 +204,14 @@ export async function startCpu(
 ): Promise<ChosenEngine> {
   const { createCpuEngine } = await import("../../cpu/engine.ts");
   const engine = await createCpuEngine({ threads });
-  return { engine, reason, overridden, precision: "f32", lastFailure: () => undefined, lesson: () => undefined };
+  return {
+    engine,
+    reason,
+    overridden,
+    precision: "f32",
+    lastFailure: () => undefined,
+    wasLost: () => false,
+    suspect: () => undefined,
+    lesson: () => undefined,
+  };
 }
