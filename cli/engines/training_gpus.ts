@@ -4,15 +4,19 @@ import type { TrainingEngine } from "../../core/engine/training.ts";
 import { type ParallelTraining, startParallelTraining } from "../../core/train/parallel/parallel_training.ts";
 import type { AdapterChoice } from "../../gpu/adapter.ts";
 import { ALIKE_REMEDY, gpuLines } from "./choose_gpus.ts";
+import { openableGpus } from "./gpu_probe.ts";
+import { visibleGpus } from "./gpu_variables.ts";
 import { type GpuList, listGpus } from "./list_gpus.ts";
 import type { EngineWish } from "./select_engine.ts";
 
 /**
- * The first `count` GPUs of this machine. From then on the first is what the driver shows first, in this thread too.
+ * The first `count` GPUs of this machine, or of those that CUDA_VISIBLE_DEVICES and its like name. From then on the first is what the driver shows first, in this thread too.
  * @throws UsageError if there are not so many
  */
 export async function trainingGpus(count: number, allowSoftware: boolean): Promise<readonly AdapterChoice[]> {
-  const gpus = firstGpus(count, await listGpus(), allowSoftware);
+  const list = await listGpus();
+  const visible = visibleGpus(list.gpus, (name) => Deno.env.get(name), await openableGpus());
+  const gpus = firstGpus(count, { ...list, gpus: visible }, allowSoftware);
   // Threads only change their values later: new variables would move the others from under whoever reads them.
   for (const [name, value] of Object.entries(gpus[0].environment)) Deno.env.set(name, value);
   return gpus;

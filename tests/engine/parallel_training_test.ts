@@ -2,20 +2,30 @@
 import { startParallelTraining } from "../../core/train/parallel/parallel_training.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
+import { prepareTraining } from "../../core/cases/training.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { assertEquals, assertFails } from "../assert.ts";
-import { assertAlike, OPTIONS, shareThreads, smallTraining, train } from "./parallel_harness.ts";
+import { assertAlike, OPTIONS, shareThreads, smallTraining, STEP, train } from "./parallel_harness.ts";
 
 const required = Deno.env.get("NNUNET_TEST_GPU") === "required";
 const ignore = !required && await requestAdapter() === null;
 
-Deno.test({ name: "Two GPUs train as one does, and the same again to the bit", ignore }, async () => {
+Deno.test({
+  name: "Two GPUs train as one does, and the same again to the bit; where one overflows none makes the step",
+  ignore,
+}, async () => {
   await using one = await createGpuEngine(OPTIONS);
   await using two = await startParallelTraining(one, shareThreads(2));
   const training = smallTraining(3, true);
   const first = await train(two, training);
   assertAlike(first, await train(one, training));
   assertEquals(await train(two, training), first);
+  // The last sample is the second GPU's alone.
+  using program = await prepareTraining(two, training, "f32");
+  const [before, patch] = [await two.readParameters(program), 4 * 8 * 4];
+  two.setSample(program, 2, new Float32Array(patch).fill(Infinity), new Int16Array(patch));
+  assertEquals((await two.trainStep(program, STEP)).skipped, true);
+  assertEquals(await two.readParameters(program), before);
 });
 
 Deno.test({

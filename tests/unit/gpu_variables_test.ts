@@ -1,5 +1,6 @@
-import { judgeGpuVariables } from "../../cli/engines/gpu_variables.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { judgeGpuVariables, visibleGpus } from "../../cli/engines/gpu_variables.ts";
+import { UsageError } from "../../core/base/errors.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
 
 const TWO = ["/dev/nvidia0", "/dev/nvidia1"];
 
@@ -40,4 +41,23 @@ Deno.test("another GPU of several is refused with the way to show it alone", () 
 
 Deno.test("what the user set counts before what SLURM gave", () => {
   assertEquals(judge({ CUDA_VISIBLE_DEVICES: "0", SLURM_JOB_GPUS: "4" }, TWO).kind, "first");
+});
+
+Deno.test("of several GPUs those are left that the variables name, in their order", async () => {
+  const cards = ["GPU-aa01", "GPU-bb02", "GPU-cc03", "GPU-dd04"].map((uuid) => ({
+    name: "A40",
+    software: false,
+    uuid,
+  }));
+  const visible = (value: string, files: readonly string[] | null = ["0", "1", "2", "3"], gpus = cards) =>
+    visibleGpus(gpus, (name) => (name === "CUDA_VISIBLE_DEVICES" ? value : undefined), files).map(({ uuid }) => uuid);
+  assertEquals(visible("2,3"), ["GPU-cc03", "GPU-dd04"]);
+  assertEquals(visible("GPU-dd,0", null), ["GPU-dd04", "GPU-aa01"]);
+  assertEquals(visible("6,7", ["6", "7"], cards.slice(0, 2)), ["GPU-aa01", "GPU-bb02"]);
+  assertEquals(visibleGpus(cards, () => undefined, null), cards);
+  await assertFails(() => visible("4"), UsageError, "CUDA_VISIBLE_DEVICES=4", "no 4 among 4");
+  await assertFails(() => visible("-1"), UsageError, "allows no GPU");
+  const mixed = [...cards.slice(1), { name: "T4", software: false, uuid: "GPU-ee05" }];
+  await assertFails(() => visible("1,2", null, mixed), UsageError, "several models");
+  assertEquals(visible("GPU-ee05", null, mixed), ["GPU-ee05"]);
 });
