@@ -193,10 +193,8 @@ const resultOf = (job, part) => ask(`/jobs/${job.id}/result?part=${part}`);
 async function show(job) {
   const downloads = downloadsOf(job);
   if (!job.results.includes("view_image")) {
-    byId("viewer").replaceChildren(
-      element("p", { className: "hint" }, "This job was done without what the page shows (view)."),
-      downloadRow(downloads),
-    );
+    const why = "This job was done without what the page shows (view).";
+    byId("viewer").replaceChildren(element("div", { className: "empty" }, why, downloadRow(downloads)));
     return;
   }
   const load = async (part) => await (await resultOf(job, part)).arrayBuffer();
@@ -233,7 +231,7 @@ function jobRow(job) {
   open_.dataset.key = `open-${job.id}`;
   open_.setAttribute("aria-current", String(job.id === current));
   const small = document.createElement("small");
-  small.textContent = `${time}, ${job.model}, ${job.state}`;
+  small.textContent = [job.state, time, ...(models.length > 1 ? [job.model] : [])].join(", ");
   open_.append(job.name ?? job.case, small);
   open_.addEventListener("click", telling(() => open(job)));
   const remove = document.createElement("button");

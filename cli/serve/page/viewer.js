@@ -186,8 +186,12 @@ function fillBar(bar, volumes, segmentations, choose) {
   bar.append(
     element("label", {}, "View ", views),
     element("label", {}, "Opacity ", opacity),
-    element("label", {}, "Black ", grey("cal_min")),
-    element("label", {}, "White ", grey("cal_max")),
+    element(
+      "div",
+      { className: "greys" },
+      element("label", {}, "Black ", grey("cal_min")),
+      element("label", {}, "White ", grey("cal_max")),
+    ),
   );
 }
 
@@ -233,7 +237,12 @@ function classTable({ shown, hasVolume, voxelMl, goTo, repaint }) {
   const made = document.createDocumentFragment();
   made.append(
     element("div", { className: "row" }, button("All", all(true)), button("None", all(false))),
-    element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
+    element(
+      "table",
+      { "aria-label": "Classes" },
+      element("thead", {}, element("tr", {}, ...head)),
+      element("tbody", {}, ...rows),
+    ),
     element("p", { className: "hint" }, "A class's name leads to it. The mean is of the first channel's intensities."),
   );
   return made;

@@ -66,12 +66,14 @@ async function openNiivue(canvas) {
     backColor: [0, 0, 0, 1],
     show3Dcrosshair: true,
     multiplanarShowRender: 1,
+    multiplanarLayout: 2, // two by two
     dragAndDropEnabled: false,
     loadingText: "",
     logLevel: "error",
     isResizeCanvas: true,
     crosshairColor: [1, 0.85, 0.2, 0.8],
-    crosshairWidth: 0.5,
+    crosshairWidth: 0.3,
+    crosshairWidthUnit: "percent",
   });
   await viewer.attachToCanvas(canvas);
   viewer.opts.sliceType = viewer.sliceTypeMultiplanar;
