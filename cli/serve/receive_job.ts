@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { UserError } from "../../core/base/errors.ts";
 import { ensureFolder, writeAll, writeAtomically, writeError } from "../../core/base/files.ts";
-import { basename, isAbsolute, join, relative } from "../../core/base/path.ts";
+import { basename, join } from "../../core/base/path.ts";
 import { pathNameProblem } from "../../core/base/path_name.ts";
 import { splitName } from "../../core/dataset/input_cases.ts";
 import { readerClass, takesSeries } from "../../core/formats/image/readers.ts";
@@ -18,6 +18,7 @@ import type { JobStore, Receiving } from "./job_store.ts";
 import { boundaryOf, type Part, readMultipart } from "./multipart.ts";
 import { REPORT } from "./predictor.ts";
 import { HttpProblem } from "./problem.ts";
+import { type AllowedPath, allowedPath } from "./allowed_paths.ts";
 import type { ServedModel, ServedModels } from "./served_models.ts";
 
 export interface Reception {
@@ -47,7 +48,7 @@ export const JSON_JOB = z.strictObject({
   model: MODEL.optional(),
   name: NAME.optional(),
   files: z.array(z.string().min(1).max(4096)).min(1).max(MOST_IMAGES).describe(
-    "Paths of the images, one a channel, in channel order: below a folder of the service's --root.",
+    "Paths of the images, one a channel, in channel order; or of folders of DICOM: below a folder of the service's --root.",
   ),
   options: JOB_OPTIONS.default(JOB_OPTIONS.parse({})),
 });
@@ -142,37 +143,22 @@ function checked<T>(schema: z.ZodType<T>, value: unknown): T {
 async function receivePaths(asked: z.infer<typeof JSON_JOB>, { store, models, roots }: Reception): Promise<Job> {
   const chosen = chosenModel(asked.model, models);
   const { fileEnding } = chosen.model.dataset;
-  requireFormats(asked.options, chosen, false);
-  const files: string[] = [];
-  for (const path of asked.files) files.push(await allowedPath(path, roots));
-  files.forEach((path, i) => requireEnding(asked.files[i], path, fileEnding));
+  const found: AllowedPath[] = [];
+  for (const path of asked.files) found.push(await allowedPath(path, roots));
+  const isStudy = found.every(({ isFolder }) => isFolder);
+  if (isStudy) requireDicom(chosen);
+  else found.forEach(({ path }, i) => requireEnding(asked.files[i], path, fileEnding));
+  requireFormats(asked.options, chosen, isStudy);
+  const files = found.map(({ path }) => path);
   await using receiving = await store.receive();
   return await receiving.accept({
     model: chosen.name,
     ...(asked.name !== undefined && { name: asked.name }),
     options: asked.options,
-    case: caseOf(basename(files[0]), chosen),
+    case: isStudy ? caseOfFolder(files[0]) : caseOf(basename(files[0]), chosen),
     files,
     received: false,
   });
-}
-
-/** The real path. @throws HttpProblem 403 unless it is a file below a root */
-async function allowedPath(path: string, roots: readonly string[]): Promise<string> {
-  const refused = new HttpProblem(403, `${quoted(path)} is no file below a folder that the service may read (--root)`);
-  const isOdd = !isAbsolute(path) || path.includes("\0") || path.split(/[/\\]/).includes("..");
-  if (isOdd || roots.length === 0) throw refused;
-  try {
-    const real = await Deno.realPath(path);
-    const isBelow = roots.some((root) => {
-      const below = relative(root, real);
-      return below !== "" && !below.startsWith("..") && !isAbsolute(below);
-    });
-    if (isBelow && (await Deno.stat(real)).isFile) return real;
-  } catch {
-    // Whether it is there is told of what may be read alone.
-  }
-  throw refused;
 }
 
 async function receiveImages(request: HttpRequest, boundary: string, reception: Reception): Promise<Job> {
@@ -198,9 +184,7 @@ async function receiveImages(request: HttpRequest, boundary: string, reception: 
   if (images.length === 0 && dicomFiles === 0) {
     throw new HttpProblem(400, "there is no image: a part named image, or dicom, with a file name");
   }
-  if (dicomFiles > 0 && !takesSeries(chosen.model.plans.reader)) {
-    throw new HttpProblem(415, `the model ${chosen.name} takes ${fileEnding} files and no DICOM`);
-  }
+  if (dicomFiles > 0) requireDicom(chosen);
   requireFormats(options, chosen, dicomFiles > 0);
   for (const image of images) requireEnding(image, image, fileEnding);
   if (spacing !== undefined) await receiveSpacing(spacing, chosen, images, receiving);
@@ -250,7 +234,10 @@ function requireFormats({ output_format = [] }: JobOptions, { name, model }: Ser
   }
   const object = output_format.find(refersToSource);
   if (object === undefined || isStudy) return;
-  throw new HttpProblem(400, `${object} refers to DICOM images: send the study, in parts named dicom`);
+  throw new HttpProblem(
+    400,
+    `${object} refers to DICOM images: send the study, in parts named dicom, or name its folder`,
+  );
 }
 
 /** Names of a study's files mean nothing, and may be paths or patients'. */
@@ -323,6 +310,17 @@ function chosenModel(name: string | undefined, models: ServedModels): ServedMode
 function requireEnding(shown: string, path: string, ending: string): void {
   if (path.endsWith(ending) && basename(path) !== ending) return;
   throw new HttpProblem(415, `${quoted(shown)} does not end with ${ending}; the model was trained on such files`);
+}
+
+/** @throws HttpProblem 415 */
+function requireDicom({ name, model: { plans, dataset } }: ServedModel): void {
+  if (takesSeries(plans.reader)) return;
+  throw new HttpProblem(415, `the model ${name} takes ${dataset.fileEnding} files and no DICOM`);
+}
+
+function caseOfFolder(folder: string): string {
+  const name = basename(folder);
+  return pathNameProblem(name, true) === undefined ? name : STUDY;
 }
 
 /** @throws HttpProblem 400 if results can't have its name */

@@ -117,6 +117,15 @@ Deno.test("an image is named by its path where it lies below a root, through wha
       assertEquals(status, 403, path);
       assert(body.detail.includes("(--root)"), body.detail);
     }
+    const study = join(root, "study");
+    await unpackSeries((await packedSeries()).axial, study);
+    const sent = await post({ files: [study], options: { output_format: ["dicom-seg"] } });
+    const series = await ended(served.url, sent.body.id);
+    assertEquals([series.state, series.case, series.results], ["done", "study", ["segmentation", "dicom-seg"]]);
+    assertEquals((await post({ files: [inside], options: { output_format: ["dicom-seg"] } })).status, 400);
+    assertEquals((await post({ files: [inside, study] })).status, 415);
+    await Deno.symlink(outside, join(study, "another.dcm"));
+    assertEquals((await post({ files: [study] })).status, 403);
   });
 });
 
