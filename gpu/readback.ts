@@ -6,6 +6,14 @@ import type { GpuDevice } from "./device.ts";
 /** The most bytes of one copy to the host. */
 const STAGING_BYTES = 128 * 2 ** 20;
 
+/** How a copy is waited for. */
+export interface Waiting {
+  /** The copy is made at once, and the device waited for only after this. */
+  readonly when?: Promise<void>;
+  /** Called when the bytes are on their way: what it enqueues runs while they are waited for. */
+  readonly meanwhile?: () => void;
+}
+
 /** Reads bytes [offset, offset + length) of an array as they are when the work enqueued so far is done. */
 export async function readBytes(
   gpu: GpuDevice,
@@ -13,23 +21,21 @@ export async function readBytes(
   source: Segments,
   offset: number,
   length: number,
+  waiting?: Waiting,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const out = new Uint8Array(length);
-  await readBytesInto(gpu, commands, source, offset, out);
+  await readBytesInto(gpu, commands, source, offset, out, waiting);
   return out;
 }
 
-/**
- * {@link readBytes}, as many as `out` is long, which may be in shared memory.
- * @param meanwhile Called when the bytes are on their way: what it enqueues runs while they are waited for
- */
+/** {@link readBytes}, as many as `out` is long, which may be in shared memory. */
 export function readBytesInto(
   gpu: GpuDevice,
   commands: Commands,
   source: Segments,
   offset: number,
   out: Uint8Array,
-  meanwhile?: () => void,
+  { when = Promise.resolve(), meanwhile }: Waiting = {},
 ): Promise<void> {
   const { length } = out;
   gpu.check();
@@ -47,7 +53,7 @@ export function readBytesInto(
 
   async function finish(): Promise<void> {
     // Others may be asked for in the same turn: they go to the GPU together.
-    await Promise.resolve();
+    await when;
     try {
       await commands.wait(() => {
         const mapped = Promise.all(pieces.map(({ staging }) => staging.mapAsync(GPUMapMode.READ)));

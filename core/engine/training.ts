@@ -117,6 +117,11 @@ export interface SgdOptions {
   readonly clipNorm: number;
   /** Factor on the loss before the backward pass, taken out of the gradients again before clipping: 1 in f32, GradScaler's scale in f16. */
   readonly lossScale: number;
+  /**
+   * True: the result may come with that of the next step that is not so, or a second later. Each result that is waited for holds up a GPU
+   * for 10 ms; several that come together do so once.
+   */
+  readonly later?: boolean;
 }
 
 export interface TrainStepResult {

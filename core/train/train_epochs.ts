@@ -172,9 +172,10 @@ interface RunningStep {
   readonly result: Promise<TrainStepResult>;
 }
 
-/** The training steps of an epoch that are left. One step is enqueued while another runs. */
+/** The training steps of an epoch that are left. One step at least is enqueued while another runs. */
 async function trainSteps(run: EpochRun, from: TrainingState, learningRate: number, hope: Hope): Promise<TrainedSteps> {
   const { engine, program, setup: { recipe }, signal, hooks } = run;
+  const ahead = stepsAhead(engine, from.lossScale !== undefined);
   const losses = [...from.within?.losses ?? []];
   // A pause does not count.
   const start = Date.now() / 1000 - (from.within?.seconds ?? 0);
@@ -198,10 +199,14 @@ async function trainSteps(run: EpochRun, from: TrainingState, learningRate: numb
   try {
     for (; iteration < recipe.iterations && !signal?.aborted; iteration++) {
       const cases = (await setBatch(run)).map(({ caseId }) => caseId);
-      await settle(1);
+      if (ahead.isDue(running.length)) {
+        await settle(ahead.left);
+        ahead.settled();
+      }
       if (lossScale) lossScale = lossScaleBefore(lossScale, from.epoch * recipe.iterations + iteration);
       const scale = lossScale?.scale ?? 1;
-      const result = engine.trainStep(program, { ...SGD, learningRate, lossScale: scale });
+      const later = iteration + 1 < recipe.iterations && !ahead.isDue(running.length + 1);
+      const result = engine.trainStep(program, { ...SGD, learningRate, lossScale: scale, later });
       result.catch(() => {}); // it is met when it is awaited
       running.push({ iteration, scale, cases, result });
     }
@@ -216,6 +221,37 @@ async function trainSteps(run: EpochRun, from: TrainingState, learningRate: numb
   };
   if (signal?.aborted) return await stop(run, state);
   return { state, start };
+}
+
+/** Which steps' results are waited for. */
+export interface StepsAhead {
+  /** True where so many are enqueued that they are waited for, all but `left`. */
+  isDue(enqueued: number): boolean;
+  readonly left: number;
+  /** They have been. */
+  settled(): void;
+}
+
+/** Steps of a GPU whose results come together: at most so many, of about so many seconds. */
+const [MOST_TOGETHER, SECONDS_TOGETHER] = [8, 1];
+
+/**
+ * One step runs while another is enqueued. A GPU is waited for every few steps only: waiting holds this thread until nothing is left to do,
+ * and 10 ms more. With a loss scale, which a step's result decides, each counts.
+ */
+export function stepsAhead({ kind }: Pick<TrainingEngine, "kind">, scaled: boolean): StepsAhead {
+  if (kind === "cpu" || scaled) return { isDue: (enqueued) => enqueued > 1, left: 1, settled: () => {} };
+  let together = 2;
+  let start = performance.now();
+  return {
+    isDue: (enqueued) => enqueued >= together,
+    left: 0,
+    settled() {
+      const seconds = (performance.now() - start) / 1000 / together;
+      together = Math.max(2, Math.min(MOST_TOGETHER, 2 * together, Math.floor(SECONDS_TOGETHER / seconds)));
+      start = performance.now();
+    },
+  };
 }
 
 interface Validated {

@@ -106,7 +106,7 @@ async function readAll({ gpu, commands }: Tools, copies: readonly Copy[], meanwh
   await Promise.all(copies.map(({ source, target }, i) => {
     // When the last one is on its way all are.
     const last = i === copies.length - 1 ? meanwhile : undefined;
-    return readBytesInto(gpu, commands, source, 0, bytesOf(target), last);
+    return readBytesInto(gpu, commands, source, 0, bytesOf(target), { meanwhile: last });
   }));
 }
 

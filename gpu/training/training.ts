@@ -68,6 +68,7 @@ interface TrainingState extends CompiledTraining<TrainingPlan> {
   readonly moving: Set<string>;
   /** Of the last step: gradients hold it. */
   lossScale: number;
+  readonly later: Later;
 }
 
 /** The training half of the GPU engine; `timeTraining` runs a step with the options of the last one. */
@@ -76,11 +77,13 @@ export function createTraining(host: TrainingHost): TrainingCalls {
   const run = (dispatches: readonly (readonly PreparedDispatch[])[]) => {
     for (const step of dispatches) step.forEach(commands.dispatch);
   };
-  const trainStep = async (state: TrainingState, { lossScale }: SgdOptions, exchange?: ShareExchange) => {
+  const trainStep = async (state: TrainingState, options: SgdOptions, exchange?: ShareExchange) => {
     const shared = sharedRun(state, exchange);
-    if (shared) return await sharedTrainStep(shared, lossScale);
+    if (shared) return await sharedTrainStep(shared, options.lossScale);
     run(dispatchesOf(state, "training"));
-    return await readResults(state);
+    const results = readResults(state, options.later ? state.later.when() : undefined);
+    if (!options.later) state.later.now();
+    return await results;
   };
   return createTrainingCalls<TrainingPlan, TrainingState>({
     check: gpu.check,
@@ -139,6 +142,7 @@ async function compile(host: TrainingHost, plan: TrainingPlan, options: Training
     options,
     moving: new Set(),
     lossScale: 1,
+    later: createLater(),
     get alive() {
       return device.alive;
     },
@@ -149,6 +153,34 @@ async function compile(host: TrainingHost, plan: TrainingPlan, options: Training
   };
   initialise(state);
   return state;
+}
+
+/** When results are read that may come together. */
+interface Later {
+  /** Resolved by `now`, or after {@link MOST_LATE} milliseconds. */
+  when(): Promise<void>;
+  now(): void;
+}
+
+/** Whoever wants a result before the next step waits no longer. */
+const MOST_LATE = 1000;
+
+function createLater(): Later {
+  let next: PromiseWithResolvers<void> | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const now = () => {
+    clearTimeout(timer);
+    next?.resolve();
+    next = undefined;
+  };
+  return {
+    when() {
+      if (!next) timer = setTimeout(now, MOST_LATE);
+      next ??= Promise.withResolvers();
+      return next.promise;
+    },
+    now,
+  };
 }
 
 /** What the step of a share runs on; undefined where the batch is whole. */
@@ -196,9 +228,15 @@ function write(
   writeBytes(host.tools.commands, (operator) => host.enqueue(operator, { target }), target, bytes, from);
 }
 
-async function readFloats({ host }: TrainingState, source: Segments, from: number, floats: number) {
+async function readFloats(
+  { host }: TrainingState,
+  source: Segments,
+  from: number,
+  floats: number,
+  when?: Promise<void>,
+) {
   const { gpu, commands } = host.tools;
-  return new Float32Array((await readBytes(gpu, commands, source, from * 4, floats * 4)).buffer);
+  return new Float32Array((await readBytes(gpu, commands, source, from * 4, floats * 4, { when })).buffer);
 }
 
 /** Writes what values hold before anything is set: constants, no options, zeros. */
@@ -316,8 +354,8 @@ function setSample(state: TrainingState, sample: number, image: Float32Array, la
 }
 
 /** Losses and squares of the last step. */
-function readResults(state: TrainingState): Promise<Float32Array> {
-  return readFloats(state, state.device.slot(RESULTS), 0, state.plan.resultCount);
+function readResults(state: TrainingState, when?: Promise<void>): Promise<Float32Array> {
+  return readFloats(state, state.device.slot(RESULTS), 0, state.plan.resultCount, when);
 }
 
 async function readCounts(state: TrainingState) {

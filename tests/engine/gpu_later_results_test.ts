@@ -1,0 +1,49 @@
+/** Training steps whose results may come later: several are waited for at once, and what is computed is the same. */
+import { prepareTraining, TIMED_SGD, timedTraining } from "../../core/cases/training.ts";
+import { stepsAhead } from "../../core/train/train_epochs.ts";
+import { requestAdapter } from "../../gpu/adapter.ts";
+import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
+import { assert, assertEquals } from "../assert.ts";
+
+const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+const NET = timedTraining([8, 8, 8], 1, [4, 8]);
+
+async function losses(engine: GpuEngine, later: readonly boolean[]): Promise<number[]> {
+  using program = await prepareTraining(engine, NET, "f32");
+  const steps = later.map((later) => engine.trainStep(program, { ...TIMED_SGD, later }));
+  return (await Promise.all(steps)).map(({ loss }) => loss);
+}
+
+Deno.test({ name: "results that may come later come with the next, and are the same to the bit", ignore }, async () => {
+  await using engine = await createGpuEngine({ allowSoftware: true });
+  const prompt = await losses(engine, [false, false, false, false]);
+  assertEquals(new Set(prompt).size, 4);
+  assertEquals(await losses(engine, [true, true, true, false]), prompt);
+  // The last ones come by themselves.
+  assertEquals(await losses(engine, [true, false, true, true]), prompt);
+});
+
+Deno.test({ name: "a result that may come later is not waited for before", ignore }, async () => {
+  await using engine = await createGpuEngine({ allowSoftware: true });
+  using program = await prepareTraining(engine, NET, "f32");
+  await engine.flush();
+  let settled = 0;
+  const first = engine.trainStep(program, { ...TIMED_SGD, later: true }).then(() => settled++);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assertEquals(settled, 0);
+  await engine.trainStep(program, TIMED_SGD);
+  await first;
+  assertEquals(settled, 1);
+});
+
+Deno.test("a CPU's steps, and those whose results decide the loss scale, are waited for one by one", () => {
+  const engine = (kind: "cpu" | "gpu") => ({ kind });
+  for (const ahead of [stepsAhead(engine("cpu"), false), stepsAhead(engine("gpu"), true)]) {
+    ahead.settled();
+    assert(!ahead.isDue(1) && ahead.isDue(2) && ahead.left === 1);
+  }
+  const together = stepsAhead(engine("gpu"), false);
+  assert(together.isDue(2) && together.left === 0);
+  for (let i = 0; i < 5; i++) together.settled();
+  assert(!together.isDue(7) && together.isDue(8));
+});
