@@ -19,7 +19,7 @@ import { recordOf } from "../../cli/engines/gpu_start.ts";
 import { type AdapterFacts, factsOf, RAISED_LIMITS, requestAdapter } from "../../gpu/adapter.ts";
 import { kernelChecksum } from "../../gpu/kernel_checksum.ts";
 import { runParts } from "./gpu/budget.ts";
-import { gpuParts } from "./gpu/parts.ts";
+import { type Found, gpuParts } from "./gpu/parts.ts";
 import { killAll } from "./gpu/processes.ts";
 import {
   columnName,
@@ -116,6 +116,11 @@ async function measureParts(
 ): Promise<void> {
   const { sizes, software, budget } = results;
   let record: ReturnType<typeof recordOf> | undefined;
+  const found = async (): Promise<Found> => {
+    // Asked for the first time when `doctor` has written it.
+    const { findings: { refused, cache } } = await (record ??= recordOf(facts));
+    return { refused: Object.keys(refused), ...(cache && { cacheBytes: cache.bytes }) };
+  };
   const partOf = (name: string): PartResults => results.parts[name] ??= newPart();
   const clock = () => performance.now();
   const all = gpuParts({
@@ -124,8 +129,7 @@ async function measureParts(
     clock,
     allowSoftware: software,
     onCpu: software,
-    // Asked for the first time when `doctor` has written it.
-    refusedKernels: async () => Object.keys((await (record ??= recordOf(facts))).findings.refused),
+    found,
     reportOf: (name) => keepingReport(partOf(name), say),
   });
   await runParts(chosen(options, all), budget, clock, async (name, end) => {

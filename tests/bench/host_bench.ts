@@ -3,11 +3,13 @@
  * dispatch runs no workgroups, so that what is left is the host's (and the driver's) time. Results are worthless. A software adapter does.
  *
  *   deno task bench host [--edge 96] [--train-edge 64] [--features 32,64,128,256,320] [--tiles 4] [--steps 12] [--batch N] [--rounds 3]
- *                        [--working] [--no-train] [--no-predict]
+ *                        [--cache MIB] [--working] [--no-train] [--no-predict]
  *
- * A sample is a tile in one of its eight mirrorings. --batch: so many samples a pass, and not as the program plans it. --working: the
- * dispatches do their work. Waiting is the time in which a promise of the device is awaited, which holds this thread; recording is the rest.
+ * A sample is a tile in one of its eight mirrorings. --batch: so many samples a pass, and not as the program plans it. --cache: of a
+ * convolution's transformed tiles that are kept at a time, as it is measured on a device. --working: the
+ * dispatches do their work. Recording is the time in calls that enqueue, and in WebGPU's that finish and submit; the rest is mostly waiting.
  */
+import { setImmediate } from "node:timers";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";
 import { architecture } from "../../core/cases/networks.ts";
 import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
@@ -17,6 +19,7 @@ import { buildGraph } from "../../core/network/build_graph.ts";
 import { loadNetwork } from "../../core/predict/model/network.ts";
 import { planCase, uploadCase } from "../../core/predict/stream/case_plan.ts";
 import { predictCase } from "../../core/predict/stream/predict_case.ts";
+import { stepsAhead } from "../../core/train/train_epochs.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
 import { makeCase, makeModel } from "../unit/predict_fixture.ts";
 
@@ -47,7 +50,11 @@ export async function bench(args: readonly string[]): Promise<number> {
     ...(args.includes("--batch") && { batch: option("--batch", 1) }),
   };
   const meter = createMeter(!args.includes("--working"));
-  await using engine = await createGpuEngine({ allowSoftware: true });
+  await using opened = await createGpuEngine({
+    allowSoftware: true,
+    ...(args.includes("--cache") && { cacheBytes: option("--cache", 24) * 2 ** 20 }),
+  });
+  const engine = meter.timed(opened);
   if (!args.includes("--no-predict")) await benchPrediction(engine, setting, meter);
   if (!args.includes("--no-train")) await benchTraining(engine, setting, meter);
   return 0;
@@ -56,29 +63,45 @@ export async function bench(args: readonly string[]): Promise<number> {
 interface Meter {
   /** Runs something and tells what it took, and what of it was done or waited for on the device. */
   measure(run: () => Promise<unknown>): Promise<Measured>;
+  /** The engine, whose calls that enqueue are timed. */
+  timed(engine: GpuEngine): GpuEngine;
 }
 
 interface Measured {
   readonly milliseconds: number;
-  readonly waiting: number;
+  readonly recording: number;
   readonly waits: number;
   readonly dispatches: number;
   readonly submissions: number;
 }
 
+/** Calls of the engine that enqueue. */
+const ENQUEUING = [
+  "run",
+  "gatherPatches",
+  "accumulate",
+  "upload",
+  "clear",
+  "resampleToLabels",
+  "setSample",
+  "trainStep",
+] as const;
+
 /** Counts calls of WebGPU, from here on, and takes the work out of dispatches; before a device is asked for. */
 function createMeter(empty: boolean): Meter {
-  let [dispatches, submissions, waits, waiting] = [0, 0, 0, 0];
-  let [open, since] = [0, 0];
-  const awaited = async <T>(promise: Promise<T>): Promise<T> => {
-    waits++;
-    if (open++ === 0) since = performance.now();
-    try {
-      return await promise;
-    } finally {
-      if (--open === 0) waiting += performance.now() - since;
-    }
-  };
+  let [dispatches, submissions, waits, recording] = [0, 0, 0, 0];
+  let depth = 0;
+  /** Times a call, those within others once. */
+  const timed = <A extends unknown[], R>(call: (...args: A) => R) =>
+    function (this: unknown, ...args: A): R {
+      const start = performance.now();
+      depth++;
+      try {
+        return call.apply(this, args);
+      } finally {
+        if (--depth === 0) recording += performance.now() - start;
+      }
+    };
   // What a software adapter is not trusted with, long submissions, is as on a GPU.
   if (empty) {
     Object.defineProperties(GPUAdapterInfo.prototype, {
@@ -93,26 +116,37 @@ function createMeter(empty: boolean): Meter {
     if (empty) dispatchWorkgroups.call(this, 0, 0, 0);
     else dispatchWorkgroups.call(this, x, y, z);
   };
+  const { prototype: encoder } = GPUCommandEncoder;
+  encoder.finish = timed(encoder.finish);
   const { prototype: queue } = GPUQueue;
   const { submit, onSubmittedWorkDone } = queue;
-  queue.submit = function (buffers) {
+  queue.submit = timed(function (this: GPUQueue, buffers: GPUCommandBuffer[]) {
     submissions++;
-    submit.call(this, buffers);
-  };
+    return submit.call(this, buffers);
+  });
   queue.onSubmittedWorkDone = function () {
-    return awaited(onSubmittedWorkDone.call(this));
+    waits++;
+    return onSubmittedWorkDone.call(this);
   };
   const { prototype: buffer } = GPUBuffer;
   const { mapAsync } = buffer;
   buffer.mapAsync = function (mode, offset, size) {
-    return awaited(mapAsync.call(this, mode, offset, size));
+    waits++;
+    return mapAsync.call(this, mode, offset, size);
   };
   return {
     async measure(run) {
-      [dispatches, submissions, waits, waiting] = [0, 0, 0, 0];
+      [dispatches, submissions, waits, recording] = [0, 0, 0, 0];
       const start = performance.now();
       await run();
-      return { milliseconds: performance.now() - start, waiting, waits, dispatches, submissions };
+      return { milliseconds: performance.now() - start, recording, waits, dispatches, submissions };
+    },
+    timed(engine) {
+      const calls = ENQUEUING.map((name) => {
+        const call: (...args: never[]) => unknown = engine[name];
+        return [name, { value: timed(call) }] as const;
+      });
+      return Object.create(engine, Object.fromEntries(calls));
     },
   };
 }
@@ -159,7 +193,7 @@ async function benchPrediction(engine: GpuEngine, setting: Setting, meter: Meter
   }
 }
 
-/** As core/train/train_epochs.ts does it: the next batch is set while a step runs. */
+/** As core/train/train_epochs.ts does it: the next batch is set while a step runs, and results of several come together. */
 async function benchTraining(engine: GpuEngine, setting: Setting, meter: Meter): Promise<void> {
   const { trainEdge: edge, features, steps, rounds } = setting;
   const patch: Vec3 = [edge, edge, edge];
@@ -169,10 +203,17 @@ async function benchTraining(engine: GpuEngine, setting: Setting, meter: Meter):
   const labels = Int16Array.from(image, (value) => Math.floor((value + 1) * 1.5));
   const run = async () => {
     const running: Promise<unknown>[] = [];
+    const ahead = stepsAhead(engine, false);
     for (let step = 0; step < steps; step++) {
       for (let sample = 0; sample < 2; sample++) engine.setSample(program, sample, image, labels);
-      if (running.length > 1) await running.shift();
-      running.push(engine.trainStep(program, TIMED_SGD));
+      // Samples come from threads: their messages are seen when other things are, too.
+      await new Promise((resolve) => setImmediate(resolve));
+      if (ahead.isDue(running.length)) {
+        await Promise.all(running.splice(0, running.length - ahead.left));
+        ahead.settled();
+      }
+      const later = step + 1 < steps && !ahead.isDue(running.length + 1);
+      running.push(engine.trainStep(program, { ...TIMED_SGD, later }));
     }
     await Promise.all(running);
   };
@@ -189,12 +230,12 @@ async function measured(meter: Meter, rounds: number, run: () => Promise<unknown
   return all.reduce((best, one) => (one.milliseconds < best.milliseconds ? one : best));
 }
 
-function describe({ milliseconds, waiting, waits, dispatches, submissions }: Measured, count: number, what: string) {
+function describe({ milliseconds, recording, waits, dispatches, submissions }: Measured, count: number, what: string) {
   const each = (value: number, digits = 2) => (value / count).toFixed(digits);
   say(
-    `  host ${each(milliseconds)} ms a ${what}: recording ${each(milliseconds - waiting)}, waiting ${
-      each(waiting)
-    } in ${each(waits)} waits; ${each(dispatches, 0)} dispatches, ${each(submissions)} submissions`,
+    `  host ${each(milliseconds)} ms a ${what}: recording ${each(recording)}, the rest ${
+      each(milliseconds - recording)
+    } with ${each(waits)} waits; ${each(dispatches, 0)} dispatches, ${each(submissions)} submissions`,
   );
 }
 

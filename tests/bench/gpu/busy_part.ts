@@ -10,6 +10,7 @@ import type { TrainingData } from "../../../core/formats/preprocessed/training_d
 import { sampleClassLocations } from "../../../core/preprocess/class_locations.ts";
 import { deriveAugmentation } from "../../../core/train/augment/spec.ts";
 import type { SampleName } from "../../../core/train/samples/sample_loader.ts";
+import { stepsAhead } from "../../../core/train/train_epochs.ts";
 import { createSampleStream } from "../../../core/train/samples/sample_stream.ts";
 import { STANDARD_AUGMENTATION } from "../../../core/trainers/training_recipe.ts";
 import { type EnginePart, sum } from "./engine_part.ts";
@@ -51,12 +52,14 @@ export async function measureBusyShare(part: EnginePart, folder: string): Promis
   using program = await prepareTraining(engine, timedTraining(cube(edge), trainBatch, features), precision);
   const device = async () => sum(await engine.timeTraining(program));
   let [steps, waited, start] = [0, 0, 0];
-  let running: Promise<unknown> = Promise.resolve();
+  const running: Promise<unknown>[] = [];
+  // As core/train/train_epochs.ts does it.
+  const ahead = stepsAhead(engine, precision === "f16");
   let [last, longest] = [clock(), 0];
   // What is left at the end is for the parts of a step on the device's clock.
   for (; steps < WARM_UPS + MOST_STEPS && limit.left() > 4 * longest; steps++) {
     if (steps === WARM_UPS) {
-      await running;
+      await Promise.all(running.splice(0));
       [waited, start] = [0, clock()];
     }
     for (let index = 0; index < trainBatch; index++) {
@@ -65,12 +68,16 @@ export async function measureBusyShare(part: EnginePart, folder: string): Promis
       waited += clock() - asked;
       engine.setSample(program, index, image, labels);
     }
-    await running;
-    running = engine.trainStep(program, sgdOf(precision));
+    if (ahead.isDue(running.length)) {
+      await Promise.all(running.splice(0, running.length - ahead.left));
+      ahead.settled();
+    }
+    const later = !ahead.isDue(running.length + 1);
+    running.push(engine.trainStep(program, { ...sgdOf(precision), later }));
     longest = Math.max(longest, clock() - last);
     last = clock();
   }
-  await running;
+  await Promise.all(running);
   const counted = steps - WARM_UPS;
   if (counted < 1) return report.cut("steps");
   const each = (clock() - start) / counted;

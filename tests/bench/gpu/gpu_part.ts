@@ -24,17 +24,20 @@ export const requestSchema = z.object({
   allowSoftware: z.boolean(),
   /** Keys of kernels that the driver does not compile. */
   refused: z.array(z.string()),
+  /** Of a convolution's transformed tiles, kept at a time; where it was measured. */
+  cacheBytes: z.number().optional(),
   /** For files. */
   folder: z.string(),
 });
 export type PartRequest = z.infer<typeof requestSchema>;
 
 async function main(request: PartRequest): Promise<void> {
-  const { part, sizes, allowSoftware, folder } = request;
+  const { part, sizes, allowSoftware, folder, cacheBytes } = request;
   const report = sendingReport();
   const clock = () => performance.now();
   const limit = createLimit(clock, request.until - Date.now(), report.cut);
-  const options = { allowSoftware, refused: new Set(request.refused) };
+  const options = { allowSoftware, refused: new Set(request.refused), cacheBytes };
+  report.detail("bytes of tiles kept at a time", cacheBytes ?? "usual");
   await using engine = await createGpuEngine(options);
   const given: EnginePart = { engine, sizes, limit, report, clock };
   const parts: Record<PartRequest["part"], () => Promise<void>> = {

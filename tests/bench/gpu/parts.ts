@@ -16,11 +16,14 @@ export interface BenchSetting {
   /** Torch and upstream on the CPU where there is no CUDA, to rehearse. */
   readonly onCpu: boolean;
   readonly clock: () => number;
-  /** Keys of the kernels that `doctor` found the driver not to compile. */
-  refusedKernels(): Promise<string[]>;
+  /** What `doctor` has found out about the GPU. */
+  found(): Promise<Found>;
   /** Where a part's results go. */
   reportOf(part: string): Report;
 }
+
+/** With which engines are opened. */
+export type Found = Pick<PartRequest, "refused" | "cacheBytes">;
 
 /** For a part to end by itself before it is killed: of its time, and at least so many milliseconds. */
 const GRACE = { share: 0.1, least: 3000 } as const;
@@ -75,14 +78,14 @@ const SCRIPT = new URL("./gpu_part.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../../deno.json", import.meta.url).pathname;
 
 async function runEnginePart(
-  { sizes, allowSoftware, folder, refusedKernels, reportOf }: BenchSetting,
+  { sizes, allowSoftware, folder, found, reportOf }: BenchSetting,
   part: PartRequest["part"],
   milliseconds: number,
 ): Promise<PartEnd> {
   const report = reportOf(part);
   const grace = Math.min(milliseconds / 2, Math.max(GRACE.least, GRACE.share * milliseconds));
   const until = Date.now() + milliseconds - grace;
-  const request: PartRequest = { part, sizes, until, allowSoftware, folder, refused: await refusedKernels() };
+  const request: PartRequest = { part, sizes, until, allowSoftware, folder, ...await found() };
   const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys", "--allow-run"];
   const ended = await runProgram({
     command: [
