@@ -87,7 +87,8 @@ export interface LossShape<E extends EngineTypes> {
 }
 
 type Labels = { labelGrid: Vec3; labelSlot: string; axesSlot: string; ignoreLabel?: number; labels: number };
-type LossWeights = Omit<LossTerms, "topK"> & { batchDice: boolean };
+/** `of`: samples of the whole batch, where others than these have their loss elsewhere. */
+type LossWeights = Omit<LossTerms, "topK"> & { batchDice: boolean; of?: number };
 type LossResult = { resultSlot: string; resultIndex: number; outputWeight: number; ignores: boolean };
 type Coefficients = { coefficientsSlot: string };
 

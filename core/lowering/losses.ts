@@ -1,5 +1,6 @@
 /** The losses of a training step as steps: targets and sums after the forward pass, gradients of the logits before the backward pass. */
 import { voxelCount } from "../base/shape.ts";
+import type { LossOptions } from "../engine/training.ts";
 import { membersOf } from "../engine/training_checks.ts";
 import type { BatchShare } from "../graph/batch_share.ts";
 import type { TensorId } from "../graph/fuse.ts";
@@ -36,7 +37,7 @@ function operandsOf<E extends EngineTypes>(
     softmaxSlot: `softmax:${tensor}`,
     regions: loss.target.kind === "regions",
     ...(loss.topK && { topK: { ...loss.topK, entropiesSlot: `entropies:${tensor}` } }),
-    ...(share && { share }),
+    ...(share && !sharesAlone(loss) && { share }),
   };
   const voxels = batch * voxelCount(grid);
   touch(shape.targetSlot, voxels * 4);
@@ -70,7 +71,7 @@ export function lossSums<E extends EngineTypes>(training: Training<E>, output: L
     }),
   );
   const name = `loss ${nameOf(training, output)}`;
-  if (share) {
+  if (share && !sharesAlone(loss)) {
     const { own } = sumSlots(output);
     touch(own, batch * sharesOf(training).sumFloats(channels) * 4);
     const sums = sharesOf(training).planSums({ ...weightedLoss(training, output), sumsSlot: own });
@@ -82,16 +83,22 @@ export function lossSums<E extends EngineTypes>(training: Training<E>, output: L
 }
 
 function weightedLoss<E extends EngineTypes>(training: Training<E>, output: LossOutput) {
-  const { target: _, topK: __, ignoreLabel, ...weights } = training.options.loss;
+  const { loss, loss: { target: _, topK: __, ignoreLabel, ...weights }, share } = training.options;
   return {
     ...operandsOf(training, output, false),
     ...weights,
+    ...(share && sharesAlone(loss) && { of: share.of }),
     ignores: ignoreLabel !== undefined,
     outputWeight: output.weight,
     resultSlot: RESULTS,
     resultIndex: output.index,
     coefficientsSlot: coefficientsOf(output),
   };
+}
+
+/** True where a sample's part in the loss does not depend on the others: the loss of a batch is the sum of its shares'. */
+function sharesAlone({ batchDice, ignoreLabel }: LossOptions): boolean {
+  return !batchDice && ignoreLabel === undefined;
 }
 
 /** What a share's samples give, and what all samples of the batch do: f32 [sample][floats]. */
@@ -111,14 +118,15 @@ function sharesOf<E extends EngineTypes>({ kernels: { shares } }: Training<E>): 
 
 /**
  * Adds what follows from the sums of all samples of the batch, before which they are gathered: each output's loss and the coefficients of
- * its gradient.
+ * its gradient. Nothing where shares need not know of each other.
  */
 export function lossTotals<E extends EngineTypes>(
   training: Training<E>,
   outputs: readonly LossOutput[],
   { of }: BatchShare,
 ): GatheredSums[] {
-  const { schedule: { touch, add }, kernels, network } = training;
+  const { schedule: { touch, add }, kernels, network, options: { loss } } = training;
+  if (sharesAlone(loss)) return [];
   const sums = outputs.map((output): GatheredSums => {
     const floats = sharesOf(training).sumFloats(network.tensors[output.tensor].channels);
     return { ...sumSlots(output), floats };

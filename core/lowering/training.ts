@@ -63,8 +63,9 @@ export interface LoweredTraining<O extends LoweredOperator> {
 
 /** Where the steps of a share of a batch wait for the others. */
 export interface SharedSteps {
+  /** What is gathered of all samples; nothing where the shares' losses are added up. */
   readonly sums: readonly GatheredSums[];
-  /** The step before which the sums of all samples are gathered. */
+  /** The step before which it is. */
   readonly totalsAt: number;
   /** The first step of the optimizer, before which the gradients of all shares are added up. */
   readonly updateAt: number;

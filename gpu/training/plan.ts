@@ -56,7 +56,7 @@ export function planTraining(
     ...planRun(training.schedule),
     ...lowered,
     layout,
-    ...(shared && { shared: planShared(steps, layout, shared) }),
+    ...(shared && { shared: planShared(steps, layout, shared, lowered.resultCount - 1) }),
     input: storage.at(0, "tensor").place.layout,
   };
 }

@@ -16,20 +16,23 @@ export interface GradientBucket {
 
 export interface SharedPlan extends SharedSteps {
   readonly buckets: readonly GradientBucket[];
+  /** Rows are of sums, or of losses: a share's are in its first row. */
   readonly needs: ShareNeeds;
 }
 
 /** Reading a bucket takes 11 ms at least, in which the GPU waits; so they are about this large. */
 const BUCKET_BYTES = 64 * 2 ** 20;
 
-/** What a share needs to know of its steps. */
+/** What a share needs to know of its steps. @param losses How many outputs have one */
 export function planShared(
   steps: readonly Step<WgslOperator>[],
   layout: ParameterLayout,
   shared: SharedSteps,
+  losses: number,
 ): SharedPlan {
   const buckets = bucketsOf(steps, layout, shared);
-  const rowFloats = shared.sums.reduce((sum, { floats }) => sum + floats, 0);
+  const { sums } = shared;
+  const rowFloats = sums.length === 0 ? losses : sums.reduce((sum, { floats }) => sum + floats, 0);
   return { ...shared, buckets, needs: { rowFloats, bucketFloats: buckets.map(({ floats }) => floats) } };
 }
 

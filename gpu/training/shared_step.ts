@@ -3,7 +3,7 @@
  * While a bucket of gradients is added up on the host, the GPU computes the next one.
  */
 import type { ShareExchange } from "../../core/engine/training.ts";
-import { RESULTS } from "../../core/lowering/training_context.ts";
+import { COUNTS, RESULTS } from "../../core/lowering/training_context.ts";
 import type { Segments } from "../buffers.ts";
 import type { PreparedDispatch } from "../commands.ts";
 import type { DeviceProgram, Tools } from "../program.ts";
@@ -17,6 +17,8 @@ export interface SharedRun {
   readonly tools: Tools;
   readonly plan: TrainingPlan;
   readonly shared: SharedPlan;
+  /** Samples of the share. */
+  readonly batch: number;
   readonly device: DeviceProgram<TrainingPlan>;
   readonly values: DeviceValues;
   readonly exchange: ShareExchange;
@@ -30,11 +32,9 @@ const bytesOf = (floats: Float32Array) => new Uint8Array(floats.buffer, floats.b
  * @throws if another share has failed, or the device
  */
 export async function sharedTrainStep(run: SharedRun, lossScale: number): Promise<Float32Array> {
-  const { tools, tools: { commands }, plan, shared: { buckets, totalsAt, updateAt }, device, exchange } = run;
+  const { tools, tools: { commands }, plan, shared: { buckets, updateAt }, device, exchange } = run;
   const dispatch = dispatcher(run, "training");
-  dispatch(0, totalsAt);
-  await gatherSums(run);
-  dispatch(totalsAt, buckets[0].before);
+  await begin(run, dispatch, buckets[0].before);
   const results = new Float32Array(plan.resultCount);
   let squares = 0;
   for (const [index, bucket] of buckets.entries()) {
@@ -52,21 +52,53 @@ export async function sharedTrainStep(run: SharedRun, lossScale: number): Promis
   results[results.length - 1] = squares / lossScale ** 2;
   commands.write({ ...range, offset: range.offset + results.byteLength - 4, bytes: 4 }, bytesOf(results.subarray(-1)));
   dispatch(updateAt, plan.steps.length);
+  await addLosses(run, results);
   return results;
 }
 
-/** Enqueues a validation. @throws as {@link sharedTrainStep} */
-export async function sharedValidation(run: SharedRun): Promise<void> {
-  const { plan: { steps }, shared: { totalsAt } } = run;
-  const dispatch = dispatcher(run, "validation");
-  dispatch(0, totalsAt);
-  await gatherSums(run);
-  dispatch(totalsAt, steps.length);
+/** A validation. @returns the losses, and the counts of the share's samples. @throws as {@link sharedTrainStep} */
+export async function sharedValidation(run: SharedRun): Promise<{ results: Float32Array; counts: Float32Array }> {
+  const { tools, plan: { steps, resultCount, countBytes }, device } = run;
+  await begin(run, dispatcher(run, "validation"), steps.length);
+  const [results, counts] = [new Float32Array(resultCount), new Float32Array(countBytes / 4)];
+  await readAll(tools, [
+    { source: device.slot(RESULTS), target: results },
+    { source: device.slot(COUNTS), target: counts },
+  ]);
+  await addLosses(run, results);
+  return { results, counts };
 }
 
-function dispatcher({ tools, plan, device, values }: SharedRun, runs: "training" | "validation") {
+type Dispatch = (from: number, to: number) => void;
+
+/** Enqueues the forward pass, the losses and what follows up to a step. All shares are in the same step then. */
+async function begin(run: SharedRun, dispatch: Dispatch, to: number): Promise<void> {
+  const { tools: { commands }, shared: { sums, totalsAt, needs }, batch, exchange } = run;
+  dispatch(0, totalsAt);
+  if (sums.length > 0) await gatherSums(run);
+  dispatch(totalsAt, to);
+  if (sums.length > 0) return;
+  commands.submit();
+  // Nothing is to be known yet; but what the last step's gradients are read from is written anew from here on.
+  await exchange.gather(new Float32Array(batch * needs.rowFloats));
+}
+
+/** The losses of all shares, where each has its own. */
+async function addLosses(
+  { shared: { sums, needs: { rowFloats } }, batch, exchange }: SharedRun,
+  results: Float32Array,
+) {
+  if (sums.length > 0) return;
+  const rows = new Float32Array(batch * rowFloats);
+  rows.set(results.subarray(0, rowFloats));
+  const all = await exchange.gather(rows);
+  results.fill(0, 0, rowFloats);
+  for (let i = 0; i < all.length; i++) results[i % rowFloats] += all[i];
+}
+
+function dispatcher({ tools, plan, device, values }: SharedRun, runs: "training" | "validation"): Dispatch {
   const steps: readonly (readonly PreparedDispatch[])[] = device.dispatches(values);
-  return (from: number, to: number) => {
+  return (from, to) => {
     for (const step of itemsBetween(plan, steps, runs, [from, to])) step.forEach(tools.commands.dispatch);
   };
 }

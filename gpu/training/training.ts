@@ -85,6 +85,11 @@ export function createTraining(host: TrainingHost): TrainingCalls {
     if (!options.later) state.later.now();
     return await results;
   };
+  const validate = async (state: TrainingState) => {
+    run(dispatchesOf(state, "validation"));
+    const [results, counts] = await Promise.all([readResults(state), readCounts(state)]);
+    return { results, counts };
+  };
   return createTrainingCalls<TrainingPlan, TrainingState>({
     check: gpu.check,
     plan: (graph, options) => planFor(host, graph, options),
@@ -101,10 +106,8 @@ export function createTraining(host: TrainingHost): TrainingCalls {
     },
     async validationStep(state, exchange) {
       const shared = sharedRun(state, exchange);
-      if (shared) await sharedValidation(shared);
-      else run(dispatchesOf(state, "validation"));
-      const [results, counts] = await Promise.all([readResults(state), readCounts(state)]);
-      return { loss: stepResults(results).loss, ...counts };
+      const { results, counts } = shared ? await sharedValidation(shared) : await validate(state);
+      return { loss: stepResults(results).loss, ...countTotals(counts, state.plan.outputs[0]?.channels ?? 0) };
     },
     readGradients: (state) => readValues(state, "gradients", ({ hasGradient }) => hasGradient, 1 / state.lossScale),
     readLogits,
@@ -185,12 +188,12 @@ function createLater(): Later {
 
 /** What the step of a share runs on; undefined where the batch is whole. */
 function sharedRun(
-  { host: { tools }, plan, plan: { shared }, device, values }: TrainingState,
+  { host: { tools }, plan, plan: { shared }, options: { batch }, device, values }: TrainingState,
   exchange?: ShareExchange,
 ): SharedRun | undefined {
   if (!shared) return undefined;
   if (!exchange) throw new RangeError("A step of a share of a batch: there is nothing to hear of the others by");
-  return { tools, plan, shared, device, values, exchange };
+  return { tools, plan, shared, batch, device, values, exchange };
 }
 
 /** What a training step or a validation dispatches, step by step. */
@@ -358,9 +361,8 @@ function readResults(state: TrainingState, when?: Promise<void>): Promise<Float3
   return readFloats(state, state.device.slot(RESULTS), 0, state.plan.resultCount, when);
 }
 
-async function readCounts(state: TrainingState) {
-  const { plan: { countBytes, outputs }, device } = state;
-  return countTotals(await readFloats(state, device.slot(COUNTS), 0, countBytes / 4), outputs[0]?.channels ?? 0);
+function readCounts(state: TrainingState): Promise<Float32Array> {
+  return readFloats(state, state.device.slot(COUNTS), 0, state.plan.countBytes / 4);
 }
 
 async function readLogits(

@@ -29,8 +29,8 @@ export const STEP: SgdOptions = {
   lossScale: 8,
 };
 
-/** A small network with deep supervision; the label 2 counts nowhere, so that samples have different numbers of voxels. */
-export function smallTraining(batch: number, batchDice: boolean): TrainingSize {
+/** A small network with deep supervision. With an ignore label, 2, samples have different numbers of voxels that count. */
+export function smallTraining(batch: number, batchDice: boolean, ignores: boolean): TrainingSize {
   const stages = architecture({
     featuresPerStage: [8, 16],
     blocksPerStage: [1, 1],
@@ -38,10 +38,10 @@ export function smallTraining(batch: number, batchDice: boolean): TrainingSize {
     convBias: false,
     negativeSlope: 0.98,
   });
-  const graph = buildGraph(stages, 1, 2, { deepSupervision: true });
+  const graph = buildGraph(stages, 1, ignores ? 2 : 3, { deepSupervision: true });
   const loss = {
     target: { kind: "labels" },
-    ignoreLabel: 2,
+    ...(ignores && { ignoreLabel: 2 }),
     batchDice,
     smooth: 1e-5,
     diceWeight: 1,

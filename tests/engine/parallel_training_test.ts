@@ -16,7 +16,7 @@ Deno.test({
 }, async () => {
   await using one = await createGpuEngine(OPTIONS);
   await using two = await startParallelTraining(one, shareThreads(2));
-  const training = smallTraining(3, true);
+  const training = smallTraining(3, true, true);
   const first = await train(two, training);
   assertAlike(first, await train(one, training));
   assertEquals(await train(two, training), first);
@@ -26,6 +26,8 @@ Deno.test({
   two.setSample(program, 2, new Float32Array(patch).fill(Infinity), new Int16Array(patch));
   assertEquals((await two.trainStep(program, STEP)).skipped, true);
   assertEquals(await two.readParameters(program), before);
+  const alone = smallTraining(3, false, false);
+  assertAlike(await train(two, alone), await train(one, alone));
 });
 
 Deno.test({
@@ -35,5 +37,5 @@ Deno.test({
   await using one = await createGpuEngine(OPTIONS);
   const small = { ...shareThreads(1)[0], setting: { ...OPTIONS, memoryLimitBytes: 2 ** 14 } };
   await using two = await startParallelTraining(one, [...shareThreads(1), small]);
-  await assertFails(() => train(two, smallTraining(2, true)), UserError, "Allocating GPU memory", "of at most");
+  await assertFails(() => train(two, smallTraining(2, true, true)), UserError, "Allocating GPU memory", "of at most");
 });

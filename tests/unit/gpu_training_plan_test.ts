@@ -108,7 +108,11 @@ Deno.test("gradients of wide 3x3x3 layers are Winograd's, those of heads and tra
 
 Deno.test("a share's gradients are done in buckets, of which the last holds the first layers alone", () => {
   const share = { first: 1, of: 2 };
-  const plan = planTraining(GRAPH, { ...OPTIONS, batch: 1, share }, LARGE_GPU);
+  const plan = planTraining(
+    GRAPH,
+    { ...OPTIONS, batch: 1, share, loss: { ...OPTIONS.loss, batchDice: true } },
+    LARGE_GPU,
+  );
   assert(plan.shared !== undefined);
   const { buckets, needs, totalsAt, updateAt } = plan.shared;
   const trained = [...plan.layout.chunks.keys()].filter((chunk) => plan.layout.chunks[chunk].trained);
@@ -127,6 +131,9 @@ Deno.test("a share's gradients are done in buckets, of which the last holds the 
   // 5 sums of 4 padded channels, of 4 outputs.
   assertEquals(needs.rowFloats, 80);
   assert(plan.steps.slice(0, totalsAt).every(({ operator }) => operator.algorithm !== "loss backward"));
+  // Without batch Dice, losses of 4 outputs are all that shares hear of each other.
+  const alone = planTraining(GRAPH, { ...OPTIONS, batch: 1, share }, LARGE_GPU).shared;
+  assertEquals([alone?.needs.rowFloats, alone?.sums], [4, []]);
   const rows = joinRows([Float32Array.of(1, 2, 3, 4), Float32Array.of(5, 6)], [2, 1]);
   assertEquals([...rows], [1, 2, 5, 3, 4, 6]);
   assertEquals(splitRows(rows, [2, 1]).map((row) => [...row]), [[1, 2, 3, 4], [5, 6]]);

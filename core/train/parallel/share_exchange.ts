@@ -117,13 +117,21 @@ const BLOCK = 4096;
 
 /** Adds elements [start, end) of all arrays, one after the other, into the first one. @returns the sum of their squares */
 export function addInOrder(arrays: readonly Float32Array[], start: number, end: number): number {
-  let squares = 0;
+  // Four sums, none of which waits for another.
+  let [a, b, c, d] = [0, 0, 0, 0];
   for (let from = start; from < end; from += BLOCK) {
     const [first, ...others] = arrays.map((array) => array.subarray(from, Math.min(from + BLOCK, end)));
     for (const other of others) {
       for (let i = 0; i < first.length; i++) first[i] += other[i];
     }
-    for (let i = 0; i < first.length; i++) squares += first[i] * first[i];
+    const whole = first.length & ~3;
+    for (let i = 0; i < whole; i += 4) {
+      a += first[i] * first[i];
+      b += first[i + 1] * first[i + 1];
+      c += first[i + 2] * first[i + 2];
+      d += first[i + 3] * first[i + 3];
+    }
+    for (let i = whole; i < first.length; i++) a += first[i] * first[i];
   }
-  return squares;
+  return a + b + (c + d);
 }

@@ -32,6 +32,8 @@ export interface LossWeights extends Omit<LossTerms, "topK"> {
   /** True if voxels can be ignored. */
   readonly ignores: boolean;
   readonly batchDice: boolean;
+  /** Samples of the whole batch, where the loss of the others, none of it of the batch, is computed elsewhere; their sum is the batch's. */
+  readonly of?: number;
   /** Of this output among all. */
   readonly outputWeight: number;
   /** The output's loss times its weight goes to a number of it. */

@@ -9,12 +9,14 @@ export function totalText(header: string, spec: LossSums, padded: number): strin
   const first = regions ? 0 : 1;
   const groups = batchDice ? 1 : batch;
   const samples = batch / groups;
-  const weight = spec.outputWeight * spec.diceWeight / ((channels - first) * groups);
+  const { of = batch } = spec;
+  const weight = spec.outputWeight * spec.diceWeight / ((channels - first) * (groups * of / batch));
   const counted = !regions
     ? ""
     : spec.ignores
     ? `counted = max(counted, ${f32Literal(1e-8)});`
     : `counted *= ${f32Literal(channels)};`;
+  const ofWhole = of === batch ? "" : `counted *= ${f32Literal(of / batch)};`;
   return wgsl`
 ${header}
 
@@ -57,7 +59,7 @@ fn main() {
     for (var channel = 0u; channel < ${channels}u; channel++) { entropy += total(sample, 3u, channel); }
     counted += total(sample, 4u, 0u);
   }
-  ${counted}
+  ${counted}${ofWhole}
   // 0 / 0 voxels give 0.
   var per_voxel = 0.0;
   if (counted > 0.0) { per_voxel = ${f32Literal(spec.outputWeight * spec.crossEntropyWeight)} / counted; }
