@@ -2,9 +2,9 @@
 import { UserError } from "../core/base/errors.ts";
 import { refuseOverwriting } from "../core/base/overwriting.ts";
 import { dirname, join } from "../core/base/path.ts";
-import type { DatasetJson } from "../core/dataset/dataset_json.ts";
+import type { DatasetJson, Labels } from "../core/dataset/dataset_json.ts";
 import { filesBelow, parseSeriesPath } from "../core/formats/dicom/series.ts";
-import { readSegmentCodes } from "../core/formats/dicom/seg_codes_file.ts";
+import { type OwnSegment, readSegmentCodes } from "../core/formats/dicom/seg_codes_file.ts";
 import type { ReaderName } from "../core/formats/image/image.ts";
 import { fileEndings, readerClass } from "../core/formats/image/readers.ts";
 import { isSeries, noSource, type ObjectDetails, segmentsOf, uncoded } from "../core/predict/run/case_outputs.ts";
@@ -166,30 +166,48 @@ export async function objectDetails(
     return undefined;
   }
   const own = flags.segmentCodes === undefined ? undefined : await readSegmentCodes(flags.segmentCodes);
-  const segments = segmentsOf(labels, model.dataset, own);
-  const names = new Set([
+  const details = detailsOf(labels, model, own);
+  if (own) refuseStrangeNames(own, flags.segmentCodes, [{ labels, details }]);
+  const unknown = unknownCodes(details);
+  if (unknown !== undefined) warn(unknown);
+  return details;
+}
+
+/** @param own The user's codes and colours, by name */
+export function detailsOf(
+  labels: Labels,
+  model: { readonly dataset: string; readonly name: string },
+  own: ReadonlyMap<string, OwnSegment> | undefined,
+): ObjectDetails {
+  return { segments: segmentsOf(labels, model.dataset, own), maker: { model: model.name, version: VERSION } };
+}
+
+/** @throws UserError if none of the models has a class that the user names codes for */
+export function refuseStrangeNames(
+  own: ReadonlyMap<string, OwnSegment>,
+  file: string | undefined,
+  models: readonly { readonly labels: Labels; readonly details: ObjectDetails }[],
+): void {
+  const names = new Set(models.flatMap(({ labels, details: { segments } }) => [
     ...labels.foregroundLabels.flatMap((label) => labels.names.get(label) ?? []),
     ...labels.regions.map(({ name }) => name),
     ...segments.map(({ name }) => name),
-  ]);
-  const strange = [...own?.keys() ?? []].filter((name) => !names.has(name));
-  if (strange.length > 0) {
-    throw new UserError({
-      doing: "reading the codes of segments",
-      file: flags.segmentCodes,
-      problem: `the model has no class ${strange.map((name) => `"${name}"`).join(", ")}; it has ${
-        [...names].join(", ")
-      }`,
-      remedy: "name the entries as the model's dataset.json names its labels",
-    });
-  }
-  const details: ObjectDetails = { segments, maker: { model: model.name, version: VERSION } };
+  ]));
+  const strange = [...own.keys()].filter((name) => !names.has(name));
+  if (strange.length === 0) return;
+  const has = models.length > 1 ? ["the models have", "they have"] : ["the model has", "it has"];
+  throw new UserError({
+    doing: "reading the codes of segments",
+    ...(file !== undefined && { file }),
+    problem: `${has[0]} no class ${strange.map((name) => `"${name}"`).join(", ")}; ${has[1]} ${[...names].join(", ")}`,
+    remedy: "name the entries as the model's dataset.json names its labels",
+  });
+}
+
+/** A warning of classes whose meaning is not known; undefined where there are none. */
+export function unknownCodes(details: ObjectDetails): string | undefined {
   const unknown = uncoded(details);
-  if (unknown.length > 0) {
-    warn(
-      `DICOM files say of ${unknown.join(", ")} only that it is tissue, as no code is known for ` +
-        `${unknown.length === 1 ? "this name" : "these names"}; --segment-codes FILE names codes`,
-    );
-  }
-  return details;
+  if (unknown.length === 0) return undefined;
+  return `DICOM files say of ${unknown.join(", ")} only that it is tissue, as no code is known for ` +
+    `${unknown.length === 1 ? "this name" : "these names"}; --segment-codes FILE names codes`;
 }

@@ -176,6 +176,7 @@ export const SERVE = {
     help: "Most memory to use, like 4G or 512M. Models that were not used for long are given back where it is short.",
   },
   deterministic: PREDICTION.deterministic,
+  segmentCodes: { ...PREDICTION.segmentCodes, group: JOBS },
   logNames: {
     kind: "switch",
     names: ["--log-names"],

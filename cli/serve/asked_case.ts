@@ -11,7 +11,7 @@ import { isSeries, noSource, type ObjectDetails } from "../../core/predict/run/c
 import { refersToSource } from "../../core/predict/run/output_formats.ts";
 import type { CaseToPredict, PredictionEvent } from "../../core/predict/run/request.ts";
 import type { ResidentRun } from "../../core/predict/run/resident_models.ts";
-import { objectDetails, outputsBeside, refuseSlices } from "../output_files.ts";
+import { outputsBeside, refuseSlices, unknownCodes } from "../output_files.ts";
 import type { JobOptions } from "./job.ts";
 
 /** A case to be predicted, as it is named. */
@@ -20,6 +20,8 @@ export interface NamedCase {
   /** Of a cascade's second stage: the first one's model, and the folder for what that gives, which is removed afterwards. */
   readonly firstStage?: { readonly model: Model; readonly folder: string };
   readonly options: JobOptions;
+  /** What DICOM files say of it. */
+  readonly details: ObjectDetails;
   /** In channel order; or folders of DICOM. */
   readonly files: readonly string[];
   /** Instead of `files`: a case that is preprocessed, as training has it. */
@@ -59,7 +61,9 @@ export async function listCase(asked: NamedCase): Promise<ListedCase> {
   const one = { id, files, ...outputsOf(asked, files) };
   await refuseSlices([one]);
   const warnings = [...listed.warnings];
-  const details = await detailsOf(asked, (line) => warnings.push(line));
+  const details = asked.options.output_format?.some(refersToSource) ? asked.details : undefined;
+  const unknown = details && unknownCodes(details);
+  if (unknown !== undefined) warnings.push(unknown);
   return { one, ...(details && { details }), warnings };
 }
 
@@ -143,19 +147,4 @@ function outputsOf(
   if (formats.some(refersToSource) && !isSeries(files)) throw noSource(files[0]);
   const outputs = outputsBeside(output, fileEnding, formats).filter(({ file }) => file !== output);
   return { output, ...(outputs.length > 0 && { outputs }) };
-}
-
-/** What DICOM objects say; undefined where none is asked for. */
-async function detailsOf(
-  { model: { dataset, plans, configuration }, options: { output_format: outputFormats } }: NamedCase,
-  warn: (line: string) => void,
-): Promise<ObjectDetails | undefined> {
-  if (!outputFormats?.some(refersToSource)) return undefined;
-  const name = `${plans.datasetName}, ${configuration.name}`;
-  return await objectDetails(
-    { outputFormats, segmentCodes: undefined },
-    dataset,
-    { dataset: plans.datasetName, name },
-    warn,
-  );
 }

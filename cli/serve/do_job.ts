@@ -59,6 +59,7 @@ function namedCase(folder: string, record: JobRecord, served: ServedModel): Name
       firstStage: { model: served.firstStage.model, folder: join(folder, "images", "first_stage") },
     }),
     options: record.options,
+    details: served.details,
     files: record.received ? record.files.map((name) => join(folder, "images", name)) : record.files,
     ...(record.isStudy && { study: join(folder, "images", record.case) }),
     output: filesOf(folder, record, served).segmentation,

@@ -95,12 +95,13 @@ export async function runService(values: ServeValues, context: CommandContext): 
   if (!isDone) Deno.exit(EXIT.done);
 }
 
-async function openModels({ models, folds, checkpoint, assumePlansNetwork }: ServeValues): Promise<ServedModels> {
+async function openModels(values: ServeValues): Promise<ServedModels> {
+  const { models, folds, checkpoint, assumePlansNetwork, segmentCodes } = values;
   return await openServedModels(models, {
     folds: folds?.map(foldName),
     checkpointName: checkpoint,
     assumePlansNetwork,
-  });
+  }, segmentCodes);
 }
 
 /** stdout is the answers': what is said besides goes to stderr. */

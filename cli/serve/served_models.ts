@@ -2,11 +2,16 @@
 import { UserError } from "../../core/base/errors.ts";
 import { isFolder } from "../../core/dataset/dataset_names.ts";
 import { type Model, openModel, type OpenModelOptions } from "../../core/predict/model/model_folder.ts";
+import { readSegmentCodes } from "../../core/formats/dicom/seg_codes_file.ts";
+import type { ObjectDetails } from "../../core/predict/run/case_outputs.ts";
+import { detailsOf, refuseStrangeNames } from "../output_files.ts";
 import { firstStageOf, lacksFirstStage } from "../engines/cascade.ts";
 
 export interface ServedModel {
   readonly name: string;
   readonly model: Model;
+  /** What DICOM files say of its segmentations. */
+  readonly details: ObjectDetails;
   /** Of a cascade's second stage. */
   readonly firstStage?: ServedModel;
 }
@@ -22,22 +27,31 @@ const DOING = "opening the models";
 /**
  * Opens and checks all of them.
  * @param words FOLDER or NAME=FOLDER
+ * @param segmentCodes The user's file of codes and colours
  * @throws UserError for the first that is broken, has another one's name, or is a cascade's second stage without its first
  */
 export async function openServedModels(
   words: readonly string[],
   options: OpenModelOptions,
+  segmentCodes?: string,
 ): Promise<ServedModels> {
+  const own = segmentCodes === undefined ? undefined : await readSegmentCodes(segmentCodes);
   let all: ServedModel[] = [];
   const dispose = () => all.forEach(({ model }) => model[Symbol.dispose]());
   try {
     for (const word of words) {
       const { name, folder } = await splitWord(word);
       const model = await openModel(folder, options);
-      all.push({ name: name ?? `${model.plans.datasetName}-${model.configuration.name}`, model });
+      const { plans: { datasetName: dataset }, configuration } = model;
+      const details = detailsOf(model.dataset.labels, { dataset, name: `${dataset}, ${configuration.name}` }, own);
+      all.push({ name: name ?? `${dataset}-${configuration.name}`, model, details });
       requireServable(all);
     }
     all = all.map((one) => withFirstStage(one, all));
+    if (own) {
+      const models = all.map(({ model: { dataset: { labels } }, details }) => ({ labels, details }));
+      refuseStrangeNames(own, segmentCodes, models);
+    }
   } catch (error) {
     dispose();
     throw error;

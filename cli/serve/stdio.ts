@@ -168,13 +168,14 @@ async function answer(
   }
 }
 
-function namedCase(key: Waiting, { model, firstStage }: ServedModel): NamedCase {
+function namedCase(key: Waiting, { model, details, firstStage }: ServedModel): NamedCase {
   const { files = [], preprocessed, output, options, report } = key.request;
   return {
     key,
     model,
     ...(firstStage && { firstStage: { model: firstStage.model, folder: key.scratch } }),
     options,
+    details,
     files,
     ...(preprocessed !== undefined && { stored: { folder: dirname(preprocessed), id: basename(preprocessed) } }),
     output,

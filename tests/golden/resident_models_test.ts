@@ -96,7 +96,8 @@ Deno.test("the next case is read beside the network of the present one, and give
       const { files, output } = caseOf(name, "test_000", channels, join(folder, `${key}.nii.gz`));
       const copies = files.map((_, i) => join(folder, `${key}_000${i}.nii.gz`));
       for (const [i, copy] of copies.entries()) await Deno.copyFile(files[i], copy);
-      return { key, model, options, files: copies, output };
+      const details = { segments: [], maker: { model: name, version: "" } };
+      return { key, model, options, details, files: copies, output };
     };
     const alone = await asked(regions, "regions_ignore", 2, "alone");
     assertEquals((await kept.predict(regions, runOf(alone, await listCase(alone)))).failed, []);

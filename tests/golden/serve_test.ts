@@ -23,7 +23,7 @@ const MODELS = ["-m", `ct=${modelFolder(CT)}`, "-m", `regions=${modelFolder(REGI
 
 /** What predict makes of a case: the folder's files. */
 async function predicted(folder: string, model: string, files: readonly string[], ...flags: string[]) {
-  const output = join(folder, `predicted ${model} ${flags.join(" ")}`);
+  const output = join(folder, `predicted ${model} ${flags.join(" ").replaceAll("/", " ")}`);
   await Deno.mkdir(output);
   const line = ["-i", files.join(","), "-o", output, "-m", modelFolder(model), ...flags];
   return { output, ...await runCommand(["predict_from_modelfolder", ...line]) };
@@ -133,10 +133,16 @@ Deno.test("a DICOM study is sent file by file, in any order and under any name, 
   await inTempFolder(async (folder) => {
     const study = join(folder, "study");
     await unpackSeries((await packedSeries()).axial, study);
-    const flags = ["-f", "0", "1", "--output-format", "dicom-seg", "nifti", "mha"];
+    const codes = join(folder, "codes.json");
+    await Deno.writeTextFile(
+      codes,
+      '{"L1": {"type": {"scheme": "SCT", "code": "367643001", "meaning": "Cyst"}, "colour": [250, 200, 0]}}',
+    );
+    const flags = ["-f", "0", "1", "--output-format", "dicom-seg", "nifti", "mha", "--segment-codes", codes];
     const { output, code, stderr } = await predicted(folder, CT, [study], ...flags);
     assertEquals(code, 0, stderr);
-    await using served = await serve(["-m", modelFolder(CT), "--state", join(folder, "state")]);
+    const line = ["-m", modelFolder(CT), "--state", join(folder, "state"), "--segment-codes", codes];
+    await using served = await serve(line);
     const form = new FormData();
     form.append("output_format", "dicom-seg, nifti mha");
     for (const name of (await namesIn(study)).reverse()) {
@@ -286,6 +292,9 @@ Deno.test("what would not work stops the service before it listens, in words", a
     };
     await fails(["-m", join(folder, "none"), "--state", state], 1, "there is no such folder");
     await fails(["-m", model, model, "--state", state], 1, "is that of", "-m NAME=");
+    const codes = join(folder, "codes.json");
+    await Deno.writeTextFile(codes, '{"liver": {"colour": [250, 200, 0]}}');
+    await fails([...MODELS, "--state", state, "--segment-codes", codes], 1, 'the models have no class "liver"');
     await fails(["-m", modelFolder("cascade"), "--state", state], 1, "Give the folder of that model too");
     await fails(["-m", model, "--host", "0.0.0.0"], 2, "--token-file");
     await fails(["-m", model, "--token", "short"], 2, "16 or more");
