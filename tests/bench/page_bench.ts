@@ -21,7 +21,7 @@ const MODEL = "iso_ct_two_folds";
 const STEPS = [
   ["image read", "image read"],
   ["labels read", "segmentation read and measured"],
-  ["settled", "NiiVue started"],
+  ["settled", "classes listed"],
   ["painted", "textures filled"],
   ["shown", "drawn"],
 ] as const;
@@ -51,7 +51,7 @@ export async function bench([slices = "300", runs = "3"]: readonly string[]): Pr
     }
     for (const [name, times] of Object.entries(best)) {
       console.log(name);
-      for (const [part, seconds] of Object.entries(times)) console.log(`  ${part.padEnd(32)} ${seconds.toFixed(2)} s`);
+      for (const [part, seconds] of Object.entries(times)) console.log(`  ${part.padEnd(33)} ${seconds.toFixed(2)} s`);
     }
     return 0;
   } finally {
@@ -69,7 +69,7 @@ async function openFile(chromium: string, folder: string, page: string): Promise
   await browser.size(1280, 800);
   await browser.open(`file://${page}`);
   await browser.until(SHOWN, 600);
-  return await stepsOf(browser, 0, "page read by the browser");
+  return await stepsOf(browser, 0, "page read, NiiVue started");
 }
 
 /** Of a job whose result is replaced by the volumes. */
@@ -88,7 +88,7 @@ async function openPage(chromium: string, folder: string, volumes: readonly stri
   const asked = await browser.evaluate("performance.now()");
   await browser.click(`[data-key="open-${job.id}"]`);
   await browser.until(SHOWN, 600);
-  const shown = await stepsOf(browser, asked, "NiiVue and volumes received");
+  const shown = await stepsOf(browser, asked, "volumes received, NiiVue started");
   await Deno.remove(state, { recursive: true });
   return { "the service's page, loaded": { all: loaded }, "the service's page, a job opened": shown };
 }

@@ -1,4 +1,5 @@
 /** The page of `view` in a headless Chromium, opened from the disk. */
+import { encode } from "fast-png";
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { decodePng } from "../decode_png.ts";
@@ -72,7 +73,54 @@ Deno.test({
       await choose(browser, ".which select", "1");
       await browser.until("document.querySelector('.classes tbody input').checked === false");
       assertEquals([await coloured(browser), await browser.evaluate(WHERE)], [fewer, where]);
+      await browser.evaluate("document.querySelector('.viewer canvas').focus()");
+      await browser.press("ArrowLeft");
+      // The patient's right is on the left.
+      assert(parseFloat(await browser.evaluate(WHERE)) > parseFloat(where), where);
       assertEquals([browser.requests.length, browser.complaints], [1, []]);
+    }),
+});
+
+Deno.test({
+  name: name("a picture is seen as it is, in its one plane"),
+  ignore: CHROMIUM === undefined,
+  fn: () =>
+    inTempFolder(async (folder) => {
+      // One class in the corner at the top right.
+      const size = 32;
+      const labels = new Uint8Array(size * size);
+      for (let y = 0; y < 8; y++) labels.fill(1, y * size + 24, (y + 1) * size);
+      const [image, segmentation] = [join(folder, "image.png"), join(folder, "labels.png")];
+      await Deno.writeFile(
+        image,
+        encode({
+          width: size,
+          height: size,
+          data: labels.map((_, i) => i % 200),
+          channels: 1,
+        }),
+      );
+      await Deno.writeFile(segmentation, encode({ width: size, height: size, data: labels, channels: 1 }));
+      const page = join(folder, "page.html");
+      await view(page, image, segmentation);
+      await using browser = await openBrowser(CHROMIUM ?? "", join(folder, "profile"));
+      await browser.size(1280, 800);
+      await open(browser, page);
+      assertEquals(await browser.evaluate("document.querySelector('.bar select').selectedOptions[0].text"), "Axial");
+      assertEquals(await browser.evaluate(ROWS), [["label 1", "64"]]);
+      const { data, width, height, channels } = decodePng(await browser.screenshot(".viewer canvas"));
+      const side = Math.min(width, height);
+      // Pixels of the class in each quarter of the picture, which is in the middle of the canvas.
+      const quarters = [0, 0, 0, 0];
+      for (let y = 0; y < side; y++) {
+        for (let x = 0; x < side; x++) {
+          const at = channels * ((y + (height - side >> 1)) * width + x + (width - side >> 1));
+          if (data[at] - data[at + 2] > 40 && data[at] - data[at + 1] > 40) {
+            quarters[2 * Number(2 * y > side) + Number(2 * x > side)]++;
+          }
+        }
+      }
+      assertEquals(quarters.map((count) => count > side * side / 40), [false, true, false, false], quarters.join());
     }),
 });
 

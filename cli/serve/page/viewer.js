@@ -125,7 +125,9 @@ function tellPlace(where, viewer, classes, hasVolume) {
     const at = [...mm].slice(0, 3).map((value) => value.toFixed(1)).join(", ");
     const label = Math.round(values[1]?.value ?? 0);
     const name = classes.get(label)?.name ?? (label === 0 ? "background" : `label ${label}`);
-    where.textContent = `${hasVolume ? `${at} mm` : "Here"}: intensity ${formatNumber(values[0]?.value ?? 0)}, ${name}`;
+    where.textContent = `${hasVolume ? `${at} mm (RAS)` : "Here"}: intensity ${
+      formatNumber(values[0]?.value ?? 0)
+    }, ${name}`;
   };
 }
 
@@ -139,9 +141,10 @@ function formatNumber(value) {
   return value.toLocaleString("en-US", { maximumFractionDigits: digits });
 }
 
+/** In voxels towards right, front and top of the patient, whose right is on the left. */
 const MOVES = {
-  ArrowLeft: [-1, 0, 0],
-  ArrowRight: [1, 0, 0],
+  ArrowLeft: [1, 0, 0],
+  ArrowRight: [-1, 0, 0],
   ArrowUp: [0, 1, 0],
   ArrowDown: [0, -1, 0],
   PageUp: [0, 0, 1],
@@ -167,11 +170,17 @@ function fillBar(bar, volumes, segmentations, choose) {
     bar.append(element("label", { className: "which" }, "Segmentation ", chosen));
   }
   const views = element("select", {}, ...VIEWS.map(([, text], i) => new Option(text, String(i))));
-  views.addEventListener("change", () => {
+  const look = () => {
     const [type, , hasRender = false] = VIEWS[Number(views.value)];
     viewer.opts.multiplanarShowRender = hasRender ? 1 : 0;
     viewer.setSliceType(viewer[type]);
-  });
+  };
+  // What has one slice is seen in that one.
+  const [, nx, ny, nz] = base.dimsRAS;
+  const plane = ["sliceTypeSagittal", "sliceTypeCoronal", "sliceTypeAxial"][[nx, ny, nz].indexOf(1)];
+  views.value = String(Math.max(0, VIEWS.findIndex(([type]) => type === plane)));
+  look();
+  views.addEventListener("change", look);
   const opacity = element("input", { type: "range", min: "0", max: "1", step: "0.05", value: "0.6" });
   opacity.addEventListener("input", () => volumes.setOpacity(Number(opacity.value)));
   const grey = (key) => {

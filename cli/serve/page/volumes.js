@@ -67,6 +67,9 @@ async function openNiivue(canvas) {
     show3Dcrosshair: true,
     multiplanarShowRender: 1,
     multiplanarLayout: 2, // two by two
+    // As at a light box: the patient's right is on the left, and the nose too. Pictures are not turned round by it.
+    isRadiologicalConvention: true,
+    sagittalNoseLeft: true,
     dragAndDropEnabled: false,
     loadingText: "",
     logLevel: "error",
@@ -76,7 +79,6 @@ async function openNiivue(canvas) {
     crosshairWidthUnit: "percent",
   });
   await viewer.attachToCanvas(canvas);
-  viewer.opts.sliceType = viewer.sliceTypeMultiplanar;
   const { gl } = viewer;
   if (!gl) throw new Error("this browser has no WebGL 2, which draws the image");
   let refresh;
