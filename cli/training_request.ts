@@ -36,11 +36,17 @@ export function taskFolders(
 /** How trainings come to their engines. */
 export type EngineOpener = Pick<TrainRequest, "openEngine" | "learnFromFailure">;
 
+/** With what it knows of the engine opened last. */
+export interface FollowedOpener extends Required<EngineOpener> {
+  /** What that could not get over. */
+  lastFailure(): Error | undefined;
+}
+
 /** Opens the engine that the flags choose, and says which it is, once. */
-export function engineOpener(flags: EngineFlags, say: (line: string) => void): EngineOpener {
+export function engineOpener(flags: EngineFlags, say: (line: string) => void): FollowedOpener {
   let said = "";
   let last: ChosenEngine | undefined;
-  return { openEngine, learnFromFailure };
+  return { openEngine, learnFromFailure, lastFailure: () => last?.lastFailure() };
 
   async function openEngine() {
     const { device, allowCpu, allowSoftwareGpu, threads, precision, gpu } = flags;

@@ -150,7 +150,7 @@ async function describeEngine(gpuIsRight: boolean): Promise<string[]> {
   return [
     `${kind.toUpperCase()} engine${reason ? ` (${reason.replace(/\.$/, "")})` : ""}.`,
     "Of several GPUs the strongest is used; --gpus chooses others, of those listed above, or several (predict, watch, " +
-    "serve), and -num_gpus says how many train together.",
+    "serve, run), and -num_gpus says how many train together.",
   ];
 }
 

@@ -20,6 +20,7 @@ export const runCommand = defineCommand({
       does: "Plans for a GPU of 24 GB, under a name of their own",
       args: "4 -pl nnUNetPlannerResEncL -gpu_memory_target 24 -p plans24",
     },
+    { does: "Two folds at a time, one on each of two GPUs", args: "4 -c 3d_fullres --gpus 0,1" },
     { does: "Short trainings, under a name of their own", args: "4 --epochs 50 --name short" },
   ],
   details: [

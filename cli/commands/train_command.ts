@@ -7,6 +7,8 @@ import type { TrainHooks, TrainRequest } from "../../core/train/train_request.ts
 import { requireArrayPlace } from "../array_part.ts";
 import { requireFolders } from "../dataset_folders.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
+import { wantedGpus } from "../engines/wanted_gpus.ts";
+import type { AdapterChoice } from "../../gpu/adapter.ts";
 import { TRAIN, type TrainValues } from "../flags/train_flags.ts";
 import {
   changesOf,
@@ -87,7 +89,7 @@ function check(values: TrainValues): void {
 
 async function trainRequest(
   values: TrainValues,
-  { environment, byUpstreamName }: CommandContext,
+  { environment, byUpstreamName, warn }: CommandContext,
   say: Say,
 ): Promise<TrainRequest> {
   const { preprocessed, results } = requireFolders(environment, ["preprocessed", "results"], {
@@ -118,22 +120,46 @@ async function trainRequest(
     maxMemory: values.maxMemory,
     precision: values.precision,
     assumePlansNetwork: values.assumePlansNetwork,
-    ...await enginesOf(values, say),
+    ...await enginesOf(values, say, warn),
   };
 }
 
 /** One engine, or those of `-num_gpus`; a validation takes one. @throws UsageError, UserError where GPUs are not there */
-async function enginesOf(values: TrainValues, say: Say): Promise<EngineOpener & Pick<TrainRequest, "shares">> {
+async function enginesOf(
+  values: TrainValues,
+  say: Say,
+  warn: Say,
+): Promise<EngineOpener & Pick<TrainRequest, "shares">> {
   const { gpus: count, validateOnly, allowSoftwareGpu, precision } = values;
   if (count > 1 && validateOnly) say("a validation takes one GPU");
-  if (count === 1 || validateOnly) return engineOpener(values, say);
+  const chosen = await wantedGpus(values, warn);
+  if (count === 1 || validateOnly) {
+    const gpu = validateOnly ? chosen?.[0] : onlyGpu(chosen);
+    return openerAlone(engineOpener({ ...values, ...(gpu && { gpu }) }, say));
+  }
+  if (chosen && chosen.length !== count) {
+    throw new UsageError(`argument --gpus: it names ${plural(chosen.length, "GPU")}, and -num_gpus is ${count}`);
+  }
   const { openShares, trainingGpus } = await import("../engines/training_gpus.ts");
-  const gpus = await trainingGpus(count, allowSoftwareGpu);
+  const gpus = chosen ?? await trainingGpus(count, allowSoftwareGpu);
   const opener = engineOpener({ ...values, device: "gpu", gpu: gpus[0] }, say);
   return {
-    ...opener,
+    ...openerAlone(opener),
     shares: { count, open: (planner) => openShares(planner, gpus, { allowSoftwareGpu, precision }) },
   };
+}
+
+function openerAlone({ openEngine, learnFromFailure }: EngineOpener): EngineOpener {
+  return { openEngine, learnFromFailure };
+}
+
+/** @throws UsageError for several */
+function onlyGpu(gpus: readonly AdapterChoice[] | undefined): AdapterChoice | undefined {
+  if (!gpus || gpus.length === 1) return gpus?.[0];
+  throw new UsageError(
+    `argument --gpus: it names ${gpus.length}, and a training takes one; -num_gpus ${gpus.length} has them share every batch, ` +
+      "and `nnunet run` trains a fold on each",
+  );
 }
 
 function foldOf(text: string, say: Say): number | "all" {

@@ -1,5 +1,4 @@
 /** The GPUs that a command line asks for. */
-import { UserError } from "../../core/base/errors.ts";
 import type { AdapterChoice } from "../../gpu/adapter.ts";
 import { chooseGpus, OTHERS } from "./choose_gpus.ts";
 import { listGpus } from "./list_gpus.ts";
@@ -24,14 +23,4 @@ export async function wantedGpus(
   // Threads only change their values later: new variables would move the others from under whoever reads them.
   for (const [name, value] of Object.entries(gpus[0].environment)) Deno.env.set(name, value);
   return gpus;
-}
-
-/** @param does "train". @throws UserError for several GPUs where one is used */
-export function onlyGpu(gpus: readonly AdapterChoice[] | undefined, does: string): AdapterChoice | undefined {
-  if (!gpus || gpus.length === 1) return gpus?.[0];
-  throw new UserError({
-    doing: `choosing the GPU to ${does} on`,
-    problem: `--gpus names ${gpus.length}, and one is used`,
-    remedy: "name one",
-  });
 }

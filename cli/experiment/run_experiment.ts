@@ -13,6 +13,7 @@ import type { CommandContext } from "../commands/command.ts";
 import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { findPlanner } from "../commands/plan_experiment_command.ts";
 import { requireFolders } from "../dataset_folders.ts";
+import { wantedGpus } from "../engines/wanted_gpus.ts";
 import type { RunValues } from "../flags/run_flags.ts";
 import { list } from "../terminal.ts";
 import { changesOf, type EngineOpener, engineOpener } from "../training_request.ts";
@@ -29,7 +30,8 @@ export async function runExperiment(values: RunValues, context: CommandContext):
     // What is wrong with it is not to be found out after hours of preprocessing.
     using _checkpoint = await openCheckpoint(values.pretrainedWeights, { weightsAlone: true });
   }
-  const opener = engineOpener(values, print);
+  const gpus = await wantedGpus(values, context.warn);
+  const opener = engineOpener({ ...values, ...(gpus && { gpu: gpus[0] }) }, print);
   const before = await lookAtExperiment(request);
   let forecasts = await forecastsFor(before, values, opener, context);
   show(request, before, forecasts, values, context);
@@ -42,7 +44,14 @@ export async function runExperiment(values: RunValues, context: CommandContext):
     forecasts = await forecastsFor(overview, values, opener, context);
     show(request, overview, forecasts, values, context);
   }
-  const { states, failed } = await trainFolds({ experiment, values, context, opener, forecasts });
+  const { states, failed } = await trainFolds({
+    experiment,
+    values,
+    context,
+    opener,
+    forecasts,
+    ...(gpus && { gpus }),
+  });
   const left = states.filter(({ progress }) => progress.kind !== "done").map(({ task }) => taskName(task));
   if (failed.size > 0) {
     printError(list("These trainings failed, as said above; the same command tries them again:", [...failed]));

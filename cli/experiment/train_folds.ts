@@ -1,4 +1,6 @@
-/** The trainings of `run`, one after the other; several runs share them, each fold being trained by one. */
+/**
+ * The trainings of `run`: one after the other, or one on each of several GPUs; several runs share them, each fold being trained by one.
+ */
 import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { ensureFolder } from "../../core/base/files.ts";
 import { isLocked, removeAbandonedLock, tryTakeLock } from "../../core/base/folder_lock.ts";
@@ -19,8 +21,11 @@ import { type EpochForecast, estimateTime } from "../../core/experiment/time_lef
 import { pause } from "../../core/preprocess/shared_data_folder.ts";
 import type { TrainHooks, TrainRequest } from "../../core/train/train_request.ts";
 import { TRAINING_LOCK } from "../../core/train/training_folder.ts";
+import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { CommandContext, CountProgress } from "../commands/command.ts";
 import type { RunValues } from "../flags/run_flags.ts";
+import type { FoldRequest } from "../gpus/fold_messages.ts";
+import { GpuFailed, trainInThread } from "../gpus/fold_thread.ts";
 import { diceText, type EngineOpener, epochFields, epochLine } from "../training_request.ts";
 import { formatSeconds } from "../terminal.ts";
 import { endLine, staleFolds } from "./overview_lines.ts";
@@ -32,6 +37,8 @@ export interface TrainingRun {
   readonly values: RunValues;
   readonly context: CommandContext;
   readonly opener: EngineOpener;
+  /** Those that train, each a fold, where there are several. */
+  readonly gpus?: readonly AdapterChoice[];
   /** Of configurations without a measured epoch. */
   readonly forecasts: ReadonlyMap<string, EpochForecast>;
 }
@@ -43,37 +50,87 @@ export interface TrainedFolds {
   readonly failed: ReadonlySet<string>;
 }
 
+/** Where a fold is trained: in this thread, on the engine that the flags choose, or in one with a GPU of its own. */
+interface Lane {
+  readonly gpu?: AdapterChoice;
+  failures: number;
+}
+
+/** A GPU that has failed so often is not used any more, a fold that has cost so many failures is given up. */
+const MOST_FAILURES = 2;
+
 /**
  * Trains until nothing is left that can be done here.
  * @throws Interrupted when the signal aborts, a checkpoint written; UserError where going on is in vain
  */
 export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
-  const { experiment, values: { stale, noWait }, context } = run;
+  const { experiment, values: { stale, noWait }, context, gpus } = run;
   const failed = new Set<string>();
+  const lanes: Lane[] = gpus && gpus.length > 1 ? gpus.map((gpu) => ({ gpu, failures: 0 })) : [{ failures: 0 }];
+  const running = new Map<Lane, Promise<void>>();
+  const lost = new Map<string, number>();
+  const stop = new AbortController();
+  const signal = AbortSignal.any([context.signal, stop.signal]);
+  let failure: { readonly error: unknown } | undefined;
+  const start = (lane: Lane, state: FoldState) => {
+    const ended = trainOne({ ...run, lane, failed, lost, signal }, state)
+      .catch((error) => void (failure ??= { error }))
+      .finally(() => running.delete(lane));
+    running.set(lane, ended);
+  };
   await ensureFolder(experiment.results, "making the results folder");
-  for (let isWaiting = false;;) {
-    const states = await settled(await lookAtFolds(experiment), stale, context);
-    const next = nextFold(states, experiment, failed);
-    if (next.kind === "end" || (next.kind === "wait" && noWait)) {
-      for (const { task, folder } of states) {
-        for (const lock of [claimOf(experiment, task), join(folder, TRAINING_LOCK)]) removeAbandonedLock(lock);
+  try {
+    for (let isWaiting = false;;) {
+      const states = await settled(await lookAtFolds(experiment), stale, context);
+      const next = nextFold(states, experiment, failed);
+      const isEnd = next.kind === "end" || (next.kind === "wait" && noWait);
+      if (isEnd && running.size === 0 && !failure) {
+        for (const { task, folder } of states) {
+          for (const lock of [claimOf(experiment, task), join(folder, TRAINING_LOCK)]) removeAbandonedLock(lock);
+        }
+        return { states, failed };
       }
-      return { states, failed };
+      const free = lanes.find((lane) => !running.has(lane) && lane.failures < MOST_FAILURES);
+      if (next.kind === "train" && free && !failure) {
+        isWaiting = false;
+        start(free, next.state);
+        // What it has claimed is busy for the next look.
+        if (lanes.length > 1) continue;
+      }
+      if (running.size > 0) {
+        const before = running.size;
+        // What other runs train may come to be of use for a GPU that is free.
+        const looking = next.kind === "wait" && free ? [pause(context.signal, LOOKING)] : [];
+        await Promise.race([...running.values(), ...looking]);
+        if (running.size < before) await sayEnd(run);
+      } else if (next.kind === "wait" && !failure) {
+        const names = next.busy.map(({ task }) => taskName(task)).join("; ");
+        if (!isWaiting) context.print(`waiting for what other runs train: ${names}`);
+        isWaiting = true;
+        await pause(context.signal, LOOKING);
+      } else if (!failure) throw noGpuLeft(lost);
+      if (failure) throw failure.error;
+      if (context.signal.aborted) throw new Interrupted(STOPPED);
     }
-    if (next.kind === "wait") {
-      const names = next.busy.map(({ task }) => taskName(task)).join("; ");
-      if (!isWaiting) context.print(`waiting for what other runs train: ${names}`);
-      isWaiting = true;
-      await pause(context.signal, LOOKING);
-      continue;
-    }
-    isWaiting = false;
-    await trainOne(run, next.state, failed);
-    const now = await lookAtFolds(experiment);
-    const end = endLine(now, estimateTime(now, experiment.recipe.epochs, run.forecasts), Date.now());
-    if (end !== "") context.print(end);
-    if (context.signal.aborted) throw new Interrupted(STOPPED);
+  } finally {
+    // Those that are stopped write their checkpoints first.
+    stop.abort();
+    await Promise.all(running.values());
   }
+}
+
+function noGpuLeft(lost: ReadonlyMap<string, number>): UserError {
+  return new UserError({
+    doing: "training the folds",
+    problem: `no GPU of --gpus is left: each has failed ${MOST_FAILURES} times (${[...lost.keys()].join("; ")})`,
+    remedy: "`nnunet doctor` tests them; the same command goes on from the last checkpoints",
+  });
+}
+
+async function sayEnd({ experiment, forecasts, context }: TrainingRun): Promise<void> {
+  const now = await lookAtFolds(experiment);
+  const end = endLine(now, estimateTime(now, experiment.recipe.epochs, forecasts), Date.now());
+  if (end !== "") context.print(end);
 }
 
 /** The states, nothing stale among them but what is to be kept. */
@@ -94,35 +151,83 @@ async function settled(
   return states.map((state) => moved.has(state) ? { ...state, progress: { kind: "left" }, stale: [] } : state);
 }
 
-async function trainOne(run: TrainingRun, { task, folder }: FoldState, failed: Set<string>): Promise<void> {
-  const { experiment, context, values } = run;
+interface FoldRun extends TrainingRun {
+  readonly lane: Lane;
+  /** Names of folds that are not tried again. */
+  readonly failed: Set<string>;
+  /** How often folds were lost with a GPU. */
+  readonly lost: Map<string, number>;
+  /** Aborts too when another training ends the run. */
+  readonly signal: AbortSignal;
+}
+
+async function trainOne(run: FoldRun, { task, folder }: FoldState): Promise<void> {
+  const { experiment, context, values, lane: { gpu } } = run;
   using claim = tryTakeLock(claimOf(experiment, task));
   if (!claim) return;
   // Another run may have done it between the look and the claim. Its lock is ours now, so that it does not look busy.
-  const { trainModel } = await import("../../core/train/train_model.ts");
   const name = taskName(task);
   const { progress } = await lookAtFold(experiment, task);
   if (progress.kind === "done" || isLocked(join(folder, TRAINING_LOCK))) return;
   const begin = performance.now();
-  context.print(`${name}: ${startLine(progress)}`);
-  context.event?.("fold", { configuration: task.configuration, fold: task.fold, state: "begun" });
+  const where = gpu ? ` on GPU ${gpu.name}` : "";
+  const fields = { configuration: task.configuration, fold: task.fold, ...(gpu && { gpu: gpu.name }) };
+  context.print(`${name}: ${startLine(progress)}${where}`);
+  context.event?.("fold", { ...fields, state: "begun" });
   try {
-    const { summary } = await trainModel(
-      requestOf(run, task, startOf(progress, task, values)),
-      hooksOf(name, task, values, context),
+    const dice = await train(run, task, startOf(progress, task, values));
+    context.print(
+      `${name}: done${where}, Dice ${diceText(dice)}, ${formatSeconds((performance.now() - begin) / 1000)}`,
     );
-    const dice = summary.foregroundMean.Dice;
-    context.print(`${name}: done, Dice ${diceText(dice)}, ${formatSeconds((performance.now() - begin) / 1000)}`);
-    context.event?.("fold", { configuration: task.configuration, fold: task.fold, state: "done", dice });
+    context.event?.("fold", { ...fields, state: "done", dice });
   } catch (error) {
     if (error instanceof Interrupted) throw new Interrupted(STOPPED);
     // A `train` that began at the same moment.
     if (error instanceof UserError && isLocked(join(folder, TRAINING_LOCK))) return;
+    if (error instanceof GpuFailed) return noteGpuFailure(run, task, error);
     if (!(error instanceof UserError) || error.parts.endsRun) throw error;
     context.printError(`error: ${name}: ${error.message}`);
-    context.event?.("fold", { configuration: task.configuration, fold: task.fold, state: "failed" });
-    failed.add(name);
+    context.event?.("fold", { ...fields, state: "failed" });
+    run.failed.add(name);
   }
+}
+
+/** @returns the mean Dice of the validation */
+async function train(run: FoldRun, task: FoldTask, start: TrainRequest["start"]): Promise<number> {
+  const { lane: { gpu }, values, opener: { openEngine, learnFromFailure }, gpus = [] } = run;
+  const request = requestOf(run, task, start);
+  const hooks = hooksOf(taskName(task), task, run);
+  if (!gpu) {
+    const { trainModel } = await import("../../core/train/train_model.ts");
+    return (await trainModel({ ...request, openEngine, learnFromFailure }, hooks)).summary.foregroundMean.Dice;
+  }
+  const { allowSoftwareGpu, threads, precision } = values;
+  // Never the CPU in a GPU's place: the others go on. The cores are divided among the trainings.
+  const flags = { device: "gpu", allowCpu: false, allowSoftwareGpu, threads, precision, gpu } as const;
+  const sampleThreads = values.sampleThreads ?? threadsOfEach(gpus.length);
+  return await trainInThread({ ...request, sampleThreads }, flags, hooks);
+}
+
+/** Samples have to be there in time for each GPU; more threads than a dozen are of no use to one. */
+function threadsOfEach(gpus: number): number {
+  return Math.max(1, Math.min(12, Math.floor((navigator.hardwareConcurrency - 2) / gpus)));
+}
+
+/** The fold goes on from its last checkpoint, on whichever GPU is free; not for ever. */
+function noteGpuFailure({ lane, failed, lost, context }: FoldRun, task: FoldTask, error: GpuFailed): void {
+  const name = taskName(task);
+  const count = (lost.get(name) ?? 0) + 1;
+  lost.set(name, count);
+  lane.failures++;
+  const gpu = lane.gpu?.name ?? "";
+  const isGone = lane.failures >= MOST_FAILURES;
+  if (count >= MOST_FAILURES) failed.add(name);
+  const goesOn = count >= MOST_FAILURES ? "it is given up" : "it goes on from its last checkpoint";
+  const end = isGone ? `; GPU ${gpu} is not used any more` : "";
+  const fields = { configuration: task.configuration, fold: task.fold, gpu };
+  context.warn(`${name}: GPU ${gpu} failed, ${goesOn}${end}: ${error.message}`);
+  context.event?.("gpu_failed", { gpu, message: error.message, isGone });
+  if (count >= MOST_FAILURES) context.event?.("fold", { ...fields, state: "failed" });
 }
 
 function startOf(
@@ -149,10 +254,10 @@ function startLine(progress: FoldProgress): string {
 }
 
 function requestOf(
-  { experiment, values, opener }: TrainingRun,
+  { experiment, values }: TrainingRun,
   { configuration, fold }: FoldTask,
   start: TrainRequest["start"],
-): TrainRequest {
+): FoldRequest {
   const { raw, preprocessed, results, plansName, randomSplit, changes, seed, saveProbabilities } = experiment;
   return {
     task: {
@@ -177,25 +282,25 @@ function requestOf(
     maxMemory: values.maxMemory,
     precision: values.precision,
     assumePlansNetwork: false,
-    ...opener,
   };
 }
 
 function hooksOf(
   name: string,
   { configuration, fold }: FoldTask,
-  { verbose }: RunValues,
-  { print, warn, count, event, signal }: CommandContext,
+  { values: { verbose }, context: { print, warn, count, event }, lane: { gpu }, signal }: FoldRun,
 ): TrainHooks {
+  const before = gpu ? `${name}: ` : "";
+  const on = gpu && { gpu: gpu.name };
   let epochs: CountProgress | undefined;
   let cases: CountProgress | undefined;
   return {
-    info: (message) => verbose && print(message),
+    info: (message) => verbose && print(`${before}${message}`),
     warn: (message) => warn(`${name}: ${message}`),
     onEpoch(progress) {
-      event?.("epoch", { configuration, fold, ...epochFields(progress) });
+      event?.("epoch", { configuration, fold, ...on, ...epochFields(progress) });
       if (event) return;
-      if (verbose) return print(epochLine(progress));
+      if (verbose) return print(`${before}${epochLine(progress)}`);
       epochs ??= count(`${name}: epochs`, "bar");
       epochs(progress.epoch + 1, progress.epochs);
     },

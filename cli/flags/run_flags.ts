@@ -110,6 +110,12 @@ export const RUN = {
     help: "Choose among the configurations themselves, and write no probabilities, which ensembles are made of.",
   },
   device: TRAIN.device,
+  gpuChoice: {
+    ...TRAIN.gpuChoice,
+    help:
+      "Which GPUs, as `doctor` lists them: indices, PCI addresses or names, with commas between, or `all`. Each of " +
+      "several trains a fold. Default: the strongest.",
+  },
   allowCpu: TRAIN.allowCpu,
   allowSoftwareGpu: TRAIN.allowSoftwareGpu,
   precision: TRAIN.precision,

@@ -206,6 +206,12 @@ export const TRAIN = {
       "GPUs that share every batch, the first ones that `doctor` lists. Weights come out as with one, but for rounding.",
   },
   device: ENGINE.device,
+  gpuChoice: {
+    ...ENGINE.gpuChoice,
+    help:
+      "Which GPU, as `doctor` lists them: its index, PCI address or name; with -num_gpus several, with commas between, or " +
+      "`all`. Default: the strongest.",
+  },
   allowCpu: {
     kind: "switch",
     names: ["--allow_cpu"],
