@@ -1,5 +1,6 @@
 /** The adapter WebGPU offers: what it is called, whether it is a real GPU, and what it allows. */
 import { UserError } from "../core/base/errors.ts";
+import { ownWebGpu, type WebGpu } from "./webgpu.ts";
 
 export interface AdapterFacts {
   /** One line for the user: "NVIDIA H200", "llvmpipe (LLVM 15.0.6, 256 bits)". */
@@ -33,15 +34,16 @@ export interface AdapterChoice {
 
 /**
  * The adapter that a device would be made from: without a choice the strongest, where the system has several. Null where there is none.
+ * @param webgpu another implementation than Deno's
  * @throws UserError if the driver shows another one than the chosen one
  */
-export async function requestAdapter(choice?: AdapterChoice): Promise<GPUAdapter | null> {
+export async function requestAdapter(choice?: AdapterChoice, webgpu?: WebGpu): Promise<GPUAdapter | null> {
   // Deno reads it when the first adapter of the process is asked for.
   if (!Deno.env.get("DENO_WEBGPU_BACKEND")) Deno.env.set("DENO_WEBGPU_BACKEND", BACKENDS);
-  if (!choice) return await ask("high-performance");
+  if (!choice) return await ask("high-performance", webgpu);
   const adapter = await inTurn(choice.turn, () => {
     for (const [name, value] of Object.entries(choice.environment)) Deno.env.set(name, value);
-    return ask(choice.powerPreference);
+    return ask(choice.powerPreference, webgpu);
   });
   if (adapter && !isChosen(adapter, choice)) {
     throw new UserError({
@@ -53,9 +55,11 @@ export async function requestAdapter(choice?: AdapterChoice): Promise<GPUAdapter
   return adapter;
 }
 
-async function ask(powerPreference: GPUPowerPreference | undefined): Promise<GPUAdapter | null> {
-  const gpu: GPU | undefined = navigator.gpu;
-  return await gpu?.requestAdapter(powerPreference && { powerPreference }) ?? null;
+async function ask(
+  powerPreference: GPUPowerPreference | undefined,
+  webgpu: WebGpu | undefined = ownWebGpu(),
+): Promise<GPUAdapter | null> {
+  return await webgpu?.requestAdapter(powerPreference && { powerPreference }) ?? null;
 }
 
 async function inTurn<T>(turn: Int32Array<SharedArrayBuffer>, act: () => Promise<T>): Promise<T> {

@@ -3,6 +3,7 @@
  * further call throws, so that nothing wrong is ever taken for a result.
  */
 import { messageOf, UserError } from "../core/base/errors.ts";
+import { errorKind, type WebGpu } from "./webgpu.ts";
 import { type AdapterChoice, type AdapterFacts, factsOf, requestAdapter, requestDevice } from "./adapter.ts";
 
 export interface DeviceOptions {
@@ -10,6 +11,8 @@ export interface DeviceOptions {
   readonly allowSoftware?: boolean;
   /** Undefined: the strongest. */
   readonly choice?: AdapterChoice;
+  /** Another implementation of WebGPU than Deno's; for measuring. */
+  readonly webgpu?: WebGpu;
 }
 
 export interface GpuDevice extends Disposable {
@@ -45,7 +48,7 @@ export interface GpuDevice extends Disposable {
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<GpuDevice> {
   const doing = "starting the GPU engine";
-  const adapter = await requestAdapter(options.choice);
+  const adapter = await requestAdapter(options.choice, options.webgpu);
   if (!adapter) {
     throw new UserError({
       doing,
@@ -188,14 +191,15 @@ function watch(device: GPUDevice, facts: AdapterFacts): GpuDevice {
 }
 
 function uncaptured(error: GPUError, { name }: AdapterFacts): Error {
-  if (error instanceof GPUOutOfMemoryError) {
+  const kind = errorKind(error);
+  if (kind === "out-of-memory") {
     return new UserError({
       doing: `computing on ${name}`,
       problem: `the GPU is out of memory (${error.message})`,
       remedy: "close other programs that use it, give --max-memory, or compute with -device cpu",
     });
   }
-  if (error instanceof GPUInternalError) {
+  if (kind === "internal") {
     return new UserError({
       doing: `computing on ${name}`,
       problem: `the driver failed (${error.message})`,

@@ -222,6 +222,8 @@ async function explain({ name, code }: WgslDispatch, module: GPUShaderModule, ca
   return new Error([`Compiling the GPU kernel "${name}": ${problemText(cause)}`, ...shown].join("\n"), { cause });
 }
 
+/** WebGPU's errors are none of JavaScript's. */
 function problemText(problem: unknown): string {
-  return problem instanceof GPUError ? problem.message : messageOf(problem);
+  const isError = typeof problem === "object" && problem !== null && "message" in problem;
+  return isError ? String(problem.message) : messageOf(problem);
 }

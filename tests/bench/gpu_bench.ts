@@ -5,10 +5,11 @@
  * left. Every part has a share of the budget, and is cut or skipped by name when it is used up.
  *
  *   deno task bench gpu [--budget 540] [--small] [--parts doctor,forward,...] [--compare FILE...] [--out FOLDER]
- *                       [--edge 128] [--batches 1,4] [--train-batch 2] [--runs 20] [--ct 400x512x512] [--classes 25] [--allow_software_gpu]
+ *                       [--webgpu dawn[:TOGGLE,...]] [--edge 128] [--batches 1,4] [--train-batch 2] [--runs 20] [--ct 400x512x512] [--classes 25] [--allow_software_gpu]
  *
  * Results go to FOLDER/ADAPTER.json (tests/bench/results), which is whole after every part. --compare prints them beside others; with
  * --budget 0 nothing is measured and the files alone are compared. --small: in sizes for a software adapter, where it is the default.
+ * --webgpu dawn: the engine's own parts on Dawn (gpu/dawn.ts) in the place of Deno's WebGPU, in a file of its own to compare.
  * Exit code 1: the GPU computes wrong results, or a part failed. NNUNET_BENCH_PYTHON names a Python that has torch with CUDA, and for
  * upstream's predict nnunetv2 2.5.1; else python3 is tried, and what is absent is left out.
  */
@@ -19,7 +20,8 @@ import { recordOf } from "../../cli/engines/gpu_start.ts";
 import { type AdapterFacts, factsOf, RAISED_LIMITS, requestAdapter } from "../../gpu/adapter.ts";
 import { kernelChecksum } from "../../gpu/kernel_checksum.ts";
 import { runParts } from "./gpu/budget.ts";
-import { type Found, gpuParts } from "./gpu/parts.ts";
+import { parseWebGpu } from "./gpu/dawn.ts";
+import { type BenchSetting, type Found, gpuParts } from "./gpu/parts.ts";
 import { killAll } from "./gpu/processes.ts";
 import {
   columnName,
@@ -70,6 +72,8 @@ async function run(args: readonly string[]): Promise<number> {
 }
 
 async function measure(options: Options, budget: number): Promise<{ path: string; results: Results } | undefined> {
+  const asked = options.values.get("--webgpu") ?? "deno";
+  const webgpu = parseWebGpu(asked, DOING);
   const adapter = await requestAdapter();
   if (!adapter) {
     say("There is no GPU that WebGPU can use; `nnunet doctor` says more.");
@@ -83,13 +87,15 @@ async function measure(options: Options, budget: number): Promise<{ path: string
   }
   const results: Results = {
     ...await describe(facts, adapter),
+    ...(webgpu.kind !== "deno" && { webgpu: asked }),
     budget,
     sizes: sizesOf(options, facts.software),
     parts: {},
   };
   const out = options.values.get("--out") ?? join(fromFileUrl(new URL(".", import.meta.url)), "results");
   await ensureFolder(out, "making the results' folder");
-  const path = join(out, `${facts.name.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-").replaceAll(/^-|-$/g, "")}.json`);
+  const named = webgpu.kind === "deno" ? facts.name : `${facts.name} ${asked}`;
+  const path = join(out, `${named.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-").replaceAll(/^-|-$/g, "")}.json`);
   say(`${facts.name} -> ${path}`);
   const folder = await Deno.makeTempDir({ prefix: "nnunet-bench-" });
   const stop = () => {
@@ -99,7 +105,8 @@ async function measure(options: Options, budget: number): Promise<{ path: string
   };
   Deno.addSignalListener("SIGINT", stop);
   try {
-    await measureParts(options, facts, results, path, folder);
+    const { description, device } = adapter.info;
+    await measureParts(options, facts, results, path, { folder, webgpu, adapter: description || device });
   } finally {
     Deno.removeSignalListener("SIGINT", stop);
     await Deno.remove(folder, { recursive: true });
@@ -112,7 +119,7 @@ async function measureParts(
   facts: AdapterFacts,
   results: Results,
   path: string,
-  folder: string,
+  setting: Pick<BenchSetting, "folder" | "webgpu" | "adapter">,
 ): Promise<void> {
   const { sizes, software, budget } = results;
   let record: ReturnType<typeof recordOf> | undefined;
@@ -124,8 +131,8 @@ async function measureParts(
   const partOf = (name: string): PartResults => results.parts[name] ??= newPart();
   const clock = () => performance.now();
   const all = gpuParts({
+    ...setting,
     sizes,
-    folder,
     clock,
     allowSoftware: software,
     onCpu: software,
@@ -160,7 +167,18 @@ interface Options {
   readonly compare: readonly string[];
 }
 
-const VALUES = ["--budget", "--parts", "--out", "--edge", "--batches", "--train-batch", "--runs", "--ct", "--classes"];
+const VALUES = [
+  "--webgpu",
+  "--budget",
+  "--parts",
+  "--out",
+  "--edge",
+  "--batches",
+  "--train-batch",
+  "--runs",
+  "--ct",
+  "--classes",
+];
 const SWITCHES = ["--small", "--allow_software_gpu"];
 
 function wrongUsage(problem: string): UserError {

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { createGpuEngine } from "../../../gpu/engine.ts";
 import { createLimit } from "./budget.ts";
 import { measureBusyShare } from "./busy_part.ts";
+import { loadWebGpu, webGpuSchema } from "./dawn.ts";
 import type { EnginePart } from "./engine_part.ts";
 import { measureForward, measurePeak } from "./forward_part.ts";
 import { measureParity } from "./parity_part.ts";
@@ -26,6 +27,9 @@ export const requestSchema = z.object({
   refused: z.array(z.string()),
   /** Of a convolution's transformed tiles, kept at a time; where it was measured. */
   cacheBytes: z.number().optional(),
+  webgpu: webGpuSchema,
+  /** What the driver calls the adapter. */
+  adapter: z.string(),
   /** For files. */
   folder: z.string(),
 });
@@ -36,7 +40,8 @@ async function main(request: PartRequest): Promise<void> {
   const report = sendingReport();
   const clock = () => performance.now();
   const limit = createLimit(clock, request.until - Date.now(), report.cut);
-  const options = { allowSoftware, refused: new Set(request.refused), cacheBytes };
+  const webgpu = await loadWebGpu(request.webgpu, request.adapter);
+  const options = { allowSoftware, refused: new Set(request.refused), cacheBytes, ...(webgpu && { webgpu }) };
   report.detail("bytes of tiles kept at a time", cacheBytes ?? "usual");
   await using engine = await createGpuEngine(options);
   const given: EnginePart = { engine, sizes, limit, report, clock };

@@ -2,7 +2,8 @@
 import { ourCommand } from "../our_command.ts";
 import { createLimit, type Limit, type Part, type PartEnd } from "./budget.ts";
 import { measureCt, measureUpstream } from "./ct_part.ts";
-import type { PartRequest } from "./gpu_part.ts";
+import { DAWN_FLAGS, type WebGpuWish } from "./dawn.ts";
+import { ENGINE_PARTS, type PartRequest } from "./gpu_part.ts";
 import { lastLine, runProgram } from "./processes.ts";
 import { receive, type Report } from "./report.ts";
 import type { Sizes } from "./sizes.ts";
@@ -16,6 +17,10 @@ export interface BenchSetting {
   /** Torch and upstream on the CPU where there is no CUDA, to rehearse. */
   readonly onCpu: boolean;
   readonly clock: () => number;
+  /** What the engine computes with in parts that are its own; the others are left out unless it is Deno's. */
+  readonly webgpu: WebGpuWish;
+  /** What the driver calls the adapter. */
+  readonly adapter: string;
   /** What `doctor` has found out about the GPU. */
   found(): Promise<Found>;
   /** Where a part's results go. */
@@ -46,7 +51,7 @@ export function gpuParts(setting: BenchSetting): Part[] {
     const [limit, report] = limitOf(name, milliseconds);
     return { sizes, folder, limit, report };
   };
-  return [
+  const parts: Part[] = [
     { name: "doctor", share: 7, least: 2, run: (limit) => runDoctor(limit, reportOf("doctor"), allowSoftware) },
     engine("parity", 11, 3),
     {
@@ -72,24 +77,29 @@ export function gpuParts(setting: BenchSetting): Part[] {
     },
     engine("tuning", 12, 5),
   ];
+  const own: readonly string[] = ENGINE_PARTS;
+  return setting.webgpu.kind === "deno" ? parts : parts.filter(({ name }) => own.includes(name));
 }
 
 const SCRIPT = new URL("./gpu_part.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../../deno.json", import.meta.url).pathname;
 
 async function runEnginePart(
-  { sizes, allowSoftware, folder, found, reportOf }: BenchSetting,
+  { sizes, allowSoftware, folder, webgpu, adapter, found, reportOf }: BenchSetting,
   part: PartRequest["part"],
   milliseconds: number,
 ): Promise<PartEnd> {
   const report = reportOf(part);
   const grace = Math.min(milliseconds / 2, Math.max(GRACE.least, GRACE.share * milliseconds));
   const until = Date.now() + milliseconds - grace;
-  const request: PartRequest = { part, sizes, until, allowSoftware, folder, ...await found() };
+  const own = webgpu.kind === "deno";
+  // With another compiler of WGSL other things are found.
+  const findings = own ? await found() : { refused: [] };
+  const request: PartRequest = { part, sizes, until, allowSoftware, folder, webgpu, adapter, ...findings };
   const permissions = ["--allow-read", "--allow-write", "--allow-env", "--allow-sys", "--allow-run"];
   const ended = await runProgram({
     command: [
-      ...[Deno.execPath(), "run", "--quiet", "--frozen", "--config", CONFIG, ...permissions],
+      ...[Deno.execPath(), "run", "--quiet", "--config", CONFIG, ...(own ? ["--frozen"] : DAWN_FLAGS), ...permissions],
       ...[SCRIPT, JSON.stringify(request)],
     ],
     limit: milliseconds,

@@ -30,6 +30,8 @@ const resultsSchema = z.object({
   features: z.array(z.string()),
   limits: z.record(z.string(), z.number()),
   deno: z.string(),
+  /** What the engine computed with, where it was not Deno's: "dawn:disable_robustness". */
+  webgpu: z.string().optional(),
   /** gpu/kernel_checksum.ts. */
   kernels: z.string(),
   when: z.string(),
