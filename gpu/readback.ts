@@ -12,6 +12,28 @@ export interface Waiting {
   readonly when?: Promise<void>;
   /** Called when the bytes are on their way: what it enqueues runs while they are waited for. */
   readonly meanwhile?: () => void;
+  /** Where the buffers on the way come from; absent: made for this copy. */
+  readonly staging?: Staging;
+}
+
+/** Buffers for copies that are made again and again: a new one is new memory of the host, which takes a driver long. */
+export interface Staging extends Disposable {
+  take(bytes: number): GPUBuffer;
+  /** Takes it back, unmapped. */
+  give(buffer: GPUBuffer): void;
+}
+
+export function createStaging({ device }: GpuDevice): Staging {
+  const idle: GPUBuffer[] = [];
+  const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+  return {
+    take(bytes) {
+      const at = idle.findIndex(({ size }) => size === bytes);
+      return at < 0 ? device.createBuffer({ label: "copy to the host", size: bytes, usage }) : idle.splice(at, 1)[0];
+    },
+    give: (buffer) => void idle.push(buffer),
+    [Symbol.dispose]: () => idle.splice(0).forEach((buffer) => buffer.destroy()),
+  };
 }
 
 /** Reads bytes [offset, offset + length) of an array as they are when the work enqueued so far is done. */
@@ -35,7 +57,7 @@ export function readBytesInto(
   source: Segments,
   offset: number,
   out: Uint8Array,
-  { when = Promise.resolve(), meanwhile }: Waiting = {},
+  { when = Promise.resolve(), meanwhile, staging: kept }: Waiting = {},
 ): Promise<void> {
   const { length } = out;
   gpu.check();
@@ -43,9 +65,9 @@ export function readBytesInto(
   // Copies are of whole words.
   const start = Math.floor(offset / 4) * 4;
   const end = Math.ceil((offset + length) / 4) * 4;
+  const { take, give } = kept ?? createStaging(gpu);
   const pieces = length === 0 ? [] : piecesOf(source, start, end).map(({ range, at }) => {
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const staging = gpu.device.createBuffer({ label: "copy to the host", size: range.bytes, usage });
+    const staging = take(range.bytes);
     commands.copy(range, staging, 0);
     return { staging, at };
   });
@@ -69,6 +91,7 @@ export function readBytesInto(
         out.set(bytes.subarray(skip, Math.min(bytes.length, offset + length - at)), at + skip - offset);
         staging.unmap();
       }
+      if (kept) { for (const { staging } of pieces.splice(0)) give(staging); }
     } catch (error) {
       await gpu.blame(error);
     } finally {

@@ -7,7 +7,7 @@ import { COUNTS, RESULTS } from "../../core/lowering/training_context.ts";
 import type { Segments } from "../buffers.ts";
 import type { PreparedDispatch } from "../commands.ts";
 import type { DeviceProgram, Tools } from "../program.ts";
-import { readBytesInto } from "../readback.ts";
+import { readBytesInto, type Staging } from "../readback.ts";
 import type { TrainingPlan } from "./plan.ts";
 import { type GradientBucket, itemsBetween, joinRows, type SharedPlan, splitRows } from "./shared_plan.ts";
 import type { DeviceValues } from "./values.ts";
@@ -22,6 +22,7 @@ export interface SharedRun {
   readonly device: DeviceProgram<TrainingPlan>;
   readonly values: DeviceValues;
   readonly exchange: ShareExchange;
+  readonly staging: Staging;
 }
 
 const bytesOf = (floats: Float32Array) => new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
@@ -40,7 +41,7 @@ export async function sharedTrainStep(run: SharedRun, lossScale: number): Promis
   for (const [index, bucket] of buckets.entries()) {
     const next = buckets.at(index + 1);
     const losses = next ? [] : [{ source: device.slot(RESULTS), target: results }];
-    await readAll(tools, [...gradientsOf(run, bucket, exchange.place(index)), ...losses], () => {
+    await readAll(run, [...gradientsOf(run, bucket, exchange.place(index)), ...losses], () => {
       dispatch(bucket.before, next?.before ?? updateAt);
       commands.submit();
     });
@@ -58,10 +59,10 @@ export async function sharedTrainStep(run: SharedRun, lossScale: number): Promis
 
 /** A validation. @returns the losses, and the counts of the share's samples. @throws as {@link sharedTrainStep} */
 export async function sharedValidation(run: SharedRun): Promise<{ results: Float32Array; counts: Float32Array }> {
-  const { tools, plan: { steps, resultCount, countBytes }, device } = run;
+  const { plan: { steps, resultCount, countBytes }, device } = run;
   await begin(run, dispatcher(run, "validation"), steps.length);
   const [results, counts] = [new Float32Array(resultCount), new Float32Array(countBytes / 4)];
-  await readAll(tools, [
+  await readAll(run, [
     { source: device.slot(RESULTS), target: results },
     { source: device.slot(COUNTS), target: counts },
   ]);
@@ -104,13 +105,14 @@ function dispatcher({ tools, plan, device, values }: SharedRun, runs: "training"
 }
 
 /** Has every share know the sums of all samples. */
-async function gatherSums({ tools, device, shared: { sums }, exchange }: SharedRun): Promise<void> {
+async function gatherSums(run: SharedRun): Promise<void> {
+  const { tools, device, shared: { sums }, exchange } = run;
   const widths = sums.map(({ floats }) => floats);
   const own = sums.map(({ own, floats }) => {
     const source = device.slot(own);
     return { source, target: new Float32Array(Math.floor(source.bytes / 4 / floats) * floats) };
   });
-  await readAll(tools, own);
+  await readAll(run, own);
   const joined = joinRows(own.map(({ target }) => target), widths);
   const all = splitRows(await exchange.gather(joined), widths);
   sums.forEach(({ all: slot }, i) => writeWhole(tools, device.slot(slot), all[i]));
@@ -134,11 +136,15 @@ function gradientsOf({ plan: { layout }, values }: SharedRun, { chunks }: Gradie
 }
 
 /** Reads all of them together. @param meanwhile Enqueues what can run before they are here */
-async function readAll({ gpu, commands }: Tools, copies: readonly Copy[], meanwhile?: () => void): Promise<void> {
+async function readAll(
+  { tools: { gpu, commands }, staging }: SharedRun,
+  copies: readonly Copy[],
+  meanwhile?: () => void,
+): Promise<void> {
   await Promise.all(copies.map(({ source, target }, i) => {
     // When the last one is on its way all are.
     const last = i === copies.length - 1 ? meanwhile : undefined;
-    return readBytesInto(gpu, commands, source, 0, bytesOf(target), { meanwhile: last });
+    return readBytesInto(gpu, commands, source, 0, bytesOf(target), { staging, meanwhile: last });
   }));
 }
 

@@ -42,7 +42,7 @@ import { OPTIONS } from "../kernel_set.ts";
 import { withinBindings } from "../limits.ts";
 import { OPTIMIZER_STATE } from "./optimizers.ts";
 import { createProgram, type DeviceProgram, type Tools } from "../program.ts";
-import { readBytes } from "../readback.ts";
+import { createStaging, readBytes, type Staging } from "../readback.ts";
 import { timeInTurn } from "../timing.ts";
 import { planTraining, type TrainingPlan } from "./plan.ts";
 import { type SharedRun, sharedTrainStep, sharedValidation } from "./shared_step.ts";
@@ -69,6 +69,7 @@ interface TrainingState extends CompiledTraining<TrainingPlan> {
   /** Of the last step: gradients hold it. */
   lossScale: number;
   readonly later: Later;
+  readonly staging: Staging;
 }
 
 /** The training half of the GPU engine; `timeTraining` runs a step with the options of the last one. */
@@ -146,12 +147,14 @@ async function compile(host: TrainingHost, plan: TrainingPlan, options: Training
     moving: new Set(),
     lossScale: 1,
     later: createLater(),
+    staging: createStaging(host.tools.gpu),
     get alive() {
       return device.alive;
     },
     [Symbol.dispose]() {
       device[Symbol.dispose]();
       values[Symbol.dispose]();
+      state.staging[Symbol.dispose]();
     },
   };
   initialise(state);
@@ -188,12 +191,12 @@ function createLater(): Later {
 
 /** What the step of a share runs on; undefined where the batch is whole. */
 function sharedRun(
-  { host: { tools }, plan, plan: { shared }, options: { batch }, device, values }: TrainingState,
+  { host: { tools }, plan, plan: { shared }, options: { batch }, device, values, staging }: TrainingState,
   exchange?: ShareExchange,
 ): SharedRun | undefined {
   if (!shared) return undefined;
   if (!exchange) throw new RangeError("A step of a share of a batch: there is nothing to hear of the others by");
-  return { tools, plan, shared, batch, device, values, exchange };
+  return { tools, plan, shared, batch, device, values, exchange, staging };
 }
 
 /** What a training step or a validation dispatches, step by step. */

@@ -44,7 +44,8 @@ export function shareForecasts(
     forecastTraining(graph, options) {
       const shares = Math.min(count, options.batch);
       const { memory, steps, shared } = planner.forecastTraining(graph, shareOptions(options, shares)[0]);
-      const exchanged = shared ? shareBytes(shared, { shares, of: options.batch }) : 0;
+      // Gradients are copied to the host before they are where all shares see them.
+      const exchanged = shared ? 2 * shareBytes(shared, { shares, of: options.batch }) : 0;
       return { memory: { ...memory, scratch: memory.scratch + exchanged }, steps };
     },
   };
