@@ -5,13 +5,14 @@
  * left. Every part has a share of the budget, and is cut or skipped by name when it is used up.
  *
  *   deno task bench gpu [--budget 540] [--small] [--parts doctor,forward,...] [--compare FILE...] [--out FOLDER]
- *                       [--webgpu dawn[:TOGGLE,...]] [--edge 128] [--batches 1,4] [--train-batch 2] [--runs 20] [--ct 400x512x512] [--classes 25] [--allow_software_gpu]
+ *                       [--edge 128] [--batches 1,4] [--train-batch 2] [--runs 20] [--ct 400x512x512] [--classes 25]
+ *                       [--webgpu dawn[:TOGGLE,...]] [--allow_software_gpu]
  *
- * Results go to FOLDER/ADAPTER.json (tests/bench/results), which is whole after every part. --compare prints them beside others; with
- * --budget 0 nothing is measured and the files alone are compared. --small: in sizes for a software adapter, where it is the default.
- * --webgpu dawn: the engine's own parts on Dawn (gpu/dawn.ts) in the place of Deno's WebGPU, in a file of its own to compare.
- * Exit code 1: the GPU computes wrong results, or a part failed. NNUNET_BENCH_PYTHON names a Python that has torch with CUDA, and for
- * upstream's predict nnunetv2 2.5.1; else python3 is tried, and what is absent is left out.
+ * Results go to FOLDER/ADAPTER.json (tests/bench/results), which is whole at any moment and holds what was measured by then. --compare
+ * prints them beside others; with --budget 0 nothing is measured and the files alone are compared. --small: in sizes for a software
+ * adapter, where it is the default. --webgpu dawn: the engine's own parts on Dawn (gpu/dawn.ts) in the place of Deno's WebGPU, in a file
+ * of its own to compare. Exit code 1: the GPU computes wrong results, or a part failed. NNUNET_BENCH_PYTHON names a Python that has torch
+ * with CUDA, and for upstream's predict nnunetv2 2.5.1; else python3 is tried, and what is absent is left out.
  */
 import { UserError } from "../../core/base/errors.ts";
 import { ensureFolder } from "../../core/base/files.ts";
@@ -34,7 +35,7 @@ import {
   type PartResults,
   readResults,
   type Results,
-  writeResults,
+  resultsWriter,
 } from "./gpu/results.ts";
 import { FULL, type Sizes, sizesSchema, SMALL } from "./gpu/sizes.ts";
 
@@ -130,6 +131,7 @@ async function measureParts(
   };
   const partOf = (name: string): PartResults => results.parts[name] ??= newPart();
   const clock = () => performance.now();
+  const write = resultsWriter(path, results);
   const all = gpuParts({
     ...setting,
     sizes,
@@ -137,14 +139,15 @@ async function measureParts(
     allowSoftware: software,
     onCpu: software,
     found,
-    reportOf: (name) => keepingReport(partOf(name), say),
+    // A machine may go at any moment.
+    reportOf: (name) => keepingReport(partOf(name), say, () => void write().catch(() => {})),
   });
   await runParts(chosen(options, all), budget, clock, async (name, end) => {
     endPart(partOf(name), end);
     const { state, cut } = partOf(name);
     const why = end.why ?? cut.join("; ");
     say(`${name}: ${state} after ${end.seconds.toFixed(1)} s${why ? ` (${why})` : ""}`);
-    await writeResults(path, results);
+    await write();
   });
 }
 

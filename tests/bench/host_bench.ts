@@ -6,8 +6,8 @@
  *                        [--cache MIB] [--working] [--no-train] [--no-predict]
  *
  * A sample is a tile in one of its eight mirrorings. --batch: so many samples a pass, and not as the program plans it. --cache: of a
- * convolution's transformed tiles that are kept at a time, as it is measured on a device. --working: the
- * dispatches do their work. Recording is the time in calls that enqueue, and in WebGPU's that finish and submit; the rest is mostly waiting.
+ * convolution's transformed tiles that are kept at a time, as it is measured on a device. --working: the dispatches do their work.
+ * Recording is the time in calls that enqueue, and in WebGPU's that finish and submit; the rest is mostly waiting.
  */
 import { setImmediate } from "node:timers";
 import { type Vec3, voxelCount } from "../../core/base/shape.ts";

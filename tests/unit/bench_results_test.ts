@@ -10,6 +10,7 @@ import {
   newPart,
   readResults,
   type Results,
+  resultsWriter,
   writeResults,
 } from "../bench/gpu/results.ts";
 import { FULL, SMALL } from "../bench/gpu/sizes.ts";
@@ -77,6 +78,24 @@ Deno.test("results come back from their file and stand beside others, a column e
     ]);
     await Deno.writeTextFile(path, JSON.stringify({ ...one, sizes: { ...SMALL, edge: -1 } }));
     await assertFails(() => readResults(path), UserError, "it holds no results of this bench");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("results that change while they are written are written again", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = join(folder, "a.json");
+    const results = made("A", { forward: {} });
+    const write = resultsWriter(path, results);
+    const report = keepingReport(results.parts.forward, () => {}, () => void write());
+    report.measure("first", 1, "ms");
+    report.measure("second", 2, "ms");
+    report.measure("third", 3, "ms");
+    await write();
+    assertEquals((await readResults(path)).parts.forward, results.parts.forward);
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["a.json"]);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

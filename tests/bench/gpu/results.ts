@@ -43,11 +43,14 @@ export type Results = z.infer<typeof resultsSchema>;
 
 export const newPart = (): PartResults => ({ state: "running", cut: [], wrong: [], measures: {}, details: {} });
 
-/** A report that is kept in a part's results. */
-export function keepingReport(part: PartResults, say: (line: string) => void): Report {
+/** A report that is kept in a part's results. @param onMeasure Called after each number */
+export function keepingReport(part: PartResults, say: (line: string) => void, onMeasure = () => {}): Report {
   return {
     say,
-    measure: (name, value, unit) => void (part.measures[name] = { value: Number.isFinite(value) ? value : null, unit }),
+    measure(name, value, unit) {
+      part.measures[name] = { value: Number.isFinite(value) ? value : null, unit };
+      onMeasure();
+    },
     detail: (name, value) => void (part.details[name] = value),
     cut: (piece) => void part.cut.push(piece),
     wrong(what) {
@@ -65,6 +68,24 @@ export function endPart(part: PartResults, { state, why, seconds }: PartEnd & { 
 
 export async function writeResults(path: string, results: Results): Promise<void> {
   await writeAtomically(path, `${JSON.stringify(results, null, 1)}\n`, { doing: "writing the bench's results" });
+}
+
+/**
+ * Writes results as they come, one time after the other.
+ * @returns asks for it; what it gives is there when what was to be written by then is
+ */
+export function resultsWriter(path: string, results: Results): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
+  const write = () => running = writeResults(path, results).finally(() => running = undefined);
+  return () => {
+    if (!running) return write();
+    next ??= running.catch(() => {}).then(() => {
+      next = undefined;
+      return write();
+    });
+    return next;
+  };
 }
 
 /** @throws UserError if the file is not there, or holds no results */
