@@ -29,7 +29,7 @@ export const VIEW = {
     value: "SEGMENTATION",
     required: true,
     group: DATA,
-    help: "Segmentations on the image's grid; the page has a choice of them.",
+    help: "Segmentations on the image's grid; the page has a choice of them, and of two where they differ.",
   },
   datasetFile: {
     kind: "text",

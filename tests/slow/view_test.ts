@@ -23,6 +23,14 @@ async function open(browser: Browser, page: string): Promise<void> {
   await browser.until(SHOWN);
 }
 
+/** The segmentation in a file of this name, with another label at some voxels: `change` has them as they are stored. */
+async function changedLabels(file: string, change: (voxels: Uint8Array) => void): Promise<void> {
+  const stored = new Blob([await Deno.readFile(LABELS)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const bytes = await new Response(stored).bytes();
+  change(bytes.subarray(352));
+  await Deno.writeFile(file, new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")));
+}
+
 async function choose(browser: Browser, selector: string, value: string): Promise<void> {
   await browser.evaluate(`(() => {
     const one = document.querySelector(${JSON.stringify(selector)});
@@ -41,7 +49,12 @@ Deno.test({
       const first = join(folder, "<script>hacked()<.nii.gz");
       await Deno.copyFile(LABELS, first);
       const second = join(folder, "theirs.nii.gz");
-      await Deno.copyFile(LABELS, second);
+      let tumour = 0;
+      await changedLabels(second, (voxels) => {
+        tumour = voxels.reduce((sum, label) => sum + Number(label === 2), 0);
+        for (let i = 0; i < 3; i++) voxels[voxels.indexOf(2)] = 0;
+        voxels.fill(3, 0, 2);
+      });
       const labels = { background: 0, "</script><img src=y onerror=hacked()>": 1, tumour: 2, rim: 3, nowhere: 4 };
       const dataset = { channel_names: { 0: "CT" }, labels, file_ending: ".nii.gz" };
       await Deno.writeTextFile(join(folder, "dataset.json"), JSON.stringify(dataset));
@@ -58,7 +71,7 @@ Deno.test({
       assertEquals(rows.at(-1), ["nowhere", "0"]);
       assertEquals(
         await browser.evaluate("[...document.querySelectorAll('.which option')].map((one) => one.textContent)"),
-        ["<script>hacked()<.nii.gz", "theirs.nii.gz"],
+        ["<script>hacked()<.nii.gz", "theirs.nii.gz", "Where they differ"],
       );
       assertEquals(await browser.evaluate(NAMELESS), []);
 
@@ -72,11 +85,26 @@ Deno.test({
       assert(fewer < all, `${fewer} of ${all}`);
       await choose(browser, ".which select", "1");
       await browser.until("document.querySelector('.classes tbody input').checked === false");
-      assertEquals([await coloured(browser), await browser.evaluate(WHERE)], [fewer, where]);
+      assertEquals(await browser.evaluate(WHERE), where);
+      const theirs = await coloured(browser);
+      assert(theirs < all && Math.abs(theirs - fewer) < fewer / 100, `${theirs}, ${fewer}`);
       await browser.evaluate("document.querySelector('.viewer canvas').focus()");
       await browser.press("ArrowLeft");
       // The patient's right is on the left.
       assert(parseFloat(await browser.evaluate(WHERE)) > parseFloat(where), where);
+
+      // Three voxels less of the tumour, and two of the rim where nothing was.
+      await choose(browser, ".which select", "2");
+      await browser.until(
+        `${JSON.stringify(rows[1][1])} !== document.querySelectorAll('.classes tbody td')[4].innerText`,
+      );
+      const ml = (voxels: number) => voxels * Number(rows[1][1]) / tumour;
+      const differing: string[][] = await browser.evaluate(ROWS);
+      for (const [i, voxels] of [0, 3, 2, 0].entries()) {
+        assert(Math.abs(Number(differing[i][1]) - ml(voxels)) < 0.001, differing[i].join());
+      }
+      await browser.click(".classes tbody tr:nth-child(3) .go");
+      assert((await browser.evaluate(WHERE)).endsWith(", rim"));
       assertEquals([browser.requests.length, browser.complaints], [1, []]);
     }),
 });

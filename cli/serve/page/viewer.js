@@ -165,8 +165,13 @@ function moveByKeys(canvas, viewer) {
 function fillBar(bar, volumes, segmentations, choose) {
   const { viewer, base } = volumes;
   if (segmentations.length > 1) {
-    const chosen = element("select", {}, ...segmentations.map(({ name }, i) => new Option(name, String(i))));
-    chosen.addEventListener("change", () => choose(Number(chosen.value)));
+    const texts = segmentations.map(({ name }) => name);
+    if (texts.length === 2) texts.push("Where they differ");
+    const chosen = element("select", {}, ...texts.map((text, i) => new Option(text, String(i))));
+    let doing = Promise.resolve();
+    chosen.addEventListener("change", () => {
+      doing = doing.then(() => choose(Number(chosen.value)));
+    });
     bar.append(element("label", { className: "which" }, "Segmentation ", chosen));
   }
   const views = element("select", {}, ...VIEWS.map(([, text], i) => new Option(text, String(i))));

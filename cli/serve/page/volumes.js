@@ -191,9 +191,10 @@ async function unpack(packed) {
   const writer = stream.writable.getWriter();
   const writing = writer.write(packed).then(() => writer.close());
   let filled = 0;
-  for await (const piece of stream.readable) {
-    bytes.set(piece, filled);
-    filled += piece.length;
+  const reader = stream.readable.getReader();
+  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+    bytes.set(value, filled);
+    filled += value.length;
   }
   await writing;
   if (filled !== bytes.length) throw new Error("the volume is not whole");
@@ -222,6 +223,16 @@ function setRange() {
   return [this.cal_min, this.cal_max, this.global_min, this.global_max];
 }
 
+/** Where two segmentations differ: the class of the first there, or, where that has none, of the second. */
+function differenceOf(first, second) {
+  const volume = (first.img instanceof Uint8Array ? second : first).clone();
+  for (let i = 0; i < volume.img.length; i++) {
+    const label = first.img[i];
+    volume.img[i] = label === second.img[i] ? 0 : label || second.img[i];
+  }
+  return volume;
+}
+
 /**
  * NiiVue with an image in a canvas, and segmentations to be drawn over it, one at a time.
  * @param image ArrayBuffer of a .nii.gz
@@ -237,15 +248,18 @@ async function openVolumes(canvas, image, segmentations) {
   if (Math.max(...size) > limit) {
     throw new Error(`its ${size.join(" x ")} voxels are more than the ${limit} along an axis that this browser draws`);
   }
-  const known = new Map();
   let overlay;
   let opacity = 0.6;
   const read = async (index) => {
-    const volume = await readVolume(await segmentations[index](), "labels");
+    const volume = index === segmentations.length
+      ? differenceOf((await known(0)).volume, (await known(1)).volume)
+      : await readVolume(await segmentations[index](), "labels");
     const measured = measureLabels(volume.img, base.img, size);
     performance.mark("labels read");
     return { volume, ...measured };
   };
+  const all = [];
+  const known = async (index) => all[index] ??= await read(index);
   /** Colours the one that was taken. @param classes [{ label, name, colour, on }] */
   const colour = (classes) => {
     const part = (channel) => [0, ...classes.map(({ colour }) => colour[channel])];
@@ -265,10 +279,12 @@ async function openVolumes(canvas, image, segmentations) {
   return {
     viewer,
     base,
-    /** Takes another segmentation. @returns present: its labels; of(label): voxels, mean, centre; near(label): a voxel of it */
+    /**
+     * Takes another segmentation, or, behind the last of two, where they differ.
+     * @returns present: its labels; of(label): voxels, mean, centre; near(label): a voxel of it
+     */
     async take(index) {
-      if (!known.has(index)) known.set(index, await read(index));
-      const { volume, present, of } = known.get(index);
+      const { volume, present, of } = await known(index);
       overlay = volume;
       return { present, of, near: (label) => voxelNear(volume.img, label, of(label).centre, size) };
     },
