@@ -80,15 +80,20 @@ function describeTest(
   ];
 }
 
-function describeFindings({ path, findings: { convolutions, precision, refused, cache } }: GpuRecord): string[] {
+function describeFindings(
+  { path, findings: { convolutions, precision, models, refused, cache } }: GpuRecord,
+): string[] {
   const tuned = Object.keys(convolutions).length;
-  const models = Object.keys(precision).length;
+  const tried = Object.keys(precision).length;
   const kept = path === undefined ? "" : ` Kept in ${path}.`;
   const kernels = tuned > 0
     ? `Kernels are tuned for ${plural(tuned, "shape")} of convolutions`
     : "Kernels are not tuned (--tune measures which are the fastest)";
   return [
-    `${kernels}; --precision auto has tried ${plural(models, "model")}.${kept}`,
+    `${kernels}; --precision auto has tried ${plural(tried, "model")}.${kept}`,
+    ...Object.entries(models).filter(([, { passed }]) => !passed).map(([key, { why }]) =>
+      `A model is not computed here in ${key.split(" ").at(-1)}: its ${why}.`
+    ),
     ...(cache ? [describeCache(cache)] : []),
     ...Object.entries(refused).map(([key, { name, why }]) =>
       nameOfWay(key) === undefined

@@ -28,6 +28,8 @@ export interface GpuFindings {
   };
   /** By model: what `--precision auto` found. */
   readonly precision: Readonly<Record<string, { readonly precision: Precision; readonly why: string }>>;
+  /** By model and precision: whether a tile was computed as the CPU does. */
+  readonly models: Readonly<Record<string, { readonly passed: boolean; readonly why: string }>>;
   /** By shape (gpu/tuning.ts): the fastest candidate. */
   readonly convolutions: Readonly<Record<string, { readonly candidate: string; readonly milliseconds: number }>>;
   /** How much of a convolution's tiles is best kept at a time (gpu/measure_cache.ts), and what it gains. */
@@ -47,7 +49,7 @@ export interface GpuRecord {
 }
 
 const FORMAT = { name: "nnunet GPU record", version: 2 } as const;
-const NOTHING: GpuFindings = { precision: {}, convolutions: {}, refused: {} };
+const NOTHING: GpuFindings = { precision: {}, models: {}, convolutions: {}, refused: {} };
 
 const fileSchema = z.strictObject({
   format: z.strictObject({ name: z.literal(FORMAT.name), version: z.literal(FORMAT.version) }),
@@ -56,6 +58,7 @@ const fileSchema = z.strictObject({
   kernels: z.string(),
   selfTest: z.strictObject({ passed: z.boolean(), when: z.string(), halvesFailed: z.string().optional() }).optional(),
   precision: z.record(z.string(), z.strictObject({ precision: z.enum(["f32", "f16"]), why: z.string() })),
+  models: z.record(z.string(), z.strictObject({ passed: z.boolean(), why: z.string() })).default({}),
   convolutions: z.record(z.string(), z.strictObject({ candidate: z.string(), milliseconds: z.number() })),
   refused: z.record(z.string(), z.strictObject({ name: z.string(), why: z.string() })),
   cache: z.strictObject({
@@ -103,6 +106,7 @@ function merge(a: GpuFindings, b: Partial<GpuFindings>): GpuFindings {
   return {
     selfTest: b.selfTest ?? a.selfTest,
     precision: { ...a.precision, ...b.precision },
+    models: { ...a.models, ...b.models },
     convolutions: { ...a.convolutions, ...b.convolutions },
     refused: { ...a.refused, ...b.refused },
     cache: b.cache ?? a.cache,

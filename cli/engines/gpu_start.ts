@@ -169,12 +169,25 @@ function tuningOf({ findings: { convolutions } }: GpuRecord): Tuning | undefined
   return entries.length > 0 ? new Map(entries) : undefined;
 }
 
-/** What `--precision auto` found before, and where it keeps what it finds. */
-export function precisionCacheOf(record: GpuRecord): PrecisionCache {
+/**
+ * What `--precision auto` and comparing models with the CPU found before, and where they keep what they find.
+ * @param threads Of the CPU engine that is compared with
+ */
+export function precisionCacheOf(record: GpuRecord, threads: number | undefined): PrecisionCache {
   return {
     get: (key) => record.findings.precision[key],
     async set(key, choice) {
       await record.add({ precision: { [key]: choice } });
+    },
+    checks: {
+      get: (key) => record.findings.models[key],
+      async set(key, finding) {
+        await record.add({ models: { [key]: finding } });
+      },
+      async openReference() {
+        const { createCpuEngine } = await import("../../cpu/engine.ts");
+        return await createCpuEngine({ threads });
+      },
     },
   };
 }

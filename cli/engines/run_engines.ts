@@ -1,5 +1,6 @@
 /** The engine of a run, and what goes on in its place when a GPU fails on the way: the GPU once more, in smaller pieces, or the CPU. */
 import type { Engine } from "../../core/engine/engine.ts";
+import { WrongResults } from "../../core/predict/model/model_check.ts";
 import { type ChosenEngine, type EngineWish, openGpu, startCpu, type StartHooks } from "./select_engine.ts";
 
 export interface RunEngines extends AsyncDisposable {
@@ -48,10 +49,12 @@ export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunE
     get current() {
       return current;
     },
-    recover(_error, attempt) {
-      const failure = current.lastFailure();
+    recover(error, attempt) {
+      // A device that computes a model wrong has not failed, and would do so again.
+      const isWrong = error instanceof WrongResults;
+      const failure = isWrong ? error : current.lastFailure();
       if (!failure) return undefined;
-      const mayRetry = attempt <= CASE_RETRIES && retries < RUN_RETRIES;
+      const mayRetry = !isWrong && attempt <= CASE_RETRIES && retries < RUN_RETRIES;
       const mayUseCpu = (wish.allowCpu || wish.device === "auto") && wish.precision !== "f16";
       const learn = current.lesson();
       const suspect = current.suspect();

@@ -180,7 +180,7 @@ export async function openGpu(
     reason,
     overridden: false,
     precision: precision === "auto" && !halves ? "f32" : precision,
-    precisionCache: precisionCacheOf(record),
+    precisionCache: precisionCacheOf(record, wish.threads),
     lastFailure: () => engine.lastFailure,
     wasLost: () => engine.lost,
     suspect: () => engine.suspect?.key,

@@ -18,16 +18,18 @@ async function withFolder(run: (folder: string) => Promise<void>): Promise<void>
 Deno.test("findings are kept and added to, also those of another process", () =>
   withFolder(async (folder) => {
     const [one, other] = [await openGpuRecord(GPU, folder), await openGpuRecord(GPU, folder)];
-    assertEquals(one.findings, { precision: {}, convolutions: {}, refused: {} });
+    assertEquals(one.findings, { precision: {}, models: {}, convolutions: {}, refused: {} });
     assertEquals(await one.add({ convolutions: CONVOLUTIONS }), undefined);
     assertEquals(await other.add({ precision: { m: { precision: "f16", why: "so" } } }), undefined);
     await other.add({ selfTest: { passed: true, when: "now" } });
+    await other.add({ models: { "m f16": { passed: true, why: "alike" } } });
     await one.add({ refused: { k: { name: "norm table", why: "device lost" } } });
     const { findings, ignored } = await openGpuRecord(GPU, folder);
     assertEquals(ignored, undefined);
     assertEquals(findings, {
       selfTest: { passed: true, when: "now" },
       precision: { m: { precision: "f16", why: "so" } },
+      models: { "m f16": { passed: true, why: "alike" } },
       convolutions: CONVOLUTIONS,
       refused: { k: { name: "norm table", why: "device lost" } },
     });
@@ -57,7 +59,7 @@ Deno.test("a file that is damaged or of other kernels is left aside with one lin
         assert(text !== whole);
         await Deno.writeTextFile(path, text);
         const { findings, ignored, add } = await openGpuRecord(GPU, folder);
-        assertEquals(findings, { precision: {}, convolutions: {}, refused: {} });
+        assertEquals(findings, { precision: {}, models: {}, convolutions: {}, refused: {} });
         assert(
           ignored?.includes(problem) && ignored.includes(path) && !ignored.includes("\n"),
           `${problem}: ${ignored}`,

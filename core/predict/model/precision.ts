@@ -9,6 +9,7 @@ import type { LabelRule } from "../../engine/volume.ts";
 import { checkpointWeights } from "../../network/weights.ts";
 import type { PreprocessedCase } from "../../preprocess/case.ts";
 import { labelRule, uploadCase, type UploadedCase } from "../stream/case_plan.ts";
+import type { ModelChecks } from "./model_check.ts";
 import type { Model } from "./model_folder.ts";
 import { tileGrid } from "../stream/tiles.ts";
 
@@ -25,6 +26,8 @@ export interface PrecisionChoice {
 export interface PrecisionCache {
   get(key: string): PrecisionChoice | undefined;
   set(key: string, choice: PrecisionChoice): Promise<void>;
+  /** Compares a model in a precision with the CPU before it is used; absent: it is trusted. */
+  readonly checks?: ModelChecks;
 }
 
 /**

@@ -7,7 +7,8 @@ import type { Engine, Precision, WeightSet } from "../../engine/engine.ts";
 import type { PreprocessedCase } from "../../preprocess/case.ts";
 import { type LoadedNetwork, loadNetwork } from "./network.ts";
 import { measurePace } from "../run/pace.ts";
-import { choosePrecision } from "./precision.ts";
+import { checkKey, compareModel, WrongResults } from "./model_check.ts";
+import { choosePrecision, modelKey } from "./precision.ts";
 import type { PredictionEvent, PredictionOptions, PredictionRequest } from "../run/request.ts";
 
 export interface Session extends AsyncDisposable {
@@ -63,6 +64,45 @@ export function openSession(request: SessionSource): Session {
     return choice.precision;
   }
 
+  /** The precision if the engine computes the model right in it, else the one that it does. @throws WrongResults if there is none */
+  async function rightPrecision(
+    precision: Precision,
+    input: PreprocessedCase,
+    onEvent: ((event: PredictionEvent) => void) | undefined,
+  ): Promise<Precision> {
+    const { checks } = options.precisionCache ?? {};
+    if (engine.kind === "cpu" || !checks) return precision;
+    const id = modelKey(model);
+    const key = checkKey(id, precision);
+    let finding = checks.get(key);
+    if (!finding) {
+      finding = await compareModel(engine, model, input, precision, checks, options.maxMemory !== undefined);
+      await checks.set(key, finding);
+    }
+    const { passed, why } = finding;
+    if (passed) return precision;
+    if (precision === "f32" || options.precision !== "auto") throw wrongResults(precision, why);
+    const choice = { precision: "f32", why: `in f16 ${why}` } as const;
+    await options.precisionCache?.set(id, choice);
+    onEvent?.({
+      kind: "warning",
+      id: input.id,
+      message: `the GPU computes this model wrong in f16 (${why}): f32 is taken`,
+    });
+    onEvent?.({ kind: "precision", ...choice });
+    return await rightPrecision("f32", input, onEvent);
+  }
+
+  function wrongResults(precision: Precision, why: string): WrongResults {
+    const otherwise = precision === "f16" ? "leave --precision out, or " : "";
+    return new WrongResults({
+      doing: `comparing the model on ${engine.description} with the CPU`,
+      file: model.folder,
+      problem: `the GPU computes it wrong in ${precision} (${why})`,
+      remedy: `${otherwise}compute with -device cpu; another version of the graphics driver may be right`,
+    });
+  }
+
   async function close(): Promise<void> {
     await loaded?.[Symbol.asyncDispose]();
     loaded = undefined;
@@ -81,8 +121,14 @@ export function openSession(request: SessionSource): Session {
     async network(input, onEvent) {
       if (loaded) return loaded;
       let weights: WeightSet | undefined;
-      const precision = await precisionFor(input, onEvent, (kept) => weights = kept);
-      return loaded = loadNetwork(engine, model, options.maxMemory !== undefined, precision, weights);
+      try {
+        const wanted = await precisionFor(input, onEvent, (kept) => weights = kept);
+        const precision = await rightPrecision(wanted, input, onEvent);
+        return loaded = loadNetwork(engine, model, options.maxMemory !== undefined, precision, weights);
+      } catch (error) {
+        weights?.[Symbol.dispose]();
+        throw error;
+      }
     },
     async forecast(plannedSeconds) {
       if (plannedSeconds < WORTH_MEASURING) return plannedSeconds;
