@@ -10,7 +10,8 @@ import { type GpuList, listGpus } from "./list_gpus.ts";
 import type { EngineWish } from "./select_engine.ts";
 
 /**
- * The first `count` GPUs of this machine, or of those that CUDA_VISIBLE_DEVICES and its like name. From then on the first is what the driver shows first, in this thread too.
+ * The first `count` GPUs of this machine, or of those that CUDA_VISIBLE_DEVICES and its like name. From then on the first is what the
+ * driver shows first, in this thread too.
  * @throws UsageError if there are not so many
  */
 export async function trainingGpus(count: number, allowSoftware: boolean): Promise<readonly AdapterChoice[]> {
@@ -44,6 +45,7 @@ export async function openShares(
   wish: Omit<ShareWish, "gpu">,
 ): Promise<ParallelTraining> {
   const starts = gpus.map((gpu) => ({
+    name: gpu.label,
     does: `trains on ${gpu.label}`,
     startWorker: () => new Worker(new URL("./share_worker.ts", import.meta.url), { type: "module" }),
     setting: { ...wish, gpu } satisfies ShareWish,

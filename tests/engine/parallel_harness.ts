@@ -1,18 +1,19 @@
 /** Trainings on several GPUs against the same on one. Here they are all the one adapter there is; each has a thread and a device of its own. */
-import type { ThreadStart } from "../../core/base/worker_thread.ts";
 import { architecture } from "../../core/cases/networks.ts";
 import { prepareTraining, type TrainingSize } from "../../core/cases/training.ts";
 import type { SgdOptions, TrainingEngine, TrainStepResult, ValidationStepResult } from "../../core/engine/training.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
+import type { ShareStart } from "../../core/train/parallel/parallel_training.ts";
 import type { GpuEngineOptions } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
 
 /** Small bindings: gradients lie in several chunks. */
 export const OPTIONS: GpuEngineOptions = { allowSoftware: true, forceBindingLimit: 2 ** 14 };
 
-export function shareThreads(gpus: number): ThreadStart<GpuEngineOptions>[] {
+export function shareThreads(gpus: number): ShareStart<GpuEngineOptions>[] {
   const url = new URL("./parallel_worker.ts", import.meta.url);
-  return Array.from({ length: gpus }, () => ({
+  return Array.from({ length: gpus }, (_, i) => ({
+    name: `GPU ${i}`,
     does: "trains on a GPU",
     startWorker: () => new Worker(url, { type: "module" }),
     setting: OPTIONS,

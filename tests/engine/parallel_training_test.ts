@@ -35,7 +35,8 @@ Deno.test({
   ignore,
 }, async () => {
   await using one = await createGpuEngine(OPTIONS);
-  const small = { ...shareThreads(1)[0], setting: { ...OPTIONS, memoryLimitBytes: 2 ** 14 } };
-  await using two = await startParallelTraining(one, [...shareThreads(1), small]);
-  await assertFails(() => train(two, smallTraining(2, true, true)), UserError, "Allocating GPU memory", "of at most");
+  const [large, small] = shareThreads(2);
+  const setting = { ...OPTIONS, memoryLimitBytes: 2 ** 14 };
+  await using two = await startParallelTraining(one, [large, { ...small, setting }]);
+  await assertFails(() => train(two, smallTraining(2, true, true)), UserError, "gradients, on GPU 1", "of at most");
 });

@@ -23,8 +23,15 @@ import { type Graph, inferShapes } from "../../graph/graph.ts";
 import { createShareMemory, failShares, shareBytes, type ShareMemory } from "./share_exchange.ts";
 import type { ShareCall, ShareJob, ShareJobOf, ShareResult, ShareResults } from "./share_jobs.ts";
 
-/** A share's thread, whose script answers with `serveShare`. */
-export type ShareThread = JobThread<ShareJob, ShareResult>;
+/** How a share's thread is started, whose script answers with `serveShare`. */
+export interface ShareStart<Setting> extends ThreadStart<Setting> {
+  /** Of its engine, for messages: "GPU 1, NVIDIA T4". */
+  readonly name: string;
+}
+
+interface ShareThread extends JobThread<ShareJob, ShareResult> {
+  readonly name: string;
+}
 
 export type ParallelTraining = TrainingEngine & AsyncDisposable;
 
@@ -59,9 +66,9 @@ export function shareForecasts(
  */
 export async function startParallelTraining<Setting>(
   planner: Pick<TrainingEngine, "kind" | "forecastTraining">,
-  starts: readonly ThreadStart<Setting>[],
+  starts: readonly ShareStart<Setting>[],
 ): Promise<ParallelTraining> {
-  const threads = starts.map((start): ShareThread => startJobThread(start));
+  const threads = starts.map(({ name, ...start }): ShareThread => ({ name, ...startJobThread(start) }));
   try {
     const descriptions = await everyone(threads, undefined, () => ({ kind: "open" }));
     return createParallelTraining(planner, threads, describeAll(descriptions));
@@ -184,12 +191,18 @@ function createParallelTraining(
   };
 }
 
-function ask<Call extends ShareCall>(
+/** @throws what the share throws, saying which it is */
+async function ask<Call extends ShareCall>(
   thread: ShareThread,
   job: ShareJobOf<Call>,
   transfer: ArrayBuffer[] = [],
 ): Promise<ShareResults[Call]> {
-  return thread.run(job as ShareJob, transfer) as Promise<ShareResults[Call]>;
+  try {
+    return await thread.run(job as ShareJob, transfer) as ShareResults[Call];
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError({ ...error.parts, doing: `${error.parts.doing}, on ${thread.name}` }, { cause: error });
+  }
 }
 
 /** The same call to all shares; where one fails the others do not wait for it. @throws what it failed of */
