@@ -28,7 +28,7 @@ const REQUEST = z.strictObject({
   options: JOB_OPTIONS.default(JOB_OPTIONS.parse({})),
 }).refine(
   ({ files, preprocessed }) => (files === undefined) !== (preprocessed === undefined),
-  "it needs files, or preprocessed",
+  "either files or preprocessed is needed",
 );
 type Request = z.infer<typeof REQUEST>;
 const CANCEL = z.strictObject({ cancel: ID });
