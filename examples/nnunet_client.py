@@ -10,8 +10,8 @@
 A program of its own (`nnunet serve --stdio`) keeps the model loaded; it is found as `nnunet` in PATH, by the environment variable NNUNET, or
 by the argument `program` (a list of words: ['deno', 'task', '-q', 'nnunet']). No network is used. Arrays have the axes and spacing that
 nnU-Net's readers give them, (channels, z, y, x); they travel as NIfTI files of 32-bit floats, so that the model has to read .nii.gz or .nii.
-Iterators give raw images or what nnU-Net's own preprocessing made. What differs from nnUNetPredictor: segmentations of a cascade's first
-stage and use_gaussian=False are refused; arguments about processes and devices of Python's are taken and mean nothing.
+Iterators give raw images or what nnU-Net's own preprocessing made. What differs from nnUNetPredictor: use_gaussian=False is refused, and so are preprocessed
+cases of a cascade; arguments about processes and devices of Python's are taken and mean nothing.
 """
 import gzip
 import itertools
@@ -97,8 +97,6 @@ class nnUNetPredictor:
         """Predicts a folder of CASE_0000.ENDING, ..., or lists of each case's files, or of its folders of DICOM.
         Outputs: a folder, or names without ending.
         Without outputs the segmentations come back as arrays (with save_probabilities: tuples with the probabilities)."""
-        if folder_with_segs_from_prev_stage is not None:
-            raise ValueError('folder_with_segs_from_prev_stage: give the first stage\'s model as first_stage_dir, or use `nnunet predict`')
         if isinstance(list_of_lists_or_source_folder, str):
             cases = self._cases_of_folder(list_of_lists_or_source_folder)
         else:
@@ -116,7 +114,10 @@ class nnUNetPredictor:
                 results.append(None)
                 continue
             try:
-                results.append(self._predict(files, output, save_probabilities))
+                previous = folder_with_segs_from_prev_stage
+                if previous is not None:
+                    previous = os.path.join(previous, self._case_name(files[0]) + self.file_ending)
+                results.append(self._predict(files, output, save_probabilities, previous))
             except PredictionError as error:
                 # The others are done first.
                 failures.append(error)
@@ -129,8 +130,6 @@ class nnUNetPredictor:
                                  save_or_return_probabilities=False):
         """`input_image`: (channels, z, y, x). `image_properties`: 'spacing' (z, y, x), and 'sitk_stuff' as SimpleITKIO gives it, where the
         written file is to lie where the image did. Gives the labels (z, y, x), or labels and probabilities (classes, z, y, x)."""
-        if segmentation_previous_stage is not None:
-            raise ValueError('segmentation_previous_stage: give the first stage\'s model as first_stage_dir, or use `nnunet predict`')
         if self.file_ending not in ('.nii.gz', '.nii'):
             raise ValueError(f'the model reads {self.file_ending} files; arrays travel as NIfTI: use predict_from_files')
         image = np.asarray(input_image)
@@ -140,7 +139,13 @@ class nnUNetPredictor:
             files = [os.path.join(folder, f'array_{i:04d}{self.file_ending}') for i in range(len(image))]
             for channel, file in zip(image, files):
                 write_nifti(file, channel, image_properties)
-            return self._predict(files, output_file_truncated, save_or_return_probabilities)
+            previous = None
+            if segmentation_previous_stage is not None:
+                previous = os.path.join(folder, f'previous{self.file_ending}')
+                labels = np.asarray(segmentation_previous_stage)
+                # As readers give it, (1, z, y, x), or without its first axis.
+                write_nifti(previous, labels[0] if labels.ndim == 4 else labels, image_properties)
+            return self._predict(files, output_file_truncated, save_or_return_probabilities, previous)
 
     def predict_from_list_of_npy_arrays(self, image_or_list_of_images, segs_from_prev_stage_or_list_of_segs_from_prev_stage=None,
                                         properties_or_list_of_properties=None, truncated_ofname=None, num_processes=3,
@@ -152,18 +157,19 @@ class nnUNetPredictor:
     def get_data_iterator_from_raw_npy_data(self, image_or_list_of_images, segs_from_prev_stage_or_list_of_segs_from_prev_stage,
                                             properties_or_list_of_properties, truncated_ofname, num_processes=3):
         images, properties = image_or_list_of_images, properties_or_list_of_properties
-        if segs_from_prev_stage_or_list_of_segs_from_prev_stage is not None:
-            raise ValueError('segmentations of a previous stage: give the first stage\'s model as first_stage_dir, or use `nnunet predict`')
         if not isinstance(images, (list, tuple)):
             images = [images]
+        previous = segs_from_prev_stage_or_list_of_segs_from_prev_stage
+        previous = list(previous) if isinstance(previous, (list, tuple)) else [previous] * len(images)
         properties = [properties] * len(images) if isinstance(properties, dict) else list(properties)
         names = [truncated_ofname] if truncated_ofname is None or isinstance(truncated_ofname, str) else list(truncated_ofname)
         if names == [None]:
             names = [None] * len(images)
-        if not len(images) == len(properties) == len(names):
-            raise ValueError(f'{len(images)} images, {len(properties)} properties, {len(names)} output names: as many of each are needed')
-        for image, known, name in zip(images, properties, names):
-            yield {'data': image, 'data_properties': known, 'ofile': name}
+        if not len(images) == len(properties) == len(names) == len(previous):
+            raise ValueError(f'{len(images)} images, {len(properties)} properties, {len(names)} output names, {len(previous)} segmentations '
+                             'of the previous stage: as many of each are needed')
+        for image, known, name, labels in zip(images, properties, names, previous):
+            yield {'data': image, 'data_properties': known, 'ofile': name, 'segmentation_previous_stage': labels}
 
     def predict_from_data_iterator(self, data_iterator, save_probabilities=False, num_processes_segmentation_export=3):
         """Each item: {'data': (channels, z, y, x), 'data_properties': {'spacing': ...}, 'ofile': name without ending, or None}. The data are a
@@ -175,7 +181,8 @@ class nnUNetPredictor:
             if 'bbox_used_for_cropping' in properties:
                 results.append(self._predict_preprocessed(data, properties, ofile, save_probabilities))
             else:
-                results.append(self.predict_single_npy_array(data, properties, None, ofile, save_probabilities))
+                previous = item.get('segmentation_previous_stage')
+                results.append(self.predict_single_npy_array(data, properties, previous, ofile, save_probabilities))
         return results
 
     # --- inside ---
@@ -218,15 +225,15 @@ class nnUNetPredictor:
                 pickle.dump({**known, 'class_locations': {}}, file, protocol=4)
             return self._predict(stem, ofile, save_probabilities)
 
-    def _predict(self, files, output, save_probabilities):
+    def _predict(self, files, output, save_probabilities, previous=None):
         """`files`: of a preprocessed case the path without endings."""
         if self._process is None:
             raise RuntimeError('call initialize_from_trained_model_folder first')
         if output is not None:
-            self._ask(files, os.path.abspath(output) + self.file_ending, save_probabilities, self.output_formats)
+            self._ask(files, os.path.abspath(output) + self.file_ending, save_probabilities, self.output_formats, previous)
             return None
         with tempfile.TemporaryDirectory(prefix='nnunet_') as folder:
-            answer = self._ask(files, os.path.join(folder, 'labels' + self.file_ending), save_probabilities, ())
+            answer = self._ask(files, os.path.join(folder, 'labels' + self.file_ending), save_probabilities, (), previous)
             if self.file_ending not in ('.nii.gz', '.nii'):
                 raise ValueError(f'{self.file_ending} files are not read into arrays; name outputs')
             labels = read_nifti(answer['output'])
@@ -235,9 +242,11 @@ class nnUNetPredictor:
             with np.load(answer['probabilities']) as npz:
                 return labels, npz['probabilities']
 
-    def _ask(self, files, output, save_probabilities, formats):
+    def _ask(self, files, output, save_probabilities, formats, previous):
         id = next(self._ids)
         images = {'preprocessed': files} if isinstance(files, str) else {'files': [os.path.abspath(file) for file in files]}
+        if previous is not None:
+            images['previous_stage'] = os.path.abspath(previous)
         request = {'id': id, 'model': self._model, **images, 'output': output,
                    'options': {'step_size': self.tile_step_size, 'disable_tta': not self.use_mirroring,
                                'save_probabilities': bool(save_probabilities), **({'output_format': list(formats)} if formats else {})}}

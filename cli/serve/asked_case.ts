@@ -20,6 +20,8 @@ export interface NamedCase {
   /** Of a cascade's second stage: the first one's model, and the folder for what that gives, which is removed afterwards. */
   readonly firstStage?: { readonly model: Model; readonly folder: string };
   readonly options: JobOptions;
+  /** Instead of `firstStage`: a segmentation of it. */
+  readonly previousStageFile?: string;
   /** What DICOM files say of it. */
   readonly details: ObjectDetails;
   /** In channel order; or folders of DICOM. */
@@ -53,6 +55,7 @@ export interface ListedCase {
 /** @throws UserError if it can't be predicted as it is asked for */
 export async function listCase(asked: NamedCase): Promise<ListedCase> {
   const { model, files: named, study, stored } = asked;
+  requireStages(asked);
   if (stored) return await storedCase(asked, stored);
   const expected = expectedInput(model.dataset, model.plans.reader);
   const listed = study === undefined ? await caseOfPaths(named, expected) : await listInputCases(study, expected);
@@ -67,11 +70,28 @@ export async function listCase(asked: NamedCase): Promise<ListedCase> {
   return { one, ...(details && { details }), warnings };
 }
 
+/** @throws UserError unless a second stage has a first one, and no other model has */
+function requireStages({ model: { folder, configuration }, firstStage, previousStageFile }: NamedCase): void {
+  const { name, previousStage } = configuration;
+  const file = join(folder, "plans.json");
+  if (previousStage !== undefined && !firstStage && previousStageFile === undefined) {
+    throw new UserError({
+      doing: "looking for the previous stage's segmentation",
+      file,
+      problem: `${name} is the second stage of a cascade, which needs the segmentations of ${previousStage}`,
+      remedy: "give one as previous_stage, or that model with -m",
+    });
+  }
+  if (previousStage !== undefined || previousStageFile === undefined) return;
+  const problem = `${name} is no second stage of a cascade, and takes no segmentation of a previous one`;
+  throw new UserError({ doing: "taking the previous stage's segmentation", file, problem, remedy: "leave it out" });
+}
+
 async function storedCase(asked: NamedCase, { folder, id }: NonNullable<NamedCase["stored"]>): Promise<ListedCase> {
-  const { model: { dataset: { channelNames }, configuration }, firstStage } = asked;
+  const { model: { dataset: { channelNames }, configuration } } = asked;
   const doing = "taking the preprocessed case";
-  if (firstStage) {
-    const problem = `${configuration.name} is a cascade's second stage, whose first takes images`;
+  if (configuration.previousStage !== undefined) {
+    const problem = `${configuration.name} is a cascade's second stage, and what its first one needs is the image`;
     throw new UserError({ doing, caseId: id, problem, remedy: "give the case's images" });
   }
   using opened = await openPreprocessedCase(folder, id);
@@ -115,8 +135,9 @@ export function firstRunOf(named: NamedCase, listed: ListedCase): { readonly mod
 export function runOf(named: NamedCase, listed: ListedCase): ResidentRun {
   const { options, report, firstStage } = named;
   const { one, details } = listed;
+  const previousStageFile = firstStage ? firstStageFile(firstStage, listed) : named.previousStageFile;
   return {
-    cases: [firstStage ? { ...one, previousStageFile: firstStageFile(firstStage, listed) } : one],
+    cases: [{ ...one, ...(previousStageFile !== undefined && { previousStageFile }) }],
     ...(details && { details }),
     options: {
       stepSize: options.step_size,

@@ -41,7 +41,7 @@ export async function runService(values: ServeValues, context: CommandContext): 
   const token = values.tokenFile === undefined ? values.token : await readToken(values.tokenFile);
   const tls = await readTls(values);
   const roots = await Promise.all(values.roots?.map(rootPath) ?? []);
-  using models = await openModels(values);
+  using models = await openModels(values, false);
   using store = await openJobStore(stateFolder(values), values.maxDisk ?? Number.MAX_SAFE_INTEGER);
   const lines = startLines();
   await using predictor = await startPredictor(values, context, lines.say);
@@ -95,18 +95,18 @@ export async function runService(values: ServeValues, context: CommandContext): 
   if (!isDone) Deno.exit(EXIT.done);
 }
 
-async function openModels(values: ServeValues): Promise<ServedModels> {
+async function openModels(values: ServeValues, takesSegmentations: boolean): Promise<ServedModels> {
   const { models, folds, checkpoint, assumePlansNetwork, segmentCodes } = values;
   return await openServedModels(models, {
     folds: folds?.map(foldName),
     checkpointName: checkpoint,
     assumePlansNetwork,
-  }, segmentCodes);
+  }, { ...(segmentCodes !== undefined && { segmentCodes }), takesSegmentations });
 }
 
 /** stdout is the answers': what is said besides goes to stderr. */
 async function runStdio(values: ServeValues, context: CommandContext): Promise<void> {
-  using models = await openModels(values);
+  using models = await openModels(values, true);
   await using predictor = await startPredictor(values, context, context.printError);
   await serveStdio(models, predictor, context);
 }

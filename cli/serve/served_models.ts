@@ -21,19 +21,25 @@ export interface ServedModels extends Disposable {
   find(name: string): ServedModel | undefined;
 }
 
+export interface ServedModelOptions {
+  /** The user's file of codes and colours. */
+  readonly segmentCodes?: string;
+  /** True: segmentations of a cascade's first stage may be sent, so that its model can be missing. */
+  readonly takesSegmentations?: boolean;
+}
+
 const NAME = /^[A-Za-z0-9._-]{1,100}$/;
 const DOING = "opening the models";
 
 /**
  * Opens and checks all of them.
  * @param words FOLDER or NAME=FOLDER
- * @param segmentCodes The user's file of codes and colours
  * @throws UserError for the first that is broken, has another one's name, or is a cascade's second stage without its first
  */
 export async function openServedModels(
   words: readonly string[],
   options: OpenModelOptions,
-  segmentCodes?: string,
+  { segmentCodes, takesSegmentations = false }: ServedModelOptions = {},
 ): Promise<ServedModels> {
   const own = segmentCodes === undefined ? undefined : await readSegmentCodes(segmentCodes);
   let all: ServedModel[] = [];
@@ -47,7 +53,7 @@ export async function openServedModels(
       all.push({ name: name ?? `${dataset}-${configuration.name}`, model, details });
       requireServable(all);
     }
-    all = all.map((one) => withFirstStage(one, all));
+    all = all.map((one) => withFirstStage(one, all, takesSegmentations));
     if (own) {
       const models = all.map(({ model: { dataset: { labels } }, details }) => ({ labels, details }));
       refuseStrangeNames(own, segmentCodes, models);
@@ -87,10 +93,11 @@ function requireServable(all: readonly ServedModel[]): void {
 }
 
 /** @throws UserError for a second stage whose first is not among them */
-function withFirstStage(one: ServedModel, all: readonly ServedModel[]): ServedModel {
+function withFirstStage(one: ServedModel, all: readonly ServedModel[], takesSegmentations: boolean): ServedModel {
   const first = firstStageOf(one.model, all.map(({ model }) => model));
   if (first === undefined) return one;
   const firstStage = all.find(({ model }) => model === first);
   if (firstStage) return { ...one, firstStage };
+  if (takesSegmentations) return one;
   throw lacksFirstStage(one.model, DOING, "-m");
 }

@@ -23,6 +23,7 @@ const REQUEST = z.strictObject({
   model: z.string().optional(),
   files: z.array(PATH).min(1).max(256).optional(),
   preprocessed: PATH.optional(),
+  previous_stage: PATH.optional(),
   output: PATH,
   report: PATH.optional(),
   options: JOB_OPTIONS.default(JOB_OPTIONS.parse({})),
@@ -169,11 +170,12 @@ async function answer(
 }
 
 function namedCase(key: Waiting, { model, details, firstStage }: ServedModel): NamedCase {
-  const { files = [], preprocessed, output, options, report } = key.request;
+  const { files = [], preprocessed, previous_stage: previousStageFile, output, options, report } = key.request;
   return {
     key,
     model,
-    ...(firstStage && { firstStage: { model: firstStage.model, folder: key.scratch } }),
+    ...(firstStage && !previousStageFile && { firstStage: { model: firstStage.model, folder: key.scratch } }),
+    ...(previousStageFile !== undefined && { previousStageFile }),
     options,
     details,
     files,
@@ -186,10 +188,11 @@ function namedCase(key: Waiting, { model, details, firstStage }: ServedModel): N
 /** What may be read while another case is done: no result of that one. */
 function nextCase(present: Waiting, next: Waiting | undefined, models: ServedModels): NamedCase | undefined {
   if (!next) return undefined;
-  const { files = [], preprocessed, model } = next.request;
+  const { files = [], preprocessed, previous_stage, model } = next.request;
+  const read = [...files, ...(previous_stage === undefined ? [] : [previous_stage])];
   const found = model === undefined ? models.all.at(0) : models.find(model);
   const results = dirname(resolve(present.request.output));
-  if (!found || preprocessed !== undefined || files.some((file) => resolve(file).startsWith(results))) return undefined;
+  if (!found || preprocessed !== undefined || read.some((file) => resolve(file).startsWith(results))) return undefined;
   return namedCase(next, found);
 }
 
@@ -223,7 +226,7 @@ function chosenModel(name: string | undefined, models: ServedModels): ServedMode
 
 /** No file of the model's, and no image, is written over. */
 function requireOutput(request: Request, model: ServedModel["model"]): void {
-  const { files = [], output, report, options } = request;
+  const { files = [], previous_stage, output, report, options } = request;
   const { fileEnding } = model.dataset;
   const doing = "choosing the output file";
   if (!output.endsWith(fileEnding) || basename(output) === fileEnding) {
@@ -241,6 +244,7 @@ function requireOutput(request: Request, model: ServedModel["model"]): void {
     ...RUN_FILES.map((name) => ({ path: join(model.folder, name), what: `the model's ${name}` })),
     ...model.folds.map(({ file }) => ({ path: file, what: "the model's checkpoint" })),
     ...files.map((path) => ({ path, what: "an input image" })),
+    ...(previous_stage === undefined ? [] : [{ path: previous_stage, what: "the previous stage's segmentation" }]),
   ];
   refuseOverwriting(inputs, [...outputs].map((path) => ({ path, what: "the result" })), {
     doing,

@@ -94,6 +94,25 @@ with nnUNetPredictor(program=program) as predictor:
     cascaded, = predictor.predict_from_files([[os.path.join(golden, 'images', 'cascade', 'test_000_0000.nii.gz')]])
     check(set(np.unique(cascaded)) == {0, 1, 2}, 'a cascade with its first stage')
 
+name = 'cascade'
+with nnUNetPredictor(program=program) as predictor:
+    predictor.initialize_from_trained_model_folder(os.path.join(golden, 'models', name), 0)
+    file = os.path.join(golden, 'images', name, 'test_000_0000.nii.gz')
+    previous, truth = os.path.join(golden, 'prev', name), read_nifti(os.path.join(golden, 'expected', name, 'test_000.nii.gz'))
+    labels, = predictor.predict_from_files([[file]], None, folder_with_segs_from_prev_stage=previous)
+    check(same(labels), 'a second stage with the first one\'s segmentation')
+    with gzip.open(file) as opened:
+        spacing = struct.unpack_from('<8f', opened.read(352), 76)[1:4][::-1]
+    image, before = read_nifti(file)[None].astype(np.float32), read_nifti(os.path.join(previous, 'test_000.nii.gz'))[None]
+    check(same(predictor.predict_single_npy_array(image, {'spacing': spacing}, before)), 'the same with arrays')
+    several = predictor.predict_from_list_of_npy_arrays([image, image], [before, before], {'spacing': spacing})
+    check(all(same(one) for one in several), 'the same with lists of arrays')
+    try:
+        predictor.predict_from_files([[file]])
+        check(False, 'a second stage alone is refused')
+    except PredictionError as error:
+        check('second stage' in str(error), str(error))
+
 try:
     nnUNetPredictor(program=program).initialize_from_trained_model_folder(model, use_folds=(4,))
     check(False, 'a fold that is not there is refused')
