@@ -84,7 +84,10 @@ Deno.test({
       const fewer = await coloured(browser);
       assert(fewer < all, `${fewer} of ${all}`);
       await choose(browser, ".which select", "1");
-      await browser.until("document.querySelector('.classes tbody input').checked === false");
+      const amount = "document.querySelectorAll('.classes tbody td')[4].innerText";
+      await browser.until(`${amount} !== ${JSON.stringify(rows[1][1])}`);
+      assertEquals(await browser.evaluate("document.querySelector('.classes tbody input').checked"), false);
+      const [, [, ofSecond]] = await browser.evaluate(ROWS);
       assertEquals(await browser.evaluate(WHERE), where);
       const theirs = await coloured(browser);
       assert(theirs < all && Math.abs(theirs - fewer) < fewer / 100, `${theirs}, ${fewer}`);
@@ -95,9 +98,7 @@ Deno.test({
 
       // Three voxels less of the tumour, and two of the rim where nothing was.
       await choose(browser, ".which select", "2");
-      await browser.until(
-        `${JSON.stringify(rows[1][1])} !== document.querySelectorAll('.classes tbody td')[4].innerText`,
-      );
+      await browser.until(`${amount} !== ${JSON.stringify(ofSecond)}`);
       const ml = (voxels: number) => voxels * Number(rows[1][1]) / tumour;
       const differing: string[][] = await browser.evaluate(ROWS);
       for (const [i, voxels] of [0, 3, 2, 0].entries()) {
