@@ -1,5 +1,6 @@
 /** A device's limits, as operators are planned with. */
 import { UserError } from "../core/base/errors.ts";
+import { machineMemory } from "../core/base/memory_allowance.ts";
 import type { OwnMemory } from "../core/engine/engine.ts";
 import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import { BindingLimitError } from "../kernels/wgsl/conv/touched.ts";
@@ -23,8 +24,10 @@ async function largestBuffer({ device }: GpuDevice): Promise<number> {
   return error ? MODEST_BUFFER : Infinity;
 }
 
-/** Memory is asked for in pieces of so many bytes, up to so many in all. */
-const [ASKED_PIECE, MOST_ASKED] = [2 ** 30, 8 * 2 ** 30];
+/** Memory is asked for in pieces of at least and at most so many bytes: a device may bind few at a time, and still give more. */
+const ASKED_PIECE = [2 ** 27, 2 ** 30] as const;
+/** In all, at least and at most so many are asked for: a share of what the machine has, as the device may have no other. */
+const ASKED = { share: 1 / 4, least: 2 * 2 ** 30, most: 8 * 2 ** 30 };
 /** Activations of a batch may take this share of what is free, and never need more than so many bytes. */
 const COMFORTABLE = { share: 1 / 4, most: 2 * 2 ** 30 };
 
@@ -38,10 +41,12 @@ export async function ownMemory(
   limit = Infinity,
 ): Promise<OwnMemory | undefined> {
   if (facts.software && limit === Infinity) return undefined;
-  const most = Math.min(limit, MOST_ASKED);
-  const free = facts.software ? most : await takeable(device, Math.min(ASKED_PIECE, maxBindingBytes), most);
-  const comfortable = Math.min(COMFORTABLE.most, free * COMFORTABLE.share);
-  return free < MOST_ASKED ? { free, comfortable } : { comfortable };
+  const asked = Math.min(ASKED.most, Math.max(ASKED.least, (machineMemory() ?? Infinity) * ASKED.share));
+  const most = Math.min(limit, asked);
+  const piece = Math.max(ASKED_PIECE[0], Math.min(ASKED_PIECE[1], maxBindingBytes));
+  const free = facts.software ? most : await takeable(device, piece, most);
+  const comfortable = Math.floor(Math.min(COMFORTABLE.most, free * COMFORTABLE.share));
+  return free < asked ? { free, comfortable } : { comfortable };
 }
 
 /** Bytes, `most` at most, that the device gives in pieces. */
