@@ -1,6 +1,7 @@
 /**
  * The variables that choose a GPU for CUDA and ROCm programs, by hand or by SLURM. Deno's WebGPU takes the first GPU that the driver
- * shows and obeys none of them; so they are honoured where that comes to the same, and refused with the way that works where not.
+ * shows and obeys none of them; so they are honoured where it can be told which GPU they mean, and refused with the ways that work where
+ * not.
  */
 import { UsageError, type UserErrorParts } from "../../core/base/errors.ts";
 import type { ListedGpu } from "./list_gpus.ts";
@@ -83,7 +84,7 @@ export function judgeGpuVariables(
       doing: `choosing the GPU for ${setting}`,
       problem: `WebGPU takes the first GPU that the driver shows, and ${seen}`,
       remedy:
-        `show it only that one: a container (docker run --gpus device=${wanted}, NVIDIA_VISIBLE_DEVICES=${wanted}), or ` +
+        `choose it with --gpus, by its index in \`nnunet doctor\` or its PCI address; or show only that one: a container (docker run --gpus device=${wanted}, NVIDIA_VISIBLE_DEVICES=${wanted}), or ` +
         `SLURM with ConstrainDevices=yes; ` +
         (gpus === null ? "if that is so already, run with --allow-all, so that the program can see it; " : "") +
         `or unset ${name} and take the first`,

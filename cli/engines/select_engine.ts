@@ -113,7 +113,7 @@ async function judgeGpu({ device, allowSoftwareGpu, gpu }: EngineWish): Promise<
     const error = new UserError(variables.error);
     return { usable: false, why: error.message, error };
   }
-  return { usable: true, why: variables.kind === "first" ? variables.note : "" };
+  return { usable: true, why: variables.kind === "first" ? variables.note : gpu?.label ?? "" };
 }
 
 function judgeSoftware({ name }: AdapterFacts, allowed: boolean, doing: string, otherwise: string): GpuVerdict {
