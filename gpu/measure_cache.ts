@@ -19,7 +19,8 @@ export interface MeasuredCache {
   readonly usualMilliseconds: number;
 }
 
-const CHOICES = [6, 24, 64, 256].map((mebibytes) => mebibytes * 2 ** 20);
+/** What an L2 of 8, 16 or 32 MiB holds beside other things, and two that go through the memory of large ones. */
+const CHOICES = [6, 12, 24, 64, 256].map((mebibytes) => mebibytes * 2 ** 20);
 /** What is free of the device's memory must be this many times a choice. */
 const FREE = 16;
 /** A choice must take at most this share of what the usual one takes. */

@@ -2,7 +2,7 @@
  * The time of a forward pass of nnU-Net's default 3-D network (128^3, one sample) as modelled for GPUs that are not at hand: from the plan that
  * a device of such limits gets, each kernel's arithmetic and bytes against what the device has, and the host's time for its dispatches.
  *
- *   deno task bench model [--edge 128] [--batch 1] [--dispatch-us 7] [--cache 6,24,64,256] [--steps]
+ *   deno task bench model [--edge 128] [--batch 1] [--dispatch-us 7] [--cache 6,12,24,64,256] [--steps]
  *
  * A roofline, so a bound from below but for {@link EFFICIENCY}; for comparing plans with each other, not for promises. --dispatch-us: what
  * recording and submitting a dispatch takes the host, as `deno task bench host` measures it. --cache: MiB of a convolution's transformed tiles
@@ -259,7 +259,7 @@ const FEATURES = [32, 64, 128, 256, 320, 320];
 
 export function bench(args: readonly string[]): number {
   const text = (name: string, otherwise: string) => args.includes(name) ? args[args.indexOf(name) + 1] : otherwise;
-  const choices = text("--cache", "6,24,64,256").split(",").map((mebibytes) => Number(mebibytes) * MIB);
+  const choices = text("--cache", "6,12,24,64,256").split(",").map((mebibytes) => Number(mebibytes) * MIB);
   const pass = {
     edge: Number(text("--edge", "128")),
     batch: Number(text("--batch", "1")),
