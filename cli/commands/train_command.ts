@@ -7,6 +7,8 @@ import type { TrainHooks, TrainRequest } from "../../core/train/train_request.ts
 import { requireArrayPlace } from "../array_part.ts";
 import { requireFolders } from "../dataset_folders.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
+import type { FoldRequest } from "../gpus/fold_messages.ts";
+import { foldName } from "../flags/forms.ts";
 import { wantedGpus } from "../engines/wanted_gpus.ts";
 import type { AdapterChoice } from "../../gpu/adapter.ts";
 import { TRAIN, type TrainValues } from "../flags/train_flags.ts";
@@ -26,6 +28,7 @@ export const trainCommand = defineCommand({
   examples: [
     { does: "Train fold 0", args: "4 3d_fullres 0" },
     { does: "Fine-tune another training's network", args: "4 3d_fullres 0 -pretrained_weights other.pth" },
+    { does: "Three folds, on two GPUs at a time", args: "4 3d_fullres --folds 0 1 2 --gpus 0,1" },
     { does: "Go on after a stop", args: "4 3d_fullres 0 --c" },
     { does: "A short training, under a name of its own", args: "4 3d_fullres 0 --epochs 50 --lr 0.02 --name short" },
     { does: "Only predict the validation cases, with the best checkpoint", args: "4 3d_fullres 0 --val --val_best" },
@@ -45,10 +48,18 @@ export const trainCommand = defineCommand({
     if (wandb && /^(1|true)$/i.test(wandb.value)) {
       say(`${wandb.name}=${wandb.value}: ${wandb.why}; the curves are in progress.png and training_report.html`);
     }
-    const request = await trainRequest(values, context, say);
+    const { fold, folds } = values;
     // Loaded only now, so that --help and usage errors start nothing.
+    if (folds) {
+      const { trainListed } = await import("../train_listed.ts");
+      const names = [...new Set(folds.map(foldName))];
+      const requests = await Promise.all(names.map((name) => foldRequest(values, name, context, say)));
+      return await trainListed(requests, values, context);
+    }
+    const request = await foldRequest(values, fold ?? "", context, say);
+    const engines = await enginesOf(values, say, context.warn);
     const { trainModel } = await import("../../core/train/train_model.ts");
-    const { folder, summary } = await trainModel(request, trainHooks(values, context, say));
+    const { folder, summary } = await trainModel({ ...request, ...engines }, trainHooks(values, context, say));
     const cases = plural(summary.cases.length, "case");
     say(`validation: mean Dice ${diceText(summary.foregroundMean.Dice)} of ${cases}: ${folder}`);
     return true;
@@ -59,7 +70,14 @@ type Say = (line: string) => void;
 
 /** @throws UsageError, UserError for flags that don't go together */
 function check(values: TrainValues): void {
-  const { gpus, device, allowCpu, continueTraining, validateOnly, pretrainedWeights } = values;
+  const { gpus, device, allowCpu, fold, folds, continueTraining, validateOnly, pretrainedWeights } = values;
+  if (folds && (fold !== undefined || gpus > 1)) {
+    const other = fold !== undefined ? `the fold ${fold}` : "-num_gpus, which has GPUs share one training";
+    throw new UsageError(`argument --folds: not allowed with ${other}`);
+  }
+  if (folds?.includes("all") && folds.length > 1) {
+    throw new UsageError("argument --folds: `all` is a training on all cases, and goes with no other fold");
+  }
   if (gpus > 1 && (device === "cpu" || allowCpu)) {
     const flag = allowCpu ? "--allow_cpu" : "-device cpu";
     throw new UsageError(
@@ -87,11 +105,12 @@ function check(values: TrainValues): void {
   if (!validateOnly) readRecipe(values.trainer, changesOf(values));
 }
 
-async function trainRequest(
+async function foldRequest(
   values: TrainValues,
-  { environment, byUpstreamName, warn }: CommandContext,
+  fold: string,
+  { environment, byUpstreamName }: CommandContext,
   say: Say,
-): Promise<TrainRequest> {
+): Promise<FoldRequest> {
   const { preprocessed, results } = requireFolders(environment, ["preprocessed", "results"], {
     doing: "looking for the dataset",
     remedy:
@@ -104,7 +123,7 @@ async function trainRequest(
       ...taskFolders(datasetName, { preprocessed, results }),
       plansName: values.plans,
       configurationName: values.configuration,
-      fold: foldOf(values.fold, say),
+      fold: foldOf(fold, say),
       randomSplit: values.randomSplit || byUpstreamName,
     },
     trainerName: values.trainer,
@@ -120,7 +139,6 @@ async function trainRequest(
     maxMemory: values.maxMemory,
     precision: values.precision,
     assumePlansNetwork: values.assumePlansNetwork,
-    ...await enginesOf(values, say, warn),
   };
 }
 
@@ -158,7 +176,7 @@ function onlyGpu(gpus: readonly AdapterChoice[] | undefined): AdapterChoice | un
   if (!gpus || gpus.length === 1) return gpus?.[0];
   throw new UsageError(
     `argument --gpus: it names ${gpus.length}, and a training takes one; -num_gpus ${gpus.length} has them share every batch, ` +
-      "and `nnunet run` trains a fold on each",
+      "and --folds has each train one",
   );
 }
 

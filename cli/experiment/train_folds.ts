@@ -25,7 +25,7 @@ import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { CommandContext, CountProgress } from "../commands/command.ts";
 import type { RunValues } from "../flags/run_flags.ts";
 import type { FoldRequest } from "../gpus/fold_messages.ts";
-import { GpuFailed, trainInThread } from "../gpus/fold_thread.ts";
+import { GpuFailed, sampleThreadsOfEach, trainInThread } from "../gpus/fold_thread.ts";
 import { diceText, type EngineOpener, epochFields, epochLine } from "../training_request.ts";
 import { formatSeconds } from "../terminal.ts";
 import { endLine, staleFolds } from "./overview_lines.ts";
@@ -204,13 +204,8 @@ async function train(run: FoldRun, task: FoldTask, start: TrainRequest["start"])
   const { allowSoftwareGpu, threads, precision } = values;
   // Never the CPU in a GPU's place: the others go on. The cores are divided among the trainings.
   const flags = { device: "gpu", allowCpu: false, allowSoftwareGpu, threads, precision, gpu } as const;
-  const sampleThreads = values.sampleThreads ?? threadsOfEach(gpus.length);
+  const sampleThreads = values.sampleThreads ?? sampleThreadsOfEach(gpus.length);
   return await trainInThread({ ...request, sampleThreads }, flags, hooks);
-}
-
-/** Samples have to be there in time for each GPU; more threads than a dozen are of no use to one. */
-function threadsOfEach(gpus: number): number {
-  return Math.max(1, Math.min(12, Math.floor((navigator.hardwareConcurrency - 2) / gpus)));
 }
 
 /** The fold goes on from its last checkpoint, on whichever GPU is free; not for ever. */

@@ -4,7 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, FOLD_OR_ARRAY, LOG, MAX_MEMORY, NAME, SUFFIX, THREADS } from "./forms.ts";
+import { DATASET, FOLD, FOLD_OR_ARRAY, LOG, MAX_MEMORY, NAME, SUFFIX, THREADS } from "./forms.ts";
 
 const WHAT = "What to train";
 const HOW = "Training";
@@ -38,11 +38,20 @@ export const TRAIN = {
     names: ["fold"],
     value: "FOLD",
     form: FOLD_OR_ARRAY,
-    required: true,
+    requiredUnless: "--folds",
     group: WHAT,
     help:
       "Fold of the cross-validation, 0 to 4, or `all` to train on all cases; `array`: the index of the SLURM array or " +
       "Kubernetes indexed job that this is run in.",
+  },
+  folds: {
+    kind: "list",
+    names: ["--folds"],
+    value: "FOLD",
+    form: FOLD,
+    beyond: true,
+    group: WHAT,
+    help: "Instead of FOLD: several, one after the other, or one on each GPU of --gpus.",
   },
   trainer: {
     kind: "text",

@@ -61,3 +61,8 @@ export async function trainInThread(
     worker.terminate();
   }
 }
+
+/** Samples have to be there in time for each GPU, and more threads than a dozen are of no use to one. */
+export function sampleThreadsOfEach(gpus: number): number {
+  return Math.max(1, Math.min(12, Math.floor((navigator.hardwareConcurrency - 2) / gpus)));
+}

@@ -48,5 +48,30 @@ Deno.test({
       };
       assert(((await trained("one", 0)).weights as unknown[]).length > 10);
       for (const fold of [0, 1]) assertEquals(await trained("two", fold), await trained("one", fold));
+
+      // There is no fold 9; the others are trained all the same.
+      const line = [
+        "train",
+        "7",
+        "3d_fullres",
+        "-p",
+        "tinyPlans",
+        "--folds",
+        "0",
+        "9",
+        "1",
+        "--name",
+        "three",
+        ...RUN.slice(6),
+      ]
+        .filter((word) => word !== "--disable_ensembling");
+      const three = await runCommand([...line, "--gpus", "0,0", "--log", "json"], { env });
+      assertEquals(three.code, 1, three.stderr);
+      assert(
+        three.stderr.includes("error: fold 9: ") && three.stderr.includes("could not be trained: 9;"),
+        three.stderr,
+      );
+      assert(/"event":"fold",.*"fold":1,"gpu":"0","state":"done"/.test(three.stdout), three.stdout);
+      for (const fold of [0, 1]) assertEquals(await trained("three", fold), await trained("one", fold));
     }),
 });

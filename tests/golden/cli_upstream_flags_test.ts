@@ -17,8 +17,8 @@ const SCRIPTS = scripts as Readonly<Record<string, { ignoresUnknown: boolean; fl
 
 /** Defaults that differ on purpose: numbers of threads are the machine's, the device is found, and a part is the array's. */
 const OWN_DEFAULTS = ["-np", "-npfp", "-npp", "-nps", "-device", "-num_parts", "-part_id"];
-/** Required by one of the two: upstream fails without a dataset, and does not know --best, which chooses the configuration. */
-const REQUIRED_BY_ONE = ["-d", "-c"];
+/** Required by one of the two: upstream fails without a dataset, and knows neither --best, which chooses the configuration, nor --folds. */
+const REQUIRED_BY_ONE = ["-d", "-c", "fold"];
 const KINDS: Readonly<Record<string, readonly Flag["kind"][]>> = {
   int: ["integer", "integers"],
   float: ["number"],

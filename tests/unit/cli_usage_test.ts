@@ -52,6 +52,8 @@ const MISTAKES: readonly (readonly [line: string, message: string])[] = [
   [`${TRAIN} -num_gpus 2 -device cpu`, "-device cpu has the CPU do it"],
   [`${TRAIN} -num_gpus 2 --allow_cpu`, "--allow_cpu has the CPU do it"],
   [`${TRAIN} -num_gpus 0`, "argument -num_gpus"],
+  [`${TRAIN} --gpus 1 -device cpu`, "-device cpu uses none"],
+  [`${TRAIN} --folds 0 1`, "argument --folds: not allowed with the fold"],
   [`${TRAIN} --epochs 0 --name x`, "argument --epochs"],
   [`${TRAIN} --iterations 0 --name x`, "argument --iterations"],
   [`${TRAIN} --early-stopping 0 --name x`, "argument --early-stopping"],
