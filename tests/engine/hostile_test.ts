@@ -20,12 +20,14 @@ struct Pair {
   mean: vec4f,
 }
 var<workgroup> pairs: array<Pair, 64>;
+var<workgroup> rows: array<array<vec4f, 5>, 16>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   pairs[lane] = Pair(1u, vec4f(input_0[id.x / 4u + u32(output_0[lane])]));
   workgroupBarrier();
   output_0[id.x] += pairs[63u - lane].mean.x;
   atomicOr(&words_0[id.x / 32u], 1u);
+  rows[lane / 4u][lane % 4u] = rows[2u][u32(output_0[lane])];
 }
 `;
 
@@ -35,6 +37,8 @@ Deno.test("a kernel's text is rewritten for a hostile device: every access by a 
     const line of [
       "put_pairs(lane, Pair(1u, vec4f(take_input_0(id.x / 4u + u32(take_output_0(lane))))));",
       "put_output_0(id.x, take_output_0(id.x) + (take_pairs(63u - lane).mean.x));",
+      "put_rows(lane / 4u, lane % 4u, take_rows(2u, u32(take_output_0(lane))));",
+      "fn take_rows(i: u32, k: u32) -> vec4f {",
       "atomicOr(&words_0[place_words_0(id.x / 32u)], 1u);",
       "kernel_main(permuted_group * vec3u(64u, 1u, 1u) + vec3u(permuted_lane, 0u, 0u), permuted_lane);",
       "fn kernel_main(id: vec3u, lane: u32) {",

@@ -15,6 +15,8 @@ interface ArrayVariable {
   readonly element: string;
   /** Of workgroup memory; undefined: bound at run time. */
   readonly length?: number;
+  /** Of arrays in an array. */
+  readonly inner?: number;
 }
 
 const DECLARATION = /var<(?:storage, \w+|workgroup)> (\w+): array<((?:[^<>,]|<[^<>]*>)+)(?:, (\d+))?>;/g;
@@ -24,13 +26,21 @@ const MAIN = /@compute @workgroup_size\((\d+)\)\s*fn main\(((?:@builtin\(\w+\) \
 /** @throws TypeError if the text accesses an array in a way that is not known here, or its entry point is none that is */
 export function hostileText(code: string): string {
   const structs = new Map([...code.matchAll(STRUCT)].map(([, name, members]) => [name, memberTypes(members)]));
-  const arrays = [...code.matchAll(DECLARATION)].map(([, name, element, length]): ArrayVariable => ({
-    name,
-    element,
-    ...(length !== undefined && { length: Number(length) }),
-  }));
+  const arrays = [...code.matchAll(DECLARATION)].map(([, name, type, length]): ArrayVariable => {
+    const [, element = type, inner] = /^array<(.+), (\d+)>$/.exec(type) ?? [];
+    return {
+      name,
+      element,
+      ...(length !== undefined && { length: Number(length) }),
+      ...(inner !== undefined && { inner: Number(inner) }),
+    };
+  });
   // Declarations have no access in them, and begin the text of a header.
-  const text = permuteThreads(guardAccesses(code, new Set(arrays.map(({ name }) => name))), arrays, structs);
+  const text = permuteThreads(
+    guardAccesses(code, new Map(arrays.map((array) => [array.name, array]))),
+    arrays,
+    structs,
+  );
   const faults = `@group(${FAULT_GROUP}) @binding(0) var<storage, read_write> faults: atomic<u32>;
 var<private> fault: u32;`;
   return [text, faults, ...arrays.flatMap((array) => accessors(array, text, structs))].join("\n");
@@ -39,16 +49,23 @@ var<private> fault: u32;`;
 const memberTypes = (members: string) => [...members.matchAll(/\w+: ([^,\n]+),?/g)].map(([, type]) => type.trim());
 
 /** All accesses of arrays by functions: take_x(i), put_x(i, value) and, for atomics, place_x(i). */
-function guardAccesses(code: string, arrays: ReadonlySet<string>): string {
+function guardAccesses(code: string, arrays: ReadonlyMap<string, ArrayVariable>): string {
   let out = "";
   let from = 0;
   for (const match of code.matchAll(/(&?)\b(\w+)\[/g)) {
     const [found, reference, name] = match;
-    if (!arrays.has(name) || match.index < from) continue;
-    const end = closingBracket(code, match.index + found.length);
-    const index = guardAccesses(code.slice(match.index + found.length, end), arrays);
+    const array = arrays.get(name);
+    if (!array || match.index < from) continue;
     out += code.slice(from, match.index);
-    from = end + 1;
+    const indices: string[] = [];
+    from = match.index + found.length;
+    for (const _ of array.inner === undefined ? [0] : [0, 1]) {
+      const end = closingBracket(code, from);
+      indices.push(guardAccesses(code.slice(from, end), arrays));
+      // Of two brackets the second begins where the first ends.
+      from = end + (indices.length === 1 && array.inner !== undefined ? 2 : 1);
+    }
+    const index = indices.join(", ");
     const assignment = /^((?:\.\w+|\[[^\]]*\])*)\s*([-+*/|&^]?)=(?!=)\s*/.exec(code.slice(from));
     if (reference) {
       out += `&${name}[place_${name}(${index})]`;
@@ -94,20 +111,24 @@ function poison(type: string, structs: Structs): string {
 }
 
 /** The functions that stand for an array's accesses, those that the text uses. Without branches, which cost compilers most. */
-function accessors({ name, element, length }: ArrayVariable, text: string, structs: Structs): string[] {
+function accessors({ name, element, length, inner }: ArrayVariable, text: string, structs: Structs): string[] {
   const bound = length === undefined ? `arrayLength(&${name})` : `${length}u`;
-  const fault = `fault |= select(0u, ${length === undefined ? 1 : 2}u, i >= ${bound});`;
+  const nested = inner !== undefined;
+  const indices = nested ? "i: u32, k: u32" : "i: u32";
+  const place = nested ? `${name}[i][k]` : `${name}[i]`;
+  const beyond = nested ? `i >= ${bound} || k >= ${inner}u` : `i >= ${bound}`;
+  const fault = `fault |= select(0u, ${length === undefined ? 1 : 2}u, ${beyond});`;
   const load = structs.has(element)
-    ? `if (i >= ${bound}) { return ${poison(element, structs)}; }
-  return ${name}[i];`
-    : `return select(${name}[i], ${poison(element, structs)}, i >= ${bound});`;
+    ? `if (${beyond}) { return ${poison(element, structs)}; }
+  return ${place};`
+    : `return select(${place}, ${poison(element, structs)}, ${beyond});`;
   const functions: [string, string][] = [
-    [`take_${name}(`, `fn take_${name}(i: u32) -> ${element} {\n  ${load}\n}`],
+    [`take_${name}(`, `fn take_${name}(${indices}) -> ${element} {\n  ${load}\n}`],
     [
       `put_${name}(`,
-      `fn put_${name}(i: u32, value: ${element}) {\n  ${fault}\n  if (i < ${bound}) { ${name}[i] = value; }\n}`,
+      `fn put_${name}(${indices}, value: ${element}) {\n  ${fault}\n  if (!(${beyond})) { ${place} = value; }\n}`,
     ],
-    [`place_${name}(`, `fn place_${name}(i: u32) -> u32 {\n  ${fault}\n  return select(i, 0u, i >= ${bound});\n}`],
+    [`place_${name}(`, `fn place_${name}(i: u32) -> u32 {\n  ${fault}\n  return select(i, 0u, ${beyond});\n}`],
   ];
   return functions.filter(([call]) => text.includes(call)).map(([, code]) => code);
 }
@@ -127,10 +148,12 @@ function permuteThreads(code: string, arrays: readonly ArrayVariable[], structs:
     if (!(builtin in values)) throw new TypeError(`Rewriting a kernel: it asks for ${builtin}`);
     return values[builtin];
   });
-  const fills = arrays.filter(({ length }) => length !== undefined).map(({ name, element, length }) => {
+  const fills = arrays.flatMap(({ name, element, length, inner }) => {
+    if (length === undefined) return [];
     const value = poison(element, structs);
-    const fill = element.startsWith("atomic") ? `atomicStore(&${name}[i], ${value});` : `${name}[i] = ${value};`;
-    return `  for (var i = permuted_lane; i < ${length}u; i += ${size}u) { ${fill} }`;
+    const place = inner === undefined ? `${name}[i]` : `${name}[i / ${inner}u][i % ${inner}u]`;
+    const fill = element.startsWith("atomic") ? `atomicStore(&${place}, ${value});` : `${place} = ${value};`;
+    return [`  for (var i = permuted_lane; i < ${length * (inner ?? 1)}u; i += ${size}u) { ${fill} }`];
   });
   const lines = [
     `@compute @workgroup_size(${size})`,

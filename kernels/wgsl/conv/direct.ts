@@ -25,8 +25,8 @@ import { statisticsSize, statisticsText, statisticsViews } from "./statistics.ts
 import { NOMINAL, productSeconds, rankTiles, tilesFor } from "./tiles.ts";
 import { cutGroups, tensorView, weightLayout, weightView } from "./touched.ts";
 
-/** vec4 that the statistics need: a share of each column from each row of threads. */
-const scratchOf = (statistics: boolean) => (tile: GemmTile) => statistics ? tile.ny * tileColumns(tile) : 0;
+/** What the statistics need of B's workgroup memory: a share of each column from each row of threads. */
+const scratchRows = (statistics: boolean) => (tile: GemmTile) => statistics ? tile.ny : 0;
 
 /** Tiles for a direct convolution with their forecasts, best first. */
 export function directTiles(problem: WgslConvProblem): { readonly tile: GemmTile; readonly seconds: number }[] {
@@ -35,7 +35,7 @@ export function directTiles(problem: WgslConvProblem): { readonly tile: GemmTile
   const depth = gatherDepth(gatherOf(problem, grid));
   const shape = { rows: voxelCount(grid), columns, depth, count: problem.batch };
   const bytes = convBytes(problem, grid, (4 * depth + 1) * columns * 16);
-  return rankTiles(tilesFor(columns, problem.limits, scratchOf(problem.statistics)), shape).map((tile) => ({
+  return rankTiles(tilesFor(columns, problem.limits, scratchRows(problem.statistics)), shape).map((tile) => ({
     tile,
     seconds: Math.max(productSeconds(tile, shape), bytes / NOMINAL.memory) + NOMINAL.launch,
   }));
@@ -81,12 +81,11 @@ export function planDirect(problem: WgslConvProblem, tile: GemmTile = directTile
   const statistics = () =>
     statisticsText({
       channels: problem.outputChannels,
-      scratch: "shared_a",
       spread: sums.map(({ j, column }) => ({
         values: (add) =>
           unroll(tile.tm, (m) => `if (${rowText(tile, m)} < ${voxels}u) { ${add(`c_${m}_${j}`)} }`).join("\n"),
-        mine: `ty * ${tileColumns(tile)}u + tx + ${j * tile.nx}u`,
-        shares: unroll(tile.ny, (y) => `${y * tileColumns(tile)}u + tx + ${j * tile.nx}u`),
+        mine: `shared_b[ty][tx + ${j * tile.nx}u]`,
+        shares: unroll(tile.ny, (y) => `shared_b[${y}u][tx + ${j * tile.nx}u]`),
         block: column,
       })),
       count: `f32(min(${tileRows(tile)}u, ${voxels}u - row0))`,
@@ -127,7 +126,7 @@ ${problem.statistics ? statistics() : ""}`;
       setup: sampleRows(tiles, tileRows(tile)),
       loadB: `load_weights(k * ${columns}u + column)`,
       epilogue,
-      epilogueScratch: scratchOf(problem.statistics)(tile),
+      epilogueRows: scratchRows(problem.statistics)(tile),
     });
     return dispatchOf(name, header, [ceilDiv(columns, tileColumns(tile)), range.end - range.start, 1], code);
   });
@@ -266,7 +265,7 @@ if (${columnText(tile, j)} < ${columns}u) {
       header: header.text,
       ...read,
       epilogue,
-      epilogueScratch: 0,
+      epilogueRows: 0,
       functions: `${read.functions}\n${scatter}`,
       setup: sampleRows(tiles, tileRows(tile)),
       loadB: `load_weights(k * ${columns}u + column)`,

@@ -49,8 +49,8 @@ export interface GemmText {
   readonly loadB: string;
   /** Statements after the sums c_m_j are there (rows row0 + ty + m * ny, columns column0 + tx + j * nx); no thread has left. */
   readonly epilogue: string;
-  /** vec4 of workgroup memory (`shared_a`) that the epilogue uses. */
-  readonly epilogueScratch: number;
+  /** Rows of workgroup memory (`shared_b`, as long as a tile's columns) that the epilogue uses. */
+  readonly epilogueRows: number;
 }
 
 export const tileRows = (tile: GemmTile) => tile.ny * tile.tm;
@@ -61,12 +61,12 @@ export const tileName = (tile: GemmTile) => `${tileRows(tile)}x${4 * tileColumns
 /** vec4 from one row of A to the next in workgroup memory: odd where many rows are read at once, against bank conflicts. */
 const rowStride = (tile: GemmTile) => tile.nx < 8 && tile.depth > 1 ? tile.depth + 1 : tile.depth;
 
-const sharedA = (tile: GemmTile, scratch: number) => Math.max(tileRows(tile) * rowStride(tile), scratch);
-const sharedB = (tile: GemmTile) => 4 * tile.depth * tileColumns(tile);
+/** Rows of B's slice, and of what the epilogue keeps in its place. */
+const rowsOfB = (tile: GemmTile, epilogueRows: number) => Math.max(4 * tile.depth, epilogueRows);
 
 /** Workgroup memory of the kernel. */
-export function gemmWorkgroupBytes(tile: GemmTile, epilogueScratch: number): number {
-  return 16 * (sharedA(tile, epilogueScratch) + sharedB(tile));
+export function gemmWorkgroupBytes(tile: GemmTile, epilogueRows: number): number {
+  return 16 * (tileRows(tile) * rowStride(tile) + rowsOfB(tile, epilogueRows) * tileColumns(tile));
 }
 
 export function gemmText(g: GemmText): string {
@@ -90,9 +90,9 @@ fn fetch_b(k: u32, column: u32) -> vec4f {
   return ${g.loadB};
 }
 
-/// Slices of A, [row][k4], and of B, [k][column].
-var<workgroup> shared_a: array<vec4f, ${sharedA(tile, g.epilogueScratch)}>;
-var<workgroup> shared_b: array<vec4f, ${sharedB(tile)}>;
+/// Slices of A, [row][k4], and of B, [k][column]. Nested: a constant index is not checked, and the other one checked once for all.
+var<workgroup> shared_a: array<array<vec4f, ${stride}>, ${rows}>;
+var<workgroup> shared_b: array<array<vec4f, ${columns}>, ${rowsOfB(tile, g.epilogueRows)}>;
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -123,10 +123,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
     if (step < ${steps}u) {
+      ${unroll(loadsA, (i) => guard(itemsA, i, `shared_a[${rowOf(i)}][lane % ${depth}u] = ${g.finishA(i)};`))}
       ${
-    unroll(loadsA, (i) => guard(itemsA, i, `shared_a[${rowOf(i)} * ${stride}u + lane % ${depth}u] = ${g.finishA(i)};`))
+    unroll(loadsB, (i) => {
+      const item = `(lane + ${i * threads}u)`;
+      return guard(itemsB, i, `shared_b[${item} / ${columns}u][${item} % ${columns}u] = b_${i};`);
+    })
   }
-      ${unroll(loadsB, (i) => guard(itemsB, i, `shared_b[lane + ${i * threads}u] = b_${i};`))}
     }
     workgroupBarrier();
   }
@@ -138,17 +141,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   function multiplyText(tile: GemmTile, k: number): string {
     return wgsl`
 {
-  ${
-      unroll(4, (e) =>
-        unroll(tn, (j) => `let b_${e}_${j} = shared_b[tx + ${(4 * k + e) * columns + j * tile.nx}u];`).join(" "))
-    }
+  ${unroll(4, (e) => unroll(tn, (j) => `let b_${e}_${j} = shared_b[${4 * k + e}u][tx + ${j * tile.nx}u];`).join(" "))}
   ${
       unroll(tm, (m) => {
         const sums = unroll(tn, (j) => {
           const sum = `c_${m}_${j}`;
           return `${sum} = ${["x", "y", "z", "w"].reduce((s, e, i) => `fma(vec4f(a.${e}), b_${i}_${j}, ${s})`, sum)};`;
         });
-        return `{ let a = shared_a[(ty + ${m * ny}u) * ${stride}u + ${k}u]; ${sums.join(" ")} }`;
+        return `{ let a = shared_a[ty + ${m * ny}u][${k}u]; ${sums.join(" ")} }`;
       })
     }
 }`;

@@ -45,7 +45,7 @@ export function gemmPeakKernel(size = 4096, tile: GemmTile = peakTiles()[0]): Wg
           `store_c((${rowText(tile, m)}) * ${blocks}u + ${columnText(tile, j)}, c_${m}_${j}); }`),
     )
       .flat().join("\n"),
-    epilogueScratch: 0,
+    epilogueRows: 0,
   });
   const name = `peak product ${tileName(tile)}`;
   const workgroups = [ceilDiv(blocks, tileColumns(tile)), ceilDiv(size, tileRows(tile)), 1] as const;

@@ -25,9 +25,9 @@ export function statisticsViews(problem: WgslConvProblem): ArrayView[] {
 export interface SpreadChannels {
   /** Statements that add this thread's values, or (value - mean)^2, to a variable: `add` gives the statement for one value. */
   readonly values: (add: (value: string) => string) => string;
-  /** Index into `scratch` of this thread's share. */
+  /** Where in workgroup memory this thread's share is: "shared_m[lane]". */
   readonly mine: string;
-  /** Indices of all the shares of these channels, in the order they are added. */
+  /** Where all the shares of these channels are, in the order they are added. */
   readonly shares: readonly string[];
   /** Block of four channels (an expression of u32). */
   readonly block: string;
@@ -39,17 +39,15 @@ export interface SpreadChannels {
  */
 export function statisticsText(s: {
   readonly channels: number;
-  readonly scratch: string;
   readonly spread: readonly SpreadChannels[];
   readonly count: string;
   readonly part: string;
   readonly writer: string;
 }): string {
   const padded = padToFour(s.channels);
-  const sumOf = (shares: readonly string[]) => shares.map((share) => `${s.scratch}[${share}]`);
   const addShares = (name: string, shares: readonly string[]) => [
     `var ${name} = vec4f(0.0);`,
-    ...sumOf(shares).map((share) => `${name} += ${share};`),
+    ...shares.map((share) => `${name} += ${share};`),
   ];
   return wgsl`
 let count = ${s.count};
@@ -57,7 +55,7 @@ ${
     s.spread.map(({ values, mine }, j) =>
       `var sum_${j} = vec4f(0.0);
 ${values((value) => `sum_${j} += ${value};`)}
-${s.scratch}[${mine}] = sum_${j};`
+${mine} = sum_${j};`
     )
   }
 workgroupBarrier();
@@ -67,7 +65,7 @@ ${
     s.spread.map(({ values, mine }, j) =>
       `var square_${j} = vec4f(0.0);
 ${values((value) => `{ let apart = ${value} - mean_${j}; square_${j} = fma(apart, apart, square_${j}); }`)}
-${s.scratch}[${mine}] = square_${j};`
+${mine} = square_${j};`
     )
   }
 workgroupBarrier();

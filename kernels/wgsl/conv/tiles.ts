@@ -47,12 +47,12 @@ export interface ProductShape {
   readonly count: number;
 }
 
-/** Tiles that the device can run, for a product whose epilogue uses `scratch(tile)` vec4 of workgroup memory. */
-export function tilesFor(columns: number, limits: ConvLimits, scratch: (tile: GemmTile) => number): GemmTile[] {
+/** Tiles that the device can run, for a product whose epilogue uses `epilogueRows(tile)` rows of B's workgroup memory. */
+export function tilesFor(columns: number, limits: ConvLimits, epilogueRows: (tile: GemmTile) => number): GemmTile[] {
   const all = columns <= 8 ? [...TILES, narrowTile(columns)] : TILES;
   return all.filter((tile) =>
     tileThreads(tile) <= limits.workgroupThreads &&
-    gemmWorkgroupBytes(tile, scratch(tile)) <= limits.workgroupMemoryBytes
+    gemmWorkgroupBytes(tile, epilogueRows(tile)) <= limits.workgroupMemoryBytes
   );
 }
 

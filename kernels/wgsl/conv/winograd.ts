@@ -149,7 +149,7 @@ matrix = ${same ? "point" : "weight_of[point]"} * ${matrix}u;`,
     ...plainA((i) => `fetch_v(first, row_${i}, k4)`),
     loadB: `load_weights(matrix + k * ${outputBlocks}u + column)`,
     epilogue: sums.join("\n"),
-    epilogueScratch: 0,
+    epilogueRows: 0,
   });
 }
 

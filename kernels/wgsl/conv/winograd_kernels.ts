@@ -190,13 +190,13 @@ export function outputTransformText(
   });
   const grid = s.outputGrid;
   const step = [grid[1] * grid[2], grid[2], 1][last.axis];
-  const shares = unroll(tiles, (t) => unroll(lines, (l) => `${l * units + t * blocks}u + unit % ${blocks}u`)).flat();
+  const shares = unroll(tiles, (t) => unroll(lines, (l) => `shared_m[${l * units + t * blocks}u + unit % ${blocks}u]`))
+    .flat();
   const statistics = statisticsText({
     channels: problem.outputChannels,
-    scratch: "shared_m",
     spread: [{
       values: (add) => unroll(written, (i) => `if (${i}u < within) { ${add(`out_${i}`)} }`).join("\n"),
-      mine: `line * ${units}u + unit`,
+      mine: `shared_m[line * ${units}u + unit]`,
       shares,
       block: "block",
     }],

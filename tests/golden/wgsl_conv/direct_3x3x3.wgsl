@@ -73,9 +73,9 @@ fn fetch_b(k: u32, column: u32) -> vec4f {
   return load_weights(k * 4u + column);
 }
 
-/// Slices of A, [row][k4], and of B, [k][column].
-var<workgroup> shared_a: array<vec4f, 96>;
-var<workgroup> shared_b: array<vec4f, 32>;
+/// Slices of A, [row][k4], and of B, [k][column]. Nested: a constant index is not checked, and the other one checked once for all.
+var<workgroup> shared_a: array<array<vec4f, 3>, 32>;
+var<workgroup> shared_b: array<array<vec4f, 4>, 16>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -109,26 +109,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     if (step > 0u) {
       {
-        let b_0_0 = shared_b[tx + 0u];
-        let b_1_0 = shared_b[tx + 4u];
-        let b_2_0 = shared_b[tx + 8u];
-        let b_3_0 = shared_b[tx + 12u];
-        { let a = shared_a[(ty + 0u) * 3u + 0u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
-        { let a = shared_a[(ty + 16u) * 3u + 0u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
+        let b_0_0 = shared_b[0u][tx + 0u];
+        let b_1_0 = shared_b[1u][tx + 0u];
+        let b_2_0 = shared_b[2u][tx + 0u];
+        let b_3_0 = shared_b[3u][tx + 0u];
+        { let a = shared_a[ty + 0u][0u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
+        { let a = shared_a[ty + 16u][0u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
       }
       {
-        let b_0_0 = shared_b[tx + 16u];
-        let b_1_0 = shared_b[tx + 20u];
-        let b_2_0 = shared_b[tx + 24u];
-        let b_3_0 = shared_b[tx + 28u];
-        { let a = shared_a[(ty + 0u) * 3u + 1u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
-        { let a = shared_a[(ty + 16u) * 3u + 1u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
+        let b_0_0 = shared_b[4u][tx + 0u];
+        let b_1_0 = shared_b[5u][tx + 0u];
+        let b_2_0 = shared_b[6u][tx + 0u];
+        let b_3_0 = shared_b[7u][tx + 0u];
+        { let a = shared_a[ty + 0u][1u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
+        { let a = shared_a[ty + 16u][1u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
       }
     }
     workgroupBarrier();
     if (step < 54u) {
-      shared_a[(lane + 0u) / 2u * 3u + lane % 2u] = select(vec4f(0.0), normalise(vec4f(a_0), scale, shift, slope), inside_0);
-      if (lane + 0u < 32u) { shared_b[lane + 0u] = b_0; }
+      shared_a[(lane + 0u) / 2u][lane % 2u] = select(vec4f(0.0), normalise(vec4f(a_0), scale, shift, slope), inside_0);
+      if (lane + 0u < 32u) { shared_b[(lane + 0u) / 4u][(lane + 0u) % 4u] = b_0; }
     }
     workgroupBarrier();
   }
@@ -142,31 +142,31 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var sum_0 = vec4f(0.0);
   if (row0 + ty + 0u < 512u) { sum_0 += c_0_0; }
   if (row0 + ty + 16u < 512u) { sum_0 += c_1_0; }
-  shared_a[ty * 4u + tx + 0u] = sum_0;
+  shared_b[ty][tx + 0u] = sum_0;
   workgroupBarrier();
   var mean_0 = vec4f(0.0);
-  mean_0 += shared_a[0u + tx + 0u];
-  mean_0 += shared_a[4u + tx + 0u];
-  mean_0 += shared_a[8u + tx + 0u];
-  mean_0 += shared_a[12u + tx + 0u];
-  mean_0 += shared_a[16u + tx + 0u];
-  mean_0 += shared_a[20u + tx + 0u];
-  mean_0 += shared_a[24u + tx + 0u];
-  mean_0 += shared_a[28u + tx + 0u];
-  mean_0 += shared_a[32u + tx + 0u];
-  mean_0 += shared_a[36u + tx + 0u];
-  mean_0 += shared_a[40u + tx + 0u];
-  mean_0 += shared_a[44u + tx + 0u];
-  mean_0 += shared_a[48u + tx + 0u];
-  mean_0 += shared_a[52u + tx + 0u];
-  mean_0 += shared_a[56u + tx + 0u];
-  mean_0 += shared_a[60u + tx + 0u];
+  mean_0 += shared_b[0u][tx + 0u];
+  mean_0 += shared_b[1u][tx + 0u];
+  mean_0 += shared_b[2u][tx + 0u];
+  mean_0 += shared_b[3u][tx + 0u];
+  mean_0 += shared_b[4u][tx + 0u];
+  mean_0 += shared_b[5u][tx + 0u];
+  mean_0 += shared_b[6u][tx + 0u];
+  mean_0 += shared_b[7u][tx + 0u];
+  mean_0 += shared_b[8u][tx + 0u];
+  mean_0 += shared_b[9u][tx + 0u];
+  mean_0 += shared_b[10u][tx + 0u];
+  mean_0 += shared_b[11u][tx + 0u];
+  mean_0 += shared_b[12u][tx + 0u];
+  mean_0 += shared_b[13u][tx + 0u];
+  mean_0 += shared_b[14u][tx + 0u];
+  mean_0 += shared_b[15u][tx + 0u];
   mean_0 /= count;
   workgroupBarrier();
   var square_0 = vec4f(0.0);
   if (row0 + ty + 0u < 512u) { { let apart = c_0_0 - mean_0; square_0 = fma(apart, apart, square_0); } }
   if (row0 + ty + 16u < 512u) { { let apart = c_1_0 - mean_0; square_0 = fma(apart, apart, square_0); } }
-  shared_a[ty * 4u + tx + 0u] = square_0;
+  shared_b[ty][tx + 0u] = square_0;
   workgroupBarrier();
   if (ty == 0u) {
     let at = (number) * 33u;
@@ -175,22 +175,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       if (block == 0u) { store_statistics(at, count); }
       if (block < 4u) {
         var m2 = vec4f(0.0);
-        m2 += shared_a[0u + tx + 0u];
-        m2 += shared_a[4u + tx + 0u];
-        m2 += shared_a[8u + tx + 0u];
-        m2 += shared_a[12u + tx + 0u];
-        m2 += shared_a[16u + tx + 0u];
-        m2 += shared_a[20u + tx + 0u];
-        m2 += shared_a[24u + tx + 0u];
-        m2 += shared_a[28u + tx + 0u];
-        m2 += shared_a[32u + tx + 0u];
-        m2 += shared_a[36u + tx + 0u];
-        m2 += shared_a[40u + tx + 0u];
-        m2 += shared_a[44u + tx + 0u];
-        m2 += shared_a[48u + tx + 0u];
-        m2 += shared_a[52u + tx + 0u];
-        m2 += shared_a[56u + tx + 0u];
-        m2 += shared_a[60u + tx + 0u];
+        m2 += shared_b[0u][tx + 0u];
+        m2 += shared_b[1u][tx + 0u];
+        m2 += shared_b[2u][tx + 0u];
+        m2 += shared_b[3u][tx + 0u];
+        m2 += shared_b[4u][tx + 0u];
+        m2 += shared_b[5u][tx + 0u];
+        m2 += shared_b[6u][tx + 0u];
+        m2 += shared_b[7u][tx + 0u];
+        m2 += shared_b[8u][tx + 0u];
+        m2 += shared_b[9u][tx + 0u];
+        m2 += shared_b[10u][tx + 0u];
+        m2 += shared_b[11u][tx + 0u];
+        m2 += shared_b[12u][tx + 0u];
+        m2 += shared_b[13u][tx + 0u];
+        m2 += shared_b[14u][tx + 0u];
+        m2 += shared_b[15u][tx + 0u];
         store_statistics(at + 1u + 4u * block, mean_0[0]); store_statistics(at + 17u + 4u * block, m2[0]);
         store_statistics(at + 2u + 4u * block, mean_0[1]); store_statistics(at + 18u + 4u * block, m2[1]);
         store_statistics(at + 3u + 4u * block, mean_0[2]); store_statistics(at + 19u + 4u * block, m2[2]);

@@ -35,9 +35,9 @@ fn fetch_b(k: u32, column: u32) -> vec4f {
   return load_b(k * 16u + column);
 }
 
-/// Slices of A, [row][k4], and of B, [k][column].
-var<workgroup> shared_a: array<vec4f, 96>;
-var<workgroup> shared_b: array<vec4f, 32>;
+/// Slices of A, [row][k4], and of B, [k][column]. Nested: a constant index is not checked, and the other one checked once for all.
+var<workgroup> shared_a: array<array<vec4f, 3>, 32>;
+var<workgroup> shared_b: array<array<vec4f, 4>, 8>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -59,26 +59,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     if (step > 0u) {
       {
-        let b_0_0 = shared_b[tx + 0u];
-        let b_1_0 = shared_b[tx + 4u];
-        let b_2_0 = shared_b[tx + 8u];
-        let b_3_0 = shared_b[tx + 12u];
-        { let a = shared_a[(ty + 0u) * 3u + 0u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
-        { let a = shared_a[(ty + 16u) * 3u + 0u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
+        let b_0_0 = shared_b[0u][tx + 0u];
+        let b_1_0 = shared_b[1u][tx + 0u];
+        let b_2_0 = shared_b[2u][tx + 0u];
+        let b_3_0 = shared_b[3u][tx + 0u];
+        { let a = shared_a[ty + 0u][0u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
+        { let a = shared_a[ty + 16u][0u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
       }
       {
-        let b_0_0 = shared_b[tx + 16u];
-        let b_1_0 = shared_b[tx + 20u];
-        let b_2_0 = shared_b[tx + 24u];
-        let b_3_0 = shared_b[tx + 28u];
-        { let a = shared_a[(ty + 0u) * 3u + 1u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
-        { let a = shared_a[(ty + 16u) * 3u + 1u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
+        let b_0_0 = shared_b[4u][tx + 0u];
+        let b_1_0 = shared_b[5u][tx + 0u];
+        let b_2_0 = shared_b[6u][tx + 0u];
+        let b_3_0 = shared_b[7u][tx + 0u];
+        { let a = shared_a[ty + 0u][1u]; c_0_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_0_0)))); }
+        { let a = shared_a[ty + 16u][1u]; c_1_0 = fma(vec4f(a.w), b_3_0, fma(vec4f(a.z), b_2_0, fma(vec4f(a.y), b_1_0, fma(vec4f(a.x), b_0_0, c_1_0)))); }
       }
     }
     workgroupBarrier();
     if (step < 8u) {
-      shared_a[(lane + 0u) / 2u * 3u + lane % 2u] = a_0;
-      if (lane + 0u < 32u) { shared_b[lane + 0u] = b_0; }
+      shared_a[(lane + 0u) / 2u][lane % 2u] = a_0;
+      if (lane + 0u < 32u) { shared_b[(lane + 0u) / 4u][(lane + 0u) % 4u] = b_0; }
     }
     workgroupBarrier();
   }
