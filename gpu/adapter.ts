@@ -104,13 +104,9 @@ export const RAISED_LIMITS = [
   "maxBindingsPerBindGroup",
 ] as const;
 
-/** Asks for a device with all that kernels can use; features an adapter does not list (subgroups) are tried. */
+/** Asks for a device with all that kernels can use. */
 export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const requiredLimits = Object.fromEntries(RAISED_LIMITS.map((name) => [name, adapter.limits[name]]));
-  const listed = (["shader-f16", "timestamp-query"] as const).filter((name) => adapter.features.has(name));
-  try {
-    return await adapter.requestDevice({ requiredFeatures: [...listed, "subgroups"], requiredLimits });
-  } catch {
-    return await adapter.requestDevice({ requiredFeatures: listed, requiredLimits });
-  }
+  const requiredFeatures = (["shader-f16", "timestamp-query"] as const).filter((name) => adapter.features.has(name));
+  return await adapter.requestDevice({ requiredFeatures, requiredLimits });
 }
