@@ -1,4 +1,5 @@
 /** Threads for the GPUs that were chosen, one each. */
+import { UserError } from "../../core/base/errors.ts";
 import { runInThreads, type ThreadRuns } from "../../core/predict/run/predict_in_threads.ts";
 import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { EngineWish, StartHooks } from "../engines/select_engine.ts";
@@ -28,8 +29,9 @@ export interface GpuRunsOptions {
 }
 
 /**
- * Opens all GPUs: the first one alone, as its test before the first use is that of all others of its kind.
- * @throws UserError if one cannot be used
+ * Opens all GPUs: the first one alone, as its test before the first use is that of all others of its kind. One that cannot be used is told,
+ * and left out.
+ * @throws UserError if none can be used, nor the CPU in their place
  */
 export async function openGpuThreads(options: GpuRunsOptions): Promise<GpuRuns> {
   const { wish, gpus, maxMemory, hooks, onFailure } = options;
@@ -40,14 +42,32 @@ export async function openGpuThreads(options: GpuRunsOptions): Promise<GpuRuns> 
   });
   await using opening = new AsyncDisposableStack();
   const threads: GpuThread[] = [];
-  // Not the CPU in a GPU's place: the others go on.
-  const start = (gpu: AdapterChoice) =>
-    startGpuThread(gpu.name, setting({ ...wish, device: "gpu", allowCpu: false, gpu }), hooks);
-  threads.push(opening.use(await start(gpus[0])));
-  const others = await Promise.allSettled(gpus.slice(1).map(start));
-  for (const one of others) if (one.status === "fulfilled") threads.push(opening.use(one.value));
-  for (const one of others) if (one.status === "rejected") throw one.reason;
+  const opened: AdapterChoice[] = [];
+  const refused: UserError[] = [];
+  const start = async (gpu: AdapterChoice) => {
+    try {
+      // Not the CPU in a GPU's place: the others go on.
+      const own = setting({ ...wish, device: "gpu", allowCpu: false, gpu });
+      threads.push(opening.use(await startGpuThread(gpu.name, own, hooks)));
+      opened.push(gpu);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      refused.push(error);
+      hooks.warn(`${gpu.label} is not used: ${error.message}`);
+      onFailure?.({ gpu: gpu.name, message: error.message, cases: [], isGone: true });
+    }
+  };
+  await start(gpus[0]);
+  for (const end of await Promise.allSettled(gpus.slice(1).map(start))) {
+    if (end.status === "rejected") throw end.reason;
+  }
   const mayUseCpu = (wish.allowCpu || wish.device === "auto") && wish.precision !== "f16";
+  const startCpu = () =>
+    startGpuThread("cpu", { ...setting({ ...wish, device: "cpu", precision: "f32" }), of: 1 }, hooks);
+  if (threads.length === 0) {
+    if (!mayUseCpu) throw refused[0];
+    threads.push(opening.use(await startCpu()));
+  }
   const runs = runInThreads(threads, {
     precision: wish.precision ?? "f32",
     onFailure({ name }, { error, isGone }, cases) {
@@ -58,18 +78,19 @@ export async function openGpuThreads(options: GpuRunsOptions): Promise<GpuRuns> 
       );
       onFailure?.({ gpu: name, message: error.message, cases, isGone });
     },
-    ...(mayUseCpu && {
+    ...(mayUseCpu && opened.length > 0 && {
       lastResort: () => {
         hooks.warn(`no GPU is left, the CPU goes on${wish.allowCpu ? " (--allow_cpu)" : ""}`);
-        return startGpuThread("cpu", { ...setting({ ...wish, device: "cpu", precision: "f32" }), of: 1 }, hooks);
+        return startCpu();
       },
     }),
   });
   opening.move(); // The runs have them now.
   const precision = threads.every((thread) => thread.precision === threads[0].precision) ? threads[0].precision : "f32";
+  const [{ engine }] = threads;
   return {
     runs,
-    engine: { kind: "gpu", description: describe(gpus), reason: "", precision },
+    engine: opened.length > 0 ? { kind: "gpu", description: describe(opened), reason: "", precision } : engine,
     [Symbol.asyncDispose]: () => runs[Symbol.asyncDispose](),
   };
 }

@@ -3,11 +3,12 @@ import { main } from "../../cli/main.ts";
 import { chooseGpus } from "../../cli/engines/choose_gpus.ts";
 import { listGpus } from "../../cli/engines/list_gpus.ts";
 import { startGpuThread } from "../../cli/gpus/gpu_thread.ts";
+import { openGpuThreads } from "../../cli/gpus/open_threads.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { openModel } from "../../core/predict/model/model_folder.ts";
 import { runInThreads } from "../../core/predict/run/predict_in_threads.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
 import { captureOutput, useGpuCache } from "./gpu_cache.ts";
 
 const ROOT = fromFileUrl(new URL("../golden/models", import.meta.url));
@@ -112,4 +113,20 @@ Deno.test({ name: "what a GPU had when it was lost is done by another one", igno
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test({ name: "of several GPUs one that cannot be used is told and left out", ignore }, async () => {
+  await using _cache = await useGpuCache();
+  const [gpu] = chooseGpus("0", await listGpus(), true);
+  const other = { ...gpu, name: "1", label: "GPU 1, a T4", vendor: 0x10de, device: 0x1eb8 };
+  const warnings: string[] = [];
+  const wish = { device: "gpu", allowCpu: false, allowSoftwareGpu: true, precision: "f32" } as const;
+  const hooks = { say: () => {}, warn: (line: string) => void warnings.push(line) };
+  {
+    await using threads = await openGpuThreads({ wish, gpus: [other, gpu], hooks });
+    assertEquals(threads.engine.description, `${gpu.label}, WebGPU`);
+  }
+  assertEquals(warnings.length, 1);
+  assert(warnings[0].startsWith("GPU 1, a T4 is not used: Opening GPU 1, a T4: the driver shows "), warnings[0]);
+  await assertFails(() => openGpuThreads({ wish, gpus: [other, other], hooks }), Error, "the driver shows");
 });

@@ -6,7 +6,7 @@ const { requestDevice } = GPUAdapter.prototype;
 const { submit } = GPUQueue.prototype;
 let submissions = 0;
 GPUAdapter.prototype.requestDevice = async function (descriptor) {
-  if (submissions > 3) throw new Error("the GPU has fallen off the bus");
+  if (submissions >= 3) throw new Error("the GPU has fallen off the bus");
   const device = await requestDevice.call(this, descriptor);
   GPUQueue.prototype.submit = function (buffers) {
     submit.call(this, buffers);
