@@ -57,7 +57,10 @@ class Server:
         connection = self._connection(*self._where, timeout=TIMEOUT)
         try:
             pieces = body is not None and not isinstance(body, bytes)
-            connection.request(method, self._path + path, body, {**self._headers, **(headers or {})}, encode_chunked=pieces)
+            try:
+                connection.request(method, self._path + path, body, {**self._headers, **(headers or {})}, encode_chunked=pieces)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # who refuses a body does not wait for its end: the answer says why
             answer = connection.getresponse()
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:

@@ -2,7 +2,7 @@
  * The example for Orthanc with a real one (Debian's, with a folder, a port and a user of its own on this machine's loopback): what is stored is
  * predict's DICOM-SEG, once. Left out where Orthanc or Python is not installed.
  */
-import { fromFileUrl, join } from "../../core/base/path.ts";
+import { dirname, fromFileUrl, join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder, namesIn, runCommand } from "../golden/cli/run_command.ts";
 import { type Json, modelFolder, serve } from "../golden/cli/served.ts";
@@ -166,5 +166,25 @@ Deno.test({
       assertEquals(code, 0, stderr);
       assert(stderr.includes("does not answer"), stderr);
       assertEquals((await stored(orthanc, "SEG")).length, 1, stderr);
+    }),
+});
+
+Deno.test({
+  name: "a body that the service refuses before its end is told in the service's words, and not sent again",
+  ignore: (await sh("command -v python3")).code !== 0,
+  fn: () =>
+    inTempFolder(async (folder) => {
+      await using served = await serve(["-m", modelFolder(CT), "--state", join(folder, "state"), "--max-upload", "1M"]);
+      const script = join(folder, "send.py");
+      const large = `orthanc = type("Large", (), {"ask": lambda *given, **named: bytes(1 << 20)})()`;
+      const lines = [
+        "import segment",
+        large,
+        "arguments = type('', (), {'model': None, 'disable_tta': False})",
+        `segment.send("series", range(200), orthanc, segment.Server("${served.url}"), arguments)`,
+      ];
+      await Deno.writeTextFile(script, lines.join("\n"));
+      const { stderr } = await sh(`PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=${dirname(SCRIPT)} python3 ${script}`);
+      assert(/Refused: sending the series: .* says 413: .*are the most that are taken/.test(stderr), stderr);
     }),
 });
