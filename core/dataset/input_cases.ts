@@ -255,7 +255,7 @@ async function channelProblem(
 }
 
 /** One case named by its files. @throws UserError if they are not the case's channels in their order */
-export async function caseOfFiles(files: readonly string[], expected: ExpectedInput): Promise<CaseListing> {
+async function caseOfFiles(files: readonly string[], expected: ExpectedInput): Promise<CaseListing> {
   const { fileEnding, channelNames } = expected;
   const doing = "taking the input files";
   for (const file of files) {

@@ -116,7 +116,7 @@ async function* labelled(
   }
 }
 
-export function propertiesFile(npz: string): string {
+function propertiesFile(npz: string): string {
   return npz.replace(/\.npz$/, ".pkl");
 }
 

@@ -296,7 +296,7 @@ async function endOfMembers(handle: Deno.FsFile, from: number, size: number): Pr
 }
 
 /** Bytes of a gzip member's header (RFC 1952), 0 if there is none. */
-export function memberHeaderBytes(bytes: Uint8Array): number {
+function memberHeaderBytes(bytes: Uint8Array): number {
   if (bytes.length < 18 || bytes[0] !== 0x1f || bytes[1] !== 0x8b || bytes[2] !== 8) return 0;
   const flags = bytes[3];
   let at = 10;

@@ -7,7 +7,7 @@ import type { MemoryForecast, StreamInputs, StreamPlan, TileRow, TileWindow } fr
 export const SPILLED_PLANES = 2;
 
 /** Bytes of logits and weight sums of a ring. */
-export function ringBytes(planes: number, rows: number, columns: number, channelStride: number): number {
+function ringBytes(planes: number, rows: number, columns: number, channelStride: number): number {
   return 4 * planes * rows * columns * (channelStride + 1);
 }
 
