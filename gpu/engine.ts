@@ -220,6 +220,16 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       return await timeInTurn(tools, state.dispatches(weightsFor(state, set, doing)));
     },
     forecast: (graph, compileOptions) => costsOf(plan(graph, compileOptions), commands.slowness),
+    async prepare(graph, compileOptions, signal) {
+      const { steps, weights } = plan(graph, compileOptions);
+      const packing = weights.blocks.flatMap((block) => block.kind === "packed" ? block.kernels() ?? [] : []);
+      for (const kernel of [...steps.flatMap(({ operator }) => operator.dispatches), ...packing]) {
+        if (signal?.aborted) return;
+        gpu.check();
+        if (!pipelines.has(kernel)) await turn(); // Compiling holds the thread.
+        await pipelines.compile(kernel);
+      }
+    },
     async compile(graph, compileOptions) {
       gpu.check();
       const planned = plan(graph, compileOptions);
@@ -285,6 +295,9 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     return unpadChannels(new Float32Array(bytes.buffer), outputChannels);
   }
 }
+
+/** Lets what waits for this thread go first. */
+const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
 
 function costsOf(
   plan: ProgramPlan,

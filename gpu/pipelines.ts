@@ -28,6 +28,8 @@ export interface Pipelines {
   compile(kernel: WgslDispatch): Promise<Pipeline>;
   /** At once; what does not compile becomes the device's failure. */
   ready(kernel: WgslDispatch): Pipeline;
+  /** True for a kernel that is compiled. */
+  has(kernel: WgslDispatch): boolean;
   /** Kernels compiled so far, and the milliseconds that this has held the thread. */
   readonly compiled: Compiled;
   /** True if the device is there at this moment: WebGPU itself tells of its loss later. */
@@ -180,6 +182,7 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
       compiled.set(key, pipeline);
       return pipeline;
     },
+    has: (kernel) => compiled.has(keyOf(kernel)),
     get compiled() {
       return { kernels: compiled.size, milliseconds };
     },

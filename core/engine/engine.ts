@@ -126,6 +126,8 @@ export interface Engine extends VolumeCalls, AsyncDisposable {
     options: CompileOptions,
   ): { readonly memory: ProgramMemory; readonly steps: readonly StepCost[] };
   compile(graph: Graph, options: CompileOptions): Promise<Program>;
+  /** Does beforehand what takes time in {@link compile} and {@link loadWeights} and no memory; absent: nothing does. */
+  prepare?(graph: Graph, options: CompileOptions, signal?: AbortSignal): Promise<void>;
   /** Packs a checkpoint's weights for a program; valid for all programs of the same graph, patch and precision. */
   loadWeights(program: Program, weights: WeightSource): Promise<WeightSet>;
   /** True if weights loaded for a program of the same graph and patch in another precision do for this one; absent: they do. */

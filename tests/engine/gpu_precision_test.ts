@@ -109,6 +109,25 @@ Deno.test({ name: "a fold's weights go to the GPU once for the trial and the pre
   assertEquals(reads, 1);
 });
 
+Deno.test(
+  { name: "what the first case needs is compiled before it is there, and takes no memory", ignore },
+  async () => {
+    await using engine = await createGpuEngine({ allowSoftware: true });
+    const model = modelWith(1, 0);
+    await using session = openSession({ engine, model, options: { precision: "f32" } });
+    const { used } = engine.memoryUse();
+    await session.warmUp(1);
+    const { kernels } = engine.compiled;
+    assert(kernels > 0);
+    assertEquals(engine.memoryUse().used, used);
+    const network = await session.network(makeCase(model, { grid: [8, 8, 8] }));
+    using program = await network.program(2);
+    engine.run(program, await network.weights(0, false));
+    await engine.flush();
+    assertEquals(engine.compiled.kernels, kernels, "something was compiled later");
+  },
+);
+
 Deno.test({ name: "predict tries both precisions once for a model and says what it takes", ignore }, async () => {
   await using cache = await useGpuCache();
   const folder = await Deno.makeTempDir();

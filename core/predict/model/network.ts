@@ -27,6 +27,8 @@ export interface LoadedNetwork extends AsyncDisposable {
   readonly heldBytes: number;
   /** What a run of `batch` samples takes; allocates nothing. */
   forecast(batch: number): Forecast;
+  /** Does beforehand what takes time and no memory for a batch. */
+  prepare(batch: number, signal?: AbortSignal): Promise<void>;
   /** The program for a batch, compiled when it differs from the one before. */
   program(batch: number): Promise<Program>;
   /** The weights of fold `index` of the model; with `keep` those of the other folds stay packed beside them. */
@@ -109,6 +111,9 @@ export function loadNetwork(
       let known = forecasts.get(batch);
       if (!known) forecasts.set(batch, known = engine.forecast(model.graph, optionsFor(batch, storage)));
       return known;
+    },
+    async prepare(batch, signal) {
+      await engine.prepare?.(model.graph, optionsFor(batch, weightStorage()), signal);
     },
     program,
     async weights(index, keep) {

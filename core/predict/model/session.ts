@@ -6,6 +6,7 @@ import { collectGarbage } from "../../base/collect_garbage.ts";
 import type { Engine, Precision, WeightSet } from "../../engine/engine.ts";
 import type { PreprocessedCase } from "../../preprocess/case.ts";
 import { type LoadedNetwork, loadNetwork } from "./network.ts";
+import { usualBatch } from "../stream/stream_candidates.ts";
 import { measurePace } from "../run/pace.ts";
 import { checkKey, compareModel, WrongResults } from "./model_check.ts";
 import { choosePrecision, modelKey } from "./precision.ts";
@@ -18,6 +19,11 @@ export interface Session extends AsyncDisposable {
    * @param onEvent Is told of that decision
    */
   network(input: PreprocessedCase, onEvent?: (event: PredictionEvent) => void): Promise<LoadedNetwork>;
+  /**
+   * Does beforehand what the first case will need and that takes time, as far as it can be known: kernels are compiled while the case is
+   * read. What fails here fails again with the case.
+   */
+  warmUp(mirrorings: number, signal?: AbortSignal): Promise<void>;
   /** The network, if a case has got so far. */
   readonly loaded: LoadedNetwork | undefined;
   /** Bytes the next plans should stay below, if any way does: what the engine has of its own, and less once one has failed. */
@@ -47,6 +53,8 @@ export function openSession(request: SessionSource): Session {
   const { model, options = {} } = request;
   let { engine } = request;
   let loaded: LoadedNetwork | undefined;
+  /** Loaded before the precision was certain; has taken nothing yet. */
+  let warm: { readonly precision: Precision; readonly network: LoadedNetwork } | undefined;
   let aim: number | undefined;
   let lastBytes: number | undefined;
   let pace: number | undefined;
@@ -103,7 +111,17 @@ export function openSession(request: SessionSource): Session {
     });
   }
 
+  /** The precision that a case will be computed in, unless a trial decides. */
+  function knownPrecision(): Precision | undefined {
+    const { precision = "f32", precisionCache } = options;
+    return precision === "auto" ? precisionCache?.get(modelKey(model))?.precision : precision;
+  }
+
+  const load = (precision: Precision, weights?: WeightSet) =>
+    loadNetwork(engine, model, options.maxMemory !== undefined, precision, weights);
+
   async function close(): Promise<void> {
+    warm = undefined;
     await loaded?.[Symbol.asyncDispose]();
     loaded = undefined;
   }
@@ -118,13 +136,26 @@ export function openSession(request: SessionSource): Session {
     get aim() {
       return aim ?? engine.ownMemory?.free;
     },
+    async warmUp(mirrorings, signal) {
+      if (loaded || warm || !engine.prepare) return;
+      const precision = knownPrecision();
+      warm = { precision: precision ?? "f32", network: load(precision ?? "f32") };
+      const { network } = warm;
+      try {
+        // A trial of both precisions begins with f32 and single samples.
+        const batch = precision === undefined ? 1 : usualBatch({ ...network, mirrorings });
+        await network.prepare(batch, signal);
+      } catch {
+        warm = undefined;
+      }
+    },
     async network(input, onEvent) {
       if (loaded) return loaded;
       let weights: WeightSet | undefined;
       try {
         const wanted = await precisionFor(input, onEvent, (kept) => weights = kept);
         const precision = await rightPrecision(wanted, input, onEvent);
-        return loaded = loadNetwork(engine, model, options.maxMemory !== undefined, precision, weights);
+        return loaded = warm?.precision === precision && !weights ? warm.network : load(precision, weights);
       } catch (error) {
         weights?.[Symbol.dispose]();
         throw error;

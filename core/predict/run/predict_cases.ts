@@ -139,6 +139,7 @@ async function runCases(run: Run, first: CaseToPredict, take: Take): Promise<voi
   let writing: Writing = { done: Promise.resolve(), bytes: 0 };
   let next = prepareFirst(run, first, writing);
   try {
+    await warmUp(run);
     for (let index = 0; one && !hooks.signal?.aborted && !kept.isLost?.(); index++) {
       const prepared: Prepared = await next;
       const following: CaseToPredict | undefined = await take();
@@ -172,6 +173,11 @@ async function runCases(run: Run, first: CaseToPredict, take: Take): Promise<voi
     await writing.done.catch(() => {});
   }
   await writing.done;
+}
+
+/** While the first case is read in another thread, this one prepares the network for it. */
+async function warmUp({ request: { model }, hooks, kept: { session }, options: { mirroring } }: Run): Promise<void> {
+  await session.warmUp(mirroring ? 2 ** (model.mirrorAxes?.length ?? 0) : 1, hooks.signal);
 }
 
 /** What was read before, if it could be: errors are those of reading it now. */

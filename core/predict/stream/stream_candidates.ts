@@ -43,6 +43,13 @@ export function candidateBatches(
   return tooLarge < 0 ? batches : batches.slice(0, tooLarge);
 }
 
+/** The batch that most cases with so many mirrorings will be computed in: what two tiles offer is taken if it is comfortable. */
+export function usualBatch(inputs: Pick<StreamInputs, "mirrorings" | "forecast" | "ownMemory">): number {
+  const tile = [0, 0] as const;
+  const row: TileRow = { positions: [0], opens: [0, 1], closes: [0, 1], emits: [0, 1] };
+  return candidateBatches(inputs, [row], [{ rows: [0, 1], columns: [0, 1], origins: [tile, tile] }]).at(-1) ?? 1;
+}
+
 const bytesOf = ({ activations, scratch }: ProgramMemory) => activations + scratch;
 
 /** The fastest candidate that fits the limit, or the one that needs least where none does. */
