@@ -75,7 +75,7 @@ export async function predictWith(
   hooks.onEvent?.({ kind: "start", cases: todo.length, skipped: skipped.length });
   const listed = oneByOne(todo);
   const source: CaseSource = shared
-    ? { next: () => shared.wait(hooks.signal), take: shared.take, left: () => Infinity, steps: [] }
+    ? { next: () => shared.wait(hooks.signal), take: oneAtATime(shared.take), left: () => Infinity, steps: [] }
     : { next: listed.take, ...listed, steps: [] };
   if (todo.length > 0) await work(source, told);
   if (hooks.signal?.aborted) throw new Interrupted("The prediction was stopped");
@@ -112,6 +112,16 @@ async function splitDone({ cases, model }: RunRequest, options: Options) {
     else todo.push(one);
   }
   return { todo, skipped };
+}
+
+/** Several threads ask for cases: each is looked at and claimed before the next one is asked for. */
+function oneAtATime(take: Take): Take {
+  let last: Promise<unknown> = Promise.resolve();
+  return () => {
+    const next = last.then(take);
+    last = next.catch(() => {});
+    return next;
+  };
 }
 
 function oneByOne(cases: readonly CaseToPredict[]): Pick<CaseSource, "take" | "left"> {
