@@ -96,14 +96,13 @@ export function checkMesh({ mesh }: Pick<MeasuringValues, "mesh">, reader: Reade
   throw new UserError({ doing: "preparing to write meshes", problem, remedy: "leave out --mesh" });
 }
 
+/** Where the meshes of a segmentation go; it is made before any of them. */
+export function meshFolderOf(output: string, fileEnding: string, folder = dirname(output)): string {
+  return join(folder, `${outputStem(basename(output), fileEnding)}_meshes`);
+}
+
 function caseToMeasure({ id, files, output }: PredictedCase, job: MeasuringJob): CaseToMeasure {
-  const stem = outputStem(basename(output), job.fileEnding);
-  return {
-    id,
-    segmentation: output,
-    images: files,
-    meshFolder: join(job.meshFolder ?? dirname(output), `${stem}_meshes`),
-  };
+  return { id, segmentation: output, images: files, meshFolder: meshFolderOf(output, job.fileEnding, job.meshFolder) };
 }
 
 /** Measures, writes and says what was written. @returns the cases that could not be measured; they have been told */

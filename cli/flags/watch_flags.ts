@@ -120,7 +120,11 @@ export const WATCH = {
       "OUT. A case that cannot be measured has failed; its segmentation stays. Without --done a case is left as it is once " +
       "these are there too.",
   },
-  mesh: { ...MEASURING.mesh, group: PREDICTION.saveProbabilities.group },
+  mesh: {
+    ...MEASURING.mesh,
+    group: PREDICTION.saveProbabilities.group,
+    help: `${MEASURING.mesh.help} As of --statistics, a case without CASE_meshes is not left as it is.`,
+  },
   log: LOG,
   quiet: PREDICTION.quiet,
   verbose: PREDICTION.verbose,

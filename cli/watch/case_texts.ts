@@ -1,5 +1,6 @@
 /** What is written of each watched case beside its segmentation: a report, statistics and meshes, each in files of its own. */
 import { UserError } from "../../core/base/errors.ts";
+import { removeIfThere } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
 import { statOrNull } from "../../core/base/stat_or_null.ts";
 import { classesOfDataset } from "../../core/measure/measured_classes.ts";
@@ -9,7 +10,7 @@ import type { CaseToPredict, PredictionEvent } from "../../core/predict/run/requ
 import type { CommandContext } from "../commands/command.ts";
 import type { Resident } from "../engines/resident.ts";
 import type { WatchValues } from "../flags/watch_flags.ts";
-import { asksForMeasuring, measureResults } from "../measuring.ts";
+import { asksForMeasuring, measureResults, meshFolderOf } from "../measuring.ts";
 import { newReportState, rememberDigests, type ReportState, writeReport } from "../report.ts";
 
 export interface CaseTexts {
@@ -18,10 +19,10 @@ export interface CaseTexts {
   /** True where checksums are needed. */
   readonly reports: boolean;
   /** True if a done case's texts are there, as far as that is seen from outside. */
-  areThere(id: string): Promise<boolean>;
+  areThere(one: CaseToPredict): Promise<boolean>;
   /** To be told of all events. */
   note(event: PredictionEvent): void;
-  /** Measures a segmentation that is there. @returns why it could not be @throws Interrupted */
+  /** Measures a segmentation that is there. @returns why it could not be, which has been told @throws Interrupted */
   measure(one: CaseToPredict): Promise<UserError | undefined>;
   /** Writes the report of a case that has ended. @throws UserError */
   report(one: CaseToPredict, ended: Extract<PredictionEvent, { readonly kind: "done" | "failed" }>): Promise<void>;
@@ -38,22 +39,27 @@ export function caseTexts(
   resident: Pick<Resident, "engine">,
   context: CommandContext,
 ): CaseTexts {
-  const { report, statistics } = values;
+  const { report, statistics, mesh } = values;
   const { dataset, plans } = model;
   const digestsOf = rememberDigests();
   const measures = asksForMeasuring(values);
   const states = new Map<string, ReportState>();
   const statisticsOf = (id: string) => statistics === undefined ? undefined : join(statistics, `${id}.statistics`);
+  const filesOf = (id: string): string[] => {
+    const stem = statisticsOf(id);
+    return stem === undefined ? [] : statisticsFiles(stem).map(({ path }) => path);
+  };
 
   return {
     measures,
     reports: report !== undefined,
-    async areThere(id) {
-      const stem = statisticsOf(id);
-      for (const { path } of stem === undefined ? [] : statisticsFiles(stem)) {
+    async areThere({ id, output }) {
+      for (const path of filesOf(id)) {
         if (!(await statOrNull(path, "looking for the statistics"))?.isFile) return false;
       }
-      return true;
+      if (mesh === undefined) return true;
+      const folder = meshFolderOf(output, dataset.fileEnding);
+      return (await statOrNull(folder, "looking for the meshes"))?.isDirectory ?? false;
     },
     note(event) {
       if (report === undefined) return;
@@ -64,8 +70,8 @@ export function caseTexts(
     },
     async measure(one) {
       const place = statisticsOf(one.id);
-      const { threads, maxMemory, mesh, disableProgressBar } = values;
-      const failed = await measureResults({
+      const { threads, maxMemory, disableProgressBar } = values;
+      const [failed] = await measureResults({
         ...(place !== undefined && { statistics: place }),
         ...(mesh && { mesh }),
         threads,
@@ -82,7 +88,10 @@ export function caseTexts(
         isShared: false,
         share: false,
       }, context);
-      return failed.at(0)?.error;
+      if (!failed) return undefined;
+      // They say nothing of the case: without them it is measured when it is tried again.
+      for (const path of filesOf(one.id)) await removeIfThere(path, "removing the statistics of a case that failed");
+      return failed.error;
     },
     async report({ id }, ended) {
       if (report === undefined) return;

@@ -88,7 +88,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
 
   async function isLeft({ id }: Arrival): Promise<boolean> {
     return folders.done === undefined && id !== "" &&
-      await isPredicted(caseOf(id), ending, options.saveProbabilities ?? false) && await texts.areThere(id);
+      await isPredicted(caseOf(id), ending, options.saveProbabilities ?? false) && await texts.areThere(caseOf(id));
   }
 
   async function isToDo({ arrival, state }: LookedAt): Promise<boolean> {
@@ -183,10 +183,12 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     return [...model.folds, ...firstStage?.folds ?? []].some((fold) => fold.file === file);
   }
 
-  /** A case that can't be measured has failed; its segmentation stays. */
-  async function measured(one: Taken, ended: Ended): Promise<Ended> {
-    const error = ended.kind === "done" ? await texts.measure(one.one) : undefined;
-    return error ? { kind: "failed", id: one.one.id, error: error.parts, message: error.message } : ended;
+  /** A case that can't be measured has failed; its segmentation stays. One that has changed is not measured. */
+  async function measureAndFinish(taken: Taken, ended: Ended): Promise<void> {
+    const { arrival, state, one } = taken;
+    const error = await stateOf(arrival) === state ? await texts.measure(one) : undefined;
+    if (!error) return await finish(taken, ended);
+    await finish(taken, { kind: "failed", id: one.id, error: error.parts, message: error.message }, () => {});
   }
 
   async function predict(taken: readonly Taken[]): Promise<void> {
@@ -213,7 +215,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     } finally {
       await finishing;
     }
-    for (const [one, ended] of predicted) await finish(one, await measured(one, ended));
+    for (const [one, ended] of predicted) await measureAndFinish(one, ended);
   }
 
   return {

@@ -165,6 +165,29 @@ Deno.test("a cascade is watched with its first stage; each case has its report, 
   });
 });
 
+Deno.test("a case that cannot be measured has failed once, keeps its segmentation, and is done when its reason is removed", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, args } = await folders(folder, CT);
+    await Deno.copyFile(image(CT, "test_000"), join(input, "a_0000.nii.gz"));
+    await Deno.mkdir(output);
+    await Deno.writeTextFile(join(output, "a_meshes"), "a file in the meshes' place");
+    const once = async () => {
+      const watcher = startWatcher(args("--settle", "0", "--once", "--statistics", output, "--mesh", "stl"));
+      const isDone = await watcher.ended;
+      return [isDone, ...watcher.said.map(({ event }) => event).filter((event) => /^case_(done|failed)$/.test(event))];
+    };
+    assertEquals(await once(), [false, "case_failed"]);
+    assertEquals(await namesIn(output), ["a.failed.txt", "a.nii.gz", "a_meshes", ...RUN_FILES]);
+    assertEquals(await once(), [true]);
+    await Deno.remove(join(output, "a.failed.txt"));
+    await Deno.remove(join(output, "a_meshes"));
+    assertEquals(await once(), [true, "case_done"]);
+    const texts = ["a.statistics.csv", "a.statistics.json"];
+    assertEquals(await namesIn(output), ["a.nii.gz", ...texts, "a_meshes", ...RUN_FILES]);
+    assertEquals(await once(), [true]);
+  });
+});
+
 /** Classes of statistics with their meshes in another folder. */
 function relocated(classes: unknown, from: string, to: string): unknown {
   return JSON.parse(JSON.stringify(classes).replaceAll(`${from}/`, `${to}/`));
