@@ -3,6 +3,7 @@
  * self-test has small networks only; a kernel that is wrong for this one's shapes would give a segmentation like any other.
  */
 import { UserError } from "../../base/errors.ts";
+import { machineMemory } from "../../base/memory_allowance.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import type { Engine, Precision } from "../../engine/engine.ts";
 import type { Graph } from "../../graph/graph.ts";
@@ -41,7 +42,7 @@ const BOUNDS: Readonly<Record<Precision, { readonly usual: number; readonly most
   f16: { usual: 0.02, most: Infinity },
 };
 
-/** The reference may take so much for a tile of the patch's size; else the tile is as small as the network allows. */
+/** The reference may take so much, and a quarter of the machine's memory, for a tile of the patch's size; else the tile is as small as the network allows. */
 const [REFERENCE_SECONDS, REFERENCE_BYTES] = [5, 1.5 * 2 ** 30];
 
 /** Compares. @param isLimited The user has set a memory limit: the reference takes as little as it can */
@@ -72,7 +73,8 @@ function comparedPatch(reference: Engine, { graph, configuration }: Model, isLim
   const { memory, steps } = reference.forecast(graph, referenceOptions(patch));
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
   const bytes = memory.activations + memory.weights + memory.scratch;
-  if (!isLimited && seconds <= REFERENCE_SECONDS && bytes <= REFERENCE_BYTES) return patch;
+  const room = Math.min(REFERENCE_BYTES, (machineMemory() ?? Infinity) / 4);
+  if (!isLimited && seconds <= REFERENCE_SECONDS && bytes <= room) return patch;
   const strides = totalStrides(graph);
   const axis = (i: 0 | 1 | 2) => Math.min(patch[i], 2 * strides[i]);
   return [axis(0), axis(1), axis(2)];
