@@ -1,7 +1,15 @@
 /** Cases of trainings: a step of small networks, their gradients and what the optimizer makes of them. */
 import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { Precision } from "../engine/engine.ts";
-import type { LossOptions, SgdOptions, TrainingEngine, TrainingOptions, TrainingProgram } from "../engine/training.ts";
+import type {
+  LossOptions,
+  SgdOptions,
+  ShareExchange,
+  ShareNeeds,
+  TrainingEngine,
+  TrainingOptions,
+  TrainingProgram,
+} from "../engine/training.ts";
 import type { Graph } from "../graph/graph.ts";
 import { DICE_AND_CROSS_ENTROPY } from "../graph/loss.ts";
 import type { AdamOptions, OptimizerOptions } from "../graph/optimizer.ts";
@@ -53,6 +61,8 @@ interface TrainingSpec extends Partial<Pick<EngineCase, "precisions" | "selfTest
   readonly batch: number;
   readonly loss?: Partial<LossOptions>;
   readonly optimizer?: OptimizerOptions;
+  /** True: on a GPU as a share of a batch, which is all of it; the CPU, which computes no shares, expects the same of it. */
+  readonly shared?: boolean;
 }
 
 const PLAIN = { convBias: false, negativeSlope: 0.98, convsPerStageDecoder: [1] };
@@ -182,16 +192,39 @@ const TRAININGS: readonly TrainingSpec[] = [
     batch: 2,
     loss: { topK: { percent: 10, labelSmoothing: 0.1 }, ignoreLabel: 2 },
   },
+  {
+    name: "a training step of a share of a batch",
+    net: { featuresPerStage: [4, 8], ...PLAIN },
+    patch: [8, 8, 8],
+    batch: 2,
+    loss: { batchDice: true, ignoreLabel: 2 },
+    shared: true,
+    selfTest: true,
+  },
 ];
 
 /** Large steps: what the optimizer does is to be seen in the parameters. */
 const SGD = { learningRate: 1, momentum: 0.9, weightDecay: 1e-2, nesterov: true, clipNorm: 1 };
 
+/** The exchange of a share that is alone. */
+function exchangeOfOne({ bucketFloats }: ShareNeeds): ShareExchange {
+  const places = bucketFloats.map((floats) => new Float32Array(floats));
+  return {
+    gather: (own) => Promise.resolve(Float32Array.from(own)),
+    place: (bucket) => places[bucket],
+    sum(bucket) {
+      const values = places[bucket];
+      return Promise.resolve({ values, squares: values.reduce((sum, value) => sum + value ** 2, 0) });
+    },
+  };
+}
+
 /** A step, its gradients and what becomes of the parameters. */
 async function step(engine: TrainingEngine, size: TrainingSize, precision: Precision): Promise<CaseResult> {
   using program = await prepareTraining(engine, size, precision);
   // In f16 small gradients would be lost without a scale.
-  const result = await engine.trainStep(program, { ...SGD, lossScale: precision === "f16" ? 1024 : 1 });
+  const options = { ...SGD, lossScale: precision === "f16" ? 1024 : 1 };
+  const result = await engine.trainStep(program, options, program.shared && exchangeOfOne(program.shared));
   const gradients = [...await engine.readGradients(program)];
   const { values } = await engine.readParameters(program);
   return Object.fromEntries([
@@ -210,15 +243,21 @@ function sizeOf({ net, patch, batch, loss: changes, optimizer }: TrainingSpec): 
   return { graph, options: { patch, batch, loss, outputWeights, ...(optimizer && { optimizer }) } };
 }
 
+/** A training whose batch is a share that is all of it, where the engine computes shares. */
+function asShare({ kind }: TrainingEngine, size: TrainingSize): TrainingSize {
+  const { graph, options } = size;
+  return kind === "gpu" ? { graph, options: { ...options, share: { first: 0, of: options.batch } } } : size;
+}
+
 /** A case that trains. */
 export interface TrainingCase extends EngineCase {
   readonly size: TrainingSize;
 }
 
 export const TRAINING_CASES: readonly TrainingCase[] = TRAININGS.map((spec) => {
-  const { name, precisions = ["f32"], selfTest = false, everyWay = false, timed = [] } = spec;
+  const { name, precisions = ["f32"], selfTest = false, everyWay = false, timed = [], shared } = spec;
   const size = sizeOf(spec);
-  const { graph, options } = size;
+  const sizeOn = (trainer: TrainingEngine) => shared ? asShare(trainer, size) : size;
   return {
     name,
     family: "training",
@@ -227,7 +266,14 @@ export const TRAINING_CASES: readonly TrainingCase[] = TRAININGS.map((spec) => {
     everyWay,
     timed,
     size,
-    forecast: (engine, precision) => trainerOf(engine).forecastTraining(graph, { ...options, precision }).steps,
-    run: (engine: CaseEngine, precision: Precision) => step(trainerOf(engine), size, precision),
+    forecast(engine, precision) {
+      const trainer = trainerOf(engine);
+      const { graph, options } = sizeOn(trainer);
+      return trainer.forecastTraining(graph, { ...options, precision }).steps;
+    },
+    run(engine, precision) {
+      const trainer = trainerOf(engine);
+      return step(trainer, sizeOn(trainer), precision);
+    },
   };
 });

@@ -53,7 +53,7 @@ async function functionsNotCalled(folder: string, run: () => Promise<unknown>): 
 }
 
 /** What runs on the host, and what only benches and tests measure. */
-const NO_OPERATOR = /\/(pack|peak)\.ts |LimitError$|packedLayout$|trainedConvCandidates$/;
+const NO_OPERATOR = /\/(pack|peak)\.ts |LimitError$|packedLayout$|trainedConvCandidates$|withoutChunk$/;
 
 Deno.test("every operator of the GPU's kernels is planned by a case, so the checksum changes with it", async () => {
   const missing = await functionsNotCalled("kernels/wgsl", () => plannedKernels(ENGINE_CASES));
