@@ -5,6 +5,7 @@
 import { UserError } from "../../core/base/errors.ts";
 import { writeAll, writeAtomically } from "../../core/base/files.ts";
 import { escapeHtml } from "../../core/base/html.ts";
+import { refuseSpecialFile } from "../../core/base/odd_file.ts";
 import { readError } from "../../core/base/read_error.ts";
 import { statOrNull } from "../../core/base/stat_or_null.ts";
 import { describeBytes } from "../../core/base/describe_bytes.ts";
@@ -38,6 +39,7 @@ export type AddVolume = (id: "image" | `labels-${number}`, fill: (sink: Sink) =>
 export async function requirePagePlace(output: string): Promise<void> {
   const stat = await statOrNull(output, DOING);
   if (stat === null || stat.isDirectory) return; // a folder is refused when the file is to get its name
+  refuseSpecialFile(output, DOING, "give -o another name");
   const start = new Uint8Array(1024);
   try {
     using file = await Deno.open(output);
