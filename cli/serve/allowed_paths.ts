@@ -42,7 +42,8 @@ async function lookAt(path: string): Promise<AllowedPath | undefined> {
   }
 }
 
-function isBelow(root: string, path: string): boolean {
+/** True where a path is in a folder, at any depth; both absolute. */
+export function isBelow(root: string, path: string): boolean {
   const below = relative(root, path);
   return below !== "" && !below.startsWith("..") && !isAbsolute(below);
 }

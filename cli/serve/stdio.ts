@@ -11,6 +11,7 @@ import { probabilityPaths, RUN_FILES } from "../../core/predict/run/output_folde
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { print } from "../terminal.ts";
+import { isBelow } from "./allowed_paths.ts";
 import type { NamedCase } from "./asked_case.ts";
 import { JOB_OPTIONS, problemsOf } from "./job.ts";
 import { filesByFormat, type Predictor } from "./predictor.ts";
@@ -192,7 +193,8 @@ function nextCase(present: Waiting, next: Waiting | undefined, models: ServedMod
   const read = [...files, ...(previous_stage === undefined ? [] : [previous_stage])];
   const found = model === undefined ? models.all.at(0) : models.find(model);
   const results = dirname(resolve(present.request.output));
-  if (!found || preprocessed !== undefined || read.some((file) => resolve(file).startsWith(results))) return undefined;
+  const isResult = (file: string) => resolve(file) === results || isBelow(results, resolve(file));
+  if (!found || preprocessed !== undefined || read.some(isResult)) return undefined;
   return namedCase(next, found);
 }
 

@@ -12,6 +12,7 @@ import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { assert, assertClose, assertEquals, assertFails, TOLERANCE } from "../assert.ts";
 import { createReferenceEngine } from "../engine/reference_engine.ts";
+import { inTempFolder } from "../golden/cli/run_command.ts";
 import { type CaseOptions, makeCase, makeModel, type ModelOptions } from "./predict_fixture.ts";
 import { predictByDefinition } from "./predict_oracle.ts";
 
@@ -244,40 +245,41 @@ Deno.test("an aborted prediction throws Interrupted and leaves the engine usable
 });
 
 for (const makeEngine of [createReferenceEngine, () => createCpuEngine({ threads: 2 })]) {
-  Deno.test(`logits that are not finite end in an error that names case and checkpoint: ${makeEngine.name || "CPU"}`, async () => {
-    await using engine = await makeEngine();
-    for (const [value, order] of [[NaN, 1], [3e38, 1], [NaN, 3]]) {
-      const model = makeModel({ patch: [4, 4, 4], resampling: { order } });
-      const input = makeCase(model, { grid: [9, 6, 5], cropped: [9, 6, 10], seed: 4 });
-      await using network = loadNetwork(engine, model, false);
-      for (const placement of order === 1 ? ["memory", "strips", "patches"] as const : ["memory"] as const) {
-        const options = {
-          stepSize: 0.5,
-          mirroring: true,
-          saveProbabilities: false,
-          runtimeBytes: 150 * 2 ** 20,
-          besideBytes: 0,
-          only: { placement },
-        };
-        const run = async (data: PreprocessedCase["data"]) => {
-          const plan = planCase(model, network, input, options);
-          using uploaded = uploadCase(engine, { ...input, data });
-          return await predictCase({
-            engine,
-            model,
-            network,
-            input: uploaded,
-            plan,
-            scratchFolder: Deno.makeTempDirSync(),
-          });
-        };
-        assertEquals((await run(input.data)).shape, [9, 6, 10]);
-        const spoilt = input.data.slice();
-        spoilt[spoilt.length - 1] = value;
-        await assertFails(() => run(spoilt), UserError, "case made_4", "fold_0", "NaN or infinite", "diverged");
+  Deno.test(`logits that are not finite end in an error that names case and checkpoint: ${makeEngine.name || "CPU"}`, () =>
+    inTempFolder(async (scratchFolder) => {
+      await using engine = await makeEngine();
+      for (const [value, order] of [[NaN, 1], [3e38, 1], [NaN, 3]]) {
+        const model = makeModel({ patch: [4, 4, 4], resampling: { order } });
+        const input = makeCase(model, { grid: [9, 6, 5], cropped: [9, 6, 10], seed: 4 });
+        await using network = loadNetwork(engine, model, false);
+        for (const placement of order === 1 ? ["memory", "strips", "patches"] as const : ["memory"] as const) {
+          const options = {
+            stepSize: 0.5,
+            mirroring: true,
+            saveProbabilities: false,
+            runtimeBytes: 150 * 2 ** 20,
+            besideBytes: 0,
+            only: { placement },
+          };
+          const run = async (data: PreprocessedCase["data"]) => {
+            const plan = planCase(model, network, input, options);
+            using uploaded = uploadCase(engine, { ...input, data });
+            return await predictCase({
+              engine,
+              model,
+              network,
+              input: uploaded,
+              plan,
+              scratchFolder,
+            });
+          };
+          assertEquals((await run(input.data)).shape, [9, 6, 10]);
+          const spoilt = input.data.slice();
+          spoilt[spoilt.length - 1] = value;
+          await assertFails(() => run(spoilt), UserError, "case made_4", "fold_0", "NaN or infinite", "diverged");
+        }
       }
-    }
-  });
+    }));
 }
 
 Deno.test("a resampling of order 3 takes the whole volume, class by class, and labels and probabilities agree", async () => {

@@ -65,7 +65,10 @@ async function showSegmentation(place, { title, image, segmentations, names, has
   try {
     const volumes = await globalThis.openVolumes(canvas, image, segmentations.map(({ labels }) => labels));
     const { choose, classes } = await fillPanel(panel, volumes, { names, hasVolume, downloads });
-    fillBar(bar, volumes, segmentations, choose);
+    const tell = (error) => {
+      where.textContent = `The other segmentation could not be shown: ${error.message}`;
+    };
+    fillBar(bar, volumes, segmentations, (index) => choose(index).catch(tell));
     moveByKeys(canvas, volumes.viewer);
     tellPlace(where, volumes.viewer, classes, hasVolume);
     await volumes.draw();
