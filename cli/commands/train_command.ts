@@ -148,18 +148,20 @@ async function enginesOf(
   say: Say,
   warn: Say,
 ): Promise<EngineOpener & Pick<TrainRequest, "shares">> {
-  const { gpus: count, validateOnly, allowSoftwareGpu, precision } = values;
+  const { gpus: count, validateOnly, gpuChoice, allowSoftwareGpu, precision } = values;
   if (count > 1 && validateOnly) say("a validation takes one GPU");
-  const chosen = await wantedGpus(values, warn);
   if (count === 1 || validateOnly) {
+    const chosen = await wantedGpus(values, warn);
     const gpu = validateOnly ? chosen?.[0] : onlyGpu(chosen);
     return openerAlone(engineOpener({ ...values, ...(gpu && { gpu }) }, say));
   }
-  if (chosen && chosen.length !== count) {
-    throw new UsageError(`argument --gpus: it names ${plural(chosen.length, "GPU")}, and -num_gpus is ${count}`);
+  // Without --gpus the variables may name several, of which wantedGpus takes the first.
+  const named = gpuChoice === undefined ? undefined : await wantedGpus(values, warn);
+  if (named && named.length !== count) {
+    throw new UsageError(`argument --gpus: it names ${plural(named.length, "GPU")}, and -num_gpus is ${count}`);
   }
   const { openShares, trainingGpus } = await import("../engines/training_gpus.ts");
-  const gpus = chosen ?? await trainingGpus(count, allowSoftwareGpu);
+  const gpus = named ?? await trainingGpus(count, allowSoftwareGpu);
   const opener = engineOpener({ ...values, device: "gpu", gpu: gpus[0] }, say);
   return {
     ...openerAlone(opener),

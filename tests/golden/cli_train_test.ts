@@ -105,6 +105,11 @@ Deno.test("command lines that make no training are refused with what to do", () 
       assertEquals(result.code, code, result.stderr);
       assert(result.stderr.toLowerCase().includes(part.toLowerCase()), result.stderr);
     }
+    // Not "--gpus names one": the variable names two.
+    const two = { ...env, CUDA_VISIBLE_DEVICES: "2,3" };
+    const several = await runCommand(["train", "1", "tiny", "0", "-num_gpus", "1000"], { env: two });
+    assertEquals(several.code, 2, several.stderr);
+    assert(several.stderr.includes("1000 GPUs are asked for"), several.stderr);
     assertEquals(await Deno.stat(join(env.nnUNet_results, DATASET)).then(() => true, () => false), false);
   }));
 
