@@ -11,6 +11,7 @@ import { checkpointWeights } from "../../network/weights.ts";
 import type { PreprocessedCase } from "../../preprocess/case.ts";
 import { uploadCase } from "../stream/case_plan.ts";
 import type { Model } from "./model_folder.ts";
+import { logitsOfTile } from "./tile_logits.ts";
 
 export interface ModelFinding {
   readonly passed: boolean;
@@ -132,26 +133,17 @@ export function middleOf(input: PreprocessedCase, patch: Vec3): Tile {
 /** (channels, z, y, x) of the first fold. */
 async function logitsOf(
   engine: Engine,
-  { graph, folds: [{ checkpoint, file }], dataset }: Model,
+  model: Model,
   { input, origin }: Tile,
   patch: Vec3,
   precision: Precision,
 ): Promise<Float32Array> {
+  const { graph, folds: [{ checkpoint, file }] } = model;
   const options = engine.kind === "cpu" ? referenceOptions(patch) : { patch, batch: 1, precision };
   using program = await engine.compile(graph, options);
   using weights = await engine.loadWeights(program, checkpointWeights(checkpoint, graph, file));
   using uploaded = uploadCase(engine, input);
-  const { volume, channels, grid, previousStage } = uploaded;
-  engine.gatherPatches({
-    program,
-    volume,
-    channels,
-    grid,
-    ...(previousStage && { labelMap: { labels: previousStage, oneHot: dataset.labels.foregroundLabels } }),
-    patches: [{ origin, mirror: [false, false, false] }],
-  });
-  engine.run(program, weights);
-  return await engine.downloadOutput(program, 0);
+  return await logitsOfTile(engine, model, program, weights, uploaded, origin);
 }
 
 /** Root of the mean square of the differences and the largest one, over the standard deviation of `expected`; NaN where a number is none. */

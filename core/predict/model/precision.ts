@@ -11,6 +11,7 @@ import type { PreprocessedCase } from "../../preprocess/case.ts";
 import { labelRule, uploadCase, type UploadedCase } from "../stream/case_plan.ts";
 import type { ModelChecks } from "./model_check.ts";
 import type { Model } from "./model_folder.ts";
+import { logitsOfTile } from "./tile_logits.ts";
 import { tileGrid } from "../stream/tiles.ts";
 
 /** Voxels of the tile whose labels must agree for f16 to be taken. */
@@ -128,22 +129,14 @@ async function tryFold(
 /** The labels of one tile. It is the middle one: corners of an image are mostly air, which proves little. */
 async function labelsOfTile(
   engine: Engine,
-  { configuration: { patchSize: patch, dimensions }, dataset, outputChannels }: Model,
+  model: Model,
   program: Program,
   weights: WeightSet,
-  { volume, channels, grid, previousStage }: UploadedCase,
+  uploaded: UploadedCase,
 ): Promise<TileLabels> {
-  const [z, y, x] = tileGrid(grid, patch, 0.5, dimensions).map((origins) => origins[origins.length >> 1]);
-  engine.gatherPatches({
-    program,
-    volume,
-    channels,
-    grid,
-    ...(previousStage && { labelMap: { labels: previousStage, oneHot: dataset.labels.foregroundLabels } }),
-    patches: [{ origin: [z, y, x], mirror: [false, false, false] }],
-  });
-  engine.run(program, weights);
-  const logits = await engine.downloadOutput(program, 0);
+  const { configuration: { patchSize: patch, dimensions }, dataset, outputChannels } = model;
+  const [z, y, x] = tileGrid(uploaded.grid, patch, 0.5, dimensions).map((origins) => origins[origins.length >> 1]);
+  const logits = await logitsOfTile(engine, model, program, weights, uploaded, [z, y, x]);
   const labels = new Uint16Array(voxelCount(patch));
   applyRule(labelRule(dataset.labels), logits, outputChannels, labels);
   return { labels, finite: logits.every(Number.isFinite) };

@@ -2,8 +2,8 @@
 import { UserError } from "../../base/errors.ts";
 import { machineMemory } from "../../base/memory_allowance.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
-import type { Engine, TensorHandle } from "../../engine/engine.ts";
-import type { AxisTable, LabelRule } from "../../engine/volume.ts";
+import type { Engine, Program, TensorHandle } from "../../engine/engine.ts";
+import type { AxisTable, LabelRule, PatchPlacement } from "../../engine/volume.ts";
 import { probabilityTables } from "../../preprocess/axis_tables.ts";
 import type { CaseProperties, PreprocessedCase } from "../../preprocess/case.ts";
 import { type ExportGeometry, exportGeometry } from "../../preprocess/undo.ts";
@@ -79,6 +79,18 @@ export function uploadCase(engine: Engine, input: PreprocessedCase): UploadedCas
       previousStage?.[Symbol.dispose]();
     },
   };
+}
+
+/** Hands patches of a case to a program, the previous stage's labels beside them. */
+export function gatherCase(
+  engine: Engine,
+  { dataset }: Model,
+  program: Program,
+  { volume, channels, grid, previousStage }: UploadedCase,
+  patches: readonly PatchPlacement[],
+): void {
+  const labelMap = previousStage && { labels: previousStage, oneHot: dataset.labels.foregroundLabels };
+  engine.gatherPatches({ volume, channels, grid, labelMap, patches, program });
 }
 
 /**

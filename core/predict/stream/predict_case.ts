@@ -8,7 +8,7 @@ import { permute, type Vec3, voxelCount } from "../../base/shape.ts";
 import type { Engine, Program, TensorHandle } from "../../engine/engine.ts";
 import type { LogitRing, PatchPlacement, ResamplePlanes } from "../../engine/volume.ts";
 import type { LabelVolume } from "../../formats/image/image.ts";
-import { PROBABILITY_CHUNK_BYTES } from "./case_plan.ts";
+import { gatherCase, PROBABILITY_CHUNK_BYTES } from "./case_plan.ts";
 import { freeArray } from "../../base/free_array.ts";
 import { importanceMap } from "./importance.ts";
 import { createLogitStore, type LogitStore } from "./logit_store.ts";
@@ -56,7 +56,7 @@ export async function predictCase(call: PredictCaseCall): Promise<LabelVolume> {
         for (let from = 0; from < samples.length; from += stream.batch) {
           throwIfAborted(call.signal);
           const batch = samples.slice(from, from + stream.batch);
-          gather(call, program, batch);
+          gatherCase(engine, model, program, call.input, batch.map(({ placement }) => placement));
           engine.run(program, weights);
           accumulate(call, { program, batch, importance, ring, shift, addWeight: fold === 0 });
           await pace.next(batch.length);
@@ -116,18 +116,6 @@ function samplesOf({ plan: { stream, mirrorings } }: PredictCaseCall, row: TileR
     }
   }
   return samples;
-}
-
-function gather({ engine, model, input }: PredictCaseCall, program: Program, batch: readonly Sample[]): void {
-  engine.gatherPatches({
-    volume: input.volume,
-    channels: input.channels,
-    grid: input.grid,
-    labelMap: input.previousStage &&
-      { labels: input.previousStage, oneHot: model.dataset.labels.foregroundLabels },
-    patches: batch.map(({ placement }) => placement),
-    program,
-  });
 }
 
 interface Accumulation {
