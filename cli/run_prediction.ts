@@ -1,6 +1,6 @@
 /** Runs one prediction from checked flags to the exit code: model, cases, engine, predictor, report. */
 import { plural } from "../core/base/plural.ts";
-import { Interrupted, UserError } from "../core/base/errors.ts";
+import { Interrupted, messageOf, UserError } from "../core/base/errors.ts";
 import { ensureFolder } from "../core/base/files.ts";
 import { dirname, join } from "../core/base/path.ts";
 import { statOrNull } from "../core/base/stat_or_null.ts";
@@ -72,7 +72,7 @@ export async function runPrediction(job: PredictionJob): Promise<boolean> {
       await report?.fail(error);
     } catch (second) {
       // What went wrong first matters more.
-      context.printError(`error: ${second instanceof Error ? second.message : second}`);
+      context.printError(`error: ${messageOf(second)}`);
     }
     throw error;
   }

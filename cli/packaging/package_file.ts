@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import zlib from "node:zlib";
-import { UserError } from "../../core/base/errors.ts";
+import { messageOf, UserError } from "../../core/base/errors.ts";
 import { writeAll, writeAtomically } from "../../core/base/files.ts";
 
 const MARK = "nnunet package 1";
@@ -63,7 +63,7 @@ async function firstBytes(path: string): Promise<Uint8Array> {
   } catch (error) {
     const problem = error instanceof Deno.errors.NotFound
       ? "there is no such file"
-      : `it cannot be read (${error instanceof Error ? error.message : error})`;
+      : `it cannot be read (${messageOf(error)})`;
     throw new UserError({ doing: "packaging", file: path, problem }, { cause: error });
   }
 }

@@ -6,7 +6,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import http from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
-import { UserError } from "../../core/base/errors.ts";
+import { messageOf, UserError } from "../../core/base/errors.ts";
 import { HttpProblem, problemJson } from "./problem.ts";
 
 export interface HttpRequest {
@@ -125,7 +125,7 @@ function createSecure(settings: https.ServerOptions & Pem, answer: http.RequestL
     if (!certificate.checkPrivateKey(createPrivateKey(key))) throw new Error("the key is another certificate's");
     return https.createServer(settings, answer);
   } catch (error) {
-    const problem = `certificate and key do not do (${error instanceof Error ? error.message : error})`;
+    const problem = `certificate and key do not do (${messageOf(error)})`;
     const remedy = "give PEM files that belong together with --tls-cert and --tls-key";
     throw new UserError({ doing: "starting the service", problem, remedy }, { cause: error });
   }

@@ -3,7 +3,7 @@
  * are there. Nothing of a job that is refused stays.
  */
 import { z } from "zod";
-import { UserError } from "../../core/base/errors.ts";
+import { messageOf, UserError } from "../../core/base/errors.ts";
 import { ensureFolder, writeAll, writeAtomically, writeError } from "../../core/base/files.ts";
 import { basename, join } from "../../core/base/path.ts";
 import { pathNameProblem } from "../../core/base/path_name.ts";
@@ -115,7 +115,7 @@ function parsedJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new HttpProblem(400, `${what} is no JSON: ${error instanceof Error ? error.message : error}`);
+    throw new HttpProblem(400, `${what} is no JSON: ${messageOf(error)}`);
   }
 }
 

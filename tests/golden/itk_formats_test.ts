@@ -3,7 +3,7 @@
  * know (NAME/make_NAME_cases.py makes them and says what it makes of each).
  */
 import { gunzipSync, gzipSync, inflateSync } from "node:zlib";
-import { UserError } from "../../core/base/errors.ts";
+import { messageOf, UserError } from "../../core/base/errors.ts";
 import { dirname, join } from "../../core/base/path.ts";
 import { voxelCount } from "../../core/base/shape.ts";
 import type { CaseImage, ReaderName } from "../../core/formats/image/image.ts";
@@ -112,7 +112,7 @@ async function forEachCase(
         }
         await check(name, join(folder, Object.keys(files)[0]), facts);
       } catch (error) {
-        failures.push(`${name}: ${error instanceof Error ? error.message : error}`);
+        failures.push(`${name}: ${messageOf(error)}`);
       }
     });
   }

@@ -3,7 +3,7 @@
  * (expected.json, made by make_header_cases.py), against what is read and written here.
  */
 import zlib from "node:zlib";
-import { UserError } from "../../core/base/errors.ts";
+import { messageOf, UserError } from "../../core/base/errors.ts";
 import type { CaseImage, ReaderName } from "../../core/formats/image/image.ts";
 import { interpretAsNibabel } from "../../core/formats/image/nifti/nibabel_geometry.ts";
 import { parseNiftiHeader } from "../../core/formats/image/nifti/header.ts";
@@ -87,7 +87,7 @@ async function forEachCase(
     try {
       await check(name, facts);
     } catch (error) {
-      failures.push(`${name}: ${error instanceof Error ? error.message : error}`);
+      failures.push(`${name}: ${messageOf(error)}`);
     }
   }
   assert(failures.length === 0, failures.join("\n"));

@@ -3,6 +3,7 @@
  * as plain data that keep nothing of the library's alive.
  */
 import dicomParser from "dicom-parser";
+import { messageOf } from "../../base/errors.ts";
 
 /** A data element: where its value lies. */
 export interface Element {
@@ -66,8 +67,8 @@ export function parseObject(
   } catch (error) {
     // The library throws texts, errors, and objects that hold one of them and what was parsed before.
     const { exception = error, dataSet } = (error ?? {}) as { exception?: unknown; dataSet?: ParserDataSet };
-    const problem = exception instanceof Error ? exception.message : String(exception);
-    return parsed(dataSet ?? { elements: {} }, lying, problem.replace(/^dicomParser[.:]\s*/, ""));
+    const problem = messageOf(exception).replace(/^dicomParser[.:]\s*/, "");
+    return parsed(dataSet ?? { elements: {} }, lying, problem);
   }
 }
 

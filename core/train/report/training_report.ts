@@ -2,6 +2,7 @@
  * The pictures of a running training, drawn beside it: progress.png and a report in HTML, in a thread of their own, so that the engine
  * never waits for them. What can't be drawn or written is said, and the training goes on.
  */
+import { messageOf } from "../../base/errors.ts";
 import { type JobThread, startJobThread, type ThreadStart } from "../../base/worker_thread.ts";
 import type { RunDescription, RunState } from "./html_report.ts";
 
@@ -46,7 +47,7 @@ export function startTrainingReport(
         thread ??= startJobThread<undefined, ReportJob, void>(DRAWING);
         await thread.run({ folder, run, state });
       } catch (error) {
-        onWarning(`the training's pictures could not be drawn: ${error instanceof Error ? error.message : error}`);
+        onWarning(`the training's pictures could not be drawn: ${messageOf(error)}`);
         thread?.[Symbol.dispose]();
         thread = undefined;
       }

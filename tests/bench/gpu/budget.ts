@@ -2,6 +2,7 @@
  * A bench's time shared out: parts one after the other, each with a share of the whole budget, cut or left out by name where time runs
  * out. Pure: the clock is given.
  */
+import { messageOf } from "../../../core/base/errors.ts";
 
 /** Milliseconds, whatever their origin. */
 export type Clock = () => number;
@@ -114,6 +115,6 @@ async function runPart({ least, run }: Part, allowance: number): Promise<PartEnd
   try {
     return await run(allowance);
   } catch (error) {
-    return { state: "failed", why: error instanceof Error ? error.message : String(error) };
+    return { state: "failed", why: messageOf(error) };
   }
 }

@@ -1,5 +1,6 @@
 /** The same network in torch on the same card: what ours is held against. Nothing of it is needed; what is absent is said. */
 import { z } from "zod";
+import { messageOf } from "../../../core/base/errors.ts";
 import { startTorch, type TorchProcess } from "../torch_process.ts";
 import type { Limit, PartEnd } from "./budget.ts";
 import type { Report } from "./report.ts";
@@ -51,7 +52,7 @@ export async function measureTorch(
       report.measure(name, milliseconds, "ms");
       report.say(`torch ${name}: ${milliseconds.toFixed(2)} ms, ${format}`);
     } catch (error) {
-      report.say(`torch ${name}: ${error instanceof Error ? error.message : error}`);
+      report.say(`torch ${name}: ${messageOf(error)}`);
       // It may be in the middle of a run that is still not done.
       if (error instanceof OutOfTime) return { state: "cut", why: name };
     }
