@@ -16,6 +16,7 @@ import { createAugmentationBuffers, type LoadedPatch } from "../../core/train/au
 import { type AugmentationSpec, deriveAugmentation } from "../../core/train/augment/spec.ts";
 import { STANDARD_AUGMENTATION } from "../../core/trainers/training_recipe.ts";
 import type { AugmentationStep } from "../../core/train/augment/steps.ts";
+import { say } from "./say.ts";
 
 interface Setting {
   readonly dimensions: 2 | 3;
@@ -192,8 +193,4 @@ function startUpstream(python: string, file: string): Disposable & { readonly ru
 
 function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-function say(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }

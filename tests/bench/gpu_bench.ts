@@ -38,6 +38,7 @@ import {
   resultsWriter,
 } from "./gpu/results.ts";
 import { FULL, type Sizes, sizesSchema, SMALL } from "./gpu/sizes.ts";
+import { say } from "./say.ts";
 
 const DOING = "running the GPU bench";
 
@@ -239,8 +240,4 @@ function chosen<P extends { readonly name: string }>({ values }: Options, parts:
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) throw wrongUsage(`there is no part ${unknown}; parts are ${known.join(", ")}`);
   return parts.filter(({ name }) => names.includes(name));
-}
-
-function say(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }

@@ -18,13 +18,10 @@ import { WASM_KERNELS } from "../../cpu/wasm_kernels.ts";
 import { noise } from "../engine/run_operator.ts";
 import { type Layer, layersOf } from "./layers.ts";
 import { startTorch } from "./torch_process.ts";
+import { say } from "./say.ts";
 
 /** The layers of a 3-D and of a 2-D network, those that are timed for their forward pass. */
 const LAYERS: readonly Layer[] = ["64", "2d"].flatMap((name) => layersOf(TIMED_NETWORKS[name]));
-
-function say(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
 
 /** Milliseconds: wall time, or with one thread CPU time, which other programs on the machine disturb less. */
 function now(threads: number): number {

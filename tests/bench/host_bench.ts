@@ -22,6 +22,7 @@ import { predictCase } from "../../core/predict/stream/predict_case.ts";
 import { stepsAhead } from "../../core/train/train_epochs.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
 import { makeCase, makeModel } from "../unit/predict_fixture.ts";
+import { say } from "./say.ts";
 
 const MIRRORINGS = 8;
 
@@ -237,8 +238,4 @@ function describe({ milliseconds, recording, waits, dispatches, submissions }: M
       each(milliseconds - recording)
     } with ${each(waits)} waits; ${each(dispatches, 0)} dispatches, ${each(submissions)} submissions`,
   );
-}
-
-function say(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }

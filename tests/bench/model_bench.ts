@@ -16,6 +16,7 @@ import type { MeasuredProblem } from "../../kernels/wgsl/conv/plan_conv.ts";
 import type { ConvLimits } from "../../kernels/wgsl/conv/problem.ts";
 import type { WgslDispatch, WgslOperator } from "../../kernels/wgsl/kernel.ts";
 import type { SchemeTriple } from "../../kernels/operators/conv/scheme.ts";
+import { say } from "./say.ts";
 
 /** What a GPU has on paper, and what Vulkan or Metal lets a kernel have of it. */
 export interface ModelledGpu {
@@ -312,8 +313,4 @@ function listSteps({ steps, device }: ModelledTime): void {
       } ${name}`,
     );
   }
-}
-
-function say(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }

@@ -8,6 +8,7 @@ import { TIMED_NETWORKS, type TimedNetwork } from "../../core/cases/networks.ts"
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { measureRoofline } from "./roofline.ts";
 import { startTorch, type TorchProcess } from "./torch_process.ts";
+import { say } from "./say.ts";
 
 export async function bench(args: readonly string[]): Promise<number> {
   const option = (name: string, otherwise: number) => {
@@ -93,10 +94,6 @@ async function benchNet(
       } ms, ${(work / times[i] / 1e6).toFixed(0).padStart(4)} GFLOP/s  ${algorithm.padEnd(28)} ${name}`,
     );
   });
-}
-
-function say(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
 function median(values: readonly number[]): number {

@@ -8,6 +8,7 @@ import { TIMED_TRAININGS, type TimedTraining } from "../../core/cases/training.t
 import type { TrainingProgram } from "../../core/engine/training.ts";
 import { type CpuEngine, createCpuEngine } from "../../cpu/engine.ts";
 import { startTorch, type TorchProcess } from "./torch_process.ts";
+import { say } from "./say.ts";
 
 export async function bench(args: readonly string[]): Promise<number> {
   const option = (name: string, otherwise: number) => {
@@ -93,8 +94,4 @@ async function listSteps(engine: CpuEngine, program: TrainingProgram): Promise<v
   for (const [kind, ms] of [...kinds].toSorted((a, b) => b[1] - a[1])) {
     say(`  ${(ms / total * 100).toFixed(1).padStart(5)} % ${ms.toFixed(1).padStart(7)} ms  ${kind}`);
   }
-}
-
-function say(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
