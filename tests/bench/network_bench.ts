@@ -6,6 +6,7 @@
  */
 import { TIMED_NETWORKS, type TimedNetwork } from "../../core/cases/networks.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
+import { median } from "./measurements.ts";
 import { measureRoofline } from "./roofline.ts";
 import { startTorch, type TorchProcess } from "./torch_process.ts";
 import { say } from "./say.ts";
@@ -94,9 +95,4 @@ async function benchNet(
       } ms, ${(work / times[i] / 1e6).toFixed(0).padStart(4)} GFLOP/s  ${algorithm.padEnd(28)} ${name}`,
     );
   });
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
 }

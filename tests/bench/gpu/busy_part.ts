@@ -13,7 +13,8 @@ import type { SampleName } from "../../../core/train/samples/sample_loader.ts";
 import { stepsAhead } from "../../../core/train/train_epochs.ts";
 import { createSampleStream } from "../../../core/train/samples/sample_stream.ts";
 import { STANDARD_AUGMENTATION } from "../../../core/trainers/training_recipe.ts";
-import { type EnginePart, sum } from "./engine_part.ts";
+import { sum } from "../../../kernels/operators/arithmetic.ts";
+import type { EnginePart } from "./engine_part.ts";
 import { sgdOf } from "./parity_part.ts";
 import { cube } from "./sizes.ts";
 

@@ -18,8 +18,6 @@ export interface EnginePart {
 
 export const precisionsOf = (engine: GpuEngine): Precision[] => (["f32", "f16"] as const).filter(engine.supports);
 
-export const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
-
 const MIB = 2 ** 20;
 
 /**

@@ -5,8 +5,9 @@
 import { timedNetwork } from "../../../core/cases/networks.ts";
 import type { Precision } from "../../../core/engine/engine.ts";
 import { gemmPeakKernel, peakTiles } from "../../../kernels/wgsl/conv/peak.ts";
+import { sum } from "../../../kernels/operators/arithmetic.ts";
 import { repeat } from "./budget.ts";
-import { type EnginePart, measureTimes, precisionsOf, sum, watchMemory } from "./engine_part.ts";
+import { type EnginePart, measureTimes, precisionsOf, watchMemory } from "./engine_part.ts";
 
 /** f32 TFLOP/s of large square products, by register tile. */
 export async function measurePeak({ engine, sizes: { peak: size }, limit, report }: EnginePart): Promise<void> {

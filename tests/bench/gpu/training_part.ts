@@ -2,9 +2,10 @@
 import { prepareTraining, type TimedTraining, timedTraining } from "../../../core/cases/training.ts";
 import type { Precision } from "../../../core/engine/engine.ts";
 import type { TrainingProgram } from "../../../core/engine/training.ts";
+import { sum } from "../../../kernels/operators/arithmetic.ts";
 import { kindOf } from "../training_bench.ts";
 import { repeat } from "./budget.ts";
-import { type EnginePart, measureTimes, precisionsOf, sum, watchMemory } from "./engine_part.ts";
+import { type EnginePart, measureTimes, precisionsOf, watchMemory } from "./engine_part.ts";
 import { sgdOf } from "./parity_part.ts";
 import { cube } from "./sizes.ts";
 

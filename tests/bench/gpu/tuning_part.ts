@@ -9,8 +9,9 @@ import type { TrainingOptions } from "../../../core/engine/training.ts";
 import type { Graph } from "../../../core/graph/graph.ts";
 import { createGpuEngine, type GpuEngine, type GpuEngineOptions } from "../../../gpu/engine.ts";
 import { stepOfName } from "../../../gpu/tuning.ts";
+import { sum } from "../../../kernels/operators/arithmetic.ts";
 import { createLimit, type Limit, repeat } from "./budget.ts";
-import { type EnginePart, precisionsOf, sum } from "./engine_part.ts";
+import { type EnginePart, precisionsOf } from "./engine_part.ts";
 import { sgdOf } from "./parity_part.ts";
 import { cube } from "./sizes.ts";
 
