@@ -1,4 +1,3 @@
-// deno-lint-ignore-file no-console
 /**
  * How long people wait for a CT of 512 x 512 and its segmentation of 24 classes, in a headless Chromium in which the processor draws:
  * loading the service's page, showing a job's result there, and opening view's file. Each part's time is the best of several runs.
@@ -12,10 +11,11 @@ import { imagesOf, modelFolder, segmented, serve } from "../golden/cli/served.ts
 import { type Browser, findChromium, openBrowser } from "../slow/browser.ts";
 import { SHOWN } from "../slow/viewer.ts";
 import { measureProcess } from "./measure_process.ts";
+import { ourCommand } from "./our_command.ts";
+import { say } from "./say.ts";
 
 const SIDE = 512;
 const CLASSES = 24;
-const MAIN = fromFileUrl(new URL("../../main.ts", import.meta.url));
 const BENCH = fromFileUrl(new URL("bench.ts", import.meta.url));
 const MODEL = "iso_ct_two_folds";
 /** Marks of the viewer, and what is done before each. */
@@ -47,11 +47,10 @@ async function measure([slices = "300", runs = "3"]: readonly string[]): Promise
   try {
     const [image, labels] = await writeVolumes(folder, Number(slices));
     const page = join(folder, "page.html");
-    const command = ["run", "--quiet", "--allow-read", "--allow-write", "--allow-env", "--allow-sys", MAIN, "view"];
-    const made = await measureProcess([Deno.execPath(), ...command, image, labels, "-o", page]);
+    const made = await measureProcess([...ourCommand("view"), image, labels, "-o", page]);
     if (made.code !== 0) throw new Error(made.stderr);
     const { size } = await Deno.stat(page);
-    console.log(
+    say(
       `view writes ${(size / 1e6).toFixed(0)} MB in ${made.seconds.toFixed(1)} s, ${made.peakMB.toFixed(0)} MB`,
     );
     const best: Record<string, Times> = {};
@@ -62,12 +61,12 @@ async function measure([slices = "300", runs = "3"]: readonly string[]): Promise
       }
     }
     for (const [name, times] of Object.entries(best)) {
-      console.log(name);
-      for (const [part, seconds] of Object.entries(times)) console.log(`  ${part.padEnd(33)} ${seconds.toFixed(2)} s`);
+      say(name);
+      for (const [part, seconds] of Object.entries(times)) say(`  ${part.padEnd(33)} ${seconds.toFixed(2)} s`);
     }
     return 0;
   } finally {
-    await Deno.remove(folder, { recursive: true }).catch(() => console.log(`left: ${folder}`));
+    await Deno.remove(folder, { recursive: true }).catch(() => say(`left: ${folder}`));
   }
 }
 
