@@ -6,7 +6,7 @@ import { ourCommand } from "../our_command.ts";
 import type { Limit, PartEnd } from "./budget.ts";
 import { driverMebibytes } from "./driver_memory.ts";
 import { type MadeCt, makeCt } from "./made_ct.ts";
-import { lastLine, runProgram } from "./processes.ts";
+import { lastLine, runProgram, stopped } from "./processes.ts";
 import type { Report } from "./report.ts";
 import type { Sizes } from "./sizes.ts";
 import type { Python } from "./torch_part.ts";
@@ -51,7 +51,7 @@ export async function measureCt(part: CtPart, allowSoftware: boolean): Promise<P
     limit: limit.left(),
   });
   const peak = await watch?.stop();
-  if (ended.code === undefined) return { state: "cut", why: `stopped after ${ended.seconds.toFixed(1)} s` };
+  if (ended.code === undefined) return stopped(ended);
   if (ended.code !== 0) return { state: "failed", why: lastLine(ended.stderr) };
   report.measure("wall", ended.seconds, "s");
   const { engine, cases: [{ placement, batch, tiles, forecastSeconds, memory, timings }] } = reportSchema.parse(
@@ -110,7 +110,7 @@ export async function measureUpstream(part: CtPart, python: Python | string, onC
   });
   if (ended.code === undefined) {
     report.measure("wall, at least", ended.seconds, "s");
-    return { state: "cut", why: `stopped after ${ended.seconds.toFixed(1)} s` };
+    return stopped(ended);
   }
   if (ended.code !== 0) return { state: "failed", why: lastLine(ended.stderr) };
   report.measure("wall", ended.seconds, "s");

@@ -4,7 +4,7 @@ import { createLimit, type Limit, type Part, type PartEnd } from "./budget.ts";
 import { measureCt, measureUpstream } from "./ct_part.ts";
 import { DAWN_FLAGS, type WebGpuWish } from "./dawn.ts";
 import { ENGINE_PARTS, type PartRequest } from "./gpu_part.ts";
-import { lastLine, runProgram } from "./processes.ts";
+import { lastLine, runProgram, stopped } from "./processes.ts";
 import { receive, type Report } from "./report.ts";
 import type { Sizes } from "./sizes.ts";
 import { findPython, measureTorch, type Python } from "./torch_part.ts";
@@ -105,7 +105,7 @@ async function runEnginePart(
     limit: milliseconds,
     onLine: (line) => receive(line, report),
   });
-  if (ended.code === undefined) return { state: "cut", why: `stopped after ${ended.seconds.toFixed(1)} s` };
+  if (ended.code === undefined) return stopped(ended);
   if (ended.code !== 0) return { state: "failed", why: ended.stderr.trim() || `exit code ${ended.code}` };
   return { state: "done" };
 }
@@ -119,7 +119,7 @@ async function runDoctor(limit: number, report: Report, allowSoftware: boolean):
     onLine: (line) => lines.push(line),
   });
   report.detail("lines", lines);
-  if (ended.code === undefined) return { state: "cut", why: `stopped after ${ended.seconds.toFixed(1)} s` };
+  if (ended.code === undefined) return stopped(ended);
   const from = lines.indexOf("GPU");
   for (const line of lines.slice(Math.max(0, from))) {
     if (line.startsWith("Engine")) break;

@@ -1,4 +1,5 @@
 /** Programs that the bench starts, which end in time: with all they started themselves. */
+import type { PartEnd } from "./budget.ts";
 
 export interface Ended {
   /** Undefined where time ran out and it was killed. */
@@ -81,6 +82,12 @@ async function eachLine(stream: ReadableStream<Uint8Array<ArrayBuffer>>, onLine:
   }
   if (text) onLine(text);
 }
+
+/** The end of a part whose program was killed when its time was over. */
+export const stopped = ({ seconds }: Ended): PartEnd => ({
+  state: "cut",
+  why: `stopped after ${seconds.toFixed(1)} s`,
+});
 
 /** The last line that says something, of a program that failed. */
 export const lastLine = (text: string) => text.trim().split("\n").at(-1)?.trim() ?? "";
