@@ -244,12 +244,13 @@ function defaultThreads(kind: TrainingEngine["kind"], gpus: number): number {
   return kind === "cpu" ? Math.max(1, Math.floor(cores / 8)) : Math.max(1, Math.min(12 * gpus, cores - 2));
 }
 
-function loadingOf(
-  { kind }: Planner,
-  setup: TrainingSetup,
+/** Threads that load samples, and how many samples they are ahead. */
+export function loadingOf(
+  { kind }: Pick<Planner, "kind">,
+  { batch }: Pick<TrainingSetup, "batch">,
   { sampleThreads, shares }: Pick<RunOptions, "sampleThreads" | "shares">,
 ) {
-  return { threads: sampleThreads ?? defaultThreads(kind, shares?.count ?? 1), ahead: STEPS_AHEAD * setup.batch };
+  return { threads: sampleThreads ?? defaultThreads(kind, shares?.count ?? 1), ahead: STEPS_AHEAD * batch };
 }
 
 /** Before anything is written. @throws UserError if the training would take more memory than it may, saying what would fit */

@@ -10,6 +10,7 @@ import type { TrainingData } from "../../../core/formats/preprocessed/training_d
 import { sampleClassLocations } from "../../../core/preprocess/class_locations.ts";
 import { deriveAugmentation } from "../../../core/train/augment/spec.ts";
 import type { SampleName } from "../../../core/train/samples/sample_loader.ts";
+import { loadingOf } from "../../../core/train/run_training.ts";
 import { stepsAhead } from "../../../core/train/train_epochs.ts";
 import { createSampleStream } from "../../../core/train/samples/sample_stream.ts";
 import { STANDARD_AUGMENTATION } from "../../../core/trainers/training_recipe.ts";
@@ -21,9 +22,6 @@ import { cube } from "./sizes.ts";
 const CASES = ["a", "b", "c", "d"];
 /** Steps before those that count, and the most that do. */
 const [WARM_UPS, MOST_STEPS] = [3, 100];
-/** As `train` takes them on a GPU: core/train/run_training.ts. */
-const threadsFor = (cores: number) => Math.max(1, Math.min(12, cores - 2));
-const STEPS_AHEAD = 4;
 
 /** @param folder Where the cases may be written */
 export async function measureBusyShare(part: EnginePart, folder: string): Promise<void> {
@@ -31,7 +29,7 @@ export async function measureBusyShare(part: EnginePart, folder: string): Promis
   for (const [i, id] of CASES.entries()) await writeBricks(join(folder, id + BRICKS_ENDING), madeCase(edge, i), 3);
   const setting = { dimensions: 3, patchSize: cube(edge), useMaskForNorm: [] } as const;
   const { spec } = deriveAugmentation(setting, 1, { foregroundLabels: [1, 2] }, STANDARD_AUGMENTATION);
-  const threads = threadsFor(navigator.hardwareConcurrency);
+  const loading = loadingOf(engine, { batch: trainBatch }, {});
   using samples = createSampleStream(
     {
       folder,
@@ -46,7 +44,7 @@ export async function measureBusyShare(part: EnginePart, folder: string): Promis
       openCases: CASES.length,
     },
     namesOf(trainBatch),
-    { threads, ahead: STEPS_AHEAD * trainBatch },
+    loading,
   );
   // f16 where there is: the faster the steps, the harder it is to have the samples in time.
   const precision = engine.supports("f16") ? "f16" : "f32";
@@ -86,11 +84,13 @@ export async function measureBusyShare(part: EnginePart, folder: string): Promis
   report.measure(`${precision}: step with augmentation`, each, "ms");
   report.measure(`${precision}: waited for samples`, waited / counted, "ms a step");
   report.measure(`${precision}: busy`, busy, "of the time");
-  report.detail("sample threads", threads);
+  report.detail("sample threads", loading.threads);
   report.say(
-    `training in ${precision} with augmentation in ${threads} threads: ${each.toFixed(2)} ms a step, the device busy ${
-      (100 * busy).toFixed(0)
-    } % of it, ${(waited / counted).toFixed(2)} ms waited for samples`,
+    `training in ${precision} with augmentation in ${loading.threads} threads: ${
+      each.toFixed(2)
+    } ms a step, the device busy ${(100 * busy).toFixed(0)} % of it, ${
+      (waited / counted).toFixed(2)
+    } ms waited for samples`,
   );
 }
 
