@@ -5,7 +5,8 @@
  * Functions are `(count: i32, value: i32) -> i32` over the arrays of {@link ARRAYS} in the module's own memory; they go on to the end of
  * the last 16 elements.
  */
-import { type Code, flatten, signed, text, unsigned } from "../base/wasm_encode.ts";
+import { type Code, signed, unsigned } from "../base/wasm_encode.ts";
+import { smallModule } from "../base/wasm_module.ts";
 
 /** Elements of a block; blocks stay in a processor's cache. */
 export const BLOCK = 1 << 15;
@@ -176,26 +177,8 @@ export type MergeFunctions = Readonly<Record<keyof typeof FUNCTIONS, MergeFuncti
 
 /** The module; it exports its memory as `memory` beside the functions. */
 export function mergeModule(): Uint8Array<ArrayBuffer> {
-  const all = Object.entries<Code>(FUNCTIONS);
-  const bytesOf = (code: Code): number[] => {
-    const bytes: number[] = [];
-    flatten(code, bytes);
-    return bytes;
-  };
-  const section = (id: number, items: readonly Code[]): Code => {
-    const content = bytesOf([unsigned(items.length), items]);
-    return [id, unsigned(content.length), content];
-  };
-  const body = (code: Code): Code => {
-    const bytes = bytesOf([2, 1, I32, VECTORS, V128, code, 0x0b]);
-    return [unsigned(bytes.length), bytes];
-  };
-  return Uint8Array.from(bytesOf([
-    [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    section(1, [[0x60, 2, I32, I32, 1, I32]]),
-    section(3, all.map(() => [0])),
-    section(5, [[1, unsigned(MEMORY_PAGES), unsigned(MEMORY_PAGES)]]),
-    section(7, [[text("memory"), 2, 0], ...all.map(([name], i): Code => [text(name), 0, i])]),
-    section(10, all.map(([, code]) => body(code))),
-  ]));
+  const functions = Object.fromEntries(
+    Object.entries<Code>(FUNCTIONS).map(([name, code]) => [name, [2, 1, I32, VECTORS, V128, code]]),
+  );
+  return smallModule({ type: [2, I32, I32, 1, I32], pages: MEMORY_PAGES, functions });
 }

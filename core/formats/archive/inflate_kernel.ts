@@ -7,7 +7,8 @@
  * before two matches of three, which no processor foresees. Where there are two streams, turns alternate: each waits most of the time
  * for the bits that its last symbol left, and a processor does the other's meanwhile.
  */
-import { type Code, flatten, signed, text, unsigned } from "../../base/wasm_encode.ts";
+import { type Code, signed, unsigned } from "../../base/wasm_encode.ts";
+import { smallModule } from "../../base/wasm_module.ts";
 
 /** Bits that are looked up at once; longer codes go on in a table of their own. */
 export const LITERAL_BITS = 11;
@@ -239,7 +240,6 @@ const body = (lanes: readonly Lane[]): Code => [
   block(loop(lanes.map(turn), branch(0))),
   lanes.map(store),
   get(WHY),
-  0x0b,
 ];
 
 /** Goes on with the blocks of one or both lanes until one stops; gives {@link STOPPED}, and 4 more if it is the second one. */
@@ -247,23 +247,10 @@ export type InflateLoop = () => number;
 
 /** The module; it exports `memory` and {@link InflateLoop}s: `first`, `second` and `both`. */
 export function inflateModule(): Uint8Array<ArrayBuffer> {
-  const bytesOf = (code: Code): number[] => {
-    const bytes: number[] = [];
-    flatten(code, bytes);
-    return bytes;
-  };
-  const section = (id: number, ...content: Code[]): Code => {
-    const bytes = bytesOf(content);
-    return [id, unsigned(bytes.length), bytes];
-  };
-  const functions = [[FIRST], [SECOND], [FIRST, SECOND]].map((lanes) => bytesOf([LOCALS, body(lanes)]));
-  const pages = unsigned(Math.ceil(2 * LANE_BYTES / 2 ** 16));
-  return Uint8Array.from(bytesOf([
-    [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    section(1, [1, 0x60, 0, 1, I32]),
-    section(3, [3, 0, 0, 0]),
-    section(5, [1, 1], pages, pages),
-    section(7, [4], text("memory"), [2, 0], ["first", "second", "both"].map((name, i): Code => [text(name), 0, i])),
-    section(10, [3], functions.map((code) => [unsigned(code.length), code])),
-  ]));
+  const loopOf = (...lanes: Lane[]): Code => [LOCALS, body(lanes)];
+  return smallModule({
+    type: [0, 1, I32],
+    pages: Math.ceil(2 * LANE_BYTES / 2 ** 16),
+    functions: { first: loopOf(FIRST), second: loopOf(SECOND), both: loopOf(FIRST, SECOND) },
+  });
 }
