@@ -1,7 +1,7 @@
 /** The engine of a run, and what goes on in its place when a GPU fails on the way: the GPU once more, in smaller pieces, or the CPU. */
 import type { Engine } from "../../core/engine/engine.ts";
 import { WrongResults } from "../../core/predict/model/model_check.ts";
-import { type ChosenEngine, type EngineWish, openGpu, startCpu, type StartHooks } from "./select_engine.ts";
+import { type ChosenEngine, type EngineWish, mayUseCpu, openGpu, startCpu, type StartHooks } from "./select_engine.ts";
 
 export interface RunEngines extends AsyncDisposable {
   readonly current: ChosenEngine;
@@ -55,7 +55,6 @@ export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunE
       const failure = isWrong ? error : current.lastFailure();
       if (!failure) return undefined;
       const mayRetry = !isWrong && attempt <= CASE_RETRIES && retries < RUN_RETRIES;
-      const mayUseCpu = (wish.allowCpu || wish.device === "auto") && wish.precision !== "f16";
       const learn = current.lesson();
       const suspect = current.suspect();
       if (current.wasLost()) suspects ??= new Set();
@@ -63,7 +62,7 @@ export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunE
       const looks = suspect !== undefined && suspects !== undefined && suspects.size <= MOST_SUSPECTS;
       const how = learn ? "another way" : looks ? "kernel by kernel" : SMALLER;
       const again = mayRetry || learn !== undefined || looks;
-      if (!again && !mayUseCpu) return undefined;
+      if (!again && !mayUseCpu(wish)) return undefined;
       return async () => {
         await current.engine[Symbol.asyncDispose]();
         await learn?.();
@@ -71,7 +70,7 @@ export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunE
           try {
             return (current = await reopenGpu(failure, how)).engine;
           } catch (error) {
-            if (!mayUseCpu) throw error;
+            if (!mayUseCpu(wish)) throw error;
           }
         }
         return (current = await takeCpu(failure)).engine;

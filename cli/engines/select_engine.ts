@@ -41,6 +41,11 @@ export function engineWish(
   return { device, allowCpu, allowSoftwareGpu, threads, deterministic, precision };
 }
 
+/** True where the CPU may take the place of a GPU that has failed. */
+export function mayUseCpu({ device, allowCpu, precision }: EngineWish): boolean {
+  return (allowCpu || device === "auto") && precision !== "f16";
+}
+
 /** Where lines about the start go. */
 export interface StartHooks {
   readonly say?: (line: string) => void;
@@ -136,8 +141,7 @@ export async function selectEngine(wish: EngineWish, hooks: StartHooks = {}): Pr
   try {
     return await openGpu(wish, decision.reason, hooks);
   } catch (error) {
-    const mayUseCpu = (wish.allowCpu || wish.device === "auto") && wish.precision !== "f16";
-    if (!(error instanceof UserError) || !mayUseCpu) throw error;
+    if (!(error instanceof UserError) || !mayUseCpu(wish)) throw error;
     const reason = `-device ${wish.device}: ${error.message}`;
     const chosen = await startCpu(wish, reason, wish.allowCpu);
     if (!hooks.warn) return chosen;

@@ -2,7 +2,7 @@
 import { UserError } from "../../core/base/errors.ts";
 import { runInThreads, type ThreadRuns } from "../../core/predict/run/predict_in_threads.ts";
 import type { AdapterChoice } from "../../gpu/adapter.ts";
-import type { EngineWish, StartHooks } from "../engines/select_engine.ts";
+import { type EngineWish, mayUseCpu, type StartHooks } from "../engines/select_engine.ts";
 import { type GpuThread, startGpuThread } from "./gpu_thread.ts";
 import type { OpenedEngine, ThreadSetting } from "./messages.ts";
 
@@ -61,11 +61,10 @@ export async function openGpuThreads(options: GpuRunsOptions): Promise<GpuRuns> 
   for (const end of await Promise.allSettled(gpus.slice(1).map(start))) {
     if (end.status === "rejected") throw end.reason;
   }
-  const mayUseCpu = (wish.allowCpu || wish.device === "auto") && wish.precision !== "f16";
   const startCpu = () =>
     startGpuThread("cpu", { ...setting({ ...wish, device: "cpu", precision: "f32" }), of: 1 }, hooks);
   if (threads.length === 0) {
-    if (!mayUseCpu) throw refused[0];
+    if (!mayUseCpu(wish)) throw refused[0];
     threads.push(opening.use(await startCpu()));
   }
   const runs = runInThreads(threads, {
@@ -78,7 +77,7 @@ export async function openGpuThreads(options: GpuRunsOptions): Promise<GpuRuns> 
       );
       onFailure?.({ gpu: name, message: error.message, cases, isGone });
     },
-    ...(mayUseCpu && opened.length > 0 && {
+    ...(mayUseCpu(wish) && opened.length > 0 && {
       lastResort: () => {
         hooks.warn(`no GPU is left, the CPU goes on${wish.allowCpu ? " (--allow_cpu)" : ""}`);
         return startCpu();
