@@ -42,7 +42,7 @@ export async function requestAdapter(choice?: AdapterChoice, webgpu?: WebGpu): P
   if (!Deno.env.get("DENO_WEBGPU_BACKEND")) Deno.env.set("DENO_WEBGPU_BACKEND", BACKENDS);
   if (!choice) return await ask("high-performance", webgpu);
   const adapter = await inTurn(choice.turn, () => {
-    for (const [name, value] of Object.entries(choice.environment)) Deno.env.set(name, value);
+    showFirst(choice);
     return ask(choice.powerPreference, webgpu);
   });
   if (adapter && !isChosen(adapter, choice)) {
@@ -53,6 +53,11 @@ export async function requestAdapter(choice?: AdapterChoice, webgpu?: WebGpu): P
     });
   }
   return adapter;
+}
+
+/** Has the driver show a GPU first, from the next listing of devices on. */
+export function showFirst({ environment }: AdapterChoice): void {
+  for (const [name, value] of Object.entries(environment)) Deno.env.set(name, value);
 }
 
 async function ask(

@@ -2,7 +2,7 @@
 import { UsageError } from "../../core/base/errors.ts";
 import type { TrainingEngine } from "../../core/engine/training.ts";
 import { type ParallelTraining, startParallelTraining } from "../../core/train/parallel/parallel_training.ts";
-import type { AdapterChoice } from "../../gpu/adapter.ts";
+import { type AdapterChoice, showFirst } from "../../gpu/adapter.ts";
 import { ALIKE_REMEDY, gpuLines } from "./choose_gpus.ts";
 import { openableGpus } from "./gpu_probe.ts";
 import { visibleGpus } from "./gpu_variables.ts";
@@ -19,7 +19,7 @@ export async function trainingGpus(count: number, allowSoftware: boolean): Promi
   const visible = visibleGpus(list.gpus, (name) => Deno.env.get(name), await openableGpus());
   const gpus = firstGpus(count, { ...list, gpus: visible }, allowSoftware);
   // Threads only change their values later: new variables would move the others from under whoever reads them.
-  for (const [name, value] of Object.entries(gpus[0].environment)) Deno.env.set(name, value);
+  showFirst(gpus[0]);
   return gpus;
 }
 

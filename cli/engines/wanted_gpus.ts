@@ -1,6 +1,6 @@
 /** The GPUs that a command line asks for. */
 import { UsageError } from "../../core/base/errors.ts";
-import type { AdapterChoice } from "../../gpu/adapter.ts";
+import { type AdapterChoice, showFirst } from "../../gpu/adapter.ts";
 import { chooseGpus, OTHERS } from "./choose_gpus.ts";
 import { openableGpus } from "./gpu_probe.ts";
 import { judgeGpuVariables, visibleGpus } from "./gpu_variables.ts";
@@ -26,7 +26,7 @@ export async function wantedGpus(
   const gpus = text === undefined ? await visibleGpu() : await namedGpus(text, allowSoftwareGpu, warn);
   if (!gpus) return undefined;
   // Threads only change their values later: new variables would move the others from under whoever reads them.
-  for (const [name, value] of Object.entries(gpus[0].environment)) Deno.env.set(name, value);
+  showFirst(gpus[0]);
   return gpus;
 }
 
