@@ -6,11 +6,8 @@ import type { CommandContext, CountProgress } from "./commands/command.ts";
 import { wantedGpus } from "./engines/wanted_gpus.ts";
 import type { TrainValues } from "./flags/train_flags.ts";
 import type { FoldRequest } from "./gpus/fold_messages.ts";
-import { GpuFailed, sampleThreadsOfEach, trainInThread } from "./gpus/fold_thread.ts";
+import { GpuFailed, MOST_FAILURES, trainBeside } from "./gpus/fold_thread.ts";
 import { diceText, engineOpener, epochFields, epochLine } from "./training_request.ts";
-
-/** After so many failures a GPU is not used any more. */
-const MOST_FAILURES = 2;
 
 /**
  * Trains all folds. @returns false if one could not be trained
@@ -88,19 +85,10 @@ async function trainFold(
   values: TrainValues,
   hooks: TrainHooks,
 ): Promise<number> {
-  const { allowSoftwareGpu, threads, precision } = values;
-  if (!gpu || count === 1) {
-    const { trainModel } = await import("../core/train/train_model.ts");
-    const { openEngine, learnFromFailure } = engineOpener({ ...values, ...(gpu && { gpu }) }, hooks.info);
-    return (await trainModel({ ...request, openEngine, learnFromFailure }, hooks)).summary.foregroundMean.Dice;
-  }
-  // Never the CPU in a GPU's place: the others go on.
-  const flags = { device: "gpu", allowCpu: false, allowSoftwareGpu, threads, precision, gpu } as const;
-  return await trainInThread(
-    { ...request, sampleThreads: values.sampleThreads ?? sampleThreadsOfEach(count) },
-    flags,
-    hooks,
-  );
+  if (gpu && count > 1) return await trainBeside(request, gpu, count, values, hooks);
+  const { trainModel } = await import("../core/train/train_model.ts");
+  const { openEngine, learnFromFailure } = engineOpener({ ...values, ...(gpu && { gpu }) }, hooks.info);
+  return (await trainModel({ ...request, openEngine, learnFromFailure }, hooks)).summary.foregroundMean.Dice;
 }
 
 function hooksOf(

@@ -25,7 +25,7 @@ import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { CommandContext, CountProgress } from "../commands/command.ts";
 import type { RunValues } from "../flags/run_flags.ts";
 import type { FoldRequest } from "../gpus/fold_messages.ts";
-import { GpuFailed, sampleThreadsOfEach, trainInThread } from "../gpus/fold_thread.ts";
+import { GpuFailed, MOST_FAILURES, trainBeside } from "../gpus/fold_thread.ts";
 import { diceText, type EngineOpener, epochFields, epochLine } from "../training_request.ts";
 import { formatSeconds } from "../terminal.ts";
 import { endLine, staleFolds } from "./overview_lines.ts";
@@ -56,8 +56,8 @@ interface Lane {
   failures: number;
 }
 
-/** A GPU that has failed so often is not used any more, a fold that has cost so many failures is given up. */
-const MOST_FAILURES = 2;
+/** A fold that has cost so many failures of GPUs is given up. */
+const MOST_LOST = 2;
 
 /**
  * Trains until nothing is left that can be done here.
@@ -197,15 +197,9 @@ async function train(run: FoldRun, task: FoldTask, start: TrainRequest["start"])
   const { lane: { gpu }, values, opener: { openEngine, learnFromFailure }, gpus = [] } = run;
   const request = requestOf(run, task, start);
   const hooks = hooksOf(taskName(task), task, run);
-  if (!gpu) {
-    const { trainModel } = await import("../../core/train/train_model.ts");
-    return (await trainModel({ ...request, openEngine, learnFromFailure }, hooks)).summary.foregroundMean.Dice;
-  }
-  const { allowSoftwareGpu, threads, precision } = values;
-  // Never the CPU in a GPU's place: the others go on. The cores are divided among the trainings.
-  const flags = { device: "gpu", allowCpu: false, allowSoftwareGpu, threads, precision, gpu } as const;
-  const sampleThreads = values.sampleThreads ?? sampleThreadsOfEach(gpus.length);
-  return await trainInThread({ ...request, sampleThreads }, flags, hooks);
+  if (gpu) return await trainBeside(request, gpu, gpus.length, values, hooks);
+  const { trainModel } = await import("../../core/train/train_model.ts");
+  return (await trainModel({ ...request, openEngine, learnFromFailure }, hooks)).summary.foregroundMean.Dice;
 }
 
 /** The fold goes on from its last checkpoint, on whichever GPU is free; not for ever. */
@@ -216,13 +210,14 @@ function noteGpuFailure({ lane, failed, lost, context }: FoldRun, task: FoldTask
   lane.failures++;
   const gpu = lane.gpu?.name ?? "";
   const isGone = lane.failures >= MOST_FAILURES;
-  if (count >= MOST_FAILURES) failed.add(name);
-  const goesOn = count >= MOST_FAILURES ? "it is given up" : "it goes on from its last checkpoint";
+  const isGivenUp = count >= MOST_LOST;
+  if (isGivenUp) failed.add(name);
+  const goesOn = isGivenUp ? "it is given up" : "it goes on from its last checkpoint";
   const end = isGone ? `; GPU ${gpu} is not used any more` : "";
   const fields = { configuration: task.configuration, fold: task.fold, gpu };
   context.warn(`${name}: GPU ${gpu} failed, ${goesOn}${end}: ${error.message}`);
   context.event?.("gpu_failed", { gpu, message: error.message, isGone });
-  if (count >= MOST_FAILURES) context.event?.("fold", { ...fields, state: "failed" });
+  if (isGivenUp) context.event?.("fold", { ...fields, state: "failed" });
 }
 
 function startOf(

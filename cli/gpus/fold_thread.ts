@@ -3,6 +3,7 @@ import { Interrupted } from "../../core/base/errors.ts";
 import { fromPlainError } from "../../core/base/plain_error.ts";
 import { ThreadEnded } from "../../core/base/worker_thread.ts";
 import type { TrainHooks } from "../../core/train/train_request.ts";
+import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { EngineFlags } from "../training_request.ts";
 import type { FoldRequest, FromFoldThread, ToFoldThread } from "./fold_messages.ts";
 
@@ -15,12 +16,29 @@ export class GpuFailed extends Error {
   }
 }
 
+/** After so many failures a GPU is not used any more. */
+export const MOST_FAILURES = 2;
+
 /**
- * Trains and validates a fold.
+ * Trains and validates a fold on one of `count` GPUs that each train one; the cores are divided among them.
  * @returns the mean Dice of its validation
  * @throws as trainModel; {@link GpuFailed}
  */
-export async function trainInThread(
+export async function trainBeside(
+  request: FoldRequest,
+  gpu: AdapterChoice,
+  count: number,
+  { allowSoftwareGpu, threads, precision, sampleThreads = sampleThreadsOfEach(count) }: ThreadFlags,
+  hooks: TrainHooks,
+): Promise<number> {
+  // Never the CPU in a GPU's place: the others go on.
+  const flags: EngineFlags = { device: "gpu", allowCpu: false, allowSoftwareGpu, threads, precision, gpu };
+  return await trainInThread({ ...request, sampleThreads }, flags, hooks);
+}
+
+type ThreadFlags = Omit<EngineFlags, "device" | "allowCpu" | "gpu"> & Pick<FoldRequest, "sampleThreads">;
+
+async function trainInThread(
   request: FoldRequest,
   flags: EngineFlags,
   { info, warn, onEpoch, onCase, signal }: TrainHooks,
@@ -63,6 +81,6 @@ export async function trainInThread(
 }
 
 /** Samples have to be there in time for each GPU, and more threads than a dozen are of no use to one. */
-export function sampleThreadsOfEach(gpus: number): number {
+function sampleThreadsOfEach(gpus: number): number {
   return Math.max(1, Math.min(12, Math.floor((navigator.hardwareConcurrency - 2) / gpus)));
 }
