@@ -84,13 +84,13 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
       gpu.check();
       return await explain(kernel, module, problem);
     }
-    return refuse(kernel, why, problem);
+    return refuse(kernel, why, (first) => refusedError(first, gpu.facts.name, problem));
   }
 
   /** Notes the first kernel that is refused: it is what the device was lost by. */
-  function refuse(kernel: WgslDispatch, why: string, cause?: unknown): UserError {
+  function refuse(kernel: WgslDispatch, why: string, errorOf: (first: RefusedKernel) => UserError): UserError {
     refused ??= { key: kernelKey(kernel), name: kernel.name, why };
-    const error = refusedError(refused, gpu.facts.name, cause);
+    const error = errorOf(refused);
     gpu.explainLoss(error);
     return error;
   }
@@ -112,7 +112,9 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
   function makeNow(kernel: WgslDispatch, descriptor: GPUComputePipelineDescriptor): GPUComputePipeline {
     const before = isAlive();
     const pipeline = timed(() => device.createComputePipeline(descriptor));
-    if (before && !isAlive()) refuse(kernel, "the device was lost with it");
+    if (before && !isAlive()) {
+      refuse(kernel, "the device was lost with it", (first) => refusedError(first, gpu.facts.name, undefined));
+    }
     return pipeline;
   }
 
@@ -187,12 +189,7 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
       return { kernels: compiled.size, milliseconds };
     },
     isAlive,
-    refuse(kernel, why) {
-      refused ??= { key: kernelKey(kernel), name: kernel.name, why };
-      const error = notRunError(refused, gpu.facts.name);
-      gpu.explainLoss(error);
-      return error;
-    },
+    refuse: (kernel, why) => refuse(kernel, why, (first) => notRunError(first, gpu.facts.name)),
     get refused() {
       return refused;
     },
