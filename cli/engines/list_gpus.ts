@@ -75,11 +75,8 @@ async function list(root?: string): Promise<GpuList> {
     if (sparing && !isSameModel(sparing, strongest)) gpus.push(sparing);
   }
   const first = (gpu: Found) => strongest !== undefined && isSameModel(gpu, strongest) ? 0 : 1;
-  const ordered = gpus.map((gpu, place) => ({ gpu, place })).sort((a, b) =>
-    first(a.gpu) - first(b.gpu) || a.place - b.place
-  );
   return {
-    gpus: ordered.map(({ gpu }, index) => ({
+    gpus: gpus.toSorted((a, b) => first(a) - first(b)).map((gpu, index) => ({
       ...gpu,
       index,
       choice: { ...gpu.choice, name: `${index}`, label: labelOf(index, gpu) },
