@@ -39,11 +39,10 @@ export async function testGpu(allowSoftware: boolean): Promise<GpuTest | undefin
       return { ...test, compiled };
     });
     await engine[Symbol.asyncDispose]();
-    const { report, avoided, notKept, compiled } = value;
+    const { report, isRight, avoided, notKept, compiled } = value;
     if (notKept !== undefined) remarks.push(`What is found out about the GPU is not kept: ${notKept}`);
-    const right = report.failures.length === 0 || avoided !== undefined;
     const tested = avoided === undefined ? describeTest(report, compiled, record) : describeFindings(record);
-    return { right, lines: [...tested, ...remarks] };
+    return { right: isRight, lines: [...tested, ...remarks] };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return { right: false, lines: [`The self-test could not be done: ${error.message}`, ...remarks] };

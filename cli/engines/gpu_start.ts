@@ -118,10 +118,10 @@ async function testFirst(engine: GpuEngine, record: GpuRecord, opening: Opening)
   const { say, warn } = opening;
   const { name } = engine.adapter;
   say?.(`testing ${name} against the CPU, once`);
-  const { report, avoided, notKept } = await testAgainstCpu(engine, record, opening);
+  const { report, isRight, avoided, notKept } = await testAgainstCpu(engine, record, opening);
   if (notKept !== undefined) warn?.(`what is found out about the GPU is not kept: ${notKept}`);
   if (avoided !== undefined) warn?.(`${name} computes wrong by "${avoided}"; layers are computed another way`);
-  if (report.failures.length === 0 || avoided !== undefined) return avoided !== undefined;
+  if (isRight) return avoided !== undefined;
   throw new UserError({
     doing: `testing ${name} before its first use`,
     problem: `it computes wrong results and is not used: ${report.failures.join("; ")}`,
@@ -131,6 +131,8 @@ async function testFirst(engine: GpuEngine, record: GpuRecord, opening: Opening)
 
 export interface CpuComparison {
   readonly report: SelfTestReport;
+  /** The GPU computes right, if need be without the way that is avoided. */
+  readonly isRight: boolean;
   /** The way to compute layers that the GPU is wrong by, and right without, where it failed: kept among what is refused. */
   readonly avoided?: string;
   readonly notKept?: string;
@@ -152,8 +154,9 @@ export async function testAgainstCpu(
     return createGpuEngine({ allowSoftware, choice, tuning, refused });
   });
   const avoided = way === undefined ? undefined : nameOfWay(way);
+  const isRight = failures.length === 0 || avoided !== undefined;
   const selfTestFinding = {
-    passed: failures.length === 0 || avoided !== undefined,
+    passed: isRight,
     when: new Date().toISOString(),
     ...(halfFailures.length > 0 && { halvesFailed: halfFailures.join("; ") }),
   };
@@ -161,7 +164,7 @@ export async function testAgainstCpu(
     selfTest: selfTestFinding,
     ...(way !== undefined && avoided !== undefined && { refused: { [way]: { name: avoided, why: failures[0] } } }),
   });
-  return { report, avoided, notKept };
+  return { report, isRight, avoided, notKept };
 }
 
 function tuningOf({ findings: { convolutions } }: GpuRecord): Tuning | undefined {
