@@ -3,7 +3,7 @@ import type { Vec3 } from "../../core/base/shape.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { main } from "../../cli/main.ts";
 import { ENGINE_CASES } from "../../core/cases/cases.ts";
-import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
+import { prepareNetwork } from "../../core/cases/networks.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
@@ -21,13 +21,9 @@ const GRAPH: Graph = {
 };
 
 async function forward(engine: GpuEngine) {
-  using program = await engine.compile(GRAPH, { patch: PATCH, batch: 1, precision: "f32" });
-  using weights = await engine.loadWeights(program, randomWeights());
-  using volume = engine.alloc("f32", 8 * 12 * 12, "volume");
-  engine.upload(volume, randomValues(volume.length, 5));
-  const patches = [{ origin: [0, 0, 0], mirror: [false, false, false] } as const];
-  engine.gatherPatches({ volume, channels: 1, grid: PATCH, patches, program });
-  engine.run(program, weights);
+  using prepared = await prepareNetwork(engine, { graph: GRAPH, patch: PATCH, batch: 1 }, "f32");
+  const { program } = prepared;
+  prepared.run();
   return { output: await engine.downloadOutput(program, 0), algorithm: program.steps[0].algorithm };
 }
 

@@ -2,7 +2,7 @@
  * A share of the GPU's self-test on the most hostile device that WebGPU allows. A program of its own, so that kernels are compiled with
  * few optimizations and several shares run at a time: `hostile_check.ts SHARE OF`. Prints a JSON report.
  */
-import { compareResults, toleranceOf } from "../../core/cases/case.ts";
+import { selfTest } from "../../cli/engines/self_test.ts";
 import { ENGINE_CASES } from "../../core/cases/cases.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
@@ -21,14 +21,8 @@ const cases = ENGINE_CASES.filter((one) => one.selfTest).filter((_, i) => i % sh
 using device = hostileDevice();
 await using gpu = await createGpuEngine({ allowSoftware: true });
 await using cpu = await createCpuEngine({ threads: 1 });
-const wrong: string[] = [];
-for (const one of cases) {
-  const expected = await one.run(cpu, "f32");
-  for (const precision of one.precisions) {
-    const { failure } = compareResults(await one.run(gpu, precision), expected, toleranceOf(one, precision));
-    if (failure !== undefined) wrong.push(`${one.name} in ${precision}: ${failure}`);
-  }
-}
+const { failures, halfFailures, skipped } = await selfTest(gpu, cpu, cases);
+const wrong = [...failures, ...halfFailures, ...(skipped > 0 ? [`${skipped} cases were left out`] : [])];
 for (const what of await device.faults()) wrong.push(`a store beyond ${what}`);
 const report: HostileReport = { cases: cases.length, kernels: device.kernels, buffers: device.buffers, wrong };
 Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(report)));

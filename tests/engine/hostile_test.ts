@@ -1,7 +1,7 @@
 /** Kernels are right on the most hostile device that WebGPU allows, and that device finds out those that are not. */
 import { fromFileUrl } from "../../core/base/path.ts";
 import type { Graph } from "../../core/graph/graph.ts";
-import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
+import { prepareNetwork } from "../../core/cases/networks.ts";
 import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -82,14 +82,9 @@ async function forward(hostile: boolean, change = (code: string, _label: string)
   using device = hostile ? hostileDevice() : undefined;
   using _changed = miscompile(change);
   await using engine = await createGpuEngine({ allowSoftware: true });
-  using program = await engine.compile(GRAPH, { patch: PATCH, batch: 1, precision: "f32" });
-  using weights = await engine.loadWeights(program, randomWeights());
-  using volume = engine.alloc("f32", 3 * 5 * 6 * 7, "volume");
-  engine.upload(volume, randomValues(volume.length, 5));
-  const patches = [{ origin: [0, 0, 0], mirror: [false, false, false] } as const];
-  engine.gatherPatches({ volume, channels: 3, grid: PATCH, patches, program });
-  engine.run(program, weights);
-  const output = await engine.downloadOutput(program, 0);
+  using prepared = await prepareNetwork(engine, { graph: GRAPH, patch: PATCH, batch: 1 }, "f32");
+  prepared.run();
+  const output = await engine.downloadOutput(prepared.program, 0);
   return { output, faults: await device?.faults() ?? [] };
 }
 
