@@ -193,15 +193,12 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
   const request = runRequest(job, model, { ...planned, details });
   const gpus = await wantedGpus(values, warn);
   const wish = { ...engineWish(values), ...(gpus && { gpu: gpus[0] }) };
+  const { maxMemory } = values;
   const predict = gpus && gpus.length > 1
-    ? () => predictOnGpus(request, hooks, { wish, gpus, ...maxMemoryOf(values), hooks: { say, warn } }, state, context)
+    ? () => predictOnGpus(request, hooks, { wish, gpus, maxMemory, hooks: { say, warn } }, state, context)
     : () => predictOnOne(request, hooks, wish, state, { say, warn });
   await predictPlanned(predict, planned, state, say);
   return results;
-}
-
-function maxMemoryOf({ maxMemory }: PredictValues): { readonly maxMemory?: number } {
-  return maxMemory === undefined ? {} : { maxMemory };
 }
 
 async function predictOnOne(
@@ -237,11 +234,8 @@ async function predictOnGpus(
     ...options,
     onFailure: (failure) => event?.("gpu_failed", { ...failure }),
   });
-  noteEngine(
-    { ...threads, reason: "", overridden: false, precision: threads.engine.precision },
-    state,
-    options.hooks.say,
-  );
+  const { engine } = threads;
+  noteEngine({ engine, reason: "", overridden: false, precision: engine.precision }, state, options.hooks.say);
   return await threads.runs.predictAll(request, hooks);
 }
 

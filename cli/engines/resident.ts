@@ -24,9 +24,8 @@ export interface ResidentOptions {
 
 /** Starts the engine, or those of several GPUs. @throws UserError if one that is wanted cannot be had */
 export async function openResident({ wish, gpus, maxMemory, hooks }: ResidentOptions): Promise<Resident> {
-  const memory = maxMemory === undefined ? {} : { maxMemory };
   if (gpus && gpus.length > 1) {
-    const threads = await openGpuThreads({ wish, gpus, ...memory, hooks });
+    const threads = await openGpuThreads({ wish, gpus, maxMemory, hooks });
     return {
       engine: threads.engine,
       kept: threads.runs,
@@ -42,7 +41,7 @@ export async function openResident({ wish, gpus, maxMemory, hooks }: ResidentOpt
   const { engine, precision, precisionCache } = engines.current;
   const kept = keepModels({
     engine,
-    options: { precision, ...(precisionCache && { precisionCache }), ...memory },
+    options: { precision, ...(precisionCache && { precisionCache }), maxMemory },
     recover: engines.recover,
     renew: engines.renew,
   });

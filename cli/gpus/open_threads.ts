@@ -35,11 +35,7 @@ export interface GpuRunsOptions {
  */
 export async function openGpuThreads(options: GpuRunsOptions): Promise<GpuRuns> {
   const { wish, gpus, maxMemory, hooks, onFailure } = options;
-  const setting = (one: EngineWish): ThreadSetting => ({
-    wish: one,
-    of: gpus.length,
-    ...(maxMemory !== undefined && { maxMemory }),
-  });
+  const setting = (one: EngineWish): ThreadSetting => ({ wish: one, of: gpus.length, maxMemory });
   await using opening = new AsyncDisposableStack();
   const threads: GpuThread[] = [];
   const opened: AdapterChoice[] = [];
