@@ -6,8 +6,6 @@ import { sitkHeader } from "../../core/formats/image/nifti/written_header.ts";
 import { writeLabels } from "../../core/formats/image/write_image.ts";
 import type { Phantom } from "./phantom.ts";
 
-const NIFTI_INT16 = 4;
-
 function geometryOf({ shape, spacing }: Phantom): ImageGeometry {
   const [z, y, x] = spacing;
   const direction = [1, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -24,8 +22,7 @@ export function phantomNifti(phantom: Phantom): Uint8Array {
   const { sitk } = geometryOf(phantom);
   if (!sitk) throw new TypeError("a phantom has ITK's geometry");
   const [z, y, x] = phantom.shape;
-  const header = sitkHeader([x, y, z], sitk, 2);
-  new DataView(header.buffer, header.byteOffset).setInt16(70, NIFTI_INT16, true); // the writer of labels says uint16
+  const header = sitkHeader([x, y, z], sitk, "int16");
   const voxels = new Uint8Array(phantom.image.buffer, phantom.image.byteOffset, phantom.image.byteLength);
   const bytes = new Uint8Array(header.length + voxels.length);
   bytes.set(header);

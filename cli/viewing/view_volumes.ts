@@ -13,9 +13,6 @@ import { readerClass } from "../../core/formats/image/readers.ts";
 import { type CaseHeaders, readCase, readLabels } from "../../core/formats/image/read_image.ts";
 import { itkGeometry } from "../../core/formats/image/write_image.ts";
 
-/** Where a NIfTI-1 header has the datatype and the bits of a voxel, and numbers of datatypes. */
-const [DATATYPE, BITPIX] = [70, 72];
-const [UINT8, INT16, FLOAT32] = [2, 4, 16];
 const PIECE_BYTES = 1 << 20;
 /** Rows of the viewer's table: more than any model has. */
 const MOST_LABELS = 1000;
@@ -116,11 +113,8 @@ function requireSegmentation(labels: Int16Array, file: string): void {
 async function pack(voxels: Uint8Array | Int16Array | Float32Array, geometry: ImageGeometry, sink: Sink) {
   const { shape: [z, y, x], sitk } = viewGeometry(geometry);
   if (!sitk) throw new TypeError("a grid for the viewer is ITK's");
-  const header = sitkHeader([x, y, z], { ...sitk }, 2);
-  const fields = new DataView(header.buffer, header.byteOffset);
-  const type = voxels instanceof Uint8Array ? UINT8 : voxels instanceof Int16Array ? INT16 : FLOAT32;
-  fields.setInt16(DATATYPE, type, true);
-  fields.setInt16(BITPIX, 8 * voxels.BYTES_PER_ELEMENT, true);
+  const type = voxels instanceof Uint8Array ? "uint8" : voxels instanceof Int16Array ? "int16" : "float32";
+  const header = sitkHeader([x, y, z], sitk, type);
   const bytes = new Uint8Array(voxels.buffer, voxels.byteOffset, voxels.byteLength);
   const gzip = Readable.from(piecesOf([header, bytes])).pipe(zlib.createGzip({ level: 1 }));
   for await (const piece of gzip) await sink(piece as Uint8Array);

@@ -159,8 +159,7 @@ async function writeVolumes(folder: string, depth: number): Promise<readonly [st
   const geometry = { spacing: [0.75, 0.75, 1], origin: [0, 0, 0], direction: [1, 0, 0, 0, 1, 0, 0, 0, 1] };
   const files = [join(folder, "ct_0000.nii.gz"), join(folder, "organs.nii.gz")] as const;
   for (const [i, data] of [voxels, labels].entries()) {
-    const header = sitkHeader([SIDE, SIDE, depth], geometry, data instanceof Uint8Array ? 1 : 2);
-    if (data instanceof Int16Array) new DataView(header.buffer, header.byteOffset).setInt16(70, 4, true);
+    const header = sitkHeader([SIDE, SIDE, depth], geometry, data instanceof Uint8Array ? "uint8" : "int16");
     const bytes = new Uint8Array(header.length + data.byteLength);
     bytes.set(header);
     bytes.set(new Uint8Array(data.buffer), header.length);

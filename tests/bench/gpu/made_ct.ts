@@ -138,13 +138,10 @@ function plansOf(features: readonly number[], edge: number, shape: Vec3) {
   };
 }
 
-const NIFTI_INT16 = 4;
-
 /** An ellipse of soft tissue in air, with waves and noise, as int16 NIfTI. */
 function makeImage([depth, rows, columns]: Vec3): Uint8Array {
   const geometry = { spacing: cube(SPACING), origin: cube(0), direction: [1, 0, 0, 0, 1, 0, 0, 0, 1] };
-  const header = sitkHeader([columns, rows, depth], geometry, 2);
-  new DataView(header.buffer, header.byteOffset).setInt16(70, NIFTI_INT16, true); // that of labels says uint16
+  const header = sitkHeader([columns, rows, depth], geometry, "int16");
   const bytes = new Uint8Array(header.length + 2 * depth * rows * columns);
   bytes.set(header);
   const voxels = new Int16Array(bytes.buffer, header.length);

@@ -10,7 +10,6 @@ import {
   sliceBuffers,
   type SliceReader,
   sliceReader,
-  VALUE_BYTES,
   type Values,
   type ValueType,
   valueTypeOf,
@@ -22,9 +21,6 @@ import { parseNiftiHeader } from "../nifti/header.ts";
 import { interpretForNibabel, type NibabelReader } from "../nifti/nibabel_format.ts";
 import { interpretAsSitk } from "../nifti/sitk_format.ts";
 import { sitkHeader, WRITTEN_HEADER_BYTES } from "../nifti/written_header.ts";
-
-/** NIfTI's code of each type. */
-const DATATYPES: Readonly<Record<ValueType, number>> = { int16: 4, int32: 8, float32: 16, float64: 64 };
 
 /** The reader classes of volumes, whose geometry is one in the patient. */
 type VolumeReader = SitkReader | NibabelReader;
@@ -70,10 +66,7 @@ export async function filesOfSeries(path: string): Promise<readonly string[]> {
 async function open(path: string, options: ReadOptions, reader: VolumeReader): Promise<OpenedImage> {
   const stack = await openSeries(path);
   const type = valueTypeOf(stack.slices);
-  const head = sitkHeader(stack.size, stack.geometry, 2);
-  const view = new DataView(head.buffer);
-  view.setInt16(70, DATATYPES[type], true);
-  view.setInt16(72, 8 * VALUE_BYTES[type], true);
+  const head = sitkHeader(stack.size, stack.geometry, type);
   const header = parseNiftiHeader(head);
   if (!header) throw new TypeError("the header of a series is no NIfTI header");
   const slices = sliceReader(READING);

@@ -19,7 +19,7 @@ import { interpretAsItk } from "./sitk_geometry.ts";
 import { smallNumbers, type VoxelTarget } from "../voxel_order.ts";
 import { complexWarning, type VoxelConversion } from "./voxels.ts";
 import { type StoredVolume, writeNifti } from "./write.ts";
-import { sitkHeader } from "./written_header.ts";
+import { labelType, sitkHeader } from "./written_header.ts";
 
 export const SITK_NIFTI: ImageFormat = sitkFormat("SimpleITKIO");
 export const SITK_REORIENTED_NIFTI: ImageFormat = sitkFormat("SimpleITKIOWithReorient");
@@ -75,7 +75,11 @@ export function interpretAsSitk(nifti: OpenedNifti, reader: SitkReader, options:
 
 function storedVolume(reader: SitkReader, segmentation: LabelsToWrite): StoredVolume {
   const { geometry, order } = writtenArray(reader, segmentation);
-  const header = sitkHeader(order.size.slice(0, geometry.spacing.length), geometry, segmentation.bytesPerLabel);
+  const header = sitkHeader(
+    order.size.slice(0, geometry.spacing.length),
+    geometry,
+    labelType(segmentation.bytesPerLabel),
+  );
   return { header, ...order };
 }
 

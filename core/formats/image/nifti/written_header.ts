@@ -18,12 +18,26 @@ import { linearPart } from "./nibabel_geometry.ts";
 /** Bytes before the voxels. */
 export const WRITTEN_HEADER_BYTES = 352;
 
+/** NIfTI's code of each type that is written, and its bits. */
+const TYPES = {
+  uint8: [2, 8],
+  int16: [4, 16],
+  int32: [8, 32],
+  float32: [16, 32],
+  float64: [64, 64],
+  uint16: [512, 16],
+} as const;
+export type WrittenType = keyof typeof TYPES;
+
+/** The type of labels. */
+export const labelType = (bytesPerLabel: 1 | 2): WrittenType => bytesPerLabel === 1 ? "uint8" : "uint16";
+
 const f = Math.fround;
 
 interface HeaderFields {
   readonly dim: readonly number[];
   readonly pixdim: readonly number[];
-  readonly bytesPerVoxel: 1 | 2;
+  readonly type: WrittenType;
   readonly units: number;
   readonly codes: readonly [number, number];
   readonly quaternion: readonly number[];
@@ -34,8 +48,11 @@ interface HeaderFields {
   readonly regular: boolean;
 }
 
-/** The header SimpleITKIO's writer gives: qform = sform with codes 1, mm and seconds. `size` is (x, y[, z]). */
-export function sitkHeader(size: readonly number[], geometry: SitkGeometry, bytesPerVoxel: 1 | 2): Uint8Array {
+/**
+ * The header SimpleITKIO's writer gives labels, or an image of another type: qform = sform with codes 1, mm and seconds. `size` is
+ * (x, y[, z]).
+ */
+export function sitkHeader(size: readonly number[], geometry: SitkGeometry, type: WrittenType): Uint8Array {
   const n = geometry.spacing.length;
   const ras = [-1, -1, 1];
   const cosine = (row: number, column: number) => {
@@ -54,7 +71,7 @@ export function sitkHeader(size: readonly number[], geometry: SitkGeometry, byte
   return header({
     dim: [n, ...size, ...new Array(7 - size.length).fill(1)],
     pixdim: [qfac, ...spacing, 0, 0, 0, 0],
-    bytesPerVoxel,
+    type,
     units: 10,
     codes: [1, 1],
     quaternion: matrixToQuaternion(proper(rotation, qfac)),
@@ -83,7 +100,7 @@ function proper(rotation: Matrix3, qfac: number): Matrix3 {
 export function nibabelHeader(
   size: readonly [number, number, number],
   affine: Affine,
-  bytesPerVoxel: 1 | 2,
+  bytesPerLabel: 1 | 2,
 ): Uint8Array {
   const linear = linearPart(affine);
   const zooms = columnLengths(linear);
@@ -93,7 +110,7 @@ export function nibabelHeader(
   return header({
     dim: [3, ...size, 1, 1, 1, 1],
     pixdim: [qfac, ...zooms, 1, 1, 1, 1],
-    bytesPerVoxel,
+    type: labelType(bytesPerLabel),
     units: 0,
     codes: [0, 2],
     quaternion: matrixToQuaternion(rotation),
@@ -111,8 +128,9 @@ function header(fields: HeaderFields): Uint8Array {
   view.setInt32(0, 348, true);
   if (fields.regular) view.setUint8(38, "r".charCodeAt(0));
   fields.dim.forEach((value, i) => view.setInt16(40 + 2 * i, value, true));
-  view.setInt16(70, fields.bytesPerVoxel === 1 ? 2 : 512, true);
-  view.setInt16(72, 8 * fields.bytesPerVoxel, true);
+  const [code, bits] = TYPES[fields.type];
+  view.setInt16(70, code, true);
+  view.setInt16(72, bits, true);
   floats(76, fields.pixdim);
   floats(108, [WRITTEN_HEADER_BYTES, 1, 0]);
   view.setUint8(123, fields.units);
