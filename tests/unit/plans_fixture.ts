@@ -3,6 +3,31 @@
 // deno-lint-ignore no-explicit-any -- the tests break the plans in every place
 export type Json = any;
 
+/** The architecture that plans name: a plain 3-D U-Net of kernels of 3 that halves every axis from stage to stage. */
+export function plainUNet(features: readonly number[], convolutionsPerStage: number) {
+  const stages = features.length;
+  return {
+    network_class_name: "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+    arch_kwargs: {
+      n_stages: stages,
+      features_per_stage: features,
+      conv_op: "torch.nn.modules.conv.Conv3d",
+      kernel_sizes: features.map(() => [3, 3, 3]),
+      strides: features.map((_, stage) => stage === 0 ? [1, 1, 1] : [2, 2, 2]),
+      n_conv_per_stage: new Array(stages).fill(convolutionsPerStage),
+      n_conv_per_stage_decoder: new Array(stages - 1).fill(convolutionsPerStage),
+      conv_bias: true,
+      norm_op: "torch.nn.modules.instancenorm.InstanceNorm3d",
+      norm_op_kwargs: { eps: 1e-5, affine: true },
+      dropout_op: null,
+      dropout_op_kwargs: null,
+      nonlin: "torch.nn.LeakyReLU",
+      nonlin_kwargs: { inplace: true },
+    },
+    _kw_requires_import: ["conv_op", "norm_op", "dropout_op", "nonlin"],
+  };
+}
+
 /** Plans of one configuration, 3d_fullres, and two that inherit from it. */
 export function plansJson(): Json {
   const resampling = (order: number, isSeg: boolean) => ({
@@ -37,26 +62,7 @@ export function plansJson(): Json {
         resampling_fn_seg_kwargs: resampling(1, true),
         resampling_fn_probabilities_kwargs: resampling(1, false),
         batch_dice: false,
-        architecture: {
-          network_class_name: "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-          arch_kwargs: {
-            n_stages: 2,
-            features_per_stage: [4, 8],
-            conv_op: "torch.nn.modules.conv.Conv3d",
-            kernel_sizes: [[3, 3, 3], [3, 3, 3]],
-            strides: [[1, 1, 1], [2, 2, 2]],
-            n_conv_per_stage: [2, 2],
-            n_conv_per_stage_decoder: [2],
-            conv_bias: true,
-            norm_op: "torch.nn.modules.instancenorm.InstanceNorm3d",
-            norm_op_kwargs: { eps: 1e-5, affine: true },
-            dropout_op: null,
-            dropout_op_kwargs: null,
-            nonlin: "torch.nn.LeakyReLU",
-            nonlin_kwargs: { inplace: true },
-          },
-          _kw_requires_import: ["conv_op", "norm_op", "dropout_op", "nonlin"],
-        },
+        architecture: plainUNet([4, 8], 2),
       },
       "child": { inherits_from: "3d_fullres", batch_size: 5 },
       "grandchild": { inherits_from: "child", patch_size: [16, 16, 16] },

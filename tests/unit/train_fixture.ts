@@ -11,6 +11,7 @@ import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { sampleClassLocations } from "../../core/preprocess/class_locations.ts";
 import type { TrainHooks, TrainRequest } from "../../core/train/train_request.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
+import { plainUNet } from "./plans_fixture.ts";
 import { randomNumbers } from "./predict_fixture.ts";
 
 export const DATASET = "Dataset001_Spheres";
@@ -53,26 +54,7 @@ export function tinyPlans(): Record<string, unknown> {
         resampling_fn_seg_kwargs: kwargs(true),
         resampling_fn_probabilities: "resample_data_or_seg_to_shape",
         resampling_fn_probabilities_kwargs: kwargs(false),
-        architecture: {
-          network_class_name: "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-          arch_kwargs: {
-            n_stages: 3,
-            features_per_stage: [4, 8, 8],
-            conv_op: "torch.nn.modules.conv.Conv3d",
-            kernel_sizes: [[3, 3, 3], [3, 3, 3], [3, 3, 3]],
-            strides: [[1, 1, 1], [2, 2, 2], [2, 2, 2]],
-            n_conv_per_stage: [1, 1, 1],
-            n_conv_per_stage_decoder: [1, 1],
-            conv_bias: true,
-            norm_op: "torch.nn.modules.instancenorm.InstanceNorm3d",
-            norm_op_kwargs: { eps: 1e-5, affine: true },
-            dropout_op: null,
-            dropout_op_kwargs: null,
-            nonlin: "torch.nn.LeakyReLU",
-            nonlin_kwargs: { inplace: true },
-          },
-          _kw_requires_import: ["conv_op", "norm_op", "dropout_op", "nonlin"],
-        },
+        architecture: plainUNet([4, 8, 8], 1),
         batch_dice: false,
       },
     },

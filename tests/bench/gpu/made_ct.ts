@@ -11,6 +11,7 @@ import { writeTorchFile } from "../../../core/formats/torch/torch_file.ts";
 import { weightShapes } from "../../../core/graph/weight_shapes.ts";
 import { buildGraph } from "../../../core/network/build_graph.ts";
 import { torchModules } from "../../../core/network/torch_modules.ts";
+import { plainUNet } from "../../unit/plans_fixture.ts";
 import { cube, type Sizes } from "./sizes.ts";
 
 const SPACING = 1.5;
@@ -74,7 +75,6 @@ async function writeCheckpoint(path: string, features: readonly number[], classe
 }
 
 function plansOf(features: readonly number[], edge: number, shape: Vec3) {
-  const stages = features.length;
   const resampling = (isSeg: boolean, order: number) => ({ is_seg: isSeg, order, order_z: 0, force_separate_z: null });
   const name = "resample_data_or_seg_to_shape";
   const statistics = {
@@ -101,26 +101,7 @@ function plansOf(features: readonly number[], edge: number, shape: Vec3) {
     resampling_fn_data_kwargs: resampling(false, 3),
     resampling_fn_seg_kwargs: resampling(true, 1),
     resampling_fn_probabilities_kwargs: resampling(false, 1),
-    architecture: {
-      network_class_name: "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-      arch_kwargs: {
-        n_stages: stages,
-        features_per_stage: features,
-        conv_op: "torch.nn.modules.conv.Conv3d",
-        kernel_sizes: new Array(stages).fill(cube(3)),
-        strides: Array.from({ length: stages }, (_, stage) => cube(stage === 0 ? 1 : 2)),
-        n_conv_per_stage: new Array(stages).fill(2),
-        n_conv_per_stage_decoder: new Array(stages - 1).fill(2),
-        conv_bias: true,
-        norm_op: "torch.nn.modules.instancenorm.InstanceNorm3d",
-        norm_op_kwargs: { eps: 1e-5, affine: true },
-        dropout_op: null,
-        dropout_op_kwargs: null,
-        nonlin: "torch.nn.LeakyReLU",
-        nonlin_kwargs: { inplace: true },
-      },
-      _kw_requires_import: ["conv_op", "norm_op", "dropout_op", "nonlin"],
-    },
+    architecture: plainUNet(features, 2),
     batch_dice: false,
   };
   return {
