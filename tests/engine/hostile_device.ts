@@ -1,5 +1,5 @@
 /** The most hostile device that WebGPU allows, made of the one there is: see hostile_text.ts. And new buffers hold NaN, not zeros. */
-import { FAULTS, hostileText } from "./hostile_text.ts";
+import { FAULT_GROUP, FAULTS, hostileText } from "./hostile_text.ts";
 
 export interface HostileDevice extends Disposable {
   /** Kernels that were rewritten, and buffers that were filled. */
@@ -65,7 +65,7 @@ export function hostileDevice(): HostileDevice {
   });
   GPUComputePassEncoder.prototype.setPipeline = function (pipeline) {
     setPipeline.call(this, pipeline);
-    if (counters) this.setBindGroup(1, counters.group);
+    if (counters) this.setBindGroup(FAULT_GROUP, counters.group);
   };
   return {
     get kernels() {

@@ -4,7 +4,7 @@
  * with poison, not zeros, and lanes and workgroups come in another order.
  */
 
-/** Where a kernel notes its stores out of bounds: a u32, one bit for each of {@link FAULTS}. */
+/** The group in which a kernel notes its stores out of bounds, at binding 0: a u32, one bit for each of {@link FAULTS}. */
 export const FAULT_GROUP = 1;
 
 /** What stores can go beyond the bounds of. */
