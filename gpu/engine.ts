@@ -6,15 +6,7 @@ import { UserError } from "../core/base/errors.ts";
 import { padToFour, voxelCount } from "../core/base/shape.ts";
 import { checkAlive } from "../core/engine/checks.ts";
 import { unpadChannels } from "../core/engine/results.ts";
-import type {
-  CompileOptions,
-  Engine,
-  Precision,
-  Program,
-  ProgramMemory,
-  StepCost,
-  WeightSet,
-} from "../core/engine/engine.ts";
+import type { CompileOptions, Engine, Precision, Program, WeightSet } from "../core/engine/engine.ts";
 import type { TrainingOptions } from "../core/engine/training.ts";
 import type { TrainingCalls } from "../core/lowering/training_engine.ts";
 import type { Graph } from "../core/graph/graph.ts";
@@ -23,7 +15,6 @@ import { DEFAULT_CACHE_BYTES } from "../kernels/wgsl/conv/winograd_shape.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import type { AdapterFacts } from "./adapter.ts";
 import { type Buffers, createBuffers, type Segments } from "./buffers.ts";
-import { stepCosts } from "./run_plan.ts";
 import { type Commands, createCommands, UNIFORM_BYTES } from "./commands.ts";
 import { gpuCosts } from "./costs.ts";
 import { type DeviceOptions, openDevice } from "./device.ts";
@@ -33,7 +24,7 @@ import { type Compiled, createPipelines } from "./pipelines.ts";
 import { prepareOperator, timeOperator } from "./prepare_operator.ts";
 import { loadWeights } from "./load_weights.ts";
 import { createProgram, type DeviceProgram, type DeviceWeights, type Tools } from "./program.ts";
-import { planProgram, type ProgramPlan } from "./program_plan.ts";
+import { planProgram, programCosts, type ProgramPlan } from "./program_plan.ts";
 import { heard, readBytes } from "./readback.ts";
 import type { RefusedKernel } from "./refused.ts";
 import { createTraining } from "./training/training.ts";
@@ -171,6 +162,8 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     return withinBindings("compiling the network", () => planProgram(graph, compileOptions, limits, wanted));
   }
 
+  const costsOf = (planned: ProgramPlan) => programCosts(planned, commands.slowness, UNIFORM_BYTES);
+
   const tensors = createTensors(tools, enqueue);
   const { segmentsOf } = tensors;
   const volumes = createVolumeCalls({ segmentsOf, programOf, enqueue, tables: createTableCache(buffers, commands) });
@@ -219,7 +212,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       const state = programOf(program, doing);
       return await timeInTurn(tools, state.dispatches(weightsFor(state, set, doing)));
     },
-    forecast: (graph, compileOptions) => costsOf(plan(graph, compileOptions), commands.slowness),
+    forecast: (graph, compileOptions) => costsOf(plan(graph, compileOptions)),
     async prepare(graph, compileOptions, signal) {
       const { steps, weights } = plan(graph, compileOptions);
       const packing = weights.blocks.flatMap((block) => block.kind === "packed" ? block.kernels() ?? [] : []);
@@ -239,7 +232,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
         batch: compileOptions.batch,
         patch: compileOptions.patch,
         outputChannels: planned.outputChannels,
-        ...costsOf(planned, commands.slowness),
+        ...costsOf(planned),
         [Symbol.dispose]: () => state[Symbol.dispose](),
       };
       programs.set(program, state);
@@ -298,17 +291,3 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
 
 /** Lets what waits for this thread go first. */
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
-
-function costsOf(
-  plan: ProgramPlan,
-  slowness: number,
-): { readonly memory: ProgramMemory; readonly steps: readonly StepCost[] } {
-  return {
-    memory: {
-      weights: plan.weights.bytes,
-      activations: plan.buffers.bytes,
-      scratch: plan.uniformBytes + UNIFORM_BYTES + plan.weights.stagingBytes,
-    },
-    steps: stepCosts(plan.steps, slowness),
-  };
-}

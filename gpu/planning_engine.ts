@@ -20,7 +20,7 @@ import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import type { WgslOperator } from "../kernels/wgsl/kernel.ts";
 import { type ArrayExtent, extentOf, layoutOf } from "./buffers.ts";
 import { gpuCosts } from "./costs.ts";
-import { planProgram, type ProgramPlan } from "./program_plan.ts";
+import { planProgram, programCosts, type ProgramPlan } from "./program_plan.ts";
 import { type RunPlan, stepCosts } from "./run_plan.ts";
 import { planTraining, type TrainingPlan } from "./training/plan.ts";
 import { mergedWords } from "./upload.ts";
@@ -77,7 +77,7 @@ export function createPlanningEngine(
     kind: "gpu",
     description: "GPU, plans alone",
     costs: gpuCosts(1),
-    forecast: (graph, options) => costsOf(planProgram(graph, options, limits, wanted)),
+    forecast: (graph, options) => programCosts(planProgram(graph, options, limits, wanted), 1),
     compile(graph, options) {
       const plan = planProgram(graph, options, limits, wanted);
       for (const { operator } of plan.steps) note(operator);
@@ -86,7 +86,7 @@ export function createPlanningEngine(
         batch: options.batch,
         patch: options.patch,
         outputChannels: plan.outputChannels,
-        ...costsOf(plan),
+        ...programCosts(plan, 1),
         [Symbol.dispose]: dispose,
       };
       programs.set(program, plan);
@@ -166,13 +166,6 @@ export function createPlanningEngine(
       return Promise.resolve(new Float32Array(channels * voxelCount(grid)));
     },
   };
-}
-
-function costsOf(plan: ProgramPlan) {
-  const { weights, buffers, uniformBytes } = plan;
-  const scratch = uniformBytes + weights.stagingBytes;
-  const memory = { weights: weights.bytes, activations: buffers.bytes, scratch };
-  return { memory, steps: stepCosts(plan.steps, 1) };
 }
 
 function trainingCostsOf(plan: TrainingPlan) {

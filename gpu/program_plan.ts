@@ -3,7 +3,7 @@
  * weights' layout. Pure; forecasts and programs are both made from it.
  */
 import type { Vec3 } from "../core/base/shape.ts";
-import type { CompileOptions } from "../core/engine/engine.ts";
+import type { CompileOptions, ProgramMemory, StepCost } from "../core/engine/engine.ts";
 import { type FusedNetwork, fuseGraph, viewsOf } from "../core/graph/fuse.ts";
 import type { Graph } from "../core/graph/graph.ts";
 import { lowerForward, tablesOfWeights } from "../core/lowering/forward.ts";
@@ -13,7 +13,7 @@ import type { WantedCandidate } from "../kernels/wgsl/conv/plan_conv.ts";
 import type { ConvLimits } from "../kernels/wgsl/conv/problem.ts";
 import type { SlotLayout } from "../kernels/wgsl/kernel.ts";
 import { forwardKernels, type GpuTypes } from "./kernel_set.ts";
-import { planRun, type RunPlan } from "./run_plan.ts";
+import { planRun, type RunPlan, stepCosts } from "./run_plan.ts";
 import { createStorage } from "./tensor_layout.ts";
 import { createWeightLayout, type WeightLayout } from "./weight_layout.ts";
 import { rawPacking } from "./weight_packing.ts";
@@ -62,6 +62,19 @@ export function planProgram(
     inputChannels: network.tensors[0].channels,
     outputChannels: network.tensors[network.output].channels,
     outputGrid: network.tensors[network.output].grid,
+  };
+}
+
+/** What a program takes on a GPU that is `slowness` times as slow as the nominal one; `ownBytes` are the engine's beside it. */
+export function programCosts(
+  { weights, buffers, uniformBytes, steps }: ProgramPlan,
+  slowness: number,
+  ownBytes = 0,
+): { readonly memory: ProgramMemory; readonly steps: readonly StepCost[] } {
+  const scratch = uniformBytes + ownBytes + weights.stagingBytes;
+  return {
+    memory: { weights: weights.bytes, activations: buffers.bytes, scratch },
+    steps: stepCosts(steps, slowness),
   };
 }
 
