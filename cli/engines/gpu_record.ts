@@ -1,10 +1,11 @@
 /**
  * What has been found out about a GPU, kept from run to run: that its self-test passed, how models may store activations, which way each
- * convolution is the fastest, and how much of one is best done at a time. One file for an adapter and its driver; it holds for the kernels it was made with. Losing it costs time only.
+ * convolution is the fastest, and how much of one is best done at a time. One file for an adapter and its driver; it holds for the kernels
+ * it was made with. Losing it costs time only.
  */
-import { messageOf } from "../../core/base/errors.ts";
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { messageOf } from "../../core/base/errors.ts";
 import { ensureFolder, writeAtomically } from "../../core/base/files.ts";
 import { dirname, join } from "../../core/base/path.ts";
 import type { Precision } from "../../core/engine/engine.ts";

@@ -1,6 +1,7 @@
 /**
- * Packing of weights on the device: from torch's layout to what a convolution reads, as pack.ts does it on the host. The same kernels pack a convolution's weights for its data gradient, which is a convolution with inputs and outputs exchanged
- * and, where its taps look the other way, with flipped taps.
+ * Packing of weights on the device: from torch's layout to what a convolution reads, as pack.ts does it on the host. The same kernels pack
+ * a convolution's weights for its data gradient, which is a convolution with inputs and outputs exchanged and, where its taps look the
+ * other way, with flipped taps.
  */
 import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
 import { type ArrayLayout, wholeView } from "../emit/views.ts";
