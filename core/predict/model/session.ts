@@ -58,6 +58,10 @@ export function openSession(request: SessionSource): Session {
   let aim: number | undefined;
   let lastBytes: number | undefined;
   let pace: number | undefined;
+  let id: string | undefined;
+
+  /** Reads weights of all folds, so once. */
+  const modelId = () => id ??= modelKey(model);
 
   async function precisionFor(
     input: PreprocessedCase,
@@ -80,8 +84,7 @@ export function openSession(request: SessionSource): Session {
   ): Promise<Precision> {
     const { checks } = options.precisionCache ?? {};
     if (engine.kind === "cpu" || !checks) return precision;
-    const id = modelKey(model);
-    const key = checkKey(id, precision);
+    const key = checkKey(modelId(), precision);
     let finding = checks.get(key);
     if (!finding) {
       finding = await compareModel(engine, model, input, precision, checks, options.maxMemory !== undefined);
@@ -91,7 +94,7 @@ export function openSession(request: SessionSource): Session {
     if (passed) return precision;
     if (precision === "f32" || options.precision !== "auto") throw wrongResults(precision, why);
     const choice = { precision: "f32", why: `in f16 ${why}` } as const;
-    await options.precisionCache?.set(id, choice);
+    await options.precisionCache?.set(modelId(), choice);
     onEvent?.({
       kind: "warning",
       id: input.id,
@@ -114,7 +117,7 @@ export function openSession(request: SessionSource): Session {
   /** The precision that a case will be computed in, unless a trial decides. */
   function knownPrecision(): Precision | undefined {
     const { precision = "f32", precisionCache } = options;
-    return precision === "auto" ? precisionCache?.get(modelKey(model))?.precision : precision;
+    return precision === "auto" ? precisionCache?.get(modelId())?.precision : precision;
   }
 
   const load = (precision: Precision, weights?: WeightSet) =>
