@@ -83,6 +83,18 @@ async function bytesOf({ ask }: Orthanc, instance: string): Promise<Uint8Array> 
   return new Uint8Array(await (await ask(`/instances/${instance}/file`)).arrayBuffer());
 }
 
+/** Sends a folder's files, which are one series, and waits until that is stable. */
+async function sendStudy(orthanc: Orthanc, folder: string): Promise<void> {
+  for (const name of await namesIn(folder)) {
+    const answer = await orthanc.ask("/instances", {
+      method: "POST",
+      body: await Deno.readFile(join(folder, name)),
+    });
+    await answer.json();
+  }
+  await untilStable(orthanc, 1);
+}
+
 /** Until Orthanc says of so many series that they are stable. */
 async function untilStable({ ask }: Orthanc, count: number): Promise<void> {
   for (let tries = 0; tries < 300; tries++) {
@@ -109,11 +121,7 @@ Deno.test({
       await using orthanc = await startOrthanc(folder, freePort());
       const addresses = `--orthanc ${orthanc.address} --nnunet ${served.url} --model ct`;
       const segment = (more = "") => sh(`python3 ${SCRIPT} ${addresses} --state ${folder}/last.json --once ${more}`);
-      for (const name of await namesIn(study)) {
-        await (await orthanc.ask("/instances", { method: "POST", body: await Deno.readFile(join(study, name)) }))
-          .json();
-      }
-      await untilStable(orthanc, 1);
+      await sendStudy(orthanc, study);
       const first = await segment();
       assertEquals(first.code, 0, first.stderr);
       const segmentations = await stored(orthanc, "SEG");
@@ -152,11 +160,7 @@ Deno.test({
       const study = join(folder, "study");
       await unpackSeries((await packedSeries()).axial, study);
       await using orthanc = await startOrthanc(folder, freePort());
-      for (const name of await namesIn(study)) {
-        await (await orthanc.ask("/instances", { method: "POST", body: await Deno.readFile(join(study, name)) }))
-          .json();
-      }
-      await untilStable(orthanc, 1);
+      await sendStudy(orthanc, study);
       const port = freePort();
       const addresses = `--orthanc ${orthanc.address} --nnunet http://127.0.0.1:${port}`;
       const running = sh(`python3 ${SCRIPT} ${addresses} --state ${folder}/last.json --once`);
