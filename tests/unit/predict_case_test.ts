@@ -13,7 +13,7 @@ import { createCpuEngine } from "../../cpu/engine.ts";
 import { assert, assertClose, assertEquals, assertFails, TOLERANCE } from "../assert.ts";
 import { createReferenceEngine } from "../engine/reference_engine.ts";
 import { inTempFolder } from "../golden/cli/run_command.ts";
-import { type CaseOptions, makeCase, makeModel, type ModelOptions } from "./predict_fixture.ts";
+import { type CaseOptions, makeCase, makeModel, type ModelOptions, PLAN_OPTIONS } from "./predict_fixture.ts";
 import { predictByDefinition } from "./predict_oracle.ts";
 
 /** Where logits of two classes are closer than this, f32 sums may decide otherwise than f64 sums. */
@@ -79,12 +79,10 @@ interface Limits {
 async function predict(engine: Engine, model: Model, input: PreprocessedCase, setting: Setting, limits: Limits = {}) {
   await using network = loadNetwork(engine, model, false);
   const plan = planCase(model, network, input, {
+    ...PLAN_OPTIONS,
     stepSize: setting.stepSize ?? 0.5,
-    mirroring: true,
     saveProbabilities: limits.saveProbabilities ?? false,
     maxMemory: limits.maxMemory,
-    runtimeBytes: 150 * 2 ** 20,
-    besideBytes: 0,
     only: limits.only,
   });
   return { plan, ...await predictWith(engine, model, input, plan, limits.saveProbabilities ?? false) };
@@ -197,15 +195,7 @@ Deno.test("a case that its memory does not suffice for is refused with every par
   const model = makeModel({ patch: [4, 4, 4] });
   const input = makeCase(model, { grid: [12, 8, 8] });
   await using network = loadNetwork(engine, model, true);
-  const plan = (maxMemory: number) =>
-    planCase(model, network, input, {
-      stepSize: 0.5,
-      mirroring: true,
-      saveProbabilities: false,
-      runtimeBytes: 150 * 2 ** 20,
-      besideBytes: 0,
-      maxMemory,
-    });
+  const plan = (maxMemory: number) => planCase(model, network, input, { ...PLAN_OPTIONS, maxMemory });
   const parts = ["runtime 150 MiB", "image", "labels", "ring", "activations", "weights", "1 MiB", "--max-memory"];
   await assertFails(() => plan(1 << 20), UserError, input.id, ...parts);
   let message = "";
@@ -223,13 +213,7 @@ Deno.test("an aborted prediction throws Interrupted and leaves the engine usable
   const model = makeModel({ patch: [4, 4, 4] });
   const input = makeCase(model, { grid: [12, 8, 8] });
   await using network = loadNetwork(engine, model, false);
-  const plan = planCase(model, network, input, {
-    stepSize: 0.5,
-    mirroring: true,
-    saveProbabilities: false,
-    runtimeBytes: 150 * 2 ** 20,
-    besideBytes: 0,
-  });
+  const plan = planCase(model, network, input, PLAN_OPTIONS);
   const stop = new AbortController();
   {
     using uploaded = uploadCase(engine, input);
@@ -253,14 +237,7 @@ for (const makeEngine of [createReferenceEngine, () => createCpuEngine({ threads
         const input = makeCase(model, { grid: [9, 6, 5], cropped: [9, 6, 10], seed: 4 });
         await using network = loadNetwork(engine, model, false);
         for (const placement of order === 1 ? ["memory", "strips", "patches"] as const : ["memory"] as const) {
-          const options = {
-            stepSize: 0.5,
-            mirroring: true,
-            saveProbabilities: false,
-            runtimeBytes: 150 * 2 ** 20,
-            besideBytes: 0,
-            only: { placement },
-          };
+          const options = { ...PLAN_OPTIONS, only: { placement } };
           const run = async (data: PreprocessedCase["data"]) => {
             const plan = planCase(model, network, input, options);
             using uploaded = uploadCase(engine, { ...input, data });

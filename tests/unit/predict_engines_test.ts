@@ -5,7 +5,7 @@ import { loadNetwork } from "../../core/predict/model/network.ts";
 import { predictCase } from "../../core/predict/stream/predict_case.ts";
 import type { StreamChoice } from "../../core/predict/stream/stream.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { type CaseOptions, makeCase, makeModel, type ModelOptions } from "./predict_fixture.ts";
+import { type CaseOptions, makeCase, makeModel, type ModelOptions, PLAN_OPTIONS } from "./predict_fixture.ts";
 import { predictByDefinition } from "./predict_oracle.ts";
 
 const MARGIN = 1e-3;
@@ -42,14 +42,7 @@ for (const setting of SETTINGS) {
         await using engine = await createCpuEngine({ threads });
         await using network = loadNetwork(engine, model, false);
         for (const only of CHOICES) {
-          const options = {
-            stepSize: 0.5,
-            mirroring: true,
-            saveProbabilities: false,
-            runtimeBytes: 150 * 2 ** 20,
-            besideBytes: 0,
-          };
-          const plan = planCase(model, network, input, { ...options, only });
+          const plan = planCase(model, network, input, { ...PLAN_OPTIONS, only });
           using uploaded = uploadCase(engine, input);
           const { data } = await predictCase({ engine, model, network, input: uploaded, plan, scratchFolder: folder });
           first ??= data;

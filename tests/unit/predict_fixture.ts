@@ -6,7 +6,17 @@ import type { Checkpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import type { Configuration, Plans, Resampling } from "../../core/plan/plans.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
+import type { CasePlanOptions } from "../../core/predict/stream/case_plan.ts";
 import type { PreprocessedCase } from "../../core/preprocess/case.ts";
+
+/** Of a case with overlapping patches and mirroring, without probabilities, in a runtime of its usual size. */
+export const PLAN_OPTIONS: CasePlanOptions = {
+  stepSize: 0.5,
+  mirroring: true,
+  saveProbabilities: false,
+  runtimeBytes: 150 * 2 ** 20,
+  besideBytes: 0,
+};
 
 /** Uniform numbers in [-1, 1) by a linear congruential generator. */
 export function randomNumbers(count: number, seed: number): Float32Array<ArrayBuffer> {
