@@ -20,6 +20,7 @@ import type {
 import { checkSample } from "../../engine/training_checks.ts";
 import { splitBatch } from "../../graph/batch_share.ts";
 import { type Graph, inferShapes } from "../../graph/graph.ts";
+import type { Planner } from "../training_memory.ts";
 import { createShareMemory, failShares, shareBytes, type ShareMemory } from "./share_exchange.ts";
 import type { ShareCall, ShareJob, ShareJobOf, ShareResult, ShareResults } from "./share_jobs.ts";
 
@@ -43,9 +44,9 @@ export function shareOptions(options: TrainingOptions, shares: number): Training
 
 /** What an engine of several plans: the largest share of a batch, and what they exchange. */
 export function shareForecasts(
-  planner: Pick<TrainingEngine, "kind" | "forecastTraining">,
+  planner: Planner,
   count: number,
-): Pick<TrainingEngine, "kind" | "forecastTraining"> {
+): Planner {
   return {
     kind: planner.kind,
     forecastTraining(graph, options) {
@@ -65,7 +66,7 @@ export function shareForecasts(
  * @throws UserError if an engine cannot be opened
  */
 export async function startParallelTraining<Setting>(
-  planner: Pick<TrainingEngine, "kind" | "forecastTraining">,
+  planner: Planner,
   starts: readonly ShareStart<Setting>[],
 ): Promise<ParallelTraining> {
   const threads = starts.map(({ name, ...start }): ShareThread => ({ name, ...startJobThread(start) }));
@@ -94,7 +95,7 @@ interface CompiledShares {
 }
 
 function createParallelTraining(
-  planner: Pick<TrainingEngine, "kind" | "forecastTraining">,
+  planner: Planner,
   threads: readonly ShareThread[],
   description: string,
 ): ParallelTraining {
