@@ -15,14 +15,8 @@ import type { RunRequest } from "../core/predict/run/predict_with.ts";
 import type { PredictionEvent, PredictionHooks, PredictionSummary } from "../core/predict/run/request.ts";
 import type { Part } from "./array_part.ts";
 import type { CommandContext } from "./commands/command.ts";
-import { followEngines } from "./engines/run_engines.ts";
-import {
-  type ChosenEngine,
-  type EngineWish,
-  engineWish,
-  selectEngine,
-  type StartHooks,
-} from "./engines/select_engine.ts";
+import { openEngines } from "./engines/run_engines.ts";
+import { type ChosenEngine, type EngineWish, engineWish, type StartHooks } from "./engines/select_engine.ts";
 import { wantedGpus } from "./engines/wanted_gpus.ts";
 import { sayFailedCase } from "./event_log.ts";
 import { foldName } from "./flags/forms.ts";
@@ -208,7 +202,7 @@ async function predictOnOne(
   state: ReportState,
   { say, warn }: Required<StartHooks>,
 ): Promise<PredictionSummary> {
-  await using engines = followEngines(await selectEngine(wish, { say, warn }), wish, {
+  await using engines = await openEngines(wish, {
     say,
     warn,
     onChange(chosen, why) {

@@ -3,8 +3,8 @@ import { keepModels, type ModelRuns } from "../../core/predict/run/resident_mode
 import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { OpenedEngine } from "../gpus/messages.ts";
 import { openGpuThreads } from "../gpus/open_threads.ts";
-import { followEngines } from "./run_engines.ts";
-import { type EngineWish, selectEngine, type StartHooks } from "./select_engine.ts";
+import { openEngines } from "./run_engines.ts";
+import type { EngineWish, StartHooks } from "./select_engine.ts";
 
 export interface Resident extends AsyncDisposable {
   /** At the moment: another one goes on where one fails. */
@@ -34,7 +34,7 @@ export async function openResident({ wish, gpus, maxMemory, hooks }: ResidentOpt
     };
   }
   const own = { ...wish, ...(gpus && { gpu: gpus[0] }) };
-  const engines = followEngines(await selectEngine(own, hooks), own, {
+  const engines = await openEngines(own, {
     ...hooks,
     onChange: (_chosen, why) => hooks.warn(why),
   });

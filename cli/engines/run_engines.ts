@@ -1,7 +1,15 @@
 /** The engine of a run, and what goes on in its place when a GPU fails on the way: the GPU once more, in smaller pieces, or the CPU. */
 import type { Engine } from "../../core/engine/engine.ts";
 import { WrongResults } from "../../core/predict/model/model_check.ts";
-import { type ChosenEngine, type EngineWish, mayUseCpu, openGpu, startCpu, type StartHooks } from "./select_engine.ts";
+import {
+  type ChosenEngine,
+  type EngineWish,
+  mayUseCpu,
+  openGpu,
+  selectEngine,
+  startCpu,
+  type StartHooks,
+} from "./select_engine.ts";
 
 export interface RunEngines extends AsyncDisposable {
   readonly current: ChosenEngine;
@@ -22,8 +30,9 @@ const SMALLER = "in smaller pieces";
 /** A device that is lost at more kernels than these is not lost by them. */
 const MOST_SUSPECTS = 4;
 
-/** @param first becomes this object's: it disposes whichever engine is the current one */
-export function followEngines(first: ChosenEngine, wish: EngineWish, hooks: RunEngineHooks): RunEngines {
+/** Starts the engine of a run; whichever is the current one is disposed of in the end. @throws as {@link selectEngine} */
+export async function openEngines(wish: EngineWish, hooks: RunEngineHooks): Promise<RunEngines> {
+  const first = await selectEngine(wish, hooks);
   let current = first;
   let retries = 0;
   /** Once the device was lost: the next engines look for the kernel that it was lost by, among them these. */

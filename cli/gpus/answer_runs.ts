@@ -4,8 +4,7 @@ import { type Model, openModel } from "../../core/predict/model/model_folder.ts"
 import type { CaseToPredict } from "../../core/predict/run/request.ts";
 import { keepModels, type ResidentModels } from "../../core/predict/run/resident_models.ts";
 import { measureRuntime } from "../../core/predict/run/run_memory.ts";
-import { followEngines, type RunEngines } from "../engines/run_engines.ts";
-import { selectEngine } from "../engines/select_engine.ts";
+import { openEngines, type RunEngines } from "../engines/run_engines.ts";
 import type { FromThread, ModelSource, ThreadSetting, ToThread } from "./messages.ts";
 
 /** The worker's `self`. */
@@ -98,7 +97,7 @@ async function openEngine(
   { wish, maxMemory, of }: ThreadSetting,
   hooks: { readonly say: (line: string) => void; readonly warn: (line: string) => void },
 ): Promise<Opened> {
-  const engines = followEngines(await selectEngine(wish, hooks), wish, {
+  const engines = await openEngines(wish, {
     ...hooks,
     onChange: (_chosen, why) => hooks.warn(wish.gpu ? `${wish.gpu.label}: ${why}` : why),
   });
