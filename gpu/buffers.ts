@@ -100,6 +100,33 @@ export function layoutOf(
   };
 }
 
+/** Buffers that are given back together. */
+export interface HeldBuffers extends Disposable {
+  /** As {@link Buffers.take}. */
+  take(bytes: number, what: string): DeviceBuffer;
+  /** False once they were given back. */
+  readonly alive: boolean;
+}
+
+export function holdBuffers(buffers: Pick<Buffers, "take" | "give">): HeldBuffers {
+  const taken: DeviceBuffer[] = [];
+  let alive = true;
+  return {
+    take(bytes, what) {
+      const buffer = buffers.take(bytes, what);
+      taken.push(buffer);
+      return buffer;
+    },
+    get alive() {
+      return alive;
+    },
+    [Symbol.dispose]() {
+      alive = false;
+      taken.splice(0).forEach(buffers.give);
+    },
+  };
+}
+
 /** @param onDestroy is called before a buffer is destroyed: commands that use it must have been submitted then. */
 export function createBuffers(
   gpu: GpuDevice,

@@ -3,7 +3,7 @@ import { UserError } from "../core/base/errors.ts";
 import type { WeightSource } from "../core/engine/engine.ts";
 import { torchWeights } from "../core/lowering/weights.ts";
 import type { WgslDispatch } from "../kernels/wgsl/kernel.ts";
-import { BINDING_ALIGNMENT, type DeviceBuffer, oneSegment, roundUp, type Segments } from "./buffers.ts";
+import { BINDING_ALIGNMENT, type DeviceBuffer, holdBuffers, oneSegment, roundUp, type Segments } from "./buffers.ts";
 import { checkFits } from "./commands.ts";
 import type { DeviceWeights, Tools } from "./program.ts";
 import { packBlock, type PackedWeights, rawBytes, type WeightBlock, type WeightLayout } from "./weight_layout.ts";
@@ -21,28 +21,22 @@ interface RawBlock {
 /** Packs a checkpoint's weights. @throws UserError if there is not enough memory or the checkpoint lacks a tensor */
 export async function loadWeights(tools: Tools, layout: WeightLayout, source: WeightSource): Promise<DeviceWeights> {
   const { gpu, buffers } = tools;
-  const taken: DeviceBuffer[] = [];
-  const give = () => taken.splice(0).forEach((buffer) => buffers.give(buffer));
-  let alive = true;
+  const held = holdBuffers(buffers);
   try {
-    for (const bytes of layout.buffers) taken.push(buffers.take(bytes, "the network's weights"));
+    const places = layout.buffers.map((bytes) => held.take(bytes, "the network's weights"));
     await gpu.settleErrors();
-    const slots = slotsOf(layout, [...taken]);
+    const slots = slotsOf(layout, places);
     await fillSlots(tools, layout, slots, source);
     return {
       signature: layout.signature,
       get alive() {
-        return alive;
+        return held.alive;
       },
       slot: (name) => slots.get(name),
-      [Symbol.dispose]() {
-        if (!alive) return;
-        alive = false;
-        give();
-      },
+      [Symbol.dispose]: () => held[Symbol.dispose](),
     };
   } catch (error) {
-    give();
+    held[Symbol.dispose]();
     throw error instanceof RangeError ? notPacked(error) : error;
   }
 }

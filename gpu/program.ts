@@ -1,6 +1,6 @@
 /** A planned program on the device: its buffers, its compiled kernels, and the list of dispatches for each weight set. */
 import { temporaryBlock } from "../core/lowering/schedule.ts";
-import { type BufferRange, type Buffers, type DeviceBuffer, type Segments } from "./buffers.ts";
+import { type BufferRange, type Buffers, holdBuffers, type Segments } from "./buffers.ts";
 import { checkFits, type Commands, type PreparedDispatch } from "./commands.ts";
 import type { GpuDevice } from "./device.ts";
 import type { Pipelines } from "./pipelines.ts";
@@ -41,17 +41,10 @@ export async function createProgram<P extends RunPlan>(
   for (const kernel of kernels) checkFits(kernel, gpu);
   await Promise.all(kernels.map((kernel) => pipelines.compile(kernel)));
 
-  const taken: DeviceBuffer[] = [];
-  const take = (bytes: number, what: string) => {
-    const buffer = buffers.take(bytes, what);
-    taken.push(buffer);
-    return buffer;
-  };
-  const give = () => taken.splice(0).forEach((buffer) => buffers.give(buffer));
-  let alive = true;
+  const held = holdBuffers(buffers);
   try {
-    const shared = plan.buffers.sizes.map((bytes) => take(bytes, "the network's activations"));
-    const uniforms = take(plan.uniformBytes, "the network's parameters");
+    const shared = plan.buffers.sizes.map((bytes) => held.take(bytes, "the network's activations"));
+    const uniforms = held.take(plan.uniformBytes, "the network's parameters");
     const uniformOffsets = writeUniforms(commands, kernels, uniforms);
     await gpu.settleErrors();
     const slots = new Map(
@@ -89,7 +82,7 @@ export async function createProgram<P extends RunPlan>(
     return {
       plan,
       get alive() {
-        return alive;
+        return held.alive;
       },
       slot: slotOf,
       dispatches(weights) {
@@ -97,14 +90,10 @@ export async function createProgram<P extends RunPlan>(
         if (!steps) prepared.set(weights, steps = prepare(weights));
         return steps;
       },
-      [Symbol.dispose]() {
-        if (!alive) return;
-        alive = false;
-        give();
-      },
+      [Symbol.dispose]: () => held[Symbol.dispose](),
     };
   } catch (error) {
-    give();
+    held[Symbol.dispose]();
     throw error;
   }
 }

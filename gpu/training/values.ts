@@ -3,7 +3,7 @@ import { describeOptimizer } from "../../core/graph/optimizer.ts";
 import { type ValueKind, valueKinds } from "../../core/lowering/parameter_values.ts";
 import { gradientSlot, parameterSlot } from "../../core/lowering/training_context.ts";
 import { OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
-import { type DeviceBuffer, oneSegment, type Segments } from "../buffers.ts";
+import { type DeviceBuffer, holdBuffers, oneSegment, type Segments } from "../buffers.ts";
 import type { DeviceWeights, Tools } from "../program.ts";
 import { OPTIONS } from "../kernel_set.ts";
 import { OPTIMIZER_STATE } from "./optimizers.ts";
@@ -28,12 +28,9 @@ export interface DeviceValues extends DeviceWeights {
 export function takeValues({ buffers }: Tools, plan: TrainingPlan): DeviceValues {
   const { layout, constants, optimizer } = plan;
   const slots = new Map<string, Segments>();
-  const taken: DeviceBuffer[] = [];
-  let alive = true;
-  const give = () => taken.splice(0).forEach((buffer) => buffers.give(buffer));
+  const held = holdBuffers(buffers);
   const take = (slot: string, bytes: number, what: string): DeviceBuffer => {
-    const buffer = buffers.take(bytes, what);
-    taken.push(buffer);
+    const buffer = held.take(bytes, what);
     slots.set(slot, oneSegment(buffer, bytes));
     return buffer;
   };
@@ -52,7 +49,7 @@ export function takeValues({ buffers }: Tools, plan: TrainingPlan): DeviceValues
       }
     });
   } catch (error) {
-    give();
+    held[Symbol.dispose]();
     throw error;
   }
   const segments = (name: string) => {
@@ -63,15 +60,11 @@ export function takeValues({ buffers }: Tools, plan: TrainingPlan): DeviceValues
   return {
     signature: "",
     get alive() {
-      return alive;
+      return held.alive;
     },
     slot: (name) => slots.get(name),
     segments,
     whole: (kind, chunk) => segments(`${kind} ${chunk}`),
-    [Symbol.dispose]() {
-      if (!alive) return;
-      alive = false;
-      give();
-    },
+    [Symbol.dispose]: () => held[Symbol.dispose](),
   };
 }
