@@ -1,13 +1,11 @@
 /** Work for a GPU whose pace is not known is cut into small pieces, until it is. */
 import { createBuffers, oneSegment } from "../../gpu/buffers.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createCommands } from "../../gpu/commands.ts";
 import { type GpuDevice, openDevice } from "../../gpu/device.ts";
 import { createPipelines } from "../../gpu/pipelines.ts";
 import type { WgslDispatch } from "../../kernels/wgsl/kernel.ts";
 import { assert, assertEquals } from "../assert.ts";
-
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+import { ignore } from "../without_gpu.ts";
 
 const KERNEL: WgslDispatch = {
   name: "nothing much",

@@ -1,10 +1,8 @@
 import { chooseGpus } from "../../cli/engines/choose_gpus.ts";
 import { selectEngine } from "../../cli/engines/select_engine.ts";
 import { listGpus } from "../../cli/engines/list_gpus.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
-
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+import { ignore } from "../without_gpu.ts";
 
 Deno.test({
   name: "several threads of a process each open the GPU that was chosen for them, and compute side by side",

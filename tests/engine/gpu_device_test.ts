@@ -1,6 +1,5 @@
 /** What goes wrong on a device, and how it is told; on whatever adapter there is. */
 import { UserError } from "../../core/base/errors.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createBuffers, layoutOf, type Segments } from "../../gpu/buffers.ts";
 import { createCommands, SUBMISSION_SECONDS } from "../../gpu/commands.ts";
 import { openDevice } from "../../gpu/device.ts";
@@ -11,8 +10,7 @@ import { wholeView } from "../../kernels/wgsl/emit/views.ts";
 import type { WgslDispatch } from "../../kernels/wgsl/kernel.ts";
 import { planClear } from "../../kernels/wgsl/volume/clear.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
-
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+import { ignore } from "../without_gpu.ts";
 
 async function open(memoryBytes = Infinity) {
   const gpu = await openDevice({ allowSoftware: true });

@@ -2,7 +2,6 @@
  * The cases of core/cases on the GPU engine, against the reference engine. It takes whatever adapter there is, a software one (lavapipe in CI)
  * too. Without an adapter it is skipped, unless NNUNET_TEST_GPU=required.
  */
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
 import { UserError } from "../../core/base/errors.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
@@ -12,9 +11,8 @@ import { checkGradients, runSuite } from "./engine_suite.ts";
 import { ENGINE_CASES } from "../../core/cases/cases.ts";
 import { architecture, type NetworkSize, prepareNetwork } from "../../core/cases/networks.ts";
 import { randomWeights } from "../../core/cases/random_data.ts";
+import { ignore } from "../without_gpu.ts";
 
-const required = Deno.env.get("NNUNET_TEST_GPU") === "required";
-const ignore = !required && await requestAdapter() === null;
 const open = (options = {}) => createGpuEngine({ allowSoftware: true, ...options });
 
 const runTwice = (t: Deno.TestContext, engine: GpuEngine, cases = ENGINE_CASES) =>

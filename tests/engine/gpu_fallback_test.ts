@@ -5,12 +5,11 @@
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { readLabels } from "../../core/formats/image/read_image.ts";
 import { main } from "../../cli/main.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { captureOutput, useGpuCache } from "./gpu_cache.ts";
+import { ignore } from "../without_gpu.ts";
 
 const ROOT = fromFileUrl(new URL("../golden/models", import.meta.url));
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 
 /** Predicts two slices on the GPU, which counts as tested. */
 async function predict(output: string, flags: readonly string[]): Promise<{ code: number; text: string }> {

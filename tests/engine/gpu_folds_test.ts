@@ -1,6 +1,5 @@
 /** `run` on several GPUs, of one process: each trains a fold. */
 import { join } from "../../core/base/path.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import {
   makeCascadePlans,
   makeRecipeDataset,
@@ -11,8 +10,8 @@ import { inTempFolder, runCommand } from "../golden/cli/run_command.ts";
 import { checkpointContent } from "../unit/train_fixture.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { useGpuCache } from "./gpu_cache.ts";
+import { ignore } from "../without_gpu.ts";
 
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 const RUN = ["run", "7", "-p", "tinyPlans", "-c", "3d_fullres", "-device", "gpu", "--allow_software_gpu"]
   .concat("--epochs 1 --iterations 2 --seed 3 --sample-threads 0 --disable_ensembling".split(" "));
 

@@ -1,11 +1,10 @@
 /** Training steps whose results may come later: several are waited for at once, and what is computed is the same. */
 import { prepareTraining, TIMED_SGD, timedTraining } from "../../core/cases/training.ts";
 import { stepsAhead } from "../../core/train/train_epochs.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { ignore } from "../without_gpu.ts";
 
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 const NET = timedTraining([8, 8, 8], 1, [4, 8]);
 
 async function losses(engine: GpuEngine, later: readonly boolean[]): Promise<number[]> {

@@ -4,11 +4,9 @@ import { architecture } from "../../core/cases/networks.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { differenceOf, middleOf, totalStrides } from "../../core/predict/model/model_check.ts";
 import type { PreprocessedCase } from "../../core/preprocess/case.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { miscompile, predictSlices, useGpuCache } from "./gpu_cache.ts";
-
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+import { ignore } from "../without_gpu.ts";
 
 Deno.test("a network's strides are those of its coarsest grid", () => {
   const deep = architecture({ featuresPerStage: [2, 4, 6, 8], strides: [[1, 1, 1], [1, 2, 2], [2, 2, 2], [1, 2, 2]] });

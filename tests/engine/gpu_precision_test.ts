@@ -6,14 +6,13 @@ import { readLabels } from "../../core/formats/image/read_image.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import { openSession } from "../../core/predict/model/session.ts";
 import { choosePrecision, modelKey, type PrecisionChoice } from "../../core/predict/model/precision.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { makeCase, makeModel, randomNumbers } from "../unit/predict_fixture.ts";
 import { captureOutput, useGpuCache } from "./gpu_cache.ts";
+import { ignore } from "../without_gpu.ts";
 
 const ROOT = fromFileUrl(new URL("../golden/models", import.meta.url));
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 
 /** Two convolutions of one voxel each; what lies between them is stored as the precision says. */
 const GRAPH: Graph = {

@@ -4,14 +4,13 @@
  */
 import { UserError } from "../../core/base/errors.ts";
 import { fromFileUrl } from "../../core/base/path.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { modelNames, predictAndCompare } from "../golden/predict_agreement.ts";
+import { ignore } from "../without_gpu.ts";
 
 const ROOT = fromFileUrl(new URL("../golden/models", import.meta.url));
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 
 /** As on the CPU: Dice of each label, or so few voxels that one more or less changes it; share of equal labels. */
 const LEAST_DICE = 0.999;

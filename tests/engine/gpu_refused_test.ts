@@ -5,12 +5,11 @@ import { main } from "../../cli/main.ts";
 import { ENGINE_CASES } from "../../core/cases/cases.ts";
 import { prepareNetwork } from "../../core/cases/networks.ts";
 import type { Graph } from "../../core/graph/graph.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
 import { assert, assertClose, assertEquals, assertFails, TOLERANCE } from "../assert.ts";
 import { captureOutput, type GpuCache, miscompile, predictSlices, refuseKernels, useGpuCache } from "./gpu_cache.ts";
+import { ignore } from "../without_gpu.ts";
 
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 const PATCH: Vec3 = [8, 12, 12];
 const GRAPH: Graph = {
   nodes: [

@@ -4,12 +4,10 @@ import { selfTest } from "../../cli/engines/self_test.ts";
 import { compareResults, toleranceOf } from "../../core/cases/case.ts";
 import { ENGINE_CASES } from "../../core/cases/cases.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { captureOutput, miscompile, predictSlices, useGpuCache } from "./gpu_cache.ts";
-
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+import { ignore } from "../without_gpu.ts";
 
 /** As a driver that gets a bias wrong. */
 const wrongBias = () =>

@@ -2,12 +2,10 @@
 import { UserError } from "../../core/base/errors.ts";
 import { randomWeights } from "../../core/cases/random_data.ts";
 import type { Graph } from "../../core/graph/graph.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { predictSlices, useGpuCache } from "./gpu_cache.ts";
-
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+import { ignore } from "../without_gpu.ts";
 
 /** Tells of submissions in which a kernel of such a name runs, from now on. */
 function watchKernels(match: (label: string) => boolean, onSubmit: (queue: GPUQueue) => void): Disposable {

@@ -7,14 +7,13 @@ import { openGpuThreads } from "../../cli/gpus/open_threads.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { openModel } from "../../core/predict/model/model_folder.ts";
 import { runInThreads } from "../../core/predict/run/predict_in_threads.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { captureOutput, useGpuCache } from "./gpu_cache.ts";
+import { ignore } from "../without_gpu.ts";
 
 const ROOT = fromFileUrl(new URL("../golden/models", import.meta.url));
 const IMAGES = join(ROOT, "images", "slices_2d");
 const MODEL = join(ROOT, "models", "slices_2d");
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 
 /** Five cases made of the two there are. */
 async function fiveCases(folder: string): Promise<void> {

@@ -2,14 +2,13 @@
 import { main } from "../../cli/main.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import type { Graph } from "../../core/graph/graph.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
 import { cacheChoices } from "../../gpu/measure_cache.ts";
 import { assert, assertClose, assertEquals, TOLERANCE } from "../assert.ts";
 import { captureOutput, miscompile, useGpuCache } from "./gpu_cache.ts";
 import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
+import { ignore } from "../without_gpu.ts";
 
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 const MIB = 2 ** 20;
 const PATCH: Vec3 = [8, 12, 12];
 const conv = { kind: "conv", channels: 8, kernel: [3, 3, 3], stride: [1, 1, 1] } as const;

@@ -3,7 +3,6 @@ import type { Vec3 } from "../../core/base/shape.ts";
 import { architecture, type Stages } from "../../core/cases/networks.ts";
 import { randomWeights } from "../../core/cases/random_data.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createBuffers } from "../../gpu/buffers.ts";
 import { createCommands } from "../../gpu/commands.ts";
 import { openDevice } from "../../gpu/device.ts";
@@ -14,8 +13,7 @@ import { planProgram } from "../../gpu/program_plan.ts";
 import { readBytes } from "../../gpu/readback.ts";
 import { packBlock } from "../../gpu/weight_layout.ts";
 import { assert, assertClose, assertEquals, TOLERANCE } from "../assert.ts";
-
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+import { ignore } from "../without_gpu.ts";
 
 const NETWORKS: readonly { readonly stages: Stages; readonly patch: Vec3 }[] = [
   { stages: { featuresPerStage: [6, 12, 20], convsPerStageDecoder: [1, 1] }, patch: [16, 16, 16] },

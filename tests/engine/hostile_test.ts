@@ -2,15 +2,13 @@
 import { fromFileUrl } from "../../core/base/path.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { prepareNetwork } from "../../core/cases/networks.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { miscompile } from "./gpu_cache.ts";
 import type { HostileReport } from "./hostile_check.ts";
 import { hostileDevice } from "./hostile_device.ts";
 import { hostileText } from "./hostile_text.ts";
-
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
+import { ignore } from "../without_gpu.ts";
 
 const KERNEL = `@group(0) @binding(0) var<storage, read> input_0: array<vec4<f16>>;
 @group(0) @binding(1) var<storage, read_write> words_0: array<atomic<u32>>;

@@ -1,14 +1,11 @@
 /** A training on two GPUs. Without an adapter it is skipped, unless NNUNET_TEST_GPU=required. */
 import { startParallelTraining } from "../../core/train/parallel/parallel_training.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { prepareTraining } from "../../core/cases/training.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { assertEquals, assertFails } from "../assert.ts";
 import { assertAlike, OPTIONS, shareThreads, smallTraining, STEP, train } from "./parallel_harness.ts";
-
-const required = Deno.env.get("NNUNET_TEST_GPU") === "required";
-const ignore = !required && await requestAdapter() === null;
+import { ignore } from "../without_gpu.ts";
 
 Deno.test({
   name: "Two GPUs train as one does, and the same again to the bit; where one overflows none makes the step",

@@ -3,10 +3,10 @@ import { UserError } from "../../core/base/errors.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import type { SgdOptions, TrainingEngine, TrainingProgram } from "../../core/engine/training.ts";
 import { createCpuEngine } from "../../cpu/engine.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { randomWeights } from "../../core/cases/random_data.ts";
 import { readTrace, type Trace, TRACES } from "./training/trace_data.ts";
+import { ignore } from "../without_gpu.ts";
 
 /** Without its learning rate, which is the trace's. */
 const STEP = {
@@ -117,9 +117,6 @@ for (const name of TRACES) {
     await compare(engine, await readTrace(name));
   });
 }
-
-// A software adapter will do; without any these are skipped, unless NNUNET_TEST_GPU=required.
-const ignore = Deno.env.get("NNUNET_TEST_GPU") !== "required" && await requestAdapter() === null;
 
 /** A network of each kind: a software adapter takes a minute for its kernels. */
 const GPU_TRACES = [

@@ -2,15 +2,12 @@
 import { join } from "../../core/base/path.ts";
 import { openCheckpoint } from "../../core/formats/torch/torch_checkpoint.ts";
 import { startParallelTraining } from "../../core/train/parallel/parallel_training.ts";
-import { requestAdapter } from "../../gpu/adapter.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { interruptCommand, runCommand } from "../golden/cli/run_command.ts";
 import { inFolder, makePreprocessed } from "../unit/train_fixture.ts";
 import { assertAlike, OPTIONS, shareThreads, smallTraining, train } from "../engine/parallel_harness.ts";
-
-const required = Deno.env.get("NNUNET_TEST_GPU") === "required";
-const ignore = !required && await requestAdapter() === null;
+import { ignore } from "../without_gpu.ts";
 
 Deno.test({ name: "Four GPUs train as one does with Dice of each sample, and of the batch", ignore }, async () => {
   await using one = await createGpuEngine(OPTIONS);
