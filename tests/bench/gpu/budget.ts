@@ -84,7 +84,7 @@ export interface PartReport extends PartEnd {
 }
 
 /** Milliseconds for the first of these parts: its share of what is left, so that what one leaves goes to all that follow. */
-export function allowanceOf([first, ...others]: readonly Pick<Part, "share">[], left: number): number {
+function allowanceOf([first, ...others]: readonly Pick<Part, "share">[], left: number): number {
   const all = others.reduce((sum, { share }) => sum + share, first.share);
   return Math.max(0, left * first.share / all);
 }

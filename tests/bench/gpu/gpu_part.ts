@@ -17,7 +17,7 @@ import { measureTuning } from "./tuning_part.ts";
 
 export const ENGINE_PARTS = ["parity", "peak", "forward", "training", "busy", "tuning"] as const;
 
-export const requestSchema = z.object({
+const requestSchema = z.object({
   part: z.enum(ENGINE_PARTS),
   sizes: sizesSchema,
   /** When it is to end: milliseconds since 1970, so that what it takes to start counts. */
