@@ -26,9 +26,12 @@ export const VOXEL_TYPES: ReadonlyMap<
 
 /** What is to be said of an image whose type of numbers is a complex one. */
 export function complexWarning(file: string, datatype: number): string[] {
-  const complex = datatype === 32 || datatype === 1792;
-  return complex ? [`${file}: its voxels are complex numbers; the imaginary parts are ignored, as upstream does.`] : [];
+  return isComplex(datatype)
+    ? [`${file}: its voxels are complex numbers; the imaginary parts are ignored, as upstream does.`]
+    : [];
 }
+
+const isComplex = (datatype: number) => datatype === 32 || datatype === 1792;
 
 /** Names of types that are known and not read. */
 export const REFUSED_TYPES: ReadonlyMap<number, string> = new Map([
@@ -85,7 +88,7 @@ export function convertVoxels(
     return;
   }
   const stored = storedView(staging, conversion.datatype, count);
-  if (conversion.datatype === 32 || conversion.datatype === 1792) keepRealParts(stored, count);
+  if (isComplex(conversion.datatype)) keepRealParts(stored, count);
   if (conversion.zeroNonFinite && (stored instanceof Float32Array || stored instanceof Float64Array)) {
     for (let i = 0; i < count; i++) if (!Number.isFinite(stored[i])) stored[i] = 0;
   }
