@@ -38,8 +38,10 @@ export interface JobQueue {
   /** The record of a job, for its results. */
   record(id: string): JobRecord | undefined;
   readonly waiting: number;
-  /** A place for a job that is being received, kept until it is disposed of; undefined if there is none. */
-  place(): Disposable | undefined;
+  /** True while as many jobs wait as may. */
+  readonly isFull: boolean;
+  /** A place for the job that the store is about to get under this id, kept until it is disposed of; undefined if there is none. */
+  place(id: string): Disposable | undefined;
   /** Takes a job that the store has got. */
   added(id: string): JobView;
   /** Ends a job that has not ended, or removes one that has. @returns the job as it is now; undefined if it was removed */
@@ -62,11 +64,16 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
   const listeners = new Map<string, Set<() => void>>();
   let wake = Promise.withResolvers<void>();
   let isStopping = false;
-  let places = 0;
+  /** Ids of jobs that the store may not have yet. */
+  const awaited = new Set<string>();
   const running = new Map<Job, { readonly abort: AbortController; isCancelled: boolean }>();
   for (const job of store.jobs.values()) await takeUp(job, store);
 
   const waitingJobs = () => [...store.jobs.values()].filter(({ record }) => record.state === "queued");
+  const isFull = () => {
+    const coming = [...awaited].filter((id) => !store.jobs.has(id));
+    return waitingJobs().length + coming.length >= options.limit;
+  };
   const tell = (id: string) => listeners.get(id)?.forEach((listener) => listener());
 
   function viewOfJob(job: Job): JobView {
@@ -175,10 +182,13 @@ export async function openJobQueue(store: JobStore, work: DoJob, options: QueueO
     get waiting() {
       return waitingJobs().length;
     },
-    place() {
-      if (waitingJobs().length + places >= options.limit) return undefined;
-      places++;
-      return { [Symbol.dispose]: () => void places-- };
+    get isFull() {
+      return isFull();
+    },
+    place(id) {
+      if (isFull()) return undefined;
+      awaited.add(id);
+      return { [Symbol.dispose]: () => void awaited.delete(id) };
     },
     added(id) {
       wakeAll();

@@ -27,7 +27,7 @@ export interface JobStore extends Disposable {
   readonly jobs: ReadonlyMap<string, Job>;
   /** Bytes of all jobs. */
   bytes(): number;
-  /** Bytes that further jobs may take, by the limit and the disk. */
+  /** Bytes that may still come, by the limit and the disk: what is being received counts as it comes. */
   room(): number;
   folderOf(id: string): string;
   /** A hidden folder for a job that is being received; removed on disposal unless it was accepted. */
@@ -45,6 +45,8 @@ export interface Receiving extends AsyncDisposable {
   readonly id: string;
   /** For the images. */
   readonly images: string;
+  /** Counts bytes that have come. */
+  count(bytes: number): void;
   /** Makes it a job. @throws UserError */
   accept(record: Omit<JobRecord, "version" | "id" | "order" | "state" | "attempts" | "accepted">): Promise<Job>;
 }
@@ -139,6 +141,8 @@ function storeOf(folder: string, jobs: Map<string, Job>, lock: Disposable, limit
   let order = Math.max(0, ...[...jobs.values()].map(({ record }) => record.order));
   const folderOf = (id: string) => join(all, id);
   const bytes = () => [...jobs.values()].reduce((sum, job) => sum + job.bytes, 0);
+  /** Of what is being received. */
+  let coming = 0;
 
   async function save({ record }: Job): Promise<void> {
     await writeRecord(folderOf(record.id), record);
@@ -152,7 +156,7 @@ function storeOf(folder: string, jobs: Map<string, Job>, lock: Disposable, limit
     folder,
     jobs,
     bytes,
-    room: () => Math.min(limit - bytes(), freeBytes(folder) ?? Infinity),
+    room: () => Math.min(limit - bytes() - coming, freeBytes(folder) ?? Infinity),
     folderOf,
     save,
     weigh,
@@ -165,9 +169,18 @@ function storeOf(folder: string, jobs: Map<string, Job>, lock: Disposable, limit
       } catch (error) {
         throw writeError(error, images, "receiving a job");
       }
+      let own = 0;
+      const uncount = () => {
+        coming -= own;
+        own = 0;
+      };
       return {
         id,
         images,
+        count(bytes) {
+          own += bytes;
+          coming += bytes;
+        },
         async accept(asked) {
           const accepted = new Date().toISOString();
           const record = { version: 1, id, order: ++order, state: "queued", attempts: 0, accepted, ...asked } as const;
@@ -180,9 +193,12 @@ function storeOf(folder: string, jobs: Map<string, Job>, lock: Disposable, limit
           const job: Job = { record, bytes: 0 };
           jobs.set(id, job);
           await weigh(job);
+          uncount();
           return job;
         },
-        [Symbol.asyncDispose]: () => removeIfThere(hidden, "removing what was received", { recursive: true }),
+        async [Symbol.asyncDispose]() {
+          await removeIfThere(hidden, "removing what was received", { recursive: true }).finally(uncount);
+        },
       };
     },
     async dropImages(job) {

@@ -30,6 +30,9 @@ export interface Reception {
   readonly maxUpload: number;
 }
 
+/** Takes a place in the queue for the job of this id, which has come whole. @throws HttpProblem 503 if there is none */
+export type TakePlace = (id: string) => Disposable;
+
 const JSON_BYTES = 1 << 20;
 const FIELD_BYTES = 4096;
 const MOST_FIELDS = 16;
@@ -70,7 +73,7 @@ const FIELDS = z.strictObject({
 const SPACING = z.object({ spacing: z.array(z.number().positive()).length(3) });
 
 /** @throws HttpProblem, and what the body throws */
-export async function receiveJob(request: HttpRequest, reception: Reception): Promise<Job> {
+export async function receiveJob(request: HttpRequest, reception: Reception, takePlace: TakePlace): Promise<Job> {
   const type = request.header("content-type") ?? "";
   const [media] = type.toLowerCase().split(";");
   const isJson = media.trim() === "application/json";
@@ -80,8 +83,8 @@ export async function receiveJob(request: HttpRequest, reception: Reception): Pr
   const most = isJson ? JSON_BYTES : reception.maxUpload;
   requireLength(request.header("content-length"), most, reception.store);
   try {
-    if (isJson) return await receivePaths(await readJson(request), reception);
-    return await receiveImages(request, boundaryOf(type), reception);
+    if (isJson) return await receivePaths(await readJson(request), reception, takePlace);
+    return await receiveImages(request, boundaryOf(type), reception, takePlace);
   } catch (error) {
     // A full disk, mostly: what there is of the job goes with it.
     if (error instanceof UserError) throw new HttpProblem(507, error.message, {}, { cause: error });
@@ -140,7 +143,11 @@ function checked<T>(schema: z.ZodType<T>, value: unknown): T {
   throw new HttpProblem(400, problemsOf(result.error));
 }
 
-async function receivePaths(asked: z.infer<typeof JSON_JOB>, { store, models, roots }: Reception): Promise<Job> {
+async function receivePaths(
+  asked: z.infer<typeof JSON_JOB>,
+  { store, models, roots }: Reception,
+  takePlace: TakePlace,
+): Promise<Job> {
   const chosen = chosenModel(asked.model, models);
   const { fileEnding } = chosen.model.dataset;
   const found: AllowedPath[] = [];
@@ -151,6 +158,7 @@ async function receivePaths(asked: z.infer<typeof JSON_JOB>, { store, models, ro
   requireFormats(asked.options, chosen, isStudy);
   const files = found.map(({ path }) => path);
   await using receiving = await store.receive();
+  using _place = takePlace(receiving.id);
   return await receiving.accept({
     model: chosen.name,
     ...(asked.name !== undefined && { name: asked.name }),
@@ -161,14 +169,19 @@ async function receivePaths(asked: z.infer<typeof JSON_JOB>, { store, models, ro
   });
 }
 
-async function receiveImages(request: HttpRequest, boundary: string, reception: Reception): Promise<Job> {
+async function receiveImages(
+  request: HttpRequest,
+  boundary: string,
+  reception: Reception,
+  takePlace: TakePlace,
+): Promise<Job> {
   const { store, models } = reception;
   await using receiving = await store.receive();
   const fields = new Map<string, string>();
   const images: string[] = [];
   let dicomFiles = 0;
   const endings = new Set(models.all.map(({ model }) => model.dataset.fileEnding));
-  for await (const part of readMultipart(counted(request.body, reception), boundary)) {
+  for await (const part of readMultipart(counted(request.body, reception, receiving), boundary)) {
     if (part.fileName === undefined || part.name === "spacing") {
       if (fields.has(part.name)) throw new HttpProblem(400, `the field ${quoted(part.name)} is given twice`);
       if (fields.size === MOST_FIELDS) throw new HttpProblem(400, `there are more than ${MOST_FIELDS} fields`);
@@ -188,6 +201,7 @@ async function receiveImages(request: HttpRequest, boundary: string, reception: 
   requireFormats(options, chosen, dicomFiles > 0);
   for (const image of images) requireEnding(image, image, fileEnding);
   if (spacing !== undefined) await receiveSpacing(spacing, chosen, images, receiving);
+  using _place = takePlace(receiving.id);
   return await receiving.accept({
     model: chosen.name,
     ...(name !== undefined && { name }),
@@ -248,13 +262,18 @@ async function receiveDicom({ body }: Part, index: number, { images }: Receiving
   await writePart(body, join(folder, `${String(index).padStart(6, "0")}.dcm`));
 }
 
-/** A body whose bytes are counted, whatever it said it would have. */
-async function* counted(body: AsyncIterable<Uint8Array>, { store, maxUpload }: Reception): AsyncGenerator<Uint8Array> {
-  const room = store.room();
+/** A body whose bytes are counted, whatever it said it would have; other bodies that come at the same time take of the room too. */
+async function* counted(
+  body: AsyncIterable<Uint8Array>,
+  { store, maxUpload }: Reception,
+  receiving: Receiving,
+): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   for await (const piece of body) {
+    const room = bytes + store.room();
     bytes += piece.length;
     requireBytes(bytes, maxUpload, room);
+    receiving.count(piece.length);
     yield piece;
   }
 }

@@ -316,9 +316,14 @@ export const ROUTES: readonly Route[] = [
 
 async function addJob({ request, service: { reception, queue, ending } }: Call): Promise<HttpResponse> {
   if (ending.aborted) throw new HttpProblem(503, "the service is ending", { "retry-after": "30" });
-  using place = queue.place();
-  if (!place) throw new HttpProblem(503, "as many jobs wait as may", { "retry-after": "30" });
-  const { record: { id } } = await receiveJob(request, reception);
+  const full = () => new HttpProblem(503, "as many jobs wait as may", { "retry-after": "30" });
+  if (queue.isFull) throw full();
+  // Bodies that come slowly, or stop, keep nobody from the places.
+  const { record: { id } } = await receiveJob(request, reception, (id) => {
+    const place = queue.place(id);
+    if (!place) throw full();
+    return place;
+  });
   const job = queue.added(id);
   return { ...json(job, 202), headers: { "content-type": JSON_TYPE, location: `/jobs/${id}` } };
 }

@@ -7,6 +7,10 @@ import { ask, imagesOf, modelFolder, segmented, send, serve } from "./cli/served
 
 const CT = "iso_ct_two_folds";
 
+async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
+}
+
 Deno.test("hostile requests are refused by name, leave nothing behind, and the service goes on", async () => {
   await inTempFolder(async (folder) => {
     const [state, root] = [join(folder, "state"), join(folder, "root")];
@@ -29,6 +33,54 @@ Deno.test("hostile requests are refused by name, leave nothing behind, and the s
     assertEquals((await namesIn(join(state, "jobs"))).length, 2, "of refused jobs nothing is left");
     assertEquals(await namesIn(state), [".serve.lock", "jobs", "serve.json"]);
     assertEquals(await namesIn(folder), ["root", "state"]);
+    assertEquals(served.stderr(), "");
+  });
+});
+
+Deno.test("a half-sent body takes no place in the queue, and none is left for its end where others have taken it", async () => {
+  await inTempFolder(async (folder) => {
+    const state = join(folder, "state");
+    await using served = await serve(["-m", modelFolder(CT), "--state", state, "--max-queue", "1"]);
+    const port = Number(new URL(served.url).port);
+    const image = imagesOf(CT, "test_000", 1);
+    const form = new FormData();
+    form.append("image", new File([await Deno.readFile(image[0])], "a_0000.nii.gz"));
+    const request = new Request("http://127.0.0.1", { method: "POST", body: form });
+    const type = request.headers.get("content-type");
+    const body = await request.bytes();
+    const head = new TextEncoder().encode(
+      `POST /jobs HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\nContent-Type: ${type}\r\n` +
+        `Content-Length: ${body.length}\r\n\r\n`,
+    );
+    const halves = await Promise.all([1, 2].map(() => Deno.connect({ hostname: "127.0.0.1", port })));
+    for (const half of halves) {
+      await writeAll(half, head);
+      await writeAll(half, body.subarray(0, 100));
+    }
+    while ((await namesIn(join(state, "jobs"))).length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    const running = (await send(served.url, image, { step_size: "0.02" })).body;
+    while ((await ask(`${served.url}/jobs/${running.id}`)).body.state !== "running") {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const waiting = await send(served.url, image);
+    assertEquals([waiting.status, waiting.body.position], [202, 1]);
+
+    const refused = /^HTTP\/1\.1 503 [^]*\r\nretry-after: 30\r\n[^]*as many jobs wait as may/i;
+    const unread = await rawRequest(port, head);
+    assert(refused.test(unread), unread);
+    const endOf = async (half: Deno.Conn) => {
+      using _closing = half;
+      await writeAll(half, body.subarray(100));
+      return await new Response(half.readable).text();
+    };
+    const late = await endOf(halves[0]);
+    assert(refused.test(late), late);
+    for (const { id } of [waiting.body, running]) await ask(`${served.url}/jobs/${id}`, { method: "DELETE" });
+    const taken = await endOf(halves[1]);
+    assert(taken.startsWith("HTTP/1.1 202 "), taken);
+    const { jobs } = (await ask(`${served.url}/jobs`)).body;
+    assertEquals(jobs.length, 3);
+    assertEquals((await namesIn(join(state, "jobs"))).length, 3, "of the refused one nothing is left");
     assertEquals(served.stderr(), "");
   });
 });

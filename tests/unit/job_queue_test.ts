@@ -66,7 +66,7 @@ Deno.test("jobs are done in the order they came, and those that a killed service
       ids = [await add(store, "first"), await add(store, "second"), await add(store, "third")];
       const { queue } = await openQueue(store);
       assertEquals(queue.list().map(({ position }) => position), [1, 2, 3]);
-      assertEquals(queue.place(), undefined);
+      assertEquals([queue.isFull, queue.place("0")], [true, undefined]);
       // Half of one is received when the service is killed.
       await store.receive();
     }
@@ -83,6 +83,23 @@ Deno.test("jobs are done in the order they came, and those that a killed service
     await running;
     assertEquals([begun, statesOf(queue)], [["first", "third"], ["first done", "second failed", "third done"]]);
     assertEquals(await namesIn(join(folder, "jobs", ids[0])), ["job.json"]);
+  });
+});
+
+Deno.test("a place is kept for the job that it was taken for, and counts once when that waits", async () => {
+  await inTempFolder(async (folder) => {
+    using store = await openJobStore(folder, 1e9);
+    const { queue } = await openQueue(store);
+    const id = await add(store, "first");
+    {
+      using place = queue.place(id);
+      assert(place);
+      using _second = queue.place("second");
+      assert(!queue.isFull);
+      using _third = queue.place("third");
+      assertEquals([queue.isFull, queue.place("fourth")], [true, undefined]);
+    }
+    assertEquals([queue.isFull, queue.waiting], [false, 1]);
   });
 });
 
@@ -166,12 +183,21 @@ Deno.test("what has ended is kept for its time and no longer; a damaged record i
   });
 });
 
-Deno.test("the state folder's limit counts what jobs have, and one service at a time has the folder", async () => {
+Deno.test("the state folder's limit counts what jobs have and what is being received, and one service at a time has the folder", async () => {
   await inTempFolder(async (folder) => {
     using store = await openJobStore(folder, 10_000);
     const before = store.room();
     await add(store, "x".repeat(100));
     assert(before === 10_000 && store.room() < 9900 && store.room() > 9000, String(store.room()));
     await assertFails(() => openJobStore(folder, 10_000), UserError, "another service has it");
+    const left = store.room();
+    {
+      await using one = await store.receive();
+      await using other = await store.receive();
+      one.count(500);
+      other.count(600);
+      assertEquals(store.room(), left - 1100);
+    }
+    assertEquals(store.room(), left);
   });
 });
