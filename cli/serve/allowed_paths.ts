@@ -10,8 +10,8 @@ export interface AllowedPath {
   readonly isFolder: boolean;
 }
 
-/** Of a folder of DICOM. */
-const MOST_FILES = 20_000;
+/** Of a study. */
+export const MOST_DICOM_FILES = 20_000;
 const DOING = "looking for DICOM";
 
 /**
@@ -52,7 +52,9 @@ export function isBelow(root: string, path: string): boolean {
 async function leadsOut(shown: string, folder: string, roots: readonly string[]): Promise<boolean> {
   let count = 0;
   for await (const file of filesBelow(folder, DOING)) {
-    if (++count > MOST_FILES) throw new HttpProblem(400, `there are more than ${MOST_FILES} files in ${quoted(shown)}`);
+    if (++count > MOST_DICOM_FILES) {
+      throw new HttpProblem(400, `there are more than ${MOST_DICOM_FILES} files in ${quoted(shown)}`);
+    }
     const real = await Deno.realPath(file).catch(() => undefined);
     if (real === undefined || !roots.some((root) => isBelow(root, real))) return true;
   }

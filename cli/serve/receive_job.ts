@@ -18,7 +18,7 @@ import type { JobStore, Receiving } from "./job_store.ts";
 import { boundaryOf, type Part, readMultipart } from "./multipart.ts";
 import { REPORT } from "./predictor.ts";
 import { HttpProblem } from "./problem.ts";
-import { type AllowedPath, allowedPath } from "./allowed_paths.ts";
+import { type AllowedPath, allowedPath, MOST_DICOM_FILES } from "./allowed_paths.ts";
 import type { ServedModel, ServedModels } from "./served_models.ts";
 
 export interface Reception {
@@ -38,8 +38,6 @@ const FIELD_BYTES = 4096;
 const MOST_FIELDS = 16;
 /** Channels of a case; nobody's model has as many. */
 const MOST_IMAGES = 256;
-/** Of a study. */
-const MOST_DICOM_FILES = 20_000;
 /** What the case of a study is called: its files' names are nobody's to see. */
 const STUDY = "study";
 
