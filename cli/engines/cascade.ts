@@ -3,6 +3,9 @@ import { UserError } from "../../core/base/errors.ts";
 import { basename, dirname, join } from "../../core/base/path.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 
+/** How hidden folders for a first stage's segmentations begin, beside those of the second. */
+export const FIRST_STAGE_FOLDER = ".nnunet-first-stage-";
+
 /**
  * The model among `all` whose segmentations another one needs: of the same dataset and plans, with the same trainer where there are several.
  * @returns null where it is not among them, undefined where none is needed

@@ -10,6 +10,7 @@ import { basename, dirname, join, resolve } from "../../core/base/path.ts";
 import { probabilityPaths, RUN_FILES } from "../../core/predict/run/output_folder.ts";
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
 import type { CommandContext } from "../commands/command.ts";
+import { FIRST_STAGE_FOLDER } from "../engines/cascade.ts";
 import { print } from "../terminal.ts";
 import { isBelow } from "./allowed_paths.ts";
 import type { NamedCase } from "./asked_case.ts";
@@ -81,7 +82,7 @@ export async function serveStdio(models: ServedModels, predictor: Predictor, con
     const read = readRequest(line);
     if ("problem" in read) return say(read.id, "error", { doing: "reading the request", ...said(read.problem) });
     if ("cancel" in read) return cancel(read.cancel);
-    const scratch = join(dirname(read.output), `.nnunet-first-stage-${crypto.randomUUID()}`);
+    const scratch = join(dirname(read.output), `${FIRST_STAGE_FOLDER}${crypto.randomUUID()}`);
     waiting.push({ request: read, abort: new AbortController(), scratch });
     wakeAll();
   };

@@ -6,6 +6,7 @@ import { statOrNull } from "../../core/base/stat_or_null.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import type { PredictionHooks } from "../../core/predict/run/request.ts";
 import type { ModelRuns, ResidentRun } from "../../core/predict/run/resident_models.ts";
+import { FIRST_STAGE_FOLDER } from "../engines/cascade.ts";
 
 export interface Stages {
   readonly kept: ModelRuns;
@@ -16,7 +17,6 @@ export interface Stages {
   readonly output: string;
 }
 
-const HIDDEN = ".nnunet-first-stage-";
 const DOING = "removing the first stage's segmentations";
 const ABANDONED_MS = 24 * 3600 * 1000;
 
@@ -27,7 +27,7 @@ export async function predictStages(
   hooks: Required<PredictionHooks>,
 ): Promise<void> {
   if (!firstStage) return void await kept.predict(model, run, hooks);
-  const folder = join(output, `${HIDDEN}${crypto.randomUUID()}`);
+  const folder = join(output, `${FIRST_STAGE_FOLDER}${crypto.randomUUID()}`);
   const fileOf = (id: string) => join(folder, `${id}${firstStage.dataset.fileEnding}`);
   try {
     const { failed } = await kept.predict(firstStage, {
@@ -54,7 +54,7 @@ export async function predictStages(
 /** Removes what killed watchers have left; not at once, as others may be at work. */
 export async function removeFirstStages(output: string): Promise<void> {
   for (const { name } of await readFolder(output, DOING) ?? []) {
-    if (!name.startsWith(HIDDEN)) continue;
+    if (!name.startsWith(FIRST_STAGE_FOLDER)) continue;
     const written = (await statOrNull(join(output, name), DOING))?.mtime?.getTime() ?? Date.now();
     if (Date.now() - written > ABANDONED_MS) await removeIfThere(join(output, name), DOING, { recursive: true });
   }
