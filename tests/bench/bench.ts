@@ -22,6 +22,10 @@ const BENCHES: Readonly<Record<string, { readonly help: string; readonly load: (
       "the service's page and view's: loading, and showing a CT of 512 x 512 with its segmentation, in a headless Chromium",
     load: () => import("./page_bench.ts"),
   },
+  serve: {
+    help: "the service: a second request, memory, 200 jobs with a kill in between, hostile requests beside proper ones",
+    load: () => import("./serve_bench.ts"),
+  },
   network: {
     help: "one forward pass against torch, with the roofline and each layer's share",
     load: () => import("./network_bench.ts"),
