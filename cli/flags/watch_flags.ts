@@ -107,7 +107,9 @@ export const WATCH = {
     value: "FOLDER",
     beyond: true,
     group: PREDICTION.saveProbabilities.group,
-    help: "Write a report of each case, CASE.report.json, as predict's --report writes one. The folder may be OUT.",
+    help:
+      "Write a report of each case, CASE.report.json, as predict's --report writes one. The folder may be OUT. Without " +
+      "--done a case is left as it is once this is there too.",
   },
   statistics: {
     kind: "text",
@@ -117,7 +119,7 @@ export const WATCH = {
     group: PREDICTION.saveProbabilities.group,
     help:
       "Write what each segmentation holds, CASE.statistics.json and .csv, as predict's --statistics does. The folder may be " +
-      "OUT. A case that cannot be measured has failed; its segmentation stays. Without --done a case is left as it is once " +
+      "OUT. A case that cannot be measured, or of which this cannot be written, has failed; its segmentation stays. Without --done a case is left as it is once " +
       "these are there too.",
   },
   mesh: {

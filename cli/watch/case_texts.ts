@@ -2,7 +2,6 @@
 import { UserError } from "../../core/base/errors.ts";
 import { removeIfThere } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
-import { statOrNull } from "../../core/base/stat_or_null.ts";
 import { classesOfDataset } from "../../core/measure/measured_classes.ts";
 import { statisticsFiles } from "../../core/measure/statistics_file.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
@@ -10,6 +9,7 @@ import type { CaseToPredict, PredictionEvent } from "../../core/predict/run/requ
 import type { CommandContext } from "../commands/command.ts";
 import type { Resident } from "../engines/resident.ts";
 import type { WatchValues } from "../flags/watch_flags.ts";
+import { sayFailedCase } from "../event_log.ts";
 import { asksForMeasuring, measureResults, meshFolderOf } from "../measuring.ts";
 import { newReportState, rememberDigests, type ReportState, writeReport } from "../report.ts";
 
@@ -24,7 +24,7 @@ export interface CaseTexts {
   note(event: PredictionEvent): void;
   /** Measures a segmentation that is there. @returns why it could not be, which has been told @throws Interrupted */
   measure(one: CaseToPredict): Promise<UserError | undefined>;
-  /** Writes the report of a case that has ended. @throws UserError */
+  /** Writes the report of a case that has ended. @throws UserError if it can't be written */
   report(one: CaseToPredict, ended: Extract<PredictionEvent, { readonly kind: "done" | "failed" }>): Promise<void>;
 }
 
@@ -50,27 +50,10 @@ export function caseTexts(
     return stem === undefined ? [] : statisticsFiles(stem).map(({ path }) => path);
   };
 
-  return {
-    measures,
-    reports: report !== undefined,
-    async areThere({ id, output }) {
-      for (const path of filesOf(id)) {
-        if (!(await statOrNull(path, "looking for the statistics"))?.isFile) return false;
-      }
-      if (mesh === undefined) return true;
-      const folder = meshFolderOf(output, dataset.fileEnding);
-      return (await statOrNull(folder, "looking for the meshes"))?.isDirectory ?? false;
-    },
-    note(event) {
-      if (report === undefined) return;
-      // Of a cascade, whose stages both begin, the first one counts.
-      if (event.kind === "case" && !states.has(event.id)) {
-        states.set(event.id, newReportState([...context.shownName.split(" "), ...context.args]));
-      }
-    },
-    async measure(one) {
-      const place = statisticsOf(one.id);
-      const { threads, maxMemory, disableProgressBar } = values;
+  async function measured(one: CaseToPredict): Promise<UserError | undefined> {
+    const place = statisticsOf(one.id);
+    const { threads, maxMemory, disableProgressBar } = values;
+    try {
       const [failed] = await measureResults({
         ...(place !== undefined && { statistics: place }),
         ...(mesh && { mesh }),
@@ -88,10 +71,38 @@ export function caseTexts(
         isShared: false,
         share: false,
       }, context);
-      if (!failed) return undefined;
+      return failed?.error;
+    } catch (thrown) {
+      if (!(thrown instanceof UserError)) throw thrown;
+      const error = thrown.withCase(one.id);
+      sayFailedCase({ id: one.id, error: error.parts, message: error.message }, context);
+      return error;
+    }
+  }
+
+  return {
+    measures,
+    reports: report !== undefined,
+    async areThere({ id, output }) {
+      const texts = [...filesOf(id), ...(report === undefined ? [] : [reportOf(report, id)])];
+      for (const path of texts) if (!(await found(path))?.isFile) return false;
+      return mesh === undefined || ((await found(meshFolderOf(output, dataset.fileEnding)))?.isDirectory ?? false);
+    },
+    note(event) {
+      if (report === undefined) return;
+      // Of a cascade, whose stages both begin, the first one counts.
+      if (event.kind === "case" && !states.has(event.id)) {
+        states.set(event.id, newReportState([...context.shownName.split(" "), ...context.args]));
+      }
+    },
+    async measure(one) {
+      const error = await measured(one);
+      if (!error) return undefined;
       // They say nothing of the case: without them it is measured when it is tried again.
-      for (const path of filesOf(one.id)) await removeIfThere(path, "removing the statistics of a case that failed");
-      return failed.error;
+      for (const path of filesOf(one.id)) {
+        await removeIfThere(path, "removing the statistics of a case that failed").catch(() => {});
+      }
+      return error;
     },
     async report({ id }, ended) {
       if (report === undefined) return;
@@ -108,8 +119,16 @@ export function caseTexts(
       };
       if (ended.kind === "done") state.done.push(ended.record);
       else state.failed.push({ id, error: ended.error, message: ended.message });
-      const path = join(report, `${id}.report.json`);
-      await writeReport(path, state, ended.kind === "done" ? "done" : "some cases failed");
+      await writeReport(reportOf(report, id), state, ended.kind === "done" ? "done" : "some cases failed");
     },
   };
+}
+
+function reportOf(folder: string, id: string): string {
+  return join(folder, `${id}.report.json`);
+}
+
+/** What can't be looked at is not there: who writes it says why. */
+async function found(path: string): Promise<Deno.FileInfo | null> {
+  return await Deno.stat(path).catch(() => null);
 }

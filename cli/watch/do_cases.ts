@@ -136,14 +136,28 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
       if (ended.kind === "done") await removeResults(one, ending);
       warn(`${id}: it has changed while it was predicted; it is taken again when it no longer does`);
       settling.startAgain(id);
-    } else if (ended.kind === "done") {
-      await texts.report(one, ended);
-      await finishDone(arrival, say);
-    } else await finishFailed({ arrival, state, one }, ended, say);
+    } else {
+      try {
+        if (ended.kind === "done") await finishDone({ arrival, state, one }, ended, say);
+        else await finishFailed({ arrival, state, one }, ended, say);
+      } catch (error) {
+        // No room for the reason either, or no right to move the images.
+        if (!(error instanceof UserError) || work.once || isOfModel(error.parts.file)) throw error;
+        tryLater(id, error.message);
+      }
+    }
     claims.release(id);
   }
 
-  async function finishDone(arrival: Arrival, say: () => void): Promise<void> {
+  function tryLater(id: string, message: string): void {
+    warn(`${message} It is tried again in ${RETRY_MS / 1000} s.`);
+    settling.startAgain(id, RETRY_MS);
+  }
+
+  async function finishDone(taken: Taken, ended: Ended, say: () => void): Promise<void> {
+    const { arrival } = taken;
+    const unwritten = await report(taken, ended);
+    if (unwritten) return await putAside(taken, failureOf(arrival.id, unwritten));
     tally.done++;
     say();
     // In the folder of what has failed it stays with the images that it is about.
@@ -153,20 +167,40 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     event?.("case_moved", { case: arrival.id, to });
   }
 
-  async function finishFailed({ arrival, state, one }: Taken, ended: Failed, say: () => void): Promise<void> {
+  async function finishFailed(taken: Taken, ended: Failed, say: () => void): Promise<void> {
     if (isBeyondCase(ended.error)) {
       if (work.once || isOfModel(ended.error.file)) throw new UserError(ended.error);
-      warn(`${ended.message} It is tried again in ${RETRY_MS / 1000} s.`);
-      settling.startAgain(arrival.id, RETRY_MS);
-      return;
+      return tryLater(taken.arrival.id, ended.message);
     }
+    await putAside(taken, ended, say, await report(taken, ended));
+  }
+
+  /** @returns why it could not be written @throws UserError if the model's files can't be read */
+  async function report({ one }: Taken, ended: Ended): Promise<UserError | undefined> {
+    try {
+      await texts.report(one, ended);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof UserError) || isOfModel(error.parts.file)) throw error;
+      return error.withCase(one.id);
+    }
+  }
+
+  /** @param unwritten Why its report could not be written either */
+  async function putAside(
+    { arrival, state }: Taken,
+    ended: Failed,
+    say = () => sayFailedCase(ended, context),
+    unwritten?: UserError,
+  ): Promise<void> {
     tally.failed++;
-    await texts.report(one, ended);
     say();
+    if (unwritten) warn(`${arrival.id}: ${unwritten.message}`);
     const { failed } = folders;
     const to = failed === undefined ? undefined : await moveArrival(arrival, failed);
     const reason = reasonFile(to ?? folders.output, arrival);
-    await writeReason(reason, arrival, ended.message, state);
+    const messages = [ended.message, ...(unwritten ? [unwritten.message] : [])];
+    await writeReason(reason, arrival, messages.join("\n"), state);
     if (event) event("case_aside", { case: arrival.id, ...(to !== undefined && { to }), reason });
     else work.say(to === undefined ? `why: ${reason}` : `moved to ${to}, why: ${reason}`);
   }
@@ -188,7 +222,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     const { arrival, state, one } = taken;
     const error = await stateOf(arrival) === state ? await texts.measure(one) : undefined;
     if (!error) return await finish(taken, ended);
-    await finish(taken, { kind: "failed", id: one.id, error: error.parts, message: error.message }, () => {});
+    await finish(taken, failureOf(one.id, error), () => {});
   }
 
   async function predict(taken: readonly Taken[]): Promise<void> {
@@ -235,6 +269,12 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     },
     [Symbol.dispose]: () => claims[Symbol.dispose](),
   };
+}
+
+/** Of what is written beside a segmentation: the case's own, whatever it is, as the segmentation itself was written. */
+function failureOf(id: string, error: UserError): Failed {
+  const { endsRun: _, ...parts } = error.parts;
+  return { kind: "failed", id, error: parts, message: error.message };
 }
 
 async function removeResults(one: CaseToPredict, ending: string): Promise<void> {

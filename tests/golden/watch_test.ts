@@ -188,6 +188,41 @@ Deno.test("a case that cannot be measured has failed once, keeps its segmentatio
   });
 });
 
+Deno.test("a report or statistics that cannot be written are that case's failure, with its reason beside, and the others are done", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, done, failed, args, moving } = await folders(folder, CT);
+    for (const id of ["a", "b"]) await Deno.copyFile(image(CT, "test_000"), join(input, `${id}_0000.nii.gz`));
+    for (const flag of ["--report", "--statistics"]) {
+      const texts = join(folder, flag.slice(2));
+      const watcher = startWatcher(args(...moving, "--settle", "0", "--once", flag, texts), ({ event }) => {
+        if (event !== "watching" && event !== "case_failed") return;
+        Deno.removeSync(texts);
+        if (event === "watching") Deno.writeTextFileSync(texts, "a file in the folder's place");
+        else Deno.mkdirSync(texts);
+      });
+      assertEquals(await watcher.ended, false);
+      const ends = watcher.said.filter(({ event }) => /^case_(done|failed)$/.test(event));
+      assertEquals(ends.map(({ event, fields }) => `${fields.case} ${event}`).sort(), ["a case_failed", "b case_done"]);
+      assertEquals(await namesIn(output), ["a.nii.gz", "b.nii.gz", ...RUN_FILES]);
+      assertEquals((await namesIn(texts)).every((name) => name.startsWith("b.")), true);
+      assertEquals([await namesIn(done), await namesIn(failed)], [["b_0000.nii.gz"], [
+        "a.failed.txt",
+        "a_0000.nii.gz",
+      ]]);
+      const why = await Deno.readTextFile(join(failed, "a.failed.txt"));
+      assert(why.includes(texts) && why.includes("file"), why);
+      // And it is done when it comes again.
+      await Deno.remove(join(failed, "a.failed.txt"));
+      await Deno.rename(join(failed, "a_0000.nii.gz"), join(input, "a_0000.nii.gz"));
+      assertEquals(await startWatcher(args(...moving, "--settle", "0", "--once", flag, texts)).ended, true);
+      assertEquals((await namesIn(texts)).some((name) => name.startsWith("a.")), true);
+      for (const id of ["a", "b"]) {
+        await Deno.rename(join(done, `${id}_0000.nii.gz`), join(input, `${id}_0000.nii.gz`));
+      }
+    }
+  });
+});
+
 /** Classes of statistics with their meshes in another folder. */
 function relocated(classes: unknown, from: string, to: string): unknown {
   return JSON.parse(JSON.stringify(classes).replaceAll(`${from}/`, `${to}/`));
