@@ -103,7 +103,7 @@ async function checkService({ file, home }: Place): Promise<void> {
   const run = await sh({ home, cwd: home }, 'exec "$@"', [service, ...words]);
   assert(run.code === 1 && run.stderr.includes("there is no such folder"), run.stderr);
   const denied = await sh({ home, cwd: home }, 'exec "$@"', [file, "serve", ...words]);
-  assert(denied.code === 1 && denied.stderr.includes("start nnunet-serve"), denied.stderr);
+  assert(denied.code === 1 && denied.stderr.includes("Start nnunet-serve"), denied.stderr);
 }
 
 /** Another user's home and folder; the file itself belongs to this one. */
