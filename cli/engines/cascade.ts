@@ -1,10 +1,16 @@
 /** The models of a cascade: a second stage that stays loaded, and the first one, whose segmentations it needs. */
 import { UserError } from "../../core/base/errors.ts";
+import { removeLeftFolders } from "../../core/base/held_folder.ts";
 import { basename, dirname, join } from "../../core/base/path.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 
-/** How hidden folders for a first stage's segmentations begin, beside those of the second. */
+/** How the names of hidden folders for a first stage's segmentations begin, beside those of the second. */
 export const FIRST_STAGE_FOLDER = ".nnunet-first-stage-";
+
+/** Removes those that killed runs have left. */
+export async function removeFirstStages(folder: string): Promise<void> {
+  await removeLeftFolders(folder, FIRST_STAGE_FOLDER);
+}
 
 /**
  * The model among `all` whose segmentations another one needs: of the same dataset and plans, with the same trainer where there are several.

@@ -5,12 +5,13 @@
 import { z } from "zod";
 import { Interrupted, UserError } from "../../core/base/errors.ts";
 import { ensureFolder } from "../../core/base/files.ts";
+import { heldFolderPath, holdFolder } from "../../core/base/held_folder.ts";
 import { refuseOverwriting } from "../../core/base/overwriting.ts";
 import { basename, dirname, join, resolve } from "../../core/base/path.ts";
 import { probabilityPaths, RUN_FILES } from "../../core/predict/run/output_folder.ts";
 import type { PredictionEvent } from "../../core/predict/run/request.ts";
 import type { CommandContext } from "../commands/command.ts";
-import { FIRST_STAGE_FOLDER } from "../engines/cascade.ts";
+import { FIRST_STAGE_FOLDER, removeFirstStages } from "../engines/cascade.ts";
 import { print } from "../terminal.ts";
 import { isBelow } from "./allowed_paths.ts";
 import type { NamedCase } from "./asked_case.ts";
@@ -45,7 +46,7 @@ type Say = (id: Id | null, type: string, fields: Readonly<Record<string, unknown
 interface Waiting {
   readonly request: Request;
   readonly abort: AbortController;
-  /** A folder that is not there yet. */
+  /** For what a first stage gives: a folder that is there while the request is answered. */
   readonly scratch: string;
 }
 
@@ -62,6 +63,7 @@ export async function serveStdio(models: ServedModels, predictor: Predictor, con
   });
   const waiting: Waiting[] = [];
   const running = new Set<Waiting>();
+  const cleaned = new Set<string>();
   let wake = Promise.withResolvers<void>();
   let isEnded = false;
   const { signal } = context;
@@ -82,7 +84,7 @@ export async function serveStdio(models: ServedModels, predictor: Predictor, con
     const read = readRequest(line);
     if ("problem" in read) return say(read.id, "error", { doing: "reading the request", ...said(read.problem) });
     if ("cancel" in read) return cancel(read.cancel);
-    const scratch = join(dirname(read.output), `${FIRST_STAGE_FOLDER}${crypto.randomUUID()}`);
+    const scratch = heldFolderPath(dirname(read.output), FIRST_STAGE_FOLDER);
     waiting.push({ request: read, abort: new AbortController(), scratch });
     wakeAll();
   };
@@ -104,7 +106,8 @@ export async function serveStdio(models: ServedModels, predictor: Predictor, con
       const current = waiting.shift();
       if (current) {
         running.add(current);
-        await answer(current, models, predictor, say, () => waiting.at(0)).finally(() => running.delete(current));
+        await answer(current, models, predictor, { say, cleaned, next: () => waiting.at(0) })
+          .finally(() => running.delete(current));
       } else if (isEnded) return;
       else await wake.promise;
     }
@@ -131,13 +134,19 @@ function readRequest(
   return { id: id.success ? id.data.id : null, problem: problemsOf(request.error) };
 }
 
-/** @param next The request that waits the longest at the moment */
+interface Around {
+  readonly say: Say;
+  /** The request that waits the longest at the moment. */
+  readonly next: () => Waiting | undefined;
+  /** Folders that hold nothing any more of what killed runs have left. */
+  readonly cleaned: Set<string>;
+}
+
 async function answer(
   one: Waiting,
   models: ServedModels,
   predictor: Predictor,
-  say: Say,
-  next: () => Waiting | undefined,
+  { say, next, cleaned }: Around,
 ): Promise<void> {
   const { request, abort } = one;
   const { id, output, options } = request;
@@ -146,7 +155,12 @@ async function answer(
     const { model } = served;
     const { fileEnding } = model.dataset;
     requireOutput(request, model);
-    await ensureFolder(dirname(output), "making the output folder");
+    const folder = dirname(output);
+    await ensureFolder(folder, "making the output folder");
+    if (!cleaned.has(folder)) await removeFirstStages(folder);
+    cleaned.add(folder);
+    const hasFirst = served.firstStage && request.previous_stage === undefined;
+    await using _scratch = hasFirst ? await holdFolder(one.scratch, "keeping the first stage's segmentation") : null;
     const prediction = await predictor.predict({
       ...namedCase(one, served),
       next: () => nextCase(one, next(), models),

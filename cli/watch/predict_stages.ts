@@ -1,8 +1,6 @@
 /** Cases through a model that stays loaded; of a cascade's second stage through the first one before. */
-import { removeIfThere } from "../../core/base/files.ts";
+import { heldFolderPath, holdFolder } from "../../core/base/held_folder.ts";
 import { join } from "../../core/base/path.ts";
-import { readFolder } from "../../core/base/read_folder.ts";
-import { statOrNull } from "../../core/base/stat_or_null.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import type { PredictionHooks } from "../../core/predict/run/request.ts";
 import type { ModelRuns, ResidentRun } from "../../core/predict/run/resident_models.ts";
@@ -17,9 +15,6 @@ export interface Stages {
   readonly output: string;
 }
 
-const DOING = "removing the first stage's segmentations";
-const ABANDONED_MS = 24 * 3600 * 1000;
-
 /** @throws as ModelRuns.predict */
 export async function predictStages(
   { kept, model, firstStage, output }: Stages,
@@ -27,35 +22,23 @@ export async function predictStages(
   hooks: Required<PredictionHooks>,
 ): Promise<void> {
   if (!firstStage) return void await kept.predict(model, run, hooks);
-  const folder = join(output, `${FIRST_STAGE_FOLDER}${crypto.randomUUID()}`);
+  const folder = heldFolderPath(output, FIRST_STAGE_FOLDER);
   const fileOf = (id: string) => join(folder, `${id}${firstStage.dataset.fileEnding}`);
-  try {
-    const { failed } = await kept.predict(firstStage, {
-      cases: run.cases.map(({ id, files }) => ({ id, files, output: fileOf(id) })),
-      options: { ...run.options, saveProbabilities: false, checksums: false },
-    }, {
-      signal: hooks.signal,
-      onEvent(event) {
-        // What is warned of is found by the second stage too.
-        if (event.kind === "case" || event.kind === "progress" || event.kind === "failed") hooks.onEvent(event);
-      },
-    });
-    const lost = new Set(failed.map(({ id }) => id));
-    const cases = run.cases.filter(({ id }) => !lost.has(id)).map((one) => ({
-      ...one,
-      previousStageFile: fileOf(one.id),
-    }));
-    if (cases.length > 0) await kept.predict(model, { ...run, cases }, hooks);
-  } finally {
-    await removeIfThere(folder, DOING, { recursive: true });
-  }
-}
-
-/** Removes what killed watchers have left; not at once, as others may be at work. */
-export async function removeFirstStages(output: string): Promise<void> {
-  for (const { name } of await readFolder(output, DOING) ?? []) {
-    if (!name.startsWith(FIRST_STAGE_FOLDER)) continue;
-    const written = (await statOrNull(join(output, name), DOING))?.mtime?.getTime() ?? Date.now();
-    if (Date.now() - written > ABANDONED_MS) await removeIfThere(join(output, name), DOING, { recursive: true });
-  }
+  await using _held = await holdFolder(folder, "keeping the first stage's segmentations");
+  const { failed } = await kept.predict(firstStage, {
+    cases: run.cases.map(({ id, files }) => ({ id, files, output: fileOf(id) })),
+    options: { ...run.options, saveProbabilities: false, checksums: false },
+  }, {
+    signal: hooks.signal,
+    onEvent(event) {
+      // What is warned of is found by the second stage too.
+      if (event.kind === "case" || event.kind === "progress" || event.kind === "failed") hooks.onEvent(event);
+    },
+  });
+  const lost = new Set(failed.map(({ id }) => id));
+  const cases = run.cases.filter(({ id }) => !lost.has(id)).map((one) => ({
+    ...one,
+    previousStageFile: fileOf(one.id),
+  }));
+  if (cases.length > 0) await kept.predict(model, { ...run, cases }, hooks);
 }

@@ -13,7 +13,7 @@ import { refersToSource } from "../../core/predict/run/output_formats.ts";
 import { writeRunFiles } from "../../core/predict/run/output_folder.ts";
 import { refuseOtherRun } from "../../core/predict/run/shared_run.ts";
 import type { CommandContext } from "../commands/command.ts";
-import { firstStageOf, lacksFirstStage } from "../engines/cascade.ts";
+import { firstStageOf, lacksFirstStage, removeFirstStages } from "../engines/cascade.ts";
 import { openResident } from "../engines/resident.ts";
 import { wantedGpus } from "../engines/wanted_gpus.ts";
 import { engineWish } from "../engines/select_engine.ts";
@@ -25,7 +25,6 @@ import { createPredictionProgress } from "../prediction_progress.ts";
 import { describeModel } from "../run_prediction.ts";
 import { createSettling, listArrivals, type LookedAt, stateOf, type WatchedFolder } from "./arrivals.ts";
 import { caseTexts } from "./case_texts.ts";
-import { removeFirstStages } from "./predict_stages.ts";
 import { type CaseWorker, createCaseWorker, type Tally, type WatchFolders } from "./do_cases.ts";
 
 /** Cases of a group for each engine: claimed at once, so that the next one is read while the network runs; others are for other watchers. */

@@ -37,10 +37,17 @@ export function shortened(name: string): string {
 export function createHidden(folder: string, name: string): { readonly file: Deno.FsFile; readonly path: string } {
   for (;;) {
     const path = join(folder, hiddenName(name));
-    const file = Deno.openSync(path, { write: true, read: true, createNew: true });
-    if (tryLock(file) !== false && file.statSync().nlink !== 0) return { file, path };
-    file.close();
+    const file = createHeld(path);
+    if (file) return { file, path };
   }
+}
+
+/** Makes a file and marks it as being in use until it is closed; undefined if it was taken for a leftover before. */
+export function createHeld(path: string): Deno.FsFile | undefined {
+  const file = Deno.openSync(path, { write: true, read: true, createNew: true });
+  if (tryLock(file) !== false && file.statSync().nlink !== 0) return file;
+  file.close();
+  return undefined;
 }
 
 /** Marks an open file as being in use until it is closed or the process ends. */

@@ -1,4 +1,6 @@
 /** `serve --stdio`, and the client for Python that uses it, against what the Python nnU-Net made of the same images. */
+import { FIRST_STAGE_FOLDER } from "../../cli/engines/cascade.ts";
+import { machineMark } from "../../core/base/machine.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertSameSegmentation } from "./cli/compare_labels.ts";
@@ -32,6 +34,10 @@ Deno.test("requests are answered in their order, wrong ones in words, and what i
   await inTempFolder(async (folder) => {
     const [first, second] = ["test_000", "test_001"].map((id) => imagesOf(CT, id, 1));
     const output = join(folder, "a.nii.gz");
+    // Of a run that was killed.
+    const left = join(folder, `${FIRST_STAGE_FOLDER}${machineMark()}-4711-0123abcd`);
+    await Deno.mkdir(left);
+    for (const file of [`${left}.scratch`, join(left, "a.nii.gz")]) await Deno.writeTextFile(file, "");
     const { code, answers, stderr } = await talk(["-m", modelFolder(CT)], [
       { id: 7, files: first, output, options: { save_probabilities: true, output_format: ["nifti", "nrrd"] } },
       "no request",

@@ -1,6 +1,7 @@
 /** What killed runs leave is removed by the next run, and nothing of a run that lives or of the user's. */
 import { hiddenName, holdWhileOpen, removeLeftovers } from "../../core/base/leftovers.ts";
 import { machineMark } from "../../core/base/machine.ts";
+import { heldFolderPath, holdFolder, removeLeftFolders } from "../../core/base/held_folder.ts";
 import { writeAll, writeAtomically } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -148,4 +149,29 @@ Deno.test("a file that is being made is not taken for one that was left, however
     isWriting = false;
     await looking;
     assertEquals(await namesIn(folder), names.toSorted());
+  }));
+
+Deno.test("folders of runs that have ended are removed with all they hold; those in use, of another machine and of others stay", () =>
+  inTempFolder(async (folder) => {
+    const other = machineMark() === "00000000" ? "00000001" : "00000000";
+    const [left, bare, theirs] = [machineMark(), machineMark(), other].map((machine, i) =>
+      `.stage-${machine}-${i}-0123abcd`
+    );
+    for (const name of [left, bare, theirs, ".other", "stage"]) {
+      await Deno.mkdir(join(folder, name));
+      await Deno.writeTextFile(join(folder, name, "inside"), "x");
+    }
+    for (const name of [left, theirs]) await Deno.writeTextFile(join(folder, `${name}.scratch`), "");
+    const held = heldFolderPath(folder, ".stage-");
+    {
+      await using _held = await holdFolder(held, "testing");
+      await Deno.writeTextFile(join(held, "inside"), "x");
+      await removeLeftFolders(folder, ".stage-");
+      assertEquals(await namesIn(held), ["inside"]);
+      const marks = [held, join(folder, theirs)].map((path) => `${path}.scratch`);
+      const kept = [".other", "stage", theirs, held, ...marks].map((path) => path.replace(`${folder}/`, ""));
+      assertEquals(await namesIn(folder), kept.sort());
+    }
+    assertEquals(await namesIn(folder), [".other", theirs, `${theirs}.scratch`, "stage"].sort());
+    await removeLeftFolders(join(folder, "not there"), ".stage-");
   }));
