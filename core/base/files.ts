@@ -4,7 +4,7 @@
  */
 import { statfsSync } from "node:fs";
 import { Interrupted, UserError, type UserErrorParts } from "./errors.ts";
-import { createHidden, removeLeftovers, scratchName } from "./leftovers.ts";
+import { createHidden, type HiddenFile, removeLeftovers, scratchName } from "./leftovers.ts";
 import { isOutOfFiles, OUT_OF_FILES } from "./open_files.ts";
 import { basename, dirname, join } from "./path.ts";
 import { readError } from "./read_error.ts";
@@ -67,6 +67,37 @@ export async function writeAtomically(path: string, data: FileContent, options: 
 }
 
 /**
+ * Creates a file whole unless it is there, which is exactly one process's on any disk with hard links.
+ * @throws UserError as {@link writeAtomically}
+ */
+export async function createOnce(path: string, text: string, doing: string): Promise<void> {
+  if (isFile(path)) return;
+  const bytes = new TextEncoder().encode(text);
+  let made: HiddenFile | undefined;
+  try {
+    // Locked until it has its name: nobody takes it for a leftover.
+    made = createHidden(dirname(path), basename(path));
+    await writeAll(made.file, bytes);
+  } catch (error) {
+    discardHidden(made);
+    throw writeError(error, path, doing, bytes.length);
+  }
+  try {
+    Deno.linkSync(made.path, path);
+  } catch {
+    // There by now; or a disk without hard links, where of two that write at this moment the later one stays.
+    if (!isFile(path)) await writeAtomically(path, text, { doing });
+  } finally {
+    discardHidden(made);
+  }
+}
+
+function discardHidden(made: HiddenFile | undefined): void {
+  closeQuietly(made?.file);
+  if (made) removeQuietly(made.path);
+}
+
+/**
  * Copies the bytes of a file, piece by piece, to `target`, whole or not at all.
  * @throws UserError naming the file that can't be read or written; Interrupted as {@link writeAtomically}
  */
@@ -83,6 +114,14 @@ export async function copyAtomically(source: string, target: string, options: Wr
 function isLink(path: string): boolean {
   try {
     return Deno.lstatSync(path).isSymlink;
+  } catch {
+    return false;
+  }
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isFile;
   } catch {
     return false;
   }
@@ -140,8 +179,8 @@ export async function removeIfThere(path: string, doing: string, options?: Deno.
 }
 
 /**
- * Tries whether `folder`, which is there, can be written to and has `bytes` free, before work whose result goes there.
- * @throws UserError if the disk is full or read-only, or writing is not permitted
+ * Tries whether `folder` can be written to and has `bytes` free, before work whose result goes there.
+ * @throws UserError if it is not there, the disk is full or read-only, or writing is not permitted
  */
 export async function requireWritable(folder: string, doing: string, bytes: number): Promise<void> {
   const probe = join(folder, scratchName("write-test-", "tmp"));
@@ -149,6 +188,10 @@ export async function requireWritable(folder: string, doing: string, bytes: numb
     await Deno.writeFile(probe, new Uint8Array(bytes), { createNew: true });
   } catch (error) {
     removeQuietly(probe);
+    if (error instanceof Deno.errors.NotFound) {
+      const problem = "there is no such folder";
+      throw new UserError({ doing, file: folder, problem, remedy: "make it, or check the path", endsRun: true });
+    }
     throw writeError(error, folder, doing, bytes);
   }
   removeQuietly(probe);

@@ -30,13 +30,24 @@ export function shortened(name: string): string {
   return letters.join("");
 }
 
+/** A hidden file that was just made, open to be read and written. */
+export interface HiddenFile {
+  readonly file: Deno.FsFile;
+  readonly path: string;
+}
+
+/** Makes a hidden file that is to be renamed to `name`, in use until it is closed. */
+export function createHidden(folder: string, name: string): HiddenFile {
+  return createScratch(folder, `${shortened(name)}.`, "tmp");
+}
+
 /**
- * Makes a hidden file that is to be renamed to `name`, and marks it as being in use until it is closed. Another process that looks for
- * leftovers at this very moment may have taken it for one before it was marked: then another one is made.
+ * Makes a file that goes with its run, and marks it as being in use until it is closed. Another process that looks for leftovers at this
+ * very moment may have taken it for one before it was marked: then another one is made.
  */
-export function createHidden(folder: string, name: string): { readonly file: Deno.FsFile; readonly path: string } {
+export function createScratch(folder: string, ...[start, ending]: Parameters<typeof scratchName>): HiddenFile {
   for (;;) {
-    const path = join(folder, hiddenName(name));
+    const path = join(folder, scratchName(start, ending));
     const file = createHeld(path);
     if (file) return { file, path };
   }
@@ -48,11 +59,6 @@ export function createHeld(path: string): Deno.FsFile | undefined {
   if (tryLock(file) !== false && file.statSync().nlink !== 0) return file;
   file.close();
   return undefined;
-}
-
-/** Marks an open file as being in use until it is closed or the process ends. */
-export function holdWhileOpen(file: Deno.FsFile): void {
-  tryLock(file);
 }
 
 /**

@@ -51,9 +51,10 @@ function channelsIn(names: ReadonlySet<string>, id: string, ending: string): str
   return found.length === 0 && names.has(single) ? [single] : found;
 }
 
-/** The one series of a folder. */
+/** The one series of a folder. @throws UserError also where a file is damaged, which may be a slice of it */
 async function seriesIn(folder: string, caseId: string, doing: string): Promise<string> {
-  const { series } = await readDicomFolder(folder, doing);
+  const { series, damaged } = await readDicomFolder(folder, doing);
+  if (damaged.length > 0) throw damaged[0].withCase(caseId);
   const images = series.filter((one) => one.images > 0);
   if (images.length === 1) return seriesPath(folder, images[0].uid);
   const problem = images.length === 0

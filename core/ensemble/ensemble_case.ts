@@ -102,13 +102,14 @@ async function mergeFiles(job: EnsembleJob, labelMemory: LabelMemory): Promise<v
 
 /** Labels the voxels and gives the means as they lie in a file. */
 async function* labelled(
-  { blocks }: OpenedProbabilities,
+  { blocks, requireWhole }: OpenedProbabilities,
   labeller: Labeller,
   files: readonly string[],
 ): AsyncGenerator<Uint8Array, void, void> {
   const merge = createBlockMerge();
   for await (const block of blocks(merge)) {
     if (!labeller.take(merge, block)) {
+      await requireWhole(); // of damaged bytes it matters less what numbers they make
       const problem = `class ${block.channel} of ${files.join(" or ")} has probabilities that are no numbers (NaN)`;
       throw new UserError({ doing: READING, problem, remedy: REMEDY });
     }

@@ -31,6 +31,8 @@ export interface OpenedProbabilities extends AsyncDisposable {
   readonly shape: Vec3;
   /** All channels, voxel after voxel, averaged in `merge`; to be asked for once. @throws UserError if a file is damaged */
   blocks(merge: BlockMerge): AsyncGenerator<MeanBlock, void, void>;
+  /** Reads on to the files' ends. @throws UserError if a file is damaged: then its numbers are none that were packed */
+  requireWhole(): Promise<void>;
 }
 
 /** The shape in a file's header. @throws UserError if the file is no npz of probabilities */
@@ -72,9 +74,16 @@ export async function openProbabilities(files: readonly string[], channels: numb
     }
   });
   const opened = stack.move();
+  const requireWhole = async () => {
+    for (const stream of streams) await stream.finish();
+  };
   return {
     ...shapes[0],
-    blocks: (merge) => blocks(merge, streams, channels, voxelCount(shapes[0].shape)),
+    async *blocks(merge) {
+      yield* blocks(merge, streams, channels, voxelCount(shapes[0].shape));
+      await requireWhole();
+    },
+    requireWhole,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -111,5 +120,4 @@ async function* blocks(
       yield { channel, voxel, count };
     }
   }
-  for (const stream of streams) await stream.finish();
 }

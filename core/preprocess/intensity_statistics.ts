@@ -3,9 +3,8 @@
  * they come, and go to a scratch file when they become too many. Source: DatasetFingerprintExtractor.run in
  * nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py.
  */
-import { holdWhileOpen, scratchName } from "../base/leftovers.ts";
+import { createScratch, type HiddenFile } from "../base/leftovers.ts";
 import { writeAll, writeError } from "../base/files.ts";
-import { join } from "../base/path.ts";
 import type { IntensityProperties } from "../plan/plans.ts";
 import { mergeRuns, type SampledIntensities, type SampleRun, valueOf } from "./intensity_samples.ts";
 
@@ -67,7 +66,7 @@ export function createIntensityCollector(scratchFolder: string, entries = ENTRIE
       if (runs.reduce((sum, run) => sum + run.codes.length, 0) <= entries) return;
       while (runs.length > 1) joinLast();
       if (runs[0].codes.length <= entries / 2) return; // they were mostly the same values
-      scratch ??= await openScratch(scratchFolder);
+      scratch ??= openScratch(scratchFolder);
       await scratch.append(runs[0]);
       runs.length = 0;
     },
@@ -161,13 +160,17 @@ const PIECE_ENTRIES = 1 << 17;
 
 const SCRATCH_DOING = "keeping sampled intensities in a scratch file";
 
-/** @throws UserError if it can't be made, as `append` if it can't be written */
-async function openScratch(folder: string): Promise<ScratchRuns> {
-  const path = join(folder, scratchName("intensities-", "tmp"));
-  const file = await Deno.open(path, { read: true, write: true, createNew: true }).catch((error) => {
+function makeScratch(folder: string): HiddenFile {
+  try {
+    return createScratch(folder, "intensities-", "tmp");
+  } catch (error) {
     throw writeError(error, folder, SCRATCH_DOING);
-  });
-  holdWhileOpen(file);
+  }
+}
+
+/** @throws UserError if it can't be made, as `append` if it can't be written */
+function openScratch(folder: string): ScratchRuns {
+  const { file, path } = makeScratch(folder);
   const lengths: number[] = [];
   const bytes = (array: Uint32Array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
   return {

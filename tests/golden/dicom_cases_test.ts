@@ -3,7 +3,8 @@ import { UserError } from "../../core/base/errors.ts";
 import { ensureFolder } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
 import { listInputCases } from "../../core/dataset/input_cases.ts";
-import { parseSeriesPath } from "../../core/formats/dicom/series.ts";
+import { openImageFolder } from "../../core/dataset/image_folder.ts";
+import { parseSeriesPath, seriesPath } from "../../core/formats/dicom/series.ts";
 import { readLabels } from "../../core/formats/image/read_image.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { GOLDEN, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
@@ -103,6 +104,19 @@ Deno.test("two series with no choice are listed; --series chooses, and what it n
     await assertFails(() => list(folder, 1, ["1.2.3"]), UserError, "no series 1.2.3", UID, OTHER);
     const { cases: [one] } = await list(join(folder, "more", "IM0002.dcm"), 1);
     assertEquals(parseSeriesPath(one.files[0]), { folder: join(folder, "more"), uid: OTHER });
+  }));
+
+Deno.test("beside segmentations a series with a damaged file is no image, and the file is named", () =>
+  inTempFolder(async (folder) => {
+    await put("axial", join(folder, "a"));
+    const images = await openImageFolder(folder, "SimpleITKIO", "looking for the images");
+    assertEquals(await images.imagesOf("a"), [seriesPath(join(folder, "a"), UID)]);
+    const names = (await namesIn(join(folder, "a"))).map((name) => join(folder, "a", name));
+    // One slice, then all of them.
+    for (const damaged of [names.slice(1, 2), names]) {
+      for (const file of damaged) await Deno.writeFile(file, (await Deno.readFile(file)).subarray(0, 400));
+      await assertFails(() => images.imagesOf("a"), UserError, `(case a, ${damaged[0]})`);
+    }
   }));
 
 Deno.test("what is left out of a folder is named", () =>

@@ -1,10 +1,14 @@
 /** Ensembles of probabilities against those that the real nnU-Net makes (ensemble/make_ensemble_golden.py). */
 import { UserError } from "../../core/base/errors.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
+import { type Vec3, voxelCount } from "../../core/base/shape.ts";
+import { ensembleCase } from "../../core/ensemble/ensemble_case.ts";
 import { ensembleFolders } from "../../core/ensemble/ensemble_folders.ts";
+import { createLabelMemory } from "../../core/ensemble/label_memory.ts";
 import { readNpz, writeNpz } from "../../core/formats/archive/npz.ts";
 import { readLabels } from "../../core/formats/image/read_image.ts";
 import { readPickledProperties } from "../../core/formats/preprocessed/pickled_properties.ts";
+import { pickleProperties } from "../../core/formats/torch/pickle_properties.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { copyFolder, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
 
@@ -97,6 +101,44 @@ Deno.test("a case that can't be averaged is told with its file, and the others a
     await Deno.writeFile(damaged, whole);
     await Deno.remove(join(folders[0], "one.pkl"));
     await fail(null, join(folders[0], "one.pkl"), "there is no such file");
+  });
+});
+
+Deno.test("of numbers that damage has made NaN the damage is told", async () => {
+  await inTempFolder(async (folder) => {
+    const file = join(folder, "one.npz");
+    const shape: Vec3 = [64, 128, 128];
+    const boundingBox = shape.map((size) => [0, size] as const);
+    const geometry = { reader: "NaturalImage2DIO", spacing: [999, 1, 1], shape } as const;
+    const properties = { geometry, shapeBeforeCropping: shape, boundingBox, shapeAfterCropping: shape };
+    await Deno.writeFile(join(folder, "one.pkl"), pickleProperties(properties));
+    const job = {
+      caseId: "one",
+      files: [file],
+      reader: "NaturalImage2DIO",
+      rule: { kind: "labels", channels: 3 },
+      output: join(folder, "one.png"),
+    } as const;
+    const numbers = new Float32Array(3 * voxelCount(shape)).fill(1 / 3);
+    numbers[5] = NaN;
+    const pieces = [new Uint8Array(numbers.buffer)];
+    await writeNpz(
+      file,
+      "probabilities",
+      { dtype: "<f4", shape: [3, ...shape] },
+      async function* () {
+        yield* pieces;
+      }(),
+    );
+    using memory = createLabelMemory();
+    const failure = async () => (await ensembleCase(job, memory)).failure?.problem ?? "";
+    assert((await failure()).includes("no numbers (NaN)"), await failure());
+    const bytes = await Deno.readFile(file);
+    const central = bytes.lastIndexOf(0x50, bytes.length - 23);
+    assertEquals([...bytes.subarray(central, central + 4)], [0x50, 0x4b, 1, 2]);
+    bytes[central + 16] ^= 1;
+    await Deno.writeFile(file, bytes);
+    assert((await failure()).includes("checksum"), await failure());
   });
 });
 

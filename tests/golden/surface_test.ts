@@ -115,7 +115,7 @@ Deno.test("--surface leaves summary.json as upstream's and writes surface.json; 
     assertEquals((await runCommand([...of(plain), "--tolerance", "2"])).code, 2);
     const nowhere = await runCommand([...of(plain), "--csv", join(folder, "none", "metrics.csv")]);
     assertEquals(nowhere.code, 1);
-    assert(nowhere.stderr.includes(join(folder, "none")), nowhere.stderr);
+    assert(nowhere.stderr.includes(`(${join(folder, "none")}): there is no such folder`), nowhere.stderr);
     const input = await runCommand([...of(plain), "--surface", "-o", join(GOLDEN, "regions", "dataset.json")]);
     assert(input.code === 1 && input.stderr.includes("would overwrite"), input.stderr);
   });

@@ -93,8 +93,7 @@ Deno.test("a folder that can be written to passes the try and is left as it was;
     await assertFails(
       () => requireWritable(`${folder}/none`, "preparing", 1),
       UserError,
-      "Preparing",
-      `${folder}/none`,
+      `Preparing (${folder}/none): there is no such folder`,
     );
   }));
 

@@ -1,8 +1,8 @@
 /** What killed runs leave is removed by the next run, and nothing of a run that lives or of the user's. */
-import { hiddenName, holdWhileOpen, removeLeftovers } from "../../core/base/leftovers.ts";
+import { hiddenName, removeLeftovers, tryLock } from "../../core/base/leftovers.ts";
 import { machineMark } from "../../core/base/machine.ts";
 import { heldFolderPath, holdFolder, removeLeftFolders } from "../../core/base/held_folder.ts";
-import { writeAll, writeAtomically } from "../../core/base/files.ts";
+import { createOnce, writeAll, writeAtomically } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
@@ -56,7 +56,7 @@ Deno.test("what another machine writes is kept, whatever this one's locks say, u
       await Deno.utime(join(folder, name), ago(25), ago(25));
       {
         using file = await Deno.open(join(folder, name), { read: true, write: true });
-        holdWhileOpen(file);
+        tryLock(file);
         removeLeftovers(folder);
         assertEquals(await namesIn(folder), [name]);
       }
@@ -84,7 +84,7 @@ Deno.test("a file that is being written is kept until it has its name", () =>
     assertEquals(await Deno.readTextFile(path), "whole");
     for (const name of LEFT) {
       const file = await Deno.create(join(folder, name));
-      holdWhileOpen(file);
+      tryLock(file);
       removeLeftovers(folder);
       assert((await namesIn(folder)).includes(name), name);
       file.close();
@@ -174,4 +174,41 @@ Deno.test("folders of runs that have ended are removed with all they hold; those
     }
     assertEquals(await namesIn(folder), [".other", theirs, `${theirs}.scratch`, "stage"].sort());
     await removeLeftFolders(join(folder, "not there"), ".stage-");
+  }));
+
+Deno.test("of those that create one file at a time the first has it, whole, while others look for leftovers", () =>
+  inTempFolder(async (folder) => {
+    const module = new URL("../../core/base/files.ts", import.meta.url).href;
+    const leftovers = new URL("../../core/base/leftovers.ts", import.meta.url).href;
+    const source = `import { createOnce } from "${module}";
+      import { removeLeftovers } from "${leftovers}";
+      onmessage = async ({ data: { folder, text } }) => {
+        const names = [];
+        for (let i = 0; i < 200; i++) {
+          const path = folder + "/" + i + ".json";
+          if (text === "") removeLeftovers(folder);
+          else {
+            await createOnce(path, text, "testing");
+            names.push(Deno.readTextFileSync(path));
+          }
+        }
+        postMessage(names);
+      };`;
+    const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    const texts = ["first".repeat(1000), "second".repeat(1000), ""];
+    const workers = texts.map(() => new Worker(url, { type: "module" }));
+    const seen = await Promise.all(workers.map((worker, i) =>
+      new Promise<string[]>((resolve, reject) => {
+        worker.onmessage = ({ data }) => resolve(data);
+        worker.onerror = ({ message }) => reject(new Error(message));
+        worker.postMessage({ folder, text: texts[i] });
+      })
+    ));
+    for (const worker of workers) worker.terminate();
+    URL.revokeObjectURL(url);
+    assertEquals(seen[0], seen[1], "two runs have found different files");
+    for (const text of seen[0]) assert(texts.includes(text));
+    await createOnce(join(folder, "0.json"), "third", "testing");
+    assertEquals(await Deno.readTextFile(join(folder, "0.json")), seen[0][0]);
+    assertEquals((await namesIn(folder)).filter((name) => name.startsWith(".")), []);
   }));

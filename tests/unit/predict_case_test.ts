@@ -102,7 +102,7 @@ async function predictWith(
     using file = saveProbabilities
       ? await createProbabilityFile({
         caseId: input.id,
-        path: `${folder}/raw`,
+        folder,
         channels: model.outputChannels,
         geometry: plan.geometry,
         transposeBackward: model.plans.transposeBackward,
@@ -123,7 +123,7 @@ async function predictWith(
     });
     file?.finish();
     const probabilities = file && new Float32Array((await Deno.readFile(file.path)).buffer);
-    const left = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => name !== "raw");
+    const left = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => !file?.path.endsWith(name));
     assertEquals(left, [], "files left in the scratch folder");
     return { labels, probabilities, progress };
   } finally {

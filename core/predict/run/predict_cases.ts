@@ -6,9 +6,8 @@
 import { allocationError } from "../../base/allocation.ts";
 import { Interrupted, UserError } from "../../base/errors.ts";
 import { ensureFolder } from "../../base/files.ts";
-import { scratchName, shortened } from "../../base/leftovers.ts";
 import { type MemoryAllowance, roomOf } from "../../base/memory_allowance.ts";
-import { dirname, join } from "../../base/path.ts";
+import { dirname } from "../../base/path.ts";
 import type { Engine, StepCost } from "../../engine/engine.ts";
 import type { ExportJob, PreparedCase } from "./case_jobs.ts";
 import { uploadCase, type UploadedCase } from "../stream/case_plan.ts";
@@ -252,7 +251,7 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
   const probabilities = options.saveProbabilities
     ? await createProbabilityFile({
       caseId: id,
-      path: join(scratchFolder, scratchName(`${shortened(id)}-`, "probabilities")),
+      folder: scratchFolder,
       channels: model.outputChannels,
       geometry: plan.geometry,
       transposeBackward: model.plans.transposeBackward,

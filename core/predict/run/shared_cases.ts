@@ -1,7 +1,6 @@
 /** Cases one after the other as several processes on one output folder take them: none twice, none left out. */
 import { UserError } from "../../base/errors.ts";
-import { ensureFolder, writeAtomically } from "../../base/files.ts";
-import { hiddenName } from "../../base/leftovers.ts";
+import { createOnce, ensureFolder } from "../../base/files.ts";
 import { readJsonFile, stringifyJson } from "../../base/json.ts";
 import { basename, join } from "../../base/path.ts";
 import { readError } from "../../base/read_error.ts";
@@ -88,7 +87,7 @@ export async function requireSameRun(folder: string, model: Model, settings: Rea
     settings,
   });
   await ensureFolder(folder, "making the output folder");
-  await createOnce(folder, path, ours);
+  await createOnce(path, ours, "noting what the folder's cases are predicted with");
   const { text } = await readJsonFile(path, "comparing this run with the folder's others");
   if (text === ours) return;
   throw new UserError({
@@ -97,30 +96,6 @@ export async function requireSameRun(folder: string, model: Model, settings: Rea
     problem: "the cases in this folder are predicted with another model or other settings than this run's",
     remedy: "name another folder with -o, or empty this one",
   });
-}
-
-/** Creates a file whole unless it is there, which is exactly one process's on any disk with hard links. */
-async function createOnce(folder: string, path: string, text: string): Promise<void> {
-  const doing = "noting what the folder's cases are predicted with";
-  if (isThere(path)) return;
-  const hidden = join(folder, hiddenName(`${RECORD}.new`));
-  await writeAtomically(hidden, text, { doing });
-  try {
-    Deno.linkSync(hidden, path);
-  } catch {
-    // There by now; or a disk without hard links, where of two that write at this moment the later one stays.
-    if (!isThere(path)) await writeAtomically(path, text, { doing });
-  } finally {
-    Deno.removeSync(hidden);
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.lstatSync(path).isFile;
-  } catch {
-    return false;
-  }
 }
 
 function lastBytes(path: string): Uint8Array<ArrayBuffer> {

@@ -6,8 +6,7 @@
 import { statfs } from "node:fs/promises";
 import { describeBytes } from "../../base/describe_bytes.ts";
 import { messageOf, UserError } from "../../base/errors.ts";
-import { holdWhileOpen } from "../../base/leftovers.ts";
-import { dirname } from "../../base/path.ts";
+import { createScratch, type HiddenFile, shortened } from "../../base/leftovers.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import type { ExportGeometry } from "../../preprocess/undo.ts";
 
@@ -27,7 +26,8 @@ export interface ProbabilityFile extends Disposable {
 
 export interface ProbabilityFileOptions {
   readonly caseId: string;
-  readonly path: string;
+  /** Where it is made, under a hidden name. */
+  readonly folder: string;
   readonly channels: number;
   readonly geometry: ExportGeometry;
   /** Which transposed axis each axis of the file is. */
@@ -45,24 +45,25 @@ const BLOCK = 1 << 18;
  * @throws UserError if the disk has no room for it and the npz made from it.
  */
 export async function createProbabilityFile(options: ProbabilityFileOptions): Promise<ProbabilityFile> {
-  const { path, channels, geometry, grid, nonlinearity } = options;
+  const { caseId, folder, channels, geometry, grid, nonlinearity } = options;
   const voxels = voxelCount(geometry.fileShape);
   const bytes = 4 * channels * voxels;
   await checkRoom(options, 2 * bytes);
-  const failed = (error: unknown) =>
+  const failed = (error: unknown, file: string) =>
     new UserError({
       doing: "writing probabilities",
-      caseId: options.caseId,
-      file: path,
+      caseId,
+      file,
       problem: messageOf(error),
       remedy: `${describeBytes(2 * bytes)} are needed there while the case is being written`,
     }, { cause: error });
-  let file: Deno.FsFile;
+  let made: HiddenFile;
   try {
-    file = Deno.openSync(path, { read: true, write: true, create: true, truncate: true });
+    made = createScratch(folder, `${shortened(caseId)}-`, "probabilities");
   } catch (error) {
-    throw failed(error);
+    throw failed(error, folder);
   }
+  const { file, path } = made;
   // What is left open and on a full disk would be there as long as a service runs.
   const discard = (error: unknown) => {
     file.close();
@@ -74,10 +75,9 @@ export async function createProbabilityFile(options: ProbabilityFileOptions): Pr
     return error;
   };
   try {
-    holdWhileOpen(file);
     file.truncateSync(bytes);
   } catch (error) {
-    throw discard(failed(error));
+    throw discard(failed(error, path));
   }
   let open = true;
   const transfer = (element: number, data: Float32Array, step: (rest: Uint8Array) => number | null): void => {
@@ -90,7 +90,7 @@ export async function createProbabilityFile(options: ProbabilityFileOptions): Pr
         done += count;
       }
     } catch (error) {
-      throw failed(error);
+      throw failed(error, path);
     }
   };
   const write = (element: number, data: Float32Array) => transfer(element, data, (rest) => file.writeSync(rest));
@@ -142,10 +142,10 @@ export async function createProbabilityFile(options: ProbabilityFileOptions): Pr
   };
 }
 
-async function checkRoom({ caseId, path }: ProbabilityFileOptions, needed: number): Promise<void> {
+async function checkRoom({ caseId, folder }: ProbabilityFileOptions, needed: number): Promise<void> {
   let free: number;
   try {
-    const { bavail, bsize } = await statfs(dirname(path));
+    const { bavail, bsize } = await statfs(folder);
     free = bavail * bsize;
   } catch {
     return; // Not every file system says; writing will.
@@ -154,7 +154,7 @@ async function checkRoom({ caseId, path }: ProbabilityFileOptions, needed: numbe
   throw new UserError({
     doing: "making room for probabilities",
     caseId,
-    file: dirname(path),
+    file: folder,
     problem: `${describeBytes(free)} are free and up to ${describeBytes(needed)} are needed ` +
       "(the raw array and the .npz made from it)",
     remedy: "free space there, write to another disk, or leave --save_probabilities out",

@@ -1,7 +1,6 @@
 /** A file that holds for a while what memory does not. */
 import { messageOf, UserError } from "../../base/errors.ts";
-import { holdWhileOpen, scratchName } from "../../base/leftovers.ts";
-import { join } from "../../base/path.ts";
+import { createScratch, type HiddenFile } from "../../base/leftovers.ts";
 
 export interface ScratchFile extends Disposable {
   read(position: number, into: Uint8Array): void;
@@ -10,21 +9,20 @@ export interface ScratchFile extends Disposable {
 
 /** A nameless file where the system allows it: it is gone when the program ends, however it ends. */
 export function scratchFile(folder: string): ScratchFile {
-  const path = join(folder, scratchName("nnunet-logits-", "scratch"));
-  const failed = (error: unknown) =>
+  const failed = (error: unknown, file: string) =>
     new UserError({
       doing: "keeping logits in a scratch file",
-      file: path,
+      file,
       problem: messageOf(error),
       remedy: "free space on that disk, or raise --max-memory so that none is needed",
     }, { cause: error });
-  let file: Deno.FsFile;
+  let made: HiddenFile;
   try {
-    file = Deno.openSync(path, { read: true, write: true, createNew: true });
-    holdWhileOpen(file);
+    made = createScratch(folder, "nnunet-logits-", "scratch");
   } catch (error) {
-    throw failed(error);
+    throw failed(error, folder);
   }
+  const { file, path } = made;
   const remove = (): boolean => {
     try {
       Deno.removeSync(path);
@@ -43,7 +41,7 @@ export function scratchFile(folder: string): ScratchFile {
         done += count;
       }
     } catch (error) {
-      throw failed(error);
+      throw failed(error, path);
     }
   };
   return {

@@ -57,7 +57,12 @@ function requirePixels({ storedBytes }: ByteSource, header: BmpHeader): void {
   const { width, height, packing, start } = header;
   const there = Math.max(0, storedBytes - start);
   const fits = packing === "none" ? leastBytes(header) <= there : width * height <= there * MOST_RUN_RATIO;
-  if (!fits) throw new BmpDamage(`${storedBytes.toLocaleString("en-US")} bytes can't hold ${width} x ${height} pixels`);
+  if (!fits) {
+    throw new BmpDamage(
+      `${storedBytes.toLocaleString("en-US")} bytes can't hold ${width} x ${height} pixels`,
+      "cut short",
+    );
+  }
 }
 
 /** Damage in the user's terms. */
@@ -66,9 +71,7 @@ function pictureError(error: unknown, file: string): unknown {
     new UserError({ doing: READING, file, problem, remedy }, { cause: error });
   if (error instanceof BmpRefusal) return user(error.message, "convert the picture to PNG");
   if (!(error instanceof BmpDamage)) return error;
-  const cut = /ends (before|within)|can't hold/.test(error.message);
-  const problem = cut ? "the BMP file is cut short or damaged" : "the BMP file is damaged";
-  return user(`${problem} (${error.message})`, "copy or export the picture again");
+  return user(error.problem("BMP"), "copy or export the picture again");
 }
 
 /** What pillow writes as pixels per metre: 96 per inch. */

@@ -5,9 +5,10 @@
  * No library reads the pictures: fast-bmp and bmp-ts make one array of the file and another of the pixels, and give RGBA of all.
  */
 import type { ByteSource } from "../../archive/gzip.ts";
+import { ImageDamage } from "../damage.ts";
 
 /** Damage of a BMP file; the message says what. */
-export class BmpDamage extends Error {
+export class BmpDamage extends ImageDamage {
   override readonly name = "BmpDamage";
 }
 
@@ -170,7 +171,7 @@ function directPixels(bits: number, masks: readonly number[] | null): BmpPixels 
 
 async function bytes(source: ByteSource, length: number): Promise<Uint8Array> {
   const into = new Uint8Array(length);
-  if (await source.read(into) < length) throw new BmpDamage("it ends within its header");
+  if (await source.read(into) < length) throw new BmpDamage("it ends within its header", "cut short");
   return into;
 }
 

@@ -41,7 +41,7 @@ export async function readRows(source: ByteSource, header: BmpHeader, target: Pi
     const rows = piece.subarray(0, Math.min(perPiece, height - row) * rowBytes);
     const missing = rows.length - await source.read(rows);
     if (missing > (row + perPiece < height ? 0 : rowBytes - Math.ceil(width * header.bits / 8))) {
-      throw new BmpDamage("it ends before its pixels do");
+      throw new BmpDamage("it ends before its pixels do", "cut short");
     }
     for (let i = 0; i * rowBytes < rows.length; i++) {
       putRow(header, rows.subarray(i * rowBytes, (i + 1) * rowBytes), lineOf(row + i), target);
@@ -53,7 +53,7 @@ async function skip(source: ByteSource, bytes: number): Promise<void> {
   const piece = new Uint8Array(Math.min(bytes, PIECE_BYTES));
   for (let left = bytes; left > 0;) {
     const part = piece.subarray(0, Math.min(left, piece.length));
-    if (await source.read(part) < part.length) throw new BmpDamage("it ends before its pixels begin");
+    if (await source.read(part) < part.length) throw new BmpDamage("it ends before its pixels begin", "cut short");
     left -= part.length;
   }
 }

@@ -48,7 +48,7 @@ export async function unpackRuns(
       const stored = half ? Math.ceil(values / 2) : values;
       for (let i = 0; i < stored; i++) {
         const value = bytes.next();
-        if (value < 0) throw new BmpDamage("it ends within its pixels");
+        if (value < 0) throw new BmpDamage("it ends within its pixels", "cut short");
         if (!half) put(value);
         else {
           put(value >> 4);
@@ -59,7 +59,7 @@ export async function unpackRuns(
       if (bytes.isAtOddPlace()) bytes.next();
     }
   }
-  if (done < total) throw new BmpDamage("it ends before its pixels do");
+  if (done < total) throw new BmpDamage("it ends before its pixels do", "cut short");
 }
 
 interface PieceOfBytes {

@@ -7,9 +7,10 @@
  */
 import zlib from "node:zlib";
 import { type ByteSource, PIECE_BYTES } from "../../archive/gzip.ts";
+import { ImageDamage } from "../damage.ts";
 
 /** Damage of a PNG file; the message says what. */
-export class PngDamage extends Error {
+export class PngDamage extends ImageDamage {
   override readonly name = "PngDamage";
 }
 
@@ -44,7 +45,7 @@ export function hasPngSignature(start: Uint8Array): boolean {
 /** Reads the first chunk, behind the signature. @throws PngDamage */
 export async function readPngHeader(source: ByteSource): Promise<PngHeader> {
   const bytes = new Uint8Array(25);
-  if (await source.read(bytes) < bytes.length) throw new PngDamage("it ends within its header");
+  if (await source.read(bytes) < bytes.length) throw new PngDamage("it ends within its header", "cut short");
   const view = new DataView(bytes.buffer);
   if (typeOf(bytes.subarray(4, 8)) !== "IHDR" || view.getUint32(0) !== 13) throw new PngDamage("it has no header");
   checkSum(zlib.crc32(bytes.subarray(4, 21)), view.getUint32(21), "IHDR");
@@ -71,7 +72,7 @@ export async function* pictureData(
   const head = new Uint8Array(8);
   const tail = new Uint8Array(4);
   for (let type = ""; type !== "IEND";) {
-    if (await source.read(head) < head.length) throw new PngDamage("it ends before its last chunk");
+    if (await source.read(head) < head.length) throw new PngDamage("it ends before its last chunk", "cut short");
     type = typeOf(head.subarray(4));
     const length = new DataView(head.buffer).getUint32(0);
     if (type === "IHDR") throw new PngDamage("it has a second header (IHDR)");
@@ -80,13 +81,13 @@ export async function* pictureData(
     for (let left = length; left > 0;) {
       // New memory for each piece: zlib may still be reading the last one.
       const piece = new Uint8Array(Math.min(PIECE_BYTES, left));
-      if (await source.read(piece) < piece.length) throw new PngDamage(`it ends within a chunk (${type})`);
+      if (await source.read(piece) < piece.length) throw new PngDamage(`it ends within a chunk (${type})`, "cut short");
       crc = zlib.crc32(piece, crc);
       left -= piece.length;
       if (type === "IDAT") yield piece;
       if (type === "PLTE") onPalette(colourTable(piece));
     }
-    if (await source.read(tail) < tail.length) throw new PngDamage(`it ends within a chunk (${type})`);
+    if (await source.read(tail) < tail.length) throw new PngDamage(`it ends within a chunk (${type})`, "cut short");
     checkSum(crc, new DataView(tail.buffer).getUint32(0), type);
   }
 }

@@ -34,7 +34,7 @@ async function openPicture(file: string): Promise<OpenedImage> {
     const header = await headerOf(source, file);
     const { width, height, depth, colours, samples } = header;
     if (unpackedBytes(header) > DEFLATE_RATIO * source.storedBytes) {
-      throw new PngDamage(`${source.storedBytes} bytes can't hold ${width} x ${height} pixels`);
+      throw new PngDamage(`${source.storedBytes} bytes can't hold ${width} x ${height} pixels`, "cut short");
     }
     if (colours === "grey and alpha" && depth === 8) {
       throw new UserError({
@@ -98,17 +98,17 @@ async function readPicture(
       throw new PngDamage(`its data go on behind the last of its ${header.width} x ${header.height} pixels`);
     }
   }
-  if (!rows.isDone()) throw new PngDamage("it ends before its pixels do");
+  if (!rows.isDone()) throw new PngDamage("it ends before its pixels do", "cut short");
 }
 
 /** Damage in the user's terms. */
 function pictureError(error: unknown, file: string): unknown {
-  const zlibs = error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
-  if (!zlibs && !(error instanceof PngDamage)) return error;
-  const cut = zlibs || /ends (before|within)|can't hold/.test(error.message);
-  const problem = cut ? "the PNG file is cut short or damaged" : `the PNG file is damaged (${error.message})`;
+  const damage = error instanceof Error && "code" in error && String(error.code).startsWith("Z_")
+    ? new PngDamage(`its packed data: ${error.message}`, error.code === "Z_BUF_ERROR" ? "cut short" : "damaged")
+    : error;
+  if (!(damage instanceof PngDamage)) return error;
   const remedy = "copy or export the picture again";
-  return new UserError({ doing: READING, file, problem, remedy }, { cause: error });
+  return new UserError({ doing: READING, file, problem: damage.problem("PNG"), remedy }, { cause: error });
 }
 
 function encodeLabels({ labels, bytesPerLabel }: LabelsToWrite): Uint8Array {

@@ -58,7 +58,7 @@ export async function readTiffHeader(source: TiffSource): Promise<TiffFile> {
     );
   }
   const big = version === 43;
-  if (start.length < (big ? 16 : 8)) throw new TiffDamage("it ends within its header");
+  if (start.length < (big ? 16 : 8)) throw new TiffDamage("it ends within its header", "cut short");
   if (big && (view.getUint16(4, littleEndian) !== 8 || view.getUint16(6, littleEndian) !== 0)) {
     throw new TiffDamage("its BigTIFF header is wrong");
   }

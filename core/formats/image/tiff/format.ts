@@ -66,6 +66,7 @@ async function openTiff(file: string, options: ReadOptions, layoutOf: LayoutOf):
     if (claimed > mostBytes(tiff, page)) {
       throw new TiffDamage(
         `${source.size.toLocaleString("en-US")} bytes can't hold ${series.shape.join(" x ")} samples`,
+        "cut short",
       );
     }
     const { channels, shape, spacing } = layout;
@@ -181,9 +182,6 @@ function tiffError(error: unknown, file: string): unknown {
     return new UserError({ doing: READING, file, problem: error.message, remedy: error.remedy }, { cause: error });
   }
   if (!(error instanceof TiffDamage)) return error;
-  const cut = /ends (before|within)|can't hold/.test(error.message);
-  const problem = cut
-    ? `the TIFF file is cut short or damaged (${error.message})`
-    : `the TIFF file is damaged (${error.message})`;
-  return new UserError({ doing: READING, file, problem, remedy: "copy or export the image again" }, { cause: error });
+  const remedy = "copy or export the image again";
+  return new UserError({ doing: READING, file, problem: error.problem("TIFF"), remedy }, { cause: error });
 }

@@ -40,7 +40,7 @@ export function seriesOf(
 export function pagesInARow(file: TiffFile, page: Page, dataAt: number, count: number): SeriesPage[] {
   const bytes = sampleCount(page) * page.bits / 8;
   if (dataAt + count * bytes > file.source.size) {
-    throw new TiffDamage(`it ends before its ${count.toLocaleString("en-US")} planes do`);
+    throw new TiffDamage(`it ends before its ${count.toLocaleString("en-US")} planes do`, "cut short");
   }
   return Array.from({ length: count }, (_, i) => ({ page, dataAt: dataAt + i * bytes }));
 }

@@ -1,7 +1,8 @@
 /** What is wrong with a TIFF file, or is not read here; made a UserError with the file's name where the file is opened and read. */
+import { ImageDamage } from "../damage.ts";
 
 /** The file is damaged or cut short; the message says where. */
-export class TiffDamage extends Error {
+export class TiffDamage extends ImageDamage {
   override readonly name = "TiffDamage";
 }
 

@@ -69,7 +69,10 @@ export function pageReader(file: TiffFile, page: Page): PageReader {
   const { rowBytes, perRow } = layout;
   const most = file.source.size * method.ratio;
   if ((page.tile ? rowBytes * page.tile[1] * page.tile[2] : rowBytes) > most) {
-    throw new TiffDamage(`${file.source.size.toLocaleString("en-US")} bytes can't hold its strips or tiles`);
+    throw new TiffDamage(
+      `${file.source.size.toLocaleString("en-US")} bytes can't hold its strips or tiles`,
+      "cut short",
+    );
   }
   const perBlock = page.tile ? 1 : Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
   const whole = isWholeBytes(page.type, page.bits);
@@ -230,7 +233,7 @@ async function readSegment(
       filled = 0;
     }
   }
-  if (left > 0) throw new TiffDamage("a strip or tile ends before its pixels do");
+  if (left > 0) throw new TiffDamage("a strip or tile ends before its pixels do", "cut short");
 }
 
 /** Brings whole rows of the block to samples of whole bytes without a predictor; gives their byte order. */

@@ -52,7 +52,7 @@ function windowed(
       await handle.seek(offset, Deno.SeekMode.Start);
       for (let filled = 0; filled < into.length;) {
         const got = await handle.read(into.subarray(filled));
-        if (!got) throw new TiffDamage("it has become shorter while it was read");
+        if (!got) throw new TiffDamage("it has become shorter while it was read", "cut short");
         filled += got;
       }
     } catch (error) {
@@ -79,7 +79,7 @@ function readWindow(
   let filled = 0;
   return async (offset, length) => {
     if (offset + length > size) {
-      throw new TiffDamage(`it ends before byte ${(offset + length).toLocaleString("en-US")}`);
+      throw new TiffDamage(`it ends before byte ${(offset + length).toLocaleString("en-US")}`, "cut short");
     }
     if (length > ahead) {
       const bytes = new Uint8Array(length);

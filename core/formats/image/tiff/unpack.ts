@@ -171,6 +171,6 @@ async function* inflated(
 export function unpackingError(error: unknown): unknown {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "ERR_BUFFER_TOO_LARGE") return new TiffDamage("a strip or tile unpacks to more than its pixels");
-  if (code === "Z_BUF_ERROR") return new TiffDamage("a strip or tile ends before its packed data do");
+  if (code === "Z_BUF_ERROR") return new TiffDamage("a strip or tile ends before its packed data do", "cut short");
   return code.startsWith("Z") ? new TiffDamage(`packed data: ${(error as Error).message}`) : error;
 }
