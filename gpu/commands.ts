@@ -93,6 +93,8 @@ export function createCommands(gpu: GpuDevice, clock: () => number = () => perfo
   };
   const uniforms = new Uint8Array(UNIFORM_BYTES);
   let uniformsUsed = 0;
+  /** In a typed array: others are read element by element, which takes as long as recording a dispatch. */
+  const dynamicOffset = new Uint32Array(1);
   let encoder: GPUCommandEncoder | undefined;
   let pass: GPUComputePassEncoder | undefined;
   let pending = 0;
@@ -151,12 +153,16 @@ export function createCommands(gpu: GpuDevice, clock: () => number = () => perfo
   }
 
   function record(prepared: PreparedDispatch): void {
-    const offsets = prepared.uniformOffset === undefined ? [] : [prepared.uniformOffset];
     const commands = open();
     pass ??= commands.beginComputePass();
     pass.setPipeline(prepared.pipeline);
-    pass.setBindGroup(0, prepared.bindGroup, offsets);
-    pass.dispatchWorkgroups(...prepared.workgroups);
+    if (prepared.uniformOffset === undefined) pass.setBindGroup(0, prepared.bindGroup);
+    else {
+      dynamicOffset[0] = prepared.uniformOffset;
+      pass.setBindGroup(0, prepared.bindGroup, dynamicOffset, 0, 1);
+    }
+    const [x, y, z] = prepared.workgroups;
+    pass.dispatchWorkgroups(x, y, z);
     pending += prepared.seconds + DISPATCH_SECONDS;
     if (++recorded >= FIRST_DISPATCHES && busySince === undefined) submit();
   }

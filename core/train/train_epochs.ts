@@ -199,14 +199,12 @@ async function trainSteps(run: EpochRun, from: TrainingState, learningRate: numb
   try {
     for (; iteration < recipe.iterations && !signal?.aborted; iteration++) {
       const cases = (await setBatch(run)).map(({ caseId }) => caseId);
-      if (ahead.isDue(running.length)) {
-        await settle(ahead.left);
-        ahead.settled();
-      }
+      const { unsettled, later } = ahead.next();
+      await settle(unsettled);
       if (lossScale) lossScale = lossScaleBefore(lossScale, from.epoch * recipe.iterations + iteration);
       const scale = lossScale?.scale ?? 1;
-      const later = iteration + 1 < recipe.iterations && !ahead.isDue(running.length + 1);
-      const result = engine.trainStep(program, { ...SGD, learningRate, lossScale: scale, later });
+      const isLast = iteration + 1 === recipe.iterations;
+      const result = engine.trainStep(program, { ...SGD, learningRate, lossScale: scale, later: later && !isLast });
       result.catch(() => {}); // it is met when it is awaited
       running.push({ iteration, scale, cases, result });
     }
@@ -223,33 +221,36 @@ async function trainSteps(run: EpochRun, from: TrainingState, learningRate: numb
   return { state, start };
 }
 
-/** Which steps' results are waited for. */
+/** When the results of steps are asked for, and waited for. */
 export interface StepsAhead {
-  /** True where so many are enqueued that they are waited for, all but `left`. */
-  isDue(enqueued: number): boolean;
-  readonly left: number;
-  /** They have been. */
-  settled(): void;
+  /** Of the step that is enqueued next: how many before it may be unsettled then, and whether its result may come with a later one's. */
+  next(): { readonly unsettled: number; readonly later: boolean };
 }
 
 /** Steps of a GPU whose results come together: at most so many, of about so many seconds. */
 const [MOST_TOGETHER, SECONDS_TOGETHER] = [8, 1];
 
 /**
- * One step runs while another is enqueued. A GPU is waited for every few steps only: waiting holds this thread until nothing is left to do,
- * and 10 ms more. With a loss scale, which a step's result decides, each counts.
+ * One step runs while another is enqueued. A GPU is asked for results every few steps only: that holds this thread until nothing is left to
+ * do, and they are here 10 ms after; by then the next ones are enqueued. With a loss scale, which a step's result decides, each counts.
  */
 export function stepsAhead({ kind }: Pick<TrainingEngine, "kind">, scaled: boolean): StepsAhead {
-  if (kind === "cpu" || scaled) return { isDue: (enqueued) => enqueued > 1, left: 1, settled: () => {} };
-  let together = 2;
+  const alone = kind === "cpu" || scaled;
+  let together = alone ? 1 : 2;
+  let [before, enqueued] = [0, 0];
   let start = performance.now();
   return {
-    isDue: (enqueued) => enqueued >= together,
-    left: 0,
-    settled() {
-      const seconds = (performance.now() - start) / 1000 / together;
-      together = Math.max(2, Math.min(MOST_TOGETHER, 2 * together, Math.floor(SECONDS_TOGETHER / seconds)));
-      start = performance.now();
+    next() {
+      if (enqueued === together) {
+        const seconds = (performance.now() - start) / 1000 / together;
+        [before, enqueued] = [enqueued, 0];
+        if (!alone) {
+          together = Math.max(2, Math.min(MOST_TOGETHER, 2 * together, Math.floor(SECONDS_TOGETHER / seconds)));
+        }
+        start = performance.now();
+      }
+      enqueued++;
+      return { unsettled: before + enqueued - 1, later: enqueued < together };
     },
   };
 }

@@ -209,12 +209,9 @@ async function benchTraining(engine: GpuEngine, setting: Setting, meter: Meter):
       for (let sample = 0; sample < 2; sample++) engine.setSample(program, sample, image, labels);
       // Samples come from threads: their messages are seen when other things are, too.
       await new Promise((resolve) => setImmediate(resolve));
-      if (ahead.isDue(running.length)) {
-        await Promise.all(running.splice(0, running.length - ahead.left));
-        ahead.settled();
-      }
-      const later = step + 1 < steps && !ahead.isDue(running.length + 1);
-      running.push(engine.trainStep(program, { ...TIMED_SGD, later }));
+      const { unsettled, later } = ahead.next();
+      await Promise.all(running.splice(0, running.length - unsettled));
+      running.push(engine.trainStep(program, { ...TIMED_SGD, later: later && step + 1 < steps }));
     }
     await Promise.all(running);
   };

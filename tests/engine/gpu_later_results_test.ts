@@ -36,13 +36,18 @@ Deno.test({ name: "a result that may come later is not waited for before", ignor
 });
 
 Deno.test("a CPU's steps, and those whose results decide the loss scale, are waited for one by one", () => {
-  const engine = (kind: "cpu" | "gpu") => ({ kind });
-  for (const ahead of [stepsAhead(engine("cpu"), false), stepsAhead(engine("gpu"), true)]) {
-    ahead.settled();
-    assert(!ahead.isDue(1) && ahead.isDue(2) && ahead.left === 1);
+  for (const ahead of [stepsAhead({ kind: "cpu" }, false), stepsAhead({ kind: "gpu" }, true)]) {
+    const steps = Array.from({ length: 4 }, () => ahead.next());
+    assertEquals(steps.map(({ unsettled }) => unsettled), [0, 1, 1, 1]);
+    assert(steps.every(({ later }) => !later));
   }
-  const together = stepsAhead(engine("gpu"), false);
-  assert(together.isDue(2) && together.left === 0);
-  for (let i = 0; i < 5; i++) together.settled();
-  assert(!together.isDue(7) && together.isDue(8));
+});
+
+Deno.test("a GPU's results come together, and while they come the next steps are enqueued", () => {
+  const ahead = stepsAhead({ kind: "gpu" }, false);
+  const steps = Array.from({ length: 30 }, () => ahead.next());
+  // Groups of 2, 4, 8, 8 and 8: each is waited for when the second one after it begins.
+  const unsettled = [[0, 1], [2, 3, 4, 5], [4, 5, 6, 7, 8, 9, 10, 11], [8, 9, 10, 11, 12, 13, 14, 15]];
+  assertEquals(steps.map(({ unsettled }) => unsettled), [...unsettled, unsettled[3]].flat());
+  assertEquals(steps.flatMap(({ later }, i) => later ? [] : [i]), [1, 5, 13, 21, 29]);
 });

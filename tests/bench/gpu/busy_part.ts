@@ -67,11 +67,8 @@ export async function measureBusyShare(part: EnginePart, folder: string): Promis
       waited += clock() - asked;
       engine.setSample(program, index, image, labels);
     }
-    if (ahead.isDue(running.length)) {
-      await Promise.all(running.splice(0, running.length - ahead.left));
-      ahead.settled();
-    }
-    const later = !ahead.isDue(running.length + 1);
+    const { unsettled, later } = ahead.next();
+    await Promise.all(running.splice(0, running.length - unsettled));
     running.push(engine.trainStep(program, { ...sgdOf(precision), later }));
     longest = Math.max(longest, clock() - last);
     last = clock();
