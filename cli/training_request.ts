@@ -2,9 +2,9 @@
 import { join } from "../core/base/path.ts";
 import type { RecipeChanges } from "../core/train/recipe.ts";
 import type { TrainingTask } from "../core/train/setup.ts";
-import type { EpochProgress, TrainRequest } from "../core/train/train_request.ts";
+import type { EpochProgress } from "../core/train/train_request.ts";
 import type { AdapterChoice } from "../gpu/adapter.ts";
-import { type ChosenEngine, selectEngine } from "./engines/select_engine.ts";
+import { type FollowedEngines, followEngines } from "./engines/training_engines.ts";
 import type { TrainValues } from "./flags/train_flags.ts";
 import { formatSeconds } from "./terminal.ts";
 
@@ -33,39 +33,18 @@ export function taskFolders(
   return { datasetName, preprocessed: join(preprocessed, datasetName), results: join(results, datasetName) };
 }
 
-/** How trainings come to their engines. */
-export type EngineOpener = Pick<TrainRequest, "openEngine" | "learnFromFailure">;
-
-/** With what it knows of the engine opened last. */
-export interface FollowedOpener extends Required<EngineOpener> {
-  /** What that could not get over. */
-  lastFailure(): Error | undefined;
-}
-
-/** Opens the engine that the flags choose, and says which it is, once. */
-export function engineOpener(flags: EngineFlags, say: (line: string) => void): FollowedOpener {
+/** Opens the engine that the flags choose, or what goes on in its place, and says which it is, once. */
+export function engineOpener(flags: EngineFlags, say: (line: string) => void): FollowedEngines {
+  const { device, allowCpu, allowSoftwareGpu, threads, precision, gpu } = flags;
   let said = "";
-  let last: ChosenEngine | undefined;
-  return { openEngine, learnFromFailure, lastFailure: () => last?.lastFailure() };
-
-  async function openEngine() {
-    const { device, allowCpu, allowSoftwareGpu, threads, precision, gpu } = flags;
-    last = await selectEngine({ device, allowCpu, allowSoftwareGpu, threads, precision, gpu });
-    const { engine, reason } = last;
-    const line = `engine: ${engine.description}${precision === "f16" ? ", f16" : ""}${reason ? ` (${reason})` : ""}`;
-    // A training under a memory limit opens it again, for its validation.
-    if (line !== said) say(line);
-    said = line;
-    return engine;
-  }
-
-  async function learnFromFailure() {
-    const [lesson, failure] = [last?.lesson(), last?.lastFailure()];
-    if (!lesson) return false;
-    await lesson();
-    say(`the GPU failed and is tried again, another way${failure ? `: ${failure.message}` : ""}`);
-    return true;
-  }
+  return followEngines({ device, allowCpu, allowSoftwareGpu, threads, precision, gpu }, {
+    onOpen({ engine, reason }) {
+      const line = `engine: ${engine.description}${precision === "f16" ? ", f16" : ""}${reason ? ` (${reason})` : ""}`;
+      // A training under a memory limit opens it again, for its validation.
+      if (line !== said) say(line);
+      said = line;
+    },
+  });
 }
 
 /** Fields of the event of an epoch; epochs from 1 on, as in the lines. */

@@ -213,6 +213,6 @@ function lost(message: string, { name }: AdapterFacts): UserError {
   return new UserError({
     doing: `computing on ${name}`,
     problem: `the device was lost (${message || "no reason given"}): the driver was reset, or the GPU is gone`,
-    remedy: "run it again with --continue_prediction to do the rest; the system's log (dmesg) may say why",
+    remedy: "the same command does the rest with --continue_prediction (predict) or --c (train); dmesg may say why",
   });
 }

@@ -27,6 +27,7 @@ import { createProgram, type DeviceProgram, type DeviceWeights, type Tools } fro
 import { planProgram, programCosts, type ProgramPlan } from "./program_plan.ts";
 import { heard, readBytes } from "./readback.ts";
 import type { RefusedKernel } from "./refused.ts";
+import type { RunPlan } from "./run_plan.ts";
 import { createTraining } from "./training/training.ts";
 import { timeInTurn } from "./timing.ts";
 import { createTensors } from "./tensors.ts";
@@ -52,8 +53,8 @@ export interface GpuEngineOptions extends DeviceOptions {
   /** Bytes of a convolution's transformed tiles that are kept at a time, as {@link GpuEngine.measureCache} has found; a usual L2 holds the default. */
   readonly cacheBytes?: number;
   /**
-   * Run each kernel of a program alone, once, when weights are loaded for it: after a device was lost, to find out by what. Keys of kernels
-   * that devices were lost at in such trials.
+   * Run each kernel of a program alone, once, when weights are loaded for it or a training is compiled: after a device was lost, to find
+   * out by what. Keys of kernels that devices were lost at in such trials.
    */
   readonly suspects?: ReadonlySet<string>;
   /** Bind at most so many bytes at a time, as a device with small limits would; for tests. At least 256. */
@@ -169,7 +170,19 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
   const volumes = createVolumeCalls({ segmentsOf, programOf, enqueue, tables: createTableCache(buffers, commands) });
 
   const supports = (precision: Precision) => precision === "f32" || halves;
-  const training = createTraining({ tools, limits, ...(wanted && { wanted }), name: facts.name, supports, enqueue });
+  const { suspects } = options;
+  const tryFirst = suspects &&
+    (<P extends RunPlan>(program: DeviceProgram<P>, weights: DeviceWeights) =>
+      tryKernels(tools, program, weights, suspects, (kernel) => suspect = kernel));
+  const training = createTraining({
+    tools,
+    limits,
+    ...(wanted && { wanted }),
+    name: facts.name,
+    supports,
+    enqueue,
+    ...(tryFirst && { tryKernels: tryFirst }),
+  });
 
   const engine: GpuEngine = {
     kind: "gpu",
@@ -243,7 +256,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
       const loaded = programOf(program, "Loading weights");
       const { weights } = loaded.plan;
       const state = await loadWeights(tools, weights, source);
-      if (options.suspects) await tryKernels(tools, loaded, state, options.suspects, (kernel) => suspect = kernel);
+      await tryFirst?.(loaded, state);
       const set: WeightSet = { bytes: weights.bytes, [Symbol.dispose]: () => state[Symbol.dispose]() };
       weightSets.set(set, state);
       return set;

@@ -8,6 +8,7 @@ import type { WgslDispatch } from "../kernels/wgsl/kernel.ts";
 import type { PreparedDispatch } from "./commands.ts";
 import type { DeviceProgram, DeviceWeights, Tools } from "./program.ts";
 import { kernelKey, notRunError, type RefusedKernel } from "./refused.ts";
+import type { RunPlan } from "./run_plan.ts";
 
 /** A kernel takes too long if it takes more than so many seconds, and so many times as long as others of the same forecast. */
 const [TOO_LONG, TIMES] = [1, 10];
@@ -18,13 +19,14 @@ interface Trial {
 }
 
 /**
+ * @param program Of a prediction or a training
  * @param suspects keys of kernels that earlier devices were lost at
  * @param suspect is told of another one
  * @throws UserError naming the kernel that the device is lost by, or that takes too long; it is `refused` unless it is a suspect only
  */
-export async function tryKernels(
+export async function tryKernels<P extends RunPlan>(
   tools: Tools,
-  program: DeviceProgram,
+  program: DeviceProgram<P>,
   weights: DeviceWeights,
   suspects: ReadonlySet<string>,
   suspect: (kernel: RefusedKernel) => void,
@@ -69,7 +71,7 @@ export async function tryKernels(
 }
 
 /** The longest dispatch of each kernel. */
-function trialsOf(program: DeviceProgram, weights: DeviceWeights): Trial[] {
+function trialsOf<P extends RunPlan>(program: DeviceProgram<P>, weights: DeviceWeights): Trial[] {
   const longest = new Map<string, Trial>();
   const steps = program.dispatches(weights);
   program.plan.steps.forEach(({ operator }, step) =>

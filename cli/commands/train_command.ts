@@ -9,18 +9,11 @@ import { requireFolders } from "../dataset_folders.ts";
 import { checkPrecision } from "../flags/engine_flags.ts";
 import type { FoldRequest } from "../gpus/fold_messages.ts";
 import { foldName } from "../flags/forms.ts";
+import type { EngineOpener } from "../engines/training_engines.ts";
 import { wantedGpus } from "../engines/wanted_gpus.ts";
 import type { AdapterChoice } from "../../gpu/adapter.ts";
 import { TRAIN, type TrainValues } from "../flags/train_flags.ts";
-import {
-  changesOf,
-  diceText,
-  type EngineOpener,
-  engineOpener,
-  epochFields,
-  epochLine,
-  taskFolders,
-} from "../training_request.ts";
+import { changesOf, diceText, engineOpener, epochFields, epochLine, taskFolders } from "../training_request.ts";
 import { type CommandContext, type CountProgress, defineCommand } from "./command.ts";
 
 export const trainCommand = defineCommand({
@@ -59,7 +52,9 @@ export const trainCommand = defineCommand({
     const request = await foldRequest(values, fold ?? "", context, say);
     const engines = await enginesOf(values, say, context.warn);
     const { trainModel } = await import("../../core/train/train_model.ts");
-    const { folder, summary } = await trainModel({ ...request, ...engines }, trainHooks(values, context, say));
+    const { openEngine, recover, shares } = engines;
+    const all: TrainRequest = { ...request, openEngine, recover, ...(shares && { shares }) };
+    const { folder, summary } = await trainModel(all, trainHooks(values, context, say));
     const cases = plural(summary.cases.length, "case");
     say(`validation: mean Dice ${diceText(summary.foregroundMean.Dice)} of ${cases}: ${folder}`);
     return true;
@@ -153,24 +148,17 @@ async function enginesOf(
   if (count === 1 || validateOnly) {
     const chosen = await wantedGpus(values, warn);
     const gpu = validateOnly ? chosen?.[0] : onlyGpu(chosen);
-    return openerAlone(engineOpener({ ...values, ...(gpu && { gpu }) }, say));
+    return engineOpener({ ...values, ...(gpu && { gpu }) }, say);
   }
   // Without --gpus the variables may name several, of which wantedGpus takes the first.
   const named = gpuChoice === undefined ? undefined : await wantedGpus(values, warn);
   if (named && named.length !== count) {
     throw new UsageError(`argument --gpus: it names ${plural(named.length, "GPU")}, and -num_gpus is ${count}`);
   }
-  const { openShares, trainingGpus } = await import("../engines/training_gpus.ts");
+  const { sharedTraining, trainingGpus } = await import("../engines/training_gpus.ts");
   const gpus = named ?? await trainingGpus(count, allowSoftwareGpu);
-  const opener = engineOpener({ ...values, device: "gpu", gpu: gpus[0] }, say);
-  return {
-    ...openerAlone(opener),
-    shares: { count, open: (planner) => openShares(planner, gpus, { allowSoftwareGpu, precision }) },
-  };
-}
-
-function openerAlone({ openEngine, learnFromFailure }: EngineOpener): EngineOpener {
-  return { openEngine, learnFromFailure };
+  const planner = engineOpener({ ...values, device: "gpu", gpu: gpus[0] }, say);
+  return sharedTraining(planner, gpus, { allowSoftwareGpu, precision });
 }
 
 /** @throws UsageError for several */

@@ -68,6 +68,8 @@ export interface ChosenEngine {
   lastFailure(): Error | undefined;
   /** True if the device is gone, and it is not known by what. */
   wasLost(): boolean;
+  /** True if the device is gone, or does not do what cannot be done otherwise. */
+  isUseless(): boolean;
   /** The key of a kernel that it may have been lost by. */
   suspect(): string | undefined;
   /** Present if the next engine on the same GPU need not fail as this one did: keeps what that takes. */
@@ -130,16 +132,21 @@ function judgeSoftware({ name }: AdapterFacts, allowed: boolean, doing: string, 
 
 /**
  * Starts the engine; the caller disposes it.
+ * @param suspects as of {@link openGpu}
  * @throws as {@link decideEngine}, and if the engine lacks the precision, or the GPU fails its self-test
  */
-export async function selectEngine(wish: EngineWish, hooks: StartHooks = {}): Promise<ChosenEngine> {
+export async function selectEngine(
+  wish: EngineWish,
+  hooks: StartHooks = {},
+  suspects?: ReadonlySet<string>,
+): Promise<ChosenEngine> {
   const decision = await decideEngine(wish);
   if (decision.kind === "cpu") {
     if (wish.precision === "f16") throw noHalves("the CPU engine computes in f32 only", decision.reason);
     return await startCpu(wish, decision.reason, decision.overridden);
   }
   try {
-    return await openGpu(wish, decision.reason, hooks);
+    return await openGpu(wish, decision.reason, hooks, suspects);
   } catch (error) {
     if (!(error instanceof UserError) || !mayUseCpu(wish)) throw error;
     const reason = `-device ${wish.device}: ${error.message}`;
@@ -187,6 +194,7 @@ export async function openGpu(
     precisionCache: precisionCacheOf(record, wish.threads),
     lastFailure: () => engine.lastFailure,
     wasLost: () => engine.lost,
+    isUseless: () => engine.lost || engine.suspect !== undefined || engine.refused !== undefined,
     suspect: () => engine.suspect?.key,
     lesson: () => lessonOf(engine, record),
   };
@@ -215,6 +223,7 @@ export async function startCpu(
     precision: "f32",
     lastFailure: () => undefined,
     wasLost: () => false,
+    isUseless: () => false,
     suspect: () => undefined,
     lesson: () => undefined,
   };

@@ -1,13 +1,16 @@
 /** The GPUs of `train -num_gpus`, and the threads that train on them. */
-import { UsageError } from "../../core/base/errors.ts";
+import { messageOf, UsageError } from "../../core/base/errors.ts";
 import type { TrainingEngine } from "../../core/engine/training.ts";
 import { type ParallelTraining, startParallelTraining } from "../../core/train/parallel/parallel_training.ts";
+import type { ShareEngines } from "../../core/train/parallel/share_jobs.ts";
+import type { TrainingShares } from "../../core/train/train_request.ts";
 import { type AdapterChoice, showFirst } from "../../gpu/adapter.ts";
 import { ALIKE_REMEDY, gpuLines } from "./choose_gpus.ts";
 import { openableGpus } from "./gpu_probe.ts";
 import { visibleGpus } from "./gpu_variables.ts";
 import { type GpuList, listGpus } from "./list_gpus.ts";
 import type { EngineWish } from "./select_engine.ts";
+import { type EngineOpener, followEngines, MOST_LOSSES } from "./training_engines.ts";
 
 /**
  * The first `count` GPUs of this machine, or of those that CUDA_VISIBLE_DEVICES and its like name. From then on the first is what the
@@ -36,10 +39,55 @@ export function firstGpus(count: number, list: GpuList, allowSoftware: boolean):
 }
 
 /** What the thread of a GPU is to open. */
-export type ShareWish = Pick<EngineWish, "allowSoftwareGpu" | "precision" | "gpu">;
+export interface ShareWish extends Pick<EngineWish, "allowSoftwareGpu" | "precision" | "gpu"> {
+  /** A device was lost before: kernels are tried one by one. */
+  readonly search?: boolean;
+}
+
+/** In the thread: its GPU, never the CPU in its place, which the others would wait for in every step. */
+export function shareEngines({ search, ...wish }: ShareWish): ShareEngines {
+  const engines = followEngines({ ...wish, device: "gpu", allowCpu: false }, { search });
+  return {
+    open: engines.openEngine,
+    recover: async (error, attempts) => await engines.recover(error, attempts) !== undefined,
+    isLost: engines.wasLost,
+  };
+}
+
+/** What `-num_gpus` adds to a training's request. */
+export type SharedTraining = EngineOpener & { readonly shares: TrainingShares };
+
+/**
+ * A training that GPUs share. Where the device of one is lost, all are opened once more and look for the kernel that it was lost by.
+ * @param planner Opens the engine that plans and validates
+ */
+export function sharedTraining(
+  planner: EngineOpener,
+  gpus: readonly AdapterChoice[],
+  wish: Omit<ShareWish, "gpu" | "search">,
+): SharedTraining {
+  let last: ParallelTraining | undefined;
+  let search = false;
+  return {
+    openEngine: planner.openEngine,
+    async recover(error, attempts) {
+      if (!last?.wasLost) return await planner.recover?.(error, attempts);
+      if (attempts >= MOST_LOSSES) return undefined;
+      search = true;
+      return `a GPU failed, and all of them are tried again, kernel by kernel: ${messageOf(error)}`;
+    },
+    shares: {
+      count: gpus.length,
+      async open(planner) {
+        last = undefined;
+        return (last = await openShares(planner, gpus, { ...wish, search }));
+      },
+    },
+  };
+}
 
 /** Opens them, each in a thread of its own. @throws UserError if one cannot be used */
-export async function openShares(
+async function openShares(
   planner: TrainingEngine,
   gpus: readonly AdapterChoice[],
   wish: Omit<ShareWish, "gpu">,

@@ -25,8 +25,10 @@ import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { CommandContext, CountProgress } from "../commands/command.ts";
 import type { RunValues } from "../flags/run_flags.ts";
 import type { FoldRequest } from "../gpus/fold_messages.ts";
-import { GpuFailed, MOST_FAILURES, trainBeside } from "../gpus/fold_thread.ts";
-import { diceText, type EngineOpener, epochFields, epochLine } from "../training_request.ts";
+import { mayUseCpu } from "../engines/select_engine.ts";
+import type { EngineOpener } from "../engines/training_engines.ts";
+import { type FoldThreadOptions, GpuFailed, MOST_FAILURES, MOST_LOST, trainBeside } from "../gpus/fold_thread.ts";
+import { diceText, engineOpener, epochFields, epochLine } from "../training_request.ts";
 import { formatSeconds } from "../terminal.ts";
 import { endLine, staleFolds } from "./overview_lines.ts";
 import { LOOKING, STOPPED } from "./waiting.ts";
@@ -41,6 +43,8 @@ export interface TrainingRun {
   readonly gpus?: readonly AdapterChoice[];
   /** Of configurations without a measured epoch. */
   readonly forecasts: ReadonlyMap<string, EpochForecast>;
+  /** Of the threads of several GPUs; for tests. */
+  readonly thread?: FoldThreadOptions;
 }
 
 /** How the trainings ended. */
@@ -50,23 +54,23 @@ export interface TrainedFolds {
   readonly failed: ReadonlySet<string>;
 }
 
-/** Where a fold is trained: in this thread, on the engine that the flags choose, or in one with a GPU of its own. */
+/** Where a fold is trained: in this thread, on an engine of the opener, or in one with a GPU of its own. */
 interface Lane {
   readonly gpu?: AdapterChoice;
+  readonly opener: EngineOpener;
   failures: number;
 }
-
-/** A fold that has cost so many failures of GPUs is given up. */
-const MOST_LOST = 2;
 
 /**
  * Trains until nothing is left that can be done here.
  * @throws Interrupted when the signal aborts, a checkpoint written; UserError where going on is in vain
  */
 export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
-  const { experiment, values: { stale, noWait }, context, gpus } = run;
+  const { experiment, values: { stale, noWait }, context, gpus, opener } = run;
   const failed = new Set<string>();
-  const lanes: Lane[] = gpus && gpus.length > 1 ? gpus.map((gpu) => ({ gpu, failures: 0 })) : [{ failures: 0 }];
+  const lanes: Lane[] = gpus && gpus.length > 1
+    ? gpus.map((gpu) => ({ gpu, opener, failures: 0 }))
+    : [{ opener, failures: 0 }];
   const running = new Map<Lane, Promise<void>>();
   const lost = new Map<string, number>();
   const stop = new AbortController();
@@ -108,7 +112,7 @@ export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
         if (!isWaiting) context.print(`waiting for what other runs train: ${names}`);
         isWaiting = true;
         await pause(context.signal, LOOKING);
-      } else if (!failure) throw noGpuLeft(lost);
+      } else if (!failure) lanes.push(cpuLane(run, lost));
       if (failure) throw failure.error;
       if (context.signal.aborted) throw new Interrupted(STOPPED);
     }
@@ -117,6 +121,13 @@ export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
     stop.abort();
     await Promise.all(running.values());
   }
+}
+
+/** The last resort. @throws UserError where the CPU is not to take a GPU's place */
+function cpuLane({ values, context }: TrainingRun, lost: ReadonlyMap<string, number>): Lane {
+  if (!mayUseCpu(values)) throw noGpuLeft(lost);
+  context.warn(`no GPU is left, the CPU goes on${values.allowCpu ? " (--allow_cpu)" : ""}`);
+  return { opener: engineOpener({ ...values, device: "cpu" }, context.print), failures: 0 };
 }
 
 function noGpuLeft(lost: ReadonlyMap<string, number>): UserError {
@@ -194,20 +205,21 @@ async function trainOne(run: FoldRun, { task, folder }: FoldState): Promise<void
 
 /** @returns the mean Dice of the validation */
 async function train(run: FoldRun, task: FoldTask, start: TrainRequest["start"]): Promise<number> {
-  const { lane: { gpu }, values, opener: { openEngine, learnFromFailure }, gpus = [] } = run;
+  const { lane: { gpu, opener: { openEngine, recover } }, values, gpus = [], thread } = run;
   const request = requestOf(run, task, start);
   const hooks = hooksOf(taskName(task), task, run);
-  if (gpu) return await trainBeside(request, gpu, gpus.length, values, hooks);
+  if (gpu) return await trainBeside({ request, gpu, flags: values, count: gpus.length }, hooks, thread);
   const { trainModel } = await import("../../core/train/train_model.ts");
-  return (await trainModel({ ...request, openEngine, learnFromFailure }, hooks)).summary.foregroundMean.Dice;
+  return (await trainModel({ ...request, openEngine, recover }, hooks)).summary.foregroundMean.Dice;
 }
 
 /** The fold goes on from its last checkpoint, on whichever GPU is free; not for ever. */
 function noteGpuFailure({ lane, failed, lost, context }: FoldRun, task: FoldTask, error: GpuFailed): void {
   const name = taskName(task);
-  const count = (lost.get(name) ?? 0) + 1;
+  // A thread whose GPU hangs has the fold's lock as long as this process lives.
+  const count = error.hangs ? MOST_LOST : (lost.get(name) ?? 0) + 1;
   lost.set(name, count);
-  lane.failures++;
+  lane.failures = error.hangs ? MOST_FAILURES : lane.failures + 1;
   const gpu = lane.gpu?.name ?? "";
   const isGone = lane.failures >= MOST_FAILURES;
   const isGivenUp = count >= MOST_LOST;

@@ -4,7 +4,7 @@ import type { EpochProgress, TrainRequest } from "../../core/train/train_request
 import type { EngineFlags } from "../training_request.ts";
 
 /** A training without its engine. */
-export type FoldRequest = Omit<TrainRequest, "openEngine" | "learnFromFailure" | "shares">;
+export type FoldRequest = Omit<TrainRequest, "openEngine" | "recover" | "shares">;
 
 export type ToFoldThread =
   | { readonly kind: "train"; readonly request: FoldRequest; readonly flags: EngineFlags }
@@ -14,6 +14,10 @@ export type FromFoldThread =
   | { readonly kind: "info" | "warn"; readonly line: string }
   | { readonly kind: "epoch"; readonly progress: EpochProgress }
   | { readonly kind: "case"; readonly done: number; readonly of: number }
+  /** A checkpoint was written. */
+  | { readonly kind: "saved" }
+  /** Again and again: the thread is not held by a GPU that hangs. */
+  | { readonly kind: "alive" }
   /** Mean Dice of the validation. */
   | { readonly kind: "done"; readonly dice: number }
   /** `isEngines`: the engine has failed, and another one may do it. */

@@ -2,6 +2,8 @@
 import { Interrupted } from "../../core/base/errors.ts";
 import { fromPlainError } from "../../core/base/plain_error.ts";
 import { ThreadEnded } from "../../core/base/worker_thread.ts";
+import { hangs } from "../../core/train/parallel/share_threads.ts";
+import { watchSilence } from "../../core/train/parallel/silence.ts";
 import type { TrainHooks } from "../../core/train/train_request.ts";
 import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { EngineFlags } from "../training_request.ts";
@@ -11,42 +13,55 @@ import type { FoldRequest, FromFoldThread, ToFoldThread } from "./fold_messages.
 export class GpuFailed extends Error {
   override readonly name = "GpuFailed";
 
-  constructor(readonly error: Error) {
+  /** @param hangs Its driver never came back: neither the GPU nor the fold, which its thread still has, is of use to this process */
+  constructor(readonly error: Error, readonly hangs = false) {
     super(error.message, { cause: error });
   }
 }
 
 /** After so many failures a GPU is not used any more. */
 export const MOST_FAILURES = 2;
+/** A fold that has cost so many failures of GPUs is given up. */
+export const MOST_LOST = 2;
+/** A thread that says nothing for so many seconds is held by a GPU that hangs; nothing else holds one for more than minutes. */
+const PATIENCE_SECONDS = 30 * 60;
+
+/** A training on a GPU of its own. */
+export interface FoldThread {
+  readonly request: FoldRequest;
+  readonly gpu: AdapterChoice;
+  readonly flags: ThreadFlags;
+  /** How many train at a time: the cores are divided among them. */
+  readonly count: number;
+}
+
+/** How the thread is started, and how long it may say nothing; for tests. */
+export interface FoldThreadOptions {
+  readonly startWorker?: () => Worker;
+  readonly patienceSeconds?: number;
+}
+
+const startFoldWorker = () => new Worker(new URL("./fold_worker.ts", import.meta.url), { type: "module" });
+
+type ThreadFlags = Omit<EngineFlags, "device" | "allowCpu" | "gpu"> & Pick<FoldRequest, "sampleThreads">;
 
 /**
- * Trains and validates a fold on one of `count` GPUs that each train one; the cores are divided among them.
+ * Trains and validates a fold beside others.
  * @returns the mean Dice of its validation
  * @throws as trainModel; {@link GpuFailed}
  */
 export async function trainBeside(
-  request: FoldRequest,
-  gpu: AdapterChoice,
-  count: number,
-  { allowSoftwareGpu, threads, precision, sampleThreads = sampleThreadsOfEach(count) }: ThreadFlags,
-  hooks: TrainHooks,
+  { request, gpu, flags, count }: FoldThread,
+  { info, warn, onEpoch, onCase, onSave, signal }: TrainHooks,
+  { startWorker = startFoldWorker, patienceSeconds = PATIENCE_SECONDS }: FoldThreadOptions = {},
 ): Promise<number> {
-  // Never the CPU in a GPU's place: the others go on.
-  const flags: EngineFlags = { device: "gpu", allowCpu: false, allowSoftwareGpu, threads, precision, gpu };
-  return await trainInThread({ ...request, sampleThreads }, flags, hooks);
-}
-
-type ThreadFlags = Omit<EngineFlags, "device" | "allowCpu" | "gpu"> & Pick<FoldRequest, "sampleThreads">;
-
-async function trainInThread(
-  request: FoldRequest,
-  flags: EngineFlags,
-  { info, warn, onEpoch, onCase, signal }: TrainHooks,
-): Promise<number> {
-  const worker = new Worker(new URL("./fold_worker.ts", import.meta.url), { type: "module" });
+  const { allowSoftwareGpu, threads, precision, sampleThreads = sampleThreadsOfEach(count) } = flags;
+  const worker = startWorker();
   const send = (message: ToFoldThread) => worker.postMessage(message);
   const ended = Promise.withResolvers<number>();
+  const thread = { answers: 0, waiting: () => 1 };
   worker.onmessage = ({ data }: MessageEvent<FromFoldThread>) => {
+    thread.answers++;
     switch (data.kind) {
       case "info":
         return info(data.line);
@@ -56,6 +71,8 @@ async function trainInThread(
         return onEpoch?.(data.progress);
       case "case":
         return onCase?.(data.done, data.of);
+      case "saved":
+        return onSave?.();
       case "done":
         return ended.resolve(data.dice);
       case "error": {
@@ -70,8 +87,15 @@ async function trainInThread(
   };
   const abort = () => send({ kind: "abort" });
   signal?.addEventListener("abort", abort);
+  using _watched = watchSilence(
+    [thread],
+    patienceSeconds,
+    () => ended.reject(new GpuFailed(hangs(gpu.label, patienceSeconds), true)),
+  );
   try {
-    send({ kind: "train", request, flags });
+    // Never the CPU in a GPU's place: the others go on.
+    const own: EngineFlags = { device: "gpu", allowCpu: false, allowSoftwareGpu, threads, precision, gpu };
+    send({ kind: "train", request: { ...request, sampleThreads }, flags: own });
     if (signal?.aborted) abort();
     return await ended.promise;
   } finally {

@@ -92,6 +92,7 @@ export async function runTraining(
         if (!options.checkpointing) return log.say("No checkpoint written, checkpointing is disabled");
         const file = join(setup.foldFolder, why === "best" ? CHECKPOINTS.best : CHECKPOINTS.latest);
         await writeCheckpoint(file, saved, await read(), contextOf(setup, engine, saved));
+        hooks.onSave?.();
       },
     },
     ...(hooks.signal && { signal: hooks.signal }),
@@ -100,7 +101,10 @@ export async function runTraining(
     const ended = await trainEpochs(run, state);
     const values = await readFinite(run);
     await shown.end();
-    if (options.checkpointing) await writeFinal(setup, engine, ended, values);
+    if (options.checkpointing) {
+      await writeFinal(setup, engine, ended, values);
+      hooks.onSave?.();
+    }
     log.say("Training done.");
     return values;
   } catch (error) {

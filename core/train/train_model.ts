@@ -21,30 +21,51 @@ import { endTraining, requireTrainingMemory, runTraining } from "./run_training.
 import { isFinished } from "./train_epochs.ts";
 import { readTrainingSetup, trainingOptions, type TrainingSetup } from "./setup.ts";
 import { CHECKPOINTS, checkpointsIn, TRAINING_LOCK, writeModelFiles } from "./training_folder.ts";
-import type { TrainHooks, TrainRequest } from "./train_request.ts";
+import { startAfter, type TrainHooks, type TrainRequest } from "./train_request.ts";
 import type { TrainingValues } from "./training_state.ts";
 import { requireValidation } from "./validation_needs.ts";
 
 /**
- * Trains, or only validates, one fold.
+ * Trains, or only validates, one fold. Where an engine fails and another can go on, it goes on from the last checkpoint.
  * @throws UserError for what is wrong with files, flags or machine; Interrupted when the signal aborts
  */
 export async function trainModel(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
   checkRequest(request);
-  return request.start.kind === "validate" ? await validateOnly(request, hooks) : await train(request, hooks);
+  let start = request.start;
+  let attempts = 0;
+  let failed: string | undefined;
+  const onSave = () => {
+    start = startAfter(start, true);
+    attempts = 0;
+    hooks.onSave?.();
+  };
+  for (;;) {
+    attempts++;
+    try {
+      const attempt = start.kind === "validate" ? validateOnly : train;
+      return await attempt({ ...request, start }, { ...hooks, onSave }, failed);
+    } catch (error) {
+      if (error instanceof Interrupted || hooks.signal?.aborted) throw error;
+      failed = await request.recover?.(error, attempts);
+      if (failed === undefined) throw error;
+      hooks.warn(failed);
+    }
+  }
 }
 
-async function validateOnly(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
+/** @param failed Why the attempt before this one ended, for the log */
+async function validateOnly(request: TrainRequest, hooks: TrainHooks, failed?: string): Promise<ValidatedFold> {
   const setup = await readTrainingSetup(request.task, validationRecipe(request.trainerName, request.changes.name));
   using checkpoint = await openToValidate(setup, request.useBest);
   const warnings = await requireValidation(setup, request.saveProbabilities);
   await using engine = await request.openEngine();
-  const log = createLogFile(setup.foldFolder, new Date());
+  const log = startLog(setup, failed);
   for (const warning of warnings) warn(warning, log, hooks);
   return await validate(engine, request, setup, checkpoint, log, hooks);
 }
 
-async function train(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
+/** @param failed Why the attempt before this one ended, for the log */
+async function train(request: TrainRequest, hooks: TrainHooks, failed?: string): Promise<ValidatedFold> {
   const prepared = await prepareTraining(request);
   const { setup, state } = prepared;
   requireSamples(setup, request);
@@ -60,7 +81,7 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
     remedy: "wait until it ends, or stop it; or give this one a --name of its own",
   });
   await writeModelFiles(setup);
-  const log = createLogFile(setup.foldFolder, new Date());
+  const log = startLog(setup, failed);
   describe(prepared, log, hooks);
   for (const warning of warnings) warn(warning, log, hooks);
   if (request.unpack) {
@@ -74,8 +95,9 @@ async function train(request: TrainRequest, hooks: TrainHooks): Promise<Validate
     ? await endTraining(engine, prepared, log, request, hooks)
     : await runOnAll(engine, prepared, log, request, hooks);
   using checkpoint = request.useBest ? await openToValidate(setup, true) : checkpointInMemory(setup, values);
-  if (!ended && engine.kind === "cpu" && request.maxMemory !== undefined) {
-    // Its memory only grows: what the training has taken would count beside the validation's.
+  // A CPU engine's memory only grows: what the training has taken would count beside the validation's. One that shares have trained for
+  // is closed.
+  if (!ended && (request.shares || (engine.kind === "cpu" && request.maxMemory !== undefined))) {
     await engine[Symbol.asyncDispose]();
     engine = await request.openEngine();
     collectGarbage();
@@ -96,15 +118,17 @@ function requireSamples({ batch, configuration }: TrainingSetup, { shares }: Tra
   );
 }
 
-/** Trains on the engine, or on as many as share every batch; these are closed before the validation. */
+/** Trains on the engine, or on as many as share every batch; the one is closed for these, and they before the validation. */
 async function runOnAll(
-  engine: TrainingEngine,
+  engine: TrainingEngine & AsyncDisposable,
   prepared: PreparedTraining,
   log: LogFile,
   request: TrainRequest,
   hooks: TrainHooks,
 ): Promise<TrainingValues> {
   if (!request.shares) return await runTraining(engine, prepared, log, request, hooks);
+  // Its device is that of one of them, and the memory that it keeps for later is theirs.
+  await engine[Symbol.asyncDispose]();
   await using shares = await request.shares.open(engine);
   const parts = splitBatch(prepared.setup.batch, request.shares.count).map(({ batch }) => batch).join(" + ");
   const line = `training on ${shares.description}, the samples of a batch shared as ${parts}`;
@@ -113,21 +137,19 @@ async function runOnAll(
   return await runTraining(shares, prepared, log, request, hooks);
 }
 
-/** Opens the engine, and once more where a GPU's driver refuses a kernel of this training that can be done without. */
+/** Opens the engine; one that would not do this training says so. */
 async function openForTraining(request: TrainRequest, setup: TrainingSetup) {
-  for (;;) {
-    const engine = await request.openEngine();
-    try {
-      const count = request.shares?.count ?? 1;
-      requireTrainingMemory(count > 1 ? shareForecasts(engine, count) : engine, setup, request);
-      if (engine.kind === "cpu") return engine;
-      const [options] = shareOptions(trainingOptions(setup, request.precision), count);
-      using _program = await engine.compileTraining(setup.graph, options);
-      return engine;
-    } catch (error) {
-      await engine[Symbol.asyncDispose]();
-      if (!await request.learnFromFailure?.()) throw error;
-    }
+  const engine = await request.openEngine();
+  try {
+    const count = request.shares?.count ?? 1;
+    requireTrainingMemory(count > 1 ? shareForecasts(engine, count) : engine, setup, request);
+    if (engine.kind === "cpu") return engine;
+    const [options] = shareOptions(trainingOptions(setup, request.precision), count);
+    using _program = await engine.compileTraining(setup.graph, options);
+    return engine;
+  } catch (error) {
+    await engine[Symbol.asyncDispose]();
+    throw error;
   }
 }
 
@@ -160,6 +182,12 @@ async function validate(
   log.say("Validation complete");
   log.say(`Mean Validation Dice:  ${validated.summary.foregroundMean.Dice}`);
   return validated;
+}
+
+function startLog({ foldFolder }: TrainingSetup, failed: string | undefined): LogFile {
+  const log = createLogFile(foldFolder, new Date());
+  if (failed !== undefined) log.say(`WARNING: ${failed}`);
+  return log;
 }
 
 function warn(message: string, log: LogFile, hooks: TrainHooks): void {

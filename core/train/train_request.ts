@@ -39,14 +39,23 @@ export interface TrainRequest {
   openEngine(): Promise<Engine & TrainingEngine>;
   /** Several engines train, each a share of every batch; the one above plans and validates. */
   readonly shares?: TrainingShares;
-  /** Keeps what the failure of the engine opened last tells. @returns true if the next one need not fail like it */
-  learnFromFailure?(): Promise<boolean>;
+  /**
+   * Asked after every failure: keeps what it tells of the engines opened last.
+   * @param attempts How many have come to nothing since the last checkpoint, the one that failed included
+   * @returns what goes on and why, a sentence; undefined where the next engine would fail as they did
+   */
+  recover?(error: unknown, attempts: number): Promise<string | undefined>;
+}
+
+/** Where a training begins once more that has failed. @param isSaved It has a checkpoint of its own */
+export function startAfter(start: TrainRequest["start"], isSaved: boolean): TrainRequest["start"] {
+  return isSaved && start.kind !== "validate" ? { kind: "continue" } : start;
 }
 
 export interface TrainingShares {
   /** Two or more. */
   readonly count: number;
-  /** @param planner An engine like theirs. @throws UserError if one cannot be opened */
+  /** @param planner An engine like theirs, which may be closed: for forecasts. @throws UserError if one cannot be opened */
   open(planner: TrainingEngine): Promise<ParallelTraining>;
 }
 
@@ -65,6 +74,8 @@ export interface TrainHooks {
   /** Steps done of the epoch, validation included. */
   onStep?(done: number, of: number, epoch: number): void;
   onEpoch?(progress: EpochProgress): void;
+  /** A checkpoint of this training is there: it can go on from it. */
+  onSave?(): void;
   /** Validation cases done. */
   onCase?(done: number, of: number): void;
   /** Aborting it has a checkpoint written and then rejects with Interrupted. */

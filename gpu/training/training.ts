@@ -58,6 +58,8 @@ export interface TrainingHost {
   readonly name: string;
   supports(precision: Precision): boolean;
   enqueue(operator: WgslOperator, slots: Readonly<Record<string, Segments>>): void;
+  /** After a device was lost: runs each kernel alone. @throws UserError naming the one that the device is lost by */
+  readonly tryKernels?: (program: DeviceProgram<TrainingPlan>, values: DeviceValues) => Promise<void>;
 }
 
 interface TrainingState extends CompiledTraining<TrainingPlan> {
@@ -158,7 +160,19 @@ async function compile(host: TrainingHost, plan: TrainingPlan, options: Training
     },
   };
   initialise(state);
+  if (host.tryKernels) await tryFirst(state, host.tryKernels);
   return state;
+}
+
+/** Values are as they were afterwards. */
+async function tryFirst(state: TrainingState, tryKernels: NonNullable<TrainingHost["tryKernels"]>): Promise<void> {
+  try {
+    await tryKernels(state.device, state.values);
+    initialise(state);
+  } catch (error) {
+    state[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /** When results are read that may come together. */

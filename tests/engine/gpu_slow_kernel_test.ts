@@ -5,47 +5,8 @@ import type { Graph } from "../../core/graph/graph.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { predictSlices, useGpuCache } from "./gpu_cache.ts";
+import { loseDeviceBy, watchKernels } from "./lost_devices.ts";
 import { ignore } from "../without_gpu.ts";
-
-/** Tells of submissions in which a kernel of such a name runs, from now on. */
-function watchKernels(match: (label: string) => boolean, onSubmit: (queue: GPUQueue) => void): Disposable {
-  const { setPipeline } = GPUComputePassEncoder.prototype;
-  const { submit } = GPUQueue.prototype;
-  let runs = false;
-  GPUComputePassEncoder.prototype.setPipeline = function (pipeline) {
-    runs ||= match(pipeline.label);
-    setPipeline.call(this, pipeline);
-  };
-  GPUQueue.prototype.submit = function (buffers) {
-    submit.call(this, buffers);
-    if (runs) onSubmit(this);
-    runs = false;
-  };
-  return {
-    [Symbol.dispose]() {
-      GPUComputePassEncoder.prototype.setPipeline = setPipeline;
-      GPUQueue.prototype.submit = submit;
-    },
-  };
-}
-
-/** As a driver that gives the device up for kernels of such a name. */
-function loseDeviceBy(match: (label: string) => boolean): Disposable {
-  const { requestDevice } = GPUAdapter.prototype;
-  const devices = new WeakMap<GPUQueue, GPUDevice>();
-  GPUAdapter.prototype.requestDevice = async function (descriptor) {
-    const device = await requestDevice.call(this, descriptor);
-    devices.set(device.queue, device);
-    return device;
-  };
-  const watched = watchKernels(match, (queue) => devices.get(queue)?.destroy());
-  return {
-    [Symbol.dispose]() {
-      watched[Symbol.dispose]();
-      GPUAdapter.prototype.requestDevice = requestDevice;
-    },
-  };
-}
 
 Deno.test(
   {

@@ -3,7 +3,7 @@ import { architecture } from "../../core/cases/networks.ts";
 import { prepareTraining, type TrainingSize } from "../../core/cases/training.ts";
 import type { SgdOptions, TrainingEngine, TrainStepResult, ValidationStepResult } from "../../core/engine/training.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
-import type { ShareStart } from "../../core/train/parallel/parallel_training.ts";
+import type { ShareStart } from "../../core/train/parallel/share_threads.ts";
 import type { GpuEngineOptions } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
 

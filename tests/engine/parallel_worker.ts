@@ -4,4 +4,8 @@ import { answerJobs, type JobPort } from "../../core/base/worker_thread.ts";
 import { buffersOf, serveShare } from "../../core/train/parallel/share_jobs.ts";
 import { createGpuEngine, type GpuEngineOptions } from "../../gpu/engine.ts";
 
-answerJobs(self as JobPort, (options: GpuEngineOptions) => serveShare(() => createGpuEngine(options)), buffersOf);
+answerJobs(
+  self as JobPort,
+  (options: GpuEngineOptions) => serveShare({ open: () => createGpuEngine(options) }),
+  buffersOf,
+);

@@ -6,7 +6,6 @@
  */
 import { UserError } from "../../base/errors.ts";
 import type { Vec3 } from "../../base/shape.ts";
-import { type JobThread, startJobThread, type ThreadStart } from "../../base/worker_thread.ts";
 import type { WeightSource } from "../../engine/engine.ts";
 import type {
   OptimizerState,
@@ -22,19 +21,24 @@ import { splitBatch } from "../../graph/batch_share.ts";
 import { type Graph, inferShapes } from "../../graph/graph.ts";
 import type { Planner } from "../training_memory.ts";
 import { createShareMemory, failShares, shareBytes, type ShareMemory } from "./share_exchange.ts";
-import type { ShareCall, ShareJob, ShareJobOf, ShareResult, ShareResults } from "./share_jobs.ts";
+import type { ShareJobOf } from "./share_jobs.ts";
+import {
+  ask,
+  end,
+  everyone,
+  firstCause,
+  type ParallelOptions,
+  type ShareStart,
+  type ShareThread,
+  startThread,
+  type WatchedThreads,
+  watchThreads,
+} from "./share_threads.ts";
 
-/** How a share's thread is started, whose script answers with `serveShare`. */
-export interface ShareStart<Setting> extends ThreadStart<Setting> {
-  /** Of its engine, for messages: "GPU 1, NVIDIA T4". */
-  readonly name: string;
+export interface ParallelTraining extends TrainingEngine, AsyncDisposable {
+  /** Once it is disposed of: the device of one of the engines is gone, which opened again may do. */
+  readonly wasLost: boolean;
 }
-
-interface ShareThread extends JobThread<ShareJob, ShareResult> {
-  readonly name: string;
-}
-
-export type ParallelTraining = TrainingEngine & AsyncDisposable;
 
 /** What an engine is to compute of a whole batch. @throws RangeError if there are more shares than samples */
 export function shareOptions(options: TrainingOptions, shares: number): TrainingOptions[] {
@@ -68,12 +72,15 @@ export function shareForecasts(
 export async function startParallelTraining<Setting>(
   planner: Planner,
   starts: readonly ShareStart<Setting>[],
+  options: ParallelOptions = {},
 ): Promise<ParallelTraining> {
-  const threads = starts.map(({ name, ...start }): ShareThread => ({ name, ...startJobThread(start) }));
+  const threads = starts.map(startThread);
+  const watched = watchThreads(threads, options);
   try {
     const descriptions = await everyone(threads, undefined, () => ({ kind: "open" }));
-    return createParallelTraining(planner, threads, describeAll(descriptions));
+    return createParallelTraining(planner, threads, describeAll(descriptions), watched);
   } catch (error) {
+    watched[Symbol.dispose]();
     await end(threads);
     throw error;
   }
@@ -98,8 +105,10 @@ function createParallelTraining(
   planner: Planner,
   threads: readonly ShareThread[],
   description: string,
+  watched: WatchedThreads,
 ): ParallelTraining {
   let current: CompiledShares | undefined;
+  let wasLost = false;
 
   function compiled(program: TrainingProgram): CompiledShares {
     if (current?.program !== program) throw new RangeError("Training on several GPUs: the program is not alive");
@@ -127,11 +136,16 @@ function createParallelTraining(
   return {
     ...shareForecasts(planner, threads.length),
     description,
+    get wasLost() {
+      return wasLost;
+    },
     async compileTraining(graph, options) {
       current = undefined;
+      watched.memory = undefined;
       const shares = shareOptions(options, threads.length);
       const each = await everyone(threads, undefined, (i) => ({ kind: "compile", graph, options: shares[i] }));
       const memory = connect(each.map(({ shared }) => shared), options.batch);
+      watched.memory = memory;
       await everyone(threads, memory, (number) => ({ kind: "join", memory, number }));
       const [{ memory: needed, steps, parameters }] = each;
       const program: TrainingProgram = {
@@ -187,49 +201,10 @@ function createParallelTraining(
     async [Symbol.asyncDispose]() {
       if (current) failShares(current.memory);
       current = undefined;
-      await end(threads);
+      watched[Symbol.dispose]();
+      wasLost ||= await end(threads);
     },
   };
-}
-
-/** @throws what the share throws, saying which it is */
-async function ask<Call extends ShareCall>(
-  thread: ShareThread,
-  job: ShareJobOf<Call>,
-  transfer: ArrayBuffer[] = [],
-): Promise<ShareResults[Call]> {
-  try {
-    return await thread.run(job as ShareJob, transfer) as ShareResults[Call];
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError({ ...error.parts, doing: `${error.parts.doing}, on ${thread.name}` }, { cause: error });
-  }
-}
-
-/** The same call to all shares; where one fails the others do not wait for it. @throws what it failed of */
-async function everyone<Call extends ShareCall>(
-  threads: readonly ShareThread[],
-  memory: ShareMemory | undefined,
-  jobOf: (share: number) => ShareJobOf<Call>,
-): Promise<ShareResults[Call][]> {
-  const answers = threads.map((thread, share) => ask(thread, jobOf(share)));
-  for (const answer of answers) answer.catch(() => memory && failShares(memory));
-  await firstCause(answers);
-  return await Promise.all(answers);
-}
-
-/** Waits for all. @throws the first error that is not of another share having failed */
-async function firstCause(all: readonly Promise<unknown>[]): Promise<void> {
-  const settled = await Promise.allSettled(all);
-  const errors = settled.flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
-  if (errors.length > 0) {
-    throw errors.find((error) => !(error instanceof Error && error.name === "ShareFailed")) ?? errors[0];
-  }
-}
-
-async function end(threads: readonly ShareThread[]): Promise<void> {
-  await Promise.allSettled(threads.map((thread) => ask(thread, { kind: "close" })));
-  for (const thread of threads) thread[Symbol.dispose]();
 }
 
 /** @throws UserError if memory is short, or the engines cut gradients in different ways */

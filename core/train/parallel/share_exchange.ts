@@ -22,7 +22,8 @@ export interface ShareMemory {
   readonly squares: SharedArrayBuffer;
 }
 
-const CONTROL = { arrived: 0, failed: 1 } as const;
+/** Arrivals of all, whether one has failed, and from the third on each share's own arrivals. */
+const CONTROL = { arrived: 0, failed: 1, own: 2 } as const;
 /** More arrivals than there can be: eight shares of the default network arrive here in some 70,000 epochs. */
 const OPEN = 2 ** 30;
 
@@ -39,7 +40,7 @@ export function createShareMemory(needs: ShareNeeds, { shares, of }: Pick<ShareM
     shares,
     of,
     needs,
-    control: shared(Object.keys(CONTROL).length),
+    control: shared(CONTROL.own + shares),
     rows: shared(2 * of * needs.rowFloats),
     buckets: needs.bucketFloats.map((floats) => shared(shares * floats)),
     squares: new SharedArrayBuffer(8 * shares * needs.bucketFloats.length),
@@ -52,6 +53,13 @@ export function failShares({ control }: ShareMemory): void {
   if (Atomics.compareExchange(words, CONTROL.failed, 0, 1) !== 0) return;
   Atomics.add(words, CONTROL.arrived, OPEN);
   Atomics.notify(words, CONTROL.arrived);
+}
+
+/** Those of the shares that have come the least far: the others wait for them. */
+export function lastShares({ control }: ShareMemory, shares: readonly number[]): number[] {
+  const words = new Int32Array(control);
+  const arrivals = shares.map((share) => Atomics.load(words, CONTROL.own + share));
+  return shares.filter((_, i) => arrivals[i] === Math.min(...arrivals));
 }
 
 /** Another share failed, and what it failed of is to be told rather than this. */
@@ -80,6 +88,7 @@ export function joinShares(memory: ShareMemory, number: number): ShareExchange {
   /** Waits until all shares have come here. */
   async function meet(): Promise<void> {
     const wanted = ++barriers * shares;
+    Atomics.add(words, CONTROL.own + number, 1);
     Atomics.add(words, CONTROL.arrived, 1);
     Atomics.notify(words, CONTROL.arrived);
     for (;;) {

@@ -43,7 +43,13 @@ export interface ShareResults {
   readonly readParameters: { readonly values: ParameterValues } & OptimizerState;
   readonly readGradients: ParameterValues;
   readonly readLogits: Float32Array;
-  readonly close: undefined;
+  readonly close: ShareEnd;
+}
+
+/** How a share ended. */
+export interface ShareEnd {
+  /** Its device is gone; opened again it may do. */
+  readonly isLost: boolean;
 }
 
 export type ShareCall = keyof ShareCalls;
@@ -64,8 +70,21 @@ export function buffersOf(result: ShareResult): ArrayBuffer[] {
 
 type Opened = TrainingEngine & AsyncDisposable;
 
-/** Does the jobs of a share, on the engine that `open` opens. */
-export function serveShare(open: () => Promise<Opened>): RunJob<ShareJob, ShareResult> {
+/** Where a share has its engine from. */
+export interface ShareEngines {
+  open(): Promise<Opened>;
+  /**
+   * Keeps what the failure of the engine opened last tells.
+   * @param attempts How often the training could not be compiled, this time included
+   * @returns true if the next engine need not fail like it
+   */
+  recover?(error: unknown, attempts: number): Promise<boolean>;
+  /** The device of the one opened last is gone. */
+  isLost?(): boolean;
+}
+
+/** Does the jobs of a share, on an engine of `engines`. */
+export function serveShare(engines: ShareEngines): RunJob<ShareJob, ShareResult> {
   let engine: Opened | undefined;
   let program: TrainingProgram | undefined;
   let memory: ShareMemory | undefined;
@@ -74,21 +93,36 @@ export function serveShare(open: () => Promise<Opened>): RunJob<ShareJob, ShareR
   const opened = () => engine ?? missing("engine");
   const compiled = () => program ?? missing("program");
 
-  async function close(): Promise<undefined> {
+  async function close(): Promise<ShareEnd> {
+    const isLost = engines.isLost?.() ?? false;
     program?.[Symbol.dispose]();
     program = undefined;
     await engine?.[Symbol.asyncDispose]();
     engine = undefined;
+    return { isLost };
+  }
+
+  /** On another engine where one would not do this training, and another may. */
+  async function compile({ graph, options }: ShareJobOf<"compile">): Promise<TrainingProgram> {
+    program?.[Symbol.dispose]();
+    program = undefined;
+    for (let attempts = 1;; attempts++) {
+      try {
+        return (program = await opened().compileTraining(graph, options));
+      } catch (error) {
+        if (!await engines.recover?.(error, attempts)) throw error;
+        await close();
+        engine = await engines.open();
+      }
+    }
   }
 
   async function answer(job: ShareJob): Promise<ShareResult> {
     switch (job.kind) {
       case "open":
-        return (engine = await open()).description;
+        return (engine = await engines.open()).description;
       case "compile": {
-        program?.[Symbol.dispose]();
-        program = await opened().compileTraining(job.graph, job.options);
-        const { memory, steps, parameters, shared } = program;
+        const { memory, steps, parameters, shared } = await compile(job);
         return { memory, steps, parameters, ...(shared && { shared }) };
       }
       case "join":
@@ -118,6 +152,8 @@ export function serveShare(open: () => Promise<Opened>): RunJob<ShareJob, ShareR
       return await answer(job);
     } catch (error) {
       if (memory) failShares(memory);
+      // What it tells is of use for the next training, too.
+      if (job.kind !== "compile" && job.kind !== "open") await engines.recover?.(error, 1);
       throw error;
     }
   };
