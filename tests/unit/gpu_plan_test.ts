@@ -8,6 +8,7 @@ import { problemsOf } from "../../gpu/tune.ts";
 import { type Tuning, wantedOf } from "../../gpu/tuning.ts";
 import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";
 import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
+import type { WgslDispatch } from "../../kernels/wgsl/kernel.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { architecture } from "../../core/cases/networks.ts";
 
@@ -100,4 +101,15 @@ Deno.test("measured ways of convolutions are taken where they are named, forecas
   const way = name?.replace(/ by \d+$/, "") ?? "";
   const changed = algorithms(new Map([[single, `${way} by 999`]])).filter((one, i) => one !== usual[i]);
   assert(changed.length > 0 && changed.every((one) => one.startsWith(`${way} by `)), `${way}: ${changed}`);
+});
+
+Deno.test("weights are packed and norm tables made by as many kernels as there are forms of them, not layers", () => {
+  const graph = buildGraph(architecture({ featuresPerStage: [32, 64, 128, 256, 320, 320] }), 1, 3);
+  const { steps, weights } = planProgram(graph, { patch: [128, 128, 128], batch: 1, precision: "f32" }, LARGE_GPU);
+  const packing = weights.blocks.flatMap((block) => block.kind === "packed" ? block.kernels() ?? [] : []);
+  const tables = steps.flatMap(({ operator }) => operator.dispatches).filter(({ name }) => name.startsWith("norm "));
+  const texts = (kernels: readonly WgslDispatch[]) => new Set(kernels.map(({ code }) => code)).size;
+  // Four transforms, direct, transposed; statistics in groups, and tables.
+  assertEquals([packing.length, texts(packing), texts(tables)], [28, 6, 2]);
+  assert(tables.length > 20, `${tables.length}`);
 });

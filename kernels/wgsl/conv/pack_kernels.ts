@@ -3,9 +3,9 @@
  * a convolution's weights for its data gradient, which is a convolution with inputs and outputs exchanged and, where its taps look the
  * other way, with flipped taps.
  */
-import { padToFour, type Vec3 } from "../../../core/base/shape.ts";
+import { type Vec3 } from "../../../core/base/shape.ts";
 import { type ArrayLayout, wholeView } from "../emit/views.ts";
-import { f32Literal, threadKernel, threadMain } from "../emit/thread_kernel.ts";
+import { f32Literal, threadKernel, threadMain, u32, type Uniform } from "../emit/thread_kernel.ts";
 import { MAX_BINDINGS, MAX_THREADS } from "../emit/ranges.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { unroll, wgsl } from "../emit/template.ts";
@@ -48,33 +48,41 @@ function lengthOf({ packing, kernel, inputParts, outputParts }: PackWeights): nu
   }
 }
 
-/** `name(position)`: the channel of a position in memory, or a number beyond all channels for padding. */
-function realChannelText(name: string, parts: readonly number[]): string {
-  let [position, channel] = [0, 0];
-  const branches = parts.map((channels) => {
-    const [start, first] = [position, channel];
-    position += padToFour(channels);
-    channel += channels;
-    return `  if (position < ${position}u) { ` +
-      `return select(0xffffffffu, position - ${start}u + ${first}u, position < ${start + channels}u); }`;
-  });
+/** Channels of each part. A tensor alone has a second part, which is empty, and so the kernel of a concatenation of two. */
+function partsOf(name: string, parts: readonly number[]): Record<string, Uniform> {
+  const all = [...parts, ...Array.from({ length: Math.max(0, 2 - parts.length) }, () => 0)];
+  return Object.fromEntries(all.map((channels, i) => [`${name}_${i}`, u32(channels)]));
+}
+
+/** `<name>_of(position)`: the channel of a position in memory, or a number beyond all channels for padding. */
+function realChannelText(name: string, parts: Readonly<Record<string, Uniform>>): string {
+  const part = (channels: string) =>
+    wgsl`
+if (at < p.${channels}) { return channel + at; }
+let ${channels}_padded = (p.${channels} + 3u) / 4u * 4u;
+if (at < ${channels}_padded) { return NO_CHANNEL; }
+at -= ${channels}_padded;
+channel += p.${channels};`;
   return wgsl`
-fn ${name}(position: u32) -> u32 {
-${branches}
-  return 0xffffffffu;
+fn ${name}_of(position: u32) -> u32 {
+  var at = position;
+  var channel = 0u;
+  ${Object.keys(parts).map(part)}
+  return NO_CHANNEL;
 }`;
 }
 
-/** Dispatches that fill a convolution's weight slot. @throws BindingLimitError if the slot spans too many bindings */
+/**
+ * Dispatches that fill a convolution's weight slot. Shapes are uniforms: kernels are as few as there are forms of packing, not layers.
+ * @throws BindingLimitError if the slot spans too many bindings
+ */
 export function planPackWeights(spec: PackWeights): WgslDispatch[] {
   const { packing, limits } = spec;
   const layout = weightLayout(spec.targetSlot, lengthOf(spec), limits);
   const columns = channelLayout(spec.outputParts).padded / 4;
   const { padded } = channelLayout(spec.inputParts);
-  const body = packing.kind === "winograd"
-    ? winogradBody(packing.schemes, padded, columns)
-    : plainBody(spec, packing, padded, columns);
-  const threads = body.threads + columns;
+  const body = packing.kind === "winograd" ? winogradBody(packing.schemes, padded) : plainBody(spec, packing, padded);
+  const threads = (body.rows + 1) * columns;
   const target = { ...weightView(layout, 0, layout.length - 1), access: "read_write" } as const;
   const views = [
     wholeView("source", spec.sourceSlot, "f32", "read"),
@@ -84,46 +92,57 @@ export function planPackWeights(spec: PackWeights): WgslDispatch[] {
   if (target.segments.length + 2 > Math.min(limits.maxBindings, MAX_BINDINGS)) {
     throw new BindingLimitError(`Packing the weights of ${spec.name}: they span ${target.segments.length} bindings`);
   }
-  const parts = Array.from({ length: Math.ceil(threads / MAX_THREADS) }, (_, i) => ({
-    start: i * MAX_THREADS,
-    end: Math.min(threads, (i + 1) * MAX_THREADS),
-  }));
-  return parts.map((range) => {
-    const text = `${realChannelText("input_of", spec.inputParts)}
+  const [inputs, outputs] = [partsOf("input", spec.inputParts), partsOf("output", spec.outputParts)];
+  const uniforms = {
+    columns: u32(columns),
+    // Threads from here on pack the bias.
+    bias_thread: u32(body.rows * columns),
+    bias_at: u32(layout.length - columns),
+    output_step: u32(spec.outputStep),
+    input_step: u32(spec.inputStep),
+    ...inputs,
+    ...outputs,
+    ...body.uniforms,
+  };
+  const text = `const NO_CHANNEL = 0xffffffffu;
 
-${realChannelText("output_of", spec.outputParts)}
+${realChannelText("input", inputs)}
 
-${sourceText(spec, columns)}
+${realChannelText("output", outputs)}
+
+${sourceText(spec)}
 
 ${body.functions}
 
 ${threadMain("thread")}
-  if (thread >= ${body.threads}u) {
-    let column = thread - ${body.threads}u;
-    store_weights(${layout.length - columns}u + column, bias_of(column));
+  if (thread >= p.bias_thread) {
+    let column = thread - p.bias_thread;
+    store_weights(p.bias_at + column, bias_of(column));
     return;
   }
 ${body.main}
 }
 `;
-    return threadKernel(`weight packing ${packing.kind}`, views, range, text);
+  const name = `weight packing ${packing.kind}`;
+  return Array.from({ length: Math.ceil(threads / MAX_THREADS) }, (_, i) => {
+    const range = { start: i * MAX_THREADS, end: Math.min(threads, (i + 1) * MAX_THREADS) };
+    return threadKernel(name, views, range, text, uniforms);
   });
 }
 
 /** `weight_of(position, tap, column)` and `bias_of(column)`: four output channels, zeros for padding. */
-function sourceText(spec: PackWeights, columns: number): string {
-  const taps = productOf(spec.kernel);
-  const tap = spec.flipped ? `${taps - 1}u - tap` : "tap";
+function sourceText({ kernel, flipped, biasSlot }: PackWeights): string {
+  const tap = flipped ? `${productOf(kernel) - 1}u - tap` : "tap";
   return wgsl`
 fn weight_of(position: u32, tap: u32, column: u32) -> vec4f {
   let input = input_of(position);
-  if (input == 0xffffffffu || column >= ${columns}u) { return vec4f(0.0); }
-  let at = input * ${spec.inputStep}u + ${tap};
+  if (input == NO_CHANNEL) { return vec4f(0.0); }
+  let at = input * p.input_step + ${tap};
   var value = vec4f(0.0);
   ${
     unroll(4, (i) =>
       `{ let output = output_of(column * 4u + ${i}u); ` +
-      `if (output != 0xffffffffu) { value[${i}] = load_source(output * ${spec.outputStep}u + at); } }`)
+      `if (output != NO_CHANNEL) { value[${i}] = load_source(output * p.output_step + at); } }`)
   }
   return value;
 }
@@ -131,64 +150,69 @@ fn weight_of(position: u32, tap: u32, column: u32) -> vec4f {
 fn bias_of(column: u32) -> vec4f {
   var value = vec4f(0.0);
   ${
-    spec.biasSlot === undefined ? "" : unroll(4, (i) =>
+    biasSlot === undefined ? "" : unroll(4, (i) =>
       `{ let output = output_of(column * 4u + ${i}u); ` +
-      `if (output != 0xffffffffu) { value[${i}] = load_bias(output); } }`)
+      `if (output != NO_CHANNEL) { value[${i}] = load_bias(output); } }`)
   }
   return value;
 }`;
 }
 
 interface Body {
-  readonly threads: number;
+  /** Rows of output channels that threads make in front of the bias, a vec4 each. */
+  readonly rows: number;
+  readonly uniforms: Readonly<Record<string, Uniform>>;
   readonly functions: string;
   readonly main: string;
 }
 
 /** A thread packs a vec4. */
-function plainBody(spec: PackWeights, packing: WeightPacking, padded: number, columns: number): Body {
-  const taps = productOf(spec.kernel);
+function plainBody(
+  { kernel }: PackWeights,
+  packing: Exclude<WeightPacking, { kind: "winograd" }>,
+  padded: number,
+): Body {
+  const taps = productOf(kernel);
   if (packing.kind === "direct") {
     return {
-      threads: packing.rows * columns,
+      rows: packing.rows,
+      uniforms: { taps: u32(taps), per_tap: u32(packing.perTap) },
       functions: "",
-      main: `  let k = thread / ${columns}u;
-  let tap = k / ${packing.perTap}u;
+      main: `  let k = thread / p.columns;
+  let tap = k / p.per_tap;
   var value = vec4f(0.0);
-  if (tap < ${taps}u) { value = weight_of(k % ${packing.perTap}u, tap, thread % ${columns}u); }
+  if (tap < p.taps) { value = weight_of(k % p.per_tap, tap, thread % p.columns); }
   store_weights(thread, value);`,
     };
   }
   return {
-    threads: padded * taps * columns,
+    rows: padded * taps,
+    uniforms: { taps: u32(taps) },
     functions: "",
-    main: `  let k = thread / ${columns}u;
-  store_weights(thread, weight_of(k / ${taps}u, k % ${taps}u, thread % ${columns}u));`,
+    main: `  let k = thread / p.columns;
+  store_weights(thread, weight_of(k / p.taps, k % p.taps, thread % p.columns));`,
   };
 }
 
 /** A thread makes a row along x of the transformed weights of a vec4: sums over z and y taps, then the transform along x. */
-function winogradBody(
-  schemes: Extract<WeightPacking, { kind: "winograd" }>["schemes"],
-  padded: number,
-  columns: number,
-): Body {
+function winogradBody(schemes: Extract<WeightPacking, { kind: "winograd" }>["schemes"], padded: number): Body {
   const [gz, gy, gx] = schemes.map((scheme) => scheme.weight);
   const [tz, ty, tx] = schemes.map((scheme) => scheme.taps);
-  const matrix = padded * columns;
   const table = (name: string, rows: readonly (readonly number[])[]) =>
     `const ${name} = array<f32, ${rows.flat().length}>(${rows.flat().map(f32Literal).join(", ")});`;
   const sum = (x: number, row: readonly number[]) =>
-    `  store_weights(at + ${x * matrix}u, ${
+    `  store_weights(at + ${x}u * matrix, ${
       row.flatMap((g, t) => (g === 0 ? [] : [`${f32Literal(g)} * t_${t}`])).join(" + ")
     });`;
   return {
-    threads: gz.length * gy.length * matrix,
+    rows: gz.length * gy.length * padded,
+    uniforms: { positions: u32(padded) },
     functions: `${table("transform_z", gz)}\n${table("transform_y", gy)}`,
-    main: `  let place = thread % ${matrix}u;
-  let row = thread / ${matrix}u;
-  let position = place / ${columns}u;
-  let column = place % ${columns}u;
+    main: `  let matrix = p.positions * p.columns;
+  let place = thread % matrix;
+  let row = thread / matrix;
+  let position = place / p.columns;
+  let column = place % p.columns;
 ${unroll(tx, (t) => `  var t_${t} = vec4f(0.0);`).join("\n")}
   for (var z = 0u; z < ${tz}u; z++) {
     for (var y = 0u; y < ${ty}u; y++) {
@@ -197,7 +221,7 @@ ${unroll(tx, (t) => `  var t_${t} = vec4f(0.0);`).join("\n")}
 ${unroll(tx, (t) => `      t_${t} = fma(vec4f(factor), weight_of(position, tap + ${t}u, column), t_${t});`).join("\n")}
     }
   }
-  let at = row * ${gx.length * matrix}u + place;
+  let at = row * ${gx.length}u * matrix + place;
 ${gx.map((row, x) => sum(x, row)).join("\n")}`,
   };
 }

@@ -11,14 +11,18 @@ import {
 import { padToFour } from "../../../core/base/shape.ts";
 import {
   dispatchOf,
-  f32Literal,
+  f32,
   type KernelHeader,
   kernelHeader,
   threadKernel,
   threadMain,
+  u32,
+  type Uniform,
 } from "../emit/thread_kernel.ts";
 import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
+
+// Shapes are uniforms in all kernels here: a network has few of them, whatever the number of its layers.
 
 /** Threads that merge the parts of four channels; a power of two. */
 const MERGERS = 64;
@@ -64,18 +68,19 @@ function groupDispatch(spec: Statistics, groups: number, padded: number): WgslDi
     wholeView("statistics", spec.statisticsSlot, "f32", "read"),
     wholeView("merged", GROUPED_SLOT, "f32", "read_write"),
   ];
-  const header = kernelHeader(views, { start: 0, end: 0 });
-  const code = `${mergeText(header, spec.parts, padded)}
+  const uniforms = { ...mergeUniforms(spec.parts, padded), groups: u32(groups) };
+  const header = kernelHeader(views, { start: 0, end: 0 }, uniforms);
+  const code = `${mergeText(header)}
 ${MAIN}
-  let all = merge_parts(group.z, group.y * ${GROUP_PARTS}u, min(${spec.parts}u, (group.y + 1u) * ${GROUP_PARTS}u), group.x, lane);
+  let all = merge_parts(group.z, group.y * ${GROUP_PARTS}u, min(p.parts, (group.y + 1u) * ${GROUP_PARTS}u), group.x, lane);
   if (lane == 0u) {
-    let at = (group.z * ${groups}u + group.y) * ${1 + 2 * padded}u;
+    let at = (group.z * p.groups + group.y) * (1u + 2u * p.padded);
     if (group.x == 0u) {
       store_merged(at, all.count);
     }
     for (var i = 0u; i < 4u; i++) {
       store_merged(at + 1u + group.x * 4u + i, all.mean[i]);
-      store_merged(at + ${1 + padded}u + group.x * 4u + i, all.m2[i]);
+      store_merged(at + 1u + p.padded + group.x * 4u + i, all.m2[i]);
     }
   }
 }
@@ -92,32 +97,46 @@ function tableDispatch(spec: NormFinalize, slot: string, parts: number, padded: 
     ...(spec.weightSlot === undefined ? [] : [wholeView("weight", spec.weightSlot, "f32", "read")]),
     ...(spec.biasSlot === undefined ? [] : [wholeView("bias", spec.biasSlot, "f32", "read")]),
   ];
-  const header = kernelHeader(views, { start: 0, end: 0 });
-  const code = `${mergeText(header, parts, padded)}
+  const uniforms = { ...mergeUniforms(parts, padded), ...rangeUniforms(spec), eps: f32(spec.eps) };
+  const header = kernelHeader(views, { start: 0, end: 0 }, uniforms);
+  const code = `${mergeText(header)}
 ${MAIN}
-  let all = merge_parts(group.z, 0u, ${parts}u, group.x, lane);
+  let all = merge_parts(group.z, 0u, p.parts, group.x, lane);
   // The first four threads write a channel each; padding lanes keep zeros: scale 0, shift 0, slope 1.
   if (lane < 4u) {
     let channel = group.x * 4u + lane;
     var scale = 0.0;
     var shift = 0.0;
     var slope = 1.0;
-    if (channel < ${spec.channels}u) {
+    if (channel < p.channels) {
       let variance = all.m2[lane] / all.count;
-      scale = ${spec.weightSlot === undefined ? "1.0" : "load_weight(channel)"} / sqrt(variance + ${
-    f32Literal(spec.eps)
-  });
+      scale = ${spec.weightSlot === undefined ? "1.0" : "load_weight(channel)"} / sqrt(variance + p.eps);
       shift = fma(-all.mean[lane], scale, ${spec.biasSlot === undefined ? "0.0" : "load_bias(channel)"});
-      slope = ${f32Literal(spec.slope)};
+      slope = p.slope;
     }
-    let at = group.z * ${3 * spec.totalChannels}u + ${spec.channelOffset}u + channel;
+    let at = group.z * 3u * p.total_channels + p.channel_offset + channel;
     store_table(at, scale);
-    store_table(at + ${spec.totalChannels}u, shift);
-    store_table(at + ${2 * spec.totalChannels}u, slope);
+    store_table(at + p.total_channels, shift);
+    store_table(at + 2u * p.total_channels, slope);
   }
 }
 `;
   return dispatchOf("norm table", header, [padded / 4, 1, spec.batch], code);
+}
+
+/** Where a norm table's entries go. */
+function rangeUniforms(range: NormTableRange): Record<string, Uniform> {
+  return {
+    channels: u32(range.channels),
+    total_channels: u32(range.totalChannels),
+    channel_offset: u32(range.channelOffset),
+    slope: f32(range.slope),
+  };
+}
+
+/** What {@link mergeText} needs of the uniforms. */
+export function mergeUniforms(parts: number, padded: number): Record<string, Uniform> {
+  return { parts: u32(parts), padded: u32(padded) };
 }
 
 /** The head of a kernel whose workgroups merge four channels each. */
@@ -125,7 +144,7 @@ export const MAIN = `@compute @workgroup_size(${MERGERS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {`;
 
 /** `merge_parts`: the moments of parts [first, end) of a sample's four channels, known to the first threads of the workgroup. */
-export function mergeText(header: KernelHeader, parts: number, padded: number): string {
+export function mergeText(header: KernelHeader): string {
   const halvings = Array.from({ length: Math.log2(MERGERS) }, (_, i) => MERGERS >> (i + 1));
   return `${header.text}
 
@@ -149,9 +168,9 @@ fn merge(a: Moments, b: Moments) -> Moments {
 
 /// Moments of a part, its means as distances from the origin.
 fn part_of(sample: u32, part: u32, block: u32, origin: vec4f) -> Moments {
-  let at = (sample * ${parts}u + part) * ${1 + 2 * padded}u;
+  let at = (sample * p.parts + part) * (1u + 2u * p.padded);
   let means = at + 1u + block * 4u;
-  let m2s = means + ${padded}u;
+  let m2s = means + p.padded;
   return Moments(
     load_statistics(at),
     vec4f(load_statistics(means), load_statistics(means + 1u), load_statistics(means + 2u), load_statistics(means + 3u)) - origin,
@@ -217,26 +236,26 @@ export function planTableOfChannels(spec: NormTableRange, table: ChannelTable): 
     ),
   ];
   const text = `${threadMain("thread")}
-  let sample = thread / ${padded}u;
-  let channel = thread % ${padded}u;
+  let sample = thread / p.padded;
+  let channel = thread % p.padded;
   // Padding lanes keep zeros: scale 0, shift 0, slope 1.
   var scale = 0.0;
   var shift = 0.0;
   var slope = 1.0;
-  if (channel < ${spec.channels}u) {
+  if (channel < p.channels) {
     scale = ${table.scale};
     shift = ${table.shift};
-    slope = ${f32Literal(spec.slope)};
+    slope = p.slope;
   }
-  let at = sample * ${3 * spec.totalChannels}u + ${spec.channelOffset}u + channel;
+  let at = sample * 3u * p.total_channels + p.channel_offset + channel;
   store_table(at, scale);
-  store_table(at + ${spec.totalChannels}u, shift);
-  store_table(at + ${2 * spec.totalChannels}u, slope);
+  store_table(at + p.total_channels, shift);
+  store_table(at + 2u * p.total_channels, slope);
 }
 `;
   return {
     algorithm: table.name,
-    dispatches: [threadKernel(table.name, views, range, text)],
+    dispatches: [threadKernel(table.name, views, range, text, { padded: u32(padded), ...rangeUniforms(spec) })],
     temporaries: {},
     ...table.cost,
   };

@@ -7,8 +7,8 @@ import {
   type NormFromMoments,
   unbiasedFactor,
 } from "../../operators/training/batch_norm.ts";
-import { MAIN, mergeInGroups, mergeText, planTableOfChannels } from "../elementwise/norm.ts";
-import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain } from "../emit/thread_kernel.ts";
+import { MAIN, mergeInGroups, mergeText, mergeUniforms, planTableOfChannels } from "../elementwise/norm.ts";
+import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain, u32 } from "../emit/thread_kernel.ts";
 import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
@@ -18,19 +18,23 @@ export function planBatchMoments(spec: BatchMoments): WgslOperator {
   const padded = padToFour(spec.channels);
   const merged = { ...spec, batch: 1, parts: spec.batch * spec.parts };
   const operator = mergeInGroups(merged, (statisticsSlot, parts) => {
-    const header = kernelHeader([
-      wholeView("statistics", statisticsSlot, "f32", "read"),
-      wholeView("mean", spec.meanSlot, "f32", "read_write"),
-      wholeView("variance", spec.varianceSlot, "f32", "read_write"),
-    ], { start: 0, end: 0 });
+    const header = kernelHeader(
+      [
+        wholeView("statistics", statisticsSlot, "f32", "read"),
+        wholeView("mean", spec.meanSlot, "f32", "read_write"),
+        wholeView("variance", spec.varianceSlot, "f32", "read_write"),
+      ],
+      { start: 0, end: 0 },
+      { ...mergeUniforms(parts, padded), channels: u32(spec.channels) },
+    );
     const code = wgsl`
-${mergeText(header, parts, padded)}
+${mergeText(header)}
 
 ${MAIN}
-  let all = merge_parts(0u, 0u, ${parts}u, group.x, lane);
+  let all = merge_parts(0u, 0u, p.parts, group.x, lane);
   if (lane >= 4u) { return; }
   let channel = group.x * 4u + lane;
-  let is_channel = channel < ${spec.channels}u;
+  let is_channel = channel < p.channels;
   store_mean(channel, select(0.0, all.mean[lane], is_channel));
   store_variance(channel, select(0.0, all.m2[lane] / all.count, is_channel));
 }
