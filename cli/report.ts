@@ -6,6 +6,7 @@ import { dirname, join } from "../core/base/path.ts";
 import type { Engine, Precision, StepCost } from "../core/engine/engine.ts";
 import type { Model } from "../core/predict/model/model_folder.ts";
 import type { CaseRecord, FailedCase } from "../core/predict/run/request.ts";
+import type { CommandContext } from "./commands/command.ts";
 import { fileDigest, type ProgramDigest, programDigest } from "./program_digest.ts";
 import { UPSTREAM_VERSION, VERSION } from "./version.ts";
 
@@ -37,6 +38,11 @@ export interface ReportState {
   steps: readonly StepCost[];
   /** Checksums that are known already; undefined: they are taken when the report is written. */
   readonly digests?: { readonly program: ProgramDigest; readonly model: ModelDescription };
+}
+
+/** How a command was called, word by word. */
+export function commandLineOf({ shownName, args }: Pick<CommandContext, "shownName" | "args">): string[] {
+  return [...shownName.split(" "), ...args];
 }
 
 /** Of a run that begins now. */

@@ -26,7 +26,7 @@ import { asksForMeasuring, checkMesh, checkStatisticsPlace, measureResults } fro
 import { objectDetails } from "./output_files.ts";
 import { planCases, type PlannedCases } from "./plan_cases.ts";
 import { createPredictionProgress } from "./prediction_progress.ts";
-import { createGrowingReport, failedCase, newReportState, type ReportState } from "./report.ts";
+import { commandLineOf, createGrowingReport, failedCase, newReportState, type ReportState } from "./report.ts";
 import { refuseReport } from "./report_place.ts";
 import { formatSeconds } from "./terminal.ts";
 import { viewHint } from "./viewing/view_hint.ts";
@@ -47,7 +47,7 @@ export interface PredictionJob {
 /** Predicts; true if every case is done. @throws UserError, Interrupted */
 export async function runPrediction(job: PredictionJob): Promise<boolean> {
   const { values, context } = job;
-  const state = newReportState([...context.shownName.split(" "), ...context.args]);
+  const state = newReportState(commandLineOf(context));
   if (values.report !== undefined) {
     // A model that is not found is an error of its own, and the report's to tell.
     const model = await job.findModel().catch(() => undefined);

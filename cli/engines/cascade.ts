@@ -3,6 +3,7 @@ import { UserError } from "../../core/base/errors.ts";
 import { removeLeftFolders } from "../../core/base/held_folder.ts";
 import { basename, dirname, join } from "../../core/base/path.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
+import type { ResidentRun } from "../../core/predict/run/resident_models.ts";
 
 /** How the names of hidden folders for a first stage's segmentations begin, beside those of the second. */
 export const FIRST_STAGE_FOLDER = ".nnunet-first-stage-";
@@ -10,6 +11,19 @@ export const FIRST_STAGE_FOLDER = ".nnunet-first-stage-";
 /** Removes those that killed runs have left. */
 export async function removeFirstStages(folder: string): Promise<void> {
   await removeLeftFolders(folder, FIRST_STAGE_FOLDER);
+}
+
+/** Where the first stage's segmentation of a case goes. */
+export function firstStageFile({ dataset }: Model, folder: string, id: string): string {
+  return join(folder, `${id}${dataset.fileEnding}`);
+}
+
+/** What the first stage predicts for a run of the second one; `folder` is for its segmentations. */
+export function firstStageRun({ cases, options }: ResidentRun, model: Model, folder: string): ResidentRun {
+  return {
+    cases: cases.map(({ id, files }) => ({ id, files, output: firstStageFile(model, folder, id) })),
+    options: { ...options, saveProbabilities: false, checksums: false },
+  };
 }
 
 /**

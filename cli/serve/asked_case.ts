@@ -11,6 +11,7 @@ import { isSeries, noSource, type ObjectDetails } from "../../core/predict/run/c
 import { refersToSource } from "../../core/predict/run/output_formats.ts";
 import type { CaseToPredict, PredictionEvent } from "../../core/predict/run/request.ts";
 import type { ResidentRun } from "../../core/predict/run/resident_models.ts";
+import { firstStageFile, firstStageRun } from "../engines/cascade.ts";
 import { outputsBeside, refuseSlices, unknownCodes } from "../output_files.ts";
 import type { JobOptions } from "./job.ts";
 
@@ -105,11 +106,6 @@ async function storedCase(asked: NamedCase, { folder, id }: NonNullable<NamedCas
   return { one: { id, files: [], stored: { folder }, ...outputsOf(asked, []) }, warnings: [] };
 }
 
-/** Where the first stage's segmentation goes. */
-function firstStageFile({ model, folder }: NonNullable<NamedCase["firstStage"]>, { one: { id } }: ListedCase): string {
-  return join(folder, `${id}${model.dataset.fileEnding}`);
-}
-
 /** @throws UserError */
 export async function removeFirstStage({ firstStage }: Pick<NamedCase, "firstStage">): Promise<void> {
   if (!firstStage) return;
@@ -121,21 +117,16 @@ export function firstRunOf(named: NamedCase, listed: ListedCase): { readonly mod
   const { model, firstStage } = named;
   const run = runOf(named, listed);
   if (!firstStage) return { model, run };
-  const { id, files } = listed.one;
-  return {
-    model: firstStage.model,
-    run: {
-      cases: [{ id, files, output: firstStageFile(firstStage, listed) }],
-      options: { ...run.options, saveProbabilities: false, checksums: false },
-    },
-  };
+  return { model: firstStage.model, run: firstStageRun(run, firstStage.model, firstStage.folder) };
 }
 
 /** How the case is predicted; of a cascade after the first stage. */
 export function runOf(named: NamedCase, listed: ListedCase): ResidentRun {
   const { options, report, firstStage } = named;
   const { one, details } = listed;
-  const previousStageFile = firstStage ? firstStageFile(firstStage, listed) : named.previousStageFile;
+  const previousStageFile = firstStage
+    ? firstStageFile(firstStage.model, firstStage.folder, one.id)
+    : named.previousStageFile;
   return {
     cases: [{ ...one, ...(previousStageFile !== undefined && { previousStageFile }) }],
     ...(details && { details }),

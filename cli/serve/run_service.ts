@@ -12,6 +12,7 @@ import { EXIT } from "../exit_code.ts";
 import { formatSeconds } from "../terminal.ts";
 import { makePhantom } from "../demo/phantom.ts";
 import { phantomNifti } from "../demo/phantom_files.ts";
+import { commandLineOf } from "../report.ts";
 import { VERSION } from "../version.ts";
 import { type Answered, dispatcher } from "./dispatch.ts";
 import { doJobs } from "./do_job.ts";
@@ -192,7 +193,7 @@ async function startPredictor(
     wish: engineWish(values),
     ...(gpus && { gpus }),
     ...(maxMemory !== undefined && { maxMemory }),
-    commandLine: [...context.shownName.split(" "), ...context.args],
+    commandLine: commandLineOf(context),
     hooks: { say, warn: context.warn },
   });
 }

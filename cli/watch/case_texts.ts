@@ -11,7 +11,7 @@ import type { Resident } from "../engines/resident.ts";
 import type { WatchValues } from "../flags/watch_flags.ts";
 import { sayFailedCase } from "../event_log.ts";
 import { asksForMeasuring, measureResults, meshFolderOf } from "../measuring.ts";
-import { newReportState, rememberDigests, type ReportState, writeReport } from "../report.ts";
+import { commandLineOf, newReportState, rememberDigests, type ReportState, writeReport } from "../report.ts";
 
 export interface CaseTexts {
   /** True where segmentations are measured. */
@@ -92,7 +92,7 @@ export function caseTexts(
       if (report === undefined) return;
       // Of a cascade, whose stages both begin, the first one counts.
       if (event.kind === "case" && !states.has(event.id)) {
-        states.set(event.id, newReportState([...context.shownName.split(" "), ...context.args]));
+        states.set(event.id, newReportState(commandLineOf(context)));
       }
     },
     async measure(one) {
@@ -107,7 +107,7 @@ export function caseTexts(
     async report({ id }, ended) {
       if (report === undefined) return;
       const { engine, engine: { reason, precision } } = resident;
-      const known = states.get(id) ?? newReportState([...context.shownName.split(" "), ...context.args]);
+      const known = states.get(id) ?? newReportState(commandLineOf(context));
       states.delete(id);
       const state: ReportState = {
         ...known,

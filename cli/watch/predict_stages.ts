@@ -1,10 +1,9 @@
 /** Cases through a model that stays loaded; of a cascade's second stage through the first one before. */
 import { heldFolderPath, holdFolder } from "../../core/base/held_folder.ts";
-import { join } from "../../core/base/path.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
 import type { PredictionHooks } from "../../core/predict/run/request.ts";
 import type { ModelRuns, ResidentRun } from "../../core/predict/run/resident_models.ts";
-import { FIRST_STAGE_FOLDER } from "../engines/cascade.ts";
+import { FIRST_STAGE_FOLDER, firstStageFile, firstStageRun } from "../engines/cascade.ts";
 
 export interface Stages {
   readonly kept: ModelRuns;
@@ -23,12 +22,8 @@ export async function predictStages(
 ): Promise<void> {
   if (!firstStage) return void await kept.predict(model, run, hooks);
   const folder = heldFolderPath(output, FIRST_STAGE_FOLDER);
-  const fileOf = (id: string) => join(folder, `${id}${firstStage.dataset.fileEnding}`);
   await using _held = await holdFolder(folder, "keeping the first stage's segmentations");
-  const { failed } = await kept.predict(firstStage, {
-    cases: run.cases.map(({ id, files }) => ({ id, files, output: fileOf(id) })),
-    options: { ...run.options, saveProbabilities: false, checksums: false },
-  }, {
+  const { failed } = await kept.predict(firstStage, firstStageRun(run, firstStage, folder), {
     signal: hooks.signal,
     onEvent(event) {
       // What is warned of is found by the second stage too.
@@ -38,7 +33,7 @@ export async function predictStages(
   const lost = new Set(failed.map(({ id }) => id));
   const cases = run.cases.filter(({ id }) => !lost.has(id)).map((one) => ({
     ...one,
-    previousStageFile: fileOf(one.id),
+    previousStageFile: firstStageFile(firstStage, folder, one.id),
   }));
   if (cases.length > 0) await kept.predict(model, { ...run, cases }, hooks);
 }
