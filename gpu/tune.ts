@@ -15,7 +15,7 @@ import type { Tools } from "./program.ts";
 import { planProgram } from "./program_plan.ts";
 import { readBytes } from "./readback.ts";
 import { planTraining } from "./training/plan.ts";
-import { problemKey, stepOfProblem } from "./tuning.ts";
+import { problemKey } from "./tuning.ts";
 import { writeBytes } from "./upload.ts";
 
 /** What was found for a shape. */
@@ -36,8 +36,8 @@ export interface TuneHooks {
   /** Shapes that need no measuring: those that are known. */
   readonly skip?: (key: string) => boolean;
   /**
-   * What measuring a shape is worth, from the steps that have it (as stepOfName of tuning.ts calls them): the most is measured first, what
-   * is worth nothing is not. Unless given all are measured, in the network's order.
+   * What measuring a shape is worth, from the names of the steps that have it: the most is measured first, what is worth nothing is not.
+   * Unless given all are measured, in the network's order.
    */
   readonly worth?: (steps: readonly string[]) => number;
   /** Asked before each shape with its key; false ends the tuning. */
@@ -63,7 +63,7 @@ export function problemsOf(
 interface Shape {
   readonly key: string;
   readonly problem: MeasuredProblem;
-  /** Of the plan, by {@link stepOfProblem}. */
+  /** Of the plan, by name. */
   readonly steps: Set<string>;
 }
 
@@ -72,7 +72,7 @@ function shapesOf(graph: Graph, options: CompileOptions | TrainingOptions, limit
   const note = (problem: MeasuredProblem) => {
     const key = problemKey(problem);
     const steps = shapes.get(key)?.steps ?? new Set();
-    steps.add(stepOfProblem(problem));
+    if (problem.step !== undefined) steps.add(problem.step);
     // Adding to what a gradient holds takes what overwriting it takes, and can be compared once only.
     const measured = "accumulate" in problem ? { ...problem, accumulate: false } : problem;
     shapes.set(key, { key, problem: measured, steps });

@@ -39,18 +39,3 @@ export function problemKey(problem: MeasuredProblem): string {
 export function wantedOf(tuning: Tuning): WantedCandidate {
   return (problem) => tuning.get(problemKey(problem));
 }
-
-/**
- * The step that a convolution of a plan is: "weight gradient of encoder.stages.0.0.convs.1.conv". Layers of equal shape have one key, and
- * steps of their own.
- */
-export function stepOfProblem(problem: MeasuredProblem): string {
-  return "weightGradientSlot" in problem ? `weight gradient of ${problem.name}` : problem.name;
-}
-
-/** The same, of the name that a step has in a plan; nothing of a step that has one way only. */
-export function stepOfName(name: string): string | undefined {
-  const [, gradient, layer] = /^(data gradient |weight gradient |)(?:transposed )?conv (\S+) /.exec(name) ?? [];
-  if (layer === undefined) return undefined;
-  return gradient === "" ? layer : `${gradient}of ${layer}`;
-}

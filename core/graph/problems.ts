@@ -5,6 +5,8 @@ import type { Vec3 } from "../base/shape.ts";
 export interface GradientProblem {
   /** For reports: "encoder.stages.0.0.convs.0.conv". */
   readonly name: string;
+  /** Name of the step that it becomes in a plan. */
+  readonly step?: string;
   readonly batch: number;
   /** Grid of what the convolution read. */
   readonly inputGrid: Vec3;

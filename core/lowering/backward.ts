@@ -41,28 +41,32 @@ function gradientProblem<E extends EngineTypes>({ network, batch }: Training<E>,
 
 function weightGradient<E extends EngineTypes>(training: Training<E>, conv: ConvStep, hasBias: boolean): void {
   const { network, kernels, schedule: { add } } = training;
+  const step = `weight gradient ${describeConv(network, conv)}`;
   const operator = kernels.planWeightGradient({
     ...gradientProblem(training, conv),
+    step,
     input: read(training, conv.input),
     outputGradient: gradientRange(training, conv.output),
     weightGradientSlot: gradientSlot(conv.weight ?? ""),
     ...(hasBias && { biasGradientSlot: gradientSlot(conv.bias ?? "") }),
   });
-  add(`weight gradient ${describeConv(network, conv)}`, operator);
+  add(step, operator);
 }
 
 function dataGradient<E extends EngineTypes>(training: Training<E>, conv: ConvStep, accumulate: boolean): void {
   const { network, kernels, schedule: { add } } = training;
   const { channels: _, ...first } = gradientRange(training, conv.input[0].tensor);
+  const step = `data gradient ${describeConv(network, conv)}`;
   const operator = kernels.planDataGradient({
     ...gradientProblem(training, conv),
+    step,
     outputGradient: gradientRange(training, conv.output),
     inputGradient: { ...first, parts: conv.input.map(({ tensor }) => network.tensors[tensor].channels) },
     weightSlot: parameterSlot(conv.weight ?? ""),
     packedSlot: `packed gradient:${conv.output}`,
     accumulate,
   });
-  add(`data gradient ${describeConv(network, conv)}`, operator);
+  add(step, operator);
 }
 
 /** From a copy, or a sum, to its input. */

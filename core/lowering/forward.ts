@@ -84,9 +84,10 @@ export function plannedConv<E extends EngineTypes>(
   const { channels, statistics } = network.tensors[step.output];
   const known = convs.get(index);
   if (known) return known;
-  const weightSlot = rules.weightSlot(step, index);
+  const [name, weightSlot] = [describeConv(network, step), rules.weightSlot(step, index)];
   const problem = {
     name: describeWeight(step),
+    step: name,
     batch,
     inputGrid: network.tensors[step.input[0].tensor].grid,
     stride: step.stride,
@@ -99,7 +100,7 @@ export function plannedConv<E extends EngineTypes>(
   const operator = step.kind === "conv"
     ? kernels.planConv({ ...problem, kernel: step.kernel })
     : kernels.planTransposedConv(problem);
-  const conv = { step, name: describeConv(network, step), weightSlot, operator };
+  const conv = { step, name, weightSlot, operator };
   convs.set(index, conv);
   return conv;
 }

@@ -51,6 +51,8 @@ type Moments = { meanSlot: string; varianceSlot: string };
 export interface ConvProblem<E extends EngineTypes> {
   /** "encoder.stages.0.0.convs.0.conv". */
   readonly name: string;
+  /** Name of the step that it becomes. */
+  readonly step: string;
   readonly batch: number;
   readonly inputGrid: Vec3;
   readonly stride: Vec3;

@@ -7,6 +7,8 @@ import type { OperandRange, TargetRange } from "../tensor.ts";
 export interface ConvProblemOf<Input extends OperandRange, Output extends TargetRange> {
   /** For reports: "encoder.stages.0.0.convs.0.conv". */
   readonly name: string;
+  /** Name of the step that it becomes in a plan. */
+  readonly step?: string;
   readonly batch: number;
   readonly inputGrid: Vec3;
   readonly kernel: Vec3;

@@ -48,6 +48,7 @@ export function dataGradientConv(problem: DataGradientProblem): WgslConvProblem 
   const { channels, ...input } = outputGradient;
   return {
     name: `data gradient of ${problem.name}`,
+    step: problem.step,
     batch: problem.batch,
     inputGrid: gradientOutputGrid(problem),
     kernel,

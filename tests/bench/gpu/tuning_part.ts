@@ -8,7 +8,6 @@ import type { CompileOptions, Precision } from "../../../core/engine/engine.ts";
 import type { TrainingOptions } from "../../../core/engine/training.ts";
 import type { Graph } from "../../../core/graph/graph.ts";
 import { createGpuEngine, type GpuEngine, type GpuEngineOptions } from "../../../gpu/engine.ts";
-import { stepOfName } from "../../../gpu/tuning.ts";
 import { sum } from "../../../kernels/operators/arithmetic.ts";
 import { createLimit, type Limit, repeat } from "./budget.ts";
 import { type EnginePart, precisionsOf } from "./engine_part.ts";
@@ -108,8 +107,8 @@ async function tuneSubject(
     const times = await prepared.time();
     const all = sum(times);
     times.forEach((milliseconds, i) => {
-      const step = stepOfName(prepared.steps[i].name);
-      if (step !== undefined) shares.set(step, (shares.get(step) ?? 0) + milliseconds / all);
+      const { name } = prepared.steps[i];
+      shares.set(name, (shares.get(name) ?? 0) + milliseconds / all);
     });
     return all;
   })();
