@@ -27,6 +27,8 @@ export interface JobStore extends Disposable {
   readonly jobs: ReadonlyMap<string, Job>;
   /** Bytes of all jobs. */
   bytes(): number;
+  /** Bytes that all jobs together may take. */
+  readonly limit: number;
   /** Bytes that may still come, by the limit and the disk: what is being received counts as it comes. */
   room(): number;
   folderOf(id: string): string;
@@ -140,7 +142,8 @@ function storeOf(folder: string, jobs: Map<string, Job>, lock: Disposable, limit
   const all = join(folder, "jobs");
   let order = Math.max(0, ...[...jobs.values()].map(({ record }) => record.order));
   const folderOf = (id: string) => join(all, id);
-  const bytes = () => [...jobs.values()].reduce((sum, job) => sum + job.bytes, 0);
+  const bytes = () => jobs.values().reduce((sum, job) => sum + job.bytes, 0);
+  const free = freeAsTold(() => freeBytes(folder) ?? Infinity);
   /** Of what is being received. */
   let coming = 0;
 
@@ -156,7 +159,8 @@ function storeOf(folder: string, jobs: Map<string, Job>, lock: Disposable, limit
     folder,
     jobs,
     bytes,
-    room: () => Math.min(limit - bytes() - coming, freeBytes(folder) ?? Infinity),
+    limit,
+    room: () => Math.min(limit - bytes() - coming, free.left()),
     folderOf,
     save,
     weigh,
@@ -180,6 +184,7 @@ function storeOf(folder: string, jobs: Map<string, Job>, lock: Disposable, limit
         count(bytes) {
           own += bytes;
           coming += bytes;
+          free.count(bytes);
         },
         async accept(asked) {
           const accepted = new Date().toISOString();
@@ -210,6 +215,34 @@ function storeOf(folder: string, jobs: Map<string, Job>, lock: Disposable, limit
       jobs.delete(id);
     },
     [Symbol.dispose]: () => lock[Symbol.dispose](),
+  };
+}
+
+/** What a disk has free without asking it for each piece of a body: what has come since it was asked counts as written. */
+export interface FreeAsTold {
+  left(): number;
+  count(bytes: number): void;
+}
+
+const ASKED_BYTES = 16 << 20;
+const ASKED_MS = 1000;
+
+/** @param ask The disk's bytes. @param clock Milliseconds */
+export function freeAsTold(ask: () => number, clock: () => number = () => performance.now()): FreeAsTold {
+  let told = 0;
+  let come = 0;
+  let asked = -Infinity;
+  return {
+    left() {
+      // Where there is little, each byte counts.
+      if (come >= ASKED_BYTES || told - come < ASKED_BYTES || clock() - asked >= ASKED_MS) {
+        told = ask();
+        come = 0;
+        asked = clock();
+      }
+      return told - come;
+    },
+    count: (bytes) => void (come += bytes),
   };
 }
 

@@ -18,6 +18,7 @@ import type { JobStore, Receiving } from "./job_store.ts";
 import { boundaryOf, type Part, readMultipart } from "./multipart.ts";
 import { REPORT } from "./predictor.ts";
 import { HttpProblem } from "./problem.ts";
+import type { TextRoom } from "./text_room.ts";
 import { type AllowedPath, allowedPath, MOST_DICOM_FILES } from "./allowed_paths.ts";
 import type { ServedModel, ServedModels } from "./served_models.ts";
 
@@ -28,6 +29,8 @@ export interface Reception {
   readonly roots: readonly string[];
   /** Most bytes of a body. */
   readonly maxUpload: number;
+  /** For what of bodies is held in memory. */
+  readonly texts: TextRoom;
 }
 
 /** Takes a place in the queue for the job of this id, which has come whole. @throws HttpProblem 503 if there is none */
@@ -81,7 +84,7 @@ export async function receiveJob(request: HttpRequest, reception: Reception, tak
   const most = isJson ? JSON_BYTES : reception.maxUpload;
   requireLength(request.header("content-length"), most, reception.store);
   try {
-    if (isJson) return await receivePaths(await readJson(request), reception, takePlace);
+    if (isJson) return await receivePaths(await readJson(request, reception), reception, takePlace);
     return await receiveImages(request, boundaryOf(type), reception, takePlace);
   } catch (error) {
     // A full disk, mostly: what there is of the job goes with it.
@@ -93,14 +96,21 @@ export async function receiveJob(request: HttpRequest, reception: Reception, tak
 function requireLength(header: string | undefined, most: number, store: JobStore): void {
   if (header === undefined) return;
   if (!/^\d{1,16}$/.test(header)) throw new HttpProblem(400, "the content length is no number");
-  requireBytes(Number(header), most, store.room());
+  requireBytes(Number(header), most, store);
 }
 
-function requireBytes(bytes: number, most: number, room: number): void {
+/** @param come How many of them the store has counted */
+function requireBytes(bytes: number, most: number, { limit, room: left }: JobStore, come = 0): void {
   const count = (number: number) => number.toLocaleString("en-US");
   if (bytes > most) {
     throw new HttpProblem(413, `the body has ${count(bytes)} bytes; ${count(most)} are the most that are taken`);
   }
+  if (bytes > limit) {
+    // Not 507: it would have no room at any other time either.
+    const all = `all jobs together may take ${count(limit)} (--max-disk)`;
+    throw new HttpProblem(413, `the body has ${count(bytes)} bytes, and ${all}`);
+  }
+  const room = come + left();
   if (bytes <= room) return;
   throw new HttpProblem(
     507,
@@ -108,8 +118,8 @@ function requireBytes(bytes: number, most: number, room: number): void {
   );
 }
 
-async function readJson(request: HttpRequest): Promise<z.infer<typeof JSON_JOB>> {
-  return checked(JSON_JOB, parsedJson(await readText(request.body, JSON_BYTES, "the body"), "the body"));
+async function readJson({ body }: HttpRequest, { texts }: Reception): Promise<z.infer<typeof JSON_JOB>> {
+  return checked(JSON_JOB, parsedJson(await readText(body, JSON_BYTES, "the body", texts), "the body"));
 }
 
 function parsedJson(text: string, what: string): unknown {
@@ -120,12 +130,19 @@ function parsedJson(text: string, what: string): unknown {
   }
 }
 
-async function readText(body: AsyncIterable<Uint8Array>, most: number, what: string): Promise<string> {
+async function readText(
+  body: AsyncIterable<Uint8Array>,
+  most: number,
+  what: string,
+  texts: TextRoom,
+): Promise<string> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
+  using room = texts.open();
   for await (const piece of body) {
     bytes += piece.length;
     if (bytes > most) throw new HttpProblem(413, `${what} has more than ${most} bytes`);
+    room.add(piece.length);
     pieces.push(piece);
   }
   try {
@@ -183,7 +200,7 @@ async function receiveImages(
     if (part.fileName === undefined || part.name === "spacing") {
       if (fields.has(part.name)) throw new HttpProblem(400, `the field ${quoted(part.name)} is given twice`);
       if (fields.size === MOST_FIELDS) throw new HttpProblem(400, `there are more than ${MOST_FIELDS} fields`);
-      fields.set(part.name, await readText(part.body, FIELD_BYTES, `the field ${quoted(part.name)}`));
+      fields.set(part.name, await readText(part.body, FIELD_BYTES, `the field ${quoted(part.name)}`, reception.texts));
     } else if (part.name === "dicom") await receiveDicom(part, dicomFiles++, receiving);
     else images.push(await receiveImage(part, part.fileName, images, endings, receiving));
   }
@@ -268,9 +285,8 @@ async function* counted(
 ): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   for await (const piece of body) {
-    const room = bytes + store.room();
+    requireBytes(bytes + piece.length, maxUpload, store, bytes);
     bytes += piece.length;
-    requireBytes(bytes, maxUpload, room);
     receiving.count(piece.length);
     yield piece;
   }

@@ -175,7 +175,7 @@ export const ROUTES: readonly Route[] = [
       problem(408, "The body came too slowly, or stopped."),
       problem(413, "The body is too large."),
       problem(415, "The body, or an image, is of another type than is taken."),
-      problem(503, "The queue is full, or the service is ending."),
+      problem(503, "The queue is full, too much is being received, or the service is ending."),
       problem(507, "The disk, or the share of it that the service may use, is full."),
     ],
     answer: addJob,

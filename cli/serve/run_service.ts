@@ -24,6 +24,7 @@ import { createMetrics } from "./metrics.ts";
 import { openPredictor, type Predictor } from "./predictor.ts";
 import { type Service } from "./routes.ts";
 import { serveStdio } from "./stdio.ts";
+import { createTextRoom } from "./text_room.ts";
 import { openServedModels, type ServedModels } from "./served_models.ts";
 
 const DOING = "starting the service";
@@ -34,6 +35,8 @@ const LAST_MS = 17_000;
 /** Answers may go on for so long after that. */
 const CLOSING_MS = 2000;
 const TOKEN_BYTES = 4096;
+/** Of large JSON bodies that are being received. */
+const TEXT_BYTES = 16 << 20;
 
 /** @throws UserError before it listens, for whatever would not work */
 export async function runService(values: ServeValues, context: CommandContext): Promise<void> {
@@ -47,7 +50,7 @@ export async function runService(values: ServeValues, context: CommandContext): 
   const lines = startLines();
   await using predictor = await startPredictor(values, context, lines.say);
   const log = createLog(values, context);
-  const queue = await openJobQueue(store, doJobs(store, models, predictor), {
+  const queue = await openJobQueue(store, doJobs(store, models, predictor, roots), {
     limit: values.maxQueue,
     places: predictor.places,
     keepMs: values.keep * 3_600_000,
@@ -217,7 +220,7 @@ function serviceOf({ store, models, predictor, queue, log, ending, roots, values
   };
   let phantom: Uint8Array | undefined;
   return {
-    reception: { store, models, roots, maxUpload: values.maxUpload },
+    reception: { store, models, roots, maxUpload: values.maxUpload, texts: createTextRoom(TEXT_BYTES) },
     queue,
     engine: () => predictor.engine.description,
     heldBytes,

@@ -8,13 +8,15 @@ A series is taken when Orthanc says that it is stable (no new image for StableAg
 --modality and its description matches --description. The segmentation's UIDs follow from the series and the model: a series that is done
 twice gives the same object, which Orthanc has already. --state holds the number of the last change of Orthanc that was dealt with, so that
 after a restart nothing is done twice and nothing is left out. While Orthanc or the service does not answer, it waits. A series that cannot be
-segmented is told on stderr in the service's words, and the next one is taken. Log lines hold Orthanc's ids, and no names of patients.
+segmented is told on stderr in the service's words, which its metadata in Orthanc (--mark) hold as well, and the next one is taken; so is
+one for which there was no room for --wait-for-room seconds. Log lines hold Orthanc's ids, and no names of patients.
 Ends: SIGTERM, Ctrl+C, or with --once when all that is there is done (exit status 1 if a series failed).
 """
 import argparse
 import base64
 import http.client
 import json
+import math
 import os
 import re
 import sys
@@ -25,7 +27,8 @@ import uuid
 PAUSE = 2.0  # seconds between two questions
 PATIENCE = 60.0  # seconds, the longest pause while somebody does not answer
 TIMEOUT = 300.0  # seconds for one answer
-BUSY = (429, 502, 503, 504, 507)  # ask again later
+BUSY = (429, 502, 503, 504)  # ask again later
+FULL = 507  # the same, for some time
 
 
 class Refused(Exception):
@@ -34,6 +37,10 @@ class Refused(Exception):
 
 class Busy(Exception):
     """No answer, or one that says: later."""
+
+
+class Full(Busy):
+    """An answer that says: no room at present."""
 
 
 class Server:
@@ -71,19 +78,24 @@ class Server:
             return data
         text = data.decode('utf-8', 'replace').strip()[:1000]
         told = f'{doing}: {self.name} says {answer.status}: {text}'
-        raise (Busy if answer.status in BUSY else Refused)(told)
+        raise (Full if answer.status == FULL else Busy if answer.status in BUSY else Refused)(told)
 
     def json(self, method, path, *rest, **more):
         return json.loads(self.ask(method, path, *rest, **more))
 
 
-def patiently(action):
-    """What `action` gives; while it is Busy, again and again."""
+def patiently(action, wait_for_room=math.inf):
+    """What `action` gives; while it is Busy, again and again. Refused where there is no room for so many seconds."""
     pause = PAUSE
+    full_since = None
     while True:
         try:
             return action()
         except Busy as error:
+            now = time.monotonic()
+            full_since = (now if full_since is None else full_since) if isinstance(error, Full) else None
+            if full_since is not None and now + pause - full_since > wait_for_room:
+                raise Refused(f'{error}; given up, as there was no room for {wait_for_room:.0f} s') from error
             say(f'{error}; again in {pause:.0f} s')
             time.sleep(pause)
             pause = min(2 * pause, PATIENCE)
@@ -144,12 +156,24 @@ def segment(series, orthanc, nnunet, arguments):
     if not is_wanted(facts['MainDicomTags'], arguments):
         return False
     say(f'series {series}: {len(facts["Instances"])} images, sent')
-    job = patiently(lambda: send(series, facts['Instances'], orthanc, nnunet, arguments))
+    room = arguments.wait_for_room
+    job = patiently(lambda: send(series, facts['Instances'], orthanc, nnunet, arguments), room)
     segmentation = result_of(job, nnunet)
     headers = {'Content-Type': 'application/dicom'}
-    stored = patiently(lambda: orthanc.json('POST', '/instances', segmentation, headers, doing='storing the segmentation'))
+    stored = patiently(lambda: orthanc.json('POST', '/instances', segmentation, headers, doing='storing the segmentation'), room)
     say(f'series {series}: segmented, instance {stored["ID"]} ({stored["Status"]})')
     return True
+
+
+def mark(series, why, orthanc, arguments):
+    """Puts into a series' metadata why it is not segmented; None: takes that away."""
+    path = f'/series/{series}/metadata/{arguments.mark}'
+    method, body = ('DELETE', None) if why is None else ('PUT', why.encode())
+    try:
+        patiently(lambda: orthanc.ask(method, path, body, doing='marking the series'), arguments.wait_for_room)
+    except Refused as error:
+        if why is not None:  # else there was none
+            say(f'series {series} is not marked: {error}')
 
 
 def read_state(path):
@@ -177,6 +201,10 @@ def arguments_of():
     parser.add_argument('--disable_tta', action='store_true', help='without mirroring: faster')
     parser.add_argument('--modality', nargs='+', default=['CT', 'MR'])
     parser.add_argument('--description', default='', help='a regular expression for SeriesDescription')
+    parser.add_argument('--mark', type=int, default=4711, metavar='NUMBER',
+                        help="the user-defined metadata of a series that say why it is not segmented (1024 to 65535)")
+    parser.add_argument('--wait-for-room', type=float, default=3600, metavar='SECONDS',
+                        help='give a series up when the service, or Orthanc, has had no room for it for so long; 3600 by default')
     parser.add_argument('--state', required=True, help='a file that tells how far it is')
     parser.add_argument('--once', action='store_true', help='end when all that is there is done')
     return parser.parse_args()
@@ -195,11 +223,14 @@ def main():
         changes = patiently(lambda: orthanc.json('GET', f'/changes?since={last}&limit=100', doing='asking for changes'))
         for change in changes['Changes']:
             if change['ChangeType'] == 'StableSeries':
+                series = change['ID']
                 try:
-                    segment(change['ID'], orthanc, nnunet, arguments)
+                    if segment(series, orthanc, nnunet, arguments):
+                        mark(series, None, orthanc, arguments)
                 except Refused as error:
                     failed += 1
-                    say(f'series {change["ID"]} is not segmented: {error}')
+                    say(f'series {series} is not segmented: {error}')
+                    mark(series, str(error), orthanc, arguments)
             last = change['Seq']
             write_state(arguments.state, last)
         if changes['Done']:

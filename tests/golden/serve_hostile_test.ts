@@ -3,7 +3,7 @@ import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder, namesIn } from "./cli/run_command.ts";
 import { hostileRequests, rawRequest } from "./cli/hostile_requests.ts";
-import { ask, imagesOf, modelFolder, segmented, send, serve } from "./cli/served.ts";
+import { ask, atWork, imagesOf, modelFolder, segmented, send, serve } from "./cli/served.ts";
 
 const CT = "iso_ct_two_folds";
 
@@ -59,9 +59,7 @@ Deno.test("a half-sent body takes no place in the queue, and none is left for it
     }
     while ((await namesIn(join(state, "jobs"))).length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
     const running = (await send(served.url, image, { step_size: "0.02" })).body;
-    while ((await ask(`${served.url}/jobs/${running.id}`)).body.state !== "running") {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    await atWork(served.url, running.id);
     const waiting = await send(served.url, image);
     assertEquals([waiting.status, waiting.body.position], [202, 1]);
 
@@ -82,6 +80,34 @@ Deno.test("a half-sent body takes no place in the queue, and none is left for it
     assertEquals(jobs.length, 3);
     assertEquals((await namesIn(join(state, "jobs"))).length, 3, "of the refused one nothing is left");
     assertEquals(served.stderr(), "");
+  });
+});
+
+Deno.test("large JSON bodies that come at once have some memory together, and small ones are answered meanwhile", async () => {
+  await inTempFolder(async (folder) => {
+    await using served = await serve(["-m", modelFolder(CT), "--state", join(folder, "state")]);
+    const port = Number(new URL(served.url).port);
+    const body = new TextEncoder().encode(
+      `POST /jobs HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+        `Content-Length: ${1 << 20}\r\n\r\n"${"x".repeat((1 << 20) - 2)}`,
+    );
+    const halves = await Promise.all(Array.from({ length: 24 }, () => Deno.connect({ hostname: "127.0.0.1", port })));
+    const answers: string[] = [];
+    const reading = halves.map(async (half) => {
+      await writeAll(half, body).catch(() => {});
+      const buffer = new Uint8Array(4096);
+      const count = await half.read(buffer).catch(() => null);
+      if (count !== null) answers.push(new TextDecoder().decode(buffer.subarray(0, count)));
+    });
+    // There is room for sixteen.
+    while (answers.length < 8) await new Promise((resolve) => setTimeout(resolve, 10));
+    const headers = { "content-type": "application/json" };
+    const small = await ask(`${served.url}/jobs`, { method: "POST", body: '{"files":["/etc/passwd"]}', headers });
+    assertEquals(small.status, 403);
+    for (const half of halves) half.close();
+    await Promise.all(reading);
+    assert(answers.length < halves.length);
+    for (const answer of answers) assert(answer.startsWith("HTTP/1.1 503 "), answer);
   });
 });
 

@@ -2,7 +2,7 @@
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { inTempFolder } from "./cli/run_command.ts";
-import { ask, ended, imagesOf, modelFolder, resultOf, segmented, send, serve } from "./cli/served.ts";
+import { ask, atWork, ended, imagesOf, modelFolder, resultOf, segmented, send, serve } from "./cli/served.ts";
 
 const CT = "iso_ct_two_folds";
 const IMAGES = ["test_000", "test_001"].map((id) => imagesOf(CT, id, 1));
@@ -27,7 +27,7 @@ Deno.test({
           assertEquals(status, 202);
           accepted.push(body.id);
         }
-        while ((await ask(`${served.url}/jobs/${accepted[2]}`)).body.state !== "running") {
+        while ((await ask(`${served.url}/jobs/${accepted[2]}`)).body.state === "queued") {
           await new Promise((resolve) => setTimeout(resolve, 5));
         }
         await served.end("SIGKILL");
@@ -51,9 +51,7 @@ Deno.test("SIGTERM hands a long job back within 20 seconds, and the next service
       // Of many times the seconds that the service gives a running job at its end, so that it is left on any machine.
       const { body } = await send(served.url, IMAGES[0], { step_size: "0.003" });
       id = body.id;
-      while ((await ask(`${served.url}/jobs/${id}`)).body.progress === undefined) {
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
+      await atWork(served.url, id);
       // Its headers are there: it is told of the job before the service ends.
       const events = (await fetch(`${served.url}/jobs/${id}/events`)).text();
       const { code, seconds } = await served.end("SIGTERM");

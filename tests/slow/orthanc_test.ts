@@ -153,6 +153,42 @@ Deno.test({
 });
 
 Deno.test({
+  name:
+    "a series that the service has no room for is given up and marked with the reason, and no longer when it is segmented",
+  ignore: !READY,
+  fn: () =>
+    inTempFolder(async (folder) => {
+      const study = join(folder, "study");
+      await unpackSeries((await packedSeries()).axial, study);
+      await using orthanc = await startOrthanc(folder, freePort());
+      await sendStudy(orthanc, study);
+      const [{ ID: series }] = await (await orthanc.ask("/series?expand")).json();
+      let bytes = 0;
+      for (const name of await namesIn(study)) bytes += (await Deno.stat(join(study, name))).size + 200;
+      const segment = async (maxDisk: number, number: number) => {
+        const state = join(folder, `state ${number}`);
+        const args = ["-m", modelFolder(CT), "--state", state, "--max-disk", String(maxDisk)];
+        await using served = await serve(args);
+        const line =
+          `--orthanc ${orthanc.address} --nnunet ${served.url} --state ${folder}/last.json --once --wait-for-room 1`;
+        await Deno.remove(`${folder}/last.json`).catch(() => {});
+        const run = await sh(`python3 ${SCRIPT} ${line}`);
+        const mark = await orthanc.ask(`/series/${series}/metadata/4711`);
+        return { ...run, mark: mark.status === 200 ? await mark.text() : (await mark.body?.cancel(), undefined) };
+      };
+      const never = await segment(bytes / 2, 1);
+      assertEquals(never.code, 1, never.stderr);
+      assert(/says 413: .*--max-disk/.test(never.mark ?? ""), never.stderr);
+      // Room for the series, and with its results for no other.
+      const done = await segment(bytes + 2000, 2);
+      assertEquals([done.code, done.mark], [0, undefined], done.stderr);
+      const full = await segment(bytes + 2000, 2);
+      assertEquals(full.code, 1, full.stderr);
+      assert(/says 507: .*given up, as there was no room for 1 s/.test(full.mark ?? ""), full.stderr);
+    }),
+});
+
+Deno.test({
   name: "while the service is gone a series waits, and is segmented when it is back",
   ignore: !READY,
   fn: () =>

@@ -128,6 +128,19 @@ export async function ended(url: string, id: string, headers: Readonly<Record<st
   }
 }
 
+/** Waits until a job has begun, and as far as the network. Fails if it has ended by then. */
+export async function atWork(url: string, id: string): Promise<void> {
+  for (;;) {
+    const { body } = await ask(`${url}/jobs/${id}`);
+    if (body.progress !== undefined) return;
+    assert(
+      ["queued", "running"].includes(body.state),
+      `it has ended before it was seen at work: ${JSON.stringify(body)}`,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 /** Sends images, and gives the job when it has ended. */
 export async function segmented(
   url: string,
