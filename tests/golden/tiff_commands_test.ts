@@ -1,40 +1,21 @@
 /** Commands on datasets of TIFFs: the same images as in NIfTI give the same results. */
 import { basename, join } from "../../core/base/path.ts";
 import { chooseReader } from "../../core/dataset/choose_reader.ts";
-import { readCase, readLabels } from "../../core/formats/image/read_image.ts";
+import { readLabels } from "../../core/formats/image/read_image.ts";
 import { writeLabels } from "../../core/formats/image/write_image.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
-import { copyFolder, GOLDEN, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
+import { GOLDEN, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
 import { resultOf, segmented, send, serve } from "./cli/served.ts";
-import { plainTiff } from "./tiff/plain_tiff.ts";
+import { MODEL, putImage, putTiffModel } from "./tiff/tiff_model.ts";
 import { readTiffs, REFUSED } from "./tiff/tiffs.ts";
 
-const MODEL = "iso_ct_two_folds";
 const CASES = ["test_000", "test_001"];
-
-/** A golden image as TIFF with its voxel sizes beside, for `id`; the voxels plus `more`. */
-async function putImage(folder: string, name: string, id: string, more = 0): Promise<void> {
-  const { data, geometry } = await readCase("SimpleITKIO", [join(GOLDEN, "images", MODEL, `${name}_0000.nii.gz`)]);
-  await Deno.writeFile(join(folder, `${id}_0000.tif`), plainTiff(data.map((value) => value + more), geometry.shape));
-  await Deno.writeTextFile(join(folder, `${id}.json`), JSON.stringify({ spacing: geometry.spacing }));
-}
-
-async function rewriteJson(file: string, change: (json: Record<string, unknown>) => void): Promise<void> {
-  const json = JSON.parse(await Deno.readTextFile(file));
-  change(json);
-  await Deno.writeTextFile(file, JSON.stringify(json));
-}
 
 Deno.test("predict gives of TIFFs the segmentations that it gives of NIfTI, and upstream's file of voxel sizes beside; the service too", () =>
   inTempFolder(async (folder) => {
     const [model, images, output] = ["model", "images", "out"].map((name) => join(folder, name));
-    await copyFolder(join(GOLDEN, "models", MODEL), model);
-    await rewriteJson(join(model, "plans.json"), (plans) => plans.image_reader_writer = "Tiff3DIO");
-    await rewriteJson(join(model, "dataset.json"), (dataset) => {
-      dataset.file_ending = ".tif";
-      delete dataset.overwrite_image_reader_writer;
-    });
+    await putTiffModel(model);
     await Deno.mkdir(images);
     for (const name of CASES) await putImage(images, name, name);
     const line = ["predict_from_modelfolder", "-i", images, "-o", output, "-m", model, "-f", "0", "1"];

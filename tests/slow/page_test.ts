@@ -3,6 +3,7 @@ import { fromFileUrl, join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { namesIn } from "../golden/cli/run_command.ts";
 import { packedSeries, unpackSeries } from "../golden/dicom/cases.ts";
+import { putImage, putTiffModel } from "../golden/tiff/tiff_model.ts";
 import { ask, ended, imagesOf, modelFolder, resultOf, serve } from "../golden/cli/served.ts";
 import type { Browser } from "./browser.ts";
 import { browserTest } from "./browser_case.ts";
@@ -12,6 +13,18 @@ const CT = "iso_ct_two_folds";
 /** The model of the demo, which segments the page's phantom. */
 const DEMO = fromFileUrl(new URL("../../cli/demo/model", import.meta.url));
 const MODEL_LISTED = "document.querySelector('#model').options.length === 1";
+
+const BUTTONS = "[...document.querySelectorAll('.classes > .row button')].map((one) => one.textContent)";
+
+/** What a click on the button number `i` of downloads gives, as the file of this name. */
+async function downloaded(browser: Browser, folder: string, i: number, file: string): Promise<Uint8Array> {
+  await browser.click(`.classes > .row button:nth-child(${i})`);
+  for (let waited = 0; !(await namesIn(folder)).includes(file); waited++) {
+    assert(waited < 200, (await namesIn(folder)).join());
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return await Deno.readFile(join(folder, file));
+}
 
 async function openPage(browser: Browser, url: string): Promise<void> {
   await browser.open(url);
@@ -129,16 +142,36 @@ browserTest(
     await browser.click("#start");
     await browser.until(SHOWN);
     const { body: { jobs: [job] } } = await ask(`${served.url}/jobs`);
-    const buttons = "[...document.querySelectorAll('.classes > .row button')].map((one) => one.textContent)";
-    assertEquals(await browser.evaluate(buttons), ["Download NIfTI", "Download DICOM-SEG"]);
+    assertEquals(await browser.evaluate(BUTTONS), ["Download NIfTI", "Download DICOM-SEG"]);
     for (const [i, part, file] of [[1, "nifti", "study.nii.gz"], [2, "dicom-seg", "study_seg.dcm"]] as const) {
-      await browser.click(`.classes > .row button:nth-child(${i})`);
-      for (let waited = 0; !(await namesIn(downloads)).includes(file); waited++) {
-        assert(waited < 200, (await namesIn(downloads)).join());
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      assertEquals(await Deno.readFile(join(downloads, file)), await resultOf(served.url, job.id, part));
+      assertEquals(await downloaded(browser, downloads, i, file), await resultOf(served.url, job.id, part));
     }
+    assertEquals(browser.complaints, []);
+  },
+);
+
+browserTest(
+  "a TIFF volume and its voxel sizes dropped on the page are segmented and shown, and both come back",
+  async (folder, openWindow) => {
+    const [model, images, downloads] = ["model", "images", "downloads"].map((name) => join(folder, name));
+    for (const path of [images, downloads]) await Deno.mkdir(path);
+    await putTiffModel(model);
+    await putImage(images, "test_000", "a");
+    await using served = await serve(["-m", model, "-f", "0", "--state", join(folder, "state")]);
+    await using browser = await openWindow();
+    await browser.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: downloads });
+    await openPage(browser, served.url);
+    await browser.drop("#drop", ["a_0000.tif", "a.json"].map((name) => join(images, name)));
+    await browser.until("!document.querySelector('#start').disabled");
+    await browser.click("#start");
+    await browser.until(SHOWN);
+    const { body: { jobs: [job] } } = await ask(`${served.url}/jobs`);
+    assertEquals(await browser.evaluate(BUTTONS), ["Download segmentation .tif", "Download voxel sizes .json"]);
+    for (const [i, part, file] of [[1, "segmentation", "a.tif"], [2, "spacing", "a.json"]] as const) {
+      assertEquals(await downloaded(browser, downloads, i, file), await resultOf(served.url, job.id, part));
+    }
+    const sizes = await Promise.all([images, downloads].map((from) => Deno.readTextFile(join(from, "a.json"))));
+    assertEquals(JSON.parse(sizes[0]), JSON.parse(sizes[1]));
     assertEquals(browser.complaints, []);
   },
 );

@@ -181,11 +181,13 @@ function downloadsOf(job) {
       return { blob: await response.blob(), name };
     }),
   });
-  const made = FORMATS.filter(([part]) => job.results.includes(part));
-  if (job.results.includes("nifti")) return made.map(([part, text]) => download(part, text));
+  const has = (part) => job.results.includes(part);
+  const made = FORMATS.filter(([part]) => has(part)).map(([part, text]) => download(part, text));
+  if (has("nifti") && !has("spacing")) return made;
   const ending = models.find(({ name }) => name === job.model)?.file_ending;
   const own = download("segmentation", ending === ".nii.gz" ? "NIfTI" : `segmentation ${ending ?? ""}`.trim());
-  return [own, ...made.map(([part, text]) => download(part, text))];
+  // What a TIFF volume does not hold itself.
+  return [own, ...(has("spacing") ? [download("spacing", "voxel sizes .json")] : []), ...made];
 }
 
 const resultOf = (job, part) => ask(`/jobs/${job.id}/result?part=${part}`);
