@@ -1,4 +1,5 @@
 /** Paths of images that a client names: those below a folder of --root alone, through whatever links. */
+import { UserError } from "../../core/base/errors.ts";
 import { filesBelow } from "../../core/formats/dicom/series.ts";
 import { isAbsolute, relative } from "../../core/base/path.ts";
 import { quoted } from "./access.ts";
@@ -30,6 +31,36 @@ export async function allowedPath(path: string, roots: readonly string[]): Promi
   if (!found || !roots.some((root) => isBelow(root, found.path))) throw refused;
   if (found.isFolder && await leadsOut(path, found.path, roots)) throw refused;
   return found;
+}
+
+/**
+ * Of paths that were allowed: whether they still lead there, when they are about to be read.
+ * @throws UserError if one is, or lies behind, a link by now
+ */
+export async function requireAllowed(paths: readonly string[], roots: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    // Who reads it says that it is not there.
+    if (await isGone(path) || await isAllowed(path, roots)) continue;
+    throw new UserError({
+      doing: "looking for the image",
+      file: path,
+      problem: "it is not what it was when the job was accepted: it leads out of the folders that the service may read",
+      remedy: "name files below a folder of --root, and leave them as they are until the job has ended",
+    });
+  }
+}
+
+async function isGone(path: string): Promise<boolean> {
+  return await Deno.lstat(path).then(() => false, (error) => error instanceof Deno.errors.NotFound);
+}
+
+async function isAllowed(path: string, roots: readonly string[]): Promise<boolean> {
+  try {
+    return (await allowedPath(path, roots)).path === path;
+  } catch (error) {
+    if (error instanceof HttpProblem) return false;
+    throw error;
+  }
 }
 
 async function lookAt(path: string): Promise<AllowedPath | undefined> {

@@ -35,6 +35,8 @@ export interface NamedCase {
   readonly output: string;
   /** Where a report is written, if one is. */
   readonly report?: string;
+  /** Asked before its files are read. @throws UserError if they may not be */
+  readonly check?: () => Promise<void>;
   /** By which it is known again when it has been read ahead. */
   readonly key: unknown;
 }
@@ -57,6 +59,7 @@ export interface ListedCase {
 export async function listCase(asked: NamedCase): Promise<ListedCase> {
   const { model, files: named, study, stored } = asked;
   requireStages(asked);
+  await asked.check?.();
   if (stored) return await storedCase(asked, stored);
   const expected = expectedInput(model.dataset, model.plans.reader);
   const listed = study === undefined ? await caseOfPaths(named, expected) : await listInputCases(study, expected);

@@ -6,6 +6,7 @@ import { readerClass } from "../../core/formats/image/readers.ts";
 import type { CaseRecord, PredictionEvent } from "../../core/predict/run/request.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { packViewImage, packViewLabels } from "../viewing/view_volumes.ts";
+import { requireAllowed } from "./allowed_paths.ts";
 import type { NamedCase } from "./asked_case.ts";
 import { givenUp, jobError, type JobRecord, type ResultPart } from "./job.ts";
 import type { DoJob, JobHooks, Outcome } from "./job_queue.ts";
@@ -13,7 +14,13 @@ import type { JobStore } from "./job_store.ts";
 import { type Predictor, REPORT, resultFiles } from "./predictor.ts";
 import type { ServedModel, ServedModels } from "./served_models.ts";
 
-export function doJobs(store: JobStore, models: ServedModels, predictor: Predictor): DoJob {
+/** @param roots Real paths of folders whose images may be named */
+export function doJobs(
+  store: JobStore,
+  models: ServedModels,
+  predictor: Predictor,
+  roots: readonly string[],
+): DoJob {
   return async (record, hooks) => {
     const served = models.find(record.model);
     if (!served) {
@@ -24,11 +31,11 @@ export function doJobs(store: JobStore, models: ServedModels, predictor: Predict
     await ensureFolder(join(folder, "result"), "making the folder of results");
     const files = filesOf(folder, record, served);
     const prediction = await predictor.predict({
-      ...namedCase(folder, record, served),
+      ...namedCase(folder, record, served, roots),
       next() {
         const next = hooks.next();
         const model = next && models.find(next.model);
-        return model && namedCase(store.folderOf(next.id), next, model);
+        return model && namedCase(store.folderOf(next.id), next, model, roots);
       },
       onEvent: progressOf(hooks),
       signal: hooks.signal,
@@ -51,7 +58,7 @@ function filesOf(folder: string, record: JobRecord, { model }: ServedModel) {
   return resultFiles(join(folder, "result"), record.case, model.dataset.fileEnding);
 }
 
-function namedCase(folder: string, record: JobRecord, served: ServedModel): NamedCase {
+function namedCase(folder: string, record: JobRecord, served: ServedModel, roots: readonly string[]): NamedCase {
   return {
     key: record.id,
     model: served.model,
@@ -61,6 +68,7 @@ function namedCase(folder: string, record: JobRecord, served: ServedModel): Name
     options: record.options,
     details: served.details,
     files: record.received ? record.files.map((name) => join(folder, "images", name)) : record.files,
+    ...(!record.received && { check: () => requireAllowed(record.files, roots) }),
     ...(record.isStudy && { study: join(folder, "images", record.case) }),
     output: filesOf(folder, record, served).segmentation,
     report: join(folder, "result", REPORT),

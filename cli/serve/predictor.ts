@@ -60,6 +60,8 @@ export async function openPredictor({ commandLine, ...options }: PredictorOption
     state.model = model;
     const taken = await reading.take(asked.key);
     const listed = taken?.listed ?? await listCase(asked);
+    // Listed some time ago, and not read.
+    if (taken && !taken.ahead) await asked.check?.();
     state.warnings.push(...listed.warnings);
     const { files } = listed.one;
     const first = await predictFirst(asked, listed, taken?.ahead);
@@ -68,6 +70,7 @@ export async function openPredictor({ commandLine, ...options }: PredictorOption
       state.failed.push(...first.failed);
       return await ended(asked, state, files);
     }
+    if (first) await asked.check?.();
     const ahead = first ? undefined : taken?.ahead;
     const { failed, steps } = await kept.predict(model, { ...runOf(asked, listed), ...(ahead && { ahead }) }, {
       signal: asked.signal,

@@ -5,6 +5,7 @@ import { packedSeries, unpackSeries } from "./dicom/cases.ts";
 import { inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
 import {
   ask,
+  atWork,
   ended,
   failToServe,
   imagesOf,
@@ -124,7 +125,30 @@ Deno.test("an image is named by its path where it lies below a root, through wha
     assertEquals([series.state, series.case, series.results], ["done", "study", ["segmentation", "dicom-seg"]]);
     assertEquals((await post({ files: [inside], options: { output_format: ["dicom-seg"] } })).status, 400);
     assertEquals((await post({ files: [inside, study] })).status, 415);
+    // A link that takes a file's place while the job waits. Two are before it, so that it is not read ahead.
+    const folded = join(root, "folder");
+    await Deno.mkdir(folded);
+    const waiting = [inside, join(folded, "b_0000.nii.gz"), study];
+    await Deno.copyFile(image, waiting[1]);
+    const before = [
+      (await send(served.url, [image], { step_size: "0.02" })).body,
+      (await send(served.url, [image])).body,
+    ];
+    const jobs = [];
+    for (const path of waiting) jobs.push((await post({ files: [path] })).body);
+    await Deno.remove(inside);
+    await Deno.symlink(outside, inside);
+    await Deno.remove(folded, { recursive: true });
+    await Deno.mkdir(join(folder, "elsewhere"));
+    await Deno.copyFile(outside, join(folder, "elsewhere", "b_0000.nii.gz"));
+    await Deno.symlink(join(folder, "elsewhere"), folded);
     await Deno.symlink(outside, join(study, "another.dcm"));
+    for (const { id } of before.reverse()) await ask(`${served.url}/jobs/${id}`, { method: "DELETE" });
+    for (const [i, { id }] of jobs.entries()) {
+      const job = await ended(served.url, id);
+      assertEquals([job.state, job.error?.file], ["failed", waiting[i]]);
+      assert(job.error.problem.includes("it leads out of the folders"), job.error.problem);
+    }
     assertEquals((await post({ files: [study] })).status, 403);
   });
 });
@@ -233,9 +257,7 @@ Deno.test("jobs are cancelled while they wait or run, and removed when they have
     const files = imagesOf(CT, "test_000", 1);
     const options = { step_size: "0.02" }; // hundreds of tiles
     const running = (await send(url, files, options)).body;
-    while ((await ask(`${url}/jobs/${running.id}`)).body.progress === undefined) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await atWork(url, running.id);
     const [first, second] = [(await send(url, files, options)).body, (await send(url, files, options)).body];
     assertEquals([first.position, second.position], [1, 2]);
     const full = await send(url, files);
@@ -264,7 +286,10 @@ Deno.test("what has no room in the service's share of the disk is refused in wor
     assertEquals(status, 507);
     assert(body.detail.includes("have room in the state folder"), body.detail);
     assertEquals(await namesIn(join(state, "jobs")), [running.id]);
-    await ask(`${served.url}/jobs/${running.id}`, { method: "DELETE" });
+    for (let times = 0; times < 2; times++) await ask(`${served.url}/jobs/${running.id}`, { method: "DELETE" });
+    const never = await send(served.url, [image, ...imagesOf(CT, "test_001", 1)]);
+    assertEquals(never.status, 413);
+    assert(never.body.detail.includes("(--max-disk)"), never.body.detail);
     assertEquals((await segmented(served.url, [image])).state, "done");
   });
 });
