@@ -4,7 +4,7 @@
  */
 import cliProgress from "cli-progress";
 import type { CommandContext, CountProgress, ProgressStyle } from "./commands/command.ts";
-import { formatSeconds, isTerminal, print, printError } from "./terminal.ts";
+import { formatSeconds, isTerminal, print, printError, shown } from "./terminal.ts";
 
 export type Display =
   & Disposable
@@ -72,21 +72,22 @@ function createBar(): { draw(state: BarState): void; clear(): void } {
     gracefulExit: false,
     linewrap: false,
   }, Presets.shades_classic);
-  let shown: string | null = null;
+  let drawn: string | null = null;
   return {
     draw({ name, done, of, note }) {
-      if (shown === name) {
+      const texts = { name: shown(name), note: shown(note) };
+      if (drawn === name) {
         bar.setTotal(of || 1);
-        bar.update(done, { name, note });
+        bar.update(done, texts);
         return;
       }
-      if (shown !== null) bar.stop();
-      bar.start(of || 1, done, { name, note });
-      shown = name;
+      if (drawn !== null) bar.stop();
+      bar.start(of || 1, done, texts);
+      drawn = name;
     },
     clear() {
-      if (shown !== null) bar.stop();
-      shown = null;
+      if (drawn !== null) bar.stop();
+      drawn = null;
     },
   };
 }

@@ -16,14 +16,23 @@ function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string
   }
 }
 
+/** What terminals obey instead of showing it, and what turns the direction of letters, so that a line reads as another one. */
+// deno-lint-ignore no-control-regex -- these are what is looked for
+const OBEYED = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+
+/** The text with such characters shown, as names in other people's files may hold them: as in JSON, which stays what it is. */
+export function shown(text: string): string {
+  return text.replace(OBEYED, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
 /** A line, or several, to stdout. */
 export function print(text: string): void {
-  writeAll(Deno.stdout, text.endsWith("\n") ? text : `${text}\n`);
+  writeAll(Deno.stdout, shown(text.endsWith("\n") ? text : `${text}\n`));
 }
 
 /** A line, or several, to stderr. */
 export function printError(text: string): void {
-  writeAll(Deno.stderr, text.endsWith("\n") ? text : `${text}\n`);
+  writeAll(Deno.stderr, shown(text.endsWith("\n") ? text : `${text}\n`));
 }
 
 /** True if progress may be redrawn in place. */

@@ -78,13 +78,32 @@ function requirement(issue: z.core.$ZodIssue): string {
   const name = issue.code === "invalid_type" ? TYPE_NAMES[issue.expected] : undefined;
   const standard = issue.message.startsWith("Invalid input");
   if (name && standard) return `expected ${name}`;
-  return issue.message.replace(/^Invalid input: /, "").replace(/, received .*$/, "").replace(/^Too (small|big): /, "");
+  const isRange = issue.code === "too_small" || issue.code === "too_big";
+  if (isRange && /^Too (small|big): /.test(issue.message)) return range(issue);
+  return issue.message.replace(/^Invalid input: /, "").replace(/, received .*$/, "");
 }
+
+function range(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig): string {
+  const [limit, bound] = issue.code === "too_small" ? [issue.minimum, "least"] : [issue.maximum, "most"];
+  const count = limit.toLocaleString("en-US", { maximumSignificantDigits: 17 });
+  const number = limit < 1e-6 || limit > 1e21 ? String(limit) : count;
+  const items = issue.origin === "array" ? "items" : issue.origin === "string" ? "letters" : undefined;
+  const between = issue.inclusive ? `at ${bound} ` : issue.code === "too_small" ? "above " : "below ";
+  const amount = `${issue.exact ? "exactly " : between}${number}`;
+  if (items) return `expected ${amount} ${limit === 1 ? items.slice(0, -1) : items}`;
+  return `expected ${issue.origin === "int" ? "an integer" : "a number"} ${issue.inclusive ? "of " : ""}${amount}`;
+}
+
+/** Where a number stands that JSON has no form for, between letters that no text has. */
+const NO_JSON = /"\ue000(NaN|-?Infinity)\ue000"/g;
 
 /** A value as short text for an error. */
 export function show(value: unknown): string {
-  // What parseJsonExactly keeps of large integers has no JSON form.
-  const text = JSON.stringify(value, (_, part) => typeof part === "bigint" ? Number(part) : part) ?? String(value);
+  const text = JSON.stringify(value, (_, part) => {
+    // What parseJsonExactly keeps of large integers has no JSON form.
+    if (typeof part === "bigint") return Number(part);
+    return typeof part === "number" && !Number.isFinite(part) ? `\ue000${part}\ue000` : part;
+  })?.replace(NO_JSON, "$1") ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 

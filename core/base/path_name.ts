@@ -45,3 +45,14 @@ export const PATH_NAME = z.string().superRefine((name, context) => {
   const message = pathNameProblem(name);
   if (message !== undefined) context.addIssue({ code: "custom", message });
 });
+
+const SHOWN_BEGINNING = 20;
+const SHOWN_LETTERS = 80;
+
+/** A name or path from a file, for a message: a long one without its middle, as paths begin alike. */
+export function shortName(name: string): string {
+  const letters = [...name];
+  if (letters.length <= SHOWN_LETTERS) return name;
+  const end = letters.length - (SHOWN_LETTERS - SHOWN_BEGINNING - 3);
+  return `${letters.slice(0, SHOWN_BEGINNING).join("")}...${letters.slice(end).join("")}`;
+}

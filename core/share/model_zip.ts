@@ -3,8 +3,8 @@
  * alone, before anything is written: the zip comes from wherever the user found it.
  */
 import { UserError } from "../base/errors.ts";
-import { show } from "../base/fields.ts";
-import { pathNameProblem } from "../base/path_name.ts";
+
+import { pathNameProblem, shortName } from "../base/path_name.ts";
 import type { ZipEntry, ZipFile } from "../formats/archive/zip.ts";
 import { CHECKSUMS_FILE } from "./checksums.ts";
 
@@ -80,7 +80,7 @@ export function checkModelZip(zip: ZipFile, doing: string): ModelZip {
     const name = storedName(entry);
     const problem = name === null ? "its name is not UTF-8" : entryProblem(name, entry);
     if (problem !== undefined || name === null) {
-      problems.push(`${show(entry.name)}: ${problem}`);
+      problems.push(`${JSON.stringify(shortName(entry.name))}: ${problem}`);
       continue;
     }
     const isFolder = name.endsWith("/");
@@ -90,7 +90,7 @@ export function checkModelZip(zip: ZipFile, doing: string): ModelZip {
       continue;
     }
     const clash = clashOf(path, isFolder) ?? placeProblem(path, isFolder);
-    if (clash !== undefined) problems.push(`${show(name)}: ${clash}`);
+    if (clash !== undefined) problems.push(`${JSON.stringify(shortName(name))}: ${clash}`);
     else if (isFolder) folders.push(path);
     else files.push({ path, entry });
     bytes += entry.size;
@@ -197,9 +197,11 @@ function rememberPaths(): (path: readonly string[], isFolder: boolean) => string
       const isItself = length === path.length;
       const before = known.get(key);
       if (before && before.spelled !== spelled) {
-        return `some disks take it for ${show(before.spelled)}, which is in it too`;
+        return `some disks take it for ${JSON.stringify(shortName(before.spelled))}, which is in it too`;
       }
-      if (before && before.isFolder !== (isFolder || !isItself)) return `${show(spelled)} is a file and a folder in it`;
+      if (before && before.isFolder !== (isFolder || !isItself)) {
+        return `${JSON.stringify(shortName(spelled))} is a file and a folder in it`;
+      }
       if (before?.isListed && isItself) return "it is there twice";
       known.set(key, { spelled, isFolder: isFolder || !isItself, isListed: isItself || before?.isListed === true });
     }

@@ -8,17 +8,11 @@
 import { constants, crc32, inflateRawSync } from "node:zlib";
 import { UserError } from "../../base/errors.ts";
 import { refuseSpecialFile } from "../../base/odd_file.ts";
+import { shortName } from "../../base/path_name.ts";
 import { readError } from "../../base/read_error.ts";
 import type { InflateLane } from "./inflate.ts";
 import { zipPieces } from "./zip_pieces.ts";
-import {
-  LOCAL_HEADER_BYTES,
-  LOCAL_SIGNATURE,
-  readZipListing,
-  shortened,
-  viewOf,
-  type ZipEntry,
-} from "./zip_listing.ts";
+import { LOCAL_HEADER_BYTES, LOCAL_SIGNATURE, readZipListing, viewOf, type ZipEntry } from "./zip_listing.ts";
 
 export type { ZipEntry } from "./zip_listing.ts";
 
@@ -100,14 +94,14 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
   const dataOffset = (entry: ZipEntry): number => {
     const header = viewOf(readAt(entry.headerOffset, LOCAL_HEADER_BYTES));
     if (header.getUint32(0, true) !== LOCAL_SIGNATURE) {
-      fail(`the ${kind} is damaged where ${shortened(entry.name)} should start`);
+      fail(`the ${kind} is damaged where ${shortName(entry.name)} should start`);
     }
     return entry.headerOffset + LOCAL_HEADER_BYTES + header.getUint16(26, true) + header.getUint16(28, true);
   };
   const unpack = (entry: ZipEntry): Uint8Array<ArrayBuffer> => {
     const { name, size, packedSize } = entry;
     const ratio = size > FREE_BYTES ? maxRatio : MAX_DEFLATE_RATIO;
-    if (size > packedSize * ratio + 64) fail(`the sizes of ${shortened(name)} can't be true`);
+    if (size > packedSize * ratio + 64) fail(`the sizes of ${shortName(name)} can't be true`);
     try {
       // In one chunk, which is then the result; in zlib's small ones, more time goes into putting them together than into unpacking.
       const chunkSize = Math.max(constants.Z_MIN_CHUNK, size);
@@ -116,12 +110,12 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
     } catch (error) {
       if (error instanceof UserError) throw error;
     }
-    return fail(`${shortened(name)} in it is damaged: it can't be unpacked to ${count(size)} bytes`);
+    return fail(`${shortName(name)} in it is damaged: it can't be unpacked to ${count(size)} bytes`);
   };
   // torch writes 0 where it was told to compute no checksums (torch.serialization.set_crc32_options).
   const checked = (entry: ZipEntry, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => {
     if (entry.crc32 !== 0 && crc32(bytes) !== entry.crc32) {
-      fail(`the ${kind} is damaged: the checksum of ${shortened(entry.name)} in it is wrong`);
+      fail(`the ${kind} is damaged: the checksum of ${shortName(entry.name)} in it is wrong`);
     }
     return bytes;
   };
@@ -133,7 +127,7 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
     entries,
     offsetOf: dataOffset,
     read(entry, offset = 0, length = entry.size - offset) {
-      const name = shortened(entry.name);
+      const name = shortName(entry.name);
       if (!(offset >= 0 && length >= 0 && offset + length <= entry.size)) {
         fail(`${name} in it has ${count(entry.size)} bytes, ${count(offset + length)} are needed`);
       }
@@ -155,14 +149,14 @@ function zipFile(file: Deno.FsFile, fileSize: number, path: string, doing: strin
     async *pieces(entry, lane) {
       const at = dataOffset(entry);
       const end = at + entry.packedSize;
-      if (end > fileSize) fail(`${shortened(entry.name)} in it reaches over the end of the file`);
+      if (end > fileSize) fail(`${shortName(entry.name)} in it reaches over the end of the file`);
       const header = readAt(entry.headerOffset, LOCAL_HEADER_BYTES + entry.nameBytes.length);
       const sameName = entry.nameBytes.every((byte, i) => byte === header[LOCAL_HEADER_BYTES + i]);
       const view = viewOf(header);
       if (
         !sameName || view.getUint16(26, true) !== entry.nameBytes.length || view.getUint16(8, true) !== entry.method
       ) {
-        fail(`the ${kind}'s list of contents says something else than what stands before ${shortened(entry.name)}`);
+        fail(`the ${kind}'s list of contents says something else than what stands before ${shortName(entry.name)}`);
       }
       try {
         yield* zipPieces(file, entry, at, fail, lane);

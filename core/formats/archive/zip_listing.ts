@@ -3,6 +3,7 @@
  * one behind the other, each name once. So what can come out of a file is bounded by its size, and no byte is read as two entries.
  * Format: PKWARE APPNOTE 6.3.10.
  */
+import { shortName } from "../../base/path_name.ts";
 
 export interface ZipEntry {
   readonly name: string;
@@ -152,17 +153,12 @@ function checkPlaces(entries: readonly ZipEntry[], directoryOffset: number, dama
   let end = 0;
   for (const entry of entries.toSorted((a, b) => a.headerOffset - b.headerOffset)) {
     const { name, method, size, packedSize, headerOffset } = entry;
-    if (headerOffset < end) damaged(`${shortened(name)} overlaps another entry`);
+    if (headerOffset < end) damaged(`${shortName(name)} overlaps another entry`);
     // Its header is as long as this at least.
     end = headerOffset + LOCAL_HEADER_BYTES + packedSize;
-    if (!(end <= directoryOffset)) damaged(`${shortened(name)} reaches into it`);
-    if (method === 0 && size !== packedSize) damaged(`${shortened(name)} is stored and has two sizes`);
+    if (!(end <= directoryOffset)) damaged(`${shortName(name)} reaches into it`);
+    if (method === 0 && size !== packedSize) damaged(`${shortName(name)} is stored and has two sizes`);
   }
-}
-
-/** A name from the file, for a message. */
-export function shortened(name: string): string {
-  return name.length > 80 ? `${name.slice(0, 77)}...` : name;
 }
 
 export function viewOf(bytes: Uint8Array): DataView {

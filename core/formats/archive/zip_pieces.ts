@@ -1,8 +1,9 @@
 /** The unpacked bytes of a zip file's entry, piece by piece, of entries of any size. */
 import zlib from "node:zlib";
+import { shortName } from "../../base/path_name.ts";
 import { fill, PIECE_BYTES } from "./gzip.ts";
 import { DeflateError, type InflateLane, inflateRaw } from "./inflate.ts";
-import { shortened, type ZipEntry } from "./zip_listing.ts";
+import type { ZipEntry } from "./zip_listing.ts";
 
 /**
  * Unpacks an entry whose packed bytes begin at `from`; it ends normally only if there are as many bytes as promised, with the right
@@ -18,7 +19,7 @@ export async function* zipPieces(
   lane?: InflateLane,
 ): AsyncGenerator<Uint8Array, void, void> {
   const { method, packedSize } = entry;
-  const name = shortened(entry.name);
+  const name = shortName(entry.name);
   if (method !== 0 && method !== 8) fail(`${name} in it is packed by method ${method}; 0 and 8 can be read`);
   await file.seek(from, Deno.SeekMode.Start);
   const read = readerOf(file, packedSize);

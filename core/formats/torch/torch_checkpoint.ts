@@ -9,7 +9,7 @@ import { toPlain } from "./pickle_plain.ts";
 import { unpickle } from "./pickle.ts";
 import { isStorage, MAX_REPEATED, type StoredTensor, storedTensor, type TorchStorage } from "./torch_tensor.ts";
 import { openZip, type ZipEntry, type ZipFile } from "../archive/zip.ts";
-import { shortened } from "../archive/zip_listing.ts";
+import { shortName } from "../../base/path_name.ts";
 
 export type { StoredTensor } from "./torch_tensor.ts";
 
@@ -161,7 +161,7 @@ function findPickle(zip: ZipFile, fail: Fail): {
     }
     return { pickle: entry, prefix };
   }
-  const names = Array.from(zip.entries.keys()).slice(0, 5).map(shortened).join(", ");
+  const names = Array.from(zip.entries.keys()).slice(0, 5).map(shortName).join(", ");
   return fail(
     `it is a zip file but no torch checkpoint: data.pkl is missing (there: ${names || "nothing"})`,
     GIVE_ANOTHER,
