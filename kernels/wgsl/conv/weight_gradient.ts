@@ -3,6 +3,7 @@
  * (weight_gradient_direct.ts), or in the transform domain (weight_gradient_winograd.ts). The bias gradient, plain sums of dL/dy, comes along.
  */
 import { voxelCount } from "../../../core/base/shape.ts";
+import { u32 } from "../emit/thread_kernel.ts";
 import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "../training/sums.ts";
 import { blocksOf, voxelView } from "../training/tensors.ts";
 import { allOf, firstOf, preferring, type Way } from "./candidates.ts";
@@ -88,7 +89,8 @@ function biasGradient({ batch, outputGradient, limits, ...problem }: WeightGradi
         limits,
         partsSlot: BIAS_PARTS,
         viewsOf: (range) => [voxelView("gradient", outputGradient, "read", range)],
-        body: `sum_0 += load_gradient(voxel * ${channelStride / 4}u + ${channelOffset / 4}u + block);`,
+        uniforms: { stride: u32(channelStride / 4), offset: u32(channelOffset / 4) },
+        body: "sum_0 += load_gradient(voxel * p.stride + p.offset + block);",
       }),
       planSumTotals({ ...shape, partsSlot: BIAS_PARTS, totalsSlot: BIAS_TOTALS }),
       planVectorGradient({ ...shape, quantity: 0, channels, totalsSlot: BIAS_TOTALS, gradientSlot }),

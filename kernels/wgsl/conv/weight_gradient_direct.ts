@@ -10,7 +10,7 @@
 import { type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { normaliseText, normViews } from "../elementwise/operand.ts";
 import { type ArrayView, wholeView } from "../emit/views.ts";
-import { dispatchOf, kernelHeader, threadKernel } from "../emit/thread_kernel.ts";
+import { dispatchOf, kernelHeader, threadKernel, u32 } from "../emit/thread_kernel.ts";
 import { MAX_THREADS, type ThreadRange, WORKGROUP } from "../emit/ranges.ts";
 import type { WgslDispatch, WgslOperand } from "../kernel.ts";
 import { meetHalves, wgsl } from "../emit/template.ts";
@@ -236,6 +236,16 @@ function merge(problem: WeightGradientProblem, t: Tiling): WgslDispatch[] {
   const shares = Math.min(32, 2 ** Math.max(0, Math.floor(Math.log2(t.chunks / 8))));
   const weights = WORKGROUP / shares;
   const threads = Math.ceil(count / weights) * WORKGROUP;
+  const uniforms = {
+    walked_channels: u32(walked.channels),
+    walked_padded: u32(walked.padded),
+    reached_channels: u32(reached.channels),
+    reached_padded: u32(reached.padded),
+    taps: u32(taps),
+    count: u32(count),
+    matrix: u32(matrix),
+    chunks: u32(t.chunks),
+  };
   return Array.from({ length: Math.ceil(threads / MAX_THREADS) }, (_, i) => {
     const range = { start: i * MAX_THREADS, end: Math.min(threads, (i + 1) * MAX_THREADS) };
     const views = [
@@ -252,24 +262,24 @@ var<workgroup> halves: array<f32, ${WORKGROUP}>;
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   // Threads follow each other as the parts do, whose reads are more than the one write.
   let weight = (p.start + id.x) / ${WORKGROUP}u * ${weights}u + lane % ${weights}u;
-  let b = weight % ${reached.channels}u;
-  let a = weight / ${reached.channels}u % ${walked.channels}u;
-  let tap = weight / ${reached.channels * walked.channels}u;
-  let first = (tap * ${walked.padded}u + walked_position(a)) * ${reached.padded}u + reached_position(b);
+  let b = weight % p.reached_channels;
+  let a = weight / p.reached_channels % p.walked_channels;
+  let tap = weight / p.reached_channels / p.walked_channels;
+  let first = (tap * p.walked_padded + walked_position(a)) * p.reached_padded + reached_position(b);
   var sum = 0.0;
-  if (weight < ${count}u) {
-    for (var chunk = lane / ${weights}u; chunk < ${t.chunks}u; chunk += ${shares}u) {
-      sum += load_parts(chunk * ${matrix}u + first);
+  if (weight < p.count) {
+    for (var chunk = lane / ${weights}u; chunk < p.chunks; chunk += ${shares}u) {
+      sum += load_parts(chunk * p.matrix + first);
     }
   }
   halves[lane] = sum;
   workgroupBarrier();
   ${meetHalves(WORKGROUP, Math.log2(shares))}
-  if (lane < ${weights}u && weight < ${count}u) {
-    store_gradient((a * ${reached.channels}u + b) * ${taps}u + tap, halves[lane]);
+  if (lane < ${weights}u && weight < p.count) {
+    store_gradient((a * p.reached_channels + b) * p.taps + tap, halves[lane]);
   }
 }
 `;
-    return threadKernel("weight gradient chunks", views, range, code);
+    return threadKernel("weight gradient chunks", views, range, code, uniforms);
   });
 }

@@ -2,7 +2,7 @@
 import { normBackwardCost, type NormBackwardOf } from "../../operators/training/norm.ts";
 import type { ConvLimits } from "../conv/problem.ts";
 import { cutRanges, walkedSegment } from "../emit/ranges.ts";
-import { f32Literal, threadKernel, threadMain } from "../emit/thread_kernel.ts";
+import { f32, threadKernel, threadMain, u32, type Uniform } from "../emit/thread_kernel.ts";
 import { wholeView } from "../emit/views.ts";
 import { SCALAR_BYTES, type WgslDispatch, type WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
@@ -44,21 +44,25 @@ export function planNormBackward(spec: NormBackward): WgslOperator {
   };
 }
 
+/** Where what the kernels read lies, in vec4. */
+const placeUniforms = ({ stored, gradient, totalChannels, channelOffset }: NormBackward): Record<string, Uniform> => ({
+  norm_stride: u32(totalChannels / 4),
+  norm_offset: u32(channelOffset / 4),
+  stored_stride: u32(stored.channelStride / 4),
+  stored_offset: u32(stored.channelOffset / 4),
+  gradient_stride: u32(gradient.channelStride / 4),
+  gradient_offset: u32(gradient.channelOffset / 4),
+});
+
 /** The norm's row of a sample: scale at `norm`, shift and slope behind it. */
-const tableText = ({ totalChannels, channelOffset }: NormBackward) => {
-  const stride = totalChannels / 4;
-  return wgsl`
-let norm = sample * ${3 * stride}u + ${channelOffset / 4}u + block;
+const TABLE_TEXT = `let norm = sample * 3u * p.norm_stride + p.norm_offset + block;
 let scale = load_norm(norm);
-let shift = load_norm(norm + ${stride}u);
-let slope = load_norm(norm + ${2 * stride}u);`;
-};
+let shift = load_norm(norm + p.norm_stride);
+let slope = load_norm(norm + 2u * p.norm_stride);`;
 
 /** `x` and `d` of a voxel's block. */
-const elementText = ({ stored, gradient }: NormBackward) =>
-  wgsl`
-let x = load_stored(voxel * ${stored.channelStride / 4}u + ${stored.channelOffset / 4}u + block);
-let at = voxel * ${gradient.channelStride / 4}u + ${gradient.channelOffset / 4}u + block;
+const ELEMENT_TEXT = `let x = load_stored(voxel * p.stored_stride + p.stored_offset + block);
+let at = voxel * p.gradient_stride + p.gradient_offset + block;
 let d = load_gradient(at) * select(slope, vec4f(1.0), fma(x, scale, shift) > vec4f(0.0));`;
 
 function sumsOf(spec: NormBackward, blocks: number): WgslDispatch[] {
@@ -75,13 +79,14 @@ function sumsOf(spec: NormBackward, blocks: number): WgslDispatch[] {
       wholeView("norm", spec.normSlot, "vec4<f32>", "read"),
       wholeView("unit", spec.unitNormSlot, "vec4<f32>", "read"),
     ],
+    uniforms: placeUniforms(spec),
     setup: wgsl`
-${tableText(spec)}
-let unit = sample * ${3 * blocks}u + block;
+${TABLE_TEXT}
+let unit = sample * 3u * p.blocks + block;
 let unit_scale = load_unit(unit);
-let unit_shift = load_unit(unit + ${blocks}u);`,
+let unit_shift = load_unit(unit + p.blocks);`,
     body: wgsl`
-${elementText(spec)}
+${ELEMENT_TEXT}
 sum_0 += d;
 sum_1 = fma(d, fma(x, unit_scale, unit_shift), sum_1);`,
     partsSlot: PARTS,
@@ -99,18 +104,19 @@ function coefficientsOf(spec: NormBackward, blocks: number): WgslDispatch {
   ];
   const text = wgsl`
 ${threadMain("thread")}
-  let sample = thread / ${blocks}u;
-  let block = thread % ${blocks}u;
-  let scale = load_norm(sample * ${3 * spec.totalChannels / 4}u + ${spec.channelOffset / 4}u + block);
-  let unit = sample * ${3 * blocks}u + block;
-  let at = sample * ${2 * blocks}u + block;
-  let mean = load_totals(at) * ${f32Literal(1 / spec.voxels)};
-  let product = load_totals(at + ${blocks}u) * ${f32Literal(1 / spec.voxels)};
+  let sample = thread / p.blocks;
+  let block = thread % p.blocks;
+  let scale = load_norm(sample * 3u * p.norm_stride + p.norm_offset + block);
+  let unit = sample * 3u * p.blocks + block;
+  let at = sample * 2u * p.blocks + block;
+  let mean = load_totals(at) * p.share;
+  let product = load_totals(at + p.blocks) * p.share;
   store_coefficients(at, -scale * product * load_unit(unit));
-  store_coefficients(at + ${blocks}u, -scale * fma(product, load_unit(unit + ${blocks}u), mean));
+  store_coefficients(at + p.blocks, -scale * fma(product, load_unit(unit + p.blocks), mean));
 }
 `;
-  return threadKernel("norm backward coefficients", views, range, text);
+  const uniforms = { ...placeUniforms(spec), blocks: u32(blocks), share: f32(1 / spec.voxels) };
+  return threadKernel("norm backward coefficients", views, range, text, uniforms);
 }
 
 function apply(spec: NormBackward, blocks: number): WgslDispatch[] {
@@ -124,18 +130,19 @@ function apply(spec: NormBackward, blocks: number): WgslDispatch[] {
       wholeView("norm", spec.normSlot, "vec4<f32>", "read"),
       wholeView("coefficients", COEFFICIENTS, "vec4<f32>", "read"),
     ];
+    // What is divided by is in the text: with a division of any two numbers it would be slower than memory.
     const code = wgsl`
 ${threadMain("thread")}
   let voxel = thread / ${blocks}u;
   let block = thread % ${blocks}u;
   let sample = voxel / ${spec.voxels}u;
-  ${tableText(spec)}
-  ${elementText(spec)}
+  ${TABLE_TEXT}
+  ${ELEMENT_TEXT}
   let coefficient = sample * ${2 * blocks}u + block;
   let constant = load_coefficients(coefficient + ${blocks}u);
   store_gradient(at, fma(scale, d, fma(load_coefficients(coefficient), x, constant)));
 }
 `;
-    return threadKernel("norm backward", views, range, code);
+    return threadKernel("norm backward", views, range, code, placeUniforms(spec));
   });
 }

@@ -1,10 +1,10 @@
 /**
  * Sums over the voxels of each sample, for every channel: of products with normalised values, of probabilities, of gradients. Two kernels:
  * workgroups sum up chunks of voxels, halves meeting in a fixed order; then a thread adds the chunks of four channels in theirs. Chunks
- * depend on shapes alone, so the same values give the same bits on every run.
+ * depend on shapes alone, so the same values give the same bits on every run. Shapes are uniforms, so that layers share kernels.
  */
 import { type ArrayView, wholeView } from "../emit/views.ts";
-import { dispatchOf, kernelHeader, threadKernel, threadMain } from "../emit/thread_kernel.ts";
+import { dispatchOf, kernelHeader, threadKernel, threadMain, u32, type Uniform } from "../emit/thread_kernel.ts";
 import type { ThreadRange } from "../emit/ranges.ts";
 import { type ConvLimits } from "../conv/problem.ts";
 import { cutGroups } from "../conv/touched.ts";
@@ -24,6 +24,8 @@ export interface ChannelSums {
   /** What is read for voxels [first, last], counted over the batch. */
   readonly viewsOf: (voxels: readonly [number, number]) => readonly ArrayView[];
   readonly functions?: string;
+  /** What setup and body read of `p` beside `blocks`. */
+  readonly uniforms?: Readonly<Record<string, Uniform>>;
   /** Statements on `sample` and `block`, before the voxels. */
   readonly setup?: string;
   /** Statements on `voxel` (counted over the batch), `sample` and `block` that add to the vec4f `sum_0`, `sum_1`, ...; `continue` skips one. */
@@ -66,7 +68,8 @@ export function planChunkSums(spec: ChannelSums): WgslDispatch[] {
     ];
   };
   return cutGroups(spec.name, { start: 0, end: batch * count }, count, spec.limits, viewsOf).map(({ range, views }) => {
-    const header = kernelHeader(views, range);
+    const shape = { chunks: u32(count), chunk_voxels: u32(length), voxels: u32(voxels), blocks: u32(blocks) };
+    const header = kernelHeader(views, range, { ...shape, ...spec.uniforms });
     const code = wgsl`
 ${header.text}
 
@@ -77,15 +80,15 @@ var<workgroup> halves: array<vec4f, ${LANES}>;
 @compute @workgroup_size(${LANES})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let number = p.start + group.y;
-  let sample = number / ${count}u;
-  let first = number % ${count}u * ${length}u;
-  let end = min(${voxels}u, first + ${length}u);
+  let sample = number / p.chunks;
+  let first = number % p.chunks * p.chunk_voxels;
+  let end = min(p.voxels, first + p.chunk_voxels);
   let block = group.x * ${wide}u + lane % ${wide}u;
   ${unroll(quantities, (k) => `var sum_${k} = vec4f(0.0);`)}
-  if (block < ${blocks}u) {
+  if (block < p.blocks) {
     ${spec.setup ?? ""}
     for (var within = first + lane / ${wide}u; within < end; within += ${lanes}u) {
-      let voxel = sample * ${voxels}u + within;
+      let voxel = sample * p.voxels + within;
       ${spec.body}
     }
   }
@@ -95,8 +98,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 halves[lane] = sum_${k};
 workgroupBarrier();
 ${meetHalves(LANES, Math.log2(lanes))}
-if (lane < ${wide}u && block < ${blocks}u) {
-  store_parts((number * ${quantities}u + ${k}u) * ${blocks}u + block, halves[lane]);
+if (lane < ${wide}u && block < p.blocks) {
+  store_parts((number * ${quantities}u + ${k}u) * p.blocks + block, halves[lane]);
 }
 workgroupBarrier();`)
     }
@@ -121,15 +124,15 @@ export function planSumTotals(
   ];
   const text = wgsl`
 ${threadMain("thread")}
-  let first = thread / ${row}u * ${count * row}u + thread % ${row}u;
+  let first = thread / p.row * p.chunks * p.row + thread % p.row;
   var sum = vec4f(0.0);
-  for (var chunk = 0u; chunk < ${count}u; chunk++) {
-    sum += load_parts(first + chunk * ${row}u);
+  for (var chunk = 0u; chunk < p.chunks; chunk++) {
+    sum += load_parts(first + chunk * p.row);
   }
   store_totals(thread, sum);
 }
 `;
-  return threadKernel("sums of chunks", views, range, text);
+  return threadKernel("sums of chunks", views, range, text, { row: u32(row), chunks: u32(count) });
 }
 
 /** A vector parameter's gradient: a quantity's totals, added over the samples. */
@@ -145,7 +148,6 @@ export function planVectorGradient(
     readonly gradientSlot: string;
   },
 ): WgslDispatch {
-  const padded = spec.blocks * 4;
   const range = { start: 0, end: spec.channels };
   const views = [
     wholeView("totals", spec.totalsSlot, "f32", "read"),
@@ -154,11 +156,16 @@ export function planVectorGradient(
   const code = wgsl`
 ${threadMain("channel")}
   var sum = 0.0;
-  for (var sample = 0u; sample < ${spec.batch}u; sample++) {
-    sum += load_totals((sample * ${spec.quantities}u + ${spec.quantity}u) * ${padded}u + channel);
+  for (var sample = 0u; sample < p.batch; sample++) {
+    sum += load_totals(sample * p.sample_step + p.first + channel);
   }
   store_gradient(channel, sum);
 }
 `;
-  return threadKernel("vector gradient", views, range, code);
+  const padded = spec.blocks * 4;
+  return threadKernel("vector gradient", views, range, code, {
+    batch: u32(spec.batch),
+    sample_step: u32(spec.quantities * padded),
+    first: u32(spec.quantity * padded),
+  });
 }

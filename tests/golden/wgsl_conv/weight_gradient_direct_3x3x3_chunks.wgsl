@@ -3,6 +3,14 @@
 struct Parameters {
   start: u32,
   end: u32,
+  walked_channels: u32,
+  walked_padded: u32,
+  reached_channels: u32,
+  reached_padded: u32,
+  taps: u32,
+  count: u32,
+  matrix: u32,
+  chunks: u32,
   parts_0: u32,
   gradient_0: u32,
 }
@@ -26,19 +34,19 @@ var<workgroup> halves: array<f32, 256>;
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
   // Threads follow each other as the parts do, whose reads are more than the one write.
   let weight = (p.start + id.x) / 256u * 256u + lane % 256u;
-  let b = weight % 16u;
-  let a = weight / 16u % 16u;
-  let tap = weight / 256u;
-  let first = (tap * 16u + walked_position(a)) * 16u + reached_position(b);
+  let b = weight % p.reached_channels;
+  let a = weight / p.reached_channels % p.walked_channels;
+  let tap = weight / p.reached_channels / p.walked_channels;
+  let first = (tap * p.walked_padded + walked_position(a)) * p.reached_padded + reached_position(b);
   var sum = 0.0;
-  if (weight < 6912u) {
-    for (var chunk = lane / 256u; chunk < 4u; chunk += 1u) {
-      sum += load_parts(chunk * 6912u + first);
+  if (weight < p.count) {
+    for (var chunk = lane / 256u; chunk < p.chunks; chunk += 1u) {
+      sum += load_parts(chunk * p.matrix + first);
     }
   }
   halves[lane] = sum;
   workgroupBarrier();
-  if (lane < 256u && weight < 6912u) {
-    store_gradient((a * 16u + b) * 27u + tap, halves[lane]);
+  if (lane < 256u && weight < p.count) {
+    store_gradient((a * p.reached_channels + b) * p.taps + tap, halves[lane]);
   }
 }
