@@ -185,7 +185,7 @@ async function predictAll(job: PredictionJob, state: ReportState, onCase: () => 
   };
   const hooks = { onEvent, signal };
   const request = runRequest(job, model, { ...planned, details });
-  const gpus = await wantedGpus(values, warn);
+  const gpus = await wantedGpus(values, { warn, event: context.event });
   const wish = { ...engineWish(values), ...(gpus && { gpu: gpus[0] }) };
   const { maxMemory } = values;
   const predict = gpus && gpus.length > 1

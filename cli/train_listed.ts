@@ -1,6 +1,8 @@
 /** `train --folds`: one training after the other, or one on each of several GPUs. What fails is that fold's alone. */
 import { Interrupted, UserError } from "../core/base/errors.ts";
+import type { ReadingLane } from "../core/predict/run/run_memory.ts";
 import { startAfter, type TrainHooks } from "../core/train/train_request.ts";
+import { trainingLane } from "../core/train/training_memory.ts";
 import type { AdapterChoice } from "../gpu/adapter.ts";
 import type { CommandContext, CountProgress } from "./commands/command.ts";
 import { wantedGpus } from "./engines/wanted_gpus.ts";
@@ -36,7 +38,7 @@ export async function trainListed(
   context: CommandContext,
   thread?: FoldThreadOptions,
 ): Promise<boolean> {
-  const gpus = await wantedGpus(values, context.warn);
+  const gpus = await wantedGpus(values, context);
   const folds = shareList(requests.map((request): ListedFold => ({ request, lost: 0 })));
   const failed: string[] = [];
   const stop = new AbortController();
@@ -45,7 +47,7 @@ export async function trainListed(
     context,
     folds,
     failed,
-    count: gpus?.length ?? 1,
+    lane: trainingLane(Math.min(gpus?.length ?? 1, requests.length)),
     stop,
     signal: AbortSignal.any([context.signal, stop.signal]),
     ...(thread && { thread }),
@@ -79,8 +81,8 @@ interface ListedRun {
   readonly folds: SharedList<ListedFold>;
   /** Names of those that are not tried again. */
   readonly failed: string[];
-  /** GPUs. */
-  readonly count: number;
+  /** Of trainings on several GPUs. */
+  readonly lane: ReadingLane;
   readonly stop: AbortController;
   /** Aborts too when another training ends the run. */
   readonly signal: AbortSignal;
@@ -152,12 +154,12 @@ async function trainOne(run: ListedRun, lane: Lane, { request, lost }: ListedFol
 
 /** @returns the mean Dice of the validation */
 async function trainFold(
-  { values, count, thread }: ListedRun,
+  { values, lane: beside, thread }: ListedRun,
   { gpu, flags }: Lane,
   request: FoldRequest,
   hooks: TrainHooks,
 ): Promise<number> {
-  if (gpu) return await trainBeside({ request, gpu, flags: values, count }, hooks, thread);
+  if (gpu) return await trainBeside({ request, gpu, flags: values, lane: beside }, hooks, thread);
   const { trainModel } = await import("../core/train/train_model.ts");
   const { openEngine, recover } = engineOpener(flags, hooks.info);
   return (await trainModel({ ...request, openEngine, recover }, hooks)).summary.foregroundMean.Dice;

@@ -28,6 +28,8 @@ export interface AdapterChoice {
   /** What it must turn out to be, as far as that is known. */
   readonly vendor?: number;
   readonly device?: number;
+  /** True: it is named by an address that the program may not look at; see cli/engines/verify_address.ts. */
+  readonly isUnchecked?: true;
   /** One number that all threads of the process share: 1 while one of them asks, its variables being set. */
   readonly turn: Int32Array<SharedArrayBuffer>;
 }
@@ -86,6 +88,11 @@ function isChosen(adapter: GPUAdapter, { vendor, device }: AdapterChoice): boole
 export function idsOf({ info }: GPUAdapter): { readonly vendor: number; readonly device: number } {
   const numberOf = (text: string) => text === "" ? NaN : Number(text);
   return { vendor: numberOf(info.vendor), device: numberOf(info.device) };
+}
+
+/** Those of a choice. */
+export function knownIds({ vendor, device }: { readonly vendor: number; readonly device: number }) {
+  return { ...(!Number.isNaN(vendor) && { vendor }), ...(!Number.isNaN(device) && { device }) };
 }
 
 export function factsOf({ info, features }: GPUAdapter): AdapterFacts {

@@ -50,10 +50,11 @@ export const trainCommand = defineCommand({
       return await trainListed(requests, values, context);
     }
     const request = await foldRequest(values, fold ?? "", context, say);
-    const engines = await enginesOf(values, say, context.warn);
+    const engines = await enginesOf(values, say, context);
     const { trainModel } = await import("../../core/train/train_model.ts");
-    const { openEngine, recover, shares } = engines;
-    const all: TrainRequest = { ...request, openEngine, recover, ...(shares && { shares }) };
+    const { openEngine, recover, shares, validators } = engines;
+    const several = { ...(shares && { shares }), ...(validators && { validators }) };
+    const all: TrainRequest = { ...request, openEngine, recover, ...several };
     const { folder, summary } = await trainModel(all, trainHooks(values, context, say));
     const cases = plural(summary.cases.length, "case");
     say(`validation: mean Dice ${diceText(summary.foregroundMean.Dice)} of ${cases}: ${folder}`);
@@ -137,33 +138,56 @@ async function foldRequest(
   };
 }
 
-/** One engine, or those of `-num_gpus`; a validation takes one. @throws UsageError, UserError where GPUs are not there */
-async function enginesOf(
-  values: TrainValues,
-  say: Say,
-  warn: Say,
-): Promise<EngineOpener & Pick<TrainRequest, "shares">> {
-  const { gpus: count, validateOnly, gpuChoice, allowSoftwareGpu, precision } = values;
-  if (count > 1 && validateOnly) say("a validation takes one GPU");
-  if (count === 1 || validateOnly) {
-    const chosen = await wantedGpus(values, warn);
-    const gpu = validateOnly ? chosen?.[0] : onlyGpu(chosen);
-    return engineOpener({ ...values, ...(gpu && { gpu }) }, say);
-  }
+/** One engine, or those of `-num_gpus`, or of `--gpus` for a validation. @throws UsageError, UserError where GPUs are not there */
+async function enginesOf(values: TrainValues, say: Say, context: CommandContext): Promise<TrainEngines> {
+  const { validateOnly, allowSoftwareGpu, precision, device } = values;
+  const gpus = await gpusOf(values, context);
+  const several = gpus && gpus.length > 1 ? gpus : undefined;
+  const trainsOnAll = several && !validateOnly;
+  const opener = engineOpener({
+    ...values,
+    device: trainsOnAll ? "gpu" : device,
+    ...(gpus && { gpu: gpus[0] }),
+  }, say);
+  if (!several) return opener;
+  const validators = await validatorsOn(several, values, say, context);
+  if (!trainsOnAll) return { ...opener, validators };
+  const { sharedTraining } = await import("../engines/training_gpus.ts");
+  return { ...sharedTraining(opener, several, { allowSoftwareGpu, precision }), validators };
+}
+
+type TrainEngines = EngineOpener & Pick<TrainRequest, "shares" | "validators">;
+
+/** Undefined: the one that is taken unasked. */
+async function gpusOf(values: TrainValues, context: CommandContext): Promise<readonly AdapterChoice[] | undefined> {
+  const { gpus: count, gpuChoice, validateOnly, allowSoftwareGpu } = values;
   // Without --gpus the variables may name several, of which wantedGpus takes the first.
-  const named = gpuChoice === undefined ? undefined : await wantedGpus(values, warn);
+  const named = gpuChoice !== undefined || count === 1 ? await wantedGpus(values, context) : undefined;
+  if (count === 1) return validateOnly ? named : requireOne(named);
   if (named && named.length !== count) {
     throw new UsageError(`argument --gpus: it names ${plural(named.length, "GPU")}, and -num_gpus is ${count}`);
   }
-  const { sharedTraining, trainingGpus } = await import("../engines/training_gpus.ts");
-  const gpus = named ?? await trainingGpus(count, allowSoftwareGpu);
-  const planner = engineOpener({ ...values, device: "gpu", gpu: gpus[0] }, say);
-  return sharedTraining(planner, gpus, { allowSoftwareGpu, precision });
+  const { trainingGpus } = await import("../engines/training_gpus.ts");
+  return named ?? await trainingGpus(count, allowSoftwareGpu);
+}
+
+async function validatorsOn(
+  gpus: readonly AdapterChoice[],
+  values: TrainValues,
+  say: Say,
+  { warn, event }: CommandContext,
+): Promise<TrainRequest["validators"]> {
+  const { validateOn } = await import("../gpus/validation_threads.ts");
+  return validateOn(gpus, values, {
+    ...(values.maxMemory !== undefined && { maxMemory: values.maxMemory }),
+    hooks: { say, warn },
+    onFailure: (failure) => event?.("gpu_failed", { ...failure }),
+  });
 }
 
 /** @throws UsageError for several */
-function onlyGpu(gpus: readonly AdapterChoice[] | undefined): AdapterChoice | undefined {
-  if (!gpus || gpus.length === 1) return gpus?.[0];
+function requireOne(gpus: readonly AdapterChoice[] | undefined): readonly AdapterChoice[] | undefined {
+  if (!gpus || gpus.length === 1) return gpus;
   throw new UsageError(
     `argument --gpus: it names ${gpus.length}, and a training takes one; -num_gpus ${gpus.length} has them share every batch, ` +
       "and --folds has each train one",

@@ -44,7 +44,8 @@ function byAddress(word: string, list: GpuList): AdapterChoice {
   // What may not be looked at may be there all the same.
   if (list.selecting !== "address") throw unchosen(word, "GPUs cannot be told apart by their addresses here");
   const { turn } = list;
-  return { name: address, label: `GPU ${address}`, environment: variablesFor({ address, vendor: 0 }, "address"), turn };
+  const environment = variablesFor({ address, vendor: 0 }, "address");
+  return { name: address, label: `GPU ${address}`, environment, turn, isUnchecked: true };
 }
 
 /** @throws UserError where GPUs of one model are meant that cannot be told apart */
@@ -93,8 +94,26 @@ export function gpuLines({ gpus, alike, isWhole }: GpuList): string[] {
     const where = alike.map(({ address }) => address).join(", ");
     lines.push(`Of a model listed above, and not to be told from it: ${where}. To use them: ${ALIKE_REMEDY}.`);
   }
-  if (!isWhole) lines.push(`${OTHERS[0].toUpperCase()}${OTHERS.slice(1)}.`);
+  if (haveTwins(gpus)) {
+    lines.push(
+      "Of GPUs of one model it is the word of Mesa's layer which one is at which address: WebGPU tells models alone.",
+    );
+  }
+  if (!isWhole) {
+    lines.push(
+      `${OTHERS[0].toUpperCase()}${
+        OTHERS.slice(1)
+      }. That the driver opens the GPU at an address is verified only if it is of ` +
+        "another model than the one that the driver shows unasked.",
+    );
+  }
   return lines;
+}
+
+/** True where an index is one of several cards of a model. */
+function haveTwins(gpus: readonly ListedGpu[]): boolean {
+  const models = gpus.filter(({ address }) => address !== undefined).map(({ vendor, device }) => `${vendor}:${device}`);
+  return new Set(models).size < models.length;
 }
 
 /** "0: NVIDIA T4 at 0000:81:00.0" */

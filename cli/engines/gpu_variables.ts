@@ -43,20 +43,25 @@ export function visibleGpus<Gpu extends Pick<ListedGpu, "name" | "software" | "u
   const real = gpus.filter(({ software }) => !software);
   if (!chosen) return gpus;
   const { name, setting, words } = chosen;
-  if (NONE.test(words[0])) throw new UsageError(`argument -num_gpus: ${setting} allows no GPU`);
+  if (NONE.test(words[0])) throw new UsageError(`${setting} allows no GPU`);
   // A container or SLURM's cgroup shows these only, whatever their numbers.
-  if (real.length === 0 || files?.length === words.length) return gpus;
-  const alike = real.every((gpu) => gpu.name === real[0].name);
+  if (gpus.length === 0 || files?.length === words.length) return gpus;
+  const alike = real.length > 0 && real.every((gpu) => gpu.name === real[0].name);
   return words.map((word) => {
-    const gpu = /^\d+$/.test(word)
+    const isNumber = /^\d+$/.test(word);
+    // A software adapter is as many GPUs as are named.
+    if (isNumber && real.length === 0) return gpus[0];
+    const gpu = isNumber
       ? (alike ? real[Number(word)] : undefined)
       : real.find(({ uuid }) => uuid?.toLowerCase().startsWith(word.toLowerCase()));
     if (gpu) return gpu;
-    const why = /^\d+$/.test(word) && !alike
+    const why = real.length === 0
+      ? `there is no ${word}, but a software adapter alone`
+      : isNumber && !alike
       ? "the GPUs of this machine are of several models, whose order there is CUDA's own"
       : `there is no ${word} among ${real.length}`;
     throw new UsageError(
-      `argument -num_gpus: ${setting} chooses the GPUs, and ${why}; unset ${name} to take the first ones that ` +
+      `${setting} chooses the GPUs, and ${why}; unset ${name} to take the first ones that ` +
         "`nnunet doctor` lists, or show the program those only (docker run --gpus, SLURM with ConstrainDevices=yes)",
     );
   });

@@ -1,5 +1,5 @@
 /** The GPUs of this machine that can be opened, each with what it takes to open it and no other. */
-import { type AdapterChoice, factsOf, idsOf } from "../../gpu/adapter.ts";
+import { type AdapterChoice, factsOf, idsOf, knownIds } from "../../gpu/adapter.ts";
 import { type Selecting, selecting, VARIABLES, variablesFor } from "./device_select.ts";
 import { askForAdapter } from "./gpu_probe.ts";
 import { type PciGpu, pciGpus } from "./pci_gpus.ts";
@@ -63,7 +63,13 @@ async function list(root?: string): Promise<GpuList> {
       continue;
     }
     const { vendor, device, address, driver, uuid } = slot;
-    const choice = { environment: variablesFor(slot, how), vendor, ...(device !== undefined && { device }), turn };
+    const choice = {
+      environment: variablesFor(slot, how),
+      vendor,
+      // What opens is of some model of that maker.
+      ...(device === undefined ? { isUnchecked: true as const } : { device }),
+      turn,
+    };
     const gpu = await found(choice, { address, driver, uuid });
     if (gpu) gpus.push(gpu);
   }
@@ -129,8 +135,4 @@ async function found(
     uuid,
     choice: { ...choice, ...knownIds({ vendor, device }) },
   };
-}
-
-function knownIds({ vendor, device }: { readonly vendor: number; readonly device: number }) {
-  return { ...(!Number.isNaN(vendor) && { vendor }), ...(!Number.isNaN(device) && { device }) };
 }

@@ -115,16 +115,16 @@ async function judgeGpu({ device, allowSoftwareGpu, gpu }: EngineWish): Promise<
     const remedy = `see \`nnunet doctor\` for what is missing, ${otherwise}`;
     return { usable: false, why: problem, error: new UserError({ doing, problem, remedy }) };
   }
-  if (adapter.software) return judgeSoftware(adapter, allowSoftwareGpu === true, doing, otherwise);
+  if (adapter.software && !allowSoftwareGpu) return refuseSoftware(adapter, doing, otherwise);
   if (variables.kind === "refused" && !gpu) {
     const error = new UserError(variables.error);
     return { usable: false, why: error.message, error };
   }
+  if (adapter.software) return { usable: true, why: "--allow_software_gpu" };
   return { usable: true, why: variables.kind === "first" ? variables.note : gpu?.label ?? "" };
 }
 
-function judgeSoftware({ name }: AdapterFacts, allowed: boolean, doing: string, otherwise: string): GpuVerdict {
-  if (allowed) return { usable: true, why: "--allow_software_gpu" };
+function refuseSoftware({ name }: AdapterFacts, doing: string, otherwise: string): GpuVerdict {
   const problem = `the only adapter is ${name}, which computes on the CPU, and slower than the CPU engine`;
   const remedy = `install the GPU's driver (\`nnunet doctor\` says more), ${otherwise}`;
   return { usable: false, why: problem, error: new UserError({ doing, problem, remedy }) };

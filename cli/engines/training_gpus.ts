@@ -19,20 +19,40 @@ import { type EngineOpener, followEngines, MOST_LOSSES } from "./training_engine
  */
 export async function trainingGpus(count: number, allowSoftware: boolean): Promise<readonly AdapterChoice[]> {
   const list = await listGpus();
-  const visible = visibleGpus(list.gpus, (name) => Deno.env.get(name), await openableGpus());
-  const gpus = firstGpus(count, { ...list, gpus: visible }, allowSoftware);
+  const visible = visibleOf(list, await openableGpus());
+  const gpus = firstGpus(count, { ...list, gpus: visible }, allowSoftware, visible !== list.gpus);
   // Threads only change their values later: new variables would move the others from under whoever reads them.
   showFirst(gpus[0]);
   return gpus;
 }
 
-/** A software adapter, where there is nothing else, is all of them at once. */
-export function firstGpus(count: number, list: GpuList, allowSoftware: boolean): readonly AdapterChoice[] {
+function visibleOf({ gpus }: GpuList, files: readonly string[] | null) {
+  try {
+    return visibleGpus(gpus, (name) => Deno.env.get(name), files);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`argument -num_gpus: ${error.message}`);
+  }
+}
+
+/**
+ * A software adapter, where there is nothing else, is all of them at once.
+ * @param isNamed The list is of those that variables name: of a software adapter as many as they do
+ */
+export function firstGpus(
+  count: number,
+  list: GpuList,
+  allowSoftware: boolean,
+  isNamed = false,
+): readonly AdapterChoice[] {
   const real = list.gpus.filter(({ software }) => !software).map(({ choice }) => choice);
   if (real.length >= count) return real.slice(0, count);
-  const [software] = list.gpus.filter((gpu) => gpu.software);
-  if (real.length === 0 && software && allowSoftware) return Array.from({ length: count }, () => software.choice);
-  const seen = real.length === 0 ? "there is none that can be used" : `${real.length} can be used`;
+  const software = allowSoftware ? list.gpus.filter((gpu) => gpu.software) : [];
+  if (real.length === 0 && software.length > 0 && (!isNamed || software.length >= count)) {
+    return Array.from({ length: count }, () => software[0].choice);
+  }
+  const usable = real.length > 0 ? real.length : software.length;
+  const seen = usable === 0 ? "there is none that can be used" : `${usable} can be used`;
   const found = list.gpus.length === 0 ? "" : ` (${gpuLines({ ...list, alike: [] }).join("; ")})`;
   const remedy = list.alike.length > 0 ? `to use those of the same model too: ${ALIKE_REMEDY}` : "see `nnunet doctor`";
   throw new UsageError(`argument -num_gpus: ${count} GPUs are asked for, and ${seen}${found}; ${remedy}`);

@@ -2,28 +2,34 @@
 import { UsageError } from "../../core/base/errors.ts";
 import { type AdapterChoice, showFirst } from "../../gpu/adapter.ts";
 import { chooseGpus, OTHERS } from "./choose_gpus.ts";
-import { openableGpus } from "./gpu_probe.ts";
+import { askForAdapter, openableGpus } from "./gpu_probe.ts";
 import { judgeGpuVariables, visibleGpus } from "./gpu_variables.ts";
 import { listGpus } from "./list_gpus.ts";
 import type { Device } from "./select_engine.ts";
+import { verifyAddress } from "./verify_address.ts";
 
 export interface GpuFlags {
   readonly device: Device;
+  readonly allowCpu: boolean;
   readonly gpuChoice?: string;
   readonly allowSoftwareGpu: boolean;
+}
+
+/** Who is told of what is not certain. */
+export interface GpuHooks {
+  warn(line: string): void;
+  readonly event?: (name: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
 /**
  * What `--gpus` names, else the first one that CUDA_VISIBLE_DEVICES and its like name; undefined where that is the one that is taken
  * unasked. From then on it is what the driver shows first, in this thread too.
- * @throws UserError for what `--gpus` names and is not there
+ * @throws UserError for what `--gpus` names and is not there; UsageError where variables name a GPU that is not, unless the CPU may do it
  */
-export async function wantedGpus(
-  { device, gpuChoice: text, allowSoftwareGpu }: GpuFlags,
-  warn: (line: string) => void,
-): Promise<readonly AdapterChoice[] | undefined> {
+export async function wantedGpus(flags: GpuFlags, hooks: GpuHooks): Promise<readonly AdapterChoice[] | undefined> {
+  const { device, gpuChoice: text, allowSoftwareGpu } = flags;
   if (device === "cpu") return undefined;
-  const gpus = text === undefined ? await visibleGpu() : await namedGpus(text, allowSoftwareGpu, warn);
+  const gpus = text === undefined ? await visibleGpu(flags) : await namedGpus(text, allowSoftwareGpu, hooks);
   if (!gpus) return undefined;
   // Threads only change their values later: new variables would move the others from under whoever reads them.
   showFirst(gpus[0]);
@@ -33,24 +39,34 @@ export async function wantedGpus(
 async function namedGpus(
   text: string,
   allowSoftware: boolean,
-  warn: (line: string) => void,
+  { warn, event }: GpuHooks,
 ): Promise<readonly AdapterChoice[]> {
   const list = await listGpus();
-  const gpus = chooseGpus(text, list, allowSoftware);
+  const chosen = chooseGpus(text, list, allowSoftware);
   if (!list.isWhole && /\ball\b/i.test(text)) warn(`--gpus ${text}: ${OTHERS}`);
+  const gpus: AdapterChoice[] = [];
+  for (const choice of chosen) {
+    const { choice: checked, doubt } = await verifyAddress(choice, askForAdapter);
+    gpus.push(checked);
+    if (doubt === undefined) continue;
+    warn(`${checked.label} could not be verified: ${doubt}`);
+    event?.("gpu_unverified", { gpu: checked.name, why: doubt });
+  }
   return gpus;
 }
 
 /** Where it cannot be told which one the variables mean, that is refused when the engine is chosen. */
-async function visibleGpu(): Promise<readonly AdapterChoice[] | undefined> {
+async function visibleGpu({ device, allowCpu }: GpuFlags): Promise<readonly AdapterChoice[] | undefined> {
   const get = (name: string) => Deno.env.get(name);
   const files = await openableGpus();
   if (judgeGpuVariables(get, files).kind !== "refused") return undefined;
+  const list = await listGpus();
   try {
-    const [gpu] = visibleGpus((await listGpus()).gpus, get, files);
+    const [gpu] = visibleGpus(list.gpus, get, files);
     return gpu && [gpu.choice];
   } catch (error) {
-    if (error instanceof UsageError) return undefined;
-    throw error;
+    if (!(error instanceof UsageError)) throw error;
+    if (list.gpus.length > 0 && list.isWhole && device !== "auto" && !allowCpu) throw error;
+    return undefined;
   }
 }

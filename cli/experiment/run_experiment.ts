@@ -31,7 +31,7 @@ export async function runExperiment(values: RunValues, context: CommandContext):
     // What is wrong with it is not to be found out after hours of preprocessing.
     using _checkpoint = await openCheckpoint(values.pretrainedWeights, { weightsAlone: true });
   }
-  const gpus = await wantedGpus(values, context.warn);
+  const gpus = await wantedGpus(values, context);
   const opener = engineOpener({ ...values, ...(gpus && { gpu: gpus[0] }) }, print);
   const before = await lookAtExperiment(request);
   let forecasts = await forecastsFor(before, values, opener, context);

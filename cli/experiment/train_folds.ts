@@ -19,7 +19,9 @@ import { nextFold } from "../../core/experiment/next_fold.ts";
 import { moveAside } from "../../core/experiment/redo.ts";
 import { type EpochForecast, estimateTime } from "../../core/experiment/time_left.ts";
 import { pause } from "../../core/preprocess/shared_data_folder.ts";
+import type { ReadingLane } from "../../core/predict/run/run_memory.ts";
 import type { TrainHooks, TrainRequest } from "../../core/train/train_request.ts";
+import { trainingLane } from "../../core/train/training_memory.ts";
 import { TRAINING_LOCK } from "../../core/train/training_folder.ts";
 import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { CommandContext, CountProgress } from "../commands/command.ts";
@@ -68,6 +70,7 @@ interface Lane {
 export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
   const { experiment, values: { stale, noWait }, context, gpus, opener } = run;
   const failed = new Set<string>();
+  const beside = trainingLane(gpus?.length ?? 1);
   const lanes: Lane[] = gpus && gpus.length > 1
     ? gpus.map((gpu) => ({ gpu, opener, failures: 0 }))
     : [{ opener, failures: 0 }];
@@ -77,7 +80,7 @@ export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
   const signal = AbortSignal.any([context.signal, stop.signal]);
   let failure: { readonly error: unknown } | undefined;
   const start = (lane: Lane, state: FoldState) => {
-    const ended = trainOne({ ...run, lane, failed, lost, signal }, state)
+    const ended = trainOne({ ...run, lane, beside, failed, lost, signal }, state)
       .catch((error) => void (failure ??= { error }))
       .finally(() => running.delete(lane));
     running.set(lane, ended);
@@ -164,6 +167,8 @@ async function settled(
 
 interface FoldRun extends TrainingRun {
   readonly lane: Lane;
+  /** Of trainings on several GPUs. */
+  readonly beside: ReadingLane;
   /** Names of folds that are not tried again. */
   readonly failed: Set<string>;
   /** How often folds were lost with a GPU. */
@@ -205,10 +210,10 @@ async function trainOne(run: FoldRun, { task, folder }: FoldState): Promise<void
 
 /** @returns the mean Dice of the validation */
 async function train(run: FoldRun, task: FoldTask, start: TrainRequest["start"]): Promise<number> {
-  const { lane: { gpu, opener: { openEngine, recover } }, values, gpus = [], thread } = run;
+  const { lane: { gpu, opener: { openEngine, recover } }, values, beside, thread } = run;
   const request = requestOf(run, task, start);
   const hooks = hooksOf(taskName(task), task, run);
-  if (gpu) return await trainBeside({ request, gpu, flags: values, count: gpus.length }, hooks, thread);
+  if (gpu) return await trainBeside({ request, gpu, flags: values, lane: beside }, hooks, thread);
   const { trainModel } = await import("../../core/train/train_model.ts");
   return (await trainModel({ ...request, openEngine, recover }, hooks)).summary.foregroundMean.Dice;
 }

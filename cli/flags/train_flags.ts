@@ -212,14 +212,15 @@ export const TRAIN = {
     default: 1,
     group: MACHINE,
     help:
-      "GPUs that share every batch, the first ones that `doctor` lists. Weights come out as with one, but for rounding.",
+      "GPUs that share every batch, and the validation's cases: the first ones that `doctor` lists. Weights come out as with " +
+      "one, but for rounding.",
   },
   device: ENGINE.device,
   gpuChoice: {
     ...ENGINE.gpuChoice,
     help:
-      "Which GPU, as `doctor` lists them: its index, PCI address or name; with -num_gpus several, with commas between, or " +
-      "`all`. Default: the strongest.",
+      "Which GPU, as `doctor` lists them: its index, PCI address or name; with -num_gpus, --folds or --val several, with " +
+      "commas between, or `all`. Default: the strongest.",
   },
   allowCpu: {
     kind: "switch",

@@ -3,7 +3,7 @@ import { toPlainError } from "../../core/base/plain_error.ts";
 import { type Model, openModel } from "../../core/predict/model/model_folder.ts";
 import type { CaseToPredict } from "../../core/predict/run/request.ts";
 import { keepModels, type ResidentModels } from "../../core/predict/run/resident_models.ts";
-import { measureRuntime } from "../../core/predict/run/run_memory.ts";
+import { measureRuntime, shareOfLimit } from "../../core/predict/run/run_memory.ts";
 import { openEngines, type RunEngines } from "../engines/run_engines.ts";
 import type { FromThread, ModelSource, ThreadSetting, ToThread } from "./messages.ts";
 
@@ -104,12 +104,12 @@ async function openEngine(
   let lost: Error | undefined;
   const { engine, precision, precisionCache } = engines.current;
   const runtimeBytes = measureRuntime(engine);
-  // What is left beside the program itself is divided.
-  const share = maxMemory === undefined ? undefined : runtimeBytes + Math.max(0, maxMemory - runtimeBytes) / of;
+  const lane = { runtimeBytes, of };
+  const share = maxMemory === undefined ? undefined : shareOfLimit(maxMemory, lane);
   const kept = keepModels({
     engine,
     options: { precision, ...(precisionCache && { precisionCache }), ...(share !== undefined && { maxMemory: share }) },
-    lane: { runtimeBytes, of },
+    lane,
     isLost: () => lost !== undefined,
     renew: engines.renew,
     recover(error, attempt) {

@@ -4,7 +4,7 @@ import type { EpochProgress, TrainRequest } from "../../core/train/train_request
 import type { EngineFlags } from "../training_request.ts";
 
 /** A training without its engine. */
-export type FoldRequest = Omit<TrainRequest, "openEngine" | "recover" | "shares">;
+export type FoldRequest = Omit<TrainRequest, "openEngine" | "recover" | "shares" | "validators">;
 
 export type ToFoldThread =
   | { readonly kind: "train"; readonly request: FoldRequest; readonly flags: EngineFlags }

@@ -2,6 +2,7 @@
 import { Interrupted } from "../../core/base/errors.ts";
 import { fromPlainError } from "../../core/base/plain_error.ts";
 import { ThreadEnded } from "../../core/base/worker_thread.ts";
+import type { ReadingLane } from "../../core/predict/run/run_memory.ts";
 import { hangs } from "../../core/train/parallel/share_threads.ts";
 import { watchSilence } from "../../core/train/parallel/silence.ts";
 import type { TrainHooks } from "../../core/train/train_request.ts";
@@ -31,8 +32,8 @@ export interface FoldThread {
   readonly request: FoldRequest;
   readonly gpu: AdapterChoice;
   readonly flags: ThreadFlags;
-  /** How many train at a time: the cores are divided among them. */
-  readonly count: number;
+  /** How many train at a time, and what the process has beside them: cores and memory are divided among them. */
+  readonly lane: ReadingLane;
 }
 
 /** How the thread is started, and how long it may say nothing; for tests. */
@@ -51,11 +52,11 @@ type ThreadFlags = Omit<EngineFlags, "device" | "allowCpu" | "gpu"> & Pick<FoldR
  * @throws as trainModel; {@link GpuFailed}
  */
 export async function trainBeside(
-  { request, gpu, flags, count }: FoldThread,
+  { request, gpu, flags, lane }: FoldThread,
   { info, warn, onEpoch, onCase, onSave, signal }: TrainHooks,
   { startWorker = startFoldWorker, patienceSeconds = PATIENCE_SECONDS }: FoldThreadOptions = {},
 ): Promise<number> {
-  const { allowSoftwareGpu, threads, precision, sampleThreads = sampleThreadsOfEach(count) } = flags;
+  const { allowSoftwareGpu, threads, precision, sampleThreads = sampleThreadsOfEach(lane.of) } = flags;
   const worker = startWorker();
   const send = (message: ToFoldThread) => worker.postMessage(message);
   const ended = Promise.withResolvers<number>();
@@ -95,7 +96,7 @@ export async function trainBeside(
   try {
     // Never the CPU in a GPU's place: the others go on.
     const own: EngineFlags = { device: "gpu", allowCpu: false, allowSoftwareGpu, threads, precision, gpu };
-    send({ kind: "train", request: { ...request, sampleThreads }, flags: own });
+    send({ kind: "train", request: { ...request, lane, sampleThreads }, flags: own });
     if (signal?.aborted) abort();
     return await ended.promise;
   } finally {

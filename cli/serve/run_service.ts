@@ -191,7 +191,7 @@ async function startPredictor(
   say: (line: string) => void,
 ): Promise<Predictor> {
   const { maxMemory } = values;
-  const gpus = await wantedGpus(values, context.warn);
+  const gpus = await wantedGpus(values, context);
   return await openPredictor({
     wish: engineWish(values),
     ...(gpus && { gpus }),

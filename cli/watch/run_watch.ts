@@ -57,7 +57,7 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
   const about = { dataset: plans.datasetName, name: `${plans.datasetName}, ${model.configuration.name}` };
   const details = await objectDetails(values, dataset, about, warn);
   await noteRun(values, model);
-  const gpus = await wantedGpus(values, warn);
+  const gpus = await wantedGpus(values, { warn, event: context.event });
   await using resident = await openResident({
     wish: engineWish(values),
     ...(gpus && { gpus }),

@@ -5,9 +5,10 @@
 import { UserError } from "../base/errors.ts";
 import { ensureFolder } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
+import { residentBytes } from "../base/memory_allowance.ts";
 import { join } from "../base/path.ts";
 import type { Engine } from "../engine/engine.ts";
-import { evaluateFolder } from "../evaluate/evaluate_folder.ts";
+import { evaluateFolder, type Evaluation } from "../evaluate/evaluate_folder.ts";
 import type { Summary } from "../evaluate/summary.ts";
 import { evaluatedOf } from "../evaluate/targets.ts";
 import type { Checkpoint } from "../formats/torch/torch_checkpoint.ts";
@@ -15,11 +16,20 @@ import { buildGraph } from "../network/build_graph.ts";
 import { checkpointWeights } from "../network/weights.ts";
 import type { Model } from "../predict/model/model_folder.ts";
 import { predictCases } from "../predict/run/predict_cases.ts";
-import type { PredictionEvent } from "../predict/run/request.ts";
+import type { PredictionEvent, PredictionHooks, PredictionRequest, PredictionSummary } from "../predict/run/request.ts";
+import { keepModels } from "../predict/run/resident_models.ts";
 import { trainerArchitecture } from "../trainers/trainer_network.ts";
 import { predictNextStages } from "./next_stage.ts";
 import type { TrainingSetup } from "./setup.ts";
+import type { Validators } from "./train_request.ts";
 import type { ValidationHooks, ValidationOptions } from "./validation_options.ts";
+
+/** What predicts the cases. */
+export interface ValidationRun {
+  readonly engine: Engine;
+  /** Instead of it, for all but a cascade's next stage: several, which share the cases. */
+  readonly validators?: Validators;
+}
 
 export interface ValidatedFold {
   readonly folder: string;
@@ -31,7 +41,7 @@ export interface ValidatedFold {
  * @throws UserError if a case can't be predicted; the others are then written, but there is no new summary
  */
 export async function validateFold(
-  engine: Engine,
+  run: ValidationRun,
   setup: TrainingSetup,
   checkpoint: Checkpoint,
   options: ValidationOptions,
@@ -53,34 +63,52 @@ export async function validateFold(
     if (event.kind === "warning") hooks.warn(`${event.id}: ${event.message}`);
     if (event.kind === "done") hooks.onCase?.(++done, split.val.length);
   };
-  const { failed } = await predictCases({
-    engine,
+  const request = {
     model,
     cases: split.val.map((id) => ({ id, files: [], stored, output: join(folder, `${id}${dataset.fileEnding}`) })),
     options: {
       saveProbabilities: options.saveProbabilities,
       ...(options.maxMemory !== undefined && { maxMemory: options.maxMemory }),
     },
-  }, { onEvent, signal: options.signal });
+  };
+  const { failed } = await predictAll(run, request, options, { onEvent, signal: options.signal });
   if (failed.length > 0) {
     throw new UserError({
       ...failed[0].error,
       problem: `${failed[0].error.problem} (${failed.length} of ${split.val.length} validation cases failed)`,
     });
   }
-  await predictNextStages(engine, setup, model, options, hooks);
+  await predictNextStages(run.engine, setup, model, options, hooks);
   const summary = await evaluateFolder({
     ...evaluatedOf(dataset),
     references: join(task.preprocessed, "gt_segmentations"),
     predictions: folder,
     reader: plans.reader,
     chill: true,
-    ...(options.maxMemory !== undefined && { maxMemory: options.maxMemory }),
+    ...evaluationLimit(options),
     output: join(folder, "summary.json"),
     ...(options.signal && { signal: options.signal }),
     onWarning: hooks.warn,
   });
   return { folder, summary };
+}
+
+async function predictAll(
+  { engine, validators }: ValidationRun,
+  request: Pick<PredictionRequest, "model" | "cases" | "options">,
+  { saveProbabilities, maxMemory, lane }: ValidationOptions,
+  hooks: PredictionHooks,
+): Promise<Pick<PredictionSummary, "failed">> {
+  if (validators) return await validators.runs.predictAll(request, hooks);
+  if (!lane) return await predictCases({ ...request, engine }, hooks);
+  await using kept = keepModels({ engine, options: { ...(maxMemory !== undefined && { maxMemory }) }, lane });
+  return await kept.predict(request.model, { cases: request.cases, options: { saveProbabilities } }, hooks);
+}
+
+/** Comparing counts what the process has; beside other trainings that is theirs as well. */
+function evaluationLimit({ maxMemory, lane }: ValidationOptions): Pick<Evaluation, "maxMemory"> {
+  if (maxMemory === undefined) return {};
+  return { maxMemory: lane ? residentBytes() + maxMemory - lane.runtimeBytes : maxMemory };
 }
 
 /** The fold as a model to predict with; the network without the outputs of deep supervision. */

@@ -30,12 +30,12 @@ export async function predictNextStages(
   engine: Engine,
   setup: TrainingSetup,
   model: Model,
-  { maxMemory, signal }: ValidationOptions,
+  { maxMemory, lane, signal }: ValidationOptions,
   { say }: ValidationHooks,
 ): Promise<void> {
   const { configuration, dataset, plans, split, task, modelFolder, dataFolder, previousFolder } = setup;
   if (configuration.nextStages.length === 0) return;
-  const memory = { runtimeBytes: measureRuntime(engine), maxMemory };
+  const memory = { runtimeBytes: lane?.runtimeBytes ?? measureRuntime(engine), maxMemory };
   await using network = loadNetwork(engine, model, maxMemory !== undefined);
   for (const name of configuration.nextStages) {
     const next = resolveConfiguration(plans, name);

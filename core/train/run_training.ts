@@ -11,6 +11,7 @@ import type { RunDescription, RunState } from "./report/html_report.ts";
 import { epochLines, type LogFile, rounded } from "./log_file.ts";
 import { INITIAL_LOSS_SCALE } from "./loss_scale.ts";
 import type { PreparedTraining } from "./prepare_training.ts";
+import type { ReadingLane } from "../predict/run/run_memory.ts";
 import { learningRateOf } from "./recipe.ts";
 import type { SampleSetting } from "./samples/sample_loader.ts";
 import type { SampleSlice } from "./samples/sample_slice.ts";
@@ -19,7 +20,13 @@ import { trainingOptions, type TrainingSetup } from "./setup.ts";
 import { type EpochHooks, type EpochRun, readFinite, sampleNames, trainEpochs } from "./train_epochs.ts";
 import type { TrainHooks, TrainingShares } from "./train_request.ts";
 import type { EpochRecord } from "./training_log.ts";
-import { forecastTraining, type Planner, requireMemory, type TrainingForecast } from "./training_memory.ts";
+import {
+  forecastTraining,
+  type Loading,
+  type Planner,
+  requireMemory,
+  type TrainingForecast,
+} from "./training_memory.ts";
 import { startTrainingReport, type TrainingReport } from "./report/training_report.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";
 import { type CheckpointContext, writeCheckpoint } from "./write_checkpoint.ts";
@@ -31,6 +38,8 @@ export interface RunOptions {
   readonly sampleThreads?: number;
   readonly maxMemory?: number;
   readonly shares?: Pick<TrainingShares, "count">;
+  /** `maxMemory` is its part. */
+  readonly lane?: ReadingLane;
 }
 
 /** Steps whose samples are loaded ahead. */
@@ -63,7 +72,7 @@ export async function runTraining(
     : prepared.state;
   const loading = loadingOf(engine, setup, options);
   const { threads } = loading;
-  sayMemory(forecastTraining(engine, setup, compileOptions, loading), setup, hooks);
+  sayMemory(forecastTraining(engine, setup, compileOptions, loading), setup, loading, hooks);
   await writeDebugJson(setup, engine, compileOptions, {
     seed: state.seed,
     epoch: state.epoch,
@@ -252,32 +261,36 @@ function defaultThreads(kind: TrainingEngine["kind"], gpus: number): number {
 export function loadingOf(
   { kind }: Pick<Planner, "kind">,
   { batch }: Pick<TrainingSetup, "batch">,
-  { sampleThreads, shares }: Pick<RunOptions, "sampleThreads" | "shares">,
-) {
-  return { threads: sampleThreads ?? defaultThreads(kind, shares?.count ?? 1), ahead: STEPS_AHEAD * batch };
+  { sampleThreads, shares, lane }: Pick<RunOptions, "sampleThreads" | "shares" | "lane">,
+): Loading {
+  const engines = shares?.count ?? 1;
+  const threads = sampleThreads ?? defaultThreads(kind, engines);
+  return { threads, engines, ahead: STEPS_AHEAD * batch, ...(lane && { lane }) };
 }
 
 /** Before anything is written. @throws UserError if the training would take more memory than it may, saying what would fit */
 export function requireTrainingMemory(
   engine: Planner,
   setup: TrainingSetup,
-  options: Pick<RunOptions, "precision" | "sampleThreads" | "maxMemory" | "shares">,
+  options: Pick<RunOptions, "precision" | "sampleThreads" | "maxMemory" | "shares" | "lane">,
 ): void {
   const compileOptions = trainingOptions(setup, options.precision);
   const forecast = forecastTraining(engine, setup, compileOptions, loadingOf(engine, setup, options));
   // A GPU's memory is its own; the engine says when it is too small.
   const available = options.maxMemory ?? (engine.kind === "cpu" ? Deno.systemMemoryInfo().available : Infinity);
-  requireMemory(engine, setup, compileOptions, forecast, available);
+  requireMemory(engine, setup, compileOptions, forecast, available, options.lane);
 }
 
-function sayMemory(forecast: TrainingForecast, setup: TrainingSetup, hooks: TrainHooks): void {
+function sayMemory(forecast: TrainingForecast, setup: TrainingSetup, { engines }: Loading, hooks: TrainHooks): void {
   const { memory, samples, program, total, seconds } = forecast;
   hooks.info(
-    `memory: ${describeBytes(total)} (weights, gradients and ${setup.recipe.optimizer ? "moments" : "momentum"} ${
-      describeBytes(memory.parameters)
-    }, activations ${describeBytes(memory.activations)}, scratch ${describeBytes(memory.scratch)}, samples ${
-      describeBytes(samples)
-    }, the program and its threads ${describeBytes(program)}); a step is forecast to take ${seconds.toFixed(2)} s`,
+    `memory: ${describeBytes(total)}${engines > 1 ? ` for all ${engines} GPUs` : ""} (weights, gradients and ${
+      setup.recipe.optimizer ? "moments" : "momentum"
+    } ${describeBytes(memory.parameters)}, activations ${describeBytes(memory.activations)}, scratch ${
+      describeBytes(memory.scratch)
+    }, samples ${describeBytes(samples)}, the program and its threads ${
+      describeBytes(program)
+    }); a step is forecast to take ${seconds.toFixed(2)} s`,
   );
 }
 

@@ -11,6 +11,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { TrainingEngine } from "../engine/training.ts";
 import { type Checkpoint, openCheckpoint } from "../formats/torch/torch_checkpoint.ts";
 import { splitBatch } from "../graph/batch_share.ts";
+import { shareOfLimit } from "../predict/run/run_memory.ts";
 import { missingClasses, unpackCases } from "./case_checks.ts";
 import { checkpointInMemory, type ValidatedFold, validateFold } from "./final_validation.ts";
 import { createLogFile, type LogFile } from "./log_file.ts";
@@ -20,6 +21,7 @@ import { validationRecipe } from "./recipe.ts";
 import { endTraining, requireTrainingMemory, runTraining } from "./run_training.ts";
 import { isFinished } from "./train_epochs.ts";
 import { readTrainingSetup, trainingOptions, type TrainingSetup } from "./setup.ts";
+import { openValidators } from "./shared_validation.ts";
 import { CHECKPOINTS, checkpointsIn, TRAINING_LOCK, writeModelFiles } from "./training_folder.ts";
 import { startAfter, type TrainHooks, type TrainRequest } from "./train_request.ts";
 import type { TrainingValues } from "./training_state.ts";
@@ -29,8 +31,10 @@ import { requireValidation } from "./validation_needs.ts";
  * Trains, or only validates, one fold. Where an engine fails and another can go on, it goes on from the last checkpoint.
  * @throws UserError for what is wrong with files, flags or machine; Interrupted when the signal aborts
  */
-export async function trainModel(request: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
-  checkRequest(request);
+export async function trainModel(asked: TrainRequest, hooks: TrainHooks): Promise<ValidatedFold> {
+  checkRequest(asked);
+  const { lane, maxMemory } = asked;
+  const request = lane && maxMemory !== undefined ? { ...asked, maxMemory: shareOfLimit(maxMemory, lane) } : asked;
   let start = request.start;
   let attempts = 0;
   let failed: string | undefined;
@@ -94,7 +98,9 @@ async function train(request: TrainRequest, hooks: TrainHooks, failed?: string):
   const { values } = ended
     ? await endTraining(engine, prepared, log, request, hooks)
     : await runOnAll(engine, prepared, log, request, hooks);
-  using checkpoint = request.useBest ? await openToValidate(setup, true) : checkpointInMemory(setup, values);
+  // Other engines read them from the file, which holds the same numbers.
+  const isRead = request.useBest || (request.validators !== undefined && request.checkpointing);
+  using checkpoint = isRead ? await openToValidate(setup, request.useBest) : checkpointInMemory(setup, values);
   // A CPU engine's memory only grows: what the training has taken would count beside the validation's. One that shares have trained for
   // is closed.
   if (!ended && (request.shares || (engine.kind === "cpu" && request.maxMemory !== undefined))) {
@@ -161,14 +167,20 @@ async function validate(
   log: LogFile,
   hooks: TrainHooks,
 ): Promise<ValidatedFold> {
-  const { saveProbabilities, assumePlansNetwork, maxMemory } = request;
+  const { saveProbabilities, assumePlansNetwork, maxMemory, lane } = request;
   const options = {
     saveProbabilities,
     assumePlansNetwork,
     ...(maxMemory !== undefined && { maxMemory }),
+    ...(lane && { lane }),
     ...(hooks.signal && { signal: hooks.signal }),
   };
-  const validated = await validateFold(engine, setup, checkpoint, options, {
+  const info = (line: string) => {
+    hooks.info(line);
+    log.say(line);
+  };
+  await using validators = await openValidators(request.validators, setup, checkpoint, info);
+  const validated = await validateFold({ engine, validators }, setup, checkpoint, options, {
     say: log.say,
     warn: (message) => warn(message, log, hooks),
     ...(hooks.onCase && { onCase: hooks.onCase }),

@@ -1,6 +1,8 @@
 /** What a training is asked for and what it says while it runs, as plain data: the line between the command and the trainer. */
 import type { Engine, Precision } from "../engine/engine.ts";
 import type { TrainingEngine } from "../engine/training.ts";
+import type { ThreadRuns } from "../predict/run/predict_in_threads.ts";
+import type { ReadingLane } from "../predict/run/run_memory.ts";
 import type { ParallelTraining } from "./parallel/parallel_training.ts";
 import type { RecipeChanges } from "./recipe.ts";
 import type { TrainingTask } from "./setup.ts";
@@ -39,6 +41,10 @@ export interface TrainRequest {
   openEngine(): Promise<Engine & TrainingEngine>;
   /** Several engines train, each a share of every batch; the one above plans and validates. */
   readonly shares?: TrainingShares;
+  /** Several engines share the cases of the final validation; absent: the one above predicts them. */
+  readonly validators?: ValidationEngines;
+  /** Other trainings go on beside this one in the same process. */
+  readonly lane?: ReadingLane;
   /**
    * Asked after every failure: keeps what it tells of the engines opened last.
    * @param attempts How many have come to nothing since the last checkpoint, the one that failed included
@@ -57,6 +63,18 @@ export interface TrainingShares {
   readonly count: number;
   /** @param planner An engine like theirs, which may be closed: for forecasts. @throws UserError if one cannot be opened */
   open(planner: TrainingEngine): Promise<ParallelTraining>;
+}
+
+/** Engines that predict the cases of a validation. */
+export interface ValidationEngines {
+  /** Opens as many as there are, but no more than there are cases. @throws UserError if none can be used */
+  open(cases: number): Promise<Validators>;
+}
+
+export interface Validators extends AsyncDisposable {
+  /** In a line: "GPU 0, NVIDIA T4; GPU 1, NVIDIA T4, WebGPU". */
+  readonly description: string;
+  readonly runs: Pick<ThreadRuns, "predictAll">;
 }
 
 export interface EpochProgress {

@@ -1,4 +1,5 @@
 /** The memory a training takes, said before its first step, and what would fit where it is too much. */
+import { collectGarbage } from "../base/collect_garbage.ts";
 import { describeBytes } from "../base/describe_bytes.ts";
 import { UserError } from "../base/errors.ts";
 import { residentBytes } from "../base/memory_allowance.ts";
@@ -6,11 +7,14 @@ import { type Vec3, voxelCount } from "../base/shape.ts";
 import type { TrainingEngine, TrainingMemory, TrainingOptions } from "../engine/training.ts";
 import type { Graph } from "../graph/graph.ts";
 import { splineCoefficients } from "./augment/sample.ts";
+import type { ReadingLane } from "../predict/run/run_memory.ts";
 import type { TrainingSetup } from "./setup.ts";
 
 /** What comes to the program between its start and a training's steps: compiled code, kernels, garbage; and with every sample thread. */
 const GROWTH_BYTES = 64 * 2 ** 20;
 const THREAD_BYTES = 32 * 2 ** 20;
+/** An engine in a thread of its own, with its driver and its kernels; as measured. */
+const ENGINE_BYTES = 256 * 2 ** 20;
 /** Saving copies weights and momentum, packs them piece by piece, and draws the report's pictures; as measured. */
 const SAVING = { share: 2.5, bytes: 96 * 2 ** 20 };
 
@@ -28,20 +32,38 @@ export interface TrainingForecast {
 /** What forecasts are asked of. */
 export type Planner = Pick<TrainingEngine, "kind" | "forecastTraining">;
 
-/** @param threads Sample threads. @param ahead Samples loaded ahead */
+/** What a training has beside its network. */
+export interface Loading {
+  /** Sample threads. */
+  readonly threads: number;
+  /** Samples loaded ahead. */
+  readonly ahead: number;
+  /** Engines that share every batch, each in a thread; their memory is forecast together. */
+  readonly engines: number;
+  /** Other trainings go on beside this one. */
+  readonly lane?: ReadingLane;
+}
+
+/** Of `count` trainings beside each other, each with an engine of its own; to be measured before the first one begins. */
+export function trainingLane(count: number): ReadingLane {
+  collectGarbage();
+  return { runtimeBytes: residentBytes() + count * ENGINE_BYTES, of: count };
+}
+
 export function forecastTraining(
   engine: Planner,
   setup: TrainingSetup,
   options: TrainingOptions,
-  { threads, ahead }: { readonly threads: number; readonly ahead: number },
+  { threads, ahead, engines, lane }: Loading,
 ): TrainingForecast {
   const { memory, steps } = engine.forecastTraining(setup.graph, options);
   const { spec } = setup.augmentation;
   const loaded = voxelCount(spec.loadPatch) * (4 * spec.channels + 4) + 4 * splineCoefficients(spec);
   const sample = voxelCount(spec.patch) * (4 * setup.inputChannels + 2);
-  const runtime = residentBytes() + GROWTH_BYTES + threads * THREAD_BYTES;
+  const shares = engines > 1 ? engines * ENGINE_BYTES : 0;
+  const runtime = (lane?.runtimeBytes ?? residentBytes() + GROWTH_BYTES) + shares + threads * THREAD_BYTES;
   const samples = Math.max(1, threads) * (loaded + 3 * sample) + ahead * sample;
-  const saving = SAVING.share * memory.parameters + SAVING.bytes;
+  const saving = SAVING.share * memory.parameters / engines + SAVING.bytes;
   return {
     memory,
     seconds: steps.reduce((sum, step) => sum + step.seconds, 0),
@@ -61,6 +83,7 @@ export function requireMemory(
   options: TrainingOptions,
   forecast: TrainingForecast,
   available: number,
+  lane?: ReadingLane,
 ): void {
   if (forecast.total <= available) return;
   const beside = forecast.total - bytesOf(forecast.memory);
@@ -72,8 +95,10 @@ export function requireMemory(
       shown(options.patch)
     } voxels takes ${describeBytes(forecast.total)} (network ${describeBytes(bytesOf(forecast.memory))}, samples ${
       describeBytes(forecast.samples)
-    }); ${describeBytes(available)} may be used`,
-    remedy: whatFits(setup, options, fits),
+    }); ${describeBytes(available)} may be used${
+      lane ? `, as ${lane.of} trainings beside each other share --max-memory` : ""
+    }`,
+    remedy: whatFits(setup, options, fits) + (lane ? "; or train on fewer GPUs at a time (--gpus)" : ""),
   });
 }
 

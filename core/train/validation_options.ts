@@ -1,4 +1,5 @@
 /** What a validation is asked for, and whom it tells. */
+import type { ReadingLane } from "../predict/run/run_memory.ts";
 
 export interface ValidationOptions {
   /** Also <case>.npz and <case>.pkl. */
@@ -6,6 +7,8 @@ export interface ValidationOptions {
   /** The checkpoint's trainer may be unknown. */
   readonly assumePlansNetwork: boolean;
   readonly maxMemory?: number;
+  /** Other trainings go on beside this one; `maxMemory` is its part. */
+  readonly lane?: ReadingLane;
   readonly signal?: AbortSignal;
 }
 

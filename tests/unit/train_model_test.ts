@@ -297,10 +297,28 @@ Deno.test("a batch that memory does not hold is refused before the first step, w
     const { setup } = await prepareTraining(request);
     await using engine = await createCpuEngine({ threads: 1 });
     const options = trainingOptions(setup, "f32");
-    const forecast = forecastTraining(engine, setup, options, { threads: 0, ahead: 12 });
+    const forecast = forecastTraining(engine, setup, options, { threads: 0, ahead: 12, engines: 1 });
     requireMemory(engine, setup, options, forecast, forecast.total);
     const less = () => requireMemory(engine, setup, options, forecast, forecast.total - 2 ** 16);
     await assertFails(less, UserError, refused, "a batch of", "would fit");
+  }));
+
+Deno.test("trainings beside each other share what may be taken, beside the program itself", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const changes = { epochs: 1, iterations: 1, name: "test" };
+    const alone = await trainModel(trainRequest(folders, { changes }), listening());
+    const beside = (of: number) =>
+      trainRequest(folders, { changes, maxMemory: 500 * 2 ** 20, lane: { runtimeBytes: 100 * 2 ** 20, of } });
+    // Saving a checkpoint alone is forecast to take 96 MiB.
+    await assertFails(
+      () => trainModel(beside(5), listening()),
+      UserError,
+      "180 MiB may be used, as 5 trainings beside each other share --max-memory",
+      "fewer GPUs",
+    );
+    const { summary } = await trainModel(beside(3), listening());
+    assertEquals(summary, alone.summary);
   }));
 
 Deno.test("a training that diverges stops, says which cases it was on, and keeps the last good checkpoint", () =>

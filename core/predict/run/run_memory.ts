@@ -33,12 +33,17 @@ export function measureRuntime({ idleBytes = 0 }: Pick<Engine, "idleBytes">): nu
   return resident === 0 ? USUAL_RUNTIME_BYTES : Math.max(0, resident - idleBytes) + GROWTH_BYTES;
 }
 
-/** A thread that predicts cases beside others of its kind: what the process holds is not its alone. */
+/** A thread that predicts cases, or trains, beside others of its kind: what the process holds is not its alone. */
 export interface ReadingLane {
-  /** Bytes that the program has without any thread's cases. */
+  /** Bytes that the program has without any thread's cases, or trainings. */
   readonly runtimeBytes: number;
   /** How many threads there are. */
   readonly of: number;
+}
+
+/** What one of several may take of a limit on all of them: what is left beside the program itself is divided. */
+export function shareOfLimit(maxMemory: number, { runtimeBytes, of }: ReadingLane): number {
+  return runtimeBytes + Math.max(0, maxMemory - runtimeBytes) / of;
 }
 
 /** What reading a case may take while nothing else is going on, in this thread. @param isFirst No case has been read yet */

@@ -46,7 +46,7 @@ export function shareOptions(options: TrainingOptions, shares: number): Training
   return splitBatch(options.batch, shares).map(({ batch, ...share }) => ({ ...options, batch, share }));
 }
 
-/** What an engine of several plans: the largest share of a batch, and what they exchange. */
+/** What several engines plan together: each the largest share of a batch, and what they exchange. */
 export function shareForecasts(
   planner: Planner,
   count: number,
@@ -58,7 +58,14 @@ export function shareForecasts(
       const { memory, steps, shared } = planner.forecastTraining(graph, shareOptions(options, shares)[0]);
       // Gradients are copied to the host before they are where all shares see them.
       const exchanged = shared ? 2 * shareBytes(shared, { shares, of: options.batch }) : 0;
-      return { memory: { ...memory, scratch: memory.scratch + exchanged }, steps };
+      return {
+        memory: {
+          parameters: shares * memory.parameters,
+          activations: shares * memory.activations,
+          scratch: shares * memory.scratch + exchanged,
+        },
+        steps,
+      };
     },
   };
 }
