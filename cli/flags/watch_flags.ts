@@ -48,6 +48,11 @@ export const WATCH = {
       "Move the images of cases that cannot be predicted there, with the reason beside, CASE.failed.txt. Without it they " +
       "stay, the reason is in OUT, and they are tried again once they have changed or the text is removed.",
   },
+  series: {
+    ...PREDICT_FROM_MODELFOLDER.series,
+    group: FOLDERS,
+    help: `${PREDICT_FROM_MODELFOLDER.series.help} It may name those of several cases.`,
+  },
   modelFolder: PREDICT_FROM_MODELFOLDER.modelFolder,
   firstStage: {
     kind: "text",

@@ -87,7 +87,7 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
     folders,
     stages: { kept, model, ...(firstStage && { firstStage: firstStage.model }), output: folders.output },
     texts,
-    expected: expectedInput(dataset, plans.reader),
+    expected: expectedInput(dataset, plans.reader, values.series),
     names,
     refersToSource: values.outputFormats?.some(refersToSource) ?? false,
     details,

@@ -69,16 +69,18 @@ async function listStudy(folder: string, expected: ExpectedSeries): Promise<Case
   return listFolders([{ name, id: name, found }], folder, expected);
 }
 
-/** One case of DICOM files and folders, one for each channel; null if one of them is neither. */
+/** One case of DICOM files and folders, one for each channel, or one folder with all; null if one of them is neither. */
 export async function dicomCaseOf(inputs: readonly string[], expected: ExpectedSeries): Promise<CaseListing | null> {
   const warnings: string[] = [];
   const files: string[] = [];
+  const { channelNames, series } = expected;
+  const channels = inputs.length === 1 ? channelNames.length : 1;
   for (const input of inputs) {
     const { isDirectory } = await Deno.stat(input);
     if (isDirectory) {
       const found = await readDicomFolder(input, DOING);
       if (found.series.length + found.others.length + found.damaged.length === 0) return null;
-      files.push(...channelsOf(found, 1, expected.series));
+      files.push(...channelsOf(found, channels, series, channelNames));
       warnings.push(...leftOut(found));
       continue;
     }
@@ -86,7 +88,6 @@ export async function dicomCaseOf(inputs: readonly string[], expected: ExpectedS
     if (!file) return null;
     files.push(seriesPath(dirname(input), file.dataset.text("SeriesInstanceUID") ?? ""));
   }
-  const { channelNames } = expected;
   const id = basename(resolve(inputs[0])).replace(/\.dcm$/i, "").replace(/_0000$/, "");
   if (files.length !== channelNames.length) {
     throw new UserError({

@@ -8,23 +8,13 @@ import { parseSeriesPath, seriesPath } from "../../core/formats/dicom/series.ts"
 import { readLabels } from "../../core/formats/image/read_image.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { GOLDEN, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
-import { expectedSeries, packedSeries, unpackSeries } from "./dicom/cases.ts";
+import { asOther, expectedSeries, OTHER, packedSeries, UID, unpackSeries } from "./dicom/cases.ts";
 
 const packed = await packedSeries();
-const UID = "1.2.826.0.1.3680043.8.498.17.2.1";
-const OTHER = "1.2.826.0.1.3680043.8.498.17.2.9";
 
 const put = async (name: string, folder: string) => await unpackSeries(packed[name], folder);
 
-/** The files with another series UID, of the same length. */
-async function putOther(name: string, folder: string): Promise<void> {
-  await put(name, folder);
-  for await (const { name: file } of Deno.readDir(folder)) {
-    const text = (await Deno.readFile(join(folder, file))).reduce((all, byte) => all + String.fromCharCode(byte), "");
-    const changed = text.replaceAll(UID, OTHER);
-    await Deno.writeFile(join(folder, file), Uint8Array.from(changed, (one) => one.charCodeAt(0)));
-  }
-}
+const putOther = async (name: string, folder: string) => await unpackSeries(asOther(packed[name]), folder);
 
 const list = async (input: string, channels: number, series: readonly string[] = []) =>
   await listInputCases(input, {

@@ -5,7 +5,7 @@ import { assert, assertEquals } from "../assert.ts";
 import { GOLDEN, inTempFolder, interruptCommand, namesIn, runCommand } from "./cli/run_command.ts";
 import { putCascade } from "./cli/served.ts";
 import { startWatcher } from "./cli/watched.ts";
-import { packedSeries, unpackSeries } from "./dicom/cases.ts";
+import { asOther, OTHER, packedSeries, UID, unpackSeries } from "./dicom/cases.ts";
 
 const [CT, REGIONS] = ["iso_ct_two_folds", "regions_ignore"];
 const model = (name: string) => join(GOLDEN, "models", name);
@@ -319,6 +319,25 @@ Deno.test("a folder of DICOM slices is a case when its slices no longer come, an
     await watcher.stop();
     assertEquals(await namesIn(output), [...RUN_FILES, "study.nii.gz"].sort());
     await sameFiles(output, await predicted(folder, CT, join(done, "study")), ["study.nii.gz"]);
+  });
+});
+
+Deno.test("of a folder with several series --series takes one, and without it the case fails with their list", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, failed, args, moving } = await folders(folder, CT);
+    const { axial, sagittal } = await packedSeries();
+    await unpackSeries(axial, join(input, "study", "a"));
+    await unpackSeries(asOther(sagittal), join(input, "study", "b"));
+    const once = async (...more: string[]) =>
+      await startWatcher(args(...moving, "--settle", "0", "--once", ...more)).ended;
+    assertEquals(await once(), false);
+    const why = await Deno.readTextFile(join(failed, "study.failed.txt"));
+    for (const words of ["it holds 2 series", UID, OTHER]) assert(why.includes(words), why);
+    await Deno.rename(join(failed, "study"), join(input, "study"));
+    assertEquals(await once("--series", UID), true);
+    assertEquals(await namesIn(output), [...RUN_FILES, "study.nii.gz"].sort());
+    const expected = await predicted(folder, CT, join(folder, "in/done"), "--series", UID);
+    await sameFiles(output, expected, ["study.nii.gz"]);
   });
 });
 

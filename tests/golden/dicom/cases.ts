@@ -40,3 +40,12 @@ export async function unpackSeries(files: PackedSeries, folder: string): Promise
     await Deno.writeFile(path, Uint8Array.fromBase64(content));
   }
 }
+
+/** Series Instance UID of all of them, and another one of the same length. */
+export const [UID, OTHER] = ["1.2.826.0.1.3680043.8.498.17.2.1", "1.2.826.0.1.3680043.8.498.17.2.9"];
+
+/** The same files with the other UID. */
+export function asOther(files: PackedSeries): PackedSeries {
+  const changed = Object.entries(files).map(([name, content]) => [name, btoa(atob(content).replaceAll(UID, OTHER))]);
+  return Object.fromEntries(changed);
+}
