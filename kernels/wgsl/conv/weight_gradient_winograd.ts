@@ -272,7 +272,12 @@ function finish(problem: WeightGradientProblem, choice: WeightGradientWinogradCh
   const [gz, gy, gx] = schemes.map(tapsOf);
   const [tz, ty, tx] = schemes.map(({ taps }) => taps);
   const [outputs, inputs] = [output, input].map(({ operand }) => operand.parts.reduce((a, b) => a + b));
-  const matrix = 16 * output.blocks * input.blocks;
+  const uniforms = {
+    inputs: u32(inputs),
+    padded: u32(4 * input.blocks),
+    matrix: u32(16 * output.blocks * input.blocks),
+    parts: u32(parts),
+  };
   const table = (name: string, rows: Matrix) =>
     `const ${name} = array<f32, ${rows.flat().length}>(${rows.flat().map(f32Literal).join(", ")});`;
   const threads = outputs * inputs;
@@ -291,15 +296,15 @@ ${table("taps_y", gy)}
 fn input_position(channel: u32) -> u32 { return ${positionText(input.operand.parts)}; }
 
 ${threadMain("thread")}
-  let first = thread / ${inputs}u * ${4 * input.blocks}u + input_position(thread % ${inputs}u);
+  let first = thread / p.inputs * p.padded + input_position(thread % p.inputs);
   ${unroll(tz * ty * tx, (t) => `var sum_${t} = 0.0;`).join(" ")}
   for (var z = 0u; z < ${points[0]}u; z++) {
     ${unroll(ty * tx, (t) => `var plane_${t} = 0.0;`).join(" ")}
     for (var y = 0u; y < ${points[1]}u; y++) {
       ${unroll(points[2], (x) => `var m_${x} = 0.0;`).join(" ")}
-      for (var part = 0u; part < ${parts}u; part++) {
-        let at = ((part * ${points[0]}u + z) * ${points[1]}u + y) * ${points[2] * matrix}u + first;
-        ${unroll(points[2], (x) => `m_${x} += load_sums(at + ${x * matrix}u);`)}
+      for (var part = 0u; part < p.parts; part++) {
+        let at = ((part * ${points[0]}u + z) * ${points[1]}u + y) * ${points[2]}u * p.matrix + first;
+        ${unroll(points[2], (x) => `m_${x} += load_sums(at + ${x}u * p.matrix);`)}
       }
       ${unroll(tx, (t) => `let t_${t} = ${along(t)};`)}
       ${
@@ -322,6 +327,6 @@ ${threadMain("thread")}
   ${unroll(tz * ty * tx, (t) => `store_gradient(weight + ${t}u, sum_${t});`)}
 }
 `;
-    return threadKernel("winograd weight gradient", views, range, code);
+    return threadKernel("winograd weight gradient", views, range, code, uniforms);
   });
 }

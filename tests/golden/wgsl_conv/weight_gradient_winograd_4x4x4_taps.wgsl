@@ -3,6 +3,10 @@
 struct Parameters {
   start: u32,
   end: u32,
+  inputs: u32,
+  padded: u32,
+  matrix: u32,
+  parts: u32,
   sums_0: u32,
   gradient_0: u32,
 }
@@ -26,20 +30,20 @@ fn input_position(channel: u32) -> u32 { return select(channel, channel + 0u, ch
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let thread = p.start + id.x;
   if (thread >= p.end) { return; }
-  let first = thread / 16u * 16u + input_position(thread % 16u);
+  let first = thread / p.inputs * p.padded + input_position(thread % p.inputs);
   var sum_0 = 0.0; var sum_1 = 0.0; var sum_2 = 0.0; var sum_3 = 0.0; var sum_4 = 0.0; var sum_5 = 0.0; var sum_6 = 0.0; var sum_7 = 0.0; var sum_8 = 0.0; var sum_9 = 0.0; var sum_10 = 0.0; var sum_11 = 0.0; var sum_12 = 0.0; var sum_13 = 0.0; var sum_14 = 0.0; var sum_15 = 0.0; var sum_16 = 0.0; var sum_17 = 0.0; var sum_18 = 0.0; var sum_19 = 0.0; var sum_20 = 0.0; var sum_21 = 0.0; var sum_22 = 0.0; var sum_23 = 0.0; var sum_24 = 0.0; var sum_25 = 0.0; var sum_26 = 0.0;
   for (var z = 0u; z < 6u; z++) {
     var plane_0 = 0.0; var plane_1 = 0.0; var plane_2 = 0.0; var plane_3 = 0.0; var plane_4 = 0.0; var plane_5 = 0.0; var plane_6 = 0.0; var plane_7 = 0.0; var plane_8 = 0.0;
     for (var y = 0u; y < 6u; y++) {
       var m_0 = 0.0; var m_1 = 0.0; var m_2 = 0.0; var m_3 = 0.0; var m_4 = 0.0; var m_5 = 0.0;
-      for (var part = 0u; part < 1u; part++) {
-        let at = ((part * 6u + z) * 6u + y) * 1536u + first;
-        m_0 += load_sums(at + 0u);
-        m_1 += load_sums(at + 256u);
-        m_2 += load_sums(at + 512u);
-        m_3 += load_sums(at + 768u);
-        m_4 += load_sums(at + 1024u);
-        m_5 += load_sums(at + 1280u);
+      for (var part = 0u; part < p.parts; part++) {
+        let at = ((part * 6u + z) * 6u + y) * 6u * p.matrix + first;
+        m_0 += load_sums(at + 0u * p.matrix);
+        m_1 += load_sums(at + 1u * p.matrix);
+        m_2 += load_sums(at + 2u * p.matrix);
+        m_3 += load_sums(at + 3u * p.matrix);
+        m_4 += load_sums(at + 4u * p.matrix);
+        m_5 += load_sums(at + 5u * p.matrix);
       }
       let t_0 = f32(1.6383999586105347) * m_0 + f32(-1.0922666788101196) * m_1 + f32(-1.0922666788101196) * m_2 + f32(0.2730666697025299) * m_3 + f32(0.2730666697025299) * m_4;
       let t_1 = f32(-0.6826666593551636) * m_1 + f32(0.6826666593551636) * m_2 + f32(0.3413333296775818) * m_3 + f32(-0.3413333296775818) * m_4;
