@@ -78,11 +78,15 @@ function makeGroup(
   return device.createBindGroup({ label: dispatch.name, layout, entries });
 }
 
-/** WebGPU refuses a buffer that is read and written in one dispatch, but takes overlapping writes: neither may come from here. */
+/** A buffer must not be read and written in one dispatch, and what is written must not overlap. @throws RangeError */
 function checkAliasing(dispatch: WgslDispatch, ranges: readonly BufferRange[]): void {
-  ranges.forEach(({ buffer }, i) => {
-    if (dispatch.bindings[i].access === "read") return;
-    const other = ranges.findIndex((range, j) => j !== i && range.buffer === buffer);
+  const isWritten = (i: number) => dispatch.bindings[i].access !== "read";
+  const apart = (a: BufferRange, b: BufferRange) => a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
+  ranges.forEach((range, i) => {
+    if (!isWritten(i)) return;
+    const other = ranges.findIndex((another, j) =>
+      j !== i && another.buffer === range.buffer && !(isWritten(j) && apart(another, range))
+    );
     if (other >= 0) {
       const [a, b] = [dispatch.bindings[i].slot, dispatch.bindings[other].slot];
       throw new RangeError(`Binding ${dispatch.name}: ${a} is written in the buffer of ${b}`);

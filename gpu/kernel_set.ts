@@ -48,6 +48,7 @@ export function trainingKernels(
   return {
     ...forwardKernels(limits, wanted),
     planConv: (problem) => planTrainedConv({ ...problem, limits }, wanted),
+    planTrainedNorm: planNormFinalize,
     planNormFromMoments,
     planBatchMoments,
     planNormBackward: (norm) => planNormBackward({ ...norm, limits }),

@@ -138,6 +138,8 @@ type DataGradient<Place> = {
 /** What a training step is made of, besides the optimizer. */
 export interface TrainingKernels<E extends EngineTypes> extends Kernels<E>, LossKernels<E> {
   readonly planNormFromMoments: Plan<E, NormTableRange & Affine & Moments>;
+  /** {@link Kernels.planNormFinalize} that leaves the norm without weight and bias too; absent: that is made where it is needed. */
+  readonly planTrainedNorm?: Plan<E, NormTableRange & Affine & Statistics & { unitNormSlot: string }>;
   readonly planBatchMoments: Plan<E, Volumes & Statistics & Moments & RunningMoments & { channels: number }>;
   readonly planNormBackward: Plan<E, NormBackward<TensorRange<E>>>;
   /** The first operator and the second in one step; absent: they are two. */

@@ -7,6 +7,9 @@ import type { NormTableRange } from "../graph/problems.ts";
 import { describeTensor, describeWriter, rangeOf, statisticsOf } from "./lowering.ts";
 import { gradientRange, gradientSlot, parameterSlot, type Training } from "./training_context.ts";
 
+/** Slot of a tensor's norm without weight and bias, where it is a block of its own. */
+const unitNormOf = (tensor: TensorId) => `unit norm:${tensor}`;
+
 const momentsOf = (tensor: TensorId) => ({ meanSlot: `mean:${tensor}`, varianceSlot: `variance:${tensor}` });
 
 /** Tables of a training, of the parameters and of what the batch is. */
@@ -36,8 +39,26 @@ function addTable<E extends EngineTypes>(
     touch(range.normSlot);
     only.set(steps.length, "training");
   }
-  add(name, tableOf(training, part, range));
+  add(name, tableWithUnit(training, part, range) ?? tableOf(training, part, range));
 }
+
+/** The first table of an instance norm, which leaves the norm without weight and bias for the way back. */
+function tableWithUnit<E extends EngineTypes>(
+  training: Training<E>,
+  { tensor, norm }: ViewPart,
+  range: NormTableRange,
+): E["operator"] | undefined {
+  const { kernels: { planTrainedNorm }, schedule: { touch, usages }, batch, statisticsParts } = training;
+  const unitNormSlot = unitNormOf(tensor);
+  if (norm?.kind !== "instanceNorm" || !planTrainedNorm || usages.has(unitNormSlot)) return undefined;
+  const statisticsSlot = statisticsOf(tensor);
+  touch(statisticsSlot);
+  touch(unitNormSlot, unitBytes(batch, range.channels));
+  const statistics = { parts: statisticsParts.get(tensor) ?? 0, statisticsSlot };
+  return planTrainedNorm({ ...range, ...affineOf(norm, parameterSlot), ...statistics, unitNormSlot });
+}
+
+const unitBytes = (batch: number, channels: number) => batch * 3 * padToFour(channels) * 4;
 
 /** Entries of a tensor as a training step has them. */
 function tableOf<E extends EngineTypes>(
@@ -98,23 +119,21 @@ function backwardOfNorm<E extends EngineTypes>(
   tensor: TensorId,
   norm: NonNullable<ViewPart["norm"]>,
 ): void {
-  const { network, tables, schedule: { add, touch }, kernels } = training;
+  const { network, tables, schedule: { add, touch, usages }, kernels } = training;
   const { channels, grid } = network.tensors[tensor];
   // To a batch norm the whole batch is one sample.
   const batch = norm.kind === "batchNorm" ? 1 : training.batch;
   const voxels = voxelCount(grid) * training.batch / batch;
-  // A temporary of the step, or a block of its own.
-  const unitNormSlot = kernels.joined ? "unit norm" : `unit norm:${tensor}`;
-  const totalChannels = padToFour(channels);
-  const unitBytes = batch * 3 * totalChannels * 4;
-  const { weight, bias, ...plain } = norm;
-  const unitRange = { batch, channels, normSlot: unitNormSlot, channelOffset: 0, totalChannels, slope: 1 };
-  const unitNorm = tableOf(training, { tensor, norm: plain, slope: 1 }, unitRange);
-  if (!kernels.joined) {
-    touch(unitNormSlot, unitBytes);
+  // A temporary of the step, a block of its own, or made with the tensor's table.
+  const unitNormSlot = kernels.joined ? "unit norm" : unitNormOf(tensor);
+  const unitNorm = usages.has(unitNormSlot)
+    ? undefined
+    : unitNormTable(training, { tensor, norm }, unitNormSlot, batch);
+  if (unitNorm && !kernels.joined) {
+    touch(unitNormSlot, unitBytes(batch, channels));
     add(`unit norm of ${describeWriter(network, tensor)}`, unitNorm);
-    touch(unitNormSlot);
   }
+  if (!kernels.joined) touch(unitNormSlot);
   const [stored, gradient] = [rangeOf(training, tensor, "tensor"), gradientRange(training, tensor)];
   const [{ part: _, ...entry }] = tables.entries.get(tensor) ?? [];
   touch(entry.normSlot);
@@ -125,8 +144,21 @@ function backwardOfNorm<E extends EngineTypes>(
     stored,
     gradient,
     unitNormSlot,
-    ...(weight !== undefined && { weightGradientSlot: gradientSlot(weight) }),
-    ...(bias !== undefined && { biasGradientSlot: gradientSlot(bias) }),
+    ...(norm.weight !== undefined && { weightGradientSlot: gradientSlot(norm.weight) }),
+    ...(norm.bias !== undefined && { biasGradientSlot: gradientSlot(norm.bias) }),
   });
-  add(name, kernels.joined?.(unitNorm, backward, { [unitNormSlot]: unitBytes }) ?? backward);
+  const temporaries = { [unitNormSlot]: unitBytes(batch, channels) };
+  add(name, (unitNorm && kernels.joined?.(unitNorm, backward, temporaries)) ?? backward);
+}
+
+/** The table of a norm without weight and bias. @param batch 1 where the whole batch is one sample */
+function unitNormTable<E extends EngineTypes>(
+  training: Training<E>,
+  { tensor, norm: { weight: _, bias: __, ...norm } }: { tensor: TensorId; norm: NonNullable<ViewPart["norm"]> },
+  normSlot: string,
+  batch: number,
+): E["operator"] {
+  const { channels } = training.network.tensors[tensor];
+  const range = { batch, channels, normSlot, channelOffset: 0, totalChannels: padToFour(channels), slope: 1 };
+  return tableOf(training, { tensor, norm, slope: 1 }, range);
 }

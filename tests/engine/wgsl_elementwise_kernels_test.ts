@@ -66,7 +66,7 @@ for (const [channels, parts, offset] of [[1, 7, 0], [3, 1, 20], [5, 1025, 20], [
           slope,
           ...(affine ? { weight, bias } : {}),
         });
-        const operator = planNormFinalize({
+        const spec = {
           batch,
           channels,
           parts,
@@ -76,11 +76,13 @@ for (const [channels, parts, offset] of [[1, 7, 0], [3, 1, 20], [5, 1025, 20], [
           totalChannels,
           eps,
           slope,
-          ...(affine ? { weightSlot: "weight", biasSlot: "bias" } : {}),
-        });
+        };
+        const withVectors = { ...spec, ...(affine ? { weightSlot: "weight", biasSlot: "bias" } : {}) };
+        const operator = planNormFinalize(withVectors);
         assertEquals(operator.dispatches.length, parts > 1024 ? 2 : 1);
         const slots = { statistics: { array: stats }, norm: { array: table } };
-        await runWgsl(operator, affine ? { ...slots, weight: { array: weight }, bias: { array: bias } } : slots);
+        const vectors: Record<string, SlotData> = affine ? { weight: { array: weight }, bias: { array: bias } } : {};
+        await runWgsl(operator, { ...slots, ...vectors });
         for (let sample = 0; sample < batch; sample++) {
           for (let row = 0; row < 3; row++) {
             const from = (sample * 3 + row) * totalChannels;
@@ -92,6 +94,18 @@ for (const [channels, parts, offset] of [[1, 7, 0], [3, 1, 20], [5, 1025, 20], [
           const at = channelOffset + lane;
           assertEquals([table[at], table[at + totalChannels], table[at + 2 * totalChannels]], [0, 0, 1]);
         }
+        // A training's has the norm without weight and bias beside it, as if it were made alone.
+        const [again, unit, alone] = [
+          new Float32Array(table),
+          noise(batch * 3 * padded, 4),
+          noise(batch * 3 * padded, 5),
+        ];
+        const trained = planNormFinalize({ ...withVectors, unitNormSlot: "unit" });
+        assertEquals(trained.dispatches.length, operator.dispatches.length);
+        await runWgsl(trained, { ...slots, ...vectors, norm: { array: again }, unit: { array: unit } });
+        const plain = planNormFinalize({ ...spec, channelOffset: 0, totalChannels: padded, slope: 1 });
+        await runWgsl(plain, { ...slots, norm: { array: alone } });
+        assertEquals([again, unit], [table, alone]);
       }
     },
   );

@@ -21,6 +21,12 @@ export interface NormFinalize extends NormTableRange {
   readonly eps: number;
 }
 
+/** A table for a training, which needs the norm without weight and bias on the way back. */
+export interface TrainedNormFinalize extends NormFinalize {
+  /** f32 [batch][3][padded channels], written beside the table: weight 1, bias 0 and slope 1. */
+  readonly unitNormSlot: string;
+}
+
 /** A norm known beforehand: batch norm folded into scale and shift, or none (1 and 0) with a slope. */
 export interface NormConstant extends NormTableRange {
   /** f32 [channels] each; absent: 1 and 0. */

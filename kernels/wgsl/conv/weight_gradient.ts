@@ -4,7 +4,7 @@
  */
 import { voxelCount } from "../../../core/base/shape.ts";
 import { u32 } from "../emit/thread_kernel.ts";
-import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "../training/sums.ts";
+import { planChunkSums, planSumsFinish, sumsBytes } from "../training/sums.ts";
 import { blocksOf, voxelView } from "../training/tensors.ts";
 import { allOf, firstOf, preferring, type Way } from "./candidates.ts";
 import type { WantedCandidate } from "./plan_conv.ts";
@@ -29,7 +29,6 @@ export interface WeightGradientCandidate {
 }
 
 const BIAS_PARTS = "bias gradient parts";
-const BIAS_TOTALS = "bias gradient totals";
 
 /**
  * The way that is wanted (measured to be the fastest), else the one forecast to be.
@@ -80,21 +79,20 @@ function biasGradient({ batch, outputGradient, limits, ...problem }: WeightGradi
   const voxels = voxelCount(gradientOutputGrid({ ...problem, batch }));
   const shape = { batch, voxels, blocks: blocksOf(outputGradient), quantities: 1 };
   const { channelStride, channelOffset, channels } = outputGradient;
-  const bytes = sumsBytes(shape);
+  const name = "bias gradient";
   return {
     dispatches: [
       ...planChunkSums({
         ...shape,
-        name: "bias gradient",
+        name,
         limits,
         partsSlot: BIAS_PARTS,
         viewsOf: (range) => [voxelView("gradient", outputGradient, "read", range)],
         uniforms: { stride: u32(channelStride / 4), offset: u32(channelOffset / 4) },
         body: "sum_0 += load_gradient(voxel * p.stride + p.offset + block);",
       }),
-      planSumTotals({ ...shape, partsSlot: BIAS_PARTS, totalsSlot: BIAS_TOTALS }),
-      planVectorGradient({ ...shape, quantity: 0, channels, totalsSlot: BIAS_TOTALS, gradientSlot }),
+      planSumsFinish({ ...shape, name, channels, partsSlot: BIAS_PARTS, gradientSlots: [gradientSlot] }),
     ],
-    temporaries: { [BIAS_PARTS]: bytes.parts, [BIAS_TOTALS]: bytes.totals },
+    temporaries: { [BIAS_PARTS]: sumsBytes(shape).parts },
   };
 }

@@ -7,6 +7,7 @@ import {
   type NormConstant,
   type NormFinalize,
   tableCost,
+  type TrainedNormFinalize,
 } from "../../operators/elementwise/norm.ts";
 import { padToFour } from "../../../core/base/shape.ts";
 import {
@@ -39,7 +40,7 @@ type Statistics = Pick<NormFinalize, "batch" | "channels" | "parts" | "statistic
  * depends on the number of parts alone. Statistics are small, so what counts is the way through them: two dispatches where there are
  * many parts, so that many workgroups share the reading.
  */
-export function planNormFinalize(spec: NormFinalize): WgslOperator {
+export function planNormFinalize(spec: NormFinalize | TrainedNormFinalize): WgslOperator {
   checkNormRange(spec);
   const padded = padToFour(spec.channels);
   const last = (slot: string, parts: number) => tableDispatch(spec, slot, parts, padded);
@@ -90,12 +91,20 @@ ${MAIN}
 }
 
 /** The table from at most {@link GROUP_PARTS} (of groups: any number of) parts: workgroup (four channels, -, sample). */
-function tableDispatch(spec: NormFinalize, slot: string, parts: number, padded: number): WgslDispatch {
+function tableDispatch(
+  spec: NormFinalize | TrainedNormFinalize,
+  slot: string,
+  parts: number,
+  padded: number,
+): WgslDispatch {
+  const unitSlot = "unitNormSlot" in spec ? spec.unitNormSlot : undefined;
+  const beside = (text: string) => unitSlot === undefined ? "" : text;
   const views = [
     wholeView("statistics", slot, "f32", "read"),
     wholeView("table", spec.normSlot, "f32", "read_write"),
     ...(spec.weightSlot === undefined ? [] : [wholeView("weight", spec.weightSlot, "f32", "read")]),
     ...(spec.biasSlot === undefined ? [] : [wholeView("bias", spec.biasSlot, "f32", "read")]),
+    ...(unitSlot === undefined ? [] : [wholeView("unit", unitSlot, "f32", "read_write")]),
   ];
   const uniforms = { ...mergeUniforms(parts, padded), ...rangeUniforms(spec), eps: f32(spec.eps) };
   const header = kernelHeader(views, { start: 0, end: 0 }, uniforms);
@@ -108,16 +117,24 @@ ${MAIN}
     var scale = 0.0;
     var shift = 0.0;
     var slope = 1.0;
+    ${beside("var unit = vec2f(0.0);")}
     if (channel < p.channels) {
       let variance = all.m2[lane] / all.count;
       scale = ${spec.weightSlot === undefined ? "1.0" : "load_weight(channel)"} / sqrt(variance + p.eps);
       shift = fma(-all.mean[lane], scale, ${spec.biasSlot === undefined ? "0.0" : "load_bias(channel)"});
       slope = p.slope;
+      ${beside("unit.x = 1.0 / sqrt(variance + p.eps); unit.y = fma(-all.mean[lane], unit.x, 0.0);")}
     }
     let at = group.z * 3u * p.total_channels + p.channel_offset + channel;
     store_table(at, scale);
     store_table(at + p.total_channels, shift);
     store_table(at + 2u * p.total_channels, slope);
+    ${
+    beside(`let row = group.z * 3u * p.padded + channel;
+    store_unit(row, unit.x);
+    store_unit(row + p.padded, unit.y);
+    store_unit(row + 2u * p.padded, 1.0);`)
+  }
   }
 }
 `;

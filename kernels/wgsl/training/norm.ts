@@ -6,7 +6,7 @@ import { f32, threadKernel, threadMain, u32, type Uniform } from "../emit/thread
 import { wholeView } from "../emit/views.ts";
 import { SCALAR_BYTES, type WgslDispatch, type WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
-import { planChunkSums, planSumTotals, planVectorGradient, sumsBytes } from "./sums.ts";
+import { planChunkSums, planSumsFinish, sumsBytes } from "./sums.ts";
 import { blocksOf, type TensorRange, voxelView, voxelWalk } from "./tensors.ts";
 
 export interface NormBackward extends NormBackwardOf<TensorRange> {
@@ -14,29 +14,21 @@ export interface NormBackward extends NormBackwardOf<TensorRange> {
 }
 
 const PARTS = "norm backward parts";
-const TOTALS = "norm backward totals";
+/** Sums of d, the bias' gradient, and of d times the normalised value, the weight's. */
+const QUANTITIES = 2;
 /** f32 [batch][2][padded]: dL/dx = scale * d + factor * x + constant. */
 const COEFFICIENTS = "norm backward coefficients";
 
 export function planNormBackward(spec: NormBackward): WgslOperator {
   const { batch, voxels, gradient } = spec;
   const blocks = blocksOf(gradient);
-  const shape = { batch, voxels, blocks, quantities: 2 };
-  const vector = { ...shape, channels: gradient.channels, totalsSlot: TOTALS };
-  const parameters = [spec.biasGradientSlot, spec.weightGradientSlot].flatMap((gradientSlot, quantity) =>
-    gradientSlot === undefined ? [] : [planVectorGradient({ ...vector, quantity, gradientSlot })]
-  );
-  const bytes = sumsBytes(shape);
   return {
     algorithm: "norm backward",
-    dispatches: [
-      ...sumsOf(spec, blocks),
-      planSumTotals({ ...shape, partsSlot: PARTS, totalsSlot: TOTALS }),
-      ...parameters,
-      coefficientsOf(spec, blocks),
-      ...apply(spec, blocks),
-    ],
-    temporaries: { [PARTS]: bytes.parts, [TOTALS]: bytes.totals, [COEFFICIENTS]: batch * 2 * blocks * 16 },
+    dispatches: [...sumsOf(spec, blocks), finishOf(spec, blocks), ...apply(spec, blocks)],
+    temporaries: {
+      [PARTS]: sumsBytes({ batch, voxels, blocks, quantities: QUANTITIES }).parts,
+      [COEFFICIENTS]: batch * 2 * blocks * 16,
+    },
     ...normBackwardCost(spec, {
       stored: SCALAR_BYTES[spec.stored.layout.type],
       gradient: SCALAR_BYTES[gradient.layout.type],
@@ -71,7 +63,7 @@ function sumsOf(spec: NormBackward, blocks: number): WgslDispatch[] {
     batch: spec.batch,
     voxels: spec.voxels,
     blocks,
-    quantities: 2,
+    quantities: QUANTITIES,
     limits: spec.limits,
     viewsOf: (voxels) => [
       voxelView("stored", spec.stored, "read", voxels),
@@ -93,30 +85,35 @@ sum_1 = fma(d, fma(x, unit_scale, unit_shift), sum_1);`,
   });
 }
 
-/** A thread: four channels of a sample. */
-function coefficientsOf(spec: NormBackward, blocks: number): WgslDispatch {
-  const range = { start: 0, end: spec.batch * blocks };
-  const views = [
-    wholeView("totals", TOTALS, "vec4<f32>", "read"),
-    wholeView("norm", spec.normSlot, "vec4<f32>", "read"),
-    wholeView("unit", spec.unitNormSlot, "vec4<f32>", "read"),
-    wholeView("coefficients", COEFFICIENTS, "vec4<f32>", "read_write"),
-  ];
-  const text = wgsl`
-${threadMain("thread")}
-  let sample = thread / p.blocks;
-  let block = thread % p.blocks;
-  let scale = load_norm(sample * 3u * p.norm_stride + p.norm_offset + block);
-  let unit = sample * 3u * p.blocks + block;
-  let at = sample * 2u * p.blocks + block;
-  let mean = load_totals(at) * p.share;
-  let product = load_totals(at + p.blocks) * p.share;
-  store_coefficients(at, -scale * product * load_unit(unit));
-  store_coefficients(at + p.blocks, -scale * fma(product, load_unit(unit + p.blocks), mean));
-}
-`;
-  const uniforms = { ...placeUniforms(spec), blocks: u32(blocks), share: f32(1 / spec.voxels) };
-  return threadKernel("norm backward coefficients", views, range, text, uniforms);
+/** The gradients of the norm's parameters, and the coefficients. */
+function finishOf(spec: NormBackward, blocks: number): WgslDispatch {
+  const { batch, voxels, gradient: { channels }, weightGradientSlot, biasGradientSlot } = spec;
+  return planSumsFinish({
+    name: "norm backward",
+    batch,
+    voxels,
+    blocks,
+    quantities: QUANTITIES,
+    channels,
+    partsSlot: PARTS,
+    gradientSlots: [biasGradientSlot, weightGradientSlot],
+    perSample: {
+      views: [
+        wholeView("norm", spec.normSlot, "vec4<f32>", "read"),
+        wholeView("unit", spec.unitNormSlot, "vec4<f32>", "read"),
+        wholeView("coefficients", COEFFICIENTS, "vec4<f32>", "read_write"),
+      ],
+      uniforms: { ...placeUniforms(spec), share: f32(1 / voxels) },
+      body: wgsl`
+let scale = load_norm(sample * 3u * p.norm_stride + p.norm_offset + block);
+let unit = sample * 3u * p.blocks + block;
+let coefficient = sample * 2u * p.blocks + block;
+let mean = total_0 * p.share;
+let product = total_1 * p.share;
+store_coefficients(coefficient, -scale * product * load_unit(unit));
+store_coefficients(coefficient + p.blocks, -scale * fma(product, load_unit(unit + p.blocks), mean));`,
+    },
+  });
 }
 
 function apply(spec: NormBackward, blocks: number): WgslDispatch[] {

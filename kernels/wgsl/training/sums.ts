@@ -1,7 +1,8 @@
 /**
  * Sums over the voxels of each sample, for every channel: of products with normalised values, of probabilities, of gradients. Two kernels:
- * workgroups sum up chunks of voxels, halves meeting in a fixed order; then a thread adds the chunks of four channels in theirs. Chunks
- * depend on shapes alone, so the same values give the same bits on every run. Shapes are uniforms, so that layers share kernels.
+ * workgroups sum up chunks of voxels, halves meeting in a fixed order; then a thread adds the chunks of four channels in theirs, and what
+ * follows from the sums is made by the same kernel. Chunks depend on shapes alone, so the same values give the same bits on every run.
+ * Shapes are uniforms, so that layers share kernels.
  */
 import { type ArrayView, wholeView } from "../emit/views.ts";
 import { dispatchOf, kernelHeader, threadKernel, threadMain, u32, type Uniform } from "../emit/thread_kernel.ts";
@@ -135,37 +136,92 @@ ${threadMain("thread")}
   return threadKernel("sums of chunks", views, range, text, { row: u32(row), chunks: u32(count) });
 }
 
-/** A vector parameter's gradient: a quantity's totals, added over the samples. */
-export function planVectorGradient(
-  spec: {
-    readonly batch: number;
-    readonly blocks: number;
-    readonly quantities: number;
-    readonly quantity: number;
-    readonly channels: number;
-    readonly totalsSlot: string;
-    /** f32 [channels]; overwritten. */
-    readonly gradientSlot: string;
-  },
-): WgslDispatch {
-  const range = { start: 0, end: spec.channels };
+/** What becomes of the parts of {@link planChunkSums}. */
+export interface SumsFinish extends SumsShape {
+  /** For timings: "norm backward". */
+  readonly name: string;
+  readonly partsSlot: string;
+  readonly channels: number;
+  /** By quantity, f32 [channels] each: the totals added over the samples, a vector parameter's gradient; overwritten. */
+  readonly gradientSlots: readonly (string | undefined)[];
+  readonly perSample?: PerSample;
+}
+
+/** What follows from a sample's totals. */
+export interface PerSample {
+  readonly views: readonly ArrayView[];
+  readonly uniforms: Readonly<Record<string, Uniform>>;
+  /** Statements on `sample`, `block` and the vec4f `total_0`, `total_1`, ...; `p.blocks` is how many blocks there are. */
+  readonly body: string;
+}
+
+/**
+ * Adds the chunks of every sample, and the samples' totals, each in their order: all in one dispatch, as there is little of either. A thread
+ * has a quantity of a block of four channels of a sample; a workgroup has all samples of its blocks, as many at a time as it has threads.
+ */
+export function planSumsFinish(spec: SumsFinish): WgslDispatch {
+  const { batch, voxels, blocks, quantities, channels, perSample } = spec;
+  const powerBelow = (n: number) => Math.max(1, 2 ** Math.floor(Math.log2(n)));
+  const wide = Math.min(16, powerBelow(blocks), powerBelow(LANES / (quantities * batch)));
+  const gradients = spec.gradientSlots.flatMap((slot, quantity) => slot === undefined ? [] : [{ slot, quantity }]);
   const views = [
-    wholeView("totals", spec.totalsSlot, "f32", "read"),
-    wholeView("gradient", spec.gradientSlot, "f32", "read_write"),
+    wholeView("parts", spec.partsSlot, "vec4<f32>", "read"),
+    ...gradients.map(({ slot, quantity }) => wholeView(`gradient_${quantity}`, slot, "f32", "read_write")),
+    ...perSample?.views ?? [],
   ];
+  const header = kernelHeader(views, { start: 0, end: 0 }, {
+    batch: u32(batch),
+    blocks: u32(blocks),
+    channels: u32(channels),
+    chunks: u32(chunksOf(voxels).count),
+    wide: u32(wide),
+    together: u32(Math.min(batch, Math.floor(LANES / (wide * quantities)))),
+    ...perSample?.uniforms,
+  });
   const code = wgsl`
-${threadMain("channel")}
-  var sum = 0.0;
-  for (var sample = 0u; sample < p.batch; sample++) {
-    sum += load_totals(sample * p.sample_step + p.first + channel);
+${header.text}
+
+var<workgroup> totals: array<vec4f, ${LANES}>;
+
+@compute @workgroup_size(${LANES})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let block = group.x * p.wide + lane % p.wide;
+  let quantity = lane / p.wide % ${quantities}u;
+  let of_sample = p.wide * ${quantities}u;
+  let place = lane / of_sample;
+  let row = ${quantities}u * p.blocks;
+  var gradient = vec4f(0.0);
+  for (var first = 0u; first < p.batch; first += p.together) {
+    let sample = first + place;
+    let exists = place < p.together && sample < p.batch && block < p.blocks;
+    var sum = vec4f(0.0);
+    if (exists) {
+      let at = sample * p.chunks * row + quantity * p.blocks + block;
+      for (var chunk = 0u; chunk < p.chunks; chunk++) { sum += load_parts(at + chunk * row); }
+    }
+    totals[lane] = sum;
+    workgroupBarrier();
+    if (place == 0u) {
+      for (var other = lane; other < p.together * of_sample; other += of_sample) { gradient += totals[other]; }
+    }
+    ${
+    perSample === undefined ? "" : wgsl`
+if (quantity == 0u && exists) {
+  ${unroll(quantities, (k) => `let total_${k} = totals[lane + ${k}u * p.wide];`)}
+  ${perSample.body}
+}`
   }
-  store_gradient(channel, sum);
+    workgroupBarrier();
+  }
+  if (place != 0u || block >= p.blocks) { return; }
+  for (var i = 0u; i < min(4u, p.channels - block * 4u); i++) {
+    ${
+    gradients.map(({ quantity }) =>
+      `if (quantity == ${quantity}u) { store_gradient_${quantity}(block * 4u + i, gradient[i]); }`
+    ).join("\n")
+  }
+  }
 }
 `;
-  const padded = spec.blocks * 4;
-  return threadKernel("vector gradient", views, range, code, {
-    batch: u32(spec.batch),
-    sample_step: u32(spec.quantities * padded),
-    first: u32(spec.quantity * padded),
-  });
+  return dispatchOf(`${spec.name} totals`, header, [Math.ceil(blocks / wide), 1, 1], code);
 }
