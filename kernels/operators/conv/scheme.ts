@@ -124,7 +124,7 @@ export const SCHEMES: readonly AxisScheme[] = [
   IDENTITY,
   stride1(1, 2, [0, 1, -1]),
   stride1(2, 3, [0, 3 / 4, -3 / 4, 3 / 2]),
-  stride1(3, 4, [0, 5 / 8, -5 / 8, 5 / 4, -5 / 4]),
+  stride1(3, 4, [0, 11 / 16, -11 / 16, 3 / 2, -3 / 2]),
   stride2(4, 2, [0, -1]),
   stride2(5, 3, [0, 1, -1]),
   stride2(6, 4, [0, 1, -1, 1 / 2]),
