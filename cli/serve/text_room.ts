@@ -17,20 +17,23 @@ export function createTextRoom(limit: number): TextRoom {
   return {
     open() {
       let own = 0;
-      const counted = () => Math.max(0, own - SMALL);
+      const counted = (bytes: number) => Math.max(0, bytes - SMALL);
+      const giveBack = () => {
+        held -= counted(own);
+        own = 0;
+      };
       return {
         add(bytes) {
-          const before = counted();
-          own += bytes;
-          held += counted() - before;
-          if (held > limit) {
+          const more = counted(own + bytes) - counted(own);
+          if (held + more > limit) {
+            // At once: others, whose bytes come before this one's disposal, are not refused for it as well.
+            giveBack();
             throw new HttpProblem(503, "too many large texts are being received", { "retry-after": "5" });
           }
+          own += bytes;
+          held += more;
         },
-        [Symbol.dispose]() {
-          held -= counted();
-          own = 0;
-        },
+        [Symbol.dispose]: giveBack,
       };
     },
   };

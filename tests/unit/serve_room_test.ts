@@ -38,6 +38,11 @@ Deno.test("texts have room for so many bytes together, beyond the first ones of 
     one.add(1 << 20);
     other.add(small);
     await assertFails(() => other.add(1), HttpProblem, "too many large texts");
+    // What is refused has no room from then on, whenever it is disposed of.
+    using third = room.open();
+    await assertFails(() => third.add(2 * small), HttpProblem, "too many large texts");
+    await assertFails(() => one.add(1), HttpProblem, "too many large texts");
+    third.add(small + (1 << 20));
   }
   using next = room.open();
   next.add(small + (1 << 20));
