@@ -1,6 +1,6 @@
 /** Which driver a GPU is used through. WebGPU does not tell; so the Vulkan driver's library is looked at, elsewhere the system's version. */
 import { release } from "node:os";
-import { basename } from "../../core/base/path.ts";
+import { basename, dirname, join } from "../../core/base/path.ts";
 import { findLibrary, vulkanManifests } from "./gpu_probe.ts";
 
 /**
@@ -22,7 +22,10 @@ export async function describeDriver(): Promise<string> {
 async function libraryOf(manifest: string): Promise<string | undefined> {
   try {
     const { ICD } = JSON.parse(await Deno.readTextFile(manifest));
-    return typeof ICD?.library_path === "string" ? ICD.library_path : undefined;
+    if (typeof ICD?.library_path !== "string") return undefined;
+    const path: string = ICD.library_path;
+    // As the loader has it: a path begins at the manifest's folder (Chromium's "./libvk_swiftshader.so").
+    return path.includes("/") && !path.startsWith("/") ? join(dirname(manifest), path) : path;
   } catch {
     return undefined; // Not ours to complain about: the loader skips it, too.
   }

@@ -215,7 +215,14 @@ const UNUSUAL_DRIVER_FOLDERS = ["/usr/local/nvidia/share/vulkan/icd.d", "/usr/lo
 /** The Vulkan driver manifests that the loader reads. */
 export async function vulkanManifests(): Promise<string[]> {
   const named = Deno.env.get("VK_DRIVER_FILES") ?? Deno.env.get("VK_ICD_FILENAMES");
-  return named ? named.split(":").filter(Boolean) : await manifestsIn(DRIVER_FOLDERS);
+  if (!named) return await manifestsIn(DRIVER_FOLDERS);
+  const paths = await Promise.all(
+    named.split(":").filter(Boolean).map(async (path) => {
+      const within = await manifestsIn([path]);
+      return within.length > 0 ? within : [path];
+    }),
+  );
+  return paths.flat();
 }
 
 /** Paths of the driver manifests in these folders. */
