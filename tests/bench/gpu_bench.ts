@@ -1,8 +1,9 @@
 /**
  * What a GPU gives, within a budget of time: `nnunet doctor`; results against the CPU's; torch's times on the same card; passes and training
  * steps of the default 3-D network in f32 and f16, with the host's and the device's time apart; memory as forecast, as taken and as the
- * driver counts it; a training with its augmentation; a whole CT, upstream's predict beside it; and what tuning gains in the time that is
- * left. Every part has a share of the budget, and is cut or skipped by name when it is used up.
+ * driver counts it; a training with its augmentation; a whole CT, upstream's predict beside it; results and times on Dawn's WebGPU, where
+ * that can be loaded and takes the GPU (gpu/dawn.ts); and what tuning gains in the time that is left. Every part has a share of the budget,
+ * and is cut or skipped by name when it is used up.
  *
  *   deno task bench gpu [--budget 540] [--small] [--parts doctor,forward,...] [--compare FILE...] [--out FOLDER]
  *                       [--edge 128] [--batches 1,4] [--train-batch 2] [--runs 20] [--ct 400x512x512] [--classes 25]
@@ -10,9 +11,9 @@
  *
  * Results go to FOLDER/ADAPTER.json (tests/bench/results), which is whole at any moment and holds what was measured by then. --compare
  * prints them beside others; with --budget 0 nothing is measured and the files alone are compared. --small: in sizes for a software
- * adapter, where it is the default. --webgpu dawn: the engine's own parts on Dawn (gpu/dawn.ts) in the place of Deno's WebGPU, in a file
- * of its own to compare. Exit code 1: the GPU computes wrong results, or a part failed. NNUNET_BENCH_PYTHON names a Python that has torch
- * with CUDA, and for upstream's predict nnunetv2 2.5.1; else python3 is tried, and what is absent is left out.
+ * adapter, where it is the default. --webgpu dawn: all of the engine's own parts, doctor's self-test first, on Dawn in the place of Deno's
+ * WebGPU, in a file of its own to compare. Exit code 1: the GPU computes wrong results, or a part failed. NNUNET_BENCH_PYTHON names a
+ * Python that has torch with CUDA, and for upstream's predict nnunetv2 2.5.1; else python3 is tried, and what is absent is left out.
  */
 import { UserError } from "../../core/base/errors.ts";
 import { ensureFolder } from "../../core/base/files.ts";
@@ -27,6 +28,7 @@ import { killAll } from "./gpu/processes.ts";
 import {
   columnName,
   comparison,
+  describeBeside,
   describeGoals,
   endPart,
   goalsOf,
@@ -66,6 +68,7 @@ async function run(args: readonly string[]): Promise<number> {
   if (!measured) return 1;
   const { path, results } = measured;
   describeGoals(goalsOf(results)).forEach(say);
+  describeBeside(results).forEach(say);
   if (others.length > 0) comparison([{ name: columnName(path), results }, ...others]).forEach(say);
   const parts = Object.values(results.parts);
   const wrong = parts.some(({ wrong }) => wrong.length > 0);

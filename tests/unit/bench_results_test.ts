@@ -3,6 +3,7 @@ import { UserError } from "../../core/base/errors.ts";
 import { receive } from "../bench/gpu/report.ts";
 import {
   comparison,
+  describeBeside,
   describeGoals,
   endPart,
   goalsOf,
@@ -55,6 +56,28 @@ Deno.test("ratios are taken of what was measured on the same card, and what was 
   const lines = describeGoals(goalsOf(results));
   assert(lines.includes("forward pass in f16 of torch AMP's: 0.800 (at most 0.7 is wanted, MISSED)"), lines.join("\n"));
   assert(lines.includes("forward pass in f32 of torch AMP's: 0.600 (at most 0.7 is wanted)"), lines.join("\n"));
+});
+
+Deno.test("what another WebGPU takes stands beside what Deno's does, where both were measured", () => {
+  const lines = describeBeside(made("A", {
+    forward: { "f32, batch 1: latency, best": 20, "f32, batch 1: host": 2, "f16, batch 1: latency, best": NaN },
+    training: { "f32: step, best": 100, "f32: step, median": 110 },
+    beside: {
+      "self-test: worst": 1e-5,
+      "forward: f32, batch 1: latency, best": 15,
+      "forward: f32, batch 1: host": 3,
+      "forward: f16, batch 1: latency, best": 9,
+      "forward: f32, batch 4: latency, best": 60,
+      "training: f32: step, best": 80,
+      "training: f32: step, median": 90,
+    },
+  }));
+  assertEquals(lines, [
+    "forward: f32, batch 1: latency, best: 20 ms, by Dawn 15 (0.75 of it)",
+    "forward: f32, batch 1: host: 2 ms, by Dawn 3 (1.5 of it)",
+    "training: f32: step, best: 100 ms, by Dawn 80 (0.8 of it)",
+  ]);
+  assertEquals(describeBeside(made("A", { forward: { "f32, batch 1: host": 2 } })), []);
 });
 
 Deno.test("results come back from their file and stand beside others, a column each", async () => {

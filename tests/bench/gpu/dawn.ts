@@ -4,7 +4,7 @@
  * the program itself never does.
  */
 import { z } from "zod";
-import { UserError } from "../../../core/base/errors.ts";
+import { messageOf, UserError } from "../../../core/base/errors.ts";
 import type { WebGpu } from "../../../gpu/webgpu.ts";
 
 /** The version that tests/engine/tint.lock holds; the program's own lock has none. */
@@ -28,17 +28,31 @@ export function parseWebGpu(text: string, doing: string): WebGpuWish {
 /**
  * Loads it; undefined: Deno's own is meant.
  * @param adapter a part of the name of the adapter to take, as Deno has it: Dawn orders adapters in its own way
+ * @throws UserError where it cannot be loaded, or does not take the adapter
  */
-export async function loadWebGpu({ kind, toggles }: WebGpuWish, adapter?: string): Promise<WebGpu | undefined> {
+export async function loadWebGpu({ kind, toggles }: WebGpuWish, adapter: string): Promise<WebGpu | undefined> {
   if (kind === "deno") return undefined;
+  const doing = "starting Dawn";
   // A literal would be fetched with the program's own packages.
   const name = DAWN;
-  const { create }: { create(options: readonly string[]): GPU } = await import(name);
+  const { create }: { create(options: readonly string[]): GPU } = await import(name).catch((error) => {
+    throw new UserError({ doing, problem: `${name} is not there (${messageOf(error).split("\n")[0]})` }, {
+      cause: error,
+    });
+  });
   const dawn = create([
-    ...(adapter === undefined ? [] : [`adapter=${adapter}`]),
+    `adapter=${adapter}`,
     ...(toggles.length === 0 ? [] : [`enable-dawn-features=${toggles.join(",")}`]),
   ]);
   held.push(dawn);
+  // It throws where it has no adapter of that name.
+  const found = await dawn.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
+  if (!found) {
+    throw new UserError({
+      doing,
+      problem: `it does not take ${adapter} (it asks more of a Vulkan driver than Deno's does)`,
+    });
+  }
   return dawn;
 }
 

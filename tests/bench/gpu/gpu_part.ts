@@ -3,7 +3,9 @@
  * device that hangs or is lost ends one part, and the driver's memory is the part's alone.
  */
 import { z } from "zod";
+import { messageOf } from "../../../core/base/errors.ts";
 import { createGpuEngine } from "../../../gpu/engine.ts";
+import { measureBeside, measureSelfTest } from "./beside_part.ts";
 import { createLimit } from "./budget.ts";
 import { measureBusyShare } from "./busy_part.ts";
 import { loadWebGpu, webGpuSchema } from "./dawn.ts";
@@ -15,7 +17,10 @@ import { sizesSchema } from "./sizes.ts";
 import { measureTraining } from "./training_part.ts";
 import { measureTuning } from "./tuning_part.ts";
 
-export const ENGINE_PARTS = ["parity", "peak", "forward", "training", "busy", "tuning"] as const;
+export const ENGINE_PARTS = ["self-test", "parity", "peak", "forward", "training", "busy", "beside", "tuning"] as const;
+
+/** Exit code where there is no such WebGPU, or it does not find the adapter. */
+export const NO_WEBGPU = 3;
 
 const requestSchema = z.object({
   part: z.enum(ENGINE_PARTS),
@@ -40,17 +45,22 @@ async function main(request: PartRequest): Promise<void> {
   const report = sendingReport();
   const clock = () => performance.now();
   const limit = createLimit(clock, request.until - Date.now(), report.cut);
-  const webgpu = await loadWebGpu(request.webgpu, request.adapter);
+  const webgpu = await loadWebGpu(request.webgpu, request.adapter).catch((error) => {
+    Deno.stderr.writeSync(new TextEncoder().encode(`${messageOf(error)}\n`));
+    Deno.exit(NO_WEBGPU);
+  });
   const options = { allowSoftware, refused: new Set(request.refused), cacheBytes, ...(webgpu && { webgpu }) };
   report.detail("bytes of tiles kept at a time", cacheBytes ?? "usual");
   await using engine = await createGpuEngine(options);
   const given: EnginePart = { engine, sizes, limit, report, clock };
   const parts: Record<PartRequest["part"], () => Promise<void>> = {
+    "self-test": () => measureSelfTest(given),
     parity: () => measureParity(given),
     peak: () => measurePeak(given),
     forward: () => measureForward(given),
     training: () => measureTraining(given),
     busy: () => measureBusyShare(given, folder),
+    beside: () => measureBeside(given),
     tuning: () => measureTuning(given, options),
   };
   await parts[part]();

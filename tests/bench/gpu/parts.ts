@@ -3,7 +3,7 @@ import { ourCommand } from "../our_command.ts";
 import { createLimit, type Limit, type Part, type PartEnd } from "./budget.ts";
 import { measureCt, measureUpstream } from "./ct_part.ts";
 import { DAWN_FLAGS, type WebGpuWish } from "./dawn.ts";
-import { ENGINE_PARTS, type PartRequest } from "./gpu_part.ts";
+import { ENGINE_PARTS, NO_WEBGPU, type PartRequest } from "./gpu_part.ts";
 import { lastLine, runProgram, stopped } from "./processes.ts";
 import { receive, type Report } from "./report.ts";
 import type { Sizes } from "./sizes.ts";
@@ -17,7 +17,7 @@ export interface BenchSetting {
   /** Torch and upstream on the CPU where there is no CUDA, to rehearse. */
   readonly onCpu: boolean;
   readonly clock: () => number;
-  /** What the engine computes with in parts that are its own; the others are left out unless it is Deno's. */
+  /** What the engine computes with in parts that are its own; the others are left out unless it is Deno's, beside which Dawn is measured. */
   readonly webgpu: WebGpuWish;
   /** What the driver calls the adapter. */
   readonly adapter: string;
@@ -52,6 +52,7 @@ export function gpuParts(setting: BenchSetting): Part[] {
     return { sizes, folder, limit, report };
   };
   const parts: Part[] = [
+    engine("self-test", 7, 2),
     { name: "doctor", share: 7, least: 2, run: (limit) => runDoctor(limit, reportOf("doctor"), allowSoftware) },
     engine("parity", 11, 3),
     {
@@ -75,10 +76,19 @@ export function gpuParts(setting: BenchSetting): Part[] {
       least: 3,
       run: (milliseconds) => measureUpstream(ctPart("upstream", milliseconds), python, onCpu),
     },
+    {
+      name: "beside",
+      share: 8,
+      least: 5,
+      run: (limit) => runEnginePart({ ...setting, webgpu: { kind: "dawn", toggles: [] } }, "beside", limit),
+    },
     engine("tuning", 12, 5),
   ];
   const own: readonly string[] = ENGINE_PARTS;
-  return setting.webgpu.kind === "deno" ? parts : parts.filter(({ name }) => own.includes(name));
+  return parts.filter(({ name }) =>
+    // `doctor` asks Deno's alone; and Dawn is not measured beside itself.
+    setting.webgpu.kind === "deno" ? name !== "self-test" : own.includes(name) && name !== "beside"
+  );
 }
 
 const SCRIPT = new URL("./gpu_part.ts", import.meta.url).pathname;
@@ -106,6 +116,7 @@ async function runEnginePart(
     onLine: (line) => receive(line, report),
   });
   if (ended.code === undefined) return stopped(ended);
+  if (part === "beside" && ended.code === NO_WEBGPU) return { state: "skipped", why: lastLine(ended.stderr) };
   if (ended.code !== 0) return { state: "failed", why: ended.stderr.trim() || `exit code ${ended.code}` };
   return { state: "done" };
 }

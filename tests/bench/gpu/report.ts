@@ -38,6 +38,17 @@ export function sendingReport(): Report {
   };
 }
 
+/** A report whose names begin with `prefix`. */
+export function prefixed(report: Report, prefix: string): Report {
+  return {
+    say: (line) => report.say(prefix + line),
+    measure: (name, value, unit) => report.measure(prefix + name, value, unit),
+    detail: (name, value) => report.detail(prefix + name, value),
+    cut: (piece) => report.cut(prefix + piece),
+    wrong: (what) => report.wrong(prefix + what),
+  };
+}
+
 /** Gives a line of {@link sendingReport} to `report`; what is no such line (drivers print, too) is said. */
 export function receive(line: string, report: Report): void {
   const message = parse(line);

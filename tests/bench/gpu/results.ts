@@ -146,6 +146,16 @@ export function describeGoals(goals: readonly Goal[]): string[] {
   );
 }
 
+/** What Dawn's WebGPU takes on the same card of what Deno's does, where both were measured: lines for people. */
+export function describeBeside({ parts }: Pick<Results, "parts">): string[] {
+  return Object.entries(parts.beside?.measures ?? {}).flatMap(([name, { value, unit }]) => {
+    const [, part, measure] = /^(forward|training): (.*(?:latency|step), best|.*: (?:host|device))$/.exec(name) ?? [];
+    const own = part === undefined ? undefined : parts[part]?.measures[measure]?.value;
+    if (value === null || typeof own !== "number") return [];
+    return [`${name}: ${shown(own)} ${unit}, by Dawn ${shown(value)} (${shown(value / own)} of it)`];
+  });
+}
+
 /** All measures of several results as lines of a table, a column each. */
 export function comparison(all: readonly { readonly name: string; readonly results: Results }[]): string[] {
   const rows = new Map<string, string[]>();
