@@ -9,14 +9,14 @@ import { wantedGpus } from "./engines/wanted_gpus.ts";
 import type { TrainValues } from "./flags/train_flags.ts";
 import type { FoldRequest } from "./gpus/fold_messages.ts";
 import { mayUseCpu } from "./engines/select_engine.ts";
-import { type FoldThreadOptions, GpuFailed, MOST_FAILURES, MOST_LOST, trainBeside } from "./gpus/fold_thread.ts";
+import { GpuFailed, MOST_FAILURES, MOST_LOST, trainBeside } from "./gpus/fold_thread.ts";
 import { diceText, type EngineFlags, engineOpener, epochFields, epochLine } from "./training_request.ts";
 
 /** A fold that is to be trained. */
 interface ListedFold {
   readonly request: FoldRequest;
-  /** Failures of GPUs that it has cost. */
-  readonly lost: number;
+  /** GPUs that failed at it; it is for others. */
+  readonly lostBy: readonly Lane[];
 }
 
 /** What folds are trained with. */
@@ -28,7 +28,6 @@ interface Lane {
 
 /**
  * Trains all folds. What a GPU had that fails goes on on another one.
- * @param thread For tests
  * @returns false if one could not be trained
  * @throws Interrupted, checkpoints written; UserError where going on is in vain
  */
@@ -36,10 +35,9 @@ export async function trainListed(
   requests: readonly FoldRequest[],
   values: TrainValues,
   context: CommandContext,
-  thread?: FoldThreadOptions,
 ): Promise<boolean> {
   const gpus = await wantedGpus(values, context);
-  const folds = shareList(requests.map((request): ListedFold => ({ request, lost: 0 })));
+  const folds = shareList(requests.map((request): ListedFold => ({ request, lostBy: [] })));
   const failed: string[] = [];
   const stop = new AbortController();
   const run: ListedRun = {
@@ -50,7 +48,6 @@ export async function trainListed(
     lane: trainingLane(Math.min(gpus?.length ?? 1, requests.length)),
     stop,
     signal: AbortSignal.any([context.signal, stop.signal]),
-    ...(thread && { thread }),
   };
   const beside = gpus && gpus.length > 1;
   const lanes: Lane[] = beside
@@ -86,7 +83,6 @@ interface ListedRun {
   readonly stop: AbortController;
   /** Aborts too when another training ends the run. */
   readonly signal: AbortSignal;
-  readonly thread?: FoldThreadOptions;
 }
 
 /** Trains one fold after the other; ends early where its GPU is of no more use. */
@@ -94,7 +90,7 @@ async function work(run: ListedRun, lane: Lane): Promise<void> {
   const { folds, signal, stop, context } = run;
   const { gpu } = lane;
   for (let failures = 0;;) {
-    const one = await folds.take();
+    const one = await folds.take(({ lostBy }) => !lostBy.includes(lane));
     if (!one) return;
     try {
       const error = signal.aborted ? undefined : await trainOne(run, lane, one);
@@ -116,7 +112,7 @@ async function work(run: ListedRun, lane: Lane): Promise<void> {
 }
 
 /** @returns what its GPU failed by: then the fold is given back, or up. @throws what ends the run */
-async function trainOne(run: ListedRun, lane: Lane, { request, lost }: ListedFold): Promise<GpuFailed | undefined> {
+async function trainOne(run: ListedRun, lane: Lane, { request, lostBy }: ListedFold): Promise<GpuFailed | undefined> {
   const { values, context, failed, folds } = run;
   const { gpu } = lane;
   const { fold, configurationName: configuration } = request.task;
@@ -136,11 +132,11 @@ async function trainOne(run: ListedRun, lane: Lane, { request, lost }: ListedFol
     tell("done", { dice });
     return undefined;
   } catch (error) {
-    if (error instanceof GpuFailed && !error.hangs && lost + 1 < MOST_LOST) {
+    if (error instanceof GpuFailed && !error.hangs && lostBy.length + 1 < MOST_LOST) {
       const start = startAfter(request.start, isSaved);
       const how = start.kind === "continue" ? "goes on from its last checkpoint" : "begins once more";
       context.warn(`fold ${fold}: GPU ${gpu?.name} failed, it ${how}: ${error.message}`);
-      folds.giveBack({ request: { ...request, start }, lost: lost + 1 });
+      folds.giveBack({ request: { ...request, start }, lostBy: [...lostBy, lane] });
       return error;
     }
     const isFolds = error instanceof GpuFailed || (error instanceof UserError && !error.parts.endsRun);
@@ -154,12 +150,12 @@ async function trainOne(run: ListedRun, lane: Lane, { request, lost }: ListedFol
 
 /** @returns the mean Dice of the validation */
 async function trainFold(
-  { values, lane: beside, thread }: ListedRun,
+  { values, lane: beside }: ListedRun,
   { gpu, flags }: Lane,
   request: FoldRequest,
   hooks: TrainHooks,
 ): Promise<number> {
-  if (gpu) return await trainBeside({ request, gpu, flags: values, lane: beside }, hooks, thread);
+  if (gpu) return await trainBeside({ request, gpu, flags: values, lane: beside }, hooks);
   const { trainModel } = await import("../core/train/train_model.ts");
   const { openEngine, recover } = engineOpener(flags, hooks.info);
   return (await trainModel({ ...request, openEngine, recover }, hooks)).summary.foregroundMean.Dice;
@@ -167,8 +163,8 @@ async function trainFold(
 
 /** A list that several take from, and to which what they took may come back. */
 interface SharedList<T> {
-  /** The next one; undefined once there is none, and none may come back. */
-  take(): Promise<T | undefined>;
+  /** The next one that is wanted; undefined once there is none, and none may come back. */
+  take(isWanted: (one: T) => boolean): Promise<T | undefined>;
   giveBack(one: T): void;
   /** One that was taken is done with, or was given back. */
   done(): void;
@@ -179,21 +175,20 @@ function shareList<T>(all: readonly T[]): SharedList<T> {
   const left = [...all];
   let taken = 0;
   let change = Promise.withResolvers<void>();
-  const tell = () => {
-    change.resolve();
-    change = Promise.withResolvers();
-  };
   return {
-    async take() {
-      while (left.length === 0 && taken > 0) await change.promise;
-      const one = left.shift();
-      if (one !== undefined) taken++;
-      return one;
+    async take(isWanted) {
+      for (;;) {
+        const at = left.findIndex(isWanted);
+        if (at >= 0) taken++;
+        if (at >= 0 || taken === 0) return left.splice(at, at < 0 ? 0 : 1)[0];
+        await change.promise;
+      }
     },
     giveBack: (one) => void left.unshift(one),
     done() {
       taken--;
-      tell();
+      change.resolve();
+      change = Promise.withResolvers();
     },
     left: () => left,
   };

@@ -6,7 +6,7 @@ import { UserError } from "../core/base/errors.ts";
 import { padToFour, voxelCount } from "../core/base/shape.ts";
 import { checkAlive } from "../core/engine/checks.ts";
 import { unpadChannels } from "../core/engine/results.ts";
-import type { CompileOptions, Engine, Precision, Program, WeightSet } from "../core/engine/engine.ts";
+import type { CompileOptions, Engine, OwnMemory, Precision, Program, WeightSet } from "../core/engine/engine.ts";
 import type { TrainingOptions } from "../core/engine/training.ts";
 import type { TrainingCalls } from "../core/lowering/training_engine.ts";
 import type { Graph } from "../core/graph/graph.ts";
@@ -50,6 +50,8 @@ export interface GpuEngineOptions extends DeviceOptions {
   readonly tuning?: Tuning;
   /** Keys of kernels that the driver did not compile before; layers are computed another way. */
   readonly refused?: ReadonlySet<string>;
+  /** What the device has of memory, where it is known of an engine before: it is not asked for again. */
+  readonly ownMemory?: OwnMemory;
   /** Bytes of a convolution's transformed tiles that are kept at a time, as {@link GpuEngine.measureCache} has found; a usual L2 holds the default. */
   readonly cacheBytes?: number;
   /**
@@ -107,7 +109,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
   const gpu = await openDevice(options);
   const { device, facts } = gpu;
   const deviceLimits = await convLimits(gpu, options.forceBindingLimit, options.refused);
-  const memory = await ownMemory(gpu, deviceLimits, options.memoryLimitBytes);
+  const memory = options.ownMemory ?? await ownMemory(gpu, deviceLimits, options.memoryLimitBytes);
   const { cacheBytes = DEFAULT_CACHE_BYTES } = options;
   const limits: ConvLimits = cacheChoices(memory?.free).includes(cacheBytes)
     ? { ...deviceLimits, cacheBytes }

@@ -2,7 +2,7 @@
 import { messageOf, UserError } from "../../core/base/errors.ts";
 import type { PrecisionCache } from "../../core/predict/model/precision.ts";
 import type { AdapterChoice, AdapterFacts } from "../../gpu/adapter.ts";
-import type { GpuEngine, Tuning } from "../../gpu/engine.ts";
+import type { GpuEngine, GpuEngineOptions, Tuning } from "../../gpu/engine.ts";
 import { nameOfWay } from "../../gpu/refused.ts";
 import { describeDriver } from "./gpu_driver.ts";
 import { findAdapter } from "./gpu_probe.ts";
@@ -64,8 +64,10 @@ export async function startGpu(start: GpuStart): Promise<StartedGpu> {
     return avoids || cuts;
   });
   if (!isOutdated) return { engine, record };
+  const { ownMemory } = engine;
   await engine[Symbol.asyncDispose]();
-  return { engine: (await openWithoutRefused(record, opening, () => Promise.resolve())).engine, record };
+  const again = { ...opening, ownMemory };
+  return { engine: (await openWithoutRefused(record, again, () => Promise.resolve())).engine, record };
 }
 
 /**
@@ -79,7 +81,7 @@ export async function measureCacheOnce(engine: GpuEngine, record: GpuRecord): Pr
   return cache !== undefined && cache.milliseconds !== cache.usualMilliseconds;
 }
 
-type Opening = GpuStart & { readonly tuning?: Tuning };
+type Opening = GpuStart & Pick<GpuEngineOptions, "tuning" | "ownMemory">;
 
 /**
  * Opens the engine for `use`; where the driver refuses a kernel meanwhile, `use` is begun again on an engine that does without it.
@@ -87,14 +89,14 @@ type Opening = GpuStart & { readonly tuning?: Tuning };
  */
 export async function openWithoutRefused<T>(
   record: GpuRecord,
-  { allowSoftware, choice, deterministic, tuning, suspects, warn }: Opening,
+  { allowSoftware, choice, deterministic, tuning, ownMemory, suspects, warn }: Opening,
   use: (engine: GpuEngine) => Promise<T>,
 ): Promise<{ readonly engine: GpuEngine; readonly value: T }> {
   const { createGpuEngine } = await import("../../gpu/engine.ts");
   for (let refusals = 0;; refusals++) {
     const refused = new Set(Object.keys(record.findings.refused));
     const cacheBytes = deterministic ? undefined : record.findings.cache?.bytes;
-    const engine = await createGpuEngine({ allowSoftware, choice, tuning, cacheBytes, suspects, refused });
+    const engine = await createGpuEngine({ allowSoftware, choice, tuning, ownMemory, cacheBytes, suspects, refused });
     try {
       return { engine, value: await use(engine) };
     } catch (error) {

@@ -1,10 +1,8 @@
 /** Models that stay loaded on the engine that predict would choose. */
 import { keepModels, type ModelRuns } from "../../core/predict/run/resident_models.ts";
-import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { OpenedEngine } from "../gpus/messages.ts";
-import { openGpuThreads } from "../gpus/open_threads.ts";
+import { type GpuRunsOptions, openGpuThreads } from "../gpus/open_threads.ts";
 import { openEngines } from "./run_engines.ts";
-import type { EngineWish, StartHooks } from "./select_engine.ts";
 
 export interface Resident extends AsyncDisposable {
   /** At the moment: another one goes on where one fails. */
@@ -14,18 +12,16 @@ export interface Resident extends AsyncDisposable {
   readonly places: number;
 }
 
-export interface ResidentOptions {
-  readonly wish: EngineWish;
+export interface ResidentOptions extends Omit<GpuRunsOptions, "gpus"> {
   /** Those that share the cases, where several are to. */
-  readonly gpus?: readonly AdapterChoice[];
-  readonly maxMemory?: number;
-  readonly hooks: Required<StartHooks>;
+  readonly gpus?: GpuRunsOptions["gpus"];
 }
 
 /** Starts the engine, or those of several GPUs. @throws UserError if one that is wanted cannot be had */
-export async function openResident({ wish, gpus, maxMemory, hooks }: ResidentOptions): Promise<Resident> {
+export async function openResident({ gpus, ...options }: ResidentOptions): Promise<Resident> {
+  const { wish, maxMemory, hooks } = options;
   if (gpus && gpus.length > 1) {
-    const threads = await openGpuThreads({ wish, gpus, maxMemory, hooks });
+    const threads = await openGpuThreads({ ...options, gpus });
     return {
       engine: threads.engine,
       kept: threads.runs,

@@ -29,7 +29,7 @@ import type { RunValues } from "../flags/run_flags.ts";
 import type { FoldRequest } from "../gpus/fold_messages.ts";
 import { mayUseCpu } from "../engines/select_engine.ts";
 import type { EngineOpener } from "../engines/training_engines.ts";
-import { type FoldThreadOptions, GpuFailed, MOST_FAILURES, MOST_LOST, trainBeside } from "../gpus/fold_thread.ts";
+import { GpuFailed, MOST_FAILURES, MOST_LOST, trainBeside } from "../gpus/fold_thread.ts";
 import { diceText, engineOpener, epochFields, epochLine } from "../training_request.ts";
 import { formatSeconds } from "../terminal.ts";
 import { endLine, staleFolds } from "./overview_lines.ts";
@@ -45,8 +45,6 @@ export interface TrainingRun {
   readonly gpus?: readonly AdapterChoice[];
   /** Of configurations without a measured epoch. */
   readonly forecasts: ReadonlyMap<string, EpochForecast>;
-  /** Of the threads of several GPUs; for tests. */
-  readonly thread?: FoldThreadOptions;
 }
 
 /** How the trainings ended. */
@@ -61,7 +59,13 @@ interface Lane {
   readonly gpu?: AdapterChoice;
   readonly opener: EngineOpener;
   failures: number;
+  /** Names of folds that its GPU failed at: they are for others. */
+  readonly lost: Set<string>;
 }
+
+const laneOf = (opener: EngineOpener, gpu?: AdapterChoice): Lane => {
+  return { opener, ...(gpu && { gpu }), failures: 0, lost: new Set() };
+};
 
 /**
  * Trains until nothing is left that can be done here.
@@ -71,9 +75,7 @@ export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
   const { experiment, values: { stale, noWait }, context, gpus, opener } = run;
   const failed = new Set<string>();
   const beside = trainingLane(gpus?.length ?? 1);
-  const lanes: Lane[] = gpus && gpus.length > 1
-    ? gpus.map((gpu) => ({ gpu, opener, failures: 0 }))
-    : [{ opener, failures: 0 }];
+  const lanes = gpus && gpus.length > 1 ? gpus.map((gpu) => laneOf(opener, gpu)) : [laneOf(opener)];
   const running = new Map<Lane, Promise<void>>();
   const lost = new Map<string, number>();
   const stop = new AbortController();
@@ -97,17 +99,21 @@ export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
         }
         return { states, failed };
       }
-      const free = lanes.find((lane) => !running.has(lane) && lane.failures < MOST_FAILURES);
-      if (next.kind === "train" && free && !failure) {
+      const free = lanes.filter((lane) => !running.has(lane) && lane.failures < MOST_FAILURES);
+      const chosen = free.flatMap((lane) => {
+        const own = nextFold(states, experiment, failed.union(lane.lost));
+        return own.kind === "train" ? [{ lane, state: own.state }] : [];
+      })[0];
+      if (chosen && !failure) {
         isWaiting = false;
-        start(free, next.state);
+        start(chosen.lane, chosen.state);
         // What it has claimed is busy for the next look.
         if (lanes.length > 1) continue;
       }
       if (running.size > 0) {
         const before = running.size;
         // What other runs train may come to be of use for a GPU that is free.
-        const looking = next.kind === "wait" && free ? [pause(context.signal, LOOKING)] : [];
+        const looking = next.kind === "wait" && free.length > 0 ? [pause(context.signal, LOOKING)] : [];
         await Promise.race([...running.values(), ...looking]);
         if (running.size < before) await sayEnd(run);
       } else if (next.kind === "wait" && !failure) {
@@ -130,13 +136,13 @@ export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
 function cpuLane({ values, context }: TrainingRun, lost: ReadonlyMap<string, number>): Lane {
   if (!mayUseCpu(values)) throw noGpuLeft(lost);
   context.warn(`no GPU is left, the CPU goes on${values.allowCpu ? " (--allow_cpu)" : ""}`);
-  return { opener: engineOpener({ ...values, device: "cpu" }, context.print), failures: 0 };
+  return laneOf(engineOpener({ ...values, device: "cpu" }, context.print));
 }
 
 function noGpuLeft(lost: ReadonlyMap<string, number>): UserError {
   return new UserError({
     doing: "training the folds",
-    problem: `no GPU of --gpus is left: each has failed ${MOST_FAILURES} times (${[...lost.keys()].join("; ")})`,
+    problem: `no GPU of --gpus is left that has not failed at them (${[...lost.keys()].join("; ")})`,
     remedy: "`nnunet doctor` tests them; the same command goes on from the last checkpoints",
   });
 }
@@ -210,10 +216,10 @@ async function trainOne(run: FoldRun, { task, folder }: FoldState): Promise<void
 
 /** @returns the mean Dice of the validation */
 async function train(run: FoldRun, task: FoldTask, start: TrainRequest["start"]): Promise<number> {
-  const { lane: { gpu, opener: { openEngine, recover } }, values, beside, thread } = run;
+  const { lane: { gpu, opener: { openEngine, recover } }, values, beside } = run;
   const request = requestOf(run, task, start);
   const hooks = hooksOf(taskName(task), task, run);
-  if (gpu) return await trainBeside({ request, gpu, flags: values, lane: beside }, hooks, thread);
+  if (gpu) return await trainBeside({ request, gpu, flags: values, lane: beside }, hooks);
   const { trainModel } = await import("../../core/train/train_model.ts");
   return (await trainModel({ ...request, openEngine, recover }, hooks)).summary.foregroundMean.Dice;
 }
@@ -224,6 +230,7 @@ function noteGpuFailure({ lane, failed, lost, context }: FoldRun, task: FoldTask
   // A thread whose GPU hangs has the fold's lock as long as this process lives.
   const count = error.hangs ? MOST_LOST : (lost.get(name) ?? 0) + 1;
   lost.set(name, count);
+  lane.lost.add(name);
   lane.failures = error.hangs ? MOST_FAILURES : lane.failures + 1;
   const gpu = lane.gpu?.name ?? "";
   const isGone = lane.failures >= MOST_FAILURES;

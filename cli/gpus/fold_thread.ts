@@ -22,7 +22,7 @@ export class GpuFailed extends Error {
 
 /** After so many failures a GPU is not used any more. */
 export const MOST_FAILURES = 2;
-/** A fold that has cost so many failures of GPUs is given up. */
+/** A fold that so many GPUs have failed at is given up. */
 export const MOST_LOST = 2;
 /** A thread that says nothing for so many seconds is held by a GPU that hangs; nothing else holds one for more than minutes. */
 const PATIENCE_SECONDS = 30 * 60;
@@ -36,14 +36,6 @@ export interface FoldThread {
   readonly lane: ReadingLane;
 }
 
-/** How the thread is started, and how long it may say nothing; for tests. */
-export interface FoldThreadOptions {
-  readonly startWorker?: () => Worker;
-  readonly patienceSeconds?: number;
-}
-
-const startFoldWorker = () => new Worker(new URL("./fold_worker.ts", import.meta.url), { type: "module" });
-
 type ThreadFlags = Omit<EngineFlags, "device" | "allowCpu" | "gpu"> & Pick<FoldRequest, "sampleThreads">;
 
 /**
@@ -54,10 +46,10 @@ type ThreadFlags = Omit<EngineFlags, "device" | "allowCpu" | "gpu"> & Pick<FoldR
 export async function trainBeside(
   { request, gpu, flags, lane }: FoldThread,
   { info, warn, onEpoch, onCase, onSave, signal }: TrainHooks,
-  { startWorker = startFoldWorker, patienceSeconds = PATIENCE_SECONDS }: FoldThreadOptions = {},
+  patienceSeconds = PATIENCE_SECONDS,
 ): Promise<number> {
   const { allowSoftwareGpu, threads, precision, sampleThreads = sampleThreadsOfEach(lane.of) } = flags;
-  const worker = startWorker();
+  const worker = new Worker(new URL("./fold_worker.ts", import.meta.url), { type: "module" });
   const send = (message: ToFoldThread) => worker.postMessage(message);
   const ended = Promise.withResolvers<number>();
   const thread = { answers: 0, waiting: () => 1 };

@@ -17,6 +17,8 @@ export interface GpuRunsOptions {
   readonly gpus: readonly AdapterChoice[];
   readonly maxMemory?: number;
   readonly hooks: Required<StartHooks>;
+  /** Cases are not to be named in lines: a service's are those of others. */
+  readonly hidesCases?: boolean;
   /** A GPU has failed, and the cases it had go elsewhere. */
   readonly onFailure?: (
     failure: {
@@ -34,7 +36,7 @@ export interface GpuRunsOptions {
  * @throws UserError if none can be used, nor the CPU in their place
  */
 export async function openGpuThreads(options: GpuRunsOptions): Promise<GpuRuns> {
-  const { wish, gpus, maxMemory, hooks, onFailure } = options;
+  const { wish, gpus, maxMemory, hooks, hidesCases, onFailure } = options;
   const setting = (one: EngineWish): ThreadSetting => ({ wish: one, of: gpus.length, maxMemory });
   await using opening = new AsyncDisposableStack();
   const threads: GpuThread[] = [];
@@ -66,7 +68,8 @@ export async function openGpuThreads(options: GpuRunsOptions): Promise<GpuRuns> 
   const runs = runInThreads(threads, {
     precision: wish.precision ?? "f32",
     onFailure({ name }, { error, isGone }, cases) {
-      const what = cases.length === 1 ? `case ${cases[0]} goes` : `cases ${cases.join(", ")} go`;
+      const names = hidesCases ? "" : ` ${cases.join(", ")}`;
+      const what = cases.length === 1 ? `case${names} goes` : `cases${names} go`;
       const end = isGone ? "; it is not used any more" : "";
       hooks.warn(
         `GPU ${name} failed${cases.length > 0 ? `, and its ${what} to another one` : ""}${end}: ${error.message}`,

@@ -190,7 +190,7 @@ async function startPredictor(
   context: CommandContext,
   say: (line: string) => void,
 ): Promise<Predictor> {
-  const { maxMemory } = values;
+  const { maxMemory, logNames } = values;
   const gpus = await wantedGpus(values, context);
   return await openPredictor({
     wish: engineWish(values),
@@ -198,6 +198,8 @@ async function startPredictor(
     ...(maxMemory !== undefined && { maxMemory }),
     commandLine: commandLineOf(context),
     hooks: { say, warn: context.warn },
+    hidesCases: !logNames,
+    onFailure: ({ cases, ...failure }) => context.event?.("gpu_failed", { ...failure, ...(logNames && { cases }) }),
   });
 }
 

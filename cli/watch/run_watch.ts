@@ -63,6 +63,7 @@ export async function runWatch(values: WatchValues, context: CommandContext): Pr
     ...(gpus && { gpus }),
     ...(values.maxMemory !== undefined && { maxMemory: values.maxMemory }),
     hooks: { say, warn },
+    onFailure: (failure) => context.event?.("gpu_failed", { ...failure }),
   });
   const { kept, places, engine: { description, reason } } = resident;
   say(`engine: ${description}${reason ? ` (${reason})` : ""}`);

@@ -2,6 +2,7 @@
 import { main } from "../../cli/main.ts";
 import { chooseGpus } from "../../cli/engines/choose_gpus.ts";
 import { listGpus } from "../../cli/engines/list_gpus.ts";
+import { openResident } from "../../cli/engines/resident.ts";
 import { startGpuThread } from "../../cli/gpus/gpu_thread.ts";
 import { openGpuThreads } from "../../cli/gpus/open_threads.ts";
 import { fromFileUrl, join } from "../../core/base/path.ts";
@@ -121,11 +122,17 @@ Deno.test({ name: "of several GPUs one that cannot be used is told and left out"
   const warnings: string[] = [];
   const wish = { device: "gpu", allowCpu: false, allowSoftwareGpu: true, precision: "f32" } as const;
   const hooks = { say: () => {}, warn: (line: string) => void warnings.push(line) };
+  const failures: string[] = [];
   {
-    await using threads = await openGpuThreads({ wish, gpus: [other, gpu], hooks });
-    assertEquals(threads.engine.description, `${gpu.label}, WebGPU`);
+    await using resident = await openResident({
+      wish,
+      gpus: [other, gpu],
+      hooks,
+      onFailure: ({ gpu, cases, isGone }) => failures.push(`${gpu} ${cases.length} ${isGone}`),
+    });
+    assertEquals(resident.engine.description, `${gpu.label}, WebGPU`);
   }
-  assertEquals(warnings.length, 1);
+  assertEquals([warnings.length, failures], [1, ["1 0 true"]]);
   assert(warnings[0].startsWith("GPU 1, a T4 is not used: Opening GPU 1, a T4: the driver shows "), warnings[0]);
   await assertFails(() => openGpuThreads({ wish, gpus: [other, other], hooks }), Error, "the driver shows");
 });

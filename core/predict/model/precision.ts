@@ -34,6 +34,7 @@ export interface PrecisionCache {
 /**
  * The choice for a model on an engine that supports both, from the cache if it is there.
  * @param keep Takes the weights of the first fold, if they had to be loaded for the choice; without it they are given back
+ * @param key The model's {@link modelKey}, where it is known: it reads weights of all folds
  */
 export async function choosePrecision(
   engine: Engine,
@@ -41,8 +42,8 @@ export async function choosePrecision(
   input: PreprocessedCase,
   cache?: PrecisionCache,
   keep?: (weights: WeightSet) => void,
+  key = modelKey(model),
 ): Promise<PrecisionChoice> {
-  const key = modelKey(model);
   const known = cache?.get(key);
   if (known) return known;
   const choice = await tryBoth(engine, model, input, keep);

@@ -71,7 +71,7 @@ export function openSession(request: SessionSource): Session {
     const { precision = "f32" } = options;
     if (engine.kind === "cpu") return "f32";
     if (precision !== "auto") return precision;
-    const choice = await choosePrecision(engine, model, input, options.precisionCache, keep);
+    const choice = await choosePrecision(engine, model, input, options.precisionCache, keep, modelId());
     onEvent?.({ kind: "precision", ...choice });
     return choice.precision;
   }
