@@ -207,6 +207,16 @@ export function freeBytes(path: string): number | null {
   }
 }
 
+/** True where a disk that limits their number has room for no further file. */
+function takesNoFiles(path: string): boolean {
+  try {
+    const { files, ffree } = statfsSync(path);
+    return files > 0 && ffree === 0;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The {@link UserError} for a failed write, or `error` itself where it is none of the user's. What was written has to be removed
  * before, as the free space is told.
@@ -223,6 +233,12 @@ export function writeError(error: unknown, path: string, doing: string, bytes?: 
   if (code === "ENOSPC" || code === "EDQUOT" || /os error (28|122|112)\b|No space left|quota exceeded/i.test(text)) {
     const free = freeBytes(path) ?? freeBytes(dirname(path));
     const figures = [needed, free === null ? "" : `${size(free)} are free`].filter(Boolean).join(", ");
+    if (takesNoFiles(path) || takesNoFiles(dirname(path))) {
+      return output(
+        "the disk takes no more files (its inodes are used up); nothing half-written was left behind",
+        "remove some files there or give another output folder, and run the same command again",
+      );
+    }
     const name = code === "EDQUOT" || /os error 122\b|quota/i.test(text)
       ? "your quota of the disk is used up"
       : "the disk is full";

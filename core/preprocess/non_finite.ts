@@ -23,8 +23,8 @@ interface NonFinite {
 }
 
 /**
- * Infinite voxels of a channel with CTNormalization stay under every policy, as that clips them to the training set's range; a
- * warning says so. @param overwrites The image's own array may be changed. @throws UserError with count and first position per channel, under "refuse".
+ * Infinite voxels of a channel with CTNormalization stay but under "zero", as that clips them to the training set's range; a warning
+ * says so. (SimpleITK reads those of a NIfTI file as 0, as it does NaN.) @param overwrites The image's own array may be changed. @throws UserError with count and first position per channel, under "refuse".
  */
 export function replaceNonFinite(
   image: CaseImage,
@@ -40,11 +40,14 @@ export function replaceNonFinite(
   let data = image.data;
   for (let c = 0; c < image.channels; c++) {
     const found = findNonFinite(image.data.subarray(c * voxels, (c + 1) * voxels));
-    const clipped = configuration.normalizationSchemes[c] === "CTNormalization";
+    const clipped = configuration.normalizationSchemes[c] === "CTNormalization" && policy !== "zero";
     if (clipped && found.infinities > 0) {
+      const upstream = image.geometry.sitk
+        ? " (of NIfTI files Python's nnU-Net takes them for 0 with this reader class, as --nan zero does)"
+        : "";
       warnings.push(
         `channel ${c} has ${plural(found.infinities, "infinite voxel")}, the first at ` +
-          `${position(found.firstInfinity, image)}; CTNormalization clips them to the training set's range`,
+          `${position(found.firstInfinity, image)}; CTNormalization clips them to the training set's range${upstream}`,
       );
     }
     const count = found.nans + (clipped ? 0 : found.infinities);

@@ -125,3 +125,73 @@ Deno.test("a missing file, a folder and an empty file are named", async () => {
   await assertFails(() => openBytes(folder, true), UserError, folder, "folder");
   await Deno.remove(folder);
 });
+
+/** A member whose header has what the flags say. */
+function member(data: Uint8Array, flags: number, damage = 0): Uint8Array {
+  const plain = new Uint8Array(zlib.gzipSync(data));
+  const name = new TextEncoder().encode(`${"long name ".repeat(60)}\0`);
+  const parts = [Uint8Array.of(...plain.subarray(0, 3), flags, ...plain.subarray(4, 10))];
+  if (flags & 4) parts.push(Uint8Array.of(44, 1), new Uint8Array(300).fill(7));
+  if (flags & 8) parts.push(name);
+  if (flags & 16) parts.push(Uint8Array.of(65, 0));
+  if (flags & 2) {
+    const sum = zlib.crc32(concatenated(...parts)) ^ damage;
+    parts.push(Uint8Array.of(sum & 255, sum >> 8 & 255));
+  }
+  return concatenated(...parts, plain.subarray(10));
+}
+
+Deno.test("every header that gzip data may have is read, and its checksum looked at; thousands of members too", async () => {
+  const few = content.subarray(0, 1000);
+  const all = Array.from({ length: 32 }, (_, flags) => member(few, flags));
+  await withFile(concatenated(...all), async (file) => {
+    const { bytes } = await readAll(file);
+    assertEquals(bytes.length, 32 * few.length);
+    assert(Buffer.from(bytes.subarray(31 * few.length)).equals(few), "the last member differs");
+  });
+  await withFile(
+    member(few, 2 | 4 | 8, 1),
+    (file) => assertFails(() => readAll(file), UserError, file, "header crc mismatch"),
+  );
+  await withFile(member(few, 64), (file) => assertFails(() => readAll(file), UserError, file, "unknown header flags"));
+  const one = new Uint8Array(zlib.gzipSync(content.subarray(0, 100)));
+  const many = new Uint8Array(6000 * one.length);
+  for (let i = 0; i < 6000; i++) many.set(one, i * one.length);
+  await withFile(many, async (file) => {
+    const { bytes } = await readAll(file);
+    assertEquals(bytes.length, 600_000);
+  });
+});
+
+Deno.test("of damaged gzip data as much is read as zlib reads, or as little", async () => {
+  const two = concatenated(
+    member(content.subarray(0, 300), 8),
+    new Uint8Array(zlib.gzipSync(content.subarray(0, 900), { strategy: zlib.constants.Z_FIXED })),
+  );
+  let seed = 7;
+  const random = (below: number) => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % below;
+  let read = 0;
+  for (let i = 0; i < 600; i++) {
+    const damaged = two.slice(0, i % 3 === 0 ? 2 + random(two.length - 2) : two.length);
+    for (let k = random(3); k >= 0 && i % 3 !== 0; k--) damaged[2 + random(damaged.length - 2)] ^= 1 << random(8);
+    let theirs: Uint8Array | string;
+    try {
+      theirs = zlib.gunzipSync(damaged);
+    } catch (error) {
+      theirs = (error as { code: string }).code;
+    }
+    await withFile(damaged, async (file) => {
+      const ours = await readAll(file).catch((error) => error instanceof UserError ? error.message : String(error));
+      if (typeof ours !== "string") {
+        read++;
+        if (theirs instanceof Uint8Array) assert(Buffer.from(ours.bytes).equals(theirs), `${i}: other bytes`);
+        // Where zlib finds no second member, there is garbage behind the first one.
+        else assert(ours.warnings.length === 1, `${i}: zlib says ${theirs}`);
+      } else {
+        const kind = theirs === "Z_BUF_ERROR" ? "cut short" : "damaged";
+        assert(typeof theirs === "string" && ours.includes(kind), `${i}: ${ours}, zlib says ${theirs}`);
+      }
+    });
+  }
+  assert(read > 20, `only ${read} were read`);
+});

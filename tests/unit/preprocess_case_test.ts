@@ -129,6 +129,15 @@ Deno.test("CTNormalization clips infinite voxels with a warning instead of refus
   assert(result.warnings.some((warning) => warning.includes("2 infinite voxels") && warning.includes("x 0")));
 });
 
+Deno.test("--nan zero sets infinite voxels to 0 under CTNormalization too, as SimpleITK reads them", () => {
+  const image = imageOf([1, 1, 4], [-Infinity, 2, 4, Infinity]);
+  const result = preprocessCase("a", image, PLANS, configurationOf(["CTNormalization"]), { nan: "zero" });
+  const zeros = imageOf([1, 1, 4], [0, 2, 4, 0]);
+  const expected = preprocessCase("a", zeros, PLANS, configurationOf(["CTNormalization"]), {});
+  assertEquals([...result.data], [...expected.data]);
+  assertEquals(result.replacedVoxels, [2]);
+});
+
 Deno.test("CTNormalization still refuses NaN", async () => {
   const image = imageOf([1, 1, 3], [Infinity, 2, NaN]);
   await assertFails(

@@ -1,12 +1,13 @@
 /**
  * Bytes of a plain or gzip-compressed file in order, piece by piece, so that a volume is decompressed straight into its array.
- * Decompression is node:zlib's. Every gzip member's CRC-32 and length are checked to the end of the file: nothing cut short or
+ * Every gzip member's CRC-32 and length are checked to the end of the file: nothing cut short or
  * with a flipped bit is read, where upstream's libraries give zeros or wrong voxels without a word.
  */
 import zlib from "node:zlib";
 import { UserError } from "../../base/errors.ts";
 import { refuseSpecialFile } from "../../base/odd_file.ts";
 import { readError } from "../../base/read_error.ts";
+import { gunzip, GzipDamage, type ReadAt } from "./gunzip.ts";
 
 /** A file's bytes (decompressed where it is gzip), to be read once from the front. */
 export interface ByteSource extends AsyncDisposable {
@@ -192,31 +193,37 @@ function packedSource(
   };
 }
 
-/** The decompressed pieces. Throws zlib's errors. `onGarbage` is told how many bytes behind the gzip data are something else. */
+/** The decompressed pieces of all members. Throws {@link GzipDamage}. */
 async function* gunzipPieces(
   handle: Deno.FsFile,
   { from, to }: Range,
   onGarbage: (bytes: number) => void,
 ): Pieces {
-  let given = 0;
-  try {
-    for await (const piece of decompress(zlib.createGunzip({ chunkSize: PIECE_BYTES }), handle, from, to)) {
-      given += piece.length;
-      yield piece;
+  yield* gunzip(windowOf(handle, Math.min(PIECE_BYTES, to - from)), from, to, onGarbage);
+}
+
+/** Reads bytes by their place, through the last piece that was read: small reads behind and before each other cost no call each. */
+function windowOf(handle: Deno.FsFile, bytes: number): ReadAt {
+  const window = new Uint8Array(bytes);
+  let start = 0;
+  let filled = 0;
+  return async (offset, into) => {
+    let got = 0;
+    while (got < into.length) {
+      const at = offset + got - start;
+      if (at >= 0 && at < filled) {
+        const part = window.subarray(at, Math.min(filled, at + into.length - got));
+        into.set(part, got);
+        got += part.length;
+        continue;
+      }
+      filled = 0;
+      start = await handle.seek(offset + got, Deno.SeekMode.Start);
+      filled = await fill(window, (rest) => handle.read(rest));
+      if (filled === 0) break;
     }
-    return;
-  } catch (error) {
-    // Behind a whole member, neither another member nor zeros: garbage, unless nothing was whole.
-    if (errorCode(error) !== "Z_DATA_ERROR" || !String(error).includes("incorrect header check")) throw error;
-    const end = await endOfMembers(handle, from, to);
-    if (end === from) throw error;
-    onGarbage(to - end);
-    let skip = given;
-    for await (const piece of decompress(zlib.createGunzip({ chunkSize: PIECE_BYTES }), handle, from, end)) {
-      if (skip < piece.length) yield piece.subarray(skip);
-      skip = Math.max(0, skip - piece.length);
-    }
-  }
+    return got;
+  };
 }
 
 /** The pieces of a zlib stream; what is behind it is left. Throws zlib's errors. */
@@ -226,11 +233,10 @@ async function* inflatePieces(handle: Deno.FsFile, { from, to }: Range): Pieces 
 
 /** Feeds bytes [from, to) of a file through a zlib stream; gives what comes out of it. Throws zlib's errors. */
 async function* decompress(
-  stream: zlib.Gunzip | zlib.Inflate | zlib.InflateRaw,
+  stream: zlib.Inflate,
   handle: Deno.FsFile,
   from: number,
   to: number,
-  pieceBytes = PIECE_BYTES,
 ): AsyncGenerator<Uint8Array, void, void> {
   let stopped = false;
   const feed = async () => {
@@ -238,7 +244,7 @@ async function* decompress(
       await handle.seek(from, Deno.SeekMode.Start);
       let left = to - from;
       while (left > 0 && !stopped) {
-        const buffer = new Uint8Array(Math.min(pieceBytes, left));
+        const buffer = new Uint8Array(Math.min(PIECE_BYTES, left));
         const got = await fill(buffer, (rest) => handle.read(rest));
         left = got < buffer.length ? 0 : left - got;
         const ready = stream.write(got < buffer.length ? buffer.subarray(0, got) : buffer);
@@ -259,11 +265,7 @@ async function* decompress(
   }
 }
 
-function onceAny(
-  stream: zlib.Gunzip | zlib.Inflate | zlib.InflateRaw,
-  events: readonly string[],
-  listener: () => void,
-): void {
+function onceAny(stream: zlib.Inflate, events: readonly string[], listener: () => void): void {
   const once = () => {
     for (const event of events) stream.off(event, once);
     listener();
@@ -271,47 +273,14 @@ function onceAny(
   for (const event of events) stream.on(event, once);
 }
 
-/** Files of more members than this are not looked through for where garbage begins: each costs a decompressor of its own. */
-const MAX_MEMBERS = 4096;
-const MEMBER_PIECE_BYTES = 1 << 16;
-
-/**
- * Where the last whole gzip member of a file ends, `from` if that is not found; its checks are left to the second reading. Only for
- * files with garbage.
- */
-async function endOfMembers(handle: Deno.FsFile, from: number, size: number): Promise<number> {
-  let end = from;
-  for (let members = 0; end < size && members < MAX_MEMBERS; members++) {
-    const header = new Uint8Array(Math.min(MEMBER_PIECE_BYTES, size - end));
-    await handle.seek(end, Deno.SeekMode.Start);
-    await fill(header, (rest) => handle.read(rest));
-    const length = memberHeaderBytes(header);
-    if (length === 0) return end;
-    const inflate = zlib.createInflateRaw({ chunkSize: MEMBER_PIECE_BYTES });
-    const pieces = decompress(inflate, handle, end + length, size, MEMBER_PIECE_BYTES);
-    for await (const _ of pieces) { /* only its length counts */ }
-    end += length + inflate.bytesWritten + 8;
-  }
-  return from;
-}
-
-/** Bytes of a gzip member's header (RFC 1952), 0 if there is none. */
-function memberHeaderBytes(bytes: Uint8Array): number {
-  if (bytes.length < 18 || bytes[0] !== 0x1f || bytes[1] !== 0x8b || bytes[2] !== 8) return 0;
-  const flags = bytes[3];
-  let at = 10;
-  if (flags & 4) at += 2 + bytes[at] + 256 * bytes[at + 1];
-  for (const flag of [8, 16]) {
-    if (!(flags & flag)) continue;
-    while (at < bytes.length && bytes[at] !== 0) at++;
-    at++;
-  }
-  if (flags & 2) at += 2;
-  return at < bytes.length ? at : 0;
-}
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
+/** What is wrong with the packed data; undefined where it is something else. */
+function damageOf(error: unknown): Pick<GzipDamage, "kind" | "message"> | undefined {
+  if (error instanceof GzipDamage) return error;
+  if (!(error instanceof Error && "code" in error)) return undefined;
+  const { code, message } = error;
+  if (code === "Z_BUF_ERROR") return { kind: "cut short", message };
+  if (code !== "Z_DATA_ERROR") return undefined;
+  return { kind: message.includes("data check") ? "checksum" : "no gzip", message };
 }
 
 interface PackedFile {
@@ -324,28 +293,30 @@ interface PackedFile {
 }
 
 function gzipError(error: unknown, { file, doing, storedBytes, output, kind }: PackedFile): unknown {
-  const code = errorCode(error);
-  const detail = error instanceof Error ? error.message : "";
+  const damage = damageOf(error);
+  if (storedBytes > 0 && !damage) return readError(error, file, doing, REMEDY);
   const remedy = `copy or download the file again${
     kind === "gzip" ? "; `gzip -t FILE` tells whether a copy is whole" : ""
   }`;
-  if (storedBytes === 0) return new UserError({ doing, file, problem: "the file is empty", remedy }, { cause: error });
-  if (code === "Z_BUF_ERROR") {
-    const after = output === 0 ? "" : `, after ${count(output)} decompressed bytes`;
-    const problem = `the ${kind} data are cut short: the file's ${
-      count(storedBytes)
-    } bytes end before the compressed data do${after}`;
-    return new UserError({ doing, file, problem, remedy }, { cause: error });
+  const user = (problem: string) => new UserError({ doing, file, problem, remedy }, { cause: error });
+  if (storedBytes === 0) return user("the file is empty");
+  const after = output === 0 ? "" : ` after ${count(output)} decompressed bytes`;
+  switch (damage?.kind) {
+    case "cut short":
+      return user(
+        `the ${kind} data are cut short: the file's ${count(storedBytes)} bytes end before the compressed data do${
+          after && `,${after}`
+        }`,
+      );
+    case "checksum": {
+      const name = kind === "gzip" ? "CRC-32" : "Adler-32";
+      return user(`the ${kind} data are damaged: the checksum (${name}) of the decompressed data is wrong`);
+    }
+    case "length":
+      return user(`the ${kind} data are damaged: the stored length is not that of the decompressed data`);
+    default:
+      return user(`the ${kind} data are damaged: ${damage?.message}${after || " at their very start"}`);
   }
-  if (code === "Z_DATA_ERROR") {
-    const what = detail.includes("data check")
-      ? `the checksum (${kind === "gzip" ? "CRC-32" : "Adler-32"}) of the decompressed data is wrong`
-      : detail.includes("length check")
-      ? "the stored length is not that of the decompressed data"
-      : `${detail} ${output === 0 ? "at their very start" : `after ${count(output)} decompressed bytes`}`;
-    return new UserError({ doing, file, problem: `the ${kind} data are damaged: ${what}`, remedy }, { cause: error });
-  }
-  return readError(error, file, doing, REMEDY);
 }
 
 function count(number: number): string {

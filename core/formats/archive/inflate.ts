@@ -19,7 +19,7 @@ const PIECE_BYTES = 1 << 16;
 
 /**
  * @param read Fills an array from its start with packed bytes; gives how many there were, fewer than asked for only at the end
- * @param lane Of {@link createInflateLanes}, for this stream alone
+ * @param lane Of {@link createInflateLanes}, for this stream alone until it is read to its end, or closed
  */
 export function inflateRaw(
   read: (into: Uint8Array) => Promise<number>,
@@ -87,12 +87,18 @@ interface Pair {
   readonly lanes: (InflateLane & Beside)[];
 }
 
+/** The code without a memory, for all streams of a thread: compiled at the first one. */
+const compiled: () => WebAssembly.Module = (() => {
+  let module: WebAssembly.Module | undefined;
+  return () => module ??= new WebAssembly.Module(inflateModule());
+})();
+
 /**
  * Makes two lanes of one memory. Where both are read, piece by piece in turn, the two streams take a sixth less time than one after the
- * other. A lane is for one stream.
+ * other. A lane is for one stream at a time.
  */
 export function createInflateLanes(): readonly [InflateLane, InflateLane] {
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(inflateModule()));
+  const { exports } = new WebAssembly.Instance(compiled());
   const memory = new Uint8Array((exports.memory as WebAssembly.Memory).buffer as ArrayBuffer);
   const { first, second, both } = exports as unknown as Record<"first" | "second" | "both", InflateLoop>;
   const pair: Pair = { memory, alone: [first, second], both, lanes: [] };
@@ -141,8 +147,11 @@ function createLane({ memory, alone, both, lanes }: Pair, index: 0 | 1): Inflate
 
   return {
     open(take) {
+      blocks.restart();
       takeInput = take;
       isOpen = true;
+      given = output;
+      failure = undefined;
     },
     close: () => void (isOpen = false),
     feed: blocks.feed,

@@ -39,6 +39,8 @@ export interface Blocks {
   out(): number;
   /** The bytes before that place have been moved down by so many. */
   moveOut(by: number): void;
+  /** Begins another stream. */
+  restart(): void;
 }
 
 export function createBlocks(memory: Uint8Array<ArrayBuffer>, lane: 0 | 1): Blocks {
@@ -52,8 +54,12 @@ export function createBlocks(memory: Uint8Array<ArrayBuffer>, lane: 0 | 1): Bloc
   let block: "none" | "codes" | "stored" = "none";
   let isLastBlock = false;
   let storedLeft = 0;
-  places[BIT] = 8 * input;
-  places[OUT] = base + PLACES.output;
+  const restart = () => {
+    [inputEnd, ended, block, isLastBlock, storedLeft] = [input, false, "none", false, 0];
+    places[BIT] = 8 * input;
+    places[OUT] = base + PLACES.output;
+  };
+  restart();
 
   const unused = () => inputEnd - (places[BIT] + 7 >> 3);
   const requireThere = () => {
@@ -117,5 +123,6 @@ export function createBlocks(memory: Uint8Array<ArrayBuffer>, lane: 0 | 1): Bloc
     unused,
     out: () => places[OUT],
     moveOut: (by) => void (places[OUT] -= by),
+    restart,
   };
 }
