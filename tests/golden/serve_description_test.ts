@@ -3,7 +3,7 @@ import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { schemaProblems } from "./cli/json_schema.ts";
 import { inTempFolder } from "./cli/run_command.ts";
-import { ask, imagesOf, type Json, modelFolder, segmented, send, serve } from "./cli/served.ts";
+import { ask, atWork, imagesOf, type Json, modelFolder, segmented, send, serve } from "./cli/served.ts";
 
 const CT = "iso_ct_two_folds";
 
@@ -45,9 +45,8 @@ Deno.test("the service answers as its OpenAPI document says, every operation and
     await Deno.writeFile(cut, new Uint8Array(100));
     const failed = await segmented(url, [cut]);
     const long = await check("POST", "/jobs", "/jobs", await form({ step_size: "0.01" }));
-    while ((await check("GET", "/jobs/{id}", `/jobs/${long.id}`)).progress === undefined) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await check("GET", "/jobs/{id}", `/jobs/${long.id}`);
+    await atWork(url, long.id);
     const waiting = (await send(url, image)).body;
     await check("GET", "/jobs", "/jobs");
     await check("GET", "/jobs", "/jobs?state=failed");
