@@ -130,29 +130,38 @@ ${body.main}
   });
 }
 
-/** `weight_of(position, tap, column)` and `bias_of(column)`: four output channels, zeros for padding. */
+/**
+ * `places_of(position, column)`: where the weights of four output channels begin, NO_CHANNEL for padding; `weights_at(places, tap)` and
+ * `bias_of(column)`: four values, zeros for padding.
+ */
 function sourceText({ kernel, flipped, biasSlot }: PackWeights): string {
   const tap = flipped ? `${productOf(kernel) - 1}u - tap` : "tap";
   return wgsl`
-fn weight_of(position: u32, tap: u32, column: u32) -> vec4f {
+fn outputs_of(column: u32) -> vec4u {
+  return vec4u(${unroll(4, (i) => `output_of(column * 4u + ${i}u)`).join(", ")});
+}
+
+fn places_of(position: u32, column: u32) -> vec4u {
   let input = input_of(position);
-  if (input == NO_CHANNEL) { return vec4f(0.0); }
-  let at = input * p.input_step + ${tap};
+  if (input == NO_CHANNEL) { return vec4u(NO_CHANNEL); }
+  let outputs = outputs_of(column);
+  let places = outputs * p.output_step + vec4u(input * p.input_step);
+  return select(places, outputs, outputs == vec4u(NO_CHANNEL));
+}
+
+fn weights_at(places: vec4u, tap: u32) -> vec4f {
   var value = vec4f(0.0);
-  ${
-    unroll(4, (i) =>
-      `{ let output = output_of(column * 4u + ${i}u); ` +
-      `if (output != NO_CHANNEL) { value[${i}] = load_source(output * p.output_step + at); } }`)
-  }
+  ${unroll(4, (i) => `if (places[${i}] != NO_CHANNEL) { value[${i}] = load_source(places[${i}] + ${tap}); }`)}
   return value;
 }
 
 fn bias_of(column: u32) -> vec4f {
+  let outputs = outputs_of(column);
   var value = vec4f(0.0);
   ${
-    biasSlot === undefined ? "" : unroll(4, (i) =>
-      `{ let output = output_of(column * 4u + ${i}u); ` +
-      `if (output != NO_CHANNEL) { value[${i}] = load_bias(output); } }`)
+    biasSlot === undefined
+      ? ""
+      : unroll(4, (i) => `if (outputs[${i}] != NO_CHANNEL) { value[${i}] = load_bias(outputs[${i}]); }`)
   }
   return value;
 }`;
@@ -181,7 +190,7 @@ function plainBody(
       main: `  let k = thread / p.columns;
   let tap = k / p.per_tap;
   var value = vec4f(0.0);
-  if (tap < p.taps) { value = weight_of(k % p.per_tap, tap, thread % p.columns); }
+  if (tap < p.taps) { value = weights_at(places_of(k % p.per_tap, thread % p.columns), tap); }
   store_weights(thread, value);`,
     };
   }
@@ -190,7 +199,7 @@ function plainBody(
     uniforms: { taps: u32(taps) },
     functions: "",
     main: `  let k = thread / p.columns;
-  store_weights(thread, weight_of(k / p.taps, k % p.taps, thread % p.columns));`,
+  store_weights(thread, weights_at(places_of(k / p.taps, thread % p.columns), k % p.taps));`,
   };
 }
 
@@ -211,14 +220,13 @@ function winogradBody(schemes: Extract<WeightPacking, { kind: "winograd" }>["sch
     main: `  let matrix = p.positions * p.columns;
   let place = thread % matrix;
   let row = thread / matrix;
-  let position = place / p.columns;
-  let column = place % p.columns;
+  let places = places_of(place / p.columns, place % p.columns);
 ${unroll(tx, (t) => `  var t_${t} = vec4f(0.0);`).join("\n")}
   for (var z = 0u; z < ${tz}u; z++) {
     for (var y = 0u; y < ${ty}u; y++) {
       let factor = transform_z[row / ${gy.length}u * ${tz}u + z] * transform_y[row % ${gy.length}u * ${ty}u + y];
       let tap = (z * ${ty}u + y) * ${tx}u;
-${unroll(tx, (t) => `      t_${t} = fma(vec4f(factor), weight_of(position, tap + ${t}u, column), t_${t});`).join("\n")}
+${unroll(tx, (t) => `      t_${t} = fma(vec4f(factor), weights_at(places, tap + ${t}u), t_${t});`).join("\n")}
     }
   }
   let at = row * ${gx.length}u * matrix + place;
