@@ -10,10 +10,11 @@ import { planNormConstant, planNormFinalize } from "../kernels/wgsl/elementwise/
 import { planAveragePool } from "../kernels/wgsl/elementwise/pool.ts";
 import { planResidualAdd } from "../kernels/wgsl/elementwise/residual.ts";
 import type { WgslOperand, WgslOperator } from "../kernels/wgsl/kernel.ts";
-import { planBatchMoments, planNormFromMoments } from "../kernels/wgsl/training/batch_norm.ts";
+import { planBatchMoments, planNormFromMoments, planShareMoments } from "../kernels/wgsl/training/batch_norm.ts";
 import * as loss from "../kernels/wgsl/training/loss.ts";
-import { planNormBackward } from "../kernels/wgsl/training/norm.ts";
+import { planNormApply, planNormBackward, planNormSums } from "../kernels/wgsl/training/norm.ts";
 import { planGradientPass, planPoolBackward } from "../kernels/wgsl/training/passes.ts";
+import { TOP_COUNTS, TOP_STATE_BYTES } from "../kernels/wgsl/training/top_k.ts";
 
 /** `seconds`: forecast for a nominal large GPU. */
 export type GpuOperator = WgslOperator & { readonly seconds?: number };
@@ -77,6 +78,14 @@ export function trainingKernels(
       sumFloats: loss.lossSumFloats,
       planSums: (sums) => loss.planShareSums({ ...sums, optionsSlot: OPTIONS, limits }),
       planTotal: (sums) => loss.planShareTotal({ ...sums, optionsSlot: OPTIONS, limits }),
+      planTop: (spec) => ({
+        rounds: loss.planShareTop({ ...spec, optionsSlot: OPTIONS, limits }),
+        stateBytes: TOP_STATE_BYTES,
+        countFloats: TOP_COUNTS,
+      }),
+      planShareMoments,
+      planNormSums: (norm) => planNormSums({ ...norm, limits }),
+      planNormApply: (norm) => planNormApply({ ...norm, limits }),
     },
   };
 }

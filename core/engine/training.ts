@@ -52,7 +52,7 @@ export interface TrainingOptions {
 
 /** What a share of a batch exchanges with the others in a step. */
 export interface ShareNeeds {
-  /** Numbers of a sample that all shares have to know. */
+  /** The most numbers of a sample that shares tell each other at once. */
   readonly rowFloats: number;
   /** Gradients, in the order in which they are done. */
   readonly bucketFloats: readonly number[];
@@ -67,7 +67,7 @@ export interface SummedGradients {
 
 /** How the engines of a batch's shares hear of each other; all of them call the same in the same order. */
 export interface ShareExchange {
-  /** [samples of the whole batch][rowFloats], of which `own` are this share's. @throws if another share has failed, as `sum` */
+  /** [samples of the whole batch][floats], of which `own` are this share's, at most `rowFloats` each. @throws if another share has failed, as `sum` */
   gather(own: Float32Array): Promise<Float32Array<ArrayBuffer>>;
   /** Where this share's gradients of a bucket go, in shared memory. */
   place(bucket: number): Float32Array;

@@ -117,9 +117,23 @@ export interface ShareKernels<E extends EngineTypes> {
   readonly sumFloats: (channels: number) => number;
   readonly planSums: Plan<E, LossShape<E> & LossWeights & LossResult & Coefficients & { sumsSlot: string }>;
   readonly planTotal: Plan<E, LossShape<E> & LossWeights & LossResult & Coefficients & { sumsSlot: string }>;
+  /** TopK: what shares do in turn; what is left in `countsSlot`, of the last but one in `sumSlot`, has come from all before the next one. */
+  readonly planTop: (problem: Readonly<LossShape<E> & LossWeights & LossResult & Coefficients & TopSlots>) => {
+    readonly rounds: readonly E["operator"][];
+    readonly stateBytes: number;
+    readonly countFloats: number;
+  };
+  /** Batch norm: one part of the statistics of a share. */
+  readonly planShareMoments: Plan<E, Volumes & Statistics & { channels: number; targetSlot: string }>;
+  /** {@link TrainingKernels.planNormBackward} of a share in two: its sums with the parameters' gradients, and what follows from all sums. */
+  readonly planNormSums: Plan<E, NormBackward<TensorRange<E>> & { sumsSlot: string }>;
+  /** `rows` of sums, which are of `of` voxels. */
+  readonly planNormApply: Plan<E, NormBackward<TensorRange<E>> & { sumsSlot: string; rows: number; of: number }>;
 }
 
-type NormBackward<Range> =
+type TopSlots = { stateSlot: string; countsSlot: string; allCountsSlot: string; sumSlot: string; allSumsSlot: string };
+
+export type NormBackward<Range> =
   & Pick<NormTableRange, "batch" | "normSlot" | "channelOffset" | "totalChannels">
   & { voxels: number; stored: Range; gradient: Range }
   & { unitNormSlot: string; weightGradientSlot?: string; biasGradientSlot?: string };

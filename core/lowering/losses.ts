@@ -2,9 +2,9 @@
 import { voxelCount } from "../base/shape.ts";
 import type { LossOptions } from "../engine/training.ts";
 import { membersOf } from "../engine/training_checks.ts";
-import type { BatchShare } from "../graph/batch_share.ts";
 import type { TensorId } from "../graph/fuse.ts";
-import type { EngineTypes, LossShape, ShareKernels } from "./kernels.ts";
+import type { EngineTypes, LossShape } from "./kernels.ts";
+import { addMeeting, type Gathered, sharesOf } from "./meetings.ts";
 import { rangeOf } from "./lowering.ts";
 import { COUNTS, gradientRange, LABELS, RESULTS, type Training } from "./training_context.ts";
 
@@ -97,54 +97,76 @@ function weightedLoss<E extends EngineTypes>(training: Training<E>, output: Loss
 }
 
 /** True where a sample's part in the loss does not depend on the others: the loss of a batch is the sum of its shares'. */
-function sharesAlone({ batchDice, ignoreLabel }: LossOptions): boolean {
-  return !batchDice && ignoreLabel === undefined;
-}
-
-/** What a share's samples give, and what all samples of the batch do: f32 [sample][floats]. */
-export interface GatheredSums {
-  readonly own: string;
-  readonly all: string;
-  /** Numbers of a sample. */
-  readonly floats: number;
+export function sharesAlone({ batchDice, ignoreLabel, topK }: LossOptions): boolean {
+  return !topK && !batchDice && ignoreLabel === undefined;
 }
 
 const sumSlots = ({ tensor }: LossOutput) => ({ own: `own loss sums:${tensor}`, all: `loss sums:${tensor}` });
 
-function sharesOf<E extends EngineTypes>({ kernels: { shares } }: Training<E>): ShareKernels<E> {
-  if (!shares) throw new RangeError("Planning a training: this engine computes no share of a batch");
-  return shares;
-}
-
 /**
- * Adds what follows from the sums of all samples of the batch, before which they are gathered: each output's loss and the coefficients of
- * its gradient. Nothing where shares need not know of each other.
+ * Adds what follows from the sums of all samples of the batch, for which shares meet first: each output's loss and the coefficients of its
+ * gradient. Nothing where shares need not know of each other.
  */
-export function lossTotals<E extends EngineTypes>(
-  training: Training<E>,
-  outputs: readonly LossOutput[],
-  { of }: BatchShare,
-): GatheredSums[] {
-  const { schedule: { touch, add }, kernels, network, options: { loss } } = training;
-  if (sharesAlone(loss)) return [];
-  const sums = outputs.map((output): GatheredSums => {
+export function lossTotals<E extends EngineTypes>(training: Training<E>, outputs: readonly LossOutput[]): void {
+  const { schedule: { touch, add }, kernels, network, options: { loss, share } } = training;
+  if (!share || sharesAlone(loss)) return;
+  const tops = loss.topK ? outputs.map((output) => topRounds(training, output)) : [];
+  for (const { addRound } of tops) addRound(0);
+  const sums = outputs.map((output): Gathered => {
     const floats = sharesOf(training).sumFloats(network.tensors[output.tensor].channels);
     return { ...sumSlots(output), floats };
   });
-  // They lie beside each other when they are exchanged.
-  for (const { own, all, floats } of sums) {
-    touch(own);
-    touch(all, of * floats * 4);
-  }
+  addMeeting(training, [...sums, ...tops.map(({ gathered }) => gathered[0])], "both");
   outputs.forEach((output, i) => {
     const { all: sumsSlot } = sums[i];
     touch(RESULTS);
     touch(sumsSlot);
-    touch(coefficientsOf(output), kernels.coefficientBytes(of, network.tensors[output.tensor].channels));
+    touch(coefficientsOf(output), kernels.coefficientBytes(share.of, network.tensors[output.tensor].channels));
     const total = sharesOf(training).planTotal({ ...weightedLoss(training, output), sumsSlot });
     add(`loss ${nameOf(training, output)}`, total);
   });
-  return sums;
+  for (let round = 1; tops.some(({ rounds }) => round < rounds); round++) {
+    if (round > 1) addMeeting(training, tops.map(({ gathered }) => gathered[round - 1]), "both");
+    for (const { addRound } of tops) addRound(round);
+  }
+}
+
+/**
+ * The largest cross-entropies of all samples, round by round: between two of them shares tell each other how many of the voxels that may
+ * be among them each has, and in the end their sum.
+ */
+function topRounds<E extends EngineTypes>(training: Training<E>, output: LossOutput) {
+  const { schedule: { touch, add } } = training;
+  const slot = (name: string) => `top ${name}:${output.tensor}`;
+  const slots = {
+    stateSlot: slot("state"),
+    countsSlot: slot("counts"),
+    allCountsSlot: slot("counts of all"),
+    sumSlot: slot("sum"),
+    allSumsSlot: slot("sums of all"),
+  };
+  const { rounds, stateBytes, countFloats } = sharesOf(training).planTop({
+    ...weightedLoss(training, output),
+    ...slots,
+  });
+  const counts: Gathered = { own: slots.countsSlot, all: slots.allCountsSlot, floats: countFloats, isOfShare: true };
+  const sum: Gathered = { own: slots.sumSlot, all: slots.allSumsSlot, floats: 1, isOfShare: true };
+  const gathered = rounds.slice(1).map((_, i, { length }) => (i < length - 1 ? counts : sum));
+  return {
+    rounds: rounds.length,
+    /** Before round i + 1. */
+    gathered,
+    addRound(round: number) {
+      touch(RESULTS);
+      touch(slots.stateSlot, stateBytes);
+      for (const { own, all, floats } of gathered.slice(Math.max(0, round - 1), round + 1)) {
+        touch(own, floats * 4);
+        touch(all, (training.options.share?.of ?? 1) * floats * 4);
+      }
+      operandsOf(training, output, false);
+      add(`largest cross-entropies ${nameOf(training, output)}, round ${round + 1}`, rounds[round]);
+    },
+  };
 }
 
 /** Adds true and false positives and negatives. @returns how many bytes they are */

@@ -2,27 +2,19 @@
  * From a graph and its loss to the steps of a training: forward pass, losses, the counts of a validation, backward pass, optimizer.
  * Engines supply kernels, where tensors lie and what they do about weights and the optimizer; see {cpu,gpu}/training/plan.ts.
  */
-import { UserError } from "../base/errors.ts";
 import type { Vec3 } from "../base/shape.ts";
 import type { TrainingOptions } from "../engine/training.ts";
 import { checkTrainingOptions, membersOf } from "../engine/training_checks.ts";
 import { planBackward } from "../graph/backward.ts";
-import { type FusedNetwork, fuseGraph, parametersRead } from "../graph/fuse.ts";
+import { fuseGraph, parametersRead } from "../graph/fuse.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { OptimizerOptions } from "../graph/optimizer.ts";
 import { lowerBackward } from "./backward.ts";
 import { type ForwardRules, lowerForward } from "./forward.ts";
 import type { EngineTypes, LoweredOperator } from "./kernels.ts";
-import {
-  type GatheredSums,
-  lossCounts,
-  lossGradient,
-  type LossOutput,
-  lossSums,
-  lossTotals,
-  MEMBERSHIP,
-} from "./losses.ts";
+import { lossCounts, lossGradient, type LossOutput, lossSums, lossTotals, MEMBERSHIP, sharesAlone } from "./losses.ts";
 import { createLowering, touchTensor } from "./lowering.ts";
+import type { Meeting } from "./meetings.ts";
 import type { Step } from "./schedule.ts";
 import { type Constant, COUNTS, LABELS, RESULTS, type Training, type TrainingStart } from "./training_context.ts";
 import { trainedNorms } from "./training_norms.ts";
@@ -63,10 +55,9 @@ export interface LoweredTraining<O extends LoweredOperator> {
 
 /** Where the steps of a share of a batch wait for the others. */
 export interface SharedSteps {
-  /** What is gathered of all samples; nothing where the shares' losses are added up. */
-  readonly sums: readonly GatheredSums[];
-  /** The step before which it is. */
-  readonly totalsAt: number;
+  readonly meetings: readonly Meeting[];
+  /** True: a share's losses are those of its samples alone; their sum is the batch's. */
+  readonly ownLosses: boolean;
   /** The first step of the optimizer, before which the gradients of all shares are added up. */
   readonly updateAt: number;
 }
@@ -82,7 +73,6 @@ export function startTraining<E extends EngineTypes>(
 ): TrainingStart<E> {
   checkTrainingOptions(graph, options);
   const network = fuseGraph(graph, options.patch, computedOutputs(graph, options), true);
-  if (options.share) checkShare(network, options);
   return {
     ...createLowering<E>(network, options.batch, tables),
     graph,
@@ -91,23 +81,8 @@ export function startTraining<E extends EngineTypes>(
     trained: parametersRead(network.steps),
     only: new Map(),
     constants: new Map(),
+    meetings: [],
   };
-}
-
-/** @throws UserError naming what is of the whole batch, other than sums of the loss */
-function checkShare({ steps }: FusedNetwork, { loss }: TrainingOptions): void {
-  const views = steps.flatMap((step) => (step.kind === "add" ? step.inputs.flat() : step.input));
-  const what = loss.topK
-    ? "the largest cross-entropies of a batch, as TopK losses do"
-    : views.some(({ norm }) => norm?.kind === "batchNorm")
-    ? "moments of the whole batch, as batch norm does"
-    : undefined;
-  if (what === undefined) return;
-  throw new UserError({
-    doing: "planning the training of the network on several GPUs",
-    problem: `it takes ${what}, and each GPU knows its own samples only`,
-    remedy: "train it on one GPU (leave -num_gpus out)",
-  });
 }
 
 const computedOutputs = ({ outputs }: Graph, { outputWeights }: TrainingOptions) =>
@@ -129,8 +104,7 @@ export function lowerTraining<E extends EngineTypes>(
   const weights = options.outputWeights.filter((weight) => weight !== 0);
   const losses = network.outputs.map((tensor, index): LossOutput => ({ tensor, index, weight: weights[index] }));
   for (const output of losses) lossSums(training, output);
-  const totalsAt = steps.length;
-  const sums = options.share && lossTotals(training, losses, options.share);
+  lossTotals(training, losses);
   const forwardSteps = steps.length;
   // The counts of a validation follow the forward pass; a training step leaves them out.
   const countBytes = lossCounts(training, losses[0]);
@@ -151,7 +125,9 @@ export function lowerTraining<E extends EngineTypes>(
     resultCount,
     countBytes,
     outputs: plannedOutputs(training),
-    ...(sums && { shared: { sums, totalsAt, updateAt } }),
+    ...(options.share && {
+      shared: { meetings: training.meetings, ownLosses: sharesAlone(options.loss), updateAt },
+    }),
   };
 }
 

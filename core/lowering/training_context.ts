@@ -5,6 +5,7 @@ import type { TensorId } from "../graph/fuse.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { EngineTypes, TensorRange, TrainingKernels } from "./kernels.ts";
 import { type Lowering, type LoweringStart, rangeOf } from "./lowering.ts";
+import type { Meeting } from "./meetings.ts";
 
 /** What never changes. */
 export type Constant = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
@@ -19,6 +20,8 @@ interface TrainingParts {
   /** Steps of the forward pass that only one of both runs: batch norm is another thing to each. */
   readonly only: Map<number, "training" | "validation">;
   readonly constants: Map<string, Constant>;
+  /** Of a share of a batch, in the order of their steps. */
+  readonly meetings: Meeting[];
 }
 
 /** A training being lowered. */

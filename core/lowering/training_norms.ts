@@ -2,7 +2,9 @@
 import { padToFour, voxelCount } from "../base/shape.ts";
 import type { TensorId, ViewPart } from "../graph/fuse.ts";
 import { affineOf, type ForwardRules, tableFromStatistics } from "./forward.ts";
-import type { EngineTypes } from "./kernels.ts";
+import type { BatchShare } from "../graph/batch_share.ts";
+import type { EngineTypes, NormBackward, TensorRange } from "./kernels.ts";
+import { addMeeting, sharesOf } from "./meetings.ts";
 import type { NormTableRange } from "../graph/problems.ts";
 import { describeTensor, describeWriter, rangeOf, statisticsOf } from "./lowering.ts";
 import { gradientRange, gradientSlot, parameterSlot, type Training } from "./training_context.ts";
@@ -78,27 +80,52 @@ function tableOf<E extends EngineTypes>(
 /** Adds mean and variance of the batch, where a batch norm reads the tensor. */
 function addMoments<E extends EngineTypes>(training: Training<E>, tensor: TensorId): void {
   const { network, batch, tables, statisticsParts, schedule: { add, touch, steps }, only, kernels } = training;
+  const { share } = training.options;
   const norm = tables.entries.get(tensor)?.[0].part.norm;
   if (norm?.kind !== "batchNorm") return;
   const { channels, grid } = network.tensors[tensor];
   const moments = momentsOf(tensor);
   const statisticsSlot = statisticsOf(tensor);
   touch(statisticsSlot);
+  const own = { batch, voxels: voxelCount(grid), channels, parts: statisticsParts.get(tensor) ?? 0, statisticsSlot };
+  const whole = share ? shareMoments(training, tensor, own, share) : own;
   for (const slot of Object.values(moments)) touch(slot, padToFour(channels) * 4);
   only.set(steps.length, "training");
   add(
     `batch moments of ${describeWriter(network, tensor)}`,
     kernels.planBatchMoments({
       ...moments,
-      batch,
-      voxels: voxelCount(grid),
-      channels,
-      parts: statisticsParts.get(tensor) ?? 0,
-      statisticsSlot,
+      ...whole,
       runningMeanSlot: parameterSlot(norm.runningMean),
       runningVarianceSlot: parameterSlot(norm.runningVar),
     }),
   );
+}
+
+type BatchStatistics = {
+  readonly batch: number;
+  readonly voxels: number;
+  readonly channels: number;
+  readonly parts: number;
+  readonly statisticsSlot: string;
+};
+
+/** Adds what makes one part of a share's statistics. @returns the parts of all shares, as statistics of the whole batch */
+function shareMoments<E extends EngineTypes>(
+  training: Training<E>,
+  tensor: TensorId,
+  own: BatchStatistics,
+  { of }: BatchShare,
+): BatchStatistics {
+  const { network, schedule: { add, touch, steps }, only } = training;
+  const [ownSlot, all] = [`own moments:${tensor}`, `moments of all:${tensor}`];
+  const floats = 1 + 2 * padToFour(own.channels);
+  touch(ownSlot, floats * 4);
+  only.set(steps.length, "training");
+  const name = `moments of a share of ${describeWriter(network, tensor)}`;
+  add(name, sharesOf(training).planShareMoments({ ...own, targetSlot: ownSlot }));
+  addMeeting(training, [{ own: ownSlot, all, floats, isOfShare: true }], "training");
+  return { ...own, batch: of, parts: 1, statisticsSlot: all };
 }
 
 /** Adds, in place: the gradient of what readers saw becomes that of what is stored. */
@@ -119,7 +146,7 @@ function backwardOfNorm<E extends EngineTypes>(
   tensor: TensorId,
   norm: NonNullable<ViewPart["norm"]>,
 ): void {
-  const { network, tables, schedule: { add, touch, usages }, kernels } = training;
+  const { network, tables, schedule: { add, touch, usages }, kernels, options: { share } } = training;
   const { channels, grid } = network.tensors[tensor];
   // To a batch norm the whole batch is one sample.
   const batch = norm.kind === "batchNorm" ? 1 : training.batch;
@@ -137,7 +164,7 @@ function backwardOfNorm<E extends EngineTypes>(
   const [stored, gradient] = [rangeOf(training, tensor, "tensor"), gradientRange(training, tensor)];
   const [{ part: _, ...entry }] = tables.entries.get(tensor) ?? [];
   touch(entry.normSlot);
-  const backward = kernels.planNormBackward({
+  const problem = {
     ...entry,
     batch,
     voxels,
@@ -146,7 +173,9 @@ function backwardOfNorm<E extends EngineTypes>(
     unitNormSlot,
     ...(norm.weight !== undefined && { weightGradientSlot: gradientSlot(norm.weight) }),
     ...(norm.bias !== undefined && { biasGradientSlot: gradientSlot(norm.bias) }),
-  });
+  };
+  if (share && norm.kind === "batchNorm") return shareNormBackward(training, name, tensor, problem);
+  const backward = kernels.planNormBackward(problem);
   const temporaries = { [unitNormSlot]: unitBytes(batch, channels) };
   add(name, (unitNorm && kernels.joined?.(unitNorm, backward, temporaries)) ?? backward);
 }
@@ -161,4 +190,25 @@ function unitNormTable<E extends EngineTypes>(
   const { channels } = training.network.tensors[tensor];
   const range = { batch, channels, normSlot, channelOffset: 0, totalChannels: padToFour(channels), slope: 1 };
   return tableOf(training, { tensor, norm, slope: 1 }, range);
+}
+
+/** In two steps, between which shares tell each other their sums. */
+function shareNormBackward<E extends EngineTypes>(
+  training: Training<E>,
+  name: string,
+  tensor: TensorId,
+  problem: NormBackward<TensorRange<E>>,
+): void {
+  const { schedule: { add, touch }, options: { share, batch } } = training;
+  const [own, all] = [`own norm sums:${tensor}`, `norm sums of all:${tensor}`];
+  const floats = 2 * padToFour(problem.gradient.channels);
+  touch(own, floats * 4);
+  add(`${name}, its sums`, sharesOf(training).planNormSums({ ...problem, sumsSlot: own }));
+  addMeeting(training, [{ own, all, floats, isOfShare: true }], "training");
+  for (const slot of [problem.normSlot, problem.unitNormSlot, all]) touch(slot);
+  // The next step uses them too.
+  rangeOf(training, tensor, "tensor");
+  gradientRange(training, tensor);
+  const of = share?.of ?? batch;
+  add(name, sharesOf(training).planNormApply({ ...problem, sumsSlot: all, rows: of, of: problem.voxels / batch * of }));
 }

@@ -1,6 +1,7 @@
 /** How a step of a share of a batch is cut: where the others are waited for, and in what order gradients are done. Pure. */
 import type { ShareNeeds } from "../../core/engine/training.ts";
 import type { Step } from "../../core/lowering/schedule.ts";
+import type { Gathered, Meeting } from "../../core/lowering/meetings.ts";
 import { itemsOf, type SharedSteps } from "../../core/lowering/training.ts";
 import { gradientSlot } from "../../core/lowering/training_context.ts";
 import type { WgslOperator } from "../../kernels/wgsl/kernel.ts";
@@ -16,9 +17,14 @@ export interface GradientBucket {
 
 export interface SharedPlan extends SharedSteps {
   readonly buckets: readonly GradientBucket[];
-  /** Rows are of sums, or of losses: a share's are in its first row. */
+  /** Rows are of what a meeting gathers, or of losses: a share's are in its first row. */
   readonly needs: ShareNeeds;
 }
+
+/** Where a step stops: for what a meeting gathers, or for the gradients of a bucket. */
+export type Stop =
+  | { readonly kind: "meeting"; readonly at: number; readonly gathered: readonly Gathered[] }
+  | { readonly kind: "bucket"; readonly at: number; readonly index: number; readonly bucket: GradientBucket };
 
 /** Reading a bucket takes 11 ms at least, in which the GPU waits; so they are about this large. */
 const BUCKET_BYTES = 64 * 2 ** 20;
@@ -31,8 +37,8 @@ export function planShared(
   losses: number,
 ): SharedPlan {
   const buckets = bucketsOf(steps, layout, shared);
-  const { sums } = shared;
-  const rowFloats = sums.length === 0 ? losses : sums.reduce((sum, { floats }) => sum + floats, 0);
+  const widths = shared.meetings.map(({ gathered }) => gathered.reduce((sum, { floats }) => sum + floats, 0));
+  const rowFloats = Math.max(losses, ...widths);
   return { ...shared, buckets, needs: { rowFloats, bucketFloats: buckets.map(({ floats }) => floats) } };
 }
 
@@ -61,6 +67,19 @@ function bucketsOf(steps: readonly Step<WgslOperator>[], layout: ParameterLayout
     chunks = [];
   });
   return buckets;
+}
+
+/**
+ * Where a training step stops, in turn. All shares have begun it before the first gradients cross, of which the last step's are read until
+ * then: where nothing else is gathered, nothing is.
+ */
+export function trainingStops({ meetings, buckets }: SharedPlan): Stop[] {
+  const first: Meeting[] = meetings.length > 0 ? [] : [{ at: buckets[0].before, gathered: [] }];
+  const stops: Stop[] = [
+    ...[...first, ...meetings].map(({ at, gathered }): Stop => ({ kind: "meeting", at, gathered })),
+    ...buckets.map((bucket, index): Stop => ({ kind: "bucket", at: bucket.before, index, bucket })),
+  ];
+  return stops.sort((a, b) => a.at - b.at);
 }
 
 /** What a training step or a validation runs of `items`, one for each of all steps, from one step to before another. */

@@ -3,13 +3,21 @@
  * While a bucket of gradients is added up on the host, the GPU computes the next one.
  */
 import type { ShareExchange } from "../../core/engine/training.ts";
+import type { Gathered } from "../../core/lowering/meetings.ts";
 import { COUNTS, RESULTS } from "../../core/lowering/training_context.ts";
 import type { Segments } from "../buffers.ts";
 import type { PreparedDispatch } from "../commands.ts";
 import type { DeviceProgram, Tools } from "../program.ts";
 import { readBytesInto, type Staging } from "../readback.ts";
 import type { TrainingPlan } from "./plan.ts";
-import { type GradientBucket, itemsBetween, joinRows, type SharedPlan, splitRows } from "./shared_plan.ts";
+import {
+  type GradientBucket,
+  itemsBetween,
+  joinRows,
+  type SharedPlan,
+  splitRows,
+  trainingStops,
+} from "./shared_plan.ts";
 import type { DeviceValues } from "./values.ts";
 
 /** What a share's steps run on. */
@@ -33,16 +41,24 @@ const bytesOf = (floats: Float32Array) => new Uint8Array(floats.buffer, floats.b
  * @throws if another share has failed, or the device
  */
 export async function sharedTrainStep(run: SharedRun, lossScale: number): Promise<Float32Array> {
-  const { tools, tools: { commands }, plan, shared: { buckets, updateAt }, device, exchange } = run;
+  const { tools, tools: { commands }, plan, shared, shared: { updateAt }, device, exchange } = run;
   const dispatch = dispatcher(run, "training");
-  await begin(run, dispatch, buckets[0].before);
+  const stops = trainingStops(shared);
   const results = new Float32Array(plan.resultCount);
   let squares = 0;
-  for (const [index, bucket] of buckets.entries()) {
-    const next = buckets.at(index + 1);
-    const losses = next ? [] : [{ source: device.slot(RESULTS), target: results }];
+  dispatch(0, stops[0].at);
+  for (const [i, stop] of stops.entries()) {
+    const next = stops.at(i + 1)?.at ?? updateAt;
+    if (stop.kind === "meeting") {
+      await meet(run, stop.gathered);
+      dispatch(stop.at, next);
+      continue;
+    }
+    const { index, bucket } = stop;
+    const isLast = index === shared.buckets.length - 1;
+    const losses = isLast ? [{ source: device.slot(RESULTS), target: results }] : [];
     await readAll(run, [...gradientsOf(run, bucket, exchange.place(index)), ...losses], () => {
-      dispatch(bucket.before, next?.before ?? updateAt);
+      dispatch(stop.at, next);
       commands.submit();
     });
     const sum = await exchange.sum(index);
@@ -59,8 +75,15 @@ export async function sharedTrainStep(run: SharedRun, lossScale: number): Promis
 
 /** A validation. @returns the losses, and the counts of the share's samples. @throws as {@link sharedTrainStep} */
 export async function sharedValidation(run: SharedRun): Promise<{ results: Float32Array; counts: Float32Array }> {
-  const { plan: { steps, resultCount, countBytes }, device } = run;
-  await begin(run, dispatcher(run, "validation"), steps.length);
+  const { plan: { steps, resultCount, countBytes }, shared, device } = run;
+  const dispatch = dispatcher(run, "validation");
+  let from = 0;
+  for (const { at, gathered } of shared.meetings.filter(({ isOfTraining }) => !isOfTraining)) {
+    dispatch(from, at);
+    await meet(run, gathered);
+    from = at;
+  }
+  dispatch(from, steps.length);
   const [results, counts] = [new Float32Array(resultCount), new Float32Array(countBytes / 4)];
   await readAll(run, [
     { source: device.slot(RESULTS), target: results },
@@ -72,29 +95,18 @@ export async function sharedValidation(run: SharedRun): Promise<{ results: Float
 
 type Dispatch = (from: number, to: number) => void;
 
-/** Enqueues the forward pass, the losses and what follows up to a step. All shares are in the same step then. */
-async function begin(run: SharedRun, dispatch: Dispatch, to: number): Promise<void> {
-  const { tools: { commands }, shared: { sums, totalsAt, needs }, batch, exchange } = run;
-  dispatch(0, totalsAt);
-  if (sums.length > 0) await gatherSums(run);
-  dispatch(totalsAt, to);
-  if (sums.length > 0) return;
-  commands.submit();
-  // Nothing is to be known yet; but what the last step's gradients are read from is written anew from here on.
-  await exchange.gather(new Float32Array(batch * needs.rowFloats));
-}
-
 /** The losses of all shares, where each has its own. */
 async function addLosses(
-  { shared: { sums, needs: { rowFloats } }, batch, exchange }: SharedRun,
+  { shared: { ownLosses }, batch, exchange }: SharedRun,
   results: Float32Array,
 ) {
-  if (sums.length > 0) return;
-  const rows = new Float32Array(batch * rowFloats);
-  rows.set(results.subarray(0, rowFloats));
+  if (!ownLosses) return;
+  const losses = results.length - 1;
+  const rows = new Float32Array(batch * losses);
+  rows.set(results.subarray(0, losses));
   const all = await exchange.gather(rows);
-  results.fill(0, 0, rowFloats);
-  for (let i = 0; i < all.length; i++) results[i % rowFloats] += all[i];
+  results.fill(0, 0, losses);
+  for (let i = 0; i < all.length; i++) results[i % losses] += all[i];
 }
 
 function dispatcher({ tools, plan, device, values }: SharedRun, runs: "training" | "validation"): Dispatch {
@@ -104,18 +116,25 @@ function dispatcher({ tools, plan, device, values }: SharedRun, runs: "training"
   };
 }
 
-/** Has every share know the sums of all samples. */
-async function gatherSums(run: SharedRun): Promise<void> {
-  const { tools, device, shared: { sums }, exchange } = run;
-  const widths = sums.map(({ floats }) => floats);
-  const own = sums.map(({ own, floats }) => {
-    const source = device.slot(own);
-    return { source, target: new Float32Array(Math.floor(source.bytes / 4 / floats) * floats) };
-  });
-  await readAll(run, own);
-  const joined = joinRows(own.map(({ target }) => target), widths);
-  const all = splitRows(await exchange.gather(joined), widths);
-  sums.forEach(({ all: slot }, i) => writeWhole(tools, device.slot(slot), all[i]));
+/** Has every share know what all have; with nothing to know it waits for the others. */
+async function meet(run: SharedRun, gathered: readonly Gathered[]): Promise<void> {
+  const { tools, device, batch, exchange } = run;
+  if (gathered.length === 0) {
+    tools.commands.submit();
+    await exchange.gather(new Float32Array(0));
+    return;
+  }
+  const widths = gathered.map(({ floats }) => floats);
+  const rows = gathered.map(({ floats }) => new Float32Array(batch * floats));
+  await readAll(
+    run,
+    gathered.map(({ own, floats, isOfShare }, i) => ({
+      source: device.slot(own),
+      target: isOfShare ? rows[i].subarray(0, floats) : rows[i],
+    })),
+  );
+  const all = splitRows(await exchange.gather(joinRows(rows, widths)), widths);
+  gathered.forEach(({ all: slot }, i) => writeWhole(tools, device.slot(slot), all[i]));
 }
 
 /** An array of the device, and the same on the host. */

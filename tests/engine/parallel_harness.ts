@@ -30,15 +30,17 @@ export const STEP: SgdOptions = {
   lossScale: 8,
 };
 
+const SMALL = {
+  featuresPerStage: [8, 16],
+  blocksPerStage: [1, 1],
+  convsPerStageDecoder: [1],
+  convBias: false,
+  negativeSlope: 0.98,
+} as const;
+
 /** A small network with deep supervision. With an ignore label, 2, samples have different numbers of voxels that count. */
 export function smallTraining(batch: number, batchDice: boolean, ignores: boolean): TrainingSize {
-  const stages = architecture({
-    featuresPerStage: [8, 16],
-    blocksPerStage: [1, 1],
-    convsPerStageDecoder: [1],
-    convBias: false,
-    negativeSlope: 0.98,
-  });
+  const stages = architecture(SMALL);
   const graph = buildGraph(stages, 1, ignores ? 2 : 3, { deepSupervision: true });
   const loss = {
     target: { kind: "labels" },
@@ -49,6 +51,18 @@ export function smallTraining(batch: number, batchDice: boolean, ignores: boolea
     crossEntropyWeight: 1,
   } as const;
   return { graph, options: { patch: [4, 8, 4], batch, loss, outputWeights: graph.outputs.map((_, i) => 2 ** -i) } };
+}
+
+/** The same with batch norm, Dice of each sample. */
+export function withBatchNorm(batch: number): TrainingSize {
+  const { options } = smallTraining(batch, false, false);
+  const stages = architecture({ ...SMALL, norm: { kind: "batch", eps: 1e-5, affine: true } });
+  return { graph: buildGraph(stages, 1, 3, { deepSupervision: true }), options };
+}
+
+/** On the largest tenth of the cross-entropies. */
+export function withTopK(batch: number, { graph, options } = smallTraining(batch, true, false)): TrainingSize {
+  return { graph, options: { ...options, loss: { ...options.loss, topK: { percent: 10, labelSmoothing: 0.1 } } } };
 }
 
 export interface Trained {

@@ -4,7 +4,16 @@ import { createGpuEngine } from "../../gpu/engine.ts";
 import { prepareTraining } from "../../core/cases/training.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { assertEquals, assertFails } from "../assert.ts";
-import { assertAlike, OPTIONS, shareThreads, smallTraining, STEP, train } from "./parallel_harness.ts";
+import {
+  assertAlike,
+  OPTIONS,
+  shareThreads,
+  smallTraining,
+  STEP,
+  train,
+  withBatchNorm,
+  withTopK,
+} from "./parallel_harness.ts";
 import { ignore } from "../without_gpu.ts";
 
 Deno.test({
@@ -25,6 +34,20 @@ Deno.test({
   assertEquals(await two.readParameters(program), before);
   const alone = smallTraining(3, false, false);
   assertAlike(await train(two, alone), await train(one, alone));
+});
+
+Deno.test({
+  name:
+    "Two GPUs train as one does with batch norm, whose moments are the batch's, and on the largest cross-entropies of all",
+  ignore,
+}, async () => {
+  await using one = await createGpuEngine(OPTIONS);
+  await using two = await startParallelTraining(one, shareThreads(2));
+  for (const training of [withBatchNorm(3), withTopK(3), withTopK(3, withBatchNorm(3))]) {
+    const first = await train(two, training);
+    assertAlike(first, await train(one, training));
+    assertEquals(await train(two, training), first);
+  }
 });
 
 Deno.test({

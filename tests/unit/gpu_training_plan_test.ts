@@ -1,6 +1,6 @@
 /** Plans of trainings on a GPU; no device involved. */
 import type { TrainingOptions } from "../../core/engine/training.ts";
-import { UserError } from "../../core/base/errors.ts";
+import { itemsOf } from "../../core/lowering/training.ts";
 import { gradientSlot } from "../../core/lowering/training_context.ts";
 import { buildGraph } from "../../core/network/build_graph.ts";
 import { layOutParameters } from "../../gpu/training/parameters.ts";
@@ -11,7 +11,7 @@ import { wantedOf } from "../../gpu/tuning.ts";
 import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";
 import type { WantedCandidate } from "../../kernels/wgsl/conv/plan_conv.ts";
 import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
-import { assert, assertEquals, assertFails } from "../assert.ts";
+import { assert, assertEquals } from "../assert.ts";
 import { architecture } from "../../core/cases/networks.ts";
 
 const DEFAULT = architecture({ featuresPerStage: [32, 64, 128, 256, 320, 320] });
@@ -116,7 +116,9 @@ Deno.test("a share's gradients are done in buckets, of which the last holds the 
     LARGE_GPU,
   );
   assert(plan.shared !== undefined);
-  const { buckets, needs, totalsAt, updateAt } = plan.shared;
+  const { buckets, needs, meetings, updateAt } = plan.shared;
+  assertEquals(meetings.length, 1);
+  const [{ at: totalsAt }] = meetings;
   const trained = [...plan.layout.chunks.keys()].filter((chunk) => plan.layout.chunks[chunk].trained);
   assertEquals(buckets.flatMap(({ chunks }) => chunks).toSorted((a, b) => a - b), trained);
   assertEquals(buckets.at(-1)?.chunks, [0]);
@@ -135,20 +137,33 @@ Deno.test("a share's gradients are done in buckets, of which the last holds the 
   assert(plan.steps.slice(0, totalsAt).every(({ operator }) => operator.algorithm !== "loss backward"));
   // Without batch Dice, losses of 4 outputs are all that shares hear of each other.
   const alone = planTraining(GRAPH, { ...OPTIONS, batch: 1, share }, LARGE_GPU).shared;
-  assertEquals([alone?.needs.rowFloats, alone?.sums], [4, []]);
+  assertEquals([alone?.needs.rowFloats, alone?.meetings, alone?.ownLosses], [4, [], true]);
   const rows = joinRows([Float32Array.of(1, 2, 3, 4), Float32Array.of(5, 6)], [2, 1]);
   assertEquals([...rows], [1, 2, 5, 3, 4, 6]);
   assertEquals(splitRows(rows, [2, 1]).map((row) => [...row]), [[1, 2, 3, 4], [5, 6]]);
 });
 
-Deno.test("what is of the whole batch other than its loss is not split among GPUs", async () => {
+Deno.test("shares meet for the largest cross-entropies byte by byte, and for every batch norm there and back", () => {
   const share = { first: 0, of: 2 };
   const topK = { percent: 10, labelSmoothing: 0 };
   const options: TrainingOptions = { ...OPTIONS, batch: 1, share, loss: { ...OPTIONS.loss, topK } };
-  await assertFails(() => planTraining(GRAPH, options, LARGE_GPU), UserError, "TopK", "-num_gpus");
+  const top = planTraining(GRAPH, options, LARGE_GPU).shared;
+  assertEquals(top?.ownLosses, false);
+  // 5 sums of 4 padded channels and 256 counts, three times counts alone, the sum of those above the k-th; of 4 outputs.
+  const widths = top?.meetings.map(({ gathered }) => gathered.reduce((sum, { floats }) => sum + floats, 0));
+  assertEquals(widths, [4 * (20 + 256), 4 * 256, 4 * 256, 4 * 256, 4]);
+  assert(top?.meetings.every(({ isOfTraining }) => !isOfTraining));
   const stages = architecture({ featuresPerStage: [8, 16], norm: { kind: "batch", eps: 1e-5, affine: true } });
   const graph = buildGraph(stages, 1, 3);
-  const plan = () =>
-    planTraining(graph, { ...OPTIONS, patch: [16, 16, 16], batch: 1, share, outputWeights: [1] }, LARGE_GPU);
-  await assertFails(plan, UserError, "batch norm", "-num_gpus");
+  const plan = planTraining(
+    graph,
+    { ...OPTIONS, patch: [16, 16, 16], batch: 1, share, outputWeights: [1] },
+    LARGE_GPU,
+  );
+  const norms = graph.nodes.filter(({ kind }) => kind === "batchNorm").length;
+  assert(plan.shared !== undefined);
+  const { meetings, ownLosses } = plan.shared;
+  assertEquals([meetings.length, ownLosses], [2 * norms, true]);
+  const validated = new Set(itemsOf(plan, plan.steps, "validation"));
+  assert(meetings.every(({ at, isOfTraining }) => isOfTraining && !validated.has(plan.steps[at - 1])));
 });

@@ -72,7 +72,7 @@ export class ShareFailed extends Error {
 
 /** A share's part of the exchange, for the thread that computes it. @param number Of the share, from 0 on */
 export function joinShares(memory: ShareMemory, number: number): ShareExchange {
-  const { first } = splitBatch(memory.of, memory.shares)[number];
+  const { first, batch } = splitBatch(memory.of, memory.shares)[number];
   const { shares, of, needs: { rowFloats, bucketFloats }, control } = memory;
   const words = new Int32Array(control);
   const rows = new Float32Array(memory.rows);
@@ -104,9 +104,10 @@ export function joinShares(memory: ShareMemory, number: number): ShareExchange {
   return {
     async gather(own) {
       const half = gathered++ % 2 * of * rowFloats;
-      rows.set(own, half + first * rowFloats);
+      const width = own.length / batch;
+      rows.set(own, half + first * width);
       await meet();
-      return rows.slice(half, half + of * rowFloats);
+      return rows.slice(half, half + of * width);
     },
     place: (bucket) => places[bucket][number],
     async sum(bucket) {

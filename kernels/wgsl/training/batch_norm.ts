@@ -13,6 +13,11 @@ import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 
+/** Statistics of a share, and where they go as one part. */
+export interface ShareMoments extends Pick<BatchMoments, "batch" | "parts" | "channels" | "statisticsSlot"> {
+  readonly targetSlot: string;
+}
+
 /** Workgroups of four channels of the whole batch; then the running moments, one dispatch each: they may lie in one buffer. */
 export function planBatchMoments(spec: BatchMoments): WgslOperator {
   const padded = padToFour(spec.channels);
@@ -46,6 +51,35 @@ ${MAIN}
     runningDispatch(spec, spec.runningVarianceSlot, `load_variance(channel) * ${f32Literal(unbiasedFactor(spec))}`),
   ];
   return { algorithm: "moments of a batch", ...operator, dispatches: [...operator.dispatches, ...running] };
+}
+
+/** Of a share of a batch: its statistics as one part, f32 [1 + 2 * padded channels]. */
+export function planShareMoments(
+  { batch, parts, channels, statisticsSlot, targetSlot }: ShareMoments,
+): WgslOperator {
+  const padded = padToFour(channels);
+  const merged = { batch: 1, parts: batch * parts, channels, statisticsSlot };
+  const operator = mergeInGroups(merged, (slot, count) => {
+    const header = kernelHeader(
+      [wholeView("statistics", slot, "f32", "read"), wholeView("merged", targetSlot, "f32", "read_write")],
+      { start: 0, end: 0 },
+      mergeUniforms(count, padded),
+    );
+    const code = wgsl`
+${mergeText(header)}
+
+${MAIN}
+  let all = merge_parts(0u, 0u, p.parts, group.x, lane);
+  if (lane >= 4u) { return; }
+  let channel = group.x * 4u + lane;
+  if (channel == 0u) { store_merged(0u, all.count); }
+  store_merged(1u + channel, all.mean[lane]);
+  store_merged(1u + p.padded + channel, all.m2[lane]);
+}
+`;
+    return dispatchOf("moments of a share", header, [padded / 4, 1, 1], code);
+  });
+  return { algorithm: "moments of a share", ...operator };
 }
 
 /** Moves a running moment towards `value`, an expression of the batch's, in every channel whose moments are finite. */

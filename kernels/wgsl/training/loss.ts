@@ -9,10 +9,10 @@ import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain } from "
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { lossCost, lossName, type TargetLabels, topKOfLoss } from "../../operators/training/loss.ts";
-import type { TopKLoss } from "../../operators/training/top_k.ts";
+import { topCount, type TopKLoss } from "../../operators/training/top_k.ts";
 import { totalText } from "./loss_total.ts";
 import { LOSS_QUANTITIES, type LossShape, type LossSums } from "./loss_spec.ts";
-import { planTopK } from "./top_k.ts";
+import { planTopK, planTopRounds, type ShareTopK, type TopK } from "./top_k.ts";
 import { planChunkSums, planSumTotals, sumsBytes } from "./sums.ts";
 import { type TensorRange, voxelView, voxelWalk } from "./tensors.ts";
 
@@ -194,9 +194,21 @@ export function planShareSums(spec: LossSums & { readonly sumsSlot: string }): W
 
 /** The loss and the coefficients of its gradient, of the sums of all samples. */
 export function planShareTotal(spec: LossSums & { readonly sumsSlot: string }): WgslOperator {
-  const { share, sumsSlot } = spec;
-  const dispatch = totalDispatch({ ...spec, batch: share?.of ?? spec.batch }, sumsSlot);
+  const { share, sumsSlot, topK } = spec;
+  // With TopK the cross-entropy is added to the Dice afterwards.
+  const crossEntropyWeight = topK ? 0 : spec.crossEntropyWeight;
+  const dispatch = totalDispatch({ ...spec, crossEntropyWeight, batch: share?.of ?? spec.batch }, sumsSlot);
   return { algorithm: lossName(spec), dispatches: [dispatch], temporaries: {}, flops: 0, bytes: 0 };
+}
+
+/** Of a share of a batch: the largest cross-entropies of the whole one, in rounds. @throws RangeError without a share or TopK */
+export function planShareTop(spec: LossSums & Omit<ShareTopK, keyof TopK | "rows">): WgslOperator[] {
+  const { topK, share, optionsSlot, resultIndex } = spec;
+  if (!topK || !share) throw new RangeError("Planning the largest cross-entropies of a share: there is no such loss");
+  const k = topCount(share.of * voxelCount(spec.grid), topK.percent);
+  const { stateSlot, countsSlot, allCountsSlot, sumSlot, allSumsSlot } = spec;
+  const slots = { stateSlot, countsSlot, allCountsSlot, sumSlot, allSumsSlot };
+  return planTopRounds({ ...topKOfLoss(spec, topK), k, optionsSlot, resultIndex, ...slots, rows: share.of });
 }
 
 /** Sums over the voxels of each sample. */

@@ -6,7 +6,7 @@ import { f32, threadKernel, threadMain, u32, type Uniform } from "../emit/thread
 import { wholeView } from "../emit/views.ts";
 import { SCALAR_BYTES, type WgslDispatch, type WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
-import { planChunkSums, planSumsFinish, sumsBytes } from "./sums.ts";
+import { type PerSample, planChunkSums, planSumsFinish, sumsBytes } from "./sums.ts";
 import { blocksOf, type TensorRange, voxelView, voxelWalk } from "./tensors.ts";
 
 export interface NormBackward extends NormBackwardOf<TensorRange> {
@@ -24,17 +24,70 @@ export function planNormBackward(spec: NormBackward): WgslOperator {
   const blocks = blocksOf(gradient);
   return {
     algorithm: "norm backward",
-    dispatches: [...sumsOf(spec, blocks), finishOf(spec, blocks), ...apply(spec, blocks)],
+    dispatches: [...sumsOf(spec, blocks), finishOf(spec, blocks, coefficientsOf(spec)), ...apply(spec, blocks)],
     temporaries: {
       [PARTS]: sumsBytes({ batch, voxels, blocks, quantities: QUANTITIES }).parts,
       [COEFFICIENTS]: batch * 2 * blocks * 16,
     },
-    ...normBackwardCost(spec, {
-      stored: SCALAR_BYTES[spec.stored.layout.type],
-      gradient: SCALAR_BYTES[gradient.layout.type],
-    }),
+    ...costOf(spec),
   };
 }
+
+/** Of a share of a batch, to whose norm the batch is one sample: the sums, f32 [2][padded], and the parameters' gradients. */
+export function planNormSums(spec: NormBackward & { readonly sumsSlot: string }): WgslOperator {
+  const { batch, voxels, gradient, sumsSlot } = spec;
+  const blocks = blocksOf(gradient);
+  const finish = finishOf(spec, blocks, {
+    views: [wholeView("own", sumsSlot, "vec4<f32>", "read_write")],
+    uniforms: {},
+    body: wgsl`
+let at = sample * 2u * p.blocks + block;
+store_own(at, total_0);
+store_own(at + p.blocks, total_1);`,
+  });
+  return {
+    algorithm: "norm backward, its sums",
+    dispatches: [...sumsOf(spec, blocks), finish],
+    temporaries: { [PARTS]: sumsBytes({ batch, voxels, blocks, quantities: QUANTITIES }).parts },
+    ...costOf(spec),
+  };
+}
+
+/** What follows from the sums of all shares, f32 [rows][2][padded], which are of `of` voxels. */
+export function planNormApply(
+  spec: NormBackward & { readonly sumsSlot: string; readonly rows: number; readonly of: number },
+): WgslOperator {
+  const { sumsSlot, rows, of } = spec;
+  const blocks = blocksOf(spec.gradient);
+  const views = [wholeView("sums", sumsSlot, "vec4<f32>", "read"), ...coefficientViews(spec)];
+  const text = wgsl`
+${threadMain("block")}
+  let sample = 0u;
+  var total_0 = vec4f(0.0);
+  var total_1 = vec4f(0.0);
+  for (var row = 0u; row < p.rows; row++) {
+    total_0 += load_sums(row * 2u * p.blocks + block);
+    total_1 += load_sums((row * 2u + 1u) * p.blocks + block);
+  }
+  ${COEFFICIENT_TEXT}
+}
+`;
+  const uniforms = { ...coefficientUniforms(spec, of), blocks: u32(blocks), rows: u32(rows) };
+  const coefficients = threadKernel("backward of batch moments", views, { start: 0, end: blocks }, text, uniforms);
+  return {
+    algorithm: "norm backward",
+    dispatches: [coefficients, ...apply(spec, blocks)],
+    temporaries: { [COEFFICIENTS]: 2 * blocks * 16 },
+    flops: 0,
+    bytes: 0,
+  };
+}
+
+const costOf = (spec: NormBackward) =>
+  normBackwardCost(spec, {
+    stored: SCALAR_BYTES[spec.stored.layout.type],
+    gradient: SCALAR_BYTES[spec.gradient.layout.type],
+  });
 
 /** Where what the kernels read lies, in vec4. */
 const placeUniforms = ({ stored, gradient, totalChannels, channelOffset }: NormBackward): Record<string, Uniform> => ({
@@ -85,8 +138,8 @@ sum_1 = fma(d, fma(x, unit_scale, unit_shift), sum_1);`,
   });
 }
 
-/** The gradients of the norm's parameters, and the coefficients. */
-function finishOf(spec: NormBackward, blocks: number): WgslDispatch {
+/** The gradients of the norm's parameters, and what follows from a sample's sums. */
+function finishOf(spec: NormBackward, blocks: number, perSample: PerSample): WgslDispatch {
   const { batch, voxels, gradient: { channels }, weightGradientSlot, biasGradientSlot } = spec;
   return planSumsFinish({
     name: "norm backward",
@@ -97,24 +150,36 @@ function finishOf(spec: NormBackward, blocks: number): WgslDispatch {
     channels,
     partsSlot: PARTS,
     gradientSlots: [biasGradientSlot, weightGradientSlot],
-    perSample: {
-      views: [
-        wholeView("norm", spec.normSlot, "vec4<f32>", "read"),
-        wholeView("unit", spec.unitNormSlot, "vec4<f32>", "read"),
-        wholeView("coefficients", COEFFICIENTS, "vec4<f32>", "read_write"),
-      ],
-      uniforms: { ...placeUniforms(spec), share: f32(1 / voxels) },
-      body: wgsl`
+    perSample,
+  });
+}
+
+const coefficientsOf = (spec: NormBackward): PerSample => ({
+  views: coefficientViews(spec),
+  uniforms: coefficientUniforms(spec, spec.voxels),
+  body: COEFFICIENT_TEXT,
+});
+
+const coefficientViews = ({ normSlot, unitNormSlot }: NormBackward) => [
+  wholeView("norm", normSlot, "vec4<f32>", "read"),
+  wholeView("unit", unitNormSlot, "vec4<f32>", "read"),
+  wholeView("coefficients", COEFFICIENTS, "vec4<f32>", "read_write"),
+];
+
+/** @param voxels Whose sums they are */
+const coefficientUniforms = (spec: NormBackward, voxels: number) => ({
+  ...placeUniforms(spec),
+  share: f32(1 / voxels),
+});
+
+const COEFFICIENT_TEXT = wgsl`
 let scale = load_norm(sample * 3u * p.norm_stride + p.norm_offset + block);
 let unit = sample * 3u * p.blocks + block;
 let coefficient = sample * 2u * p.blocks + block;
 let mean = total_0 * p.share;
 let product = total_1 * p.share;
 store_coefficients(coefficient, -scale * product * load_unit(unit));
-store_coefficients(coefficient + p.blocks, -scale * fma(product, load_unit(unit + p.blocks), mean));`,
-    },
-  });
-}
+store_coefficients(coefficient + p.blocks, -scale * fma(product, load_unit(unit + p.blocks), mean));`;
 
 function apply(spec: NormBackward, blocks: number): WgslDispatch[] {
   const { stored, gradient } = spec;

@@ -2,7 +2,7 @@
  * The largest values on a GPU: see kernels/operators/training/top_k.ts. Counts are whole numbers, so that atomics give the same on every run.
  */
 import { TOP_BINS, TOP_SHIFTS, topKCost, type TopKProblem } from "../../operators/training/top_k.ts";
-import { dispatchOf, f32Literal, kernelHeader, u32 } from "../emit/thread_kernel.ts";
+import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain, u32 } from "../emit/thread_kernel.ts";
 import type { ThreadRange } from "../emit/ranges.ts";
 import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
@@ -27,22 +27,102 @@ const STATE = "top values' state";
 const SUMS = "top values' sums";
 
 export function planTopK(spec: TopK): WgslOperator {
-  const length = Math.max(LEAST_VALUES, Math.ceil(spec.count / MOST_GROUPS / TOP_BINS) * TOP_BINS);
-  const groups = Math.ceil(spec.count / length);
-  const range = { start: 0, end: spec.count };
+  const cut = cutOf(spec);
+  const { groups } = cut;
   return {
     algorithm: "largest values by their bytes",
     dispatches: [
       ...TOP_SHIFTS.flatMap((shift) => [
-        histogramDispatch(spec, { range, length, groups, shift }),
-        choiceDispatch(spec, groups, shift),
+        histogramDispatch(spec, OWN, { ...cut, shift }),
+        choiceDispatch(spec, OWN, groups, shift),
       ]),
-      sharesDispatch(spec, { range, length, groups }),
-      totalDispatch(spec, groups),
+      sharesDispatch(spec, OWN, cut),
+      totalDispatch(spec, OWN, groups),
     ],
     temporaries: { [COUNTS]: groups * TOP_BINS * 4, [STATE]: 16, [SUMS]: Math.max(16, groups * 4) },
     ...topKCost(spec.count),
   };
+}
+
+/** Where counts, state and sums lie. */
+interface Slots {
+  readonly counts: string;
+  readonly state: string;
+  readonly sums: string;
+}
+
+const OWN: Slots = { counts: COUNTS, state: STATE, sums: SUMS };
+
+/** Values of a share of a batch, of whose values the k largest are wanted. */
+export interface ShareTopK extends TopK {
+  readonly stateSlot: string;
+  /** u32 [TOP_BINS] of this share, and [rows][TOP_BINS] of all. */
+  readonly countsSlot: string;
+  readonly allCountsSlot: string;
+  /** f32 of this share, and [rows] of all. */
+  readonly sumSlot: string;
+  readonly allSumsSlot: string;
+  readonly rows: number;
+}
+
+/** Bytes of the state between rounds, and counts that shares tell each other. */
+export const TOP_STATE_BYTES = 16;
+export const TOP_COUNTS = TOP_BINS;
+
+/** As {@link planTopK}, in rounds between which the shares' counts, and before the last one their sums, have to be gathered. */
+export function planTopRounds(spec: ShareTopK): WgslOperator[] {
+  const cut = cutOf(spec);
+  const { groups } = cut;
+  const own: Slots = { counts: COUNTS, state: spec.stateSlot, sums: SUMS };
+  const all: Slots = { counts: spec.allCountsSlot, state: spec.stateSlot, sums: spec.allSumsSlot };
+  const count = (shift: number) => [
+    histogramDispatch(spec, own, { ...cut, shift }),
+    addGroups("u32", { source: COUNTS, target: spec.countsSlot, groups, length: TOP_BINS }),
+  ];
+  const choose = (shift: number) => choiceDispatch(spec, all, spec.rows, shift);
+  const shares = [
+    sharesDispatch(spec, own, cut),
+    addGroups("f32", { source: SUMS, target: spec.sumSlot, groups, length: 1 }),
+  ];
+  const rounds = [
+    count(TOP_SHIFTS[0]),
+    ...TOP_SHIFTS.map((
+      shift,
+      i,
+    ) => [choose(shift), ...(i + 1 < TOP_SHIFTS.length ? count(TOP_SHIFTS[i + 1]) : shares)]),
+    [totalDispatch(spec, all, spec.rows)],
+  ];
+  const temporaries = { [COUNTS]: groups * TOP_BINS * 4, [SUMS]: Math.max(16, groups * 4) };
+  const { flops, bytes } = topKCost(spec.count);
+  const cost = { flops: flops / rounds.length, bytes: bytes / rounds.length };
+  return rounds.map((dispatches) => ({ algorithm: "largest values by their bytes", dispatches, temporaries, ...cost }));
+}
+
+/** Adds up [groups][length] numbers. */
+function addGroups(
+  type: "u32" | "f32",
+  { source, target, groups, length }: {
+    readonly source: string;
+    readonly target: string;
+    readonly groups: number;
+    readonly length: number;
+  },
+): WgslDispatch {
+  const views = [wholeView("parts", source, type, "read"), wholeView("sums", target, type, "read_write")];
+  const text = wgsl`
+${threadMain("thread")}
+  var sum = ${type}(0);
+  for (var group = 0u; group < p.groups; group++) { sum += load_parts(group * p.row + thread); }
+  store_sums(thread, sum);
+}
+`;
+  const uniforms = { groups: u32(groups), row: u32(length) };
+  return threadKernel("top values' groups", views, { start: 0, end: length }, text, uniforms);
+}
+
+function cutOf({ count }: TopK): Cut {
+  const length = Math.max(LEAST_VALUES, Math.ceil(count / MOST_GROUPS / TOP_BINS) * TOP_BINS);
+  return { range: { start: 0, end: count }, length, groups: Math.ceil(count / length) };
 }
 
 interface Cut {
@@ -60,12 +140,16 @@ const MAIN = `@compute @workgroup_size(${TOP_BINS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {`;
 
 /** How often each value of the next byte is among the values whose bytes above are known. */
-function histogramDispatch(spec: TopK, { range, length, groups, shift }: Cut & { readonly shift: number }) {
+function histogramDispatch(
+  spec: TopK,
+  slots: Slots,
+  { range, length, groups, shift }: Cut & { readonly shift: number },
+) {
   const header = kernelHeader(
     [
       wholeView("values", spec.valuesSlot, "u32", "read"),
-      wholeView("state", STATE, "u32", "read"),
-      wholeView("counts", COUNTS, "u32", "read_write"),
+      wholeView("state", slots.state, "u32", "read"),
+      wholeView("counts", slots.counts, "u32", "read_write"),
     ],
     range,
     { shift: u32(shift), known: u32(shift === TOP_SHIFTS[0] ? 0 : 1) },
@@ -92,11 +176,11 @@ ${MAIN}
 }
 
 /** The byte of the k-th largest value. */
-function choiceDispatch(spec: TopK, groups: number, shift: number): WgslDispatch {
+function choiceDispatch(spec: TopK, slots: Slots, groups: number, shift: number): WgslDispatch {
   const header = kernelHeader(
     [
-      wholeView("counts", COUNTS, "u32", "read"),
-      wholeView("state", STATE, "u32", "read_write"),
+      wholeView("counts", slots.counts, "u32", "read"),
+      wholeView("state", slots.state, "u32", "read_write"),
     ],
     { start: 0, end: groups },
     { shift: u32(shift), known: u32(shift === TOP_SHIFTS[0] ? 0 : 1) },
@@ -132,12 +216,12 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   return dispatchOf("top values' choice", header, [1, 1, 1], code);
 }
 
-function sharesDispatch(spec: TopK, { range, length, groups }: Cut): WgslDispatch {
+function sharesDispatch(spec: TopK, slots: Slots, { range, length, groups }: Cut): WgslDispatch {
   const header = kernelHeader([
     wholeView("values", spec.valuesSlot, "u32", "read_write"),
-    wholeView("state", STATE, "u32", "read"),
+    wholeView("state", slots.state, "u32", "read"),
     wholeView("options", spec.optionsSlot, "f32", "read"),
-    wholeView("sums", SUMS, "f32", "read_write"),
+    wholeView("sums", slots.sums, "f32", "read_write"),
   ], range);
   const code = wgsl`
 ${header.text}
@@ -169,10 +253,10 @@ ${MAIN}
 }
 
 /** The mean, added to the result. */
-function totalDispatch(spec: TopK, groups: number): WgslDispatch {
+function totalDispatch(spec: TopK, slots: Slots, groups: number): WgslDispatch {
   const header = kernelHeader([
-    wholeView("sums", SUMS, "f32", "read"),
-    wholeView("state", STATE, "u32", "read"),
+    wholeView("sums", slots.sums, "f32", "read"),
+    wholeView("state", slots.state, "u32", "read"),
     wholeView("results", spec.resultSlot, "f32", "read_write"),
   ], { start: 0, end: groups });
   const code = wgsl`
