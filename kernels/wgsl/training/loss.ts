@@ -1,16 +1,16 @@
 /**
  * The loss of one output on a GPU: see kernels/operators/training/loss.ts. What softmax needs of each voxel is found with the target at the
- * output's resolution. A target value is its row of the membership table, or -1.
+ * output's resolution. A target value is its row of the membership table, or -1. What differs from output to output is in the uniforms.
  */
 import { padToFour, type Vec3, voxelCount } from "../../../core/base/shape.ts";
 import { type ArrayView, wholeView } from "../emit/views.ts";
 import { cutRanges, walkedSegment } from "../emit/ranges.ts";
-import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain } from "../emit/thread_kernel.ts";
+import { dispatchOf, f32Literal, kernelHeader, threadKernel, threadMain, u32 } from "../emit/thread_kernel.ts";
 import type { WgslDispatch, WgslOperator } from "../kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { lossCost, lossName, type TargetLabels, topKOfLoss } from "../../operators/training/loss.ts";
 import { topCount, type TopKLoss } from "../../operators/training/top_k.ts";
-import { totalText } from "./loss_total.ts";
+import { totalText, totalUniforms } from "./loss_total.ts";
 import { LOSS_QUANTITIES, type LossShape, type LossSums } from "./loss_spec.ts";
 import { planTopK, planTopRounds, type ShareTopK, type TopK } from "./top_k.ts";
 import { planChunkSums, planSumTotals, sumsBytes } from "./sums.ts";
@@ -88,11 +88,12 @@ ${spec.topK ? entropyText(spec, spec.topK) : ""}`;
 ${maskText(spec)}
 
 ${threadMain("voxel")}
-  let sample = voxel / ${voxels}u;
-  let within = voxel % ${voxels}u;
-  let z = load_axes(within / ${grid[1] * grid[2]}u);
-  let y = load_axes(${grid[0]}u + within / ${grid[2]}u % ${grid[1]}u);
-  let x = load_axes(${grid[0] + grid[1]}u + within % ${grid[2]}u);
+  let sample = voxel / p.voxels;
+  let within = voxel % p.voxels;
+  let line = within / p.columns;
+  let z = load_axes(line / p.rows);
+  let y = load_axes(p.planes + line % p.rows);
+  let x = load_axes(p.planes + p.rows + within % p.columns);
   let at = (z * ${labelGrid[1]}u + y) * ${labelGrid[2]}u + x;
   let word = load_labels(sample * ${labelWords(labelGrid)}u + at / 2u);
   let label = extractBits(bitcast<i32>(word), at % 2u * 16u, 16u);
@@ -102,7 +103,8 @@ ${threadMain("voxel")}
   ${softmax}
 }
 `;
-    return threadKernel("loss target", views, range, text);
+    const [planes, rows, columns] = grid.map(u32);
+    return threadKernel("loss target", views, range, text, { voxels: u32(voxels), planes, rows, columns });
   });
   return { algorithm: "target downsampling", dispatches, temporaries: {}, ...cost(spec) };
 }
@@ -243,12 +245,16 @@ sum_4 += vec4f(1.0);`,
 
 /** The loss of the samples' sums, and the coefficients of its gradient. */
 function totalDispatch(spec: LossSums, totalsSlot: string): WgslDispatch {
-  const header = kernelHeader([
-    wholeView("totals", totalsSlot, "f32", "read"),
-    wholeView("options", spec.optionsSlot, "f32", "read"),
-    wholeView("coefficients", spec.coefficientsSlot, "f32", "read_write"),
-    wholeView("results", spec.resultSlot, "f32", "read_write"),
-  ], { start: 0, end: 1 });
+  const header = kernelHeader(
+    [
+      wholeView("totals", totalsSlot, "f32", "read"),
+      wholeView("options", spec.optionsSlot, "f32", "read"),
+      wholeView("coefficients", spec.coefficientsSlot, "f32", "read_write"),
+      wholeView("results", spec.resultSlot, "f32", "read_write"),
+    ],
+    { start: 0, end: 1 },
+    totalUniforms(spec),
+  );
   const code = totalText(header.text, spec, padToFour(spec.logits.channels));
   return dispatchOf("loss total", header, [1, 1, 1], code);
 }
@@ -261,7 +267,7 @@ export function planLossGradient(
   const blocks = padToFour(logits.channels) / 4;
   const batch = share?.of ?? own;
   // Of the whole batch.
-  const sample = `voxel / ${voxelCount(spec.grid)}u`;
+  const sample = "voxel / p.voxels";
   const place = share ? `(${sample} + ${share.first}u)` : sample;
   const [entropy, goal] = topK
     ? ["vec4f(load_entropies(voxel))", "smoothed"]
@@ -314,7 +320,7 @@ ${each(`${load}\ninner += dot(probability, d);`)}`
     }
 }
 `;
-    return threadKernel("loss gradient", views, range, code);
+    return threadKernel("loss gradient", views, range, code, { voxels: u32(voxelCount(spec.grid)) });
   });
   return { algorithm: "loss backward", dispatches, temporaries: {}, ...cost(spec) };
 }

@@ -1,16 +1,30 @@
 /** From an output's sums to its loss and the coefficients of its gradient: one thread, a few numbers. */
-import { f32Literal } from "../emit/thread_kernel.ts";
+import { f32, f32Literal, u32, type Uniform } from "../emit/thread_kernel.ts";
 import { wgsl } from "../emit/template.ts";
 import { LOSS_QUANTITIES, type LossSums } from "./loss_spec.ts";
 
-/** The kernel behind its header. Coefficients are multiplied by the loss scale, the loss is not. */
+/** The Dice loss is a mean over classes and, but with batch Dice, samples; of a share of a batch over all of its samples. */
+function diceShape({ batch, batchDice, regions, logits: { channels }, of = batch }: LossSums) {
+  const [first, groups] = [regions ? 0 : 1, batchDice ? 1 : batch];
+  return { first, groups, terms: (channels - first) * (groups * of / batch) };
+}
+
+/** What differs from output to output. */
+export function totalUniforms(spec: LossSums): Record<string, Uniform> {
+  const weight = spec.outputWeight * spec.diceWeight / diceShape(spec).terms;
+  return {
+    result: u32(spec.resultIndex),
+    dice_weight: f32(weight),
+    nominator_weight: f32(-2 * weight),
+    entropy_weight: f32(spec.outputWeight * spec.crossEntropyWeight),
+  };
+}
+
+/** The kernel behind its header, with {@link totalUniforms}. Coefficients are multiplied by the loss scale, the loss is not. */
 export function totalText(header: string, spec: LossSums, padded: number): string {
-  const { batch, batchDice, regions, logits: { channels } } = spec;
-  const first = regions ? 0 : 1;
-  const groups = batchDice ? 1 : batch;
+  const { batch, regions, logits: { channels }, of = batch } = spec;
+  const { first, groups } = diceShape(spec);
   const samples = batch / groups;
-  const { of = batch } = spec;
-  const weight = spec.outputWeight * spec.diceWeight / ((channels - first) * (groups * of / batch));
   const counted = !regions
     ? ""
     : spec.ignores
@@ -41,11 +55,9 @@ fn main() {
       let nominator = 2.0 * intersection + ${f32Literal(spec.smooth)};
       let denominator = max(volumes, ${f32Literal(1e-8)});
       dice += nominator / denominator;
-      let a = ${f32Literal(-2 * weight)} / denominator;
+      let a = p.nominator_weight / denominator;
       // Where the denominator is clipped it does not depend on the prediction.
-      let b = select(${f32Literal(weight)} * (nominator / denominator) / denominator, 0.0, volumes < ${
-    f32Literal(1e-8)
-  });
+      let b = select(p.dice_weight * (nominator / denominator) / denominator, 0.0, volumes < ${f32Literal(1e-8)});
       for (var i = 0u; i < ${samples}u; i++) {
         let at = (group * ${samples}u + i) * ${2 * padded}u + channel;
         store_coefficients(at, a * loss_scale);
@@ -62,9 +74,9 @@ fn main() {
   ${counted}${ofWhole}
   // 0 / 0 voxels give 0.
   var per_voxel = 0.0;
-  if (counted > 0.0) { per_voxel = ${f32Literal(spec.outputWeight * spec.crossEntropyWeight)} / counted; }
+  if (counted > 0.0) { per_voxel = p.entropy_weight / counted; }
   for (var i = 0u; i < 4u; i++) { store_coefficients(${batch * 2 * padded}u + i, per_voxel * loss_scale); }
-  store_results(${spec.resultIndex}u, per_voxel * entropy - ${f32Literal(weight)} * dice);
+  store_results(p.result, per_voxel * entropy - p.dice_weight * dice);
 }
 `;
 }
