@@ -149,11 +149,6 @@ export function viewOf({ record, progress, secondsLeft }: Job, position: number 
   };
 }
 
-/** All that is wrong with what a client has sent, in one line. */
-export function problemsOf({ issues }: z.ZodError): string {
-  return issues.map(({ path, message }) => path.length ? `${path.join(".")}: ${message}` : message).join("; ");
-}
-
 /** What is told of an error: the job's folder is the service's own matter. */
 export function jobError(error: UserErrorParts, message: string, folder: string): JobError {
   const { caseId, file, doing, problem, remedy } = error;

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { messageOf, UserError } from "../../core/base/errors.ts";
+import { problemsOf } from "../../core/base/fields.ts";
 import { ensureFolder, writeAll, writeAtomically, writeError } from "../../core/base/files.ts";
 import { basename, join } from "../../core/base/path.ts";
 import { pathNameProblem } from "../../core/base/path_name.ts";
@@ -13,7 +14,7 @@ import { spacingFiles } from "../../core/formats/image/tiff/spacing_file.ts";
 import { refersToSource } from "../../core/predict/run/output_formats.ts";
 import { quoted } from "./access.ts";
 import type { HttpRequest } from "./http_server.ts";
-import { type Job, JOB_OPTIONS, type JobOptions, problemsOf } from "./job.ts";
+import { type Job, JOB_OPTIONS, type JobOptions } from "./job.ts";
 import type { JobStore, Receiving } from "./job_store.ts";
 import { boundaryOf, type Part, readMultipart } from "./multipart.ts";
 import { REPORT } from "./predictor.ts";
@@ -155,7 +156,7 @@ async function readText(
 function checked<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw new HttpProblem(400, problemsOf(result.error));
+  throw new HttpProblem(400, problemsOf(result.error, value));
 }
 
 async function receivePaths(

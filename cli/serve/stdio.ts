@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { Interrupted, UserError } from "../../core/base/errors.ts";
+import { problemsOf } from "../../core/base/fields.ts";
 import { ensureFolder } from "../../core/base/files.ts";
 import { heldFolderPath, holdFolder } from "../../core/base/held_folder.ts";
 import { refuseOverwriting } from "../../core/base/overwriting.ts";
@@ -15,11 +16,11 @@ import { FIRST_STAGE_FOLDER, removeFirstStages } from "../engines/cascade.ts";
 import { print } from "../terminal.ts";
 import { isBelow } from "./allowed_paths.ts";
 import type { NamedCase } from "./asked_case.ts";
-import { JOB_OPTIONS, problemsOf } from "./job.ts";
+import { JOB_OPTIONS } from "./job.ts";
 import { filesByFormat, type Predictor } from "./predictor.ts";
 import type { ServedModel, ServedModels } from "./served_models.ts";
 
-const ID = z.union([z.string().max(200), z.int()]);
+const ID = z.union([z.string().max(200), z.int()], "expected a text or a whole number");
 const PATH = z.string().min(1).max(4096);
 const REQUEST = z.strictObject({
   id: ID,
@@ -131,7 +132,7 @@ function readRequest(
   const request = REQUEST.safeParse(value);
   if (request.success) return request.data;
   const id = z.looseObject({ id: ID }).safeParse(value);
-  return { id: id.success ? id.data.id : null, problem: problemsOf(request.error) };
+  return { id: id.success ? id.data.id : null, problem: problemsOf(request.error, value) };
 }
 
 interface Around {

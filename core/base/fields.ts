@@ -37,13 +37,23 @@ export function checkFields<T>(schema: z.ZodType<T>, value: unknown, context: Fi
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = deepest(result.error.issues[0]);
-  const there = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value);
+  throw fieldError(context, issue.path, problemOf(issue, value));
+}
+
+/** All that is wrong with a value, field by field in one line: of requests that other programs make. */
+export function problemsOf({ issues }: z.ZodError, value: unknown): string {
+  return issues.map(deepest).map((issue) => {
+    const field = describePath(issue.path);
+    return field ? `${field}: ${problemOf(issue, value)}` : problemOf(issue, value);
+  }).join("; ");
+}
+
+/** What is there instead of what has to be. */
+function problemOf(issue: z.core.$ZodIssue, value: unknown): string {
+  if (issue.code === "unrecognized_keys") return `there is no field ${issue.keys.map(show).join(", ")}`;
+  const there = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | null)?.[key], value);
   const message = requirement(issue);
-  throw fieldError(
-    context,
-    issue.path,
-    there === undefined ? `is missing (${message})` : `${message}, found ${show(there)}`,
-  );
+  return there === undefined ? `is missing (${message})` : `${message}, found ${show(there)}`;
 }
 
 /** zod passes over keys of this name, so that what they hold would be used unchecked by who takes the value itself. */
@@ -80,6 +90,10 @@ function requirement(issue: z.core.$ZodIssue): string {
   if (name && standard) return `expected ${name}`;
   const isRange = issue.code === "too_small" || issue.code === "too_big";
   if (isRange && /^Too (small|big): /.test(issue.message)) return range(issue);
+  if (issue.code === "invalid_value" && /^Invalid (input|option): /.test(issue.message)) {
+    return `expected ${issue.values.map((one) => show(one)).join(" or ")}`;
+  }
+  if (issue.message === "Invalid input") return "expected something else";
   return issue.message.replace(/^Invalid input: /, "").replace(/, received .*$/, "");
 }
 

@@ -34,9 +34,9 @@ export function checkpointWeights(checkpoint: Checkpoint, graph: Graph, file: st
   const surplus = Array.from(weights.keys()).filter((name) => !names.has(name) && !UNUSED.test(name));
 
   const problems = [
-    listed(missing, "weights are missing"),
-    listed(different, "weights have another shape"),
-    listed(surplus, "weights belong to no part of the network"),
+    listed(missing, ["weight is missing", "weights are missing"]),
+    listed(different, ["weight has another shape", "weights have another shape"]),
+    listed(surplus, ["weight belongs to no part of the network", "weights belong to no part of the network"]),
   ].filter(Boolean);
   if (problems.length) {
     throw new UserError({
@@ -68,10 +68,10 @@ export function fits(stored: StoredTensor, wanted: readonly number[]): boolean {
     same(there, [...wanted.slice(0, 2), ...wanted.slice(3)]);
 }
 
-function listed(items: readonly string[], what: string): string {
+function listed(items: readonly string[], [one, several]: readonly [one: string, several: string]): string {
   if (!items.length) return "";
   const rest = items.length > SHOWN ? ` and ${items.length - SHOWN} more` : "";
-  return `${items.length} ${what} (${items.slice(0, SHOWN).join(", ")}${rest})`;
+  return `${items.length} ${items.length === 1 ? one : several} (${items.slice(0, SHOWN).join(", ")}${rest})`;
 }
 
 function probableReason(

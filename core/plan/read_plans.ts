@@ -125,11 +125,12 @@ export function resolveConfiguration(plans: Plans, name: string): Configuration 
     throw fieldError(
       context,
       ["use_mask_for_norm"],
-      `needs ${channels} entries as normalization_schemes, found ${found}`,
+      `needs ${channels} ${channels === 1 ? "entry" : "entries"} as normalization_schemes, found ${found}`,
     );
   }
   const [z, y, x] = dimensions === 2 ? [1, ...fields.patch_size] : fields.patch_size;
   const previousStage = fields.previous_stage ?? undefined;
+  if (previousStage === name) throw fieldError(context, ["previous_stage"], "a configuration can't come before itself");
   if (previousStage !== undefined && !Object.hasOwn(all, previousStage)) {
     throw fieldError(context, ["previous_stage"], `there is no configuration ${previousStage} (${listNames(all)})`);
   }

@@ -1,6 +1,6 @@
 /** What is said of a field that is not as it has to be. */
 import { z } from "zod";
-import { checkFields } from "../../core/base/fields.ts";
+import { checkFields, problemsOf } from "../../core/base/fields.ts";
 import { shortName } from "../../core/base/path_name.ts";
 import { UserError } from "../../core/base/errors.ts";
 import { assertEquals, assertFails } from "../assert.ts";
@@ -22,6 +22,26 @@ Deno.test("ranges are said in words, and what JSON has no form for is shown as P
   for (const [schema, value, problem] of said) {
     const context = { doing: "testing", file: "a.json", path: ["field"] };
     await assertFails(() => checkFields(schema, value, context), UserError, problem);
+  }
+});
+
+Deno.test("of a request all that is wrong is said, field by field", () => {
+  const schema = z.strictObject({
+    id: z.union([z.string(), z.int()], "expected a text or a whole number"),
+    files: z.array(z.string()).min(1),
+    nan: z.enum(["zero", "min"]).optional(),
+  });
+  const said: readonly (readonly [unknown, string])[] = [
+    [{ files: [] }, "id: is missing (expected a text or a whole number); files: expected at least 1 item, found []"],
+    [{ id: [1], files: [3] }, "id: expected a text or a whole number, found [1]; files[0]: expected a text, found 3"],
+    [{ id: 1, files: ["a"], images: ["b"], x: 0 }, 'there is no field "images", "x"'],
+    [{ id: 1, files: ["a"], nan: "max" }, 'nan: expected "zero" or "min", found "max"'],
+    [null, "expected an object {...}, found null"],
+    [[], "expected an object {...}, found []"],
+  ];
+  for (const [value, problem] of said) {
+    const { error } = schema.safeParse(value);
+    assertEquals(error && problemsOf(error, value), problem);
   }
 });
 

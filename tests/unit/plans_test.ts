@@ -76,7 +76,7 @@ Deno.test("each missing or wrong field is named with its path", async () => {
     [(_, c) => (c.preprocessor_name = "MyPreprocessor"), "preprocessor_name: MyPreprocessor is not implemented"],
     [(_, c) => (c.normalization_schemes = ["MyNormalization"]), "normalization_schemes[0]: MyNormalization"],
     [(_, c) => (c.normalization_schemes = []), "normalization_schemes"],
-    [(_, c) => (c.use_mask_for_norm = [true, true]), "use_mask_for_norm", "needs 1 entries"],
+    [(_, c) => (c.use_mask_for_norm = [true, true]), "use_mask_for_norm", "needs 1 entry"],
     [(_, c) => (c.previous_stage = "3d_lowres"), "previous_stage", "3d_lowres"],
     [(_, c) => (c.resampling_fn_seg = "my_fn"), "resampling_fn_seg: my_fn is not implemented"],
     [(_, c) => delete c.resampling_fn_data, "resampling_fn_data: is missing"],

@@ -93,8 +93,12 @@ function dimensionsOf(
 ): HeaderProblem | { dimensions: 2 | 3; size: [number, number, number]; channels: number } {
   const { dim } = header;
   const remedy = "save it as a 2-D, 3-D or (for several channels) 4-D image";
-  if (!(dim[0] >= 2 && dim[0] <= 7) || dim[1] <= 0) {
+  if (!(dim[0] >= 2 && dim[0] <= 7)) {
     return { problem: `it has ${dim[0]} dimensions (dim is ${dim.join(" ")}); 2 to 4 are read`, remedy };
+  }
+  if (dim[1] <= 0) {
+    const problem = `it has ${dim[1]} voxels along its first axis (dim is ${dim.join(" ")})`;
+    return { problem, remedy: "save or copy the image again" };
   }
   const sizes = dim.slice(1, dim[0] + 1).map((size) => size <= 0 ? 1 : size);
   while (sizes.length > 3 && sizes[sizes.length - 1] === 1) sizes.pop();
