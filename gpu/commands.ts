@@ -68,6 +68,8 @@ const WRITE_BYTES = 64 * 2 ** 20;
 const FIRST_DISPATCHES = 50;
 /** How much slower than assumed a GPU may be whose pace was not measured yet: its work is cut as if it were. */
 const CAUTION = 10;
+/** A call that takes so long was held. */
+const HELD_MILLISECONDS = 5;
 /** What a dispatch costs, whatever it does. */
 export const DISPATCH_SECONDS = 5e-6;
 /** Bytes a second of the nominal GPU, for operators that only forecast bytes; and its arithmetic. */
@@ -106,6 +108,8 @@ export function createCommands(gpu: GpuDevice, clock: () => number = () => perfo
   /** When the queue got work after it was last known to be idle. */
   let busySince: number | undefined;
   let submissions = 0;
+  /** True once WebGPU is known to hold the thread, when something is waited for, until the queue is idle; Deno's does. */
+  let holds = false;
   /** How much slower than the nominal GPU this one is; measured as work gets done. */
   const assumed = gpu.facts.software ? 2000 : 5;
   let slowness = assumed;
@@ -167,6 +171,26 @@ export function createCommands(gpu: GpuDevice, clock: () => number = () => perfo
     if (++recorded >= FIRST_DISPATCHES && busySince === undefined) submit();
   }
 
+  /** The queue is idle, unless more was submitted since; it has been waited for since `started`. */
+  function noteIdle(started: number, upTo: number): void {
+    if (busySince === undefined || submittedSeconds !== upTo) return;
+    const [now, busy] = [clock(), busySince];
+    busySince = undefined;
+    // Short times say more of waiting than of the GPU; and it must have been the GPU that was waited for.
+    const seconds = (now - busy) / 1000;
+    const measured = seconds / (upTo - measuredSeconds);
+    if (seconds > 0.05 && now - started > 0.8 * (now - busy)) {
+      // The first time there is nothing but a guess to be mixed with it.
+      slowness = Math.max(0.1, known ? (slowness + measured) / 2 : measured);
+      known = true;
+    }
+    // Waiting included it took no longer than was assumed.
+    known ||= measured <= slowness;
+    // Of little work, what else the machine did makes the most: the GPU is not slower than all work shows it to be.
+    slowness = Math.min(slowness, Math.max(assumed, 2 * measured));
+    measuredSeconds = upTo;
+  }
+
   /** Keeps uniforms for the submission that is being collected. */
   function placeUniforms(dispatch: WgslDispatch): number | undefined {
     if (!dispatch.uniforms) return undefined;
@@ -225,23 +249,12 @@ export function createCommands(gpu: GpuDevice, clock: () => number = () => perfo
       submit();
       const upTo = submittedSeconds;
       const started = clock();
-      await until();
-      if (busySince === undefined || submittedSeconds !== upTo) return;
-      const [now, busy] = [clock(), busySince];
-      busySince = undefined;
-      // Short times say more of waiting than of the GPU; and it must have been the GPU that was waited for.
-      const seconds = (now - busy) / 1000;
-      const measured = seconds / (upTo - measuredSeconds);
-      if (seconds > 0.05 && now - started > 0.8 * (now - busy)) {
-        // The first time there is nothing but a guess to be mixed with it.
-        slowness = Math.max(0.1, known ? (slowness + measured) / 2 : measured);
-        known = true;
-      }
-      // Waiting included it took no longer than was assumed.
-      known ||= measured <= slowness;
-      // Of little work, what else the machine did makes the most: the GPU is not slower than all work shows it to be.
-      slowness = Math.min(slowness, Math.max(assumed, 2 * measured));
-      measuredSeconds = upTo;
+      const done = until();
+      // What is enqueued while the answer comes is work for an idle GPU then.
+      holds ||= clock() - started > HELD_MILLISECONDS;
+      if (holds) noteIdle(started, upTo);
+      await done;
+      noteIdle(started, upTo);
     },
     get slowness() {
       return slowness;

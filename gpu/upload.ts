@@ -4,6 +4,11 @@ import { planMergeWord } from "../kernels/wgsl/volume/words.ts";
 import { type ArrayExtent, layoutOf, type Segments } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 
+/** An array's bytes. */
+export function bytesOf(array: Float32Array | Int16Array | Uint32Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}
+
 /** Writes `data` to bytes from `offset` on; the array's own end may be within a word. */
 export function writeBytes(
   commands: Commands,

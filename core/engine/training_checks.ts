@@ -54,7 +54,9 @@ export function checkSample(
   checkLength(labels.length, voxels, "label map");
   const { classes, loss: { target, ignoreLabel } } = network;
   if (target.kind !== "labels") return;
-  for (const label of labels) {
+  // By index: an iterator takes seven times as long, milliseconds for a large patch.
+  for (let i = 0; i < labels.length; i++) {
+    const label = labels[i];
     if ((label < 0 || label >= classes) && label !== ignoreLabel) {
       throw new UnknownLabel(label, classes);
     }

@@ -2,6 +2,7 @@
  * From a graph and its loss to everything a training step needs before it allocates: operators of the forward and backward pass in order,
  * which tensors, gradients and temporaries share a buffer, the parameters' layout. Pure.
  */
+import { voxelCount } from "../../core/base/shape.ts";
 import type { TrainingOptions } from "../../core/engine/training.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { describeWeight, type PlannedConv } from "../../core/lowering/lowering.ts";
@@ -27,6 +28,8 @@ export interface TrainingPlan extends RunPlan, Omit<LoweredTraining<GpuOperator>
   /** Of a share of a batch. */
   readonly shared?: SharedPlan;
   readonly input: SlotLayout;
+  /** Of a batch's images as they come, f32 (sample, channels, z, y, x). */
+  readonly imageBytes: number;
 }
 
 /**
@@ -58,6 +61,7 @@ export function planTraining(
     layout,
     ...(shared && { shared: planShared(steps, layout, shared, lowered.resultCount - 1) }),
     input: storage.at(0, "tensor").place.layout,
+    imageBytes: batch * lowered.inputChannels * voxelCount(patch) * 4,
   };
 }
 

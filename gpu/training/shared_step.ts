@@ -9,6 +9,7 @@ import type { Segments } from "../buffers.ts";
 import type { PreparedDispatch } from "../commands.ts";
 import type { DeviceProgram, Tools } from "../program.ts";
 import { readBytesInto, type Staging } from "../readback.ts";
+import { bytesOf } from "../upload.ts";
 import type { TrainingPlan } from "./plan.ts";
 import {
   type GradientBucket,
@@ -32,8 +33,6 @@ export interface SharedRun {
   readonly exchange: ShareExchange;
   readonly staging: Staging;
 }
-
-const bytesOf = (floats: Float32Array) => new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
 
 /**
  * Enqueues a training step, the optimizer's included, for which nobody waits.

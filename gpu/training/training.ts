@@ -22,7 +22,7 @@ import {
   type ValueKind,
 } from "../../core/lowering/parameter_values.ts";
 import { itemsOf, type PlannedOutput } from "../../core/lowering/training.ts";
-import { COUNTS, LABELS, RESULTS } from "../../core/lowering/training_context.ts";
+import { COUNTS, RESULTS } from "../../core/lowering/training_context.ts";
 import {
   type CompiledTraining,
   createTrainingCalls,
@@ -32,22 +32,21 @@ import {
 import type { WantedCandidate } from "../../kernels/wgsl/conv/plan_conv.ts";
 import type { ConvLimits } from "../../kernels/wgsl/conv/problem.ts";
 import type { WgslOperator } from "../../kernels/wgsl/kernel.ts";
-import { labelWords } from "../../kernels/wgsl/training/loss.ts";
 import { OPTION, OPTION_FLOATS } from "../../kernels/wgsl/training/optimizer.ts";
-import { planGatherPatches } from "../../kernels/wgsl/volume/gather.ts";
-import { layoutOf, type Segments } from "../buffers.ts";
+import type { Segments } from "../buffers.ts";
 import { stepCosts } from "../run_plan.ts";
 import { type PreparedDispatch, UNIFORM_BYTES } from "../commands.ts";
 import { OPTIONS } from "../kernel_set.ts";
 import { withinBindings } from "../limits.ts";
 import { OPTIMIZER_STATE } from "./optimizers.ts";
 import { createProgram, type DeviceProgram, type Tools } from "../program.ts";
-import { createStaging, readBytes, type Staging } from "../readback.ts";
+import { createStaging, readBytes, type Staging, type Waiting } from "../readback.ts";
 import { timeInTurn } from "../timing.ts";
 import { planTraining, type TrainingPlan } from "./plan.ts";
 import { type SharedRun, sharedTrainStep, sharedValidation } from "./shared_step.ts";
+import { type DeviceSamples, takeSamples } from "./samples.ts";
 import { type DeviceValues, kindsOf, STATE_FLOATS, takeValues } from "./values.ts";
-import { writeBytes } from "../upload.ts";
+import { bytesOf, writeBytes } from "../upload.ts";
 
 /** What training needs of the engine. */
 export interface TrainingHost {
@@ -66,6 +65,7 @@ interface TrainingState extends CompiledTraining<TrainingPlan> {
   readonly host: TrainingHost;
   readonly device: DeviceProgram<TrainingPlan>;
   readonly values: DeviceValues;
+  readonly samples: DeviceSamples;
   /** Parameters that have momentum. */
   readonly moving: Set<string>;
   /** Of the last step: gradients hold it. */
@@ -101,13 +101,15 @@ export function createTraining(host: TrainingHost): TrainingCalls {
     compile: (plan, options) => compile(host, plan, options),
     setParameters,
     readParameters,
-    setSample,
+    setSample: ({ samples }, sample, image, labels) => samples.set(sample, image, labels),
     async trainStep(state, options, exchange) {
       writeOptions(state, options);
+      state.samples.enter();
       state.lossScale = options.lossScale;
       return finishStep(await trainStep(state, options, exchange), state.plan.layout.parameters, state.moving);
     },
     async validationStep(state, exchange) {
+      state.samples.enter();
       const shared = sharedRun(state, exchange);
       const { results, counts } = shared ? await sharedValidation(shared) : await validate(state);
       return { loss: stepResults(results).loss, ...countTotals(counts, state.plan.outputs[0]?.channels ?? 0) };
@@ -132,32 +134,27 @@ function planFor({ limits, wanted, name, supports }: TrainingHost, graph: Graph,
 
 /** Takes a training's memory and compiles its kernels. @throws UserError if there is not enough memory */
 async function compile(host: TrainingHost, plan: TrainingPlan, options: TrainingOptions): Promise<TrainingState> {
-  const values = takeValues(host.tools, plan);
-  let device: TrainingState["device"];
-  try {
-    device = await createProgram(host.tools, plan);
-  } catch (error) {
-    values[Symbol.dispose]();
-    throw error;
-  }
+  using taken = new DisposableStack();
+  const values = taken.use(takeValues(host.tools, plan));
+  const device = taken.use(await createProgram(host.tools, plan));
+  const samples = taken.use(takeSamples(host, device, options));
+  const staging = taken.use(createStaging(host.tools.gpu));
+  const held = taken.move();
   const state: TrainingState = {
     host,
     plan,
     device,
     values,
+    samples,
     options,
     moving: new Set(),
     lossScale: 1,
     later: createLater(),
-    staging: createStaging(host.tools.gpu),
+    staging,
     get alive() {
       return device.alive;
     },
-    [Symbol.dispose]() {
-      device[Symbol.dispose]();
-      values[Symbol.dispose]();
-      state.staging[Symbol.dispose]();
-    },
+    [Symbol.dispose]: () => held.dispose(),
   };
   initialise(state);
   if (host.tryKernels) await tryFirst(state, host.tryKernels);
@@ -231,7 +228,7 @@ function costsOf(plan: TrainingPlan, slowness: number): TrainingCosts {
     memory: {
       parameters: floats * 4 + constants,
       activations: plan.buffers.bytes,
-      scratch: plan.uniformBytes + UNIFORM_BYTES,
+      scratch: plan.imageBytes + plan.uniformBytes + UNIFORM_BYTES,
     },
     steps: stepCosts(itemsOf(plan, plan.steps, "training"), slowness),
   };
@@ -244,8 +241,7 @@ function write(
   data: Float32Array | Int16Array | Uint32Array,
   from = 0,
 ): void {
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  writeBytes(host.tools.commands, (operator) => host.enqueue(operator, { target }), target, bytes, from);
+  writeBytes(host.tools.commands, (operator) => host.enqueue(operator, { target }), target, bytesOf(data), from);
 }
 
 async function readFloats(
@@ -253,10 +249,10 @@ async function readFloats(
   source: Segments,
   from: number,
   floats: number,
-  when?: Promise<void>,
+  waiting?: Waiting,
 ) {
   const { gpu, commands } = host.tools;
-  return new Float32Array((await readBytes(gpu, commands, source, from * 4, floats * 4, { when })).buffer);
+  return new Float32Array((await readBytes(gpu, commands, source, from * 4, floats * 4, waiting)).buffer);
 }
 
 /** Writes what values hold before anything is set: constants, no options, zeros. */
@@ -350,32 +346,10 @@ async function readParameters(state: TrainingState): Promise<{ readonly values: 
   return { values, kept: Object.fromEntries(entries), ...(shared && { steps: shared[0] }) };
 }
 
-function setSample(state: TrainingState, sample: number, image: Float32Array, labels: Int16Array): void {
-  const { host: { tools: { buffers }, enqueue }, plan: { inputChannels, input }, device, options: { patch } } = state;
-  const staging = buffers.takeArray(image.byteLength, "a sample");
-  try {
-    write(state, staging, image);
-    const gather = planGatherPatches({
-      volume: layoutOf("image", staging, 4),
-      channels: inputChannels,
-      grid: patch,
-      patches: [{ origin: [0, 0, 0], mirror: [false, false, false] }],
-      patch,
-      input: { ...input, slot: "input" },
-      firstSample: sample,
-    });
-    enqueue(gather, { image: staging, input: device.slot(input.slot) });
-  } finally {
-    buffers.giveArray(staging);
-  }
-  const padded = new Int16Array(labelWords(patch) * 2);
-  padded.set(labels);
-  write(state, device.slot(LABELS), padded, sample * padded.byteLength);
-}
-
 /** Losses and squares of the last step. */
 function readResults(state: TrainingState, when?: Promise<void>): Promise<Float32Array> {
-  return readFloats(state, state.device.slot(RESULTS), 0, state.plan.resultCount, when);
+  const { device, plan: { resultCount }, staging } = state;
+  return readFloats(state, device.slot(RESULTS), 0, resultCount, { when, staging });
 }
 
 function readCounts(state: TrainingState): Promise<Float32Array> {

@@ -16,10 +16,9 @@ fn main() { out_0[0] = 1.0; }`,
   workgroups: [1, 1, 1],
 };
 
-/** How many submissions twenty dispatches of 1 ms make that the GPU takes so long for, and twenty more after it was waited for. */
-async function submissionsOf(milliseconds: number): Promise<readonly [first: number, later: number, slowness: number]> {
-  using opened = await openDevice({ allowSoftware: true });
-  // As a real GPU.
+/** Commands for what is taken for a real GPU, by a clock that stands still but where it is told to go on; and work of a millisecond. */
+async function prepare() {
+  const opened = await openDevice({ allowSoftware: true });
   const gpu: GpuDevice = Object.create(opened, { facts: { value: { ...opened.facts, software: false } } });
   let now = 0;
   const commands = createCommands(gpu, () => now);
@@ -27,17 +26,36 @@ async function submissionsOf(milliseconds: number): Promise<readonly [first: num
   const pipeline = await createPipelines(gpu).compile(KERNEL);
   const buffer = buffers.take(256, "a test");
   const work = commands.prepare(KERNEL, pipeline, () => oneSegment(buffer), undefined, 1e-3);
+  return {
+    commands,
+    /** Submissions that dispatches make. */
+    dispatch(count: number): number {
+      const before = commands.submissions;
+      for (let i = 0; i < count; i++) commands.dispatch(work);
+      return commands.submissions - before;
+    },
+    pass: (milliseconds: number) => void (now += milliseconds),
+    done: () => gpu.device.queue.onSubmittedWorkDone(),
+    check: opened.check,
+    [Symbol.dispose]: () => opened[Symbol.dispose](),
+  };
+}
+
+/** How many submissions twenty dispatches of 1 ms make that the GPU takes so long for, and twenty more after it was waited for. */
+async function submissionsOf(milliseconds: number): Promise<readonly [first: number, later: number, slowness: number]> {
+  using gpu = await prepare();
+  const { commands } = gpu;
   const counts: number[] = [];
   for (let round = 0; round < 2; round++) {
     const before = commands.submissions;
-    for (let i = 0; i < 20; i++) commands.dispatch(work);
+    gpu.dispatch(20);
     await commands.wait(async () => {
-      await gpu.device.queue.onSubmittedWorkDone();
-      now += 20 * milliseconds;
+      await gpu.done();
+      gpu.pass(20 * milliseconds);
     });
     counts.push(commands.submissions - before);
   }
-  opened.check();
+  gpu.check();
   return [counts[0], counts[1], commands.slowness];
 }
 
@@ -53,3 +71,29 @@ Deno.test({ name: "a GPU gets little at a time until its pace is known", ignore 
     assert(first >= 5 && later >= first && slowness > 90, `${first} submissions, then ${later}, slowness ${slowness}`);
   });
 });
+
+Deno.test(
+  { name: "a GPU that was idle gets its first work at once, also while an answer of it is on its way", ignore },
+  async () => {
+    using gpu = await prepare();
+    const { commands } = gpu;
+    const answer = Promise.withResolvers<void>();
+    // The pace is known from here on.
+    gpu.dispatch(20);
+    await commands.wait(async () => {
+      await gpu.done();
+      gpu.pass(20);
+    });
+    assertEquals(gpu.dispatch(60), 1);
+    // The call is held until the GPU has done it all; its answer comes later, when there is work again.
+    const waited = commands.wait(() => {
+      gpu.pass(150);
+      return answer.promise;
+    });
+    assert(commands.slowness > 3 && commands.slowness < 4, `between the guess, 5, and 2.5: ${commands.slowness}`);
+    assertEquals([gpu.dispatch(49), gpu.dispatch(1)], [0, 1]);
+    answer.resolve();
+    await waited;
+    gpu.check();
+  },
+);
