@@ -35,7 +35,7 @@ export interface WgslDispatch {
   /** The module; bindings are @group(0) @binding(0..n-1) in the order of `bindings`, then the uniform block, if any. */
   readonly code: string;
   readonly bindings: readonly Binding[];
-  /** Contents of the uniform block, 16-byte aligned in size: start offsets and the like, so that one pipeline serves many dispatches. */
+  /** Contents of the uniform block, 16-byte aligned in size: offsets, shapes and the like: one pipeline serves many dispatches. */
   readonly uniforms?: readonly { readonly type: "u32" | "i32" | "f32"; readonly value: number }[];
   /** Each at most 65535. */
   readonly workgroups: readonly [number, number, number];
