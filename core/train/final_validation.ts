@@ -12,23 +12,20 @@ import { evaluateFolder, type Evaluation } from "../evaluate/evaluate_folder.ts"
 import type { Summary } from "../evaluate/summary.ts";
 import { evaluatedOf } from "../evaluate/targets.ts";
 import type { Checkpoint } from "../formats/torch/torch_checkpoint.ts";
-import { buildGraph } from "../network/build_graph.ts";
-import { checkpointWeights } from "../network/weights.ts";
-import type { Model } from "../predict/model/model_folder.ts";
 import { predictCases } from "../predict/run/predict_cases.ts";
 import type { PredictionEvent, PredictionHooks, PredictionRequest, PredictionSummary } from "../predict/run/request.ts";
 import { keepModels } from "../predict/run/resident_models.ts";
-import { trainerArchitecture } from "../trainers/trainer_network.ts";
-import { predictNextStages } from "./next_stage.ts";
+import { type NextStageCase, predictNextStages } from "./next_stage.ts";
 import type { TrainingSetup } from "./setup.ts";
-import type { Validators } from "./train_request.ts";
+import type { OpenedValidators } from "./shared_validation.ts";
+import { trainedModel } from "./trained_model.ts";
 import type { ValidationHooks, ValidationOptions } from "./validation_options.ts";
 
 /** What predicts the cases. */
 export interface ValidationRun {
   readonly engine: Engine;
-  /** Instead of it, for all but a cascade's next stage: several, which share the cases. */
-  readonly validators?: Validators;
+  /** Instead of it: several, which share the cases. */
+  readonly validators?: OpenedValidators;
 }
 
 export interface ValidatedFold {
@@ -78,7 +75,11 @@ export async function validateFold(
       problem: `${failed[0].error.problem} (${failed.length} of ${split.val.length} validation cases failed)`,
     });
   }
-  await predictNextStages(run.engine, setup, model, options, hooks);
+  const { validators } = run;
+  // What they hold of their devices is the next stage's.
+  await validators?.close();
+  const share = validators && ((cases: readonly NextStageCase[]) => validators.shareNextStages(cases, options, hooks));
+  await predictNextStages(run.engine, setup, model, options, hooks, share);
   const summary = await evaluateFolder({
     ...evaluatedOf(dataset),
     references: join(task.preprocessed, "gt_segmentations"),
@@ -109,48 +110,4 @@ async function predictAll(
 function evaluationLimit({ maxMemory, lane }: ValidationOptions): Pick<Evaluation, "maxMemory"> {
   if (maxMemory === undefined) return {};
   return { maxMemory: lane ? residentBytes() + maxMemory - lane.runtimeBytes : maxMemory };
-}
-
-/** The fold as a model to predict with; the network without the outputs of deep supervision. */
-function trainedModel(setup: TrainingSetup, checkpoint: Checkpoint, assumePlansNetwork: boolean): Model {
-  const { configuration, dataset, inputChannels, modelFolder, plans, task } = setup;
-  const { file, trainerName, mirrorAxes } = checkpoint;
-  const architecture = trainerArchitecture(trainerName, configuration.architecture, assumePlansNetwork, file);
-  const graph = buildGraph(architecture, inputChannels, dataset.labels.headCount);
-  checkpointWeights(checkpoint, graph, file); // names and shapes
-  return {
-    folder: modelFolder,
-    plans,
-    dataset,
-    configuration: { ...configuration, architecture },
-    trainerName,
-    mirrorAxes,
-    folds: [{ name: String(task.fold), file, checkpoint }],
-    inputChannels,
-    outputChannels: dataset.labels.headCount,
-    graph,
-    [Symbol.dispose]: () => {},
-  };
-}
-
-/** Weights in memory in a checkpoint's place, for trainings that write none. */
-export function checkpointInMemory(
-  setup: TrainingSetup,
-  values: ReadonlyMap<string, Float32Array>,
-): Checkpoint {
-  const { recipe, configuration, augmentation, shapes } = setup;
-  return {
-    file: "the weights in memory",
-    trainerName: recipe.trainerName,
-    configurationName: configuration.name,
-    mirrorAxes: augmentation.inferenceMirrorAxes,
-    initArgs: null,
-    weights: new Map(
-      Array.from(values, ([name, data]) => {
-        // A copy: who reads it may give its memory back.
-        return [name, { shape: shapes.get(name) ?? [], dtype: "float32", read: () => data.slice() }];
-      }),
-    ),
-    [Symbol.dispose]: () => {},
-  };
 }

@@ -22,50 +22,90 @@ import { openPreprocessedCase } from "../preprocess/training_case_reader.ts";
 import type { ValidationHooks, ValidationOptions } from "./validation_options.ts";
 import type { TrainingSetup } from "./setup.ts";
 
+/** A validation case to be predicted on the grid of a configuration that comes next. */
+export interface NextStageCase {
+  readonly configuration: string;
+  readonly id: string;
+}
+
 /**
  * Writes predicted_next_stage/CONFIGURATION/<case>.npz of the model's folder for every configuration that comes next; <case>.b2nd where
  * its data are such files, as the nnU-Net that reads these looks for it.
+ * @param share Predicts cases on other engines. @returns those that it could not
  */
 export async function predictNextStages(
   engine: Engine,
   setup: TrainingSetup,
   model: Model,
-  { maxMemory, lane, signal }: ValidationOptions,
+  options: ValidationOptions,
   { say }: ValidationHooks,
+  share?: (cases: readonly NextStageCase[]) => Promise<readonly NextStageCase[]>,
 ): Promise<void> {
-  const { configuration, dataset, plans, split, task, modelFolder, dataFolder, previousFolder } = setup;
-  if (configuration.nextStages.length === 0) return;
-  const memory = { runtimeBytes: lane?.runtimeBytes ?? measureRuntime(engine), maxMemory };
-  await using network = loadNetwork(engine, model, maxMemory !== undefined);
-  for (const name of configuration.nextStages) {
-    const next = resolveConfiguration(plans, name);
-    const folder = join(modelFolder, "predicted_next_stage", name);
+  const { configuration: { nextStages }, split, modelFolder } = setup;
+  if (nextStages.length === 0) return;
+  const cases: NextStageCase[] = [];
+  for (const configuration of nextStages) {
+    const folder = folderOf(modelFolder, configuration);
     await ensureFolder(folder, "making the folder of the next stage");
     removeLeftovers(folder);
     for (const id of split.val) {
-      const there = await lookAtCase(join(task.preprocessed, next.dataIdentifier), id);
-      if (!there) {
+      if (await lookAtCase(setup, { configuration, id })) cases.push({ configuration, id });
+      else {
         say(
-          `Predicting next stage ${name} failed for case ${id} because the preprocessed file is missing! ` +
+          `Predicting next stage ${configuration} failed for case ${id} because the preprocessed file is missing! ` +
             "Run the preprocessing for this configuration first!",
         );
-        continue;
       }
-      const input = await readStoredCase(
-        id,
-        { folder: dataFolder, ...(previousFolder !== undefined && { previousFolder }) },
-        plans,
-      );
-      const labels = await predictOn(engine, model, network, onGrid(input, there.grid, setup), folder, memory, signal);
-      const Labels = dataset.labels.foregroundLabels.length < 255 ? Uint8Array : Uint16Array;
-      await writePreviousStage(folder, id, new Labels(labels), there, next, signal);
     }
   }
+  const left = share ? await share(cases) : cases;
+  if (left.length === 0) return;
+  await using stages = openNextStages(engine, setup, model, options);
+  for (const one of left) await stages.predict(one);
 }
 
-async function lookAtCase(folder: string, id: string): Promise<Pick<StoredCase, "grid" | "file"> | undefined> {
+export interface NextStages extends AsyncDisposable {
+  /** Writes the case, where it is preprocessed for that configuration. */
+  predict(one: NextStageCase): Promise<void>;
+}
+
+/** The model on an engine, for cases of next stages. */
+export function openNextStages(
+  engine: Engine,
+  setup: TrainingSetup,
+  model: Model,
+  { maxMemory, lane, signal }: Pick<ValidationOptions, "maxMemory" | "lane" | "signal">,
+): NextStages {
+  const { dataset, plans, modelFolder, dataFolder, previousFolder } = setup;
+  const memory = { runtimeBytes: lane?.runtimeBytes ?? measureRuntime(engine), maxMemory };
+  const network = loadNetwork(engine, model, maxMemory !== undefined);
+  return {
+    async predict(one) {
+      const { configuration, id } = one;
+      const there = await lookAtCase(setup, one);
+      if (!there) return;
+      const folder = folderOf(modelFolder, configuration);
+      const stored = { folder: dataFolder, ...(previousFolder !== undefined && { previousFolder }) };
+      const input = await readStoredCase(id, stored, plans);
+      const labels = await predictOn(engine, model, network, onGrid(input, there.grid, setup), folder, memory, signal);
+      const Labels = dataset.labels.foregroundLabels.length < 255 ? Uint8Array : Uint16Array;
+      const next = resolveConfiguration(plans, configuration);
+      await writePreviousStage(folder, id, new Labels(labels), there, next, signal);
+    },
+    [Symbol.asyncDispose]: () => network[Symbol.asyncDispose](),
+  };
+}
+
+const folderOf = (modelFolder: string, configuration: string) =>
+  join(modelFolder, "predicted_next_stage", configuration);
+
+async function lookAtCase(
+  { plans, task }: TrainingSetup,
+  { configuration, id }: NextStageCase,
+): Promise<Pick<StoredCase, "grid" | "file"> | undefined> {
+  const { dataIdentifier } = resolveConfiguration(plans, configuration);
   try {
-    using stored = await openPreprocessedCase(folder, id);
+    using stored = await openPreprocessedCase(join(task.preprocessed, dataIdentifier), id);
     const { grid, file } = stored;
     return { grid, file };
   } catch (error) {

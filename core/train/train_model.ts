@@ -13,7 +13,7 @@ import { type Checkpoint, openCheckpoint } from "../formats/torch/torch_checkpoi
 import { splitBatch } from "../graph/batch_share.ts";
 import { shareOfLimit } from "../predict/run/run_memory.ts";
 import { missingClasses, unpackCases } from "./case_checks.ts";
-import { checkpointInMemory, type ValidatedFold, validateFold } from "./final_validation.ts";
+import { type ValidatedFold, validateFold } from "./final_validation.ts";
 import { createLogFile, type LogFile } from "./log_file.ts";
 import { shareForecasts, shareOptions } from "./parallel/parallel_training.ts";
 import { type PreparedTraining, prepareTraining } from "./prepare_training.ts";
@@ -24,6 +24,7 @@ import { readTrainingSetup, trainingOptions, type TrainingSetup } from "./setup.
 import { openValidators } from "./shared_validation.ts";
 import { CHECKPOINTS, checkpointsIn, TRAINING_LOCK, writeModelFiles } from "./training_folder.ts";
 import { startAfter, type TrainHooks, type TrainRequest } from "./train_request.ts";
+import { checkpointInMemory } from "./trained_model.ts";
 import type { TrainingValues } from "./training_state.ts";
 import { requireValidation } from "./validation_needs.ts";
 

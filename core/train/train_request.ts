@@ -3,6 +3,7 @@ import type { Engine, Precision } from "../engine/engine.ts";
 import type { TrainingEngine } from "../engine/training.ts";
 import type { ThreadRuns } from "../predict/run/predict_in_threads.ts";
 import type { ReadingLane } from "../predict/run/run_memory.ts";
+import type { NextStageSetting, NextStageStart } from "./next_stage_threads.ts";
 import type { ParallelTraining } from "./parallel/parallel_training.ts";
 import type { RecipeChanges } from "./recipe.ts";
 import type { TrainingTask } from "./setup.ts";
@@ -69,6 +70,8 @@ export interface TrainingShares {
 export interface ValidationEngines {
   /** Opens as many as there are, but no more than there are cases. @throws UserError if none can be used */
   open(cases: number): Promise<Validators>;
+  /** Their threads for a cascade's next stage, which open the fold by the setting. */
+  nextStages(setting: NextStageSetting): readonly NextStageStart<NextStageSetting>[];
 }
 
 export interface Validators extends AsyncDisposable {

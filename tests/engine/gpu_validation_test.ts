@@ -1,7 +1,7 @@
 /** Trainings on several GPUs by the command: their validations, and which GPUs CUDA_VISIBLE_DEVICES leaves them. */
 import { join } from "../../core/base/path.ts";
 import { type CommandResult, runCommand } from "../golden/cli/run_command.ts";
-import { inFolder, makePreprocessed } from "../unit/train_fixture.ts";
+import { inFolder, makePreprocessed, tinyPlans } from "../unit/train_fixture.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { useGpuCache } from "./gpu_cache.ts";
 import { ignore } from "../without_gpu.ts";
@@ -9,7 +9,7 @@ import { ignore } from "../without_gpu.ts";
 const TRAIN = "train 1 tiny 0 --epochs 1 --iterations 1 --name v --seed 3 --sample-threads 0 --allow_software_gpu"
   .split(" ");
 
-/** Texts and SHA-256 of the files of a folder. */
+/** SHA-256 of the files of a folder. */
 async function contentOf(folder: string): Promise<Record<string, string>> {
   const files: Record<string, string> = {};
   for await (const { name } of Deno.readDir(folder)) {
@@ -27,7 +27,10 @@ async function withDataset(
 ): Promise<void> {
   await inFolder(async (folder) => {
     await using cache = await useGpuCache();
-    const { preprocessed, results } = await makePreprocessed(folder);
+    const plans = tinyPlans() as { configurations: Record<string, Record<string, unknown>> };
+    plans.configurations.tiny.next_stage = "second";
+    plans.configurations.second = { inherits_from: "tiny", previous_stage: "tiny" };
+    const { preprocessed, results } = await makePreprocessed(folder, { plans });
     const env = {
       nnUNet_preprocessed: join(preprocessed, ".."),
       nnUNet_results: join(results, ".."),
@@ -40,28 +43,34 @@ async function withDataset(
 }
 
 Deno.test({
-  name: "two GPUs share a validation's cases, after a training and of --val, and write what one writes, byte for byte",
+  name: "two GPUs share a validation's cases and those of a next stage, and write what one writes, byte for byte",
   ignore,
   fn: () =>
     withDataset(async (train, fold) => {
       const validation = join(fold, "validation");
+      const nextStage = join(fold, "..", "predicted_next_stage", "second");
+      const take = async () => {
+        const written = [await contentOf(validation), await contentOf(nextStage)];
+        for (const folder of [validation, nextStage]) await Deno.remove(folder, { recursive: true });
+        return written;
+      };
       const trained = await train("-device gpu -num_gpus 2 --npz --log json", { CUDA_VISIBLE_DEVICES: "0,1" });
       assertEquals(trained.code, 0, trained.stderr);
       assert(/validating on GPU 0, .*; GPU 0, .*WebGPU/.test(trained.stdout), trained.stdout);
-      const afterTraining = await contentOf(validation);
-      assertEquals(Object.keys(afterTraining).length, 3 * 2 + 1);
+      const afterTraining = await take();
+      // Of 2 cases segmentations, probabilities and their properties, with the summary; and segmentations for the next stage.
+      assertEquals(afterTraining.map((files) => Object.keys(files).length), [3 * 2 + 1, 2]);
+      assert(!trained.stdout.includes("left out"), trained.stdout);
 
-      await Deno.remove(validation, { recursive: true });
       const one = await train("-device gpu --val --npz");
       assertEquals(one.code, 0, one.stderr);
       assert(!one.stdout.includes("validating on"), one.stdout);
-      assertEquals(await contentOf(validation), afterTraining);
+      assertEquals(await take(), afterTraining);
 
-      await Deno.remove(validation, { recursive: true });
       const two = await train("-device gpu --val --npz --gpus 0,0 --log json");
       assertEquals(two.code, 0, two.stderr);
-      assert(two.stdout.includes("validating on GPU 0, "), two.stdout);
-      assertEquals(await contentOf(validation), afterTraining);
+      assert(two.stdout.includes("validating on GPU 0, ") && !two.stdout.includes("left out"), two.stdout);
+      assertEquals(await take(), afterTraining);
 
       // Of other plans the GPUs' threads would make another network.
       const plans = join(fold, "..", "plans.json");
@@ -69,7 +78,7 @@ Deno.test({
       const alone = await train("-device gpu --val --npz --gpus 0,0");
       assertEquals(alone.code, 0, alone.stderr);
       assert(alone.stdout.includes("one GPU validates: the others read"), alone.stdout);
-      assertEquals(await contentOf(validation), afterTraining);
+      assertEquals(await take(), afterTraining);
     }),
 });
 

@@ -6,15 +6,29 @@ import { createGpuEngine } from "../../gpu/engine.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { interruptCommand, runCommand } from "../golden/cli/run_command.ts";
 import { inFolder, makePreprocessed } from "../unit/train_fixture.ts";
-import { assertAlike, OPTIONS, shareThreads, smallTraining, train } from "../engine/parallel_harness.ts";
+import {
+  assertAlike,
+  OPTIONS,
+  shareThreads,
+  smallTraining,
+  train,
+  withBatchNorm,
+  withTopK,
+} from "../engine/parallel_harness.ts";
 import { ignore } from "../without_gpu.ts";
 
-Deno.test({ name: "Four GPUs train as one does with Dice of each sample, and of the batch", ignore }, async () => {
+Deno.test({
+  name: "Four GPUs train as one does with Dice of each sample and of the batch, batch norm and TopK losses",
+  ignore,
+}, async () => {
   await using one = await createGpuEngine(OPTIONS);
   await using four = await startParallelTraining(one, shareThreads(4));
   const cases = [[4, false, true], [6, true, false], [5, false, false]] as const;
   for (const [batch, batchDice, ignores] of cases) {
     const training = smallTraining(batch, batchDice, ignores);
+    assertAlike(await train(four, training), await train(one, training));
+  }
+  for (const training of [withBatchNorm(5), withTopK(6)]) {
     assertAlike(await train(four, training), await train(one, training));
   }
 });
