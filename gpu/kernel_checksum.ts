@@ -29,8 +29,7 @@ export async function plannedKernels(cases: readonly EngineCase[]): Promise<Wgsl
     for (const precision of precisions) {
       const engine = createPlanningEngine(BASE_LIMITS, ({ dispatches }) => add(dispatches), (problem) => {
         const key = problemKey(problem);
-        // In f16 only accessors differ.
-        if (everyWay && precision === "f32" && !measured.has(key)) {
+        if (everyWay && !measured.has(key)) {
           measured.add(key);
           for (const { operator } of measuredCandidates(problem)) add(operator.dispatches);
         }

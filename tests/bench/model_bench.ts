@@ -14,6 +14,7 @@ import type { Precision } from "../../core/engine/engine.ts";
 import { planProgram } from "../../gpu/program_plan.ts";
 import type { MeasuredProblem } from "../../kernels/wgsl/conv/plan_conv.ts";
 import type { ConvLimits } from "../../kernels/wgsl/conv/problem.ts";
+import { BLOCKS, WHOLE } from "../../kernels/wgsl/conv/tile_storage.ts";
 import type { WgslDispatch, WgslOperator } from "../../kernels/wgsl/kernel.ts";
 import type { SchemeTriple } from "../../kernels/operators/conv/scheme.ts";
 import { say } from "./say.ts";
@@ -172,13 +173,15 @@ export function modelledForward(gpu: ModelledGpu, pass: ModelledPass): ModelledT
 }
 
 interface Phase extends Work {
+  /** Of threads, beside the products: each takes the time of a multiplication and addition. */
+  readonly instructions: number;
   /** Of the device that has something to do. */
   readonly busy: number;
 }
 
 function secondsOf({ flops, memory, cache }: ModelledGpu, work: Phase): number {
   return Math.max(
-    work.flops / (flops * EFFICIENCY * work.busy),
+    (work.flops + 2 * work.instructions) / (flops * EFFICIENCY * work.busy),
     work.memoryBytes / memory,
     (work.memoryBytes + work.cacheBytes) / cache,
   );
@@ -196,7 +199,7 @@ function workOf(
     const schemes = schemesOf(operator);
     if (schemes) return winogradWork(gpu, operator, schemes, problem, batch);
   }
-  return [{ flops, memoryBytes: bytes, cacheBytes: 0, busy: busyShare(gpu, dispatches) }];
+  return [{ flops, instructions: 0, memoryBytes: bytes, cacheBytes: 0, busy: busyShare(gpu, dispatches) }];
 }
 
 /** Workgroups against whole rounds of the units. */
@@ -244,15 +247,33 @@ function winogradWork(
   const read = batch * inputGrid.reduce((a, b) => a * b) * inputs * voxelBytes(input.layout.type);
   const written = batch * grid.reduce((a, b) => a * b) * outputs * voxelBytes(output.layout.type);
   const of = (kind: string) => busyShare(gpu, operator.dispatches.filter(({ name }) => name.includes(kind)));
+  const { packing, unpacking } = scalar < 4 ? BLOCKS : WHOLE;
+  const [packedV, packedM] = [inputs, outputs].map((channels) => tiles * points * channels / 4 * packing);
+  const [unpackedV, unpackedM] = [inputs, outputs].map((channels) => tiles * points * channels / 4 * unpacking);
+  // V is read for each tile of columns.
+  const columns = operator.dispatches.find(({ name }) => name.includes("product"))?.workgroups[0] ?? 1;
   return [
-    { flops: 0, memoryBytes: read + v.memoryBytes, cacheBytes: v.cacheBytes, busy: of("input") },
+    {
+      flops: 0,
+      instructions: packedV,
+      memoryBytes: read + v.memoryBytes,
+      cacheBytes: v.cacheBytes,
+      busy: of("input"),
+    },
     {
       flops: 2 * tiles * points * inputs * outputs,
+      instructions: packedM + columns * unpackedV,
       memoryBytes: v.memoryBytes + m.memoryBytes + weightBytes * (weightsStay ? 1 : chunks),
       cacheBytes: v.cacheBytes + m.cacheBytes + (weightsStay ? weightBytes * (chunks - 1) : 0),
       busy: of("product"),
     },
-    { flops: 0, memoryBytes: written + m.memoryBytes, cacheBytes: m.cacheBytes, busy: of("output") },
+    {
+      flops: 0,
+      instructions: unpackedM,
+      memoryBytes: written + m.memoryBytes,
+      cacheBytes: m.cacheBytes,
+      busy: of("output"),
+    },
   ];
 }
 

@@ -1,5 +1,12 @@
 /** Winograd convolutions in WGSL against the plain reference. */
-import { planWinograd, schemeName, winogradChoices, withChunk } from "../../kernels/wgsl/conv/winograd.ts";
+import { BLOCKS, type TileStorage, WHOLE } from "../../kernels/wgsl/conv/tile_storage.ts";
+import {
+  planWinograd,
+  schemeName,
+  winogradChoices,
+  withChunk,
+  withStorages,
+} from "../../kernels/wgsl/conv/winograd.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { makeData } from "./conv_harness.ts";
 import { gpuPresent, halfPresent } from "./run_wgsl_operator.ts";
@@ -7,6 +14,9 @@ import { checkWgslConv, type WgslConvCase, wgslProblem } from "./wgsl_conv_harne
 
 const CUBE = [3, 3, 3] as const;
 const ONE = [1, 1, 1] as const;
+
+/** Of F(4x4x4) with few channels, whose errors do not average out. */
+const BLOCKS_TOLERANCE = 2e-2;
 
 /** Schemes as their choice is called, and what they compute. */
 const CASES: Record<string, readonly [scheme: string, c: WgslConvCase]> = {
@@ -112,9 +122,10 @@ const CASES: Record<string, readonly [scheme: string, c: WgslConvCase]> = {
   }],
 };
 
-function planned(scheme: string, chunk?: number) {
+function planned(scheme: string, chunk?: number, storage: TileStorage = WHOLE) {
   return (problem: Parameters<typeof winogradChoices>[0]) => {
-    const choice = winogradChoices(problem).find(({ shape }) => schemeName(shape.schemes) === scheme);
+    const best = winogradChoices(problem).find(({ shape }) => schemeName(shape.schemes) === scheme);
+    const choice = best && [best, ...withStorages(problem, best)].find((one) => one.storage === storage);
     if (!choice) throw new RangeError(`no ${scheme}`);
     return planWinograd(problem, chunk === undefined ? choice : withChunk(problem, choice, chunk));
   };
@@ -162,6 +173,28 @@ Deno.test({
     await checkWgslConv({ ...ODD, type: "f16" }, planned("4x4x4"));
     await checkWgslConv({ ...CASES["1x3x3"][1], type: "f16" }, planned("1x2x4"));
   },
+});
+
+Deno.test({
+  name: "WGSL Winograd convolution whose transformed tiles are stored in 16 bits",
+  ignore: !gpuPresent || !halfPresent,
+  fn: async () => {
+    for (const [scheme, c] of Object.values(CASES)) {
+      const whole = planned(scheme)(wgslProblem({ ...c, type: "f16" }, makeData(c)).problem);
+      const plan = planned(scheme, undefined, BLOCKS);
+      const { algorithm, temporaries } = await checkWgslConv({ ...c, type: "f16" }, plan, BLOCKS_TOLERANCE);
+      assert(algorithm.includes(" in 16 bits by "), algorithm);
+      assertEquals(Object.values(temporaries), Object.values(whole.temporaries).map((bytes) => bytes / 2));
+    }
+    await checkWgslConv({ ...ODD, type: "f16" }, planned("4x4x4", 10, BLOCKS), BLOCKS_TOLERANCE);
+    const several = { ...ODD, type: "f16", segmentLength: 191, limits: { maxBindingBytes: 20000 } } as const;
+    await checkWgslConv(several, planned("4x4x4", undefined, BLOCKS), BLOCKS_TOLERANCE);
+  },
+});
+
+Deno.test("Transformed tiles are stored in 32 bits where activations are", () => {
+  const choices = winogradChoices(wgslProblem(ODD, makeData(ODD)).problem);
+  assert(choices.length > 0 && choices.every(({ storage }) => storage === WHOLE));
 });
 
 Deno.test("Winograd schemes on a device with the least limits: F(4) in 3D, and phases of stride 2", () => {

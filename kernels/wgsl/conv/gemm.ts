@@ -155,15 +155,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
 }
 
-/** The splices for an A that is read as it is: `expression(i)` gives row i's vec4f. */
+/**
+ * The splices for an A that is read as it is stored: `expression(i)` gives row i's.
+ * @param storage Zeros as stored, and the vec4f of what is; vec4f unless given.
+ */
 export function plainA(
   expression: (i: number) => string,
+  { zero, unpack }: { readonly zero: string; readonly unpack: (stored: string) => string } = {
+    zero: "vec4f(0.0)",
+    unpack: (stored) => stored,
+  },
 ): Pick<GemmText, "kept" | "depthSetup" | "fetchA" | "finishA"> {
   return {
-    kept: (loads) => unroll(loads, (i) => `var a_${i} = vec4f(0.0);`).join("\n"),
+    kept: (loads) => unroll(loads, (i) => `var a_${i} = ${zero};`).join("\n"),
     depthSetup: "",
     fetchA: (i) => `a_${i} = ${expression(i)};`,
-    finishA: (i) => `a_${i}`,
+    finishA: (i) => unpack(`a_${i}`),
   };
 }
 

@@ -12,7 +12,15 @@ import { channelLayout } from "../../operators/tensor.ts";
 import { productOf } from "../../operators/arithmetic.ts";
 import { tileName } from "./gemm.ts";
 import { NOMINAL, tilesFor } from "./tiles.ts";
-import { planWinograd, schemeName, winogradChoices, winogradName, withChunk, withTile } from "./winograd.ts";
+import {
+  planWinograd,
+  schemeName,
+  winogradChoices,
+  winogradName,
+  withChunk,
+  withStorages,
+  withTile,
+} from "./winograd.ts";
 import type { WeightGradientProblem } from "./weight_gradient_problem.ts";
 import { weightCount } from "../../operators/conv/scheme.ts";
 
@@ -105,6 +113,7 @@ function convWays(problem: WgslConvProblem, only?: string): ConvWay[] {
   const variants = best === undefined ? [] : [
     ...tilesFor(best.shape.outputBlocks, problem.limits, () => 0).map((tile) => withTile(problem, best, tile))
       .sort((a, b) => a.seconds - b.seconds).slice(1, 4),
+    ...withStorages(problem, best),
     ...CHUNK_FACTORS.map((factor) => withChunk(problem, best, best.chunk * factor)),
   ];
   const winograd = [...choices, ...variants].map((choice): ConvWay => ({

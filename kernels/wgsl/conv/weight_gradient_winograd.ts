@@ -27,6 +27,7 @@ import {
   type WeightGradientOperator,
   type WeightGradientProblem,
 } from "./weight_gradient_problem.ts";
+import { WHOLE } from "./tile_storage.ts";
 import { schemeName, V_SLOT } from "./winograd.ts";
 import { chunkTiles, inputGroup, type InputSide } from "./winograd_shape.ts";
 import { createTexts, planInputTransform } from "./winograd_transform.ts";
@@ -185,6 +186,7 @@ export function planWeightGradientWinograd(
     kernel: `winograd ${what} transform ${schemeName(schemes)}`,
     side,
     slot,
+    storage: WHOLE,
     chunk,
     limits,
     texts,

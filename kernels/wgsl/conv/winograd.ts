@@ -17,6 +17,7 @@ import { checkProblem, convBytes, type WgslConvOperator, type WgslConvProblem, w
 import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
 import { channelLayout } from "../../operators/tensor.ts";
 import { statisticsSize, statisticsViews } from "./statistics.ts";
+import { BLOCKS, type TileStorage, WHOLE } from "./tile_storage.ts";
 import { NOMINAL, productSeconds, rankTiles, tilesFor } from "./tiles.ts";
 import { cutGroups, tensorView, weightLayout, weightView } from "./touched.ts";
 import { outputTransformText } from "./winograd_kernels.ts";
@@ -39,24 +40,35 @@ const M_SLOT = "winograd products";
 export interface WinogradChoice {
   readonly shape: WinogradShape;
   readonly tile: GemmTile;
+  /** Of V and M. */
+  readonly storage: TileStorage;
   /** Tiles of a chunk, counted over samples. */
   readonly chunk: number;
   readonly seconds: number;
 }
 
-/** Tells choices apart: scheme, register tile, chunk. */
-export const winogradName = ({ shape, tile, chunk }: WinogradChoice) =>
-  `winograd ${schemeName(shape.schemes)} ${tileName(tile)} by ${chunk}`;
+/** Tells choices apart: scheme, register tile, how tiles are stored, chunk. */
+export const winogradName = ({ shape, tile, storage, chunk }: WinogradChoice) =>
+  `winograd ${schemeName(shape.schemes)} ${tileName(tile)}${storage.suffix} by ${chunk}`;
 
 export const schemeName = (schemes: SchemeTriple) => schemes.map((s) => s.name).join("x");
 
-function choose(problem: WgslConvProblem, schemes: SchemeTriple, tile?: GemmTile): WinogradChoice | undefined {
+/** How transformed tiles may be stored: in 16 bits where activations are. */
+const storagesOf = ({ input, output }: WgslConvProblem): readonly TileStorage[] =>
+  input.layout.type === "f16" || output.layout.type === "f16" ? [BLOCKS, WHOLE] : [WHOLE];
+
+function choose(
+  problem: WgslConvProblem,
+  schemes: SchemeTriple,
+  storage: TileStorage,
+  tile?: GemmTile,
+): WinogradChoice | undefined {
   const shape = winogradShape(problem, schemes);
   if (!shape) return undefined;
   const count = productOf(shape.points);
   const all = problem.batch * shape.sampleTiles;
   const grain = Math.max(shape.input.tiles, shape.output.tiles);
-  const bytes = [count * shape.inputBlocks * 16, count * shape.outputBlocks * 16] as const;
+  const bytes = [count * shape.inputBlocks * storage.bytes, count * shape.outputBlocks * storage.bytes] as const;
   const chunk = chunkTiles(problem.limits, all, grain, bytes);
   if (chunk * Math.max(...bytes) > problem.limits.maxBindingBytes) return undefined;
   const product = { rows: chunk, columns: shape.outputBlocks, depth: shape.inputBlocks, count };
@@ -65,15 +77,19 @@ function choose(problem: WgslConvProblem, schemes: SchemeTriple, tile?: GemmTile
   const chunks = ceilDiv(all, chunk);
   const weightBytes = weightCount(schemes) * shape.inputBlocks * shape.outputBlocks * 64;
   // Every V and M is written once and read once for each tile of columns or rows; F(4) reads each input about three times.
-  const points = all * count * 16;
+  const points = all * count * storage.bytes;
   const columns = ceilDiv(shape.outputBlocks, tileColumns(best));
   const rows = ceilDiv(chunk, tileRows(best));
   const cached = points * (2.5 * shape.inputBlocks + shape.inputBlocks * columns + 2 * shape.outputBlocks) +
     chunks * rows * weightBytes;
-  const seconds = chunks * (productSeconds(best, product) + 3 * NOMINAL.launch) + cached / NOMINAL.cache +
+  // The products' own work on blocks; that of the transforms is done while they wait for memory.
+  const packed = 2 * all * count * shape.outputBlocks * storage.packing;
+  const unpacked = 2 * all * count * shape.inputBlocks * columns * storage.unpacking;
+  const seconds = chunks * (productSeconds(best, product) + 3 * NOMINAL.launch) +
+    (packed + unpacked) / NOMINAL.flops + cached / NOMINAL.cache +
     (convBytes(problem, shape.outputGrid, 0) + weightBytes * (weightBytes > DEFAULT_CACHE_BYTES ? chunks : 1)) /
       NOMINAL.memory;
-  return { shape, tile: best, chunk, seconds };
+  return { shape, tile: best, storage, chunk, seconds };
 }
 
 /** Every combination of schemes with its best product tile, the one forecast to be the fastest first; empty where there is none. */
@@ -84,13 +100,22 @@ export function winogradChoices(problem: WgslConvProblem): WinogradChoice[] {
     schemes(problem.kernel[i], problem.stride[i]).filter((s) => !s.name.startsWith("3"))
   );
   const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): SchemeTriple => [z, y, x])));
-  return triples.map((schemes) => choose(problem, schemes)).filter((choice) => choice !== undefined)
-    .sort((a, b) => a.seconds - b.seconds);
+  const bestOf = (schemes: SchemeTriple) => {
+    const choices = storagesOf(problem).map((storage) => choose(problem, schemes, storage));
+    return choices.filter((choice) => choice !== undefined).sort((a, b) => a.seconds - b.seconds)[0];
+  };
+  return triples.map(bestOf).filter((choice) => choice !== undefined).sort((a, b) => a.seconds - b.seconds);
 }
 
 /** The choice with another register tile for its products. */
 export function withTile(problem: WgslConvProblem, choice: WinogradChoice, tile: GemmTile): WinogradChoice {
-  return choose(problem, choice.shape.schemes, tile) ?? choice;
+  return choose(problem, choice.shape.schemes, choice.storage, tile) ?? choice;
+}
+
+/** The choice with tiles stored in each other way that there is. */
+export function withStorages(problem: WgslConvProblem, choice: WinogradChoice): WinogradChoice[] {
+  return storagesOf(problem).filter((storage) => storage !== choice.storage)
+    .map((storage) => choose(problem, choice.shape.schemes, storage)).filter((other) => other !== undefined);
 }
 
 /** The choice with chunks of about so many tiles, as far as they can be bound; forecast to be a little slower than the usual chunk. */
@@ -98,7 +123,7 @@ export function withChunk(problem: WgslConvProblem, choice: WinogradChoice, tile
   const { input, output, points, inputBlocks, outputBlocks, sampleTiles } = choice.shape;
   const grain = Math.max(input.tiles, output.tiles);
   const up = (n: number) => ceilDiv(n, grain) * grain;
-  const bytes = productOf(points) * Math.max(inputBlocks, outputBlocks) * 16;
+  const bytes = productOf(points) * Math.max(inputBlocks, outputBlocks) * choice.storage.bytes;
   const bound = Math.floor(problem.limits.maxBindingBytes / bytes / grain) * grain;
   const chunk = Math.min(up(tiles), up(problem.batch * sampleTiles), bound);
   return { ...choice, chunk, seconds: choice.seconds * 1.01 };
@@ -106,7 +131,7 @@ export function withChunk(problem: WgslConvProblem, choice: WinogradChoice, tile
 
 /** M[point][tile][o] = sum over i of V[point][tile][i] U[weight of point][i][o], for the tiles of a chunk. */
 function productText(header: string, choice: WinogradChoice): string {
-  const { shape, tile, chunk } = choice;
+  const { shape, tile, storage, chunk } = choice;
   const { inputBlocks, outputBlocks } = shape;
   const weights = weightOfPoints(shape.schemes);
   const same = weights.every((weight, point) => weight === point);
@@ -118,9 +143,9 @@ function productText(header: string, choice: WinogradChoice): string {
         { length: tile.tn },
         (_, j) =>
           `if (row0 + ty + ${m * tile.ny}u < p.rows && column0 + tx + ${j * tile.nx}u < ${outputBlocks}u) { ` +
-          `store_m((first + row0 + ty + ${m * tile.ny}u) * ${outputBlocks}u + column0 + tx + ${
-            j * tile.nx
-          }u, c_${m}_${j}); }`,
+          `store_m((first + row0 + ty + ${m * tile.ny}u) * ${outputBlocks}u + column0 + tx + ${j * tile.nx}u, ${
+            storage.pack(`c_${m}_${j}`)
+          }); }`,
       ),
   ).flat();
   return gemmText({
@@ -133,9 +158,10 @@ ${
       same ? "" : `/// Points of the odd samples share weights.
 const weight_of = array<u32, ${weights.length}>(${weights.map((w) => `${w}u`).join(", ")});`
     }
+${storage.functions}
 
-fn fetch_v(first: u32, row: u32, k4: u32) -> vec4f {
-  if (row >= p.rows || k4 >= ${inputBlocks}u) { return vec4f(0.0); }
+fn fetch_v(first: u32, row: u32, k4: u32) -> ${storage.element} {
+  if (row >= p.rows || k4 >= ${inputBlocks}u) { return ${storage.zero}; }
   return load_v((first + row) * ${inputBlocks}u + k4);
 }
 var<private> matrix: u32;
@@ -146,7 +172,7 @@ let row0 = group.y * ${tileRows(tile)}u;
 let first = point * ${chunk}u;
 matrix = ${same ? "point" : "weight_of[point]"} * ${matrix}u;`,
     rowSetup: (i, row) => `let row_${i} = ${row};`,
-    ...plainA((i) => `fetch_v(first, row_${i}, k4)`),
+    ...plainA((i) => `fetch_v(first, row_${i}, k4)`, storage),
     loadB: `load_weights(matrix + k * ${outputBlocks}u + column)`,
     epilogue: sums.join("\n"),
     epilogueRows: 0,
@@ -154,7 +180,7 @@ matrix = ${same ? "point" : "weight_of[point]"} * ${matrix}u;`,
 }
 
 export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): WgslConvOperator {
-  const { shape: s, tile, chunk } = choice;
+  const { shape: s, tile, storage, chunk } = choice;
   const { limits, input, output, batch } = problem;
   checkProblem(problem, writtenGrid(problem));
   const count = productOf(s.points);
@@ -165,14 +191,15 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
   const name = schemeName(s.schemes);
   const all = batch * s.sampleTiles;
   const points = (name: "v" | "m", access: "read" | "read_write") =>
-    wholeView(name, name === "v" ? V_SLOT : M_SLOT, "vec4<f32>", access);
+    wholeView(name, name === "v" ? V_SLOT : M_SLOT, storage.element, access);
 
   const texts = createTexts();
   const transform: TransformPlan = {
     name: problem.name,
-    kernel: `winograd input transform ${name}`,
+    kernel: `winograd input transform ${name}${storage.suffix}`,
     side: inputSide(problem, s),
     slot: V_SLOT,
+    storage,
     chunk,
     limits,
     texts,
@@ -191,7 +218,7 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
       const tiles = [ceilDiv(s.outputBlocks, tileColumns(tile)), ceilDiv(rows, tileRows(tile))] as const;
       const code = texts("product", header.text, (text) => productText(text, choice));
       return dispatchOf(
-        `winograd product ${name} ${tileName(tile)}`,
+        `winograd product ${name} ${tileName(tile)}${storage.suffix}`,
         header,
         [...tiles, range.end - range.start],
         code,
@@ -210,9 +237,9 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
     return cutGroups(problem.name, groups, s.parts, limits, viewsOf).map(({ range, views }) => {
       const header = kernelHeader(views, range, { chunk: u32(first) });
       const workgroups = [ceilDiv(s.outputBlocks, blocks), range.end - range.start, 1] as const;
-      const outputText = (text: string) => outputTransformText(text, problem, s, chunk, matrices * matrix);
+      const outputText = (text: string) => outputTransformText(text, problem, s, chunk, matrices * matrix, storage);
       return dispatchOf(
-        `winograd output transform ${name}`,
+        `winograd output transform ${name}${storage.suffix}`,
         header,
         workgroups,
         texts("output", header.text, outputText),
@@ -232,7 +259,10 @@ export function planWinograd(problem: WgslConvProblem, choice: WinogradChoice): 
   return {
     algorithm: winogradName(choice),
     dispatches,
-    temporaries: { [V_SLOT]: chunk * count * s.inputBlocks * 16, [M_SLOT]: chunk * count * s.outputBlocks * 16 },
+    temporaries: {
+      [V_SLOT]: chunk * count * s.inputBlocks * storage.bytes,
+      [M_SLOT]: chunk * count * s.outputBlocks * storage.bytes,
+    },
     // A data gradient has those of its convolution, which wrote what this reads.
     flops: convFlops(problem, problem.gradientGrid ? problem.inputGrid : s.outputGrid),
     bytes: convBytes(problem, s.outputGrid, weightBytes),

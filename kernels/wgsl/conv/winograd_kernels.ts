@@ -12,6 +12,7 @@ import { normalised, normaliseFunction, normLets, voxelElement } from "./gather.
 import { mapText } from "./linear_map.ts";
 import { type Axis, productOf, vec } from "../../operators/arithmetic.ts";
 import { statisticsText } from "./statistics.ts";
+import type { TileStorage } from "./tile_storage.ts";
 import {
   inputMemory,
   inputPhases,
@@ -84,7 +85,7 @@ let tile_at = vec3u(of_sample / ${ty * tx}u, of_sample / ${tx}u % ${ty}u, of_sam
  * V[point][tile][channel] = (B^T x B^T x B^T) of a tile's normalised inputs, zeros outside of the grid. `rows` is the tiles of a chunk.
  * Reads every voxel about (inputs / step)^3 times, from the caches; writes each V once.
  */
-export function inputTransformText(header: string, side: InputSide, rows: number): string {
+export function inputTransformText(header: string, side: InputSide, rows: number, storage: TileStorage): string {
   const { operand: input, grid, batch, points, steps, pads, group } = side;
   const units = group.tiles * group.blocks;
   const axes = inputPhases(points, side.inputs);
@@ -109,7 +110,7 @@ export function inputTransformText(header: string, side: InputSide, rows: number
       write: (i, value) =>
         last
           ? `if (block <= last_block) { store_v((${positionText(axis, i, points)} * ${rows}u + row) * ` +
-            `${side.blocks}u + block, ${value}); }`
+            `${side.blocks}u + block, ${storage.pack(value)}); }`
           : `${place(i)} = ${value};`,
     });
   });
@@ -120,6 +121,7 @@ ${header}
 const last_block = ${side.blocks - 1}u;
 
 ${normaliseFunction(input)}
+${storage.functions}
 
 fn voxel_at(sample: u32, at: vec3i, block: u32${parameters}) -> vec4f {
   let u = vec3u(at);
@@ -150,6 +152,7 @@ export function outputTransformText(
   s: WinogradShape,
   rows: number,
   biasElement: number,
+  storage: TileStorage,
 ): string {
   const { output } = problem;
   const { tiles, blocks } = s.output;
@@ -169,9 +172,11 @@ export function outputTransformText(
       matrix: s.schemes[axis].output,
       read: (i) =>
         phase === 0
-          ? `load_m((${
-            positionText(axis, i, s.points)
-          } * ${rows}u + row) * ${s.outputBlocks}u + min(block, last_block))`
+          ? storage.unpack(
+            `load_m((${
+              positionText(axis, i, s.points)
+            } * ${rows}u + row) * ${s.outputBlocks}u + min(block, last_block))`,
+          )
           : place(i),
       write: (i, value) => axis === last.axis ? `out_${i} = ${value} + bias;` : `${place(i)} = ${value};`,
     });
@@ -213,6 +218,7 @@ export function outputTransformText(
 ${header}
 
 const last_block = ${s.outputBlocks - 1}u;
+${storage.functions}
 
 /// Voxels of a tile that are inside the grid.
 fn voxels_of(tile: u32) -> u32 {

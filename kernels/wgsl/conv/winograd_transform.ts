@@ -6,6 +6,7 @@ import { wholeView } from "../emit/views.ts";
 import type { WgslDispatch } from "../kernel.ts";
 import { type ConvLimits } from "./problem.ts";
 import { ceilDiv } from "../../operators/arithmetic.ts";
+import type { TileStorage } from "./tile_storage.ts";
 import { cutGroups, tensorView } from "./touched.ts";
 import { inputTransformText } from "./winograd_kernels.ts";
 import { type InputSide, tileBox } from "./winograd_shape.ts";
@@ -26,8 +27,9 @@ export interface TransformPlan {
   readonly name: string;
   readonly kernel: string;
   readonly side: InputSide;
-  /** f32 [point][tile of the chunk][channel]. */
+  /** [point][tile of the chunk][channel]. */
   readonly slot: string;
+  readonly storage: TileStorage;
   /** Tiles of a chunk, whole groups. */
   readonly chunk: number;
   readonly limits: ConvLimits;
@@ -42,19 +44,19 @@ export const tilesOf = ({ start, end }: ThreadRange, tiles: number, all: number)
 
 /** Transforms tiles [first, end), counted over samples: a chunk. */
 export function planInputTransform(plan: TransformPlan, first: number, end: number): WgslDispatch[] {
-  const { side, chunk } = plan;
+  const { side, chunk, storage } = plan;
   const { operand, grid, batch, sampleTiles, group: { tiles, blocks } } = side;
   const groups = { start: first / tiles, end: ceilDiv(end, tiles) };
   const all = batch * sampleTiles;
   const viewsOf = (range: ThreadRange) => [
     tensorView("input", operand, "read", grid, tileBox(side, tilesOf(range, tiles, all))),
-    wholeView("v", plan.slot, "vec4<f32>", "read_write"),
+    wholeView("v", plan.slot, storage.element, "read_write"),
     ...normViews("input", operand),
   ];
   const grain = sampleTiles % tiles === 0 ? sampleTiles / tiles : 1;
   return cutGroups(plan.name, groups, grain, plan.limits, viewsOf).map(({ range, views }) => {
     const header = kernelHeader(views, range, { chunk: u32(first) });
-    const code = plan.texts(plan.kernel, header.text, (text) => inputTransformText(text, side, chunk));
+    const code = plan.texts(plan.kernel, header.text, (text) => inputTransformText(text, side, chunk, storage));
     return dispatchOf(plan.kernel, header, [ceilDiv(side.blocks, blocks), range.end - range.start, 1], code);
   });
 }

@@ -13,7 +13,7 @@ export interface ArrayView {
   /** In the kernel: `load_<name>(i)`, `store_<name>(i, value)` with i counted from the start of the whole array. */
   readonly name: string;
   readonly slot: string;
-  readonly element: "f32" | "u32" | "atomic<u32>" | "vec4<f32>" | "vec4<f16>" | "vec4<u32>";
+  readonly element: "f32" | "u32" | "atomic<u32>" | "vec4<f32>" | "vec4<f16>" | "vec4<u32>" | "vec2<u32>";
   readonly access: Binding["access"];
   /** What is bound, ascending: the segment and its first element. */
   readonly segments: readonly { readonly segment: number; readonly first: number }[];

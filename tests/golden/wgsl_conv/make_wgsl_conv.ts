@@ -9,7 +9,14 @@ import { gemmPeakKernel } from "../../../kernels/wgsl/conv/peak.ts";
 import { BASE_LIMITS, type WgslConvProblem } from "../../../kernels/wgsl/conv/problem.ts";
 import { channelLayout } from "../../../kernels/operators/tensor.ts";
 import { weightGradientCandidates } from "../../../kernels/wgsl/conv/weight_gradient.ts";
-import { planWinograd, schemeName, winogradChoices, withTile } from "../../../kernels/wgsl/conv/winograd.ts";
+import { BLOCKS, type TileStorage, WHOLE } from "../../../kernels/wgsl/conv/tile_storage.ts";
+import {
+  planWinograd,
+  schemeName,
+  winogradChoices,
+  withStorages,
+  withTile,
+} from "../../../kernels/wgsl/conv/winograd.ts";
 
 const TILE: GemmTile = { nx: 4, ny: 16, tm: 2, tn: 1, depth: 2 };
 
@@ -59,9 +66,10 @@ function problem(c: Canonical): WgslConvProblem {
   };
 }
 
-function winograd(c: Canonical, scheme: string) {
+function winograd(c: Canonical, scheme: string, storage: TileStorage = WHOLE) {
   const of = problem(c);
-  const choice = winogradChoices(of).find(({ shape }) => schemeName(shape.schemes) === scheme);
+  const best = winogradChoices(of).find(({ shape }) => schemeName(shape.schemes) === scheme);
+  const choice = best && [best, ...withStorages(of, best)].find((one) => one.storage === storage);
   if (!choice) throw new RangeError(`No scheme ${scheme}`);
   return planWinograd(of, withTile(of, choice, TILE));
 }
@@ -97,6 +105,7 @@ export function renderings(): Record<string, string> {
   const text = (operator: { readonly dispatches: readonly { readonly code: string }[] }, dispatch = 0) =>
     operator.dispatches[dispatch].code;
   const cube = winograd(plain, "4x4x4");
+  const blocks = winograd({ ...plain, type: "f16" }, "4x4x4", BLOCKS);
   const [direct, weights] = ["direct", "winograd 4x4x4"].map((name) =>
     weightGradient({ ...plain, parts: [8, 8] }, name)
   );
@@ -118,6 +127,9 @@ export function renderings(): Record<string, string> {
     "winograd_4x4x4_input.wgsl": text(cube),
     "winograd_4x4x4_product.wgsl": text(cube, 1),
     "winograd_4x4x4_output.wgsl": text(cube, 2),
+    "winograd_4x4x4_16_bits_input.wgsl": text(blocks),
+    "winograd_4x4x4_16_bits_product.wgsl": text(blocks, 1),
+    "winograd_4x4x4_16_bits_output.wgsl": text(blocks, 2),
     "winograd_stride2_input.wgsl": text(
       winograd({ ...plain, stride: [2, 2, 2], output: [4, 4, 4] }, "2/2x2/2x2/2"),
     ),

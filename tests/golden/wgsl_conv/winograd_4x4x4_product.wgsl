@@ -26,7 +26,7 @@ fn store_m(i: u32, value: vec4<f32>) {
 }
 
 
-fn fetch_v(first: u32, row: u32, k4: u32) -> vec4f {
+fn fetch_v(first: u32, row: u32, k4: u32) -> vec4<f32> {
   if (row >= p.rows || k4 >= 4u) { return vec4f(0.0); }
   return load_v((first + row) * 4u + k4);
 }

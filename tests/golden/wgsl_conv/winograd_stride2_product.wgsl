@@ -28,7 +28,7 @@ fn store_m(i: u32, value: vec4<f32>) {
 /// Points of the odd samples share weights.
 const weight_of = array<u32, 125>(0u, 1u, 2u, 3u, 3u, 4u, 5u, 6u, 7u, 7u, 8u, 9u, 10u, 11u, 11u, 12u, 13u, 14u, 15u, 15u, 12u, 13u, 14u, 15u, 15u, 16u, 17u, 18u, 19u, 19u, 20u, 21u, 22u, 23u, 23u, 24u, 25u, 26u, 27u, 27u, 28u, 29u, 30u, 31u, 31u, 28u, 29u, 30u, 31u, 31u, 32u, 33u, 34u, 35u, 35u, 36u, 37u, 38u, 39u, 39u, 40u, 41u, 42u, 43u, 43u, 44u, 45u, 46u, 47u, 47u, 44u, 45u, 46u, 47u, 47u, 48u, 49u, 50u, 51u, 51u, 52u, 53u, 54u, 55u, 55u, 56u, 57u, 58u, 59u, 59u, 60u, 61u, 62u, 63u, 63u, 60u, 61u, 62u, 63u, 63u, 48u, 49u, 50u, 51u, 51u, 52u, 53u, 54u, 55u, 55u, 56u, 57u, 58u, 59u, 59u, 60u, 61u, 62u, 63u, 63u, 60u, 61u, 62u, 63u, 63u);
 
-fn fetch_v(first: u32, row: u32, k4: u32) -> vec4f {
+fn fetch_v(first: u32, row: u32, k4: u32) -> vec4<f32> {
   if (row >= p.rows || k4 >= 4u) { return vec4f(0.0); }
   return load_v((first + row) * 4u + k4);
 }
