@@ -45,7 +45,10 @@ export interface Commands {
   submit(): void;
   /** Forgets what was prepared for a buffer that is going to be destroyed. */
   forget(buffer: DeviceBuffer): void;
-  /** Waits until all that was enqueued is done; `until` is resolved by then, if the caller waits for something of its own. */
+  /**
+   * Waits until all that was enqueued is done; `until` is resolved by then, if the caller waits for something of its own.
+   * @throws the device's failure
+   */
   wait(until?: () => Promise<unknown>): Promise<void>;
   /** How much slower than the nominal GPU this one is, as far as is known. */
   readonly slowness: number;
@@ -90,7 +93,7 @@ export function createCommands(gpu: GpuDevice, clock: () => number = () => perfo
     buffer: device.createBuffer({
       label: "uniforms",
       size: UNIFORM_BYTES,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
     }),
   };
   const uniforms = new Uint8Array(UNIFORM_BYTES);
@@ -116,6 +119,7 @@ export function createCommands(gpu: GpuDevice, clock: () => number = () => perfo
   /** True once the pace is known to be no worse. */
   let known = gpu.facts.software;
   const groups = createBindGroups(device, uniformBuffer);
+  const marks: GPUBuffer[] = [];
 
   function open(): GPUCommandEncoder {
     if (encoder) return encoder;
@@ -191,6 +195,23 @@ export function createCommands(gpu: GpuDevice, clock: () => number = () => perfo
     measuredSeconds = upTo;
   }
 
+  /**
+   * Copies a word after all that was enqueued; what is returned waits until it is there. Deno ends the program where it waits for the queue
+   * of a device that is lost (ext/webgpu/queue.rs: "called `Result::unwrap()` on an `Err` value: Device(Lost)"), and not where it maps.
+   */
+  function mark(): () => Promise<void> {
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const buffer = marks.pop() ?? device.createBuffer({ label: "end of the work", size: 4, usage });
+    const commands = open();
+    endPass();
+    commands.copyBufferToBuffer(uniformBuffer.buffer, 0, buffer, 0, 4);
+    return async () => {
+      await buffer.mapAsync(GPUMapMode.READ).catch(gpu.blame);
+      buffer.unmap();
+      marks.push(buffer);
+    };
+  }
+
   /** Keeps uniforms for the submission that is being collected. */
   function placeUniforms(dispatch: WgslDispatch): number | undefined {
     if (!dispatch.uniforms) return undefined;
@@ -245,7 +266,8 @@ export function createCommands(gpu: GpuDevice, clock: () => number = () => perfo
       submit();
       groups.forget(buffer);
     },
-    async wait(until = () => queue.onSubmittedWorkDone()) {
+    async wait(own) {
+      const until = own ?? mark();
       submit();
       const upTo = submittedSeconds;
       const started = clock();

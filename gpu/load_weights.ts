@@ -146,13 +146,13 @@ function segmentsOf(slots: ReadonlyMap<string, Segments>, slot: string): Segment
 }
 
 /** Counts bytes that were written, and waits before there are too many of them. */
-function writingPace({ gpu }: Tools): (bytes: number) => Promise<void> {
+function writingPace({ gpu, commands }: Tools): (bytes: number) => Promise<void> {
   let waiting = 0;
   return async (bytes) => {
     waiting += bytes;
     if (waiting < WAITING_BYTES) return;
     waiting = 0;
-    await gpu.device.queue.onSubmittedWorkDone();
+    await commands.wait();
     gpu.check();
   };
 }

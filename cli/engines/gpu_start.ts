@@ -41,6 +41,8 @@ export async function recordOf(adapter: AdapterFacts): Promise<GpuRecord> {
 
 /** Kernels that a driver may refuse, one after the other, before the GPU is given up. */
 const MOST_REFUSALS = 16;
+/** A device that is lost at more kernels than these is not lost by them. */
+const MOST_SUSPECTS = 4;
 
 /**
  * Opens the GPU; where its driver refuses a kernel, once more without that one.
@@ -84,7 +86,8 @@ export async function measureCacheOnce(engine: GpuEngine, record: GpuRecord): Pr
 type Opening = GpuStart & Pick<GpuEngineOptions, "tuning" | "ownMemory">;
 
 /**
- * Opens the engine for `use`; where the driver refuses a kernel meanwhile, `use` is begun again on an engine that does without it.
+ * Opens the engine for `use`; where the driver refuses a kernel meanwhile, `use` is begun again on an engine that does without it. Where
+ * the device is lost, it is begun again on one that looks for the kernel that it was lost by.
  * @returns the engine, which is the caller's, and what `use` returned
  */
 export async function openWithoutRefused<T>(
@@ -93,20 +96,36 @@ export async function openWithoutRefused<T>(
   use: (engine: GpuEngine) => Promise<T>,
 ): Promise<{ readonly engine: GpuEngine; readonly value: T }> {
   const { createGpuEngine } = await import("../../gpu/engine.ts");
+  let looking = suspects;
   for (let refusals = 0;; refusals++) {
     const refused = new Set(Object.keys(record.findings.refused));
     const cacheBytes = deterministic ? undefined : record.findings.cache?.bytes;
-    const engine = await createGpuEngine({ allowSoftware, choice, tuning, ownMemory, cacheBytes, suspects, refused });
+    const own = { allowSoftware, choice, tuning, ownMemory, cacheBytes, suspects: looking, refused };
+    const engine = await createGpuEngine(own);
     try {
       return { engine, value: await use(engine) };
     } catch (error) {
       await engine[Symbol.asyncDispose]();
-      const keep = refusals < MOST_REFUSALS && lessonOf(engine, record);
-      if (!keep) throw error;
-      await keep();
-      warn?.(`${messageOf(error)} It is tried without that kernel.`);
+      if (refusals >= MOST_REFUSALS) throw error;
+      const keep = lessonOf(engine, record);
+      const next = keep ? looking : nextSuspects(engine, looking);
+      if (!keep && !next) throw error;
+      await keep?.();
+      looking = next;
+      warn?.(`${messageOf(error)} It is tried ${keep ? "without that kernel" : "again, kernel by kernel"}.`);
     }
   }
+}
+
+/** After a device was lost: the kernels that the next one looks at last; undefined where that has been in vain, or is none of theirs. */
+function nextSuspects(
+  { lost, suspect }: Pick<GpuEngine, "lost" | "suspect">,
+  suspects: ReadonlySet<string> | undefined,
+): ReadonlySet<string> | undefined {
+  if (suspect) {
+    return suspects && suspects.size >= MOST_SUSPECTS ? undefined : new Set([...suspects ?? [], suspect.key]);
+  }
+  return lost && !suspects ? new Set() : undefined;
 }
 
 /** Notes a kernel that the driver would not compile; nothing if there is none that was not known before. */

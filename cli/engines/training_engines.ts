@@ -2,6 +2,7 @@
  * The engine of a training, and what goes on in its place when a GPU fails on the way: the GPU once more, without the kernel that it failed
  * at, or the CPU.
  */
+import { UserError } from "../../core/base/errors.ts";
 import type { TrainRequest } from "../../core/train/train_request.ts";
 import { type ChosenEngine, type EngineWish, mayUseCpu, selectEngine, startCpu } from "./select_engine.ts";
 
@@ -72,12 +73,19 @@ export function followEngines(wish: EngineWish, { onOpen, search }: FollowOption
       const failure = last?.lastFailure();
       if (!last || !failure) return undefined;
       const how = await nextOnGpu(last, attempts);
-      if (how !== undefined) return `the GPU failed and is tried again, ${how}: ${failure.message}`;
+      if (how !== undefined) return `the GPU failed and is tried again, ${how}: ${withoutRemedy(failure)}`;
       if (!last.isUseless() || !mayUseCpu(wish)) return undefined;
-      whyCpu = `the GPU failed, the CPU goes on${wish.allowCpu ? " (--allow_cpu)" : ""}: ${failure.message}`;
+      whyCpu = `the GPU failed, the CPU goes on${wish.allowCpu ? " (--allow_cpu)" : ""}: ${withoutRemedy(failure)}`;
       return whyCpu;
     },
     lastFailure: () => notOpened ?? last?.lastFailure(),
     wasLost: () => last?.wasLost() ?? false,
   };
+}
+
+/** It is done already. */
+function withoutRemedy(failure: Error): string {
+  if (!(failure instanceof UserError)) return failure.message;
+  const { remedy: _remedy, ...parts } = failure.parts;
+  return new UserError(parts).message;
 }

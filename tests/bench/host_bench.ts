@@ -120,15 +120,11 @@ function createMeter(empty: boolean): Meter {
   const { prototype: encoder } = GPUCommandEncoder;
   encoder.finish = timed(encoder.finish);
   const { prototype: queue } = GPUQueue;
-  const { submit, onSubmittedWorkDone } = queue;
+  const { submit } = queue;
   queue.submit = timed(function (this: GPUQueue, buffers: GPUCommandBuffer[]) {
     submissions++;
     return submit.call(this, buffers);
   });
-  queue.onSubmittedWorkDone = function () {
-    waits++;
-    return onSubmittedWorkDone.call(this);
-  };
   const { prototype: buffer } = GPUBuffer;
   const { mapAsync } = buffer;
   buffer.mapAsync = function (mode, offset, size) {

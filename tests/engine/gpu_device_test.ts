@@ -87,6 +87,27 @@ Deno.test({ name: "uniforms of many dispatches in one submission are kept apart"
   assertEquals([...new Float32Array(bytes.buffer)], new Array(8).fill(sum));
 });
 
+Deno.test({
+  name:
+    "work is waited for without the queue, as Deno ends if its device is lost meanwhile; then the failure is thrown",
+  ignore,
+}, async () => {
+  const { onSubmittedWorkDone } = GPUQueue.prototype;
+  GPUQueue.prototype.onSubmittedWorkDone = () => Promise.reject(new Error("the queue was waited for"));
+  try {
+    using tools = await open();
+    const { gpu, commands, buffers, pipelines } = tools;
+    const array = buffers.takeArray(32, "array");
+    commands.operator(operatorOf([adding(1)]), pipelines.ready, () => array);
+    await Promise.all([commands.wait(), commands.wait()]);
+    await commands.wait();
+    gpu.device.destroy();
+    await assertFails(() => commands.wait(), UserError, "the device was lost");
+  } finally {
+    GPUQueue.prototype.onSubmittedWorkDone = onSubmittedWorkDone;
+  }
+});
+
 Deno.test({ name: "long work is submitted in pieces, and short work together", ignore }, async () => {
   using tools = await open();
   const { commands, buffers, pipelines } = tools;

@@ -1,5 +1,7 @@
 /** A kernel that takes too long, which a driver gives the device up for, is found out and done without. */
 import { UserError } from "../../core/base/errors.ts";
+import { openWithoutRefused } from "../../cli/engines/gpu_start.ts";
+import { prepareNetwork } from "../../core/cases/networks.ts";
 import { randomWeights } from "../../core/cases/random_data.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { createGpuEngine } from "../../gpu/engine.ts";
@@ -38,13 +40,38 @@ const GRAPH: Graph = {
 };
 
 Deno.test(
+  {
+    name: "a device that is lost in what it is tested with is opened again, without the kernel that it was lost by",
+    ignore,
+  },
+  async () => {
+    await using cache = await useGpuCache();
+    let first: string | undefined;
+    const isFirst = (label: string) => /convolution 3x3x3|winograd product/.test(label) && (first ??= label) === label;
+    using _driver = loseDeviceBy(isFirst);
+    const warnings: string[] = [];
+    const opening = { allowSoftware: true, warn: (line: string) => void warnings.push(line) };
+    const { engine } = await openWithoutRefused(await cache.record(), opening, async (engine) => {
+      using prepared = await prepareNetwork(engine, { graph: GRAPH, patch: [16, 16, 16], batch: 1 }, "f32");
+      prepared.run();
+      await engine.flush();
+    });
+    await engine[Symbol.asyncDispose]();
+    const refused = Object.values((await cache.record()).findings.refused);
+    assert(refused.length > 0 && refused.every(({ name }) => name === first), JSON.stringify(refused));
+    assert(/the device was lost.* It is tried again, kernel by kernel\.$/.test(warnings[0]), warnings[0]);
+    assert(/It is tried without that kernel\.$/.test(warnings.at(-1) ?? ""), warnings.at(-1));
+  },
+);
+
+Deno.test(
   { name: "a kernel that takes far longer than its forecast is refused after a loss, others are not", ignore },
   async () => {
-    const { onSubmittedWorkDone } = GPUQueue.prototype;
+    const { mapAsync } = GPUBuffer.prototype;
     let isSlow = false;
     using _watched = watchKernels((label) => label.startsWith("norm table"), () => isSlow = true);
-    GPUQueue.prototype.onSubmittedWorkDone = async function () {
-      await onSubmittedWorkDone.call(this);
+    GPUBuffer.prototype.mapAsync = async function (...args) {
+      await mapAsync.apply(this, args);
       if (isSlow) await new Promise((resolve) => setTimeout(resolve, 1500));
       isSlow = false;
       return undefined;
@@ -61,7 +88,7 @@ Deno.test(
       assertEquals(engine.refused?.name, "norm table");
       assert(!engine.lost);
     } finally {
-      GPUQueue.prototype.onSubmittedWorkDone = onSubmittedWorkDone;
+      GPUBuffer.prototype.mapAsync = mapAsync;
     }
   },
 );
