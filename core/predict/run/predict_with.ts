@@ -2,7 +2,7 @@
  * What belongs to a prediction run whatever computes it: its output folder, what is there already, cases that are shared with other
  * processes, and the summary.
  */
-import { Interrupted } from "../../base/errors.ts";
+import { Interrupted, UserError, type UserErrorParts } from "../../base/errors.ts";
 import { removeLeftovers } from "../../base/leftovers.ts";
 import { dirname } from "../../base/path.ts";
 import type { StepCost } from "../../engine/engine.ts";
@@ -71,12 +71,18 @@ export async function predictWith(
   using shared = openShared(request, options, todo);
   const done: CaseRecord[] = [];
   const failed: FailedCase[] = [];
-  const told = collecting(shared ? withClaims(hooks, shared) : hooks, done, failed);
+  const { told, whileWritten } = untilUnwritten(
+    collecting(shared ? withClaims(hooks, shared) : hooks, done, failed),
+    shared !== null,
+  );
   hooks.onEvent?.({ kind: "start", cases: todo.length, skipped: skipped.length });
   const listed = oneByOne(todo);
-  const source: CaseSource = shared
-    ? { next: () => shared.wait(hooks.signal), take: oneAtATime(shared.take), left: () => Infinity, steps: [] }
-    : { next: listed.take, ...listed, steps: [] };
+  const source: CaseSource = {
+    next: whileWritten(shared ? () => shared.wait(hooks.signal) : listed.take),
+    take: whileWritten(shared ? oneAtATime(shared.take) : listed.take),
+    left: shared ? () => Infinity : listed.left,
+    steps: [],
+  };
   if (todo.length > 0) await work(source, told);
   if (hooks.signal?.aborted) throw new Interrupted("The prediction was stopped");
   const inOrder = new Map(request.cases.map(({ id }, index) => [id, index]));
@@ -98,6 +104,44 @@ function collecting({ onEvent, signal }: PredictionHooks, done: CaseRecord[], fa
       if (event.kind === "done") done.push(event.record);
       if (event.kind === "failed") failed.push({ id: event.id, error: event.error, message: event.message });
       onEvent?.(event);
+    },
+  };
+}
+
+/** So many results in a row that the disk did not take end the run: a smaller one may find room, and some may be made meanwhile. */
+const MOST_UNWRITTEN = 2;
+
+/**
+ * Begins no further case once results can't be written any more, as hours of work would be in vain: those that are left fail as the
+ * last one did, or are left to other processes.
+ */
+function untilUnwritten(
+  hooks: PredictionHooks,
+  isShared: boolean,
+): { readonly told: PredictionHooks; readonly whileWritten: (take: Take) => Take } {
+  let unwritten = 0;
+  let last: UserErrorParts | undefined;
+  return {
+    told: {
+      signal: hooks.signal,
+      onEvent(event) {
+        if (event.kind === "done") unwritten = 0;
+        if (event.kind === "failed" && event.error.endsRun) {
+          unwritten++;
+          last = event.error;
+        }
+        hooks.onEvent?.(event);
+      },
+    },
+    whileWritten: (take) => async () => {
+      for (;;) {
+        if (isShared && unwritten >= MOST_UNWRITTEN) return undefined;
+        const one = await take();
+        const reason = unwritten >= MOST_UNWRITTEN ? last : undefined;
+        if (!one || !reason) return one;
+        const { parts, message } = new UserError({ ...reason, caseId: one.id, file: one.output });
+        hooks.onEvent?.({ kind: "failed", id: one.id, error: parts, message });
+      }
     },
   };
 }
