@@ -1,6 +1,5 @@
 /** A case that is asked for, and what is found of it on the disk before it is read: images, files to write, what DICOM objects say. */
 import { UserError } from "../../core/base/errors.ts";
-import { removeIfThere } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
 import { plural } from "../../core/base/plural.ts";
 import { openPreprocessedCase } from "../../core/preprocess/training_case_reader.ts";
@@ -18,7 +17,7 @@ import type { JobOptions } from "./job.ts";
 /** A case to be predicted, as it is named. */
 export interface NamedCase {
   readonly model: Model;
-  /** Of a cascade's second stage: the first one's model, and the folder for what that gives, which is removed afterwards. */
+  /** Of a cascade's second stage: the first one's model, and the folder for what that gives, which its maker removes. */
   readonly firstStage?: { readonly model: Model; readonly folder: string };
   readonly options: JobOptions;
   /** Instead of `firstStage`: a segmentation of it. */
@@ -107,12 +106,6 @@ async function storedCase(asked: NamedCase, { folder, id }: NonNullable<NamedCas
     throw new UserError({ doing, caseId: id, file, problem, remedy: "give what was preprocessed for this model" });
   }
   return { one: { id, files: [], stored: { folder }, ...outputsOf(asked, []) }, warnings: [] };
-}
-
-/** @throws UserError */
-export async function removeFirstStage({ firstStage }: Pick<NamedCase, "firstStage">): Promise<void> {
-  if (!firstStage) return;
-  await removeIfThere(firstStage.folder, "removing the first stage's segmentation", { recursive: true });
 }
 
 /** What is predicted first of all: the case, or its first stage. */

@@ -9,7 +9,7 @@ import type { CaseAhead } from "../../core/predict/run/resident_models.ts";
 import { openResident, type Resident, type ResidentOptions } from "../engines/resident.ts";
 import { outputsBeside } from "../output_files.ts";
 import { newReportState, rememberDigests, type ReportState, writeReport } from "../report.ts";
-import { type AskedCase, firstRunOf, listCase, type ListedCase, removeFirstStage, runOf } from "./asked_case.ts";
+import { type AskedCase, firstRunOf, listCase, type ListedCase, runOf } from "./asked_case.ts";
 import { readsAhead } from "./read_ahead.ts";
 
 export interface Predictor extends AsyncDisposable {
@@ -107,8 +107,6 @@ export async function openPredictor({ commandLine, ...options }: PredictorOption
           await writeReport(report, state, "failed", { ...error.parts, message: error.message });
         }
         return { kind: "failed", error };
-      } finally {
-        await removeFirstStage(asked);
       }
     },
     [Symbol.asyncDispose]: () => resident[Symbol.asyncDispose](),

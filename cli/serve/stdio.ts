@@ -15,9 +15,9 @@ import type { CommandContext } from "../commands/command.ts";
 import { FIRST_STAGE_FOLDER, removeFirstStages } from "../engines/cascade.ts";
 import { print } from "../terminal.ts";
 import { isBelow } from "./allowed_paths.ts";
-import type { NamedCase } from "./asked_case.ts";
+import type { AskedCase, NamedCase } from "./asked_case.ts";
 import { JOB_OPTIONS } from "./job.ts";
-import { filesByFormat, type Predictor } from "./predictor.ts";
+import { filesByFormat, type Prediction, type Predictor } from "./predictor.ts";
 import type { ServedModel, ServedModels } from "./served_models.ts";
 
 const ID = z.union([z.string().max(200), z.int()], "expected a text or a whole number");
@@ -160,9 +160,7 @@ async function answer(
     await ensureFolder(folder, "making the output folder");
     if (!cleaned.has(folder)) await removeFirstStages(folder);
     cleaned.add(folder);
-    const hasFirst = served.firstStage && request.previous_stage === undefined;
-    await using _scratch = hasFirst ? await holdFolder(one.scratch, "keeping the first stage's segmentation") : null;
-    const prediction = await predictor.predict({
+    const prediction = await predictHeld(predictor, {
       ...namedCase(one, served),
       next: () => nextCase(one, next(), models),
       onEvent: sayProgress(id, say),
@@ -184,6 +182,15 @@ async function answer(
     if (!(error instanceof UserError)) throw error;
     sayError(id, error, say);
   }
+}
+
+/** Whoever is told of a result finds nothing else beside it. */
+async function predictHeld(predictor: Predictor, asked: AskedCase): Promise<Prediction> {
+  const { firstStage } = asked;
+  await using _held = firstStage
+    ? await holdFolder(firstStage.folder, "keeping the first stage's segmentation")
+    : undefined;
+  return await predictor.predict(asked);
 }
 
 function namedCase(key: Waiting, { model, details, firstStage }: ServedModel): NamedCase {

@@ -2,7 +2,7 @@
  * Hidden folders that live only as long as their work, and what is left of them when a run is killed. A locked file beside, of the same
  * name and an ending, says that one is in use: it is there before the folder is, and goes after it. So a folder without it is nobody's.
  */
-import { ensureFolder, removeIfThere, writeError } from "./files.ts";
+import { ensureFolder, writeError } from "./files.ts";
 import { createHeld, removeLeftovers, scratchName } from "./leftovers.ts";
 import { join } from "./path.ts";
 
@@ -14,7 +14,8 @@ export function heldFolderPath(parent: string, start: string): string {
 }
 
 /**
- * Makes a folder that is removed, with all it holds, on disposal.
+ * Makes a folder that is removed, with all it holds, on disposal. What can't be removed is left to {@link removeLeftFolders}: as an error
+ * it would hide the one that ends the work, which mostly has the same reason.
  * @param path Of {@link heldFolderPath}
  * @throws UserError
  */
@@ -22,12 +23,9 @@ export async function holdFolder(path: string, doing: string): Promise<AsyncDisp
   const mark = path + ENDING;
   const file = createMark(mark, doing);
   const remove = async () => {
-    try {
-      await removeIfThere(path, doing, { recursive: true });
-    } finally {
-      file.close();
-    }
-    await removeIfThere(mark, doing);
+    await Deno.remove(path, { recursive: true }).catch(() => {});
+    file.close();
+    await Deno.remove(mark).catch(() => {});
   };
   try {
     await ensureFolder(path, doing);

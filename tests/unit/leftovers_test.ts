@@ -2,9 +2,10 @@
 import { hiddenName, removeLeftovers, tryLock } from "../../core/base/leftovers.ts";
 import { machineMark } from "../../core/base/machine.ts";
 import { heldFolderPath, holdFolder, removeLeftFolders } from "../../core/base/held_folder.ts";
+import { UserError } from "../../core/base/errors.ts";
 import { createOnce, writeAll, writeAtomically } from "../../core/base/files.ts";
 import { join } from "../../core/base/path.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals, assertFails } from "../assert.ts";
 import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
 
 /** Of the machine that has the mark `machine`. */
@@ -174,6 +175,23 @@ Deno.test("folders of runs that have ended are removed with all they hold; those
     }
     assertEquals(await namesIn(folder), [".other", theirs, `${theirs}.scratch`, "stage"].sort());
     await removeLeftFolders(join(folder, "not there"), ".stage-");
+  }));
+
+Deno.test("a folder that cannot be removed any more hides no error of the work that it was for", () =>
+  inTempFolder(async (folder) => {
+    const parent = join(folder, "parent");
+    await Deno.mkdir(parent);
+    const fail = async () => {
+      await using _held = await holdFolder(heldFolderPath(parent, ".stage-"), "testing");
+      await Deno.rename(parent, join(folder, "elsewhere"));
+      await Deno.writeTextFile(parent, "");
+      throw new UserError({ doing: "testing", problem: "the disk is read-only" });
+    };
+    await assertFails(fail, UserError, "the disk is read-only");
+    const left = await namesIn(join(folder, "elsewhere"));
+    assertEquals(left.length, 2);
+    await removeLeftFolders(join(folder, "elsewhere"), ".stage-");
+    assertEquals(await namesIn(join(folder, "elsewhere")), []);
   }));
 
 Deno.test("of those that create one file at a time the first has it, whole, while others look for leftovers", () =>

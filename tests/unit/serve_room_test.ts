@@ -1,8 +1,10 @@
 /** What of the disk and of memory bodies may take that are being received. */
-import { freeAsTold } from "../../cli/serve/job_store.ts";
+import { join } from "../../core/base/path.ts";
+import { freeAsTold, openJobStore } from "../../cli/serve/job_store.ts";
 import { createTextRoom } from "../../cli/serve/text_room.ts";
 import { HttpProblem } from "../../cli/serve/problem.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
+import { inTempFolder } from "../golden/cli/run_command.ts";
 
 Deno.test("a disk is asked for what is free now and then, and each time at its end, so that no byte goes beyond", () => {
   const [piece, mebi] = [65_536, 1 << 20];
@@ -47,3 +49,18 @@ Deno.test("texts have room for so many bytes together, beyond the first ones of 
   using next = room.open();
   next.add(small + (1 << 20));
 });
+
+Deno.test("why a job is refused is told where what came of it cannot be removed, and its room is free again", () =>
+  inTempFolder(async (folder) => {
+    using store = await openJobStore(folder, 1000);
+    const jobs = join(folder, "jobs");
+    const refuse = async () => {
+      await using receiving = await store.receive();
+      receiving.count(600);
+      await Deno.rename(jobs, join(folder, "elsewhere"));
+      await Deno.writeTextFile(jobs, "");
+      throw new HttpProblem(507, "the disk is read-only");
+    };
+    await assertFails(refuse, HttpProblem, "the disk is read-only");
+    assertEquals(store.room(), 1000);
+  }));
