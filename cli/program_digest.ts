@@ -1,17 +1,22 @@
 /** SHA-256 of files and of the program itself, for reports. */
 import { createHash } from "node:crypto";
 import { dirname, fromFileUrl, join, relative } from "../core/base/path.ts";
+import { readError } from "../core/base/read_error.ts";
 import { installedProgram } from "./packaging/installed_program.ts";
 
-/** SHA-256 of a file in hex, read in pieces. */
+/** SHA-256 of a file in hex, read in pieces. @throws UserError if it can't be read */
 export async function fileDigest(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  using file = await Deno.open(path);
-  const buffer = new Uint8Array(1 << 20);
-  for (let count = await file.read(buffer); count !== null; count = await file.read(buffer)) {
-    hash.update(buffer.subarray(0, count));
+  try {
+    const hash = createHash("sha256");
+    using file = await Deno.open(path);
+    const buffer = new Uint8Array(1 << 20);
+    for (let count = await file.read(buffer); count !== null; count = await file.read(buffer)) {
+      hash.update(buffer.subarray(0, count));
+    }
+    return hash.digest("hex");
+  } catch (error) {
+    throw readError(error, path, "taking the file's checksum");
   }
-  return hash.digest("hex");
 }
 
 export interface ProgramDigest {

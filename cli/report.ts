@@ -166,21 +166,23 @@ export async function writeReport(
   await writeAtomically(path, stringifyJson(report), { doing: "writing the report", removesLeftovers: true });
 }
 
-/** A model as reports describe it, with its files' checksums. */
-/** Checksums of the program and of models, taken once. */
+/** Checksums of the program and of models, taken once: again only where that failed, as for a share that was away. */
 export function rememberDigests() {
   let program: ReturnType<typeof programDigest> | undefined;
   const models = new Map<Model, ReturnType<typeof describeModel>>();
   return async (model: Model) => {
     program ??= programDigest();
+    program.catch(() => program = undefined);
     const described = models.get(model) ?? describeModel(model);
     models.set(model, described);
+    described.catch(() => models.delete(model));
     return { program: await program, model: await described };
   };
 }
 
 export type ModelDescription = Awaited<ReturnType<typeof describeModel>>;
 
+/** A model as reports describe it, with its files' checksums. */
 export async function describeModel(model: Model) {
   const folds: { readonly name: string; readonly file: string; readonly sha256: string }[] = [];
   for (const { name, file } of model.folds) folds.push({ name, file, sha256: await fileDigest(file) });

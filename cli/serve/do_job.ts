@@ -21,7 +21,7 @@ export function doJobs(
   predictor: Predictor,
   roots: readonly string[],
 ): DoJob {
-  return async (record, hooks) => {
+  const work: DoJob = async (record, hooks) => {
     const served = models.find(record.model);
     if (!served) {
       const problem = `the model ${record.model} is not served any more`;
@@ -40,17 +40,23 @@ export function doJobs(
       onEvent: progressOf(hooks),
       signal: hooks.signal,
     });
-    if (prediction.kind === "done") {
-      const [done] = prediction.state.done;
-      const hasView = record.view === true && await keepView(served.model.plans.reader, done, files, hooks);
-      const hasSpacing = readerClass(served.model.plans.reader).geometry === "spacing";
-      const { firstStageSeconds } = prediction;
-      const outcome = outcomeOf(done, record, files, { hasView, hasSpacing });
-      if (firstStageSeconds === undefined) return outcome;
-      return { ...outcome, seconds: { first_stage: firstStageSeconds, ...done.timings } };
+    if (prediction.kind === "failed") throw prediction.error;
+    const [done] = prediction.state.done;
+    const hasView = record.view === true && await keepView(served.model.plans.reader, done, files, hooks);
+    const hasSpacing = readerClass(served.model.plans.reader).geometry === "spacing";
+    const { firstStageSeconds } = prediction;
+    const outcome = outcomeOf(done, record, files, { hasView, hasSpacing });
+    if (firstStageSeconds === undefined) return outcome;
+    return { ...outcome, seconds: { first_stage: firstStageSeconds, ...done.timings } };
+  };
+  return async (record, hooks) => {
+    try {
+      return await work(record, hooks);
+    } catch (error) {
+      // Of its images, of the model's files, or of the disk that results go to.
+      if (!(error instanceof UserError)) throw error;
+      return { state: "failed", error: jobError(error.parts, error.message, store.folderOf(record.id)) };
     }
-    const { parts, message } = prediction.error;
-    return { state: "failed", error: jobError(parts, message, folder) };
   };
 }
 

@@ -1,5 +1,5 @@
 /** What does the jobs: models that stay loaded on the engine that predict would choose. */
-import { Interrupted, UserError, type UserErrorParts } from "../../core/base/errors.ts";
+import { UserError, type UserErrorParts } from "../../core/base/errors.ts";
 import { join } from "../../core/base/path.ts";
 import { spacingFileOfLabels } from "../../core/formats/image/tiff/spacing_file.ts";
 import type { Model } from "../../core/predict/model/model_folder.ts";
@@ -8,7 +8,7 @@ import { probabilityPaths } from "../../core/predict/run/output_folder.ts";
 import type { CaseAhead } from "../../core/predict/run/resident_models.ts";
 import { openResident, type Resident, type ResidentOptions } from "../engines/resident.ts";
 import { outputsBeside } from "../output_files.ts";
-import { newReportState, rememberDigests, type ReportState, writeReport } from "../report.ts";
+import { newReportState, rememberDigests, type ReportOutcome, type ReportState, writeReport } from "../report.ts";
 import { type AskedCase, firstRunOf, listCase, type ListedCase, runOf } from "./asked_case.ts";
 import { readsAhead } from "./read_ahead.ts";
 
@@ -102,10 +102,8 @@ export async function openPredictor({ commandLine, ...options }: PredictorOption
       try {
         return await predict(asked, state);
       } catch (error) {
-        if (error instanceof Interrupted || !(error instanceof UserError)) throw error;
-        if (report !== undefined) {
-          await writeReport(report, state, "failed", { ...error.parts, message: error.message });
-        }
+        if (!(error instanceof UserError)) throw error;
+        await reportFailure(report, state, "failed", error);
         return { kind: "failed", error };
       }
     },
@@ -120,9 +118,27 @@ async function ended(
   firstStageSeconds?: number,
 ): Promise<Prediction> {
   const { failed: [failed] } = state;
-  if (report !== undefined) await writeReport(report, state, failed ? "some cases failed" : "done");
-  if (failed) return { kind: "failed", error: naming(files, failed.error) };
+  if (failed) {
+    await reportFailure(report, state, "some cases failed");
+    return { kind: "failed", error: naming(files, failed.error) };
+  }
+  if (report !== undefined) await writeReport(report, state, "done");
   return { kind: "done", state, ...(firstStageSeconds !== undefined && { firstStageSeconds }) };
+}
+
+/** Without a word where there is no room for it either: why the case has failed is told. */
+async function reportFailure(
+  path: string | undefined,
+  state: ReportState,
+  outcome: ReportOutcome,
+  error?: UserError,
+): Promise<void> {
+  if (path === undefined) return;
+  try {
+    await writeReport(path, state, outcome, error && { ...error.parts, message: error.message });
+  } catch (unwritten) {
+    if (!(unwritten instanceof UserError)) throw unwritten;
+  }
 }
 
 /** Errors about a case as a whole know no file: then all of the case's are named. */

@@ -2,7 +2,7 @@
 import { join } from "../../core/base/path.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { packedSeries, unpackSeries } from "./dicom/cases.ts";
-import { inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
+import { copyFolder, inTempFolder, namesIn, runCommand } from "./cli/run_command.ts";
 import {
   ask,
   atWork,
@@ -219,6 +219,31 @@ Deno.test("a cascade's second stage is served with its first, and gives what pre
     await Deno.writeFile(cut, (await Deno.readFile(files[0])).subarray(0, 500));
     const failed = await segmented(served.url, [cut], { model: "a" });
     assertEquals([failed.state, failed.error.file], ["failed", "cut_0000.nii.gz"]);
+  });
+});
+
+Deno.test("a job that fails for the service's disk, or for a file of the model's that is away, says so, and those after it are done", async () => {
+  await inTempFolder(async (folder) => {
+    const [model, state] = ["model", "state"].map((name) => join(folder, name));
+    await copyFolder(modelFolder(CT), model);
+    await using served = await serve(["-m", model, "--state", state]);
+    const image = imagesOf(CT, "test_000", 1);
+    const plans = join(model, "plans.json");
+    await Deno.rename(plans, `${plans}.away`);
+    const away = await segmented(served.url, image);
+    assertEquals([away.state, away.error.file, away.error.problem], ["failed", plans, "there is no such file"]);
+    await Deno.rename(`${plans}.away`, plans);
+    const done = await segmented(served.url, image);
+    assertEquals(done.state, "done", JSON.stringify(done));
+
+    const running = (await send(served.url, image, { step_size: "0.02" })).body;
+    const waiting = (await send(served.url, image)).body;
+    await atWork(served.url, running.id);
+    await Deno.writeTextFile(join(state, "jobs", waiting.id, "result"), "a file in the folder's place");
+    await ask(`${served.url}/jobs/${running.id}`, { method: "DELETE" });
+    const failed = await ended(served.url, waiting.id);
+    assertEquals([failed.state, failed.error.file], ["failed", "the job's folder/result"]);
+    assert(failed.error.problem.startsWith("a file has that name"), JSON.stringify(failed));
   });
 });
 
