@@ -6,19 +6,22 @@ import type { EngineFlags } from "../training_request.ts";
 /** A training without its engine. */
 export type FoldRequest = Omit<TrainRequest, "openEngine" | "recover" | "shares" | "validators">;
 
-export type ToFoldThread =
-  | { readonly kind: "train"; readonly request: FoldRequest; readonly flags: EngineFlags }
-  | { readonly kind: "abort" };
+export interface FoldJob {
+  readonly request: FoldRequest;
+  readonly flags: EngineFlags;
+}
 
-export type FromFoldThread =
+export type FoldNews =
   | { readonly kind: "info" | "warn"; readonly line: string }
   | { readonly kind: "epoch"; readonly progress: EpochProgress }
   | { readonly kind: "case"; readonly done: number; readonly of: number }
   /** A checkpoint was written. */
   | { readonly kind: "saved" }
   /** Again and again: the thread is not held by a GPU that hangs. */
-  | { readonly kind: "alive" }
+  | { readonly kind: "alive" };
+
+export type FoldEnd =
   /** Mean Dice of the validation. */
   | { readonly kind: "done"; readonly dice: number }
-  /** `isEngines`: the engine has failed, and another one may do it. */
-  | { readonly kind: "error"; readonly error: PlainError; readonly isEngines: boolean };
+  /** The engine has failed, and another one may do it. */
+  | { readonly kind: "failed"; readonly error: PlainError };

@@ -1,14 +1,13 @@
 /** A training in a thread of its own, beside others. */
-import { Interrupted } from "../../core/base/errors.ts";
 import { fromPlainError } from "../../core/base/plain_error.ts";
-import { ThreadEnded } from "../../core/base/worker_thread.ts";
+import { startJobThread, ThreadEnded } from "../../core/base/worker_thread.ts";
 import type { ReadingLane } from "../../core/predict/run/run_memory.ts";
 import { hangs } from "../../core/train/parallel/share_threads.ts";
 import { watchSilence } from "../../core/train/parallel/silence.ts";
 import type { TrainHooks } from "../../core/train/train_request.ts";
 import type { AdapterChoice } from "../../gpu/adapter.ts";
 import type { EngineFlags } from "../training_request.ts";
-import type { FoldRequest, FromFoldThread, ToFoldThread } from "./fold_messages.ts";
+import type { FoldEnd, FoldJob, FoldNews, FoldRequest } from "./fold_messages.ts";
 
 /** A training was ended by its GPU; what it had come to is in its last checkpoint. */
 export class GpuFailed extends Error {
@@ -49,51 +48,46 @@ export async function trainBeside(
   patienceSeconds = PATIENCE_SECONDS,
 ): Promise<number> {
   const { allowSoftwareGpu, threads, precision, sampleThreads = sampleThreadsOfEach(lane.of) } = flags;
-  const worker = new Worker(new URL("./fold_worker.ts", import.meta.url), { type: "module" });
-  const send = (message: ToFoldThread) => worker.postMessage(message);
-  const ended = Promise.withResolvers<number>();
-  const thread = { answers: 0, waiting: () => 1 };
-  worker.onmessage = ({ data }: MessageEvent<FromFoldThread>) => {
-    thread.answers++;
-    switch (data.kind) {
+  const thread = startJobThread<undefined, FoldJob, FoldEnd, FoldNews>({
+    does: "trains a fold",
+    startWorker: () => new Worker(new URL("./fold_worker.ts", import.meta.url), { type: "module" }),
+    setting: undefined,
+  });
+  const watched = { answers: 0, waiting: thread.waiting };
+  const onNews = (news: FoldNews) => {
+    watched.answers++;
+    switch (news.kind) {
       case "info":
-        return info(data.line);
+        return info(news.line);
       case "warn":
-        return warn(data.line);
+        return warn(news.line);
       case "epoch":
-        return onEpoch?.(data.progress);
+        return onEpoch?.(news.progress);
       case "case":
-        return onCase?.(data.done, data.of);
+        return onCase?.(news.done, news.of);
       case "saved":
         return onSave?.();
-      case "done":
-        return ended.resolve(data.dice);
-      case "error": {
-        const error = fromPlainError(data.error);
-        ended.reject(data.isEngines && !(error instanceof Interrupted) ? new GpuFailed(error) : error);
-      }
     }
   };
-  worker.onerror = (event) => {
-    event.preventDefault();
-    ended.reject(new GpuFailed(new ThreadEnded("trains a fold", event.message)));
-  };
-  const abort = () => send({ kind: "abort" });
-  signal?.addEventListener("abort", abort);
+  signal?.addEventListener("abort", thread.abort);
   using _watched = watchSilence(
-    [thread],
+    [watched],
     patienceSeconds,
-    () => ended.reject(new GpuFailed(hangs(gpu.label, patienceSeconds), true)),
+    () => thread.reject(new GpuFailed(hangs(gpu.label, patienceSeconds), true)),
   );
   try {
     // Never the CPU in a GPU's place: the others go on.
     const own: EngineFlags = { device: "gpu", allowCpu: false, allowSoftwareGpu, threads, precision, gpu };
-    send({ kind: "train", request: { ...request, lane, sampleThreads }, flags: own });
-    if (signal?.aborted) abort();
-    return await ended.promise;
+    const training = thread.run({ request: { ...request, lane, sampleThreads }, flags: own }, [], onNews);
+    if (signal?.aborted) thread.abort();
+    const end = await training;
+    if (end.kind === "failed") throw new GpuFailed(fromPlainError(end.error));
+    return end.dice;
+  } catch (error) {
+    throw error instanceof ThreadEnded ? new GpuFailed(error) : error;
   } finally {
-    signal?.removeEventListener("abort", abort);
-    worker.terminate();
+    signal?.removeEventListener("abort", thread.abort);
+    thread[Symbol.dispose]();
   }
 }
 

@@ -1,5 +1,6 @@
 /** The script of a thread that trains one fold on an engine of its own. */
 /// <reference lib="deno.worker" />
-import { answerFold, type FoldThreadPort } from "./answer_fold.ts";
+import { answerJobs, type JobPort } from "../../core/base/worker_thread.ts";
+import { trainFold } from "./train_fold.ts";
 
-answerFold(self as FoldThreadPort);
+answerJobs(self as JobPort, () => trainFold);

@@ -1,6 +1,6 @@
 /**
  * A thread that answers jobs, one after the other: both sides of it. Jobs, results and errors cross as plain data; what the thread keeps
- * between jobs is made once, of a setting.
+ * between jobs is made once, of a setting. A job may have news on its way.
  */
 import { fromPlainError, type PlainError, toPlainError } from "./plain_error.ts";
 
@@ -11,12 +11,17 @@ type Request<Setting, Job> =
   /** For the jobs to end themselves. */
   | { readonly kind: "abort" };
 
-type Reply<Result> =
+type Reply<Result, News> =
+  | { readonly kind: "news"; readonly number: number; readonly news: News }
   | { readonly kind: "result"; readonly number: number; readonly result: Result }
   | { readonly kind: "error"; readonly number: number; readonly error: PlainError };
 
 /** Does a job. @param signal Aborts when the caller's thread is told to */
-export type RunJob<Job, Result> = (job: Job, signal: AbortSignal) => Promise<Result>;
+export type RunJob<Job, Result, News = never> = (
+  job: Job,
+  signal: AbortSignal,
+  tell: (news: News) => void,
+) => Promise<Result>;
 
 /** A worker's own side, its `self`; the type of the library is known in workers' scripts only. */
 export interface JobPort {
@@ -30,9 +35,9 @@ export interface JobPort {
  * @param transferablesOf Buffers of a result that are moved instead of copied
  * @param onAnswered Called when a job's answer is on its way
  */
-export function answerJobs<Setting, Job, Result>(
+export function answerJobs<Setting, Job, Result, News = never>(
   port: JobPort,
-  start: (setting: Setting) => RunJob<Job, Result>,
+  start: (setting: Setting) => RunJob<Job, Result, News>,
   transferablesOf: (result: Result) => ArrayBuffer[] = () => [],
   onAnswered: (job: Job) => void = () => {},
 ): void {
@@ -42,12 +47,13 @@ export function answerJobs<Setting, Job, Result>(
   run.catch(() => {}); // each job is answered with it
   let queue: Promise<void> = Promise.resolve();
 
+  const send = (reply: Reply<Result, News>, transfer: ArrayBuffer[] = []) => port.postMessage(reply, transfer);
   const answer = async (number: number, job: Job): Promise<void> => {
     try {
-      const result = await (await run)(job, stop.signal);
-      port.postMessage({ kind: "result", number, result } satisfies Reply<Result>, transferablesOf(result));
+      const result = await (await run)(job, stop.signal, (news) => send({ kind: "news", number, news }));
+      send({ kind: "result", number, result }, transferablesOf(result));
     } catch (error) {
-      port.postMessage({ kind: "error", number, error: toPlainError(error) } satisfies Reply<Result>);
+      send({ kind: "error", number, error: toPlainError(error) });
     }
     onAnswered(job);
   };
@@ -76,9 +82,9 @@ export interface ThreadStart<Setting> {
 }
 
 /** A thread that does its jobs in the order they are given; disposing ends it at once. */
-export interface JobThread<Job, Result> extends Disposable {
+export interface JobThread<Job, Result, News = never> extends Disposable {
   /** @param transfer Buffers of the job that are moved to the thread. @throws what the job throws there; {@link ThreadEnded} */
-  readonly run: (job: Job, transfer?: ArrayBuffer[]) => Promise<Result>;
+  readonly run: (job: Job, transfer?: ArrayBuffer[], onNews?: (news: News) => void) => Promise<Result>;
   /** Jobs that are not answered. */
   readonly waiting: () => number;
   /** Tells the jobs, running and to come, to end themselves. */
@@ -89,21 +95,30 @@ export interface JobThread<Job, Result> extends Disposable {
   readonly settled: () => Promise<void>;
 }
 
-export function startJobThread<Setting, Job, Result>(start: ThreadStart<Setting>): JobThread<Job, Result> {
+/** A job that is not answered. */
+interface Pending<Result, News> {
+  readonly answer: PromiseWithResolvers<Result>;
+  readonly onNews?: (news: News) => void;
+}
+
+export function startJobThread<Setting, Job, Result, News = never>(
+  start: ThreadStart<Setting>,
+): JobThread<Job, Result, News> {
   const worker = start.startWorker();
-  const pending = new Map<number, PromiseWithResolvers<Result>>();
+  const pending = new Map<number, Pending<Result, News>>();
   let count = 0;
   let ended: ThreadEnded | undefined;
   const send = (request: Request<Setting, Job>, transfer: ArrayBuffer[] = []) => worker.postMessage(request, transfer);
   const reject = (error: Error) => {
-    for (const job of pending.values()) job.reject(error);
+    for (const { answer } of pending.values()) answer.reject(error);
     pending.clear();
   };
-  worker.onmessage = ({ data }: MessageEvent<Reply<Result>>) => {
+  worker.onmessage = ({ data }: MessageEvent<Reply<Result, News>>) => {
     const job = pending.get(data.number);
+    if (data.kind === "news") return job?.onNews?.(data.news);
     pending.delete(data.number);
-    if (data.kind === "result") job?.resolve(data.result);
-    else job?.reject(fromPlainError(data.error));
+    if (data.kind === "result") job?.answer.resolve(data.result);
+    else job?.answer.reject(fromPlainError(data.error));
   };
   worker.onerror = (event) => {
     event.preventDefault();
@@ -112,11 +127,11 @@ export function startJobThread<Setting, Job, Result>(start: ThreadStart<Setting>
   };
   send({ kind: "setting", setting: start.setting });
   return {
-    run: (job, transfer) => {
+    run: (job, transfer, onNews) => {
       if (ended) return Promise.reject(ended);
       const answer = Promise.withResolvers<Result>();
       const number = count++;
-      pending.set(number, answer);
+      pending.set(number, { answer, ...(onNews && { onNews }) });
       try {
         send({ kind: "job", number, job }, transfer);
       } catch (error) {
@@ -129,7 +144,7 @@ export function startJobThread<Setting, Job, Result>(start: ThreadStart<Setting>
     abort: () => send({ kind: "abort" }),
     reject,
     async settled() {
-      await Promise.allSettled([...pending.values()].map(({ promise }) => promise));
+      await Promise.allSettled([...pending.values()].map(({ answer }) => answer.promise));
     },
     [Symbol.dispose]: () => worker.terminate(),
   };

@@ -1,7 +1,7 @@
 /** As cli/gpus/fold_worker.ts, of a GPU that is gone for good once a checkpoint is written, or that hangs then. */
 /// <reference lib="deno.worker" />
-import { answerFold, type FoldThreadPort } from "../../cli/gpus/answer_fold.ts";
-import type { FromFoldThread } from "../../cli/gpus/fold_messages.ts";
+import { trainFold } from "../../cli/gpus/train_fold.ts";
+import { answerJobs, type JobPort } from "../../core/base/worker_thread.ts";
 
 const hangs = new URL(import.meta.url).hash === "#hangs";
 const { requestDevice } = GPUAdapter.prototype;
@@ -12,13 +12,11 @@ GPUAdapter.prototype.requestDevice = async function (descriptor) {
   return (last = await requestDevice.call(this, descriptor));
 };
 
-const port = self as FoldThreadPort;
-const send = port.postMessage.bind(port);
-port.postMessage = (message: FromFoldThread) => {
-  send(message);
-  if (message.kind !== "saved") return;
-  if (hangs) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-  isGone = true;
-  last?.destroy();
-};
-answerFold(port);
+answerJobs(self as JobPort, (): typeof trainFold => (job, signal, tell) =>
+  trainFold(job, signal, (news) => {
+    tell(news);
+    if (news.kind !== "saved") return;
+    if (hangs) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    isGone = true;
+    last?.destroy();
+  }));

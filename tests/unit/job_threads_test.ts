@@ -6,7 +6,7 @@ import { assert, assertEquals, assertFails } from "../assert.ts";
 
 export interface TestJob {
   readonly name: string;
-  readonly does?: "answer" | "fail" | "defect" | "end" | "wait";
+  readonly does?: "answer" | "fail" | "defect" | "end" | "wait" | "tell";
   readonly milliseconds?: number;
   readonly bytes?: number;
 }
@@ -110,6 +110,21 @@ Deno.test("one thread does its jobs in order, tells them to end, and refuses mor
   assertEquals(await waiting, "setting c 1");
   await assertFails(() => thread.run({ name: "d", does: "end" }), ThreadEnded, "was to end");
   await assertFails(() => thread.run({ name: "e" }), ThreadEnded);
+});
+
+Deno.test("what a job tells on its way comes before its answer, to who asked for it", async () => {
+  using thread = startJobThread<string, TestJob, string, string>(KIND);
+  const ask = async (name: string, does: TestJob["does"]) => {
+    const news: string[] = [];
+    news.push(await thread.run({ name, does, milliseconds: 5 }, [], (one) => news.push(one)));
+    return news;
+  };
+  assertEquals(await Promise.all([ask("a", "tell"), ask("b", "answer"), ask("c", "tell")]), [
+    ["a begins", "a ends", "setting a 1"],
+    ["setting b 1"],
+    ["c begins", "c ends", "setting c 1"],
+  ]);
+  assertEquals(await thread.run({ name: "d", does: "tell" }), "setting d 1");
 });
 
 Deno.test("small jobs are done in the calling thread if they are few and fast; large and slow ones go to threads", async () => {

@@ -8,8 +8,14 @@ let started = 0;
 
 answerJobs(self as JobPort, (setting: string) => {
   started++;
-  return async ({ name, does = "answer", milliseconds = 0 }: TestJob, signal: AbortSignal) => {
+  return async (
+    { name, does = "answer", milliseconds = 0 }: TestJob,
+    signal: AbortSignal,
+    tell: (news: string) => void,
+  ) => {
+    if (does === "tell") tell(`${name} begins`);
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    if (does === "tell") tell(`${name} ends`);
     if (does === "fail") throw new UserError({ doing: "testing", caseId: name, problem: "it was to fail" });
     if (does === "defect") throw new TypeError("a defect");
     if (does === "end") {
