@@ -11,6 +11,7 @@ import { prepareTraining } from "../../core/train/prepare_training.ts";
 import { trainingOptions } from "../../core/train/setup.ts";
 import { forecastTraining, requireMemory } from "../../core/train/training_memory.ts";
 import { trainModel } from "../../core/train/train_model.ts";
+import type { TrainRequest } from "../../core/train/train_request.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { checkpointContent, inFolder, listening, makePreprocessed, tinyPlans, trainRequest } from "./train_fixture.ts";
 
@@ -301,6 +302,28 @@ Deno.test("a batch that memory does not hold is refused before the first step, w
     requireMemory(engine, setup, options, forecast, forecast.total);
     const less = () => requireMemory(engine, setup, options, forecast, forecast.total - 2 ** 16);
     await assertFails(less, UserError, refused, "a batch of", "would fit");
+  }));
+
+Deno.test("a validation is not shared among engines that would read another model, or no weights, from the fold's folder", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const validators: TrainRequest["validators"] = {
+      open: () => Promise.reject(new Error("the others were opened")),
+      nextStages: () => [],
+    };
+    const changes = { epochs: 1, iterations: 1, name: "test" };
+    const request = trainRequest(folders, { changes, validators });
+    const unwritten = listening();
+    const { summary } = await trainModel({ ...request, checkpointing: false }, unwritten);
+    assert(unwritten.infos.some((line) => line.includes("--disable_checkpointing writes none")), `${unwritten.infos}`);
+    await assertFails(() => trainModel(request, listening()), Error, "the others were opened");
+
+    const plans = join(folders.results, "nnUNetTrainer_test__nnUNetPlans__tiny", "plans.json");
+    await Deno.writeTextFile(plans, (await Deno.readTextFile(plans)).replace('"batch_size": 2', '"batch_size": 3'));
+    const other = listening();
+    const validated = await trainModel({ ...request, start: { kind: "validate" } }, other);
+    assert(other.infos.some((line) => line.includes(`the others read ${plans}`)), `${other.infos}`);
+    assertEquals(validated.summary, summary);
   }));
 
 Deno.test("trainings beside each other share what may be taken, beside the program itself", () =>

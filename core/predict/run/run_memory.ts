@@ -41,9 +41,9 @@ export interface ReadingLane {
   readonly of: number;
 }
 
-/** What one of several may take of a limit on all of them: what is left beside the program itself is divided. */
+/** What one of several may take of a limit on all of them: what is left beside the program itself, if anything is, is divided. */
 export function shareOfLimit(maxMemory: number, { runtimeBytes, of }: ReadingLane): number {
-  return runtimeBytes + Math.max(0, maxMemory - runtimeBytes) / of;
+  return Math.min(maxMemory, runtimeBytes + (maxMemory - runtimeBytes) / of);
 }
 
 /** What reading a case may take while nothing else is going on, in this thread. @param isFirst No case has been read yet */
