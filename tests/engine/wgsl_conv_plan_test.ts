@@ -6,7 +6,7 @@ import {
   transposedConvCandidates,
 } from "../../kernels/wgsl/conv/plan_conv.ts";
 import { gemmPeakKernel, peakTiles } from "../../kernels/wgsl/conv/peak.ts";
-import { BASE_LIMITS, type WgslConvProblem } from "../../kernels/wgsl/conv/problem.ts";
+import { BASE_LIMITS, type WgslConvOperator, type WgslConvProblem } from "../../kernels/wgsl/conv/problem.ts";
 import { wgsl } from "../../kernels/wgsl/emit/template.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import { padToFour, voxelCount } from "../../core/base/shape.ts";
@@ -47,6 +47,25 @@ Deno.test("WGSL convolutions: wide 3x3x3 layers are Winograd's, images and heads
   assert(planConv(layer(16, 256, 256)).algorithm.startsWith("winograd"));
   assert(planConv(layer(128, 1, 32)).algorithm.startsWith("direct"));
   assert(planConv(layer(64, 32, 5, { kernel: [1, 1, 1] })).algorithm.startsWith("direct"));
+});
+
+/** vec4 sums of a thread of the products. */
+const sumsOf = ({ dispatches }: WgslConvOperator) =>
+  Math.max(...dispatches.map(({ code }) => code.match(/var c_\d+_\d+ =/g)?.length ?? 0));
+
+Deno.test("WGSL convolutions: of each form a tile is measured whose sums fit small register files", () => {
+  const form = ({ name }: { readonly name: string }) => name.split(" ")[0];
+  for (const problem of [layer(64, 64, 64), layer(128, 32, 32), layer(8, 320, 320)]) {
+    const transposed = { ...problem, stride: [2, 2, 2] as const, statistics: false };
+    const target = layer(2 * problem.inputGrid[0], 4, problem.outputChannels).output;
+    const all = [...convCandidates(problem), ...transposedConvCandidates({ ...transposed, output: target })];
+    for (const wanted of ["direct", "winograd", "transposed"]) {
+      const sums = all.filter((one) => form(one) === wanted).map(({ operator }) => sumsOf(operator));
+      assert(Math.min(...sums) <= 8, `${wanted} ${problem.name}: ${sums}`);
+    }
+    // Ways for many registers are not displaced.
+    if (problem.inputGrid[0] > 8) assert(Math.max(...all.map(({ operator }) => sumsOf(operator))) >= 16);
+  }
 });
 
 Deno.test("WGSL convolutions: candidates have names of their own, keep to the limits and are ranked by their forecast", () => {

@@ -10,8 +10,8 @@ import {
 } from "./problem.ts";
 import { channelLayout } from "../../operators/tensor.ts";
 import { productOf } from "../../operators/arithmetic.ts";
-import { tileName } from "./gemm.ts";
-import { NOMINAL, tilesFor } from "./tiles.ts";
+import { type GemmTile, tileName } from "./gemm.ts";
+import { NOMINAL, tilesFor, withFewSums } from "./tiles.ts";
 import {
   planWinograd,
   schemeName,
@@ -79,7 +79,7 @@ export function convCandidates(problem: WgslConvProblem): ConvCandidate[] {
 
 /** As {@link convCandidates}: register tiles. */
 export function transposedConvCandidates(problem: WgslTransposedConvProblem): ConvCandidate[] {
-  return allOf(problem, transposedWays(problem).slice(0, 4));
+  return allOf(problem, withFewSums(transposedWays(problem), 4));
 }
 
 /** A way of a convolution. */
@@ -101,7 +101,7 @@ function convWays(problem: WgslConvProblem, only?: string): ConvWay[] {
   // The data gradient of a strided convolution is one in the transform domain alone.
   const hasDirect = isAsked(DIRECT) && problem.gradientGrid === undefined;
   const matrices = productOf(problem.kernel);
-  const direct = (hasDirect ? directTiles(problem) : []).slice(0, 4).map(({ tile, seconds }): ConvWay => ({
+  const direct = withFewSums(hasDirect ? directTiles(problem) : [], 4).map(({ tile, seconds }): ConvWay => ({
     name: `direct ${tileName(tile)}`,
     packing: DIRECT,
     seconds,
@@ -111,8 +111,11 @@ function convWays(problem: WgslConvProblem, only?: string): ConvWay[] {
   const choices = winogradChoices(problem).filter(({ shape }) => isAsked(schemeName(shape.schemes))).slice(0, 4);
   const [best] = choices;
   const variants = best === undefined ? [] : [
-    ...tilesFor(best.shape.outputBlocks, problem.limits, () => 0).map((tile) => withTile(problem, best, tile))
-      .sort((a, b) => a.seconds - b.seconds).slice(1, 4),
+    ...withFewSums(
+      tilesFor(best.shape.outputBlocks, problem.limits, () => 0).map((tile) => withTile(problem, best, tile))
+        .sort((a, b) => a.seconds - b.seconds),
+      4,
+    ).slice(1),
     ...withStorages(problem, best),
     ...CHUNK_FACTORS.map((factor) => withChunk(problem, best, best.chunk * factor)),
   ];
@@ -126,8 +129,9 @@ function convWays(problem: WgslConvProblem, only?: string): ConvWay[] {
   return [...direct, ...winograd].sort((a, b) => a.seconds - b.seconds);
 }
 
-function transposedWays(problem: WgslTransposedConvProblem): ConvWay[] {
-  return transposedTiles(problem).map((tile) => ({
+function transposedWays(problem: WgslTransposedConvProblem) {
+  return transposedTiles(problem).map((tile): ConvWay & { readonly tile: GemmTile } => ({
+    tile,
     name: `transposed ${tileName(tile)}`,
     packing: "transposed",
     seconds: 0,

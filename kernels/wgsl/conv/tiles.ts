@@ -77,6 +77,20 @@ export function productSeconds(tile: GemmTile, { rows, columns, depth, count }: 
   return flops / (NOMINAL.flops * efficiency * Math.min(1, threads / NOMINAL.threads));
 }
 
+/**
+ * vec4 sums of a thread that fit the 128 registers which it has on Intel's and Apple's GPUs, with what is beside them: 104 to 124 by AMD's
+ * compiler. With 16 sums it takes 144 to 200, for a tenth less inverse throughput. Tiles between the two, of 6 x 2 or 8 x 1 sums, take
+ * as many registers for what they save.
+ */
+const FEW_SUMS = 8;
+
+/** Of ways in the order of their forecasts the first `most`, and the first with a tile of few sums if none of them has one: what is measured. */
+export function withFewSums<T extends { readonly tile: GemmTile }>(ranked: readonly T[], most: number): T[] {
+  const chosen = ranked.slice(0, most);
+  const few = ranked.find(({ tile }) => tile.tm * tile.tn <= FEW_SUMS);
+  return few === undefined || chosen.includes(few) ? chosen : [...chosen, few];
+}
+
 /** The tiles for a product, the one forecast to be the fastest first. */
 export function rankTiles(tiles: readonly GemmTile[], shape: ProductShape): GemmTile[] {
   return [...tiles].sort((a, b) => productSeconds(a, shape) - productSeconds(b, shape));
