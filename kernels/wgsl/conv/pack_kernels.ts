@@ -50,8 +50,8 @@ function lengthOf({ packing, kernel, inputParts, outputParts }: PackWeights): nu
 
 /** Channels of each part. A tensor alone has a second part, which is empty, and so the kernel of a concatenation of two. */
 function partsOf(name: string, parts: readonly number[]): Record<string, Uniform> {
-  const all = [...parts, ...Array.from({ length: Math.max(0, 2 - parts.length) }, () => 0)];
-  return Object.fromEntries(all.map((channels, i) => [`${name}_${i}`, u32(channels)]));
+  const count = Math.max(2, parts.length);
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [`${name}_${i}`, u32(parts[i] ?? 0)]));
 }
 
 /** `<name>_of(position)`: the channel of a position in memory, or a number beyond all channels for padding. */
