@@ -41,7 +41,7 @@ const MINUTE = 60_000;
 
 /** Gives what shows the events of one prediction run. */
 export function createPredictionProgress(
-  context: CommandContext,
+  context: Pick<CommandContext, "event" | "print" | "printError" | "warn" | "draw" | "draws">,
   { quiet, verbose, bar }: PredictionProgressOptions,
 ): (event: PredictionEvent) => void {
   const { event, warn, printError } = context;
@@ -59,7 +59,9 @@ export function createPredictionProgress(
   return (event) => {
     switch (event.kind) {
       case "start":
+        // In a watched folder one group of cases comes after the other.
         state.total = event.cases;
+        state.finished = 0;
         state.begin = performance.now();
         if (event.skipped > 0) say(skippedLine(event.skipped));
         return;

@@ -20,8 +20,10 @@ export interface CaseTexts {
   readonly reports: boolean;
   /** True if a done case's texts are there, as far as that is seen from outside. */
   areThere(one: CaseToPredict): Promise<boolean>;
-  /** To be told of all events. */
+  /** To be told of all events of a case that {@link begin} was told of. */
   note(event: PredictionEvent): void;
+  /** What an earlier attempt has noted, of which there was no report, is none of this one. */
+  begin(id: string): void;
   /** Measures a segmentation that is there. @returns why it could not be, which has been told @throws Interrupted */
   measure(one: CaseToPredict): Promise<UserError | undefined>;
   /** Writes the report of a case that has ended. @throws UserError if it can't be written */
@@ -95,6 +97,7 @@ export function caseTexts(
         states.set(event.id, newReportState(commandLineOf(context)));
       }
     },
+    begin: (id) => void states.delete(id),
     async measure(one) {
       const error = await measured(one);
       if (!error) return undefined;

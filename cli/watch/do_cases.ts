@@ -157,7 +157,10 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
   async function finishDone(taken: Taken, ended: Ended, say: () => void): Promise<void> {
     const { arrival } = taken;
     const unwritten = await report(taken, ended);
-    if (unwritten) return await putAside(taken, failureOf(arrival.id, unwritten));
+    if (unwritten) {
+      const failure = failureOf(arrival.id, unwritten);
+      return await putAside(taken, failure, () => work.show(failure));
+    }
     tally.done++;
     say();
     // In the folder of what has failed it stays with the images that it is about.
@@ -190,7 +193,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
   async function putAside(
     { arrival, state }: Taken,
     ended: Failed,
-    say = () => sayFailedCase(ended, context),
+    say: () => void,
     unwritten?: UserError,
   ): Promise<void> {
     tally.failed++;
@@ -243,6 +246,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
       finishing.catch(() => {});
     };
     const cases = taken.map(({ one }) => one);
+    for (const { id } of cases) texts.begin(id);
     const { details } = work;
     try {
       await predictStages(stages, { cases, options, ...(details && { details }) }, { signal, onEvent });

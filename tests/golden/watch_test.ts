@@ -348,12 +348,16 @@ Deno.test("a case that changes while it is predicted is taken again when it no l
     await Deno.copyFile(image(CT, "test_000"), path);
     const whole = await Deno.readFile(image(CT, "test_001"));
     let tries = 0;
-    await using watcher = startWatcher(args("--settle", "0"), ({ event }) => {
+    let second = 0;
+    await using watcher = startWatcher(args("--settle", "0", "--report", output), ({ event }) => {
       if (event === "case" && tries++ === 0) Deno.writeFileSync(path, whole);
+      if (event === "warning") second = Date.now();
     });
     await watcher.until("case_done", "a");
     await watcher.stop();
     assertEquals(tries, 2);
+    const { started } = JSON.parse(await Deno.readTextFile(join(output, "a.report.json")));
+    assert(Date.parse(started) >= second, "the report is that of the first attempt");
     const [warning] = watcher.said.filter(({ event }) => event === "warning");
     assert(String(warning.fields.message).startsWith("a: it has changed"), JSON.stringify(warning));
     await sameFiles(output, await predicted(folder, CT, input), ["a.nii.gz"]);
