@@ -24,7 +24,9 @@ interface NonFinite {
 
 /**
  * Infinite voxels of a channel with CTNormalization stay but under "zero", as that clips them to the training set's range; a warning
- * says so. (SimpleITK reads those of a NIfTI file as 0, as it does NaN.) @param overwrites The image's own array may be changed. @throws UserError with count and first position per channel, under "refuse".
+ * says so. (SimpleITK reads those of a NIfTI file as 0, as it does NaN.)
+ * @param overwrites The image's own array may be changed
+ * @throws UserError with count and first position per channel, under "refuse"
  */
 export function replaceNonFinite(
   image: CaseImage,

@@ -71,6 +71,10 @@ Deno.test("something else behind the gzip data is ignored with a warning that sa
       assert(warnings[0].includes(file) && warnings[0].includes("22 bytes"), warnings[0]);
     });
   }
+  await withFile(concatenated(packed, garbage.subarray(0, 1)), async (file) => {
+    const { warnings: [warning] } = await readAll(file);
+    assert(warning.includes("the last byte is not gzip data; it was ignored"), warning);
+  });
 });
 
 Deno.test("a gzip file cut anywhere is refused", async () => {

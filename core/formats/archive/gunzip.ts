@@ -4,7 +4,7 @@
  * as long where the processors are busy.
  */
 import { crc32 } from "node:zlib";
-import { DeflateError, inflateLanes, inflateRaw } from "./inflate.ts";
+import { createInflateLanes, DeflateError, inflateRaw } from "./inflate.ts";
 
 /** What is wrong with gzip data. */
 export class GzipDamage extends Error {
@@ -35,7 +35,7 @@ export async function* gunzip(
   to: number,
   onGarbage: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const lane = inflateLanes()();
+  const [lane] = createInflateLanes();
   const read: ReadAt = (offset, into) =>
     readAt(offset, into.subarray(0, Math.max(0, Math.min(into.length, to - offset))));
   for (let at = from; at === from || await isMember(read, at, to, onGarbage);) {

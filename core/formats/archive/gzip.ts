@@ -1,7 +1,7 @@
 /**
  * Bytes of a plain or gzip-compressed file in order, piece by piece, so that a volume is decompressed straight into its array.
- * Every gzip member's CRC-32 and length are checked to the end of the file: nothing cut short or
- * with a flipped bit is read, where upstream's libraries give zeros or wrong voxels without a word.
+ * Every gzip member's CRC-32 and length are checked to the end of the file: nothing cut short or with a flipped bit is read, where
+ * upstream's libraries give zeros or wrong voxels without a word.
  */
 import zlib from "node:zlib";
 import { UserError } from "../../base/errors.ts";
@@ -179,9 +179,8 @@ function packedSource(
       at = piece.length;
       const warnings = garbage
         ? [
-          `${file}: the last ${
-            count(garbage)
-          } bytes are not gzip data; they were ignored (the voxels' checksum is right).`,
+          `${file}: ${garbage === 1 ? "the last byte is" : `the last ${count(garbage)} bytes are`} not gzip data; ` +
+          `${garbage === 1 ? "it was" : "they were"} ignored (the voxels' checksum is right).`,
         ]
         : [];
       return { rest, warnings };
