@@ -10,7 +10,7 @@ import { checkPrecision } from "../flags/engine_flags.ts";
 import type { FoldRequest } from "../gpus/fold_messages.ts";
 import { foldName } from "../flags/forms.ts";
 import type { EngineOpener } from "../engines/training_engines.ts";
-import { wantedGpus } from "../engines/wanted_gpus.ts";
+import { verifiedGpus, wantedGpus } from "../engines/wanted_gpus.ts";
 import type { AdapterChoice } from "../../gpu/adapter.ts";
 import { TRAIN, type TrainValues } from "../flags/train_flags.ts";
 import { changesOf, diceText, engineOpener, epochFields, epochLine, taskFolders } from "../training_request.ts";
@@ -168,7 +168,7 @@ async function gpusOf(values: TrainValues, context: CommandContext): Promise<rea
     throw new UsageError(`argument --gpus: it names ${plural(named.length, "GPU")}, and -num_gpus is ${count}`);
   }
   const { trainingGpus } = await import("../engines/training_gpus.ts");
-  return named ?? await trainingGpus(count, allowSoftwareGpu);
+  return named ?? await verifiedGpus(await trainingGpus(count, allowSoftwareGpu), context);
 }
 
 async function validatorsOn(

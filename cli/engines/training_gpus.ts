@@ -4,7 +4,7 @@ import type { TrainingEngine } from "../../core/engine/training.ts";
 import { type ParallelTraining, startParallelTraining } from "../../core/train/parallel/parallel_training.ts";
 import type { ShareEngines } from "../../core/train/parallel/share_jobs.ts";
 import type { TrainingShares } from "../../core/train/train_request.ts";
-import { type AdapterChoice, showFirst } from "../../gpu/adapter.ts";
+import type { AdapterChoice } from "../../gpu/adapter.ts";
 import { ALIKE_REMEDY, gpuLines } from "./choose_gpus.ts";
 import { openableGpus } from "./gpu_probe.ts";
 import { visibleGpus } from "./gpu_variables.ts";
@@ -13,17 +13,13 @@ import type { EngineWish } from "./select_engine.ts";
 import { type EngineOpener, followEngines, MOST_LOSSES } from "./training_engines.ts";
 
 /**
- * The first `count` GPUs of this machine, or of those that CUDA_VISIBLE_DEVICES and its like name. From then on the first is what the
- * driver shows first, in this thread too.
+ * The first `count` GPUs of this machine, or of those that CUDA_VISIBLE_DEVICES and its like name.
  * @throws UsageError if there are not so many
  */
 export async function trainingGpus(count: number, allowSoftware: boolean): Promise<readonly AdapterChoice[]> {
   const list = await listGpus();
   const visible = visibleOf(list, await openableGpus());
-  const gpus = firstGpus(count, { ...list, gpus: visible }, allowSoftware, visible !== list.gpus);
-  // Threads only change their values later: new variables would move the others from under whoever reads them.
-  showFirst(gpus[0]);
-  return gpus;
+  return firstGpus(count, { ...list, gpus: visible }, allowSoftware, visible !== list.gpus);
 }
 
 function visibleOf({ gpus }: GpuList, files: readonly string[] | null) {

@@ -30,7 +30,22 @@ export async function wantedGpus(flags: GpuFlags, hooks: GpuHooks): Promise<read
   const { device, gpuChoice: text, allowSoftwareGpu } = flags;
   if (device === "cpu") return undefined;
   const gpus = text === undefined ? await visibleGpu(flags) : await namedGpus(text, allowSoftwareGpu, hooks);
-  if (!gpus) return undefined;
+  return gpus && await verifiedGpus(gpus, hooks);
+}
+
+/** The same, with the models that open, and a warning for each that is not known to be the one that was meant. The first is shown first. */
+export async function verifiedGpus(
+  choices: readonly AdapterChoice[],
+  { warn, event }: GpuHooks,
+): Promise<readonly AdapterChoice[]> {
+  const gpus: AdapterChoice[] = [];
+  for (const one of choices) {
+    const { choice, doubt } = await verifyAddress(one, askForAdapter);
+    gpus.push(choice);
+    if (doubt === undefined) continue;
+    warn(`${choice.label} could not be verified: ${doubt}`);
+    event?.("gpu_unverified", { gpu: choice.name, why: doubt });
+  }
   // Threads only change their values later: new variables would move the others from under whoever reads them.
   showFirst(gpus[0]);
   return gpus;
@@ -39,19 +54,11 @@ export async function wantedGpus(flags: GpuFlags, hooks: GpuHooks): Promise<read
 async function namedGpus(
   text: string,
   allowSoftware: boolean,
-  { warn, event }: GpuHooks,
+  { warn }: GpuHooks,
 ): Promise<readonly AdapterChoice[]> {
   const list = await listGpus();
-  const chosen = chooseGpus(text, list, allowSoftware);
+  const gpus = chooseGpus(text, list, allowSoftware);
   if (!list.isWhole && /\ball\b/i.test(text)) warn(`--gpus ${text}: ${OTHERS}`);
-  const gpus: AdapterChoice[] = [];
-  for (const choice of chosen) {
-    const { choice: checked, doubt } = await verifyAddress(choice, askForAdapter);
-    gpus.push(checked);
-    if (doubt === undefined) continue;
-    warn(`${checked.label} could not be verified: ${doubt}`);
-    event?.("gpu_unverified", { gpu: checked.name, why: doubt });
-  }
   return gpus;
 }
 
