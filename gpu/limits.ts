@@ -15,7 +15,7 @@ const [MODEST_BUFFER, LARGE_BUFFER] = [192 * 2 ** 20, 512 * 2 ** 20];
  * What can be allocated at a time: wgpu 29 reports devices whose memory the host sees through a small window (256 MiB, no resizable BAR)
  * as out of memory above about 240 MiB a buffer. So a large one is tried.
  */
-async function largestBuffer({ device }: GpuDevice): Promise<number> {
+async function largestBuffer({ device }: Pick<GpuDevice, "device">): Promise<number> {
   if (device.limits.maxBufferSize < LARGE_BUFFER) return Infinity;
   device.pushErrorScope("out-of-memory");
   const buffer = device.createBuffer({ size: LARGE_BUFFER, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
@@ -69,7 +69,7 @@ async function takeable(device: GPUDevice, piece: number, most: number): Promise
  * @param refused keys of kernels that the driver does not compile, and of ways that the GPU computes wrong by
  */
 export async function convLimits(
-  gpu: GpuDevice,
+  gpu: Pick<GpuDevice, "device">,
   forced = Infinity,
   refused: ReadonlySet<string> = new Set(),
 ): Promise<ConvLimits> {
@@ -78,7 +78,8 @@ export async function convLimits(
   const binding = Math.min(maxStorageBufferBindingSize, maxBufferSize, forced, await largestBuffer(gpu));
   return {
     workgroupMemoryBytes: limits.maxComputeWorkgroupStorageSize,
-    workgroupThreads: limits.maxComputeInvocationsPerWorkgroup,
+    // All threads of a workgroup lie along x.
+    workgroupThreads: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
     maxBindings: limits.maxStorageBuffersPerShaderStage,
     maxBindingBytes: Math.max(1, Math.floor(binding / BINDING_ALIGNMENT)) * BINDING_ALIGNMENT,
     refuses: refusalOf(refused),
