@@ -3,6 +3,7 @@
  * training image. Source: nnunetv2/imageio/reader_writer_registry.py.
  */
 import { UserError } from "../base/errors.ts";
+import { show } from "../base/fields.ts";
 import { freeArray } from "../base/free_array.ts";
 import { allowMemory, requireRoom, residentBytes } from "../base/memory_allowance.ts";
 import { voxelCount } from "../base/shape.ts";
@@ -36,7 +37,7 @@ export async function chooseReader(
   if (wanted !== undefined && wanted !== null && wanted !== "None") {
     if (isReader(wanted)) return { reader: wanted, warnings };
     warnings.push(
-      `overwrite_image_reader_writer in dataset.json is ${JSON.stringify(wanted)}, which is not a known reader ` +
+      `overwrite_image_reader_writer in dataset.json is ${show(wanted)}, which is not a known reader ` +
         `(${READER_NAMES.join(", ")}); the reader is chosen by the file ending, as in Python`,
     );
   }

@@ -4,6 +4,7 @@
  */
 import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
+import { show } from "../base/fields.ts";
 import { keysOf } from "../base/json.ts";
 import { basename, join } from "../base/path.ts";
 import { supportedEndings } from "../formats/image/readers.ts";
@@ -76,7 +77,7 @@ function checkJson({ json, jsonFile, jsonText, cases }: RawDataset, counted: boo
     add("channel_names is a list", `{number: name}: "channel_names": {${right}}`);
   }
   if (counted && numTraining !== undefined && numTraining !== cases.length) {
-    const found = `numTraining is ${JSON.stringify(numTraining)}, and there ${
+    const found = `numTraining is ${show(numTraining)}, and there ${
       cases.length === 1 ? "is 1 case" : `are ${cases.length} cases`
     }`;
     add(found, `"numTraining": ${cases.length} (or the cases that are missing)`, "numTraining");
@@ -118,12 +119,12 @@ function checkLabelTable(labels: unknown, file: string): Finding[] {
   for (const name of names) {
     const value = table[name];
     if (listed(value).length > 0 && listed(value).every(isLabel)) continue;
-    add(`label ${name} is ${JSON.stringify(value)}`, "an integer from 0 on, or a list of such integers (a region)");
+    add(`label ${name} is ${show(value)}`, "an integer from 0 on, or a list of such integers (a region)");
   }
   const allNumbers = findings.length === 0;
   if (table.background === undefined) add("the label background is missing", '"background": 0');
   else if (!isLabel(table.background) || Number(table.background) !== 0) {
-    add(`the label background is ${JSON.stringify(table.background)}`, '"background": 0');
+    add(`the label background is ${show(table.background)}`, '"background": 0');
   }
   const numbers = (wanted: (name: string) => boolean) =>
     [...new Set(names.filter(wanted).flatMap((name) => listed(table[name])).filter(isLabel))]
@@ -138,7 +139,7 @@ function checkLabelTable(labels: unknown, file: string): Finding[] {
   const largest = used.length ? used[used.length - 1] : 0;
   const { ignore } = table;
   if (ignore !== undefined && ignore !== largest + 1) {
-    const found = `the ignore label is ${JSON.stringify(ignore)}, the largest other label ${largest}`;
+    const found = `the ignore label is ${show(ignore)}, the largest other label ${largest}`;
     add(found, `the ignore label is the highest: "ignore": ${largest + 1}`);
   }
   return findings;

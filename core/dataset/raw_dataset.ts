@@ -5,6 +5,7 @@
 import { plural } from "../base/plural.ts";
 import { readFolder } from "../base/read_folder.ts";
 import { UserError } from "../base/errors.ts";
+import { show } from "../base/fields.ts";
 import { keysOf, readJsonFile } from "../base/json.ts";
 import { refuseOverwriting } from "../base/overwriting.ts";
 import { basename, isAbsolute, join, resolve } from "../base/path.ts";
@@ -61,7 +62,7 @@ export async function readRawDataset(folder: string): Promise<RawDataset> {
   if (typeof fileEnding !== "string" || fileEnding === "") {
     const problem = fileEnding === undefined
       ? "file_ending is missing"
-      : `file_ending has to be a text like ".nii.gz", found ${JSON.stringify(fileEnding)}`;
+      : `file_ending has to be a text like ".nii.gz", found ${show(fileEnding)}`;
     const remedy = 'add "file_ending": ".nii.gz" (the ending images and segmentations share)';
     throw new UserError({ doing: DOING, file: jsonFile, problem, remedy });
   }
@@ -165,7 +166,7 @@ function listedCases(folder: string, dataset: unknown, jsonFile: string): RawCas
   return keysOf(dataset).map((id) => {
     const entry = (dataset as Record<string, { images?: unknown; label?: unknown } | null>)[id];
     const unfit = pathNameProblem(id);
-    if (unfit !== undefined) throw wrong("dataset", `${unfit}, found the case ${JSON.stringify(id)}`);
+    if (unfit !== undefined) throw wrong("dataset", `${unfit}, found the case ${show(id)}`);
     const { images, label } = entry ?? {};
     if (!Array.isArray(images) || images.length === 0 || images.some((one) => typeof one !== "string")) {
       throw wrong(`dataset.${id}.images`, "expected a list of file names");

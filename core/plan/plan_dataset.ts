@@ -6,7 +6,7 @@
 import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
 import { readTextOrNull } from "../base/read_text.ts";
-import { requireObject } from "../base/fields.ts";
+import { requireObject, show } from "../base/fields.ts";
 import { ensureFolder, writeAtomically } from "../base/files.ts";
 import { removeLeftovers } from "../base/leftovers.ts";
 import { JsonFloat, keysOf, parseJson, parseJsonExactly, readJsonFile, stringifyJson } from "../base/json.ts";
@@ -104,7 +104,7 @@ async function makePlans(
   if (!isCount || numTraining < 1 || numTraining > MOST_CASES) {
     const problem = numTraining === undefined
       ? "numTraining is missing"
-      : `numTraining is ${JSON.stringify(numTraining)}, not a whole number from 1 to ${MOST_CASES}`;
+      : `numTraining is ${show(numTraining)}, not a whole number from 1 to ${MOST_CASES}`;
     const remedy = `write "numTraining": ${dataset.cases.length}, the number of cases that are there`;
     throw new UserError({ doing: DOING, file: dataset.jsonFile, problem, remedy });
   }

@@ -1,5 +1,6 @@
 /** The check of raw datasets: every mistake is found, named with case and file, and none hides another. */
 import { UserError } from "../../core/base/errors.ts";
+import { stringifyJson } from "../../core/base/json.ts";
 import { join } from "../../core/base/path.ts";
 import { describeFinding, duplicateMembers, type Finding } from "../../core/dataset/integrity.ts";
 import { extractFingerprint, type FingerprintOptions } from "../../core/preprocess/fingerprint.ts";
@@ -29,7 +30,7 @@ async function inDataset(
 }
 
 const writeJson = (changes: Readonly<Record<string, unknown>>) => async (folder: string) => {
-  await Deno.writeTextFile(join(folder, "dataset.json"), JSON.stringify({ ...DATASET_JSON, ...changes }));
+  await Deno.writeTextFile(join(folder, "dataset.json"), stringifyJson({ ...DATASET_JSON, ...changes }));
 };
 const writeLabel = (id: string, content: Partial<typeof LABEL>) => async (folder: string) => {
   await Deno.writeFile(join(folder, "labelsTr", `${id}.nii.gz`), niftiBytes({ ...LABEL, ...content }));
@@ -151,6 +152,11 @@ const MISTAKES: readonly (readonly [
     "there is no such folder",
   ]],
   ["an ending without its dot", writeJson({ file_ending: "nii.gz" }), ["ending", undefined, 'needed: ".nii.gz"']],
+  ["a label that is NaN", writeJson({ labels: { background: 0, front: 1, back: NaN } }), [
+    "labels",
+    undefined,
+    "label back is NaN; needed: an integer from 0 on",
+  ]],
   ["a label that is no number", writeJson({ labels: { background: 0, front: "one", back: 2 } }), [
     "labels",
     undefined,
