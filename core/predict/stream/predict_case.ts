@@ -19,8 +19,8 @@ import { resampleWholeVolume } from "./whole_volume.ts";
 /** Batches that may be enqueued on the CPU engine and not done; enough to keep it busy while the next is being described. */
 const BATCHES_AHEAD = 2;
 /**
- * On a GPU waiting holds this thread until all is done, and 10 ms more in which the GPU has nothing to do. So it is waited for now and
- * then: about so many seconds of work, but so many batches at most.
+ * On a GPU a fence holds this thread until all is done, and is reached 10 ms after; by then the next batches are enqueued. So there is one
+ * now and then: about so many seconds of work, but so many batches at most.
  */
 const [SECONDS_AHEAD, MOST_AHEAD] = [0.5, 16];
 
@@ -201,21 +201,35 @@ function pacer(engine: Engine, of: number, onProgress?: (done: number, of: numbe
 }
 
 function gpuPacer(engine: Engine, of: number, onProgress?: (done: number, of: number) => void): Pacer {
-  let [done, enqueued, batches, allowed] = [0, 0, 0, 1];
+  let [done, all, enqueued, batches, allowed] = [0, 0, 0, 0, 1];
   let started = performance.now();
+  let last: { readonly samples: number; readonly fence: Promise<void> } | undefined;
+  const settle = async () => {
+    if (!last) return;
+    const { samples, fence } = last;
+    last = undefined;
+    await fence;
+    onProgress?.(done += samples, of);
+  };
   return {
     async next(samples) {
+      all += samples;
       enqueued += samples;
       // Lets the engine hand over what was enqueued.
-      if (++batches < allowed && done + enqueued < of) return await Promise.resolve();
-      await engine.flush();
+      if (++batches < allowed && all < of) return await Promise.resolve();
+      const fence = engine.flush();
+      // A failure is met when the fence is awaited, or by the next call.
+      fence.catch(() => {});
+      await settle();
       const seconds = (performance.now() - started) / 1000 / batches;
       // At most twice as many as before: the first ones compile, warm up, or are slower for other reasons.
       allowed = Math.max(1, Math.min(MOST_AHEAD, 2 * batches, Math.floor(SECONDS_AHEAD / seconds)));
-      onProgress?.(done += enqueued, of);
+      last = { samples: enqueued, fence };
       [enqueued, batches, started] = [0, 0, performance.now()];
+      if (all >= of) await settle();
     },
     async [Symbol.asyncDispose]() {
+      await settle().catch(() => {});
       if (batches > 0) await engine.flush().catch(() => {});
     },
   };
