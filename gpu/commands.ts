@@ -180,6 +180,8 @@ export function createCommands(gpu: GpuDevice, clock: () => number = () => perfo
     if (busySince === undefined || submittedSeconds !== upTo) return;
     const [now, busy] = [clock(), busySince];
     busySince = undefined;
+    // Copies alone, which are no work that was forecast, say nothing of its pace.
+    if (upTo === measuredSeconds) return;
     // Short times say more of waiting than of the GPU; and it must have been the GPU that was waited for.
     const seconds = (now - busy) / 1000;
     const measured = seconds / (upTo - measuredSeconds);

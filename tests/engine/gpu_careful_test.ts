@@ -25,6 +25,7 @@ async function prepare() {
   const buffers = createBuffers(gpu, { bindingBytes: 256, memoryBytes: Infinity }, commands.forget);
   const pipeline = await createPipelines(gpu).compile(KERNEL);
   const buffer = buffers.take(256, "a test");
+  const target = gpu.device.createBuffer({ size: 256, usage: GPUBufferUsage.COPY_DST });
   const work = commands.prepare(KERNEL, pipeline, () => oneSegment(buffer), undefined, 1e-3);
   return {
     commands,
@@ -34,6 +35,8 @@ async function prepare() {
       for (let i = 0; i < count; i++) commands.dispatch(work);
       return commands.submissions - before;
     },
+    /** Enqueues a copy, and nothing else. */
+    copy: () => commands.copy({ buffer, offset: 0, bytes: 256 }, target, 0),
     pass: (milliseconds: number) => void (now += milliseconds),
     done: () => gpu.device.queue.onSubmittedWorkDone(),
     check: opened.check,
@@ -97,3 +100,21 @@ Deno.test(
     gpu.check();
   },
 );
+
+Deno.test({ name: "copies alone, however long they take, say nothing of a GPU's pace", ignore }, async () => {
+  using gpu = await prepare();
+  const { commands } = gpu;
+  const waitFor = (milliseconds: number) =>
+    commands.wait(async () => {
+      await gpu.done();
+      gpu.pass(milliseconds);
+    });
+  gpu.dispatch(20);
+  await waitFor(100);
+  const { slowness } = commands;
+  gpu.copy();
+  await waitFor(100);
+  assertEquals(commands.slowness, slowness);
+  assertEquals(gpu.dispatch(20), 0);
+  gpu.check();
+});
