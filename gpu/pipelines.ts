@@ -82,7 +82,8 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
     const why = problemText(problem);
     if (!wasWell || !DRIVER_FAILURE.test(why)) {
       gpu.check();
-      return await explain(kernel, module, problem);
+      const error = await explain(kernel, module, problem);
+      return wasWell ? error : await gpu.blame(error);
     }
     return refuse(kernel, why, (first) => refusedError(first, gpu.facts.name, problem));
   }
@@ -145,7 +146,8 @@ export function createPipelines(gpu: GpuDevice): Pipelines {
   }
 
   async function compileNow(kernel: WgslDispatch): Promise<Pipeline> {
-    const wasWell = gpu.failure === undefined;
+    // A device that is gone already takes no kernel: none is to blame for that.
+    const wasWell = gpu.failure === undefined && isAlive();
     const { module, descriptor, finish } = start(kernel);
     const scope = device.popErrorScope();
     const made = timed(() => device.createComputePipelineAsync(descriptor));

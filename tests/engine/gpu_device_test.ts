@@ -67,6 +67,13 @@ Deno.test({ name: "a kernel that does not compile is shown with its line and wha
   await assertFails(() => tools.gpu.check(), Error, ...parts);
 });
 
+Deno.test({ name: "no kernel is to blame for a device that was gone before it", ignore }, async () => {
+  using tools = await open();
+  tools.gpu.device.destroy();
+  await assertFails(() => tools.pipelines.compile(adding(1)), UserError, "the device was lost");
+  assertEquals(tools.pipelines.refused, undefined);
+});
+
 Deno.test({ name: "a kernel asked for twice at once is compiled once", ignore }, async () => {
   using tools = await open();
   const [a, b] = await Promise.all([1, 2].map((value) => tools.pipelines.compile(adding(value))));
