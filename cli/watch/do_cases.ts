@@ -209,11 +209,8 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
   }
 
   /** Of the model, which ends the work, or of the disk that results go to. */
-  function isBeyondCase({ file, endsRun }: UserErrorParts): boolean {
-    if (endsRun || file === undefined) return endsRun === true;
-    // Hidden ones are scratch files.
-    const isScratch = basename(file).startsWith(".") && resolve(dirname(file)) === resolve(folders.output);
-    return isScratch || isOfModel(file);
+  function isBeyondCase(error: UserErrorParts): boolean {
+    return isOfDisk(error, folders.output) || isOfModel(error.file);
   }
 
   function isOfModel(file: string | undefined): boolean {
@@ -273,6 +270,13 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     },
     [Symbol.dispose]: () => claims[Symbol.dispose](),
   };
+}
+
+/** Of the disk that results go to. @param output Their folder: scratch files are hidden ones in it, or could not be made */
+export function isOfDisk({ file, endsRun }: UserErrorParts, output: string): boolean {
+  if (endsRun || file === undefined) return endsRun === true;
+  const isScratch = basename(file).startsWith(".") && resolve(dirname(file)) === resolve(output);
+  return isScratch || resolve(file) === resolve(output);
 }
 
 /** Of what is written beside a segmentation: the case's own, whatever it is, as the segmentation itself was written. */

@@ -100,7 +100,7 @@ async function predictWith(
   const folder = await Deno.makeTempDir();
   try {
     using file = saveProbabilities
-      ? await createProbabilityFile({
+      ? createProbabilityFile({
         caseId: input.id,
         folder,
         channels: model.outputChannels,

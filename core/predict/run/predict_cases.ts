@@ -249,7 +249,7 @@ async function predictOne(run: Run, one: CaseToPredict, prepared: Prepared, plac
   const scratchFolder = options.scratchFolder ?? dirname(one.output);
   await ensureFolder(dirname(one.output), "making the output folder");
   const probabilities = options.saveProbabilities
-    ? await createProbabilityFile({
+    ? createProbabilityFile({
       caseId: id,
       folder: scratchFolder,
       channels: model.outputChannels,

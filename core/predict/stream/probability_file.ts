@@ -3,9 +3,9 @@
  * they become final. Outside the bounding box the first softmax channel is 1 and all else 0, as upstream's
  * revert_cropping_on_probabilities (nnunetv2/utilities/label_handling/label_handling.py) leaves it.
  */
-import { statfs } from "node:fs/promises";
 import { describeBytes } from "../../base/describe_bytes.ts";
 import { messageOf, UserError } from "../../base/errors.ts";
+import { freeBytes } from "../../base/files.ts";
 import { createScratch, type HiddenFile, shortened } from "../../base/leftovers.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import type { ExportGeometry } from "../../preprocess/undo.ts";
@@ -44,11 +44,11 @@ const BLOCK = 1 << 18;
  * Makes the file at its full size.
  * @throws UserError if the disk has no room for it and the npz made from it.
  */
-export async function createProbabilityFile(options: ProbabilityFileOptions): Promise<ProbabilityFile> {
+export function createProbabilityFile(options: ProbabilityFileOptions): ProbabilityFile {
   const { caseId, folder, channels, geometry, grid, nonlinearity } = options;
   const voxels = voxelCount(geometry.fileShape);
   const bytes = 4 * channels * voxels;
-  await checkRoom(options, 2 * bytes);
+  checkRoom(options, 2 * bytes);
   const failed = (error: unknown, file: string) =>
     new UserError({
       doing: "writing probabilities",
@@ -142,15 +142,9 @@ export async function createProbabilityFile(options: ProbabilityFileOptions): Pr
   };
 }
 
-async function checkRoom({ caseId, folder }: ProbabilityFileOptions, needed: number): Promise<void> {
-  let free: number;
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    free = bavail * bsize;
-  } catch {
-    return; // Not every file system says; writing will.
-  }
-  if (free >= needed) return;
+function checkRoom({ caseId, folder }: ProbabilityFileOptions, needed: number): void {
+  const free = freeBytes(folder);
+  if (free === null || free >= needed) return; // Not every file system says; writing will.
   throw new UserError({
     doing: "making room for probabilities",
     caseId,
