@@ -167,6 +167,13 @@ Deno.test("every header that gzip data may have is read, and its checksum looked
   });
 });
 
+Deno.test("gzip data of very many members that hold nothing are refused within seconds", async () => {
+  const empty = new Uint8Array(zlib.gzipSync(new Uint8Array(0)));
+  const many = new Uint8Array(200_000 * empty.length);
+  for (let i = 0; i < 200_000; i++) many.set(empty, i * empty.length);
+  await withFile(many, (file) => assertFails(() => readAll(file), UserError, file, "members of a few bytes"));
+});
+
 Deno.test("of damaged gzip data as much is read as zlib reads, or as little", async () => {
   const two = concatenated(
     member(content.subarray(0, 300), 8),

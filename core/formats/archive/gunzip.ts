@@ -21,8 +21,12 @@ export type ReadAt = (offset: number, into: Uint8Array) => Promise<number>;
 const FIXED_BYTES = 10;
 const TRAILER_BYTES = 8;
 const FLAGS = { headerCrc: 2, extra: 4, name: 8, comment: 16, reserved: 0xe0 } as const;
-/** Names and comments are read so many bytes at a time. */
+/** Members that hold less than so much: nobody writes many of them, and each takes as long as thousands of bytes of a larger one. */
+const SMALL_BYTES = 1 << 10;
+const MOST_SMALL = 100_000;
+/** Names and comments are read so many bytes at first, and then at a time. */
 const TEXT_BYTES = 256;
+const MOST_TEXT_BYTES = 1 << 16;
 
 /**
  * The pieces of all members of bytes [from, to), each piece valid until the next one is asked for.
@@ -38,7 +42,11 @@ export async function* gunzip(
   const [lane] = createInflateLanes();
   const read: ReadAt = (offset, into) =>
     readAt(offset, into.subarray(0, Math.max(0, Math.min(into.length, to - offset))));
+  let small = 0;
   for (let at = from; at === from || await isMember(read, at, to, onGarbage);) {
+    if (small > MOST_SMALL) {
+      throw new GzipDamage("no gzip", `more than ${MOST_SMALL.toLocaleString("en-US")} members of a few bytes`);
+    }
     at += await headerBytes(read, at);
     const data = at;
     let next = at;
@@ -64,6 +72,7 @@ export async function* gunzip(
     if (trailer.getUint32(0, true) !== checksum) throw new GzipDamage("checksum", "incorrect data check");
     if (trailer.getUint32(4, true) !== length % 2 ** 32) throw new GzipDamage("length", "incorrect length check");
     at += TRAILER_BYTES;
+    if (length < SMALL_BYTES) small++;
   }
 }
 
@@ -89,8 +98,7 @@ async function headerBytes(read: ReadAt, from: number): Promise<number> {
     return bytes;
   };
   const passText = async () => {
-    const bytes = new Uint8Array(TEXT_BYTES);
-    for (;;) {
+    for (let bytes = new Uint8Array(TEXT_BYTES);; bytes = new Uint8Array(MOST_TEXT_BYTES)) {
       const got = await read(at, bytes);
       const end = bytes.subarray(0, got).indexOf(0);
       const passed = end < 0 ? got : end + 1;

@@ -14,6 +14,8 @@ export interface Inflation {
   readonly taken: () => number;
 }
 
+/** Packed bytes that are read first; then four times as many each time: a file may hold very many small streams. */
+const FIRST_BYTES = 1 << 12;
 /** Unpacked bytes that are handed out at a time, or some more. */
 const PIECE_BYTES = 1 << 16;
 
@@ -28,7 +30,7 @@ export function inflateRaw(
   let fed = 0;
   async function* pieces(): AsyncGenerator<Uint8Array, void, void> {
     // The next bytes are read while those before are unpacked.
-    const buffer = new Uint8Array(READ_BYTES);
+    let buffer = new Uint8Array(FIRST_BYTES);
     let arrived: number | undefined;
     let reading: Promise<void> | undefined;
     const readOn = () => {
@@ -42,7 +44,10 @@ export function inflateRaw(
       const isLast = arrived < buffer.length;
       lane.feed(buffer.subarray(0, arrived), isLast);
       if (isLast) arrived = undefined;
-      else readOn();
+      else {
+        if (buffer.length < READ_BYTES) buffer = new Uint8Array(Math.min(READ_BYTES, 4 * buffer.length));
+        readOn();
+      }
       return true;
     });
     readOn();
