@@ -73,7 +73,7 @@ async function timeSome(
     encoder.resolveQuerySet(querySet, 0, groups.length * 2, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
     device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(GPUMapMode.READ);
+    await staging.mapAsync(GPUMapMode.READ).catch(gpu.blame);
     await gpu.settleErrors();
     const stamps = new BigUint64Array(staging.getMappedRange());
     // Nanoseconds; a device may set its clock back, which is no time.

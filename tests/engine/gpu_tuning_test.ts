@@ -1,11 +1,15 @@
 /** Autotuning on whatever adapter there is: the ways of convolutions that were measured are taken, and compute the same. */
 import { main } from "../../cli/main.ts";
+import { UserError } from "../../core/base/errors.ts";
 import type { Vec3 } from "../../core/base/shape.ts";
 import type { Graph } from "../../core/graph/graph.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
+import { layoutOf } from "../../gpu/buffers.ts";
 import { cacheChoices } from "../../gpu/measure_cache.ts";
-import { assert, assertClose, assertEquals, TOLERANCE } from "../assert.ts";
+import { planClear } from "../../kernels/wgsl/volume/clear.ts";
+import { assert, assertClose, assertEquals, assertFails, TOLERANCE } from "../assert.ts";
 import { captureOutput, miscompile, useGpuCache } from "./gpu_cache.ts";
+import { loseDeviceBy } from "./lost_devices.ts";
 import { randomValues, randomWeights } from "../../core/cases/random_data.ts";
 import { ignore } from "../without_gpu.ts";
 
@@ -126,3 +130,12 @@ Deno.test(
     assertEquals(await tilesWith(256 * MIB, 1024 * MIB), await tilesWith(24 * MIB));
   },
 );
+
+Deno.test({ name: "a device that is lost while a kernel is measured is said to be lost", ignore }, async () => {
+  using _lost = loseDeviceBy(() => true);
+  await using engine = await createGpuEngine({ allowSoftware: true });
+  const words = layoutOf("target", { ranges: [{}], segmentBytes: 64, bytes: 64 }, 4);
+  const operator = planClear({ words, offset: 0, bytes: 64 });
+  await assertFails(() => engine.timeOperator(operator, { target: 64 }), UserError, "the device was lost");
+  assert(engine.lost);
+});
