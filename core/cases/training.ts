@@ -135,6 +135,7 @@ const TRAININGS: readonly TrainingSpec[] = [
     net: { featuresPerStage: [32, 40], ...PLAIN },
     patch: [16, 16, 16],
     batch: 2,
+    precisions: ["f32", "f16"],
     selfTest: true,
     timed: [TIMED_TRAININGS.hippocampus2, TIMED_TRAININGS.hippocampus9, TIMED_TRAININGS.plain64],
   },

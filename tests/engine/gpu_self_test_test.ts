@@ -33,6 +33,11 @@ Deno.test({ name: "the self-test passes, and runs every kind of kernel in severa
   for (const way of ["direct", "winograd 4x4x4", "winograd 1x4x4"]) {
     assert(all.some((name) => name.startsWith(`weight gradient ${way} `)), `no weight gradient is computed by ${way}`);
   }
+  assert(
+    !gpu.supports("f16") ||
+      all.some((name) => name.startsWith("weight gradient winograd") && name.includes(BLOCKS.suffix)),
+    `no weight gradient is computed${BLOCKS.suffix}`,
+  );
 });
 
 Deno.test({ name: "a GPU that computes wrong gradients is found out", ignore }, async () => {

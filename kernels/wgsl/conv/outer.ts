@@ -10,6 +10,7 @@
  * end. The next slice is on its way from device memory while one is multiplied.
  */
 import { unroll, wgsl } from "../emit/template.ts";
+import type { TileStorage } from "./tile_storage.ts";
 import { NOMINAL } from "./tiles.ts";
 
 /** One side of a product, in vec4 of channels: all of it, a workgroup's tile, a thread's own. */
@@ -38,9 +39,11 @@ export interface OuterText {
   readonly functions: string;
   /** Statements on the workgroup's id `group`, whose x is the tile of C. */
   readonly setup: string;
-  /** Expressions: A's and B's vec4f at a workgroup's k-th k and `block`, either of which may be beyond the end: zeros then. */
+  /** Expressions: A's and B's four channels as stored, at a workgroup's k-th k and `block`, either of which may be beyond the end: zeros then. */
   readonly fetchA: (k: string, block: string) => string;
   readonly fetchB: (k: string, block: string) => string;
+  /** Zeros as stored, and the vec4f of what is: unpacked when it is needed, not waited for before. */
+  readonly stored: Pick<TileStorage, "zero" | "unpack">;
   /** A statement that stores the vec4f `value` of C's row `row` and vec4 `column`, both inside C. */
   readonly store: (row: string, column: string, value: string) => string;
 }
@@ -124,7 +127,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var step = 0u; step <= ${slices}u; step++) {
     ${
     loads.map(({ name, items }) =>
-      unroll(Math.ceil(items / threads), (i) => `var fetched_${name}_${i} = vec4f(0.0);`).join(" ")
+      unroll(Math.ceil(items / threads), (i) => `var fetched_${name}_${i} = ${g.stored.zero};`).join(" ")
     )
   }
     if (step < ${slices}u) {
@@ -145,7 +148,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     if (step < ${slices}u) {
       ${
     loads.flatMap(({ name, items, first }) =>
-      each(items, (i, item) => `shared_ab[${first}u + ${item}] = fetched_${name}_${i};`)
+      each(items, (i, item) => `shared_ab[${first}u + ${item}] = ${g.stored.unpack(`fetched_${name}_${i}`)};`)
     )
   }
     }

@@ -9,6 +9,7 @@
  */
 import { wgsl } from "../emit/template.ts";
 import type { ArrayView } from "../emit/views.ts";
+import type { SlotLayout } from "../kernel.ts";
 
 export interface TileStorage {
   /** In the names of kernels and ways. */
@@ -26,6 +27,10 @@ export interface TileStorage {
   readonly packing: number;
   readonly unpacking: number;
 }
+
+/** How tiles of these tensors may be stored, blocks only where the tensors have 16 bits themselves. */
+export const storagesOf = (...tensors: readonly { readonly layout: SlotLayout }[]): readonly TileStorage[] =>
+  tensors.some(({ layout }) => layout.type === "f16") ? [BLOCKS, WHOLE] : [WHOLE];
 
 export const WHOLE: TileStorage = {
   suffix: "",

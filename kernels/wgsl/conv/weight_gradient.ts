@@ -16,6 +16,7 @@ import {
   weightGradientWinogradChoices,
   weightGradientWinogradName,
   withWeightGradientChunk,
+  withWeightGradientStorages,
 } from "./weight_gradient_winograd.ts";
 
 interface WeightGradientWay extends Way {
@@ -65,6 +66,7 @@ function weightGradientWays(problem: WeightGradientProblem): WeightGradientWay[]
     ...weightGradientWinogradChoices(problem, 8).filter(({ schemes }) =>
       schemes.every((s, i) => s === best.schemes[i])
     ),
+    ...withWeightGradientStorages(problem, best),
     ...[0.5, 2].flatMap((factor) => withWeightGradientChunk(problem, best, best.chunk * factor) ?? []),
   ]);
   const winograd = [...choices, ...variants].map((choice): WeightGradientWay => ({

@@ -19,6 +19,7 @@ import { outerName, outerSeconds, outerText, type OuterTile, outerTile, outerTil
 import { channelLayout } from "../../operators/tensor.ts";
 import { gradientOutputGrid } from "../../operators/conv/gradient_problem.ts";
 import { productOf } from "../../operators/arithmetic.ts";
+import { WHOLE } from "./tile_storage.ts";
 import { NOMINAL } from "./tiles.ts";
 import { BindingLimitError, cutGroups, tensorView } from "./touched.ts";
 import {
@@ -173,6 +174,7 @@ function products(problem: WeightGradientProblem, t: Tiling): WgslDispatch[] {
   };
   const text = (header: string) =>
     outerText({
+      stored: WHOLE,
       tile,
       slices,
       header,

@@ -27,12 +27,12 @@ import {
   type WeightGradientOperator,
   type WeightGradientProblem,
 } from "./weight_gradient_problem.ts";
-import { WHOLE } from "./tile_storage.ts";
+import { storagesOf, type TileStorage } from "./tile_storage.ts";
 import { schemeName, V_SLOT } from "./winograd.ts";
 import { chunkTiles, inputGroup, type InputSide } from "./winograd_shape.ts";
 import { createTexts, planInputTransform } from "./winograd_transform.ts";
 
-/** f32 [point][tile of the chunk][channel]: A dL/dy. */
+/** [point][tile of the chunk][channel]: A dL/dy. */
 const GRADIENTS_SLOT = "winograd gradients";
 /** Workgroups of 64 threads hide each other's waiting better than few large ones. */
 const THREADS = 64;
@@ -47,6 +47,8 @@ export interface WeightGradientWinogradChoice {
   readonly output: InputSide;
   readonly input: InputSide;
   readonly tile: OuterTile;
+  /** Of both sides' tiles. */
+  readonly storage: TileStorage;
   /** Tiles of a chunk, counted over samples; slices of k of a part of it; parts. */
   readonly chunk: number;
   readonly slices: number;
@@ -54,9 +56,9 @@ export interface WeightGradientWinogradChoice {
   readonly seconds: number;
 }
 
-/** Tells choices apart: scheme, tile of the products, chunk. */
-export const weightGradientWinogradName = ({ schemes, tile, chunk }: WeightGradientWinogradChoice) =>
-  `weight gradient winograd ${schemeName(schemes)} ${outerName(tile)} by ${chunk}`;
+/** Tells choices apart: scheme, tile of the products, how tiles are stored, chunk. */
+export const weightGradientWinogradName = ({ schemes, tile, storage, chunk }: WeightGradientWinogradChoice) =>
+  `weight gradient winograd ${schemeName(schemes)} ${outerName(tile)}${storage.suffix} by ${chunk}`;
 
 /** Both sides' tiles; nothing where one does not fit the device's workgroup memory or threads. */
 function sidesOf(problem: WeightGradientProblem, schemes: SchemeTriple): readonly [InputSide, InputSide] | undefined {
@@ -105,6 +107,7 @@ function sidesOf(problem: WeightGradientProblem, schemes: SchemeTriple): readonl
 function choose(
   problem: WeightGradientProblem,
   schemes: SchemeTriple,
+  storage: TileStorage,
   most?: number,
   wantedChunk?: number,
 ): WeightGradientWinogradChoice | undefined {
@@ -117,7 +120,7 @@ function choose(
   const tile = outerTile(output.blocks, input.blocks, Math.min(THREADS, limits.workgroupThreads), most);
   const grain = Math.max(output.group.tiles, input.group.tiles);
   const all = batch * input.sampleTiles;
-  const bytes = [count * output.blocks * 16, count * input.blocks * 16] as const;
+  const bytes = [count * output.blocks * storage.bytes, count * input.blocks * storage.bytes] as const;
   const chunk = chunkTiles(limits, all, grain, bytes, wantedChunk);
   const sumsBytes = count * output.blocks * input.blocks * 64;
   // At least four slices a part, so that what is added to is a small share of what is read.
@@ -132,13 +135,17 @@ function choose(
   const parts = ceilDiv(chunk, tile.slice * slices);
   const chunks = ceilDiv(all, chunk);
   // Every transformed value is written once and read once for each tile of the other side; a voxel is read about one and a half times.
-  const cached = all * count * 16 * (output.blocks * (2.5 + ceilDiv(tile.b.blocks, tile.b.tile)) +
-    input.blocks * (2.5 + ceilDiv(tile.a.blocks, tile.a.tile)));
+  const reads = output.blocks * ceilDiv(tile.b.blocks, tile.b.tile) +
+    input.blocks * ceilDiv(tile.a.blocks, tile.a.tile);
+  const cached = all * count * storage.bytes * (2.5 * (output.blocks + input.blocks) + reads);
+  // Packing is done while the transforms wait for memory.
+  const unpacked = 2 * all * count * reads * storage.unpacking;
   const sums = 2 * chunks * parts * sumsBytes;
   const seconds = chunks * (outerSeconds(tile, slices * tile.slice, count * parts) + 3 * NOMINAL.launch) +
-    cached / NOMINAL.cache + sums / (sumsBytes * parts > CACHED_SUMS ? NOMINAL.memory : NOMINAL.cache) +
+    unpacked / NOMINAL.flops + cached / NOMINAL.cache +
+    sums / (sumsBytes * parts > CACHED_SUMS ? NOMINAL.memory : NOMINAL.cache) +
     weightGradientCosts(problem).bytes / NOMINAL.memory + NOMINAL.launch;
-  return { schemes, points, output, input, tile, chunk, slices, parts, seconds };
+  return { schemes, points, output, input, tile, storage, chunk, slices, parts, seconds };
 }
 
 /** Sums of so many bytes stay in L2 beside a chunk. */
@@ -159,8 +166,21 @@ export function weightGradientWinogradChoices(
   );
   const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): SchemeTriple => [z, y, x])))
     .filter((schemes) => schemes.some(({ points }) => points > 1));
-  return triples.map((schemes) => choose(problem, schemes, most)).filter((choice) => choice !== undefined)
-    .sort((a, b) => a.seconds - b.seconds);
+  const bestOf = (schemes: SchemeTriple) => {
+    const choices = storagesOf(problem.input, problem.outputGradient)
+      .map((storage) => choose(problem, schemes, storage, most));
+    return choices.filter((choice) => choice !== undefined).sort((a, b) => a.seconds - b.seconds)[0];
+  };
+  return triples.map(bestOf).filter((choice) => choice !== undefined).sort((a, b) => a.seconds - b.seconds);
+}
+
+/** The choice with tiles stored in each other way that there is. */
+export function withWeightGradientStorages(
+  problem: WeightGradientProblem,
+  { schemes, storage }: WeightGradientWinogradChoice,
+): WeightGradientWinogradChoice[] {
+  return storagesOf(problem.input, problem.outputGradient).filter((other) => other !== storage)
+    .map((other) => choose(problem, schemes, other)).filter((other) => other !== undefined);
 }
 
 /** The choice with chunks of about so many tiles, if they can be bound; forecast to be a little slower than the usual chunk. */
@@ -169,7 +189,7 @@ export function withWeightGradientChunk(
   choice: WeightGradientWinogradChoice,
   tiles: number,
 ): WeightGradientWinogradChoice | undefined {
-  const other = choose(problem, choice.schemes, undefined, tiles);
+  const other = choose(problem, choice.schemes, choice.storage, undefined, tiles);
   return other && { ...other, seconds: choice.seconds * 1.01 };
 }
 
@@ -177,16 +197,16 @@ export function planWeightGradientWinograd(
   problem: WeightGradientProblem,
   choice: WeightGradientWinogradChoice,
 ): WeightGradientOperator {
-  const { schemes, output, input, chunk, parts } = choice;
+  const { schemes, output, input, storage, chunk, parts } = choice;
   const { limits, batch, name } = problem;
   const count = productOf(choice.points);
   const texts = createTexts();
   const transform = (what: string, slot: string, side: InputSide) => ({
     name,
-    kernel: `winograd ${what} transform ${schemeName(schemes)}`,
+    kernel: `winograd ${what} transform ${schemeName(schemes)}${storage.suffix}`,
     side,
     slot,
-    storage: WHOLE,
+    storage,
     chunk,
     limits,
     texts,
@@ -204,8 +224,8 @@ export function planWeightGradientWinograd(
     algorithm: weightGradientWinogradName(choice),
     dispatches: [...dispatches, ...finish(problem, choice)],
     temporaries: {
-      [V_SLOT]: chunk * count * input.blocks * 16,
-      [GRADIENTS_SLOT]: chunk * count * output.blocks * 16,
+      [V_SLOT]: chunk * count * input.blocks * storage.bytes,
+      [GRADIENTS_SLOT]: chunk * count * output.blocks * storage.bytes,
       [PARTS_SLOT]: parts * count * output.blocks * input.blocks * 64,
     },
     ...weightGradientCosts(problem),
@@ -215,7 +235,7 @@ export function planWeightGradientWinograd(
 
 /** sums[part][point][o][i] (+)= sum over the part's tiles of gradients[point][tile][o] inputs[point][tile][i], for `rows` tiles of a chunk. */
 function productDispatch(
-  { output, input, points, tile, chunk, slices, parts, schemes }: WeightGradientWinogradChoice,
+  { output, input, points, tile, storage, chunk, slices, parts, schemes }: WeightGradientWinogradChoice,
   rows: number,
   accumulate: boolean,
   texts: ReturnType<typeof createTexts>,
@@ -223,8 +243,8 @@ function productDispatch(
   const count = productOf(points);
   const header = kernelHeader(
     [
-      wholeView("gradients", GRADIENTS_SLOT, "vec4<f32>", "read"),
-      wholeView("inputs", V_SLOT, "vec4<f32>", "read"),
+      wholeView("gradients", GRADIENTS_SLOT, storage.element, "read"),
+      wholeView("inputs", V_SLOT, storage.element, "read"),
       wholeView("sums", PARTS_SLOT, "vec4<f32>", "read_write"),
     ],
     { start: 0, end: count },
@@ -232,8 +252,8 @@ function productDispatch(
   );
   const fetchText = (name: "gradients" | "inputs", { blocks }: InputSide) =>
     wgsl`
-fn ${name}_at(point: u32, row: u32, block: u32) -> vec4f {
-  if (row >= p.rows || block >= ${blocks}u) { return vec4f(0.0); }
+fn ${name}_at(point: u32, row: u32, block: u32) -> ${storage.element} {
+  if (row >= p.rows || block >= ${blocks}u) { return ${storage.zero}; }
   return load_${name}((point * ${chunk}u + row) * ${blocks}u + block);
 }`;
   const text = (header: string) =>
@@ -241,7 +261,9 @@ fn ${name}_at(point: u32, row: u32, block: u32) -> vec4f {
       tile,
       slices,
       header,
+      stored: storage,
       functions: wgsl`
+${storage.functions}
 ${fetchText("gradients", output)}
 
 ${fetchText("inputs", input)}
@@ -258,7 +280,7 @@ let matrix = (group.y * ${count}u + point) * ${4 * output.blocks * input.blocks}
       fetchB: (k, block) => `inputs_at(point, first + ${k}, ${block})`,
       store: (row, column, value) => `add_up(matrix + (${row}) * ${input.blocks}u + ${column}, ${value});`,
     });
-  const name = `winograd weight gradient product ${schemeName(schemes)} ${outerName(tile)}`;
+  const name = `winograd weight gradient product ${schemeName(schemes)} ${outerName(tile)}${storage.suffix}`;
   return dispatchOf(name, header, [outerTiles(tile), parts, count], texts("product", header.text, text));
 }
 

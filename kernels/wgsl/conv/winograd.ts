@@ -17,7 +17,7 @@ import { checkProblem, convBytes, type WgslConvOperator, type WgslConvProblem, w
 import { ceilDiv, productOf } from "../../operators/arithmetic.ts";
 import { channelLayout } from "../../operators/tensor.ts";
 import { statisticsSize, statisticsViews } from "./statistics.ts";
-import { BLOCKS, type TileStorage, WHOLE } from "./tile_storage.ts";
+import { storagesOf, type TileStorage } from "./tile_storage.ts";
 import { NOMINAL, productSeconds, rankTiles, tilesFor } from "./tiles.ts";
 import { cutGroups, tensorView, weightLayout, weightView } from "./touched.ts";
 import { outputTransformText } from "./winograd_kernels.ts";
@@ -52,10 +52,6 @@ export const winogradName = ({ shape, tile, storage, chunk }: WinogradChoice) =>
   `winograd ${schemeName(shape.schemes)} ${tileName(tile)}${storage.suffix} by ${chunk}`;
 
 export const schemeName = (schemes: SchemeTriple) => schemes.map((s) => s.name).join("x");
-
-/** How transformed tiles may be stored: in 16 bits where activations are. */
-const storagesOf = ({ input, output }: WgslConvProblem): readonly TileStorage[] =>
-  input.layout.type === "f16" || output.layout.type === "f16" ? [BLOCKS, WHOLE] : [WHOLE];
 
 function choose(
   problem: WgslConvProblem,
@@ -101,7 +97,7 @@ export function winogradChoices(problem: WgslConvProblem): WinogradChoice[] {
   );
   const triples = zs.flatMap((z) => ys.flatMap((y) => xs.map((x): SchemeTriple => [z, y, x])));
   const bestOf = (schemes: SchemeTriple) => {
-    const choices = storagesOf(problem).map((storage) => choose(problem, schemes, storage));
+    const choices = storagesOf(problem.input, problem.output).map((storage) => choose(problem, schemes, storage));
     return choices.filter((choice) => choice !== undefined).sort((a, b) => a.seconds - b.seconds)[0];
   };
   return triples.map(bestOf).filter((choice) => choice !== undefined).sort((a, b) => a.seconds - b.seconds);
@@ -114,7 +110,7 @@ export function withTile(problem: WgslConvProblem, choice: WinogradChoice, tile:
 
 /** The choice with tiles stored in each other way that there is. */
 export function withStorages(problem: WgslConvProblem, choice: WinogradChoice): WinogradChoice[] {
-  return storagesOf(problem).filter((storage) => storage !== choice.storage)
+  return storagesOf(problem.input, problem.output).filter((storage) => storage !== choice.storage)
     .map((storage) => choose(problem, choice.shape.schemes, storage)).filter((other) => other !== undefined);
 }
 

@@ -142,6 +142,10 @@ export function renderings(): Record<string, string> {
     // The first, of what the convolution read, is the forward pass' own.
     "weight_gradient_winograd_4x4x4_output.wgsl": text(weights, 1),
     "weight_gradient_winograd_4x4x4_product.wgsl": text(weights, 2),
+    "weight_gradient_winograd_4x4x4_16_bits_product.wgsl": text(
+      weightGradient({ ...plain, parts: [8, 8], type: "f16" }, "winograd 4x4x4"),
+      2,
+    ),
     "weight_gradient_winograd_4x4x4_taps.wgsl": text(weights, weights.dispatches.length - 1),
     "peak.wgsl": text(gemmPeakKernel(64, TILE)),
   };

@@ -25,12 +25,12 @@ fn store_sums(i: u32, value: vec4<f32>) {
   { sums_0[i - p.sums_0] = vec4<f32>(value); }
 }
 
-fn gradients_at(point: u32, row: u32, block: u32) -> vec4f {
+fn gradients_at(point: u32, row: u32, block: u32) -> vec4<f32> {
   if (row >= p.rows || block >= 4u) { return vec4f(0.0); }
   return load_gradients((point * 16u + row) * 4u + block);
 }
 
-fn inputs_at(point: u32, row: u32, block: u32) -> vec4f {
+fn inputs_at(point: u32, row: u32, block: u32) -> vec4<f32> {
   if (row >= p.rows || block >= 4u) { return vec4f(0.0); }
   return load_inputs((point * 16u + row) * 4u + block);
 }
