@@ -56,7 +56,9 @@ export function createScratch(folder: string, ...[start, ending]: Parameters<typ
 /** Makes a file and marks it as being in use until it is closed; undefined if it was taken for a leftover before. */
 export function createHeld(path: string): Deno.FsFile | undefined {
   const file = Deno.openSync(path, { write: true, read: true, createNew: true });
-  if (tryLock(file) !== false && file.statSync().nlink !== 0) return file;
+  // Who looks for leftovers has it at this moment, and then either leaves or removes it.
+  if (tryLock(file) === false) file.lockSync(true);
+  if (file.statSync().nlink !== 0) return file;
   file.close();
   return undefined;
 }

@@ -194,6 +194,30 @@ Deno.test("a folder that cannot be removed any more hides no error of the work t
     assertEquals(await namesIn(join(folder, "elsewhere")), []);
   }));
 
+Deno.test("a folder that is being made is not taken for one that was left, however often somebody looks", () =>
+  inTempFolder(async (folder) => {
+    const module = new URL("../../core/base/held_folder.ts", import.meta.url).href;
+    const source = `import { removeLeftFolders } from "${module}";
+      onmessage = async ({ data: folder }) => {
+        postMessage("looking");
+        for (;;) await removeLeftFolders(folder, ".stage-");
+      };`;
+    const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    const worker = new Worker(url, { type: "module" });
+    await new Promise((resolve) => {
+      worker.onmessage = resolve;
+      worker.postMessage(folder);
+    });
+    for (let i = 0; i < 300; i++) {
+      const path = heldFolderPath(folder, ".stage-");
+      await using _held = await holdFolder(path, "testing");
+      await Deno.writeTextFile(join(path, "inside"), "x");
+      assertEquals(await namesIn(path), ["inside"]);
+    }
+    worker.terminate();
+    URL.revokeObjectURL(url);
+  }));
+
 Deno.test("of those that create one file at a time the first has it, whole, while others look for leftovers", () =>
   inTempFolder(async (folder) => {
     const module = new URL("../../core/base/files.ts", import.meta.url).href;
