@@ -375,6 +375,7 @@ Deno.test({
       // Room for plans.json, and not for probabilities.
       const full = await runCommand(line, { fileLimit: 10 * 512 });
       assertEquals([full.code, full.stderr.includes("riting")], [1, true], full.stderr);
+      assert(full.stderr.includes("the file may not become so large there"), full.stderr);
       assertEquals([await namesIn(input), await namesIn(failed)], [["a_0000.nii.gz", "done", "failed"], []]);
       assertEquals(await namesIn(output), RUN_FILES, "nothing half-written");
       const next = await runCommand(line);

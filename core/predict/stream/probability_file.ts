@@ -4,11 +4,12 @@
  * revert_cropping_on_probabilities (nnunetv2/utilities/label_handling/label_handling.py) leaves it.
  */
 import { describeBytes } from "../../base/describe_bytes.ts";
-import { messageOf, UserError } from "../../base/errors.ts";
+import { UserError } from "../../base/errors.ts";
 import { freeBytes } from "../../base/files.ts";
 import { createScratch, type HiddenFile, shortened } from "../../base/leftovers.ts";
 import { type Vec3, voxelCount } from "../../base/shape.ts";
 import type { ExportGeometry } from "../../preprocess/undo.ts";
+import { scratchError } from "./scratch_file.ts";
 
 /** A raw file of probabilities that is being filled; disposing it closes and removes it. */
 export interface ProbabilityFile extends Disposable {
@@ -50,13 +51,11 @@ export function createProbabilityFile(options: ProbabilityFileOptions): Probabil
   const bytes = 4 * channels * voxels;
   checkRoom(options, 2 * bytes);
   const failed = (error: unknown, file: string) =>
-    new UserError({
+    scratchError(error, file, {
       doing: "writing probabilities",
       caseId,
-      file,
-      problem: messageOf(error),
       remedy: `${describeBytes(2 * bytes)} are needed there while the case is being written`,
-    }, { cause: error });
+    });
   let made: HiddenFile;
   try {
     made = createScratch(folder, `${shortened(caseId)}-`, "probabilities");

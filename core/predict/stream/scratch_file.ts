@@ -1,5 +1,6 @@
 /** A file that holds for a while what memory does not. */
-import { messageOf, UserError } from "../../base/errors.ts";
+import { messageOf, UserError, type UserErrorParts } from "../../base/errors.ts";
+import { writeError } from "../../base/files.ts";
 import { createScratch, type HiddenFile } from "../../base/leftovers.ts";
 
 export interface ScratchFile extends Disposable {
@@ -7,15 +8,24 @@ export interface ScratchFile extends Disposable {
   write(position: number, data: Uint8Array): void;
 }
 
+/** What a file that goes with its case says when it can't be made, written or read; a full disk as such. */
+export function scratchError(
+  error: unknown,
+  file: string,
+  about: Pick<UserErrorParts, "doing" | "caseId" | "remedy">,
+): UserError {
+  const known = writeError(error, file, about.doing);
+  const { problem, endsRun } = known instanceof UserError ? known.parts : { problem: messageOf(error) };
+  return new UserError({ ...about, file, problem, ...(endsRun && { endsRun }) }, { cause: error });
+}
+
 /** A nameless file where the system allows it: it is gone when the program ends, however it ends. */
 export function scratchFile(folder: string): ScratchFile {
   const failed = (error: unknown, file: string) =>
-    new UserError({
+    scratchError(error, file, {
       doing: "keeping logits in a scratch file",
-      file,
-      problem: messageOf(error),
       remedy: "free space on that disk, or raise --max-memory so that none is needed",
-    }, { cause: error });
+    });
   let made: HiddenFile;
   try {
     made = createScratch(folder, "nnunet-logits-", "scratch");
