@@ -143,7 +143,8 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
       } catch (error) {
         // No room for the reason either, or no right to move the images.
         if (!(error instanceof UserError) || work.once || isOfModel(error.parts.file)) throw error;
-        tryLater(id, error.message);
+        if (await stateOf(arrival) === null) warn(error.message); // they have been moved
+        else tryLater(id, error.message);
       }
     }
     claims.release(id);

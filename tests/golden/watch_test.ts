@@ -223,6 +223,21 @@ Deno.test("a report or statistics that cannot be written are that case's failure
   });
 });
 
+Deno.test("where it cannot be written why a case failed whose images are moved by then, that is told, and no other try promised", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, failed, args, moving } = await folders(folder, CT);
+    const whole = await Deno.readFile(image(CT, "test_000"));
+    await Deno.mkdir(join(failed, "a.failed.txt"), { recursive: true });
+    await Deno.writeFile(join(input, "a_0000.nii.gz"), whole.subarray(0, whole.length / 2));
+    await using watcher = startWatcher(args(...moving, "--settle", "0"));
+    const { fields } = await watcher.until("warning");
+    await watcher.stop();
+    const message = String(fields.message);
+    assertEquals([message.includes("a.failed.txt"), message.includes("tried again")], [true, false], message);
+    assertEquals(await namesIn(failed), ["a.failed.txt", "a_0000.nii.gz"]);
+  });
+});
+
 /** Classes of statistics with their meshes in another folder. */
 function relocated(classes: unknown, from: string, to: string): unknown {
   return JSON.parse(JSON.stringify(classes).replaceAll(`${from}/`, `${to}/`));
