@@ -11,6 +11,7 @@ import { voxelsOfFile } from "../dataset/case_size.ts";
 import { isFolder } from "../dataset/dataset_names.ts";
 import { filesEndingIn } from "../dataset/raw_dataset.ts";
 import type { ReaderName } from "../formats/image/image.ts";
+import { imageEnding } from "../formats/image/readers.ts";
 import { BYTES_PER_VOXEL, evaluateCase, type EvaluatedCase, type EvaluationJob } from "./evaluate_case.ts";
 import type { Target } from "./overlap.ts";
 import { SURFACE_BYTES_PER_VOXEL, type SurfaceSetting } from "./surface/surface_metrics.ts";
@@ -124,7 +125,7 @@ async function listJobs(evaluation: Evaluation, memory: MemoryAllowance | undefi
     refuseMissing(known, predicted, references, predictions, "prediction", remedy);
   }
   return predicted.map((name) => ({
-    caseId: name.slice(0, name.length - fileEnding.length),
+    caseId: name.slice(0, name.length - (imageEnding(name) ?? fileEnding).length),
     reader,
     predictionFile: pythonJoin(predictions, name),
     referenceFile: pythonJoin(references, name),

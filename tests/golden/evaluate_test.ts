@@ -106,6 +106,13 @@ Deno.test("evaluate_simple says what is the matter with a damaged first referenc
     const { code, stderr } = await runCommand(["evaluate_simple", references, references, "-l", "1"]);
     assertEquals(code, 1);
     assert(stderr.includes(file) && stderr.includes("cut short") && !stderr.includes('".gz"'), stderr);
+    await Deno.copyFile(join(GOLDEN, "regions", "references", first), file);
+    const predictions = join(folder, "predictions");
+    await copyFolder(references, predictions);
+    const damaged = join(predictions, first);
+    await Deno.writeFile(damaged, (await Deno.readFile(damaged)).slice(0, -20));
+    const other = await runCommand(["evaluate_simple", references, predictions, "-l", "1"]);
+    assert(other.stderr.includes(`(case ${first.replace(".nii.gz", "")}, ${damaged})`), other.stderr);
   });
 });
 
