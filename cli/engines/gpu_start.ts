@@ -42,7 +42,7 @@ export async function recordOf(adapter: AdapterFacts): Promise<GpuRecord> {
 /** Kernels that a driver may refuse, one after the other, before the GPU is given up. */
 const MOST_REFUSALS = 16;
 /** A device that is lost at more kernels than these is not lost by them. */
-const MOST_SUSPECTS = 4;
+export const MOST_SUSPECTS = 4;
 
 /**
  * Opens the GPU; where its driver refuses a kernel, once more without that one.

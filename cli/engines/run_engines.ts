@@ -1,6 +1,7 @@
 /** The engine of a run, and what goes on in its place when a GPU fails on the way: the GPU once more, in smaller pieces, or the CPU. */
 import type { Engine } from "../../core/engine/engine.ts";
 import { WrongResults } from "../../core/predict/model/model_check.ts";
+import { MOST_SUSPECTS } from "./gpu_start.ts";
 import {
   type ChosenEngine,
   type EngineWish,
@@ -27,8 +28,6 @@ export interface RunEngineHooks extends StartHooks {
 /** A case is tried again on the GPU so often, each time in pieces of half the bytes; and all cases of a run together so often. */
 const [CASE_RETRIES, RUN_RETRIES] = [2, 4];
 const SMALLER = "in smaller pieces";
-/** A device that is lost at more kernels than these is not lost by them. */
-const MOST_SUSPECTS = 4;
 
 /** Starts the engine of a run; whichever is the current one is disposed of in the end. @throws as {@link selectEngine} */
 export async function openEngines(wish: EngineWish, hooks: RunEngineHooks): Promise<RunEngines> {

@@ -4,6 +4,7 @@
  */
 import { UserError } from "../../core/base/errors.ts";
 import type { TrainRequest } from "../../core/train/train_request.ts";
+import { MOST_SUSPECTS } from "./gpu_start.ts";
 import { type ChosenEngine, type EngineWish, mayUseCpu, selectEngine, startCpu } from "./select_engine.ts";
 
 /** How trainings come to their engines. */
@@ -27,8 +28,6 @@ export interface FollowOptions {
 export const MOST_LOSSES = 2;
 /** Kernels that are done without, one after the other, before the GPU is given up. */
 const MOST_LESSONS = 16;
-/** A device that is lost at more kernels than these is not lost by them. */
-const MOST_SUSPECTS = 4;
 
 /** Opens the engine that is wished for, and others in its place. */
 export function followEngines(wish: EngineWish, { onOpen, search }: FollowOptions = {}): FollowedEngines {
