@@ -5,6 +5,7 @@
 import { statfsSync } from "node:fs";
 import { Interrupted, UserError, type UserErrorParts } from "./errors.ts";
 import { createHidden, type HiddenFile, removeLeftovers, scratchName } from "./leftovers.ts";
+import { isDiskError, lostDisk } from "./lost_disk.ts";
 import { isOutOfFiles, OUT_OF_FILES } from "./open_files.ts";
 import { basename, dirname, join } from "./path.ts";
 import { readError } from "./read_error.ts";
@@ -217,6 +218,9 @@ function takesNoFiles(path: string): boolean {
   }
 }
 
+/** ENOSPC and EDQUOT; or Windows' ERROR_DISK_FULL, a number that elsewhere says that a host is down. */
+const FULL = Deno.build.os === "windows" ? /os error (28|122|112)\b/ : /os error (28|122)\b/;
+
 /**
  * The {@link UserError} for a failed write, or `error` itself where it is none of the user's. What was written has to be removed
  * before, as the free space is told.
@@ -230,7 +234,9 @@ export function writeError(error: unknown, path: string, doing: string, bytes?: 
   const text = error instanceof Error ? error.message : "";
   const size = (count: number) => `${count.toLocaleString("en-US")} bytes`;
   const needed = bytes === undefined ? "" : `${size(bytes)} are to be written`;
-  if (code === "ENOSPC" || code === "EDQUOT" || /os error (28|122|112)\b|No space left|quota exceeded/i.test(text)) {
+  const lost = lostDisk(error);
+  if (lost) return output(lost.problem, lost.remedy);
+  if (code === "ENOSPC" || code === "EDQUOT" || FULL.test(text) || /No space left|quota exceeded/i.test(text)) {
     const free = freeBytes(path) ?? freeBytes(dirname(path));
     const figures = [needed, free === null ? "" : `${size(free)} are free`].filter(Boolean).join(", ");
     if (takesNoFiles(path) || takesNoFiles(dirname(path))) {
@@ -268,6 +274,12 @@ export function writeError(error: unknown, path: string, doing: string, bytes?: 
   }
   if (error instanceof Deno.errors.NotADirectory) {
     return output("a part of its path is a file, not a folder", "check the path");
+  }
+  if (isDiskError(error)) {
+    return output(
+      "the disk reports an error where it is written to",
+      "check the disk, or give a folder on another one",
+    );
   }
   if (isOutOfFiles(error)) return user(OUT_OF_FILES);
   if (code === "ENAMETOOLONG") {

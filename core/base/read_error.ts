@@ -1,5 +1,6 @@
 /** What the system says when a file can't be opened or read, as an error for the user. */
 import { UserError } from "./errors.ts";
+import { isDiskError, lostDisk } from "./lost_disk.ts";
 import { isOutOfFiles, OUT_OF_FILES } from "./open_files.ts";
 
 /** What stands for bytes that are not UTF-8 in a name that the system gives; by that name the file cannot be opened. */
@@ -38,6 +39,8 @@ export function readError(error: unknown, file: string, doing: string, remedy = 
   }
   if (code === "ENAMETOOLONG") return user("its name is too long for this disk", "give it a shorter name");
   if (isOutOfFiles(error)) return user(OUT_OF_FILES.problem, OUT_OF_FILES.remedy);
-  if (code === "EIO") return user("the disk reports an error where it lies", "copy the file from a backup");
+  if (isDiskError(error)) return user("the disk reports an error where it lies", "copy the file from a backup");
+  const lost = lostDisk(error);
+  if (lost) return user(lost.problem, lost.remedy);
   return error;
 }
