@@ -5,7 +5,7 @@
  * output, so that 11 bits are beyond what the self-test allows (tests/engine/gpu_self_test_test.ts tries it). A block of four channels in
  * 64 bits has 14 bits for each and one step for all, and a third of that error. It is made of bits and of sums that are exact but for one
  * rounding, so that devices, which may round 16-bit floats to either side, do not differ; and its range is so wide that nothing that
- * activations in 16 bits lead to is too large for it or too small.
+ * activations in 16 bits lead to is too large for it or too small. What is no number stays none: a loss scale's step is skipped by it.
  */
 import { wgsl } from "../emit/template.ts";
 import type { ArrayView } from "../emit/views.ts";
@@ -44,9 +44,11 @@ export const WHOLE: TileStorage = {
   unpacking: 0,
 };
 
-/** The steps are the f32 whose bits above the 21st are FIRST_STEP + code: 2^-36 times 1, 1.25, 1.5, 1.75, 2, ... up to 1.75 * 2^27. */
+/** The steps are the f32 whose bits above the 21st are FIRST_STEP + code: 2^-36 times 1, 1.25, 1.5, 1.75, 2, ... up to 1.5 * 2^27. */
 const FIRST_STEP = 364;
-const LAST_CODE = 255;
+/** The code of a block with an infinity, NaN or what is too large, all of which comes back as NaN: the bits above the 21st of that. */
+const NO_NUMBER_CODE = 255;
+const NO_NUMBER_STEP = 0x7fc00000 >> 21;
 /** 2^13 in the count of these bits, less one: to the first step of which a number is less than 8192 times. */
 const TO_LARGEST = 13 * 4 - 1;
 /** 2^23 + 2^13: added to a multiple of the step it leaves, rounded, what is stored in the last bits of an f32. */
@@ -58,12 +60,12 @@ export const BLOCKS: TileStorage = {
   zero: "vec2u(0x80002000u)",
   bytes: 8,
   functions: wgsl`
-/// Four multiples of a step, 14 bits each above -8192, and 8 bits for the step. Of what is no number or too large a step of the largest.
+/// Four multiples of a step, 14 bits each above -8192, and 8 bits for the step.
 fn pack_block(value: vec4f) -> vec2u {
   let bits = bitcast<vec4u>(value) & vec4u(0x7fffffffu);
   // A little more, so that rounding up has room.
   let largest = (max(max(bits.x, bits.y), max(bits.z, bits.w)) + 1024u) >> 21u;
-  let code = clamp(largest, ${FIRST_STEP + TO_LARGEST}u, ${FIRST_STEP + TO_LARGEST + LAST_CODE}u) - ${
+  let code = clamp(largest, ${FIRST_STEP + TO_LARGEST}u, ${FIRST_STEP + TO_LARGEST + NO_NUMBER_CODE}u) - ${
     FIRST_STEP + TO_LARGEST
   }u;
   let inverse = 1.0 / bitcast<f32>((code + ${FIRST_STEP}u) << 21u);
@@ -73,7 +75,8 @@ fn pack_block(value: vec4f) -> vec2u {
 
 fn unpack_block(block: vec2u) -> vec4f {
   let code = (block >> vec2u(14u)) & vec2u(15u);
-  let step = bitcast<f32>(((code.x | (code.y << 4u)) + ${FIRST_STEP}u) << 21u);
+  let of_step = code.x | (code.y << 4u);
+  let step = bitcast<f32>(select(of_step + ${FIRST_STEP}u, ${NO_NUMBER_STEP}u, of_step == ${NO_NUMBER_CODE}u) << 21u);
   let low = block & vec2u(0x3fffu);
   let high = block >> vec2u(18u);
   // 2^23 and more: what is stored is the last bits of these f32.
@@ -83,5 +86,5 @@ fn unpack_block(block: vec2u) -> vec4f {
   pack: (value) => `pack_block(${value})`,
   unpack: (stored) => `unpack_block(${stored})`,
   packing: 25,
-  unpacking: 21,
+  unpacking: 23,
 };

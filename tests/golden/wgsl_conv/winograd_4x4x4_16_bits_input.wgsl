@@ -32,7 +32,7 @@ fn normalise(value: vec4f, scale: vec4f, shift: vec4f, slope: vec4f) -> vec4f {
   let t = fma(value, scale, shift);
   return max(t, t * slope);
 }
-/// Four multiples of a step, 14 bits each above -8192, and 8 bits for the step. Of what is no number or too large a step of the largest.
+/// Four multiples of a step, 14 bits each above -8192, and 8 bits for the step.
 fn pack_block(value: vec4f) -> vec2u {
   let bits = bitcast<vec4u>(value) & vec4u(0x7fffffffu);
   // A little more, so that rounding up has room.
@@ -45,7 +45,8 @@ fn pack_block(value: vec4f) -> vec2u {
 
 fn unpack_block(block: vec2u) -> vec4f {
   let code = (block >> vec2u(14u)) & vec2u(15u);
-  let step = bitcast<f32>(((code.x | (code.y << 4u)) + 364u) << 21u);
+  let of_step = code.x | (code.y << 4u);
+  let step = bitcast<f32>(select(of_step + 364u, 1022u, of_step == 255u) << 21u);
   let low = block & vec2u(0x3fffu);
   let high = block >> vec2u(18u);
   // 2^23 and more: what is stored is the last bits of these f32.
