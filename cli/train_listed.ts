@@ -90,7 +90,7 @@ async function work(run: ListedRun, lane: Lane): Promise<void> {
   const { folds, signal, stop, context } = run;
   const { gpu } = lane;
   for (let failures = 0;;) {
-    const one = await folds.take(({ lostBy }) => !lostBy.includes(lane));
+    const one = await folds.take(({ lostBy }) => !gpu || (lostBy.length < MOST_LOST && !lostBy.includes(lane)));
     if (!one) return;
     try {
       const error = signal.aborted ? undefined : await trainOne(run, lane, one);
@@ -132,7 +132,7 @@ async function trainOne(run: ListedRun, lane: Lane, { request, lostBy }: ListedF
     tell("done", { dice });
     return undefined;
   } catch (error) {
-    if (error instanceof GpuFailed && !error.hangs && lostBy.length + 1 < MOST_LOST) {
+    if (error instanceof GpuFailed && !error.hangs && (lostBy.length + 1 < MOST_LOST || mayUseCpu(values))) {
       const start = startAfter(request.start, isSaved);
       const how = start.kind === "continue" ? "goes on from its last checkpoint" : "begins once more";
       context.warn(`fold ${fold}: GPU ${gpu?.name} failed, it ${how}: ${error.message}`);

@@ -32,12 +32,11 @@ const MOST_LESSONS = 16;
 /** Opens the engine that is wished for, and others in its place. */
 export function followEngines(wish: EngineWish, { onOpen, search }: FollowOptions = {}): FollowedEngines {
   let last: ChosenEngine | undefined;
+  let notOpened: Error | undefined;
   /** Once a device was lost: the next ones look for the kernel that it was lost by, among them these. */
   let suspects: Set<string> | undefined = search ? new Set() : undefined;
   let lessons = 0;
   let whyCpu: string | undefined;
-
-  let notOpened: Error | undefined;
 
   async function openEngine() {
     notOpened = last = undefined;

@@ -101,7 +101,7 @@ export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
       }
       const free = lanes.filter((lane) => !running.has(lane) && lane.failures < MOST_FAILURES);
       const chosen = free.flatMap((lane) => {
-        const own = nextFold(states, experiment, failed.union(lane.lost));
+        const own = nextFold(states, experiment, failed.union(othersFolds(lane, lanes, states, lost)));
         return own.kind === "train" ? [{ lane, state: own.state }] : [];
       })[0];
       if (chosen && !failure) {
@@ -132,10 +132,25 @@ export async function trainFolds(run: TrainingRun): Promise<TrainedFolds> {
   }
 }
 
+/** Names of folds that are not for a lane: a GPU's are those that it has not failed at, nor too many others; the CPU's are what is left. */
+function othersFolds(
+  lane: Lane,
+  lanes: readonly Lane[],
+  states: readonly FoldState[],
+  lost: ReadonlyMap<string, number>,
+): ReadonlySet<string> {
+  const isFor = ({ lost: own }: Lane, name: string) => (lost.get(name) ?? 0) < MOST_LOST && !own.has(name);
+  const gpus = lanes.filter(({ gpu, failures }) => gpu && failures < MOST_FAILURES);
+  const isOthers = lane.gpu
+    ? (name: string) => !isFor(lane, name)
+    : (name: string) => gpus.some((other) => isFor(other, name));
+  return new Set(states.map(({ task }) => taskName(task)).filter(isOthers));
+}
+
 /** The last resort. @throws UserError where the CPU is not to take a GPU's place */
 function cpuLane({ values, context }: TrainingRun, lost: ReadonlyMap<string, number>): Lane {
   if (!mayUseCpu(values)) throw noGpuLeft(lost);
-  context.warn(`no GPU is left, the CPU goes on${values.allowCpu ? " (--allow_cpu)" : ""}`);
+  context.warn(`no GPU is left for it, the CPU goes on${values.allowCpu ? " (--allow_cpu)" : ""}`);
   return laneOf(engineOpener({ ...values, device: "cpu" }, context.print));
 }
 
@@ -225,7 +240,7 @@ async function train(run: FoldRun, task: FoldTask, start: TrainRequest["start"])
 }
 
 /** The fold goes on from its last checkpoint, on whichever GPU is free; not for ever. */
-function noteGpuFailure({ lane, failed, lost, context }: FoldRun, task: FoldTask, error: GpuFailed): void {
+function noteGpuFailure({ lane, failed, lost, values, context }: FoldRun, task: FoldTask, error: GpuFailed): void {
   const name = taskName(task);
   // A thread whose GPU hangs has the fold's lock as long as this process lives.
   const count = error.hangs ? MOST_LOST : (lost.get(name) ?? 0) + 1;
@@ -234,7 +249,7 @@ function noteGpuFailure({ lane, failed, lost, context }: FoldRun, task: FoldTask
   lane.failures = error.hangs ? MOST_FAILURES : lane.failures + 1;
   const gpu = lane.gpu?.name ?? "";
   const isGone = lane.failures >= MOST_FAILURES;
-  const isGivenUp = count >= MOST_LOST;
+  const isGivenUp = error.hangs || (count >= MOST_LOST && !mayUseCpu(values));
   if (isGivenUp) failed.add(name);
   const goesOn = isGivenUp ? "it is given up" : "it goes on from its last checkpoint";
   const end = isGone ? `; GPU ${gpu} is not used any more` : "";

@@ -92,6 +92,15 @@ Deno.test({
       assert(/these folds could not be trained: (0, 1|1, 0); the same command with --c/.test(text), text);
       assertEquals(of("gpu_failed").length, 4);
     });
+    await t.step("no GPU that is left, and the CPU", async () => {
+      for (const [name, line] of [["four", TRAIN], ["five", [...RUN, "--gpus", "0,0"]]] as const) {
+        using _failing = failThreads(Infinity);
+        const { code, text, folds } = await run(root, [...line, "--name", name, "--allow_cpu", "--threads", "1"]);
+        assertEquals(code, 0, text);
+        assert(/no GPU is left.*the CPU goes on \(--allow_cpu\)/.test(text), text);
+        assertEquals(folds.filter((fold) => fold.endsWith("done")).sort(), ["0 done", "1 done"]);
+      }
+    });
   }));
 
 Deno.test(
