@@ -57,8 +57,8 @@ export async function openLastCheckpoint(folder: string): Promise<LastCheckpoint
     return undefined;
   }
   const times = opened.map(({ checkpoint }) => Deno.statSync(checkpoint.file).mtime?.getTime() ?? 0);
-  const training = trainingOf(opened[times.indexOf(Math.max(...times))].checkpoint);
-  const ofTraining = opened.filter(({ checkpoint }) => trainingOf(checkpoint) === training);
+  const newest = opened[times.indexOf(Math.max(...times))].checkpoint;
+  const ofTraining = opened.filter(({ checkpoint }) => isOfSameTraining(checkpoint, newest));
   const last = ofTraining.find(({ name }) => name === CHECKPOINTS.final) ??
     ofTraining.reduce((most, one) => (epochsOf(one.checkpoint) > epochsOf(most.checkpoint) ? one : most));
   for (const one of opened) if (one !== last) one.checkpoint[Symbol.dispose]();
@@ -73,10 +73,25 @@ export async function openLastCheckpoint(folder: string): Promise<LastCheckpoint
   };
 }
 
-/** What tells trainings of this program apart: their seed and recipe. The same text for all that Python wrote. */
-function trainingOf({ members }: CheckpointFile): string {
+/** True where a checkpoint is of the training that one written later is of: with its first epoch, or written before that had ended. */
+function isOfSameTraining(one: CheckpointFile, later: CheckpointFile): boolean {
+  const [{ run, begun }, other] = [trainingOf(one), trainingOf(later)];
+  return run === other.run && (begun === undefined || begun === other.begun);
+}
+
+/**
+ * What tells trainings of this program apart: seed and recipe, and when the first epoch began, once it has ended. The same for all that
+ * Python wrote.
+ */
+function trainingOf({ members }: CheckpointFile): { readonly run: string; readonly begun?: unknown } {
   const run = members.get(RUN_MEMBER);
-  return run instanceof Map ? `${run.get("seed")} ${run.get("recipe")}` : "";
+  if (!(run instanceof Map)) return { run: "" };
+  const logging = members.get("logging");
+  const starts = logging instanceof Map ? logging.get("epoch_start_timestamps") : undefined;
+  return {
+    run: `${run.get("seed")} ${run.get("recipe")}`,
+    ...(Array.isArray(starts) && { begun: starts[0] }),
+  };
 }
 
 /** Checkpoints that are in a fold's folder. */

@@ -87,6 +87,34 @@ Deno.test("--c goes on with the training that was begun last, not with the final
     assertEquals(await checkpointContent(join(fold, "checkpoint_final.pth")), expected);
   }));
 
+Deno.test("--c tells a training from the one it replaces by when it began, where both have the same seed", () =>
+  inFolder(async (folder) => {
+    const folders = await makePreprocessed(folder);
+    const fold = join(folders.results, FOLD);
+    await trainModel(trainRequest(folders), listening());
+    const expected = await checkpointContent(join(fold, "checkpoint_final.pth"));
+    const stopAfter = async (hook: "onEpoch" | "onStep", start: TrainRequest["start"]) => {
+      const controller = new AbortController();
+      const stopping = listening({ [hook]: () => controller.abort(), signal: controller.signal });
+      await trainModel(trainRequest(folders, { start }), stopping).catch(() => {});
+      return stopping;
+    };
+    // In its first epoch, then after it.
+    await stopAfter("onStep", { kind: "new" });
+    const second = await stopAfter("onEpoch", { kind: "continue" });
+    assert(
+      second.infos.some((line) => /^continuing from .*latest.pth: epoch 1, step /.test(line)),
+      `${second.infos}`,
+    );
+    const third = listening();
+    await trainModel(trainRequest(folders, GO_ON), third);
+    assert(third.infos.some((line) => /^continuing from .*: epoch 2/.test(line)), `${third.infos}`);
+    assertEquals(third.warnings.filter((line) => line.includes("earlier training")), [
+      `checkpoint_final.pth in ${fold} are of an earlier training, which this one replaces`,
+    ]);
+    assertEquals(await checkpointContent(join(fold, "checkpoint_final.pth")), expected);
+  }));
+
 Deno.test("--val --val_best with only a final checkpoint says so", () =>
   inFolder(async (folder) => {
     const folders = await makePreprocessed(folder);
