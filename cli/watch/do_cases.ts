@@ -97,6 +97,32 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
   }
 
   async function take(looked: LookedAt): Promise<Taken | "nothing" | "failed"> {
+    const { id } = looked.arrival;
+    let found: Awaited<ReturnType<typeof findOut>>;
+    try {
+      found = await findOut(looked);
+    } catch (error) {
+      // Of this case alone, as a text that may not be read, or of a disk that is away for a while.
+      if (!(error instanceof UserError) || (work.once && isOfDisk(error.parts, folders.output))) throw error;
+      claims.release(id);
+      if (!work.once) {
+        tryLater(id, error.message);
+        return "nothing";
+      }
+      tally.failed++;
+      sayFailedCase(failureOf(id, error.withCase(id)), context);
+      settling.startAgain(id, RETRY_MS);
+      return "failed";
+    }
+    if (found === "nothing" || !("error" in found)) return found;
+    const { parts: error, message } = found.error;
+    const failure = { kind: "failed", id, error, message } as const;
+    await finish(found, failure, () => sayFailedCase(failure, context));
+    return "failed";
+  }
+
+  /** Claims a case that is to be done; with what is wrong with its images, where something is. @throws UserError */
+  async function findOut(looked: LookedAt): Promise<Taken | "nothing" | (Taken & { readonly error: UserError })> {
     const { arrival, state } = looked;
     const { id } = arrival;
     if (state === null || parts.get(id) === state || !await isToDo(looked) || !claims.claim(id)) return "nothing";
@@ -118,10 +144,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
       for (const message of arrived.warnings) warn(`${id}: ${message}`);
       return { arrival, state, one: caseOf(id, arrived.files) };
     }
-    const { parts: error, message } = arrived.error;
-    const failure = { kind: "failed", id, error, message } as const;
-    await finish({ arrival, state, one: caseOf(id) }, failure, () => sayFailedCase(failure, context));
-    return "failed";
+    return { arrival, state, one: caseOf(id), error: arrived.error };
   }
 
   function withSource(arrived: Arrived, id: string): Arrived {
@@ -131,21 +154,19 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
 
   async function finish({ arrival, state, one }: Taken, ended: Ended, say = () => work.show(ended)): Promise<void> {
     const { id } = arrival;
-    if (await stateOf(arrival) !== state) {
-      // Of a part of what has arrived by now.
-      if (ended.kind === "done") await removeResults(one, ending);
-      warn(`${id}: it has changed while it was predicted; it is taken again when it no longer does`);
-      settling.startAgain(id);
-    } else {
-      try {
-        if (ended.kind === "done") await finishDone({ arrival, state, one }, ended, say);
-        else await finishFailed({ arrival, state, one }, ended, say);
-      } catch (error) {
-        // No room for the reason either, or no right to move the images.
-        if (!(error instanceof UserError) || work.once || isOfModel(error.parts.file)) throw error;
-        if (await stateOf(arrival) === null) warn(error.message); // they have been moved
-        else tryLater(id, error.message);
-      }
+    try {
+      if (await stateOf(arrival) !== state) {
+        // Of a part of what has arrived by now.
+        if (ended.kind === "done") await removeResults(one, ending);
+        warn(`${id}: it has changed while it was predicted; it is taken again when it no longer does`);
+        settling.startAgain(id);
+      } else if (ended.kind === "done") await finishDone({ arrival, state, one }, ended, say);
+      else await finishFailed({ arrival, state, one }, ended, say);
+    } catch (error) {
+      // No room for the reason either, or the images' disk is away.
+      if (!(error instanceof UserError) || work.once || isOfModel(error.parts.file)) throw error;
+      if (await knownState(arrival) === null) warn(error.message); // they have been moved
+      else tryLater(id, error.message);
     }
     claims.release(id);
   }
@@ -221,7 +242,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
   /** A case that can't be measured has failed; its segmentation stays. One that has changed is not measured. */
   async function measureAndFinish(taken: Taken, ended: Ended): Promise<void> {
     const { arrival, state, one } = taken;
-    const error = await stateOf(arrival) === state ? await texts.measure(one) : undefined;
+    const error = await knownState(arrival) === state ? await texts.measure(one) : undefined;
     if (!error) return await finish(taken, ended);
     await finish(taken, failureOf(one.id, error), () => {});
   }
@@ -271,6 +292,16 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     },
     [Symbol.dispose]: () => claims[Symbol.dispose](),
   };
+}
+
+/** As {@link stateOf}; undefined where it can't be found out, as of a share that is away. */
+async function knownState(arrival: Arrival): Promise<string | null | undefined> {
+  try {
+    return await stateOf(arrival);
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
 }
 
 /** Of the disk that results go to. @param output Their folder: scratch files are hidden ones in it, or could not be made */

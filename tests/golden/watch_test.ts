@@ -238,6 +238,50 @@ Deno.test("where it cannot be written why a case failed whose images are moved b
   });
 });
 
+Deno.test("a text of a failure that cannot be read keeps that case alone from being done; --once counts it as failed", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, args } = await folders(folder, CT);
+    await Deno.mkdir(join(output, "a.failed.txt"), { recursive: true });
+    for (const id of ["a", "b"]) await Deno.copyFile(image(CT, "test_000"), join(input, `${id}_0000.nii.gz`));
+    {
+      await using watcher = startWatcher(args("--settle", "0"));
+      const { fields } = await watcher.until("warning");
+      const message = String(fields.message);
+      assert(message.includes("a.failed.txt") && message.endsWith("It is tried again in 60 s."), message);
+      await watcher.until("case_done", "b");
+      assertEquals(await watcher.stop(), true);
+    }
+    await Deno.copyFile(image(CT, "test_000"), join(input, "c_0000.nii.gz"));
+    const once = startWatcher(args("--settle", "0", "--once"));
+    assertEquals(await once.ended, false);
+    const ends = once.said.filter(({ event }) => event === "case_done" || event === "case_failed");
+    assertEquals(ends.map(({ event, fields }) => `${fields.case} ${event}`).sort(), ["a case_failed", "c case_done"]);
+    assertEquals(await namesIn(output), ["a.failed.txt", "b.nii.gz", "c.nii.gz", ...RUN_FILES]);
+  });
+});
+
+Deno.test("images that cannot be looked at when their case is predicted do not end the watch", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, args } = await folders(folder, CT);
+    const path = join(input, "a_0000.nii.gz");
+    await Deno.copyFile(image(CT, "test_000"), path);
+    let isFirst = true;
+    await using watcher = startWatcher(args("--settle", "0"), ({ event }) => {
+      if (event !== "case" || !isFirst) return;
+      isFirst = false;
+      Deno.removeSync(path);
+      Deno.symlinkSync(path, path); // a link in a circle
+    });
+    const { fields } = await watcher.until("warning");
+    assert(String(fields.message).endsWith("It is tried again in 60 s."), String(fields.message));
+    await Deno.remove(path);
+    await Deno.copyFile(image(CT, "test_000"), join(input, "b_0000.nii.gz"));
+    await watcher.until("case_done", "b");
+    assertEquals(await watcher.stop(), true);
+    assert((await namesIn(output)).includes("b.nii.gz"));
+  });
+});
+
 /** Classes of statistics with their meshes in another folder. */
 function relocated(classes: unknown, from: string, to: string): unknown {
   return JSON.parse(JSON.stringify(classes).replaceAll(`${from}/`, `${to}/`));
