@@ -83,16 +83,23 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
   const tally: Tally = { done: 0, failed: 0 };
   /** States of arrivals that were found to be parts of cases. */
   const parts = new Map<string, string>();
+  /** States of images that could not be moved when their case was done, which is left alone as it is without --done. */
+  const unmoved = new Map<string, string>();
 
   const caseOf = (id: string, files: readonly string[] = []): CaseToPredict => ({ id, files, ...names.of(id) });
 
-  async function isLeft({ id }: Arrival): Promise<boolean> {
-    return folders.done === undefined && id !== "" &&
-      await isPredicted(caseOf(id), ending, options.saveProbabilities ?? false) && await texts.areThere(caseOf(id));
+  async function isDone({ id }: Arrival): Promise<boolean> {
+    return id !== "" && await isPredicted(caseOf(id), ending, options.saveProbabilities ?? false) &&
+      await texts.areThere(caseOf(id));
+  }
+
+  async function isLeft(arrival: Arrival): Promise<boolean> {
+    return folders.done === undefined && await isDone(arrival);
   }
 
   async function isToDo({ arrival, state }: LookedAt): Promise<boolean> {
     if (state === null || await isLeft(arrival)) return false;
+    if (unmoved.get(arrival.id) === state && await isDone(arrival)) return false;
     return folders.failed !== undefined || !await hasFailedAsItIs(reasonFile(folders.output, arrival), state);
   }
 
@@ -177,7 +184,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
   }
 
   async function finishDone(taken: Taken, ended: Ended, say: () => void): Promise<void> {
-    const { arrival } = taken;
+    const { arrival, state } = taken;
     const unwritten = await report(taken, ended);
     if (unwritten) {
       const failure = failureOf(arrival.id, unwritten);
@@ -185,11 +192,20 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     }
     tally.done++;
     say();
-    // In the folder of what has failed it stays with the images that it is about.
-    await removeIfThere(reasonFile(folders.output, arrival), "removing why the case failed before");
-    if (folders.done === undefined) return;
-    const to = await moveArrival(arrival, folders.done);
-    event?.("case_moved", { case: arrival.id, to });
+    try {
+      // In the folder of what has failed it stays with the images that it is about.
+      await removeIfThere(reasonFile(folders.output, arrival), "removing why the case failed before");
+      if (folders.done === undefined) return;
+      const to = await moveArrival(arrival, folders.done);
+      event?.("case_moved", { case: arrival.id, to });
+    } catch (error) {
+      // Of images that are moved by now, or that can't be looked at, the caller tells.
+      if (!(error instanceof UserError) || work.once || await knownState(arrival) !== state) throw error;
+      unmoved.set(arrival.id, state);
+      warn(
+        `${error.message} ${arrival.id} is done; its images stay where they are, and are left alone until they change.`,
+      );
+    }
   }
 
   async function finishFailed(taken: Taken, ended: Failed, say: () => void): Promise<void> {

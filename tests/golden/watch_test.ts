@@ -282,6 +282,37 @@ Deno.test("images that cannot be looked at when their case is predicted do not e
   });
 });
 
+Deno.test("a case whose images cannot be moved when it is done is done once, and again only when they change or its result is gone", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, done, args } = await folders(folder, CT);
+    const path = join(input, "a_0000.nii.gz");
+    await Deno.copyFile(image(CT, "test_000"), path);
+    await using watcher = startWatcher(args("--done", done, "--settle", "0"), ({ event }) => {
+      if (event !== "watching") return;
+      Deno.removeSync(done);
+      Deno.writeTextFileSync(done, "a file in the folder's place");
+    });
+    const count = (name: string) => watcher.said.filter(({ event }) => event === name).length;
+    const reach = async (name: string, wanted: number) => {
+      while (count(name) < wanted) await Promise.race([pause(50), watcher.ended]);
+    };
+    await reach("warning", 1);
+    const { fields } = await watcher.until("warning");
+    const message = String(fields.message);
+    assert(message.includes(done) && message.includes("a is done; its images stay where they are"), message);
+    await Deno.copyFile(image(CT, "test_000"), join(input, "b_0000.nii.gz"));
+    await reach("case_done", 2);
+    await pause(500);
+    assertEquals([count("case_done"), count("warning"), count("case_failed")], [2, 2, 0]);
+    await Deno.copyFile(image(CT, "test_001"), path);
+    await reach("case_done", 3);
+    await Deno.remove(join(output, "b.nii.gz"));
+    await reach("case_done", 4);
+    assertEquals(await watcher.stop(), true);
+    assertEquals(await namesIn(output), ["a.nii.gz", "b.nii.gz", ...RUN_FILES]);
+  });
+});
+
 /** Classes of statistics with their meshes in another folder. */
 function relocated(classes: unknown, from: string, to: string): unknown {
   return JSON.parse(JSON.stringify(classes).replaceAll(`${from}/`, `${to}/`));
