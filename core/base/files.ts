@@ -128,9 +128,10 @@ function isFile(path: string): boolean {
   }
 }
 
-function isFolder(path: string): boolean {
+/** @param look With links followed, or not */
+function isFolder(path: string, look = Deno.lstatSync): boolean {
   try {
-    return Deno.lstatSync(path).isDirectory;
+    return look(path).isDirectory;
   } catch {
     return false;
   }
@@ -266,7 +267,12 @@ export function writeError(error: unknown, path: string, doing: string, bytes?: 
     return output("no permission to write there", "change its permissions or give a folder that may be written");
   }
   if (error instanceof Deno.errors.NotFound) {
-    return output(`its folder ${dirname(path)} is not there`, "make the folder, or check the path");
+    const folder = dirname(path);
+    // Of a folder that is written into it is not the one above that is missing.
+    const problem = isFolder(folder, Deno.statSync)
+      ? "it is not there, or what was to be written there is gone"
+      : `its folder ${folder} is not there`;
+    return output(problem, "make the folder, or check the path");
   }
   if (error instanceof Deno.errors.IsADirectory) {
     const problem = "a folder has that name, a file is to be written";

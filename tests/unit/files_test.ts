@@ -105,6 +105,9 @@ Deno.test("a missing folder, a file in place of a folder and a folder in place o
       "a.txt",
       `${folder}/no is not there`,
     );
+    const into = await Deno.open(`${folder}/no/a.txt`, { write: true, create: true }).catch((error) => error);
+    const message = String(writeError(into, `${folder}/no`, "writing"));
+    assertEquals([message.includes(`${folder}/no): it is not there`), message.includes("its folder")], [true, false]);
     await writeAtomically(`${folder}/file`, "x");
     await assertFails(() => writeAtomically(`${folder}/file/a.txt`, "x"), UserError, "not a folder");
     await Deno.mkdir(`${folder}/sub/inner`, { recursive: true });
