@@ -2,6 +2,7 @@
 import { UserError } from "../../core/base/errors.ts";
 import { filesBelow } from "../../core/formats/dicom/series.ts";
 import { isAbsolute, relative } from "../../core/base/path.ts";
+import { isGone } from "../../core/base/stat_or_null.ts";
 import { quoted } from "./access.ts";
 import { HttpProblem } from "./problem.ts";
 
@@ -40,26 +41,24 @@ export async function allowedPath(path: string, roots: readonly string[]): Promi
 export async function requireAllowed(paths: readonly string[], roots: readonly string[]): Promise<void> {
   for (const path of paths) {
     // Who reads it says that it is not there.
-    if (await isGone(path) || await isAllowed(path, roots)) continue;
+    const problem = await isGone(path) ? undefined : await whyNotAllowed(path, roots);
+    if (problem === undefined) continue;
     throw new UserError({
       doing: "looking for the image",
       file: path,
-      problem: "it is not what it was when the job was accepted: it leads out of the folders that the service may read",
+      problem: `it is not what it was when the job was accepted: ${problem}`,
       remedy: "name files below a folder of --root, and leave them as they are until the job has ended",
     });
   }
 }
 
-async function isGone(path: string): Promise<boolean> {
-  return await Deno.lstat(path).then(() => false, (error) => error instanceof Deno.errors.NotFound);
-}
-
-async function isAllowed(path: string, roots: readonly string[]): Promise<boolean> {
+async function whyNotAllowed(path: string, roots: readonly string[]): Promise<string | undefined> {
+  const leadsOut = "it leads out of the folders that the service may read";
   try {
-    return (await allowedPath(path, roots)).path === path;
+    return (await allowedPath(path, roots)).path === path ? undefined : leadsOut;
   } catch (error) {
-    if (error instanceof HttpProblem) return false;
-    throw error;
+    if (!(error instanceof HttpProblem)) throw error;
+    return error.status === 400 ? `it holds more than ${MOST_DICOM_FILES} files by now` : leadsOut;
   }
 }
 

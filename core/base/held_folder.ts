@@ -5,6 +5,7 @@
 import { ensureFolder, writeError } from "./files.ts";
 import { createHeld, removeLeftovers, scratchName } from "./leftovers.ts";
 import { join } from "./path.ts";
+import { isGone } from "./stat_or_null.ts";
 
 const ENDING = ".scratch";
 
@@ -67,8 +68,4 @@ export async function removeLeftFolders(parent: string, start: string): Promise<
       // Of another user, or just removed.
     }
   }
-}
-
-async function isGone(path: string): Promise<boolean> {
-  return await Deno.lstat(path).then(() => false, (error) => error instanceof Deno.errors.NotFound);
 }

@@ -13,3 +13,8 @@ export async function statOrNull(path: string, doing: string): Promise<Deno.File
     throw readError(error, path, doing);
   }
 }
+
+/** True where nothing has that name, not even a link that leads nowhere; false also where that can't be found out. */
+export async function isGone(path: string): Promise<boolean> {
+  return await Deno.lstat(path).then(() => false, (error) => error instanceof Deno.errors.NotFound);
+}
