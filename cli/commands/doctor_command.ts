@@ -74,7 +74,7 @@ export const doctorCommand = defineCommand({
     const gpu = await probeGpu();
     show("GPU", describeGpu(gpu));
     if (gpu.adapter) show("GPUs by index", gpuLines(await listGpus()));
-    const tested = await testGpu(values.allowSoftwareGpu);
+    const tested = await testGpu(values.allowSoftwareGpu, context);
     if (tested) show("GPU self-test", tested.lines);
     show("Engine", await describeEngine(tested?.right !== false));
     show("Folders", await describeFolders(context.environment));

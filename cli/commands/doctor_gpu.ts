@@ -26,14 +26,19 @@ export interface GpuTest {
 }
 
 /** Tests the GPU that would be used; nothing where there is none, or only a software adapter that was not asked for. */
-export async function testGpu(allowSoftware: boolean): Promise<GpuTest | undefined> {
+export async function testGpu(
+  allowSoftware: boolean,
+  { count }: Pick<CommandContext, "count">,
+): Promise<GpuTest | undefined> {
   const adapter = await findAdapter();
   if (!adapter || (adapter.software && !allowSoftware)) return undefined;
   const record = await recordOf(adapter);
   const remarks = record.ignored === undefined ? [] : [record.ignored];
+  // A driver may take minutes to compile all kernels.
+  const onCase = count("testing the GPU against the CPU", "bar");
   try {
     const { engine, value } = await openWithoutRefused(record, { allowSoftware }, async (engine) => {
-      const test = await testAgainstCpu(engine, record, { allowSoftware });
+      const test = await testAgainstCpu(engine, record, { allowSoftware }, onCase);
       const { compiled } = engine;
       if (test.report.failures.length === 0) await measureCacheOnce(engine, record);
       return { ...test, compiled };

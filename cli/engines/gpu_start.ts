@@ -164,11 +164,12 @@ export async function testAgainstCpu(
   engine: GpuEngine,
   record: GpuRecord,
   { allowSoftware, choice, tuning }: Opening,
+  onCase?: (done: number, of: number) => void,
 ): Promise<CpuComparison> {
   const { createCpuEngine } = await import("../../cpu/engine.ts");
   const { createGpuEngine } = await import("../../gpu/engine.ts");
   await using cpu = await createCpuEngine();
-  const report = await selfTest(engine, cpu);
+  const report = await selfTest(engine, cpu, undefined, onCase);
   const { failures, halfFailures } = report;
   const way = await findWrongWay(report, cpu, (way) => {
     const refused = new Set([...Object.keys(record.findings.refused), way]);

@@ -26,11 +26,16 @@ export interface SelfTestReport {
   readonly seconds: number;
 }
 
-/** Runs the self-test's cases, or those given, on both engines. @throws what the GPU engine throws once it has failed altogether (a lost device) */
+/**
+ * Runs the self-test's cases, or those given, on both engines.
+ * @param onCase Told how many are done, from none to all
+ * @throws what the GPU engine throws once it has failed altogether (a lost device)
+ */
 export async function selfTest(
   gpu: GpuEngine,
   cpu: Engine & TrainingEngine,
   tested: readonly EngineCase[] = ENGINE_CASES.filter((each) => each.selfTest),
+  onCase?: (done: number, of: number) => void,
 ): Promise<SelfTestReport> {
   const started = performance.now();
   const failures: string[] = [];
@@ -39,7 +44,8 @@ export async function selfTest(
   const failed: EngineCase[] = [];
   const waysOf = { right: [] as string[][], wrong: [] as string[][] };
   let [cases, skipped, worst] = [0, 0, 0];
-  for (const one of tested) {
+  for (const [index, one] of tested.entries()) {
+    onCase?.(index, tested.length);
     const expected = await one.run(cpu, "f32");
     for (const precision of one.precisions) {
       if (refusal(gpu, one, precision) !== undefined) {
@@ -59,6 +65,7 @@ export async function selfTest(
       }
     }
   }
+  onCase?.(tested.length, tested.length);
   const seconds = (performance.now() - started) / 1000;
   const suspects = suspectsOf(waysOf);
   return { cases, skipped, failures, halfFailures, failed, suspects, worst, algorithms, seconds };
