@@ -8,6 +8,7 @@ import { problemsOf } from "../../gpu/tune.ts";
 import { type Tuning, wantedOf } from "../../gpu/tuning.ts";
 import { measuredCandidates } from "../../kernels/wgsl/conv/measured.ts";
 import { BASE_LIMITS } from "../../kernels/wgsl/conv/problem.ts";
+import { BLOCKS } from "../../kernels/wgsl/conv/tile_storage.ts";
 import type { WgslDispatch } from "../../kernels/wgsl/kernel.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { architecture } from "../../core/cases/networks.ts";
@@ -51,6 +52,18 @@ Deno.test("activations take half as much in f16; the network's input and output 
       .reduce((sum, [, { bytes }]) => sum + bytes, 0);
   assertEquals(tensors(half) * 2, tensors(whole));
   assertEquals([half.input.type, half.output.type], ["f32", "f32"]);
+});
+
+Deno.test("in f16 transformed tiles are stored in 16 bits, but those of images, of which one may be a thousand times another", () => {
+  const graph = buildGraph(architecture({ featuresPerStage: [32, 64] }), 4, 3);
+  const options = { patch: [64, 64, 64], batch: 1, precision: "f16" } as const;
+  const ways = [...problemsOf(graph, options, BASE_LIMITS).values()].flatMap((problem) =>
+    measuredCandidates(problem).map(({ name }) => ({ name, isOfImage: problem.input.parts[0] === 4 }))
+  );
+  const isInBlocks = ({ name }: { readonly name: string }) => name.includes(BLOCKS.suffix);
+  assert(ways.some(isInBlocks));
+  assert(ways.some(({ name, isOfImage }) => isOfImage && name.startsWith("winograd")));
+  assertEquals(ways.filter((way) => way.isOfImage && isInBlocks(way)), []);
 });
 
 Deno.test("weights lie in the same places whatever the batch and the precision", () => {

@@ -28,9 +28,12 @@ export interface TileStorage {
   readonly unpacking: number;
 }
 
-/** How tiles of these tensors may be stored, blocks only where the tensors have 16 bits themselves. */
+/**
+ * How tiles of these tensors may be stored, blocks only where all of them have 16 bits themselves. Images have 32: one channel may be a
+ * thousand times another, which would be lost beside it in a block.
+ */
 export const storagesOf = (...tensors: readonly { readonly layout: SlotLayout }[]): readonly TileStorage[] =>
-  tensors.some(({ layout }) => layout.type === "f16") ? [BLOCKS, WHOLE] : [WHOLE];
+  tensors.every(({ layout }) => layout.type === "f16") ? [BLOCKS, WHOLE] : [WHOLE];
 
 export const WHOLE: TileStorage = {
   suffix: "",
