@@ -3,7 +3,7 @@ import { plural } from "../../core/base/plural.ts";
 import { UsageError, UserError } from "../../core/base/errors.ts";
 import { writeAtomically } from "../../core/base/files.ts";
 import { stringifyJson } from "../../core/base/json.ts";
-import { describeFinding } from "../../core/dataset/integrity.ts";
+import { describeFinding, LACKS_MEMORY } from "../../core/dataset/integrity.ts";
 import type { FingerprintOutcome } from "../../core/preprocess/fingerprint.ts";
 import { type CommandContext, defineCommand } from "./command.ts";
 import { foldersOf } from "../dataset_folders.ts";
@@ -89,12 +89,19 @@ async function sayOutcome(
   { print, printError }: CommandContext,
 ): Promise<void> {
   const { dataset, findings, worstGeometry, reader } = outcome;
-  const errors = findings.filter(({ severity }) => severity === "error");
+  // Of what memory was lacking for, nothing is known to be wrong.
+  const [lacking, errors] = [true, false].map((lacks) =>
+    findings.filter(({ severity, kind }) => severity === "error" && (kind === LACKS_MEMORY) === lacks)
+  );
   const warnings = findings.filter(({ severity }) => severity === "warning");
   if (errors.length + warnings.length > 0) {
     const counts = [[errors.length, "error"], [warnings.length, "warning"]] as const;
     const text = counts.filter(([n]) => n > 0).map(([n, what]) => plural(n, what)).join(" and ");
     printError(list(`The check of ${dataset.name} found ${text}:`, [...errors, ...warnings].map(describeFinding)));
+  }
+  if (lacking.length > 0) {
+    const what = `Memory is what is lacking to check ${dataset.name}, of which nothing is known to be wrong here:`;
+    printError(list(what, lacking.map(describeFinding)));
   }
   if (worstGeometry && reader) {
     const { drawGeometryMismatch } = await import("../geometry_overlay.ts");
@@ -104,9 +111,11 @@ async function sayOutcome(
     );
   }
   if (outcome.state === "refused") {
-    printError(
-      `error: no fingerprint of ${dataset.name} was written; correct the errors above (--no_verify goes on without a check).`,
-    );
+    const remedies = [
+      ...(lacking.length > 0 ? ["give the run more memory"] : []),
+      ...(errors.length > 0 ? ["correct the errors above (--no_verify goes on without a check)"] : []),
+    ];
+    printError(`error: no fingerprint of ${dataset.name} was written; ${remedies.join(", and ")}.`);
     return;
   }
   const checked =

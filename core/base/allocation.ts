@@ -11,6 +11,11 @@ export function isAllocationFailure(error: unknown): error is Error {
   return error instanceof Error && kinds.includes(error.name) && REFUSALS.test(error.message);
 }
 
+/** True for an error that says that memory is what is lacking: of an allocation, or of a limit that is too low. */
+export function lacksMemory(error: unknown): boolean {
+  return isAllocationFailure(error) || (error instanceof UserError && isAllocationFailure(error.cause));
+}
+
 /** The {@link UserError} for an allocation that failed, or `error` itself where it is something else. */
 export function allocationError(error: unknown, about: Pick<UserErrorParts, "doing" | "caseId" | "file">): unknown {
   return isAllocationFailure(error) ? new UserError(outOfMemory(about, error.message), { cause: error }) : error;

@@ -71,7 +71,8 @@ export function requireRoom(
     ...about,
     problem: `${needs} ${describeBytes(bytes)}, and ${may}, of which the program has ${describeBytes(taken)}`,
     remedy: remedy ?? `${usual}; or cut the image into smaller ones`,
-  });
+    // By its cause it is told from what is wrong with the file, see lacksMemory.
+  }, { cause: new RangeError("out of memory") });
 }
 
 /** Under a limit of the user's, what a job has left is collected at once: beside another thread's job it would count. */

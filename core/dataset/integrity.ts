@@ -2,6 +2,7 @@
  * The check of a raw dataset: what is found, as one list. Here what can be said without opening an image: dataset.json, names and
  * files. Source: nnunetv2/experiment_planning/verify_dataset_integrity.py, and the mistakes people make.
  */
+import { lacksMemory } from "../base/allocation.ts";
 import { plural } from "../base/plural.ts";
 import { UserError } from "../base/errors.ts";
 import { show } from "../base/fields.ts";
@@ -25,6 +26,9 @@ export interface Finding {
   readonly needed: string;
 }
 
+/** The kind of what is not wrong with the dataset: the case, or its reader, could not be checked. */
+export const LACKS_MEMORY = "memory";
+
 /** A finding as a line. */
 export function describeFinding({ severity, caseId, file, found, needed }: Finding): string {
   const where = [caseId && `case ${caseId}`, file].filter(Boolean).join(", ");
@@ -36,7 +40,7 @@ export function findingOfError(error: UserError, caseId: string, file: string): 
   const { problem, remedy } = error.parts;
   return {
     severity: "error",
-    kind: "unreadable",
+    kind: lacksMemory(error) ? LACKS_MEMORY : "unreadable",
     caseId,
     file: error.parts.file ?? file,
     found: problem,

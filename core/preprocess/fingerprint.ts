@@ -2,6 +2,7 @@
  * A dataset's fingerprint, and in the same read the check of its integrity. Writes dataset_fingerprint.json as upstream does.
  * Source: nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py.
  */
+import { lacksMemory } from "../base/allocation.ts";
 import { statOrNull } from "../base/stat_or_null.ts";
 import { UserError } from "../base/errors.ts";
 import { ensureFolder, requireWritable, writeAtomically } from "../base/files.ts";
@@ -11,7 +12,7 @@ import { shareMemory } from "../base/memory_allowance.ts";
 import { median } from "../base/numeric.ts";
 import { join } from "../base/path.ts";
 import { chooseReader } from "../dataset/choose_reader.ts";
-import { checkDatasetFiles, type Finding } from "../dataset/integrity.ts";
+import { checkDatasetFiles, type Finding, LACKS_MEMORY } from "../dataset/integrity.ts";
 import type { CaseExpectation } from "../dataset/integrity_case.ts";
 import { fileStates, rememberCheck, rememberedCheck } from "../dataset/integrity_record.ts";
 import {
@@ -167,7 +168,7 @@ async function readerOf(
   if (problem !== undefined && !isSaid) {
     findings.push({
       severity: "error",
-      kind: "reader",
+      kind: lacksMemory(first) ? LACKS_MEMORY : "reader",
       file,
       found: problem,
       needed: remedy ?? "images that can be read",

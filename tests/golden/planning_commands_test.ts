@@ -44,6 +44,22 @@ Deno.test("from raw data to plans: extract_fingerprint, plan_experiment, move_pl
   });
 });
 
+Deno.test("where memory is too little for the check, that is said, and nothing of errors in the dataset", async () => {
+  await inTempFolder(async (folder) => {
+    const raw = join(folder, "raw", "Dataset001_Tiny");
+    await makeRawDataset(raw);
+    const line = ["extract_fingerprint", "-d", "1", "--max-memory", "16M"];
+    const { code, stderr } = await runCommand(line, { env: environment(folder) });
+    assertEquals(code, 1, stderr);
+    const [first, last] = [
+      "Memory is what is lacking to check Dataset001_Tiny",
+      "was written; give the run more memory.",
+    ];
+    for (const text of [first, "(--max-memory)", last]) assert(stderr.includes(text), stderr);
+    for (const text of ["The check of", "correct the errors"]) assert(!stderr.includes(text), stderr);
+  });
+});
+
 Deno.test("what is wrong with a dataset is listed, reported as JSON and drawn, and the exit code is 1", async () => {
   await inTempFolder(async (folder) => {
     const raw = join(folder, "raw", "Dataset001_Tiny");

@@ -3,6 +3,7 @@ import { UserError } from "../../core/base/errors.ts";
 import { stringifyJson } from "../../core/base/json.ts";
 import { join } from "../../core/base/path.ts";
 import { describeFinding, duplicateMembers, type Finding } from "../../core/dataset/integrity.ts";
+import { analyseCase } from "../../core/preprocess/fingerprint_case.ts";
 import { extractFingerprint, type FingerprintOptions } from "../../core/preprocess/fingerprint.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
 import { inTempFolder, namesIn } from "../golden/cli/run_command.ts";
@@ -229,6 +230,28 @@ Deno.test("all findings of a dataset come in one list, in the order of the cases
       "not finite c",
     ]);
     assertEquals(lists[1], lists[0]);
+  });
+});
+
+Deno.test("a case that there is no memory for is a finding of its own kind, a damaged one of another", async () => {
+  await inDataset(truncate("labelsTr/b.nii.gz"), async (raw) => {
+    const kinds: string[] = [];
+    for (const [id, limit] of [["a", 1000], ["b", 1e9]] as const) {
+      const { findings } = await analyseCase({
+        index: 0,
+        case: {
+          id,
+          images: [join(raw, "imagesTr", `${id}_0000.nii.gz`)],
+          label: join(raw, "labelsTr", `${id}.nii.gz`),
+        },
+        reader: "SimpleITKIO",
+        draws: 0,
+        check: { allowGeometryMismatch: false },
+        memory: { limit, taken: 0, isTheMachines: false },
+      });
+      kinds.push(...findings.map(({ kind }) => kind));
+    }
+    assertEquals(kinds, ["memory", "memory", "unreadable"]);
   });
 });
 
