@@ -272,7 +272,7 @@ export async function createGpuEngine(options: GpuEngineOptions = {}): Promise<G
     async flush() {
       gpu.check();
       const errorsBefore = gpu.errors;
-      await commands.wait().catch(gpu.blame);
+      await commands.wait();
       await gpu.settleErrors();
       if (gpu.errors !== errorsBefore) throw gpu.lastError;
     },

@@ -305,7 +305,7 @@ async function setParameters(state: TrainingState, source: WeightSource, optimiz
   }
   staged.forEach((kinds, chunk) => kinds.forEach((data, kind) => write(state, values.whole(kind, chunk), data)));
   writeSteps(state, optimizer?.steps ?? 0);
-  await commands.wait().catch(gpu.blame);
+  await commands.wait();
   gpu.check();
 }
 
