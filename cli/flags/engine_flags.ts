@@ -1,7 +1,7 @@
 /** Flags of the commands that run a network: what it runs on. */
 import { UsageError } from "../../core/base/errors.ts";
 import type { FlagTable } from "./flag.ts";
-import { THREADS } from "./forms.ts";
+import { STARTED_THREADS } from "./forms.ts";
 
 export const MACHINE = "Machine";
 
@@ -36,7 +36,7 @@ export const ENGINE = {
     kind: "integer",
     names: ["--threads"],
     value: "N",
-    range: THREADS,
+    range: STARTED_THREADS,
     beyond: true,
     group: MACHINE,
     help: "Threads of the CPU engine. Default: all cores. Results do not depend on it.",

@@ -25,7 +25,11 @@ interface Valued extends FlagBase {
 }
 /** Where a number must lie; max is always said, MAX_SAFE_INTEGER where there is no other. */
 export type Range =
-  & { readonly max: number }
+  & {
+    readonly max: number;
+    /** Of threads: no more for each core of the machine; but some more than that can always be asked for. */
+    readonly perCore?: number;
+  }
   & ({ readonly min: number; readonly above?: undefined } | { readonly above: number; readonly min?: undefined });
 
 /** What a word must look like. */

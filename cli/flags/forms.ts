@@ -55,6 +55,9 @@ export const HTML_FILE: Form = { fits: /\.html?$/i, needed: "a name that ends in
 /** Threads or processes. */
 export const THREADS = { min: 1, max: 1024 } as const;
 
+/** Of threads that are all started, whatever there is to do: each takes memory of its own. */
+export const STARTED_THREADS = { ...THREADS, perCore: 8 } as const;
+
 /** Python's number of processes, here of threads that each work on a case; each command says what they do with it. */
 export const CASE_THREADS = {
   kind: "integer",

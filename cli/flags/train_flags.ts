@@ -4,7 +4,7 @@
  */
 import { ENGINE, MACHINE } from "./engine_flags.ts";
 import type { FlagTable, Values } from "./flag.ts";
-import { DATASET, FOLD, FOLD_OR_ARRAY, LOG, MAX_MEMORY, NAME, SUFFIX, THREADS } from "./forms.ts";
+import { DATASET, FOLD, FOLD_OR_ARRAY, LOG, MAX_MEMORY, NAME, STARTED_THREADS, SUFFIX, THREADS } from "./forms.ts";
 
 const WHAT = "What to train";
 const HOW = "Training";
@@ -245,7 +245,7 @@ export const TRAIN = {
     kind: "integer",
     names: ["--sample-threads", "--sample_threads"],
     value: "N",
-    range: { min: 0, max: THREADS.max },
+    range: { ...STARTED_THREADS, min: 0 },
     beyond: true,
     group: MACHINE,
     help:

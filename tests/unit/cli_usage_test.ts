@@ -1,8 +1,9 @@
 /** Mistakes of usage: whatever is wrong with a command line alone is exit code 2, before anything is read or started. */
 import { main } from "../../cli/main.ts";
 import { COMMANDS } from "../../cli/commands/commands.ts";
-import { checkValues } from "../../cli/flags/check_values.ts";
+import { beyondMachine, checkValues } from "../../cli/flags/check_values.ts";
 import type { Flag } from "../../cli/flags/flag.ts";
+import { STARTED_THREADS, THREADS } from "../../cli/flags/forms.ts";
 import { parseFlags } from "../../cli/flags/parse_flags.ts";
 import { UsageError } from "../../core/base/errors.ts";
 import { assert, assertEquals, assertFails } from "../assert.ts";
@@ -178,4 +179,38 @@ Deno.test("a value at the edge of its range is taken, one beyond is not", async 
   check("-s 1 -m 0 3");
   await assertFails(() => check("-s 0"), UsageError, "argument -s: it is 0; a number above 0 and at most 1 is needed");
   await assertFails(() => check("-m 0 4"), UsageError, "argument -m: it is 4; a whole number from 0 to 3 is needed");
+});
+
+Deno.test("threads that a machine has the cores for many times over are refused, before they take its memory", async () => {
+  assertEquals(
+    beyondMachine(STARTED_THREADS, 1000, 2),
+    "it is 1000; this machine has 2 cores, and more than 32 threads would take memory and make nothing faster",
+  );
+  assertEquals(
+    [[32, 1], [33, 1], [128, 16], [129, 16], [1024, 128]].map(([n, cores]) =>
+      beyondMachine(STARTED_THREADS, n, cores) === null
+    ),
+    [
+      true,
+      false,
+      true,
+      false,
+      true,
+    ],
+  );
+  // Of these no more are started than there are cases, and memory for.
+  assertEquals(beyondMachine(THREADS, 1000, 2), null);
+  if (navigator.hardwareConcurrency > 100) return;
+  for (const line of [`${PREDICT} --threads 1000`, `${TRAIN} --sample-threads 1000`]) {
+    const [name, ...args] = line.split(" ");
+    const command = COMMANDS.find((one) => one.name === name);
+    const flags = (await command?.load())?.flags ?? {};
+    const parsed = parseFlags(flags, args);
+    assert(!parsed.help);
+    await assertFails(
+      async () => await Promise.resolve(checkValues(flags, parsed.values)),
+      UsageError,
+      "it is 1000; this machine",
+    );
+  }
 });
