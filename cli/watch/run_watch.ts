@@ -15,6 +15,7 @@ import { refuseOtherRun } from "../../core/predict/run/shared_run.ts";
 import type { CommandContext } from "../commands/command.ts";
 import { firstStageOf, lacksFirstStage, removeFirstStages } from "../engines/cascade.ts";
 import { openResident } from "../engines/resident.ts";
+import { sayFailedCase } from "../event_log.ts";
 import { wantedGpus } from "../engines/wanted_gpus.ts";
 import { engineWish } from "../engines/select_engine.ts";
 import { foldName } from "../flags/forms.ts";
@@ -170,6 +171,7 @@ interface Watch {
 async function watch({ values, watched, worker, settling, context }: Watch): Promise<void> {
   const { signal, warn } = context;
   const sayStrange = strangeFiles(watched, warn);
+  const sayClosed = closedCases(values, worker.tally, context);
   const settleMs = values.settle * 1000;
   let first: { readonly ids: ReadonlySet<string>; readonly end: number } | undefined;
   let lastProblem = "";
@@ -177,9 +179,10 @@ async function watch({ values, watched, worker, settling, context }: Watch): Pro
     const lookedAt = performance.now();
     let hasWorked = false;
     try {
-      const { looked, strange } = await look(watched, worker);
+      const { looked, strange, closed } = await look(watched, worker);
       lastProblem = "";
       await sayStrange(strange);
+      sayClosed(closed);
       const there = values.once && first ? looked.filter(({ arrival }) => first?.ids.has(arrival.id)) : looked;
       const settled = settling.settled(there);
       first ??= { ids: new Set(there.map(({ arrival }) => arrival.id)), end: performance.now() + settleMs };
@@ -206,11 +209,18 @@ async function look(watched: WatchedFolder, worker: CaseWorker) {
     await requireFolder(watched.folder);
     const { arrivals, strange } = await listArrivals(watched);
     const looked: LookedAt[] = [];
+    const closed: UserError[] = [];
     for (const arrival of arrivals) {
       // Without a look at each file of what is done, of which there may be many.
-      if (!await worker.isLeft(arrival)) looked.push({ arrival, state: await stateOf(arrival) });
+      if (await worker.isLeft(arrival)) continue;
+      try {
+        looked.push({ arrival, state: await stateOf(arrival) });
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        closed.push(error.withCase(arrival.id));
+      }
     }
-    return { looked, strange };
+    return { looked, strange, closed };
   } catch (error) {
     throw error instanceof UserError ? new Unreadable(error.parts) : error;
   }
@@ -221,6 +231,22 @@ async function requireFolder(folder: string): Promise<void> {
   if (stat?.isDirectory) return;
   const problem = stat ? "it is a file; a folder is needed" : "there is no such folder";
   throw new UserError({ doing: DOING, file: folder, problem, remedy: "give the folder that images arrive in" });
+}
+
+/** Tells once of each case whose images can't be looked at, which is no other's matter; with --once it has failed. */
+function closedCases({ once, poll }: WatchValues, tally: Tally, context: CommandContext) {
+  let known: ReadonlySet<string> = new Set();
+  return (errors: readonly UserError[]) => {
+    for (const { message, parts: { caseId: id = "", ...parts } } of errors) {
+      if (known.has(message)) continue;
+      if (!once) context.warn(`${message} It is looked at again every ${poll} s.`);
+      else {
+        tally.failed++;
+        sayFailedCase({ id, error: parts, message }, context);
+      }
+    }
+    known = new Set(errors.map(({ message }) => message));
+  };
 }
 
 /** Warns once of each image that is none of the model's. */

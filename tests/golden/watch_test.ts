@@ -313,6 +313,29 @@ Deno.test("a case whose images cannot be moved when it is done is done once, and
   });
 });
 
+Deno.test("images that cannot be looked at keep no other case waiting, and --once counts theirs as failed", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, args } = await folders(folder, CT);
+    const path = join(input, "a_0000.nii.gz");
+    await Deno.symlink(path, path); // a link in a circle
+    await Deno.copyFile(image(CT, "test_000"), join(input, "b_0000.nii.gz"));
+    {
+      await using watcher = startWatcher(args("--settle", "0"));
+      await watcher.until("case_done", "b");
+      await pause(300);
+      assertEquals(await watcher.stop(), true);
+      const warnings = watcher.said.filter(({ event }) => event === "warning").map(({ fields }) => `${fields.message}`);
+      assertEquals([warnings.length, warnings[0].includes("(case a, ")], [1, true], warnings.join("\n"));
+    }
+    await Deno.copyFile(image(CT, "test_000"), join(input, "c_0000.nii.gz"));
+    const once = startWatcher(args("--settle", "0.2", "--once"));
+    assertEquals(await once.ended, false);
+    const ends = once.said.filter(({ event }) => event === "case_done" || event === "case_failed");
+    assertEquals(ends.map(({ event, fields }) => `${fields.case} ${event}`).sort(), ["a case_failed", "c case_done"]);
+    assertEquals(await namesIn(output), ["b.nii.gz", "c.nii.gz", ...RUN_FILES]);
+  });
+});
+
 /** Classes of statistics with their meshes in another folder. */
 function relocated(classes: unknown, from: string, to: string): unknown {
   return JSON.parse(JSON.stringify(classes).replaceAll(`${from}/`, `${to}/`));
