@@ -83,7 +83,7 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
   const tally: Tally = { done: 0, failed: 0 };
   /** States of arrivals that were found to be parts of cases. */
   const parts = new Map<string, string>();
-  /** States of images that could not be moved when their case was done, which is left alone as it is without --done. */
+  /** States of images that could not be moved when their case had ended, which is left alone as without a folder for them. */
   const unmoved = new Map<string, string>();
 
   const caseOf = (id: string, files: readonly string[] = []): CaseToPredict => ({ id, files, ...names.of(id) });
@@ -100,7 +100,9 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
   async function isToDo({ arrival, state }: LookedAt): Promise<boolean> {
     if (state === null || await isLeft(arrival)) return false;
     if (unmoved.get(arrival.id) === state && await isDone(arrival)) return false;
-    return folders.failed !== undefined || !await hasFailedAsItIs(reasonFile(folders.output, arrival), state);
+    // With a folder for them they are elsewhere, but for those that could not be moved.
+    if (folders.failed !== undefined && unmoved.get(arrival.id) !== state) return true;
+    return !await hasFailedAsItIs(reasonFile(folders.output, arrival), state);
   }
 
   async function take(looked: LookedAt): Promise<Taken | "nothing" | "failed"> {
@@ -237,13 +239,25 @@ export function createCaseWorker(work: CaseWork): CaseWorker {
     tally.failed++;
     say();
     if (unwritten) warn(`${arrival.id}: ${unwritten.message}`);
-    const { failed } = folders;
-    const to = failed === undefined ? undefined : await moveArrival(arrival, failed);
+    const to = await moveFailed(arrival, state);
     const reason = reasonFile(to ?? folders.output, arrival);
     const messages = [ended.message, ...(unwritten ? [unwritten.message] : [])];
     await writeReason(reason, arrival, messages.join("\n"), state);
     if (event) event("case_aside", { case: arrival.id, ...(to !== undefined && { to }), reason });
     else work.say(to === undefined ? `why: ${reason}` : `moved to ${to}, why: ${reason}`);
+  }
+
+  /** @returns where the images are; undefined where they stay @throws UserError if they are gone, or can't be looked at */
+  async function moveFailed(arrival: Arrival, state: string): Promise<string | undefined> {
+    if (folders.failed === undefined) return undefined;
+    try {
+      return await moveArrival(arrival, folders.failed);
+    } catch (error) {
+      if (!(error instanceof UserError) || work.once || await knownState(arrival) !== state) throw error;
+      unmoved.set(arrival.id, state);
+      warn(`${error.message} The images of ${arrival.id} stay where they are, and are left alone until they change.`);
+      return undefined;
+    }
   }
 
   /** Of the model, which ends the work, or of the disk that results go to. */

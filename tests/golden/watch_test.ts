@@ -336,6 +336,29 @@ Deno.test("images that cannot be looked at keep no other case waiting, and --onc
   });
 });
 
+Deno.test("a case whose images cannot be moved when it has failed has failed once, with its reason beside the results", async () => {
+  await inTempFolder(async (folder) => {
+    const { input, output, failed, args } = await folders(folder, CT);
+    const whole = await Deno.readFile(image(CT, "test_000"));
+    const path = join(input, "a_0000.nii.gz");
+    await Deno.writeFile(path, whole.subarray(0, whole.length / 2));
+    await using watcher = startWatcher(args("--failed", failed, "--settle", "0"), ({ event }) => {
+      if (event !== "watching") return;
+      Deno.removeSync(failed);
+      Deno.writeTextFileSync(failed, "a file in the folder's place");
+    });
+    await watcher.until("case_aside", "a");
+    await pause(500);
+    const count = (name: string) => watcher.said.filter(({ event }) => event === name).length;
+    assertEquals([count("case_failed"), count("warning")], [1, 1]);
+    assertEquals(await namesIn(output), ["a.failed.txt", ...RUN_FILES]);
+    await Deno.writeFile(path, whole);
+    await watcher.until("case_done", "a");
+    assertEquals(await watcher.stop(), true);
+    assertEquals(await namesIn(output), ["a.nii.gz", ...RUN_FILES]);
+  });
+});
+
 /** Classes of statistics with their meshes in another folder. */
 function relocated(classes: unknown, from: string, to: string): unknown {
   return JSON.parse(JSON.stringify(classes).replaceAll(`${from}/`, `${to}/`));
