@@ -15,6 +15,7 @@ import type { Sample, SampleName } from "./samples/sample_loader.ts";
 import type { SampleSlice } from "./samples/sample_slice.ts";
 import type { SampleStream } from "./samples/sample_stream.ts";
 import type { TrainingSetup } from "./setup.ts";
+import { batchBytesOf, stepsAhead } from "./steps_ahead.ts";
 import type { EpochRecord } from "./training_log.ts";
 import type { TrainingState, TrainingValues } from "./training_state.ts";
 import { validationSlices } from "./report/validation_slices.ts";
@@ -174,8 +175,9 @@ interface RunningStep {
 
 /** The training steps of an epoch that are left. One step at least is enqueued while another runs. */
 async function trainSteps(run: EpochRun, from: TrainingState, learningRate: number, hope: Hope): Promise<TrainedSteps> {
-  const { engine, program, setup: { recipe }, signal, hooks } = run;
-  const ahead = stepsAhead(engine, from.lossScale !== undefined);
+  const { engine, program, setup, signal, hooks } = run;
+  const { recipe } = setup;
+  const ahead = stepsAhead(engine.kind, batchBytesOf(setup), from.lossScale !== undefined);
   const losses = [...from.within?.losses ?? []];
   // A pause does not count.
   const start = Date.now() / 1000 - (from.within?.seconds ?? 0);
@@ -219,40 +221,6 @@ async function trainSteps(run: EpochRun, from: TrainingState, learningRate: numb
   };
   if (signal?.aborted) return await stop(run, state);
   return { state, start };
-}
-
-/** When the results of steps are asked for, and waited for. */
-export interface StepsAhead {
-  /** Of the step that is enqueued next: how many before it may be unsettled then, and whether its result may come with a later one's. */
-  next(): { readonly unsettled: number; readonly later: boolean };
-}
-
-/** Steps of a GPU whose results come together: at most so many, of about so many seconds. */
-const [MOST_TOGETHER, SECONDS_TOGETHER] = [8, 1];
-
-/**
- * One step runs while another is enqueued. A GPU is asked for results every few steps only: that holds this thread until nothing is left to
- * do, and they are here 10 ms after; by then the next ones are enqueued. With a loss scale, which a step's result decides, each counts.
- */
-export function stepsAhead({ kind }: Pick<TrainingEngine, "kind">, scaled: boolean): StepsAhead {
-  const alone = kind === "cpu" || scaled;
-  let together = alone ? 1 : 2;
-  let [before, enqueued] = [0, 0];
-  let start = performance.now();
-  return {
-    next() {
-      if (enqueued === together) {
-        const seconds = (performance.now() - start) / 1000 / together;
-        [before, enqueued] = [enqueued, 0];
-        if (!alone) {
-          together = Math.max(2, Math.min(MOST_TOGETHER, 2 * together, Math.floor(SECONDS_TOGETHER / seconds)));
-        }
-        start = performance.now();
-      }
-      enqueued++;
-      return { unsettled: before + enqueued - 1, later: enqueued < together };
-    },
-  };
 }
 
 interface Validated {

@@ -9,6 +9,7 @@ import type { Graph } from "../graph/graph.ts";
 import { splineCoefficients } from "./augment/sample.ts";
 import type { ReadingLane } from "../predict/run/run_memory.ts";
 import type { TrainingSetup } from "./setup.ts";
+import { batchBytesOf, bytesOnTheWay } from "./steps_ahead.ts";
 
 /** What comes to the program between its start and a training's steps: compiled code, kernels, garbage; and with every sample thread. */
 const GROWTH_BYTES = 64 * 2 ** 20;
@@ -22,7 +23,7 @@ export interface TrainingForecast {
   readonly memory: TrainingMemory;
   /** Of one training step, by the engine's cost model. */
   readonly seconds: number;
-  /** Samples that are loaded and those being worked on. */
+  /** Samples that are loaded, those being worked on, and those on their way to the engine. */
   readonly samples: number;
   /** The program itself with its threads, and saving a checkpoint. */
   readonly program: number;
@@ -62,7 +63,8 @@ export function forecastTraining(
   const sample = voxelCount(spec.patch) * (4 * setup.inputChannels + 2);
   const shares = engines > 1 ? engines * ENGINE_BYTES : 0;
   const runtime = (lane?.runtimeBytes ?? residentBytes() + GROWTH_BYTES) + shares + threads * THREAD_BYTES;
-  const samples = Math.max(1, threads) * (loaded + 3 * sample) + ahead * sample;
+  const onTheWay = bytesOnTheWay(engine.kind, batchBytesOf(setup), options.precision === "f16");
+  const samples = Math.max(1, threads) * (loaded + 3 * sample) + ahead * sample + onTheWay;
   const saving = SAVING.share * memory.parameters / engines + SAVING.bytes;
   return {
     memory,

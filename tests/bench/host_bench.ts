@@ -19,7 +19,7 @@ import { buildGraph } from "../../core/network/build_graph.ts";
 import { loadNetwork } from "../../core/predict/model/network.ts";
 import { planCase, uploadCase } from "../../core/predict/stream/case_plan.ts";
 import { predictCase } from "../../core/predict/stream/predict_case.ts";
-import { stepsAhead } from "../../core/train/train_epochs.ts";
+import { stepsAhead } from "../../core/train/steps_ahead.ts";
 import { createGpuEngine, type GpuEngine } from "../../gpu/engine.ts";
 import { makeCase, makeModel } from "../unit/predict_fixture.ts";
 import { say } from "./say.ts";
@@ -200,7 +200,7 @@ async function benchTraining(engine: GpuEngine, setting: Setting, meter: Meter):
   const labels = Int16Array.from(image, (value) => Math.floor((value + 1) * 1.5));
   const run = async () => {
     const running: Promise<unknown>[] = [];
-    const ahead = stepsAhead(engine, false);
+    const ahead = stepsAhead(engine.kind, 2 * voxelCount(patch) * 6, false);
     for (let step = 0; step < steps; step++) {
       for (let sample = 0; sample < 2; sample++) engine.setSample(program, sample, image, labels);
       // Samples come from threads: their messages are seen when other things are, too.

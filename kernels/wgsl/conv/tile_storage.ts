@@ -6,6 +6,10 @@
  * 64 bits has 14 bits for each and one step for all, and a third of that error. It is made of bits and of sums that are exact but for one
  * rounding, so that devices, which may round 16-bit floats to either side, do not differ; and its range is so wide that nothing that
  * activations in 16 bits lead to is too large for it or too small. What is no number stays none: a loss scale's step is skipped by it.
+ *
+ * One step for four channels has a price: an output channel whose weights are a tenth or a hundredth of its neighbours' has 0.6 or 6 % of
+ * error by root mean square, where f32 tiles leave 0.02 %. Such a model is found out by its first tile, which is compared with the CPU's,
+ * and `--precision auto` computes it in f32.
  */
 import { wgsl } from "../emit/template.ts";
 import type { ArrayView } from "../emit/views.ts";

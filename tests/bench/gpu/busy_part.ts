@@ -11,7 +11,7 @@ import { sampleClassLocations } from "../../../core/preprocess/class_locations.t
 import { deriveAugmentation } from "../../../core/train/augment/spec.ts";
 import type { SampleName } from "../../../core/train/samples/sample_loader.ts";
 import { loadingOf } from "../../../core/train/run_training.ts";
-import { stepsAhead } from "../../../core/train/train_epochs.ts";
+import { stepsAhead } from "../../../core/train/steps_ahead.ts";
 import { createSampleStream } from "../../../core/train/samples/sample_stream.ts";
 import { STANDARD_AUGMENTATION } from "../../../core/trainers/training_recipe.ts";
 import { sum } from "../../../kernels/operators/arithmetic.ts";
@@ -53,7 +53,7 @@ export async function measureBusyShare(part: EnginePart, folder: string): Promis
   let [steps, waited, start] = [0, 0, 0];
   const running: Promise<unknown>[] = [];
   // As core/train/train_epochs.ts does it.
-  const ahead = stepsAhead(engine, precision === "f16");
+  const ahead = stepsAhead(engine.kind, trainBatch * edge ** 3 * 6, precision === "f16");
   let [last, longest] = [clock(), 0];
   // What is left at the end is for the parts of a step on the device's clock.
   for (; steps < WARM_UPS + MOST_STEPS && limit.left() > 4 * longest; steps++) {
