@@ -14,12 +14,14 @@ const [MOST_TOGETHER, SECONDS_TOGETHER] = [8, 1];
 /** What the batches of two such groups may take, which wait for their steps on the way to the GPU. */
 const BYTES_ON_THE_WAY = 256 * 2 ** 20;
 
-/** Bytes of a batch as it is handed to the engine: images as float32, labels as int16. */
-export function batchBytesOf(
-  { augmentation: { spec }, inputChannels, batch }: Pick<TrainingSetup, "augmentation" | "inputChannels" | "batch">,
-): number {
-  return batch * voxelCount(spec.patch) * (4 * inputChannels + 2);
+type SampleShape = Pick<TrainingSetup, "augmentation" | "inputChannels">;
+
+/** Bytes of a sample as it is handed to the engine: the image as float32, labels as int16. */
+export function sampleBytesOf({ augmentation: { spec }, inputChannels }: SampleShape): number {
+  return voxelCount(spec.patch) * (4 * inputChannels + 2);
 }
+
+export const batchBytesOf = (setup: SampleShape & Pick<TrainingSetup, "batch">) => setup.batch * sampleBytesOf(setup);
 
 /** The most that batches take on their way to a GPU, by {@link stepsAhead}; a CPU's are copied at once. */
 export const bytesOnTheWay = (kind: TrainingEngine["kind"], batchBytes: number, scaled: boolean) =>

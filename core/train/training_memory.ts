@@ -9,7 +9,7 @@ import type { Graph } from "../graph/graph.ts";
 import { splineCoefficients } from "./augment/sample.ts";
 import type { ReadingLane } from "../predict/run/run_memory.ts";
 import type { TrainingSetup } from "./setup.ts";
-import { batchBytesOf, bytesOnTheWay } from "./steps_ahead.ts";
+import { batchBytesOf, bytesOnTheWay, sampleBytesOf } from "./steps_ahead.ts";
 
 /** What comes to the program between its start and a training's steps: compiled code, kernels, garbage; and with every sample thread. */
 const GROWTH_BYTES = 64 * 2 ** 20;
@@ -60,7 +60,7 @@ export function forecastTraining(
   const { memory, steps } = engine.forecastTraining(setup.graph, options);
   const { spec } = setup.augmentation;
   const loaded = voxelCount(spec.loadPatch) * (4 * spec.channels + 4) + 4 * splineCoefficients(spec);
-  const sample = voxelCount(spec.patch) * (4 * setup.inputChannels + 2);
+  const sample = sampleBytesOf(setup);
   const shares = engines > 1 ? engines * ENGINE_BYTES : 0;
   const runtime = (lane?.runtimeBytes ?? residentBytes() + GROWTH_BYTES) + shares + threads * THREAD_BYTES;
   const onTheWay = bytesOnTheWay(engine.kind, batchBytesOf(setup), options.precision === "f16");
