@@ -6,17 +6,17 @@
  */
 import zlib from "node:zlib";
 import { sitkHeader } from "../../core/formats/image/nifti/written_header.ts";
-import { fromFileUrl, join } from "../../core/base/path.ts";
+import { join } from "../../core/base/path.ts";
 import { imagesOf, modelFolder, segmented, serve } from "../golden/cli/served.ts";
 import { type Browser, findChromium, openBrowser } from "../slow/browser.ts";
 import { SHOWN } from "../slow/viewer.ts";
 import { measureProcess } from "./measure_process.ts";
 import { ourCommand } from "./our_command.ts";
 import { say } from "./say.ts";
+import { benchWithNetwork } from "./with_network.ts";
 
 const SIDE = 512;
 const CLASSES = 24;
-const BENCH = fromFileUrl(new URL("bench.ts", import.meta.url));
 const MODEL = "iso_ct_two_folds";
 /** Marks of the viewer, and what is done before each. */
 const STEPS = [
@@ -29,15 +29,8 @@ const STEPS = [
 
 type Times = Record<string, number>;
 
-export async function bench(args: readonly string[]): Promise<number> {
-  // Of all benchmarks this one alone talks to a service and a browser.
-  const { state } = await Deno.permissions.query({ name: "net", host: "127.0.0.1" });
-  if (state === "granted") return await measure(args);
-  const flags = ["--quiet", "--frozen", "--allow-read", "--allow-write", "--allow-env", "--allow-sys", "--allow-run"];
-  const { code } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", ...flags, "--allow-net=127.0.0.1", BENCH, "page", ...args],
-  }).spawn().status;
-  return code;
+export function bench(args: readonly string[]): Promise<number> {
+  return benchWithNetwork("page", args, measure);
 }
 
 async function measure([slices = "300", runs = "3"]: readonly string[]): Promise<number> {

@@ -4,7 +4,7 @@
  *
  *   deno task bench serve [MINUTES of the 200 jobs (5)] [ROUNDS with and without hostile requests (5)]
  */
-import { fromFileUrl, join } from "../../core/base/path.ts";
+import { join } from "../../core/base/path.ts";
 import { hostileRequests, rawRequest } from "../golden/cli/hostile_requests.ts";
 import { modelFolder, segmented, serve, type Served } from "../golden/cli/served.ts";
 import { answerManyJobs, CT, IMAGES } from "../slow/serve_load.ts";
@@ -12,8 +12,8 @@ import { measureProcess } from "./measure_process.ts";
 import { median } from "./measurements.ts";
 import { ourCommand } from "./our_command.ts";
 import { say } from "./say.ts";
+import { benchWithNetwork } from "./with_network.ts";
 
-const BENCH = fromFileUrl(new URL("bench.ts", import.meta.url));
 const FRESH_RUNS = 5;
 /** Requests after which the service's memory is read. */
 const MEMORY_AFTER = [3, 10, 50] as const;
@@ -23,14 +23,8 @@ const HOSTILE = 100;
 /** Connections with half a body, open while the proper jobs run. */
 const HALF_SENT = 10;
 
-export async function bench(args: readonly string[]): Promise<number> {
-  const { state } = await Deno.permissions.query({ name: "net", host: "127.0.0.1" });
-  if (state === "granted") return await measure(args);
-  const flags = ["--quiet", "--frozen", "--allow-read", "--allow-write", "--allow-env", "--allow-sys", "--allow-run"];
-  const { code } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", ...flags, "--allow-net=127.0.0.1", BENCH, "serve", ...args],
-  }).spawn().status;
-  return code;
+export function bench(args: readonly string[]): Promise<number> {
+  return benchWithNetwork("serve", args, measure);
 }
 
 async function measure([minutes = "5", rounds = "5"]: readonly string[]): Promise<number> {
