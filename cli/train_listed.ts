@@ -179,8 +179,11 @@ function shareList<T>(all: readonly T[]): SharedList<T> {
     async take(isWanted) {
       for (;;) {
         const at = left.findIndex(isWanted);
-        if (at >= 0) taken++;
-        if (at >= 0 || taken === 0) return left.splice(at, at < 0 ? 0 : 1)[0];
+        if (at >= 0) {
+          taken++;
+          return left.splice(at, 1)[0];
+        }
+        if (taken === 0) return undefined;
         await change.promise;
       }
     },
