@@ -3,7 +3,6 @@
  * alone, before anything is written: the zip comes from wherever the user found it.
  */
 import { UserError } from "../base/errors.ts";
-
 import { pathNameProblem, shortName } from "../base/path_name.ts";
 import type { ZipEntry, ZipFile } from "../formats/archive/zip.ts";
 import { CHECKSUMS_FILE } from "./checksums.ts";
@@ -59,6 +58,9 @@ const UNIX_TYPES: Readonly<Record<number, string>> = {
 };
 const WINDOWS_REPARSE_POINT = 0x400;
 
+/** A name of the zip's, for a message. */
+const quoted = (name: string) => JSON.stringify(shortName(name));
+
 /** @throws UserError naming what can't be installed, up to ten of it */
 export function checkModelZip(zip: ZipFile, doing: string): ModelZip {
   const refuse = (problem: string, remedy: string): never => {
@@ -80,7 +82,7 @@ export function checkModelZip(zip: ZipFile, doing: string): ModelZip {
     const name = storedName(entry);
     const problem = name === null ? "its name is not UTF-8" : entryProblem(name, entry);
     if (problem !== undefined || name === null) {
-      problems.push(`${JSON.stringify(shortName(entry.name))}: ${problem}`);
+      problems.push(`${quoted(entry.name)}: ${problem}`);
       continue;
     }
     const isFolder = name.endsWith("/");
@@ -90,7 +92,7 @@ export function checkModelZip(zip: ZipFile, doing: string): ModelZip {
       continue;
     }
     const clash = clashOf(path, isFolder) ?? placeProblem(path, isFolder);
-    if (clash !== undefined) problems.push(`${JSON.stringify(shortName(name))}: ${clash}`);
+    if (clash !== undefined) problems.push(`${quoted(name)}: ${clash}`);
     else if (isFolder) folders.push(path);
     else files.push({ path, entry });
     bytes += entry.size;
@@ -197,10 +199,10 @@ function rememberPaths(): (path: readonly string[], isFolder: boolean) => string
       const isItself = length === path.length;
       const before = known.get(key);
       if (before && before.spelled !== spelled) {
-        return `some disks take it for ${JSON.stringify(shortName(before.spelled))}, which is in it too`;
+        return `some disks take it for ${quoted(before.spelled)}, which is in it too`;
       }
       if (before && before.isFolder !== (isFolder || !isItself)) {
-        return `${JSON.stringify(shortName(spelled))} is a file and a folder in it`;
+        return `${quoted(spelled)} is a file and a folder in it`;
       }
       if (before?.isListed && isItself) return "it is there twice";
       known.set(key, { spelled, isFolder: isFolder || !isItself, isListed: isItself || before?.isListed === true });
