@@ -124,8 +124,8 @@ export const WATCH = {
     group: PREDICTION.saveProbabilities.group,
     help:
       "Write what each segmentation holds, CASE.statistics.json and .csv, as predict's --statistics does. The folder may be " +
-      "OUT. A case that cannot be measured, or of which this cannot be written, has failed; its segmentation stays. Without --done a case is left as it is once " +
-      "these are there too.",
+      "OUT. A case that cannot be measured, or of which this cannot be written, has failed; its segmentation " +
+      "stays. Without --done a case is left as it is once these are there too.",
   },
   mesh: {
     ...MEASURING.mesh,

@@ -8,8 +8,8 @@
  * activations in 16 bits lead to is too large for it or too small. What is no number stays none: a loss scale's step is skipped by it.
  *
  * One step for four channels has a price: an output channel whose weights are a tenth or a hundredth of its neighbours' has 0.6 or 6 % of
- * error by root mean square, where f32 tiles leave 0.02 %. Such a model is found out by its first tile, which is compared with the CPU's,
- * and `--precision auto` computes it in f32.
+ * error by root mean square, where f32 tiles leave 0.02 %. Of a prediction the first tile tells, whose
+ * labels are compared with f32's and whose logits with the CPU's; of a training nothing does.
  */
 import { wgsl } from "../emit/template.ts";
 import type { ArrayView } from "../emit/views.ts";
